@@ -1,0 +1,334 @@
+"""Markdown to a Briefing: YAML front matter, then sections for what it leaves out.
+
+Tolerant by rule: a value that is not allowed is dropped with a warning and the rest is kept; nothing
+that a model writes makes a briefing unreadable. Nothing here derives a field that nobody wrote.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any, Literal, get_args
+
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from pydantic import BaseModel, ConfigDict
+
+from fleet_lib import clock
+
+Status = Literal["completed", "blocked", "failed", "waiting_for_input"]
+ImpactLevel = Literal["trivial", "minor", "moderate", "major"]
+BroadcastLevel = Literal["silent", "mention", "highlight"]
+DocDriftRisk = Literal["low", "medium", "high"]
+
+RAW_LIMIT = 200_000  # characters kept of raw_markdown
+ITEMS_LIMIT = 200
+ITEM_LIMIT = 1_000  # characters
+SUMMARY_LIMIT = 500
+_WORD_LIMIT = 200  # characters of an id, a branch, a commit
+_FRONT_MATTER_LIMIT = 100_000
+_YAML_DEPTH = 20
+
+
+class Briefing(BaseModel):
+    """What one turn's words say. None: nobody wrote it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Status | None = None
+    summary: str | None = None
+    task_id: str | None = None
+    impact_level: ImpactLevel | None = None
+    broadcast_level: BroadcastLevel | None = None
+    doc_drift_risk: DocDriftRisk | None = None
+    base_commit: str | None = None
+    head_commit: str | None = None
+    branch: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    blockers: tuple[str, ...] | None = None
+    next_steps: tuple[str, ...] | None = None
+    docs_touched: tuple[str, ...] | None = None
+    files_touched: tuple[str, ...] | None = None
+    raw_markdown: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+_ENUMS: dict[str, tuple[str, ...]] = {
+    "status": get_args(Status),
+    "impact_level": get_args(ImpactLevel),
+    "broadcast_level": get_args(BroadcastLevel),
+    "doc_drift_risk": get_args(DocDriftRisk),
+}
+_LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
+_PATH_LISTS = ("docs_touched", "files_touched")
+_TIMES = ("started_at", "ended_at")
+_TEXTS = ("summary", "task_id", "base_commit", "head_commit", "branch")
+_KNOWN = (*_ENUMS, *_LISTS, *_TIMES, *_TEXTS)
+_SECTIONS = ("summary", *_LISTS)
+# At the moment a turn ends these say nothing: the original system's workers wrote them in between.
+_NOT_A_STATUS = ("working", "idle")
+_NOTHING = ("", "~", "null", "none", "n/a", "na", "-", "[]", "nothing", "none.")
+
+_FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
+_SECTION_HINT = re.compile(
+    r"(?im)^[ >]{0,6}#{0,6}[ \t]*\W{0,4}(?:summary|blockers|(?:next|docs|files)[ _-](?:steps|touched))\b"
+)
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]*?)[ \t]*:(?:[ \t](.*))?$")
+
+# Block structure is all that is needed; without the inline rules no text can make it slow.
+_markdown = MarkdownIt("commonmark").disable("inline")
+
+
+def find_block(message: str) -> str | None:
+    """The content of the last fenced block with the info string `briefing`, or None."""
+    if not _FENCE_HINT.search(message):
+        return None
+    blocks = [
+        token.content
+        for token in _markdown.parse(message)
+        if token.type == "fence" and token.info.split()[:1] and _is_briefing_info(token.info)
+    ]
+    return blocks[-1] if blocks else None
+
+
+def parse(text: str) -> Briefing:
+    """The briefing that a block, a status file or a message holds. Never raises for any text."""
+    warnings: list[str] = []
+    front, body = _split_front_matter(text)
+    values = _front_matter_values(front, warnings) if front is not None else {}
+    fields: dict[str, Any] = {}
+    for key, value in values.items():
+        name = _field_name(key)
+        if name in _KNOWN and (read := _read_field(name, value, warnings)) is not None:
+            fields[name] = read
+    if _SECTION_HINT.search(body):
+        for name, read in _sections(body):
+            fields.setdefault(name, read)
+    raw = text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
+    return Briefing(**fields, raw_markdown=raw, warnings=tuple(warnings))
+
+
+def first_line(text: str) -> str:
+    """The first line of prose in a markdown text, without its markup; "" if there is none."""
+    _, body = _split_front_matter(text)
+    for line in body[:20_000].splitlines():
+        plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
+        if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
+            return one_line(plain, SUMMARY_LIMIT)
+    return ""
+
+
+def one_line(text: str, limit: int) -> str:
+    folded = " ".join(text[: limit * 8].split())
+    return folded if len(folded) <= limit else folded[: limit - 1].rstrip() + "…"
+
+
+def _is_briefing_info(info: str) -> bool:
+    return info.split()[0].lower() == "briefing"
+
+
+# --- front matter -----------------------------------------------------------------------------
+
+
+def _split_front_matter(text: str) -> tuple[str | None, str]:
+    """(front matter, body). A block that forgets the dashes but starts with a known key counts."""
+    text = text.lstrip("\ufeff")
+    if match := _FRONT_MATTER.match(text[:_FRONT_MATTER_LIMIT]):
+        return match[1], text[match.end() :]
+    start = re.match(r"\s*---[ \t]*\r?\n", text)
+    rest = text[start.end() :] if start else text.lstrip()
+    first = _KEY_LINE.match(rest.partition("\n")[0].rstrip())
+    if first and _field_name(first[1]) in _KNOWN:
+        # Never closed: it ends at the first empty line or heading.
+        end = re.search(r"(?m)^(?:[ \t]*$|#{1,6}[ \t])", rest)
+        cut = end.start() if end else len(rest)
+        return rest[:cut][:_FRONT_MATTER_LIMIT], rest[cut:]
+    return None, text
+
+
+def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
+    try:
+        loaded = _load_yaml(front)
+        if isinstance(loaded, dict):
+            return loaded
+        if loaded not in (None, ""):
+            warnings.append("the front matter is no mapping")
+        return {}
+    except (yaml.YAMLError, ValueError) as error:
+        warnings.append(f"the front matter is not valid YAML ({_reason(error)}): read key by key")
+    values: dict[str, Any] = {}
+    for key, first, chunk in _top_level_chunks(front):
+        try:
+            loaded = _load_yaml(chunk)
+            values[key] = loaded[key] if isinstance(loaded, dict) and key in loaded else first
+        except ValueError:
+            warnings.append(f"{key}: refused")
+        except yaml.YAMLError:
+            values[key] = first  # most often an unquoted colon in plain words
+    return values
+
+
+def _load_yaml(text: str) -> Any:
+    """YAML whose scalars are all strings: an all-digit short SHA must not become a number.
+
+    Raises yaml.YAMLError; ValueError for what is refused: aliases (a few hundred bytes of them expand
+    without end) and deep nesting.
+    """
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("YAML aliases are refused")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _YAML_DEPTH:
+                raise ValueError("nested too deeply")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return yaml.load(text, Loader=loader)  # noqa: S506 (BaseLoader makes strings, lists and dicts only)
+
+
+def _top_level_chunks(front: str) -> Iterator[tuple[str, str, str]]:
+    """(key, rest of its line, all of its lines) of each top-level key."""
+    key, first, lines = "", "", list[str]()
+    for line in front.splitlines():
+        match = _KEY_LINE.match(line)
+        if match:
+            if key:
+                yield key, first, "\n".join(lines)
+            key, first, lines = match[1], (match[2] or "").strip(), [line]
+        else:
+            lines.append(line)
+    if key:
+        yield key, first, "\n".join(lines)
+
+
+def _field_name(key: object) -> str:
+    """`nextSteps`, `next-steps` and `Next steps` are all next_steps."""
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(key))
+    return re.sub(r"[\s_-]+", "_", snake.strip()).lower()
+
+
+def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
+    if name in _LISTS:
+        return _items(name, value)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str):
+        warnings.append(f"{name}: not a text")
+        return None
+    value = value.strip()
+    if value.lower() in _NOTHING:
+        return None
+    if name in _ENUMS:
+        word = re.sub(r"[\s-]+", "_", value.lower())
+        if word in _ENUMS[name]:
+            return word
+        if not (name == "status" and word in _NOT_A_STATUS):
+            allowed = ", ".join(_ENUMS[name])
+            warnings.append(f"{name}: {one_line(value, 60)!r} is none of {allowed}")
+        return None
+    if name in _TIMES:
+        try:
+            return clock.normal(value)
+        except (ValueError, OverflowError):
+            warnings.append(f"{name}: {one_line(value, 60)!r} is no ISO 8601 time")
+            return None
+    return one_line(value, SUMMARY_LIMIT if name == "summary" else _WORD_LIMIT)
+
+
+def _items(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.splitlines() if "\n" in value else [value]
+        if name in _PATH_LISTS:
+            value = [part for line in value for part in line.split(",")]
+        value = [re.sub(r"^\s*[-*+]\s+", "", line) for line in value]
+    elif isinstance(value, dict):
+        value = [value]
+    texts = (_item_text(item) for item in list(value)[:ITEMS_LIMIT])
+    return tuple(
+        one_line(text, ITEM_LIMIT) for text in texts if text.strip().lower() not in _NOTHING
+    )
+
+
+def _item_text(item: Any) -> str:
+    if isinstance(item, dict):  # `- waiting: for the credentials`
+        return "; ".join(f"{key}: {_item_text(value)}" for key, value in item.items())
+    if isinstance(item, list):
+        return ", ".join(_item_text(part) for part in item)
+    return str(item)
+
+
+def _reason(error: Exception) -> str:
+    problem = getattr(error, "problem", None) or str(error)
+    mark = getattr(error, "problem_mark", None)
+    return one_line(f"{problem} in line {mark.line + 1}" if mark else str(problem), 120)
+
+
+# --- sections ---------------------------------------------------------------------------------
+
+
+def _sections(body: str) -> Iterator[tuple[str, Any]]:
+    """(field, value) of each known section; a heading inside a code fence is none."""
+    tokens = _markdown.parse(body)
+    for index, token in enumerate(tokens):
+        if token.type != "heading_open":
+            continue
+        name = _field_name(_plain(tokens[index + 1].content).strip(" :."))
+        if name in _SECTIONS:
+            inside = _until_next_heading(tokens, index)
+            if name == "summary":
+                words = " ".join(
+                    t.content
+                    for t in takewhile(lambda t: t.type != "heading_open", inside)
+                    if t.type == "inline"
+                )
+                if text := one_line(_plain(words), SUMMARY_LIMIT):
+                    yield name, text
+            else:
+                yield name, _section_items(name, inside)
+
+
+def _until_next_heading(tokens: list[Token], index: int) -> list[Token]:
+    level = tokens[index].tag
+    end = index + 3
+    while end < len(tokens) and not (
+        tokens[end].type == "heading_open" and tokens[end].tag <= level
+    ):
+        end += 1
+    return tokens[index + 3 : end]
+
+
+def _section_items(name: str, tokens: list[Token]) -> tuple[str, ...]:
+    """A list's items, each with what is nested in it; paragraphs outside lists, line by line."""
+    items: list[str] = []
+    depth = 0
+    for token in tokens:
+        if token.type == "list_item_open":
+            depth += 1
+            if depth == 1:
+                items.append("")
+        elif token.type == "list_item_close":
+            depth -= 1
+        elif token.type == "inline" and depth:
+            items[-1] = f"{items[-1]} {token.content}"
+        elif token.type == "inline":
+            items += token.content.splitlines()
+    if name in _PATH_LISTS:
+        return _items(name, [_path_in(item) for item in items])
+    return _items(name, [re.sub(r"^\[[ xX]\]\s+", "", _plain(item).strip()) for item in items])
+
+
+def _path_in(item: str) -> str:
+    """The path that a list item is about: its first code span, else what stands before a dash."""
+    if match := re.match(r"\s*(`+)(.+?)\1", item):
+        return match[2].strip()
+    return re.split(r"\s+[-–—(]|:\s", _plain(item).strip(), maxsplit=1)[0]
+
+
+def _plain(text: str) -> str:
+    """Inline markdown as words: links to their text, emphasis and code marks away."""
+    text = re.sub(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)", r"\1", text)
+    return re.sub(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text)

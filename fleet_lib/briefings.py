@@ -1,0 +1,302 @@
+"""The briefings table, its full-text index, and the turns that became briefings."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Required, TypedDict, Unpack
+
+from fleet_lib import clock
+from fleet_lib.briefing_parser import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+
+
+@dataclass(frozen=True, slots=True)
+class BriefingRecord:
+    briefing_id: int
+    project_id: str
+    session_id: str | None
+    task_id: str | None
+    status: str
+    started_at: str | None
+    ended_at: str | None
+    impact_level: str | None
+    broadcast_level: str | None
+    doc_drift_risk: str | None
+    base_commit: str | None
+    head_commit: str | None
+    branch: str | None
+    blockers: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    docs_touched: tuple[str, ...]
+    files_touched: tuple[str, ...]
+    raw_markdown: str
+    created_at: str
+
+
+class BriefingFields(TypedDict, total=False):
+    """What a briefing is made of; what is left out is NULL."""
+
+    project_id: Required[str]
+    status: Required[Status]
+    raw_markdown: Required[str]
+    session_id: str | None
+    task_id: str | None
+    started_at: str | None
+    ended_at: str | None
+    impact_level: ImpactLevel | None
+    broadcast_level: BroadcastLevel | None
+    doc_drift_risk: DocDriftRisk | None
+    base_commit: str | None
+    head_commit: str | None
+    branch: str | None
+    blockers: Sequence[str] | None
+    next_steps: Sequence[str] | None
+    docs_touched: Sequence[str] | None
+    files_touched: Sequence[str] | None
+
+
+class SemanticFields(TypedDict, total=False):
+    """What a later reader may say of a briefing."""
+
+    status: Status
+    impact_level: ImpactLevel
+    broadcast_level: BroadcastLevel
+    doc_drift_risk: DocDriftRisk
+    blockers: Sequence[str]
+    next_steps: Sequence[str]
+    docs_touched: Sequence[str]
+    files_touched: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt and its answer, and the briefing that it became."""
+
+    session_id: str
+    turn_key: str
+    briefing_id: int
+    revision: int  # 1 for a new briefing, one more whenever its meaning changes
+    summary: str  # one line
+    meaning: str  # digest
+    source: str  # block|status_file|message
+    facts_partial: bool
+    warnings: tuple[str, ...]
+
+
+_COLUMNS = {
+    **{name: name for name in BriefingFields.__annotations__},
+    **{name: f"{name}_json" for name in ("blockers", "next_steps", "docs_touched", "files_touched")},
+}
+
+
+class BriefingRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def insert(self, **fields: Unpack[BriefingFields]) -> int:
+        """Insert and return the id; the id of the one that is there, if the same turn's is.
+
+        SQLite's UNIQUE lets NULLs repeat, so sameness is checked here: call it inside an IMMEDIATE
+        transaction.
+        """
+        found = self._find_same(fields)
+        if found is not None:
+            return found
+        columns = _stored(fields) | {"created_at": clock.now()}
+        cursor = self._connection.execute(
+            f"INSERT INTO briefings ({', '.join(columns)})"
+            f" VALUES ({', '.join('?' * len(columns))})",
+            tuple(columns.values()),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def upsert(self, **fields: Unpack[BriefingFields]) -> int:
+        """Insert, or set the given fields of the one that is there; return its id."""
+        found = self._find_same(fields)
+        if found is None:
+            return self.insert(**fields)
+        self.update(found, **fields)
+        return found
+
+    def update(self, briefing_id: int, **fields: Unpack[BriefingFields]) -> bool:
+        """Set the given fields. False if there is no such briefing."""
+        return self._set(briefing_id, _stored(fields))
+
+    def update_semantic_fields(self, briefing_id: int, **fields: Unpack[SemanticFields]) -> bool:
+        """Set what a reader says of a briefing. False if there is no such briefing."""
+        return self._set(briefing_id, _stored(fields))
+
+    def get(self, briefing_id: int) -> BriefingRecord | None:
+        row = self._connection.execute(
+            "SELECT * FROM briefings WHERE briefing_id = ?", (briefing_id,)
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def query(
+        self,
+        *,
+        project_id: str | None = None,
+        session_id: str | None = None,
+        status: str | None = None,
+        impact_level: str | None = None,
+        broadcast_level: str | None = None,
+        doc_drift_risk: str | None = None,
+        since: str | None = None,
+        limit: int = 50,
+    ) -> list[BriefingRecord]:
+        """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
+        filters = {
+            "project_id": project_id,
+            "session_id": session_id,
+            "status": status,
+            "impact_level": impact_level,
+            "broadcast_level": broadcast_level,
+            "doc_drift_risk": doc_drift_risk,
+        }
+        given = {column: value for column, value in filters.items() if value is not None}
+        conditions = [f"{column} = ?" for column in given]
+        values: list[object] = list(given.values())
+        if since is not None:
+            conditions.append("created_at >= ?")
+            values.append(since)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        rows = self._connection.execute(
+            f"SELECT * FROM briefings {where} ORDER BY briefing_id DESC LIMIT ?", (*values, limit)
+        )
+        return [_from_row(row) for row in rows]
+
+    def get_recent(self, limit: int = 20) -> list[BriefingRecord]:
+        return self.query(limit=limit)
+
+    def get_by_project(self, project_id: str, limit: int = 50) -> list[BriefingRecord]:
+        return self.query(project_id=project_id, limit=limit)
+
+    def get_high_doc_drift_risk(self, limit: int = 10) -> list[BriefingRecord]:
+        return self.query(doc_drift_risk="high", limit=limit)
+
+    def search(
+        self, text: str, *, project_id: str | None = None, limit: int = 20
+    ) -> list[tuple[BriefingRecord, str]]:
+        """(briefing, excerpt) for the briefings that hold every word, best first.
+
+        Words are taken literally, the last one as a beginning too; nothing in them is query syntax.
+        """
+        words = re.findall(r"\w+", text)
+        if not words:
+            return []
+        match = " ".join(f'"{word}"' for word in words[:-1]) + f' "{words[-1]}" *'
+        rows = self._connection.execute(
+            "SELECT b.*, snippet(briefings_fts, -1, '', '', '…', 16) AS excerpt FROM briefings_fts"
+            " JOIN briefings b ON b.briefing_id = briefings_fts.rowid"
+            " WHERE briefings_fts MATCH ? AND (?2 IS NULL OR b.project_id = ?2)"
+            " ORDER BY rank, b.briefing_id DESC LIMIT ?3",
+            (match, project_id, limit),
+        )
+        return [(_from_row(row), row["excerpt"]) for row in rows]
+
+    # --- turns ---
+
+    def get_turn(self, session_id: str, turn_key: str) -> Turn | None:
+        row = self._connection.execute(
+            "SELECT * FROM turns WHERE session_id = ? AND turn_key = ?", (session_id, turn_key)
+        ).fetchone()
+        return _turn_from_row(row) if row else None
+
+    def turn_of(self, briefing_id: int) -> Turn | None:
+        row = self._connection.execute(
+            "SELECT * FROM turns WHERE briefing_id = ? LIMIT 1", (briefing_id,)
+        ).fetchone()
+        return _turn_from_row(row) if row else None
+
+    def save_turn(self, turn: Turn) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"
+            " meaning, source, facts_partial, warnings_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                turn.session_id,
+                turn.turn_key,
+                turn.briefing_id,
+                turn.revision,
+                turn.summary,
+                turn.meaning,
+                turn.source,
+                turn.facts_partial,
+                json.dumps(turn.warnings, ensure_ascii=False),
+            ),
+        )
+
+    def take_input(self, session_id: str, turn_key: str, digest: str) -> bool:
+        """Note that this payload is applied to the turn. False if it was before: a replay."""
+        cursor = self._connection.execute(
+            "INSERT OR IGNORE INTO turn_inputs (session_id, turn_key, digest) VALUES (?, ?, ?)",
+            (session_id, turn_key, digest),
+        )
+        return cursor.rowcount == 1
+
+    def _find_same(self, fields: BriefingFields) -> int | None:
+        row = self._connection.execute(
+            "SELECT briefing_id FROM briefings WHERE project_id = ? AND session_id IS ?"
+            " AND task_id IS ? AND ended_at IS ? LIMIT 1",
+            (
+                fields["project_id"],
+                fields.get("session_id"),
+                fields.get("task_id"),
+                fields.get("ended_at"),
+            ),
+        ).fetchone()
+        return int(row[0]) if row else None
+
+    def _set(self, briefing_id: int, columns: dict[str, object]) -> bool:
+        if not columns:
+            return False
+        cursor = self._connection.execute(
+            f"UPDATE briefings SET {', '.join(f'{column} = ?' for column in columns)}"
+            " WHERE briefing_id = ?",
+            (*columns.values(), briefing_id),
+        )
+        return cursor.rowcount == 1
+
+
+def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
+    """Column names and values. Raises TypeError for a name that is no field."""
+    stored: dict[str, object] = {}
+    for name, value in fields.items():
+        if name not in _COLUMNS:
+            raise TypeError(f"a briefing has no field {name!r}")
+        column = _COLUMNS[name]
+        is_list = column != name and isinstance(value, Sequence)
+        stored[column] = json.dumps(list(value), ensure_ascii=False) if is_list else value  # type: ignore[call-overload]
+    return stored
+
+
+def _from_row(row: sqlite3.Row) -> BriefingRecord:
+    return BriefingRecord(
+        *(row[name] for name in list(BriefingRecord.__annotations__)[:13]),
+        *(
+            _texts(row[name])
+            for name in ("blockers_json", "next_steps_json", "docs_touched_json", "files_touched_json")
+        ),
+        raw_markdown=row["raw_markdown"],
+        created_at=row["created_at"],
+    )
+
+
+def _turn_from_row(row: sqlite3.Row) -> Turn:
+    return Turn(
+        *(row[name] for name in list(Turn.__annotations__)[:7]),
+        facts_partial=bool(row["facts_partial"]),
+        warnings=_texts(row["warnings_json"]),
+    )
+
+
+def _texts(stored: str | None) -> tuple[str, ...]:
+    """A JSON array of texts; whatever else another program stored there reads as none."""
+    try:
+        value = json.loads(stored or "[]")
+    except ValueError:
+        return ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()

@@ -1,0 +1,43 @@
+"""The drainer's entry: `python -I drain.py FLEET_HOME`, started detached by hooks.
+
+Standard library only until the lock is held: most starts find another drainer at work and end here,
+so they must cost next to nothing. What a drain does is drainer.py's.
+"""
+
+import fcntl
+import os
+import sys
+
+# Exit codes, for whoever waits: the spool is empty; another drainer is at work; the database cannot
+# be used now, and the entries are where they were.
+DONE, BUSY, UNUSABLE = 0, 75, 74
+
+
+def main(home):
+    os.chdir("/")
+    os.umask(0o077)
+    os.closerange(3, 64)  # nothing of Claude Code's may stay open in here
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        lock = os.open(os.path.join(home, "spool", "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return DONE  # no spool, so nothing waits
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return BUSY
+        if root not in sys.path:
+            sys.path.insert(0, root)
+        from fleet_lib import drainer, spool
+
+        outcome = drainer.drain(home)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        # An entry that came after the last look and before the release: its own drainer found the
+        # lock held and ended, so this one looks once more.
+        if outcome != DONE or not spool.pending(home):
+            return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.path.abspath(sys.argv[1])))

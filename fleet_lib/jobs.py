@@ -1,0 +1,165 @@
+"""The job queue's table: guarded transitions, and a running job's stream. Running one is commander's."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from fleet_lib import clock
+from fleet_lib.errors import BadInput
+
+JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
+JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
+JobModel = Literal["opus", "sonnet", "haiku"]
+
+_BEFORE: dict[str, tuple[str, ...]] = {
+    "running": ("queued",),
+    "completed": ("running",),
+    "failed": ("queued", "running"),
+    "canceled": ("queued", "running"),
+    "queued": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    job_id: int
+    ts_created: str
+    ts_started: str | None
+    ts_finished: str | None
+    type: str
+    project_id: str | None
+    repo_root: str | None
+    model: str
+    status: str
+    request_json: str
+    stream_chunks_json: str | None
+    result_json: str | None
+    error: str | None
+
+
+class JobRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def create(
+        self,
+        *,
+        type: JobType,
+        model: JobModel,
+        request_json: str,
+        project_id: str | None = None,
+        repo_root: str | None = None,
+        status: JobStatus = "queued",
+    ) -> int:
+        """Append a job and return its id. Raises BadInput for a value that is not allowed."""
+        for name, value, allowed in (
+            ("type", type, get_args(JobType)),
+            ("model", model, get_args(JobModel)),
+            ("status", status, get_args(JobStatus)),
+        ):
+            if value not in allowed:
+                raise BadInput(f"job {name} {value!r} is none of {', '.join(allowed)}")
+        cursor = self._connection.execute(
+            "INSERT INTO jobs (ts_created, type, project_id, repo_root, model, status, request_json)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (clock.now(), type, project_id, repo_root, model, status, request_json),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def update_status(self, job_id: int, status: JobStatus) -> bool:
+        """Move a job on. False if its status does not allow that; nothing has changed then."""
+        return self._move(job_id, status)
+
+    def complete(self, job_id: int, result_json: str) -> bool:
+        """running → completed."""
+        return self._move(job_id, "completed", result_json=result_json)
+
+    def fail(self, job_id: int, error: str) -> bool:
+        """queued or running → failed."""
+        return self._move(job_id, "failed", error=error)
+
+    def cancel(self, job_id: int) -> bool:
+        """queued or running → canceled."""
+        return self._move(job_id, "canceled")
+
+    def append_stream_chunk(self, job_id: int, chunk: str | dict[str, Any]) -> bool:
+        """Keep one chunk of a running job's stream. False if it does not run."""
+        text = chunk if isinstance(chunk, str) else json.dumps(chunk, ensure_ascii=False)
+        cursor = self._connection.execute(
+            "INSERT INTO job_stream_chunks (job_id, chunk_number, chunk)"
+            " SELECT job_id, (SELECT count(*) FROM job_stream_chunks c WHERE c.job_id = j.job_id), ?"
+            " FROM jobs j WHERE job_id = ? AND status = 'running'",
+            (text, job_id),
+        )
+        return cursor.rowcount == 1
+
+    def get_stream_chunks(self, job_id: int) -> list[str]:
+        """The stream so far, also of a job that still runs."""
+        job = self.get(job_id)
+        if job and job.stream_chunks_json:
+            stored = json.loads(job.stream_chunks_json)
+            return [c if isinstance(c, str) else json.dumps(c, ensure_ascii=False) for c in stored]
+        rows = self._connection.execute(
+            "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number", (job_id,)
+        )
+        return [row[0] for row in rows]
+
+    def get(self, job_id: int) -> Job | None:
+        row = self._connection.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        return _from_row(row) if row else None
+
+    def get_pending(self) -> list[Job]:
+        """The queued jobs, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE status = 'queued' ORDER BY job_id"
+        )
+        return [_from_row(row) for row in rows]
+
+    def get_by_project(self, project_id: str, limit: int = 50) -> list[Job]:
+        """Newest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM jobs WHERE project_id = ? ORDER BY job_id DESC LIMIT ?",
+            (project_id, limit),
+        )
+        return [_from_row(row) for row in rows]
+
+    def _move(
+        self, job_id: int, status: str, result_json: str | None = None, error: str | None = None
+    ) -> bool:
+        before = _BEFORE[status]
+        stamp = "ts_started" if status == "running" else "ts_finished"
+        cursor = self._connection.execute(
+            f"UPDATE jobs SET status = ?, {stamp} = ?, result_json = ifnull(?, result_json),"
+            f" error = ifnull(?, error) WHERE job_id = ?"
+            f" AND status IN ({', '.join('?' * len(before))})",
+            (status, clock.now(), result_json, error, job_id, *before),
+        )
+        if cursor.rowcount != 1:
+            return False
+        if status != "running":
+            self._fold_stream(job_id)
+        return True
+
+    def _fold_stream(self, job_id: int) -> None:
+        """Rows while it ran (appending to one text is quadratic), the reference's column at the end."""
+        chunks = [
+            row[0]
+            for row in self._connection.execute(
+                "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number",
+                (job_id,),
+            )
+        ]
+        if chunks:
+            self._connection.execute(
+                "UPDATE jobs SET stream_chunks_json = ? WHERE job_id = ?",
+                (json.dumps(chunks, ensure_ascii=False), job_id),
+            )
+            self._connection.execute("DELETE FROM job_stream_chunks WHERE job_id = ?", (job_id,))
+
+
+def _from_row(row: sqlite3.Row) -> Job:
+    return Job(*(row[name] for name in Job.__annotations__))

@@ -1,0 +1,47 @@
+"""Where everything lives under FLEET_HOME. Hot path: standard library only, nothing is created here."""
+
+import os
+
+# Above this a payload is not a hook's input any more; what is beyond it is read and dropped.
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+
+
+def home():
+    """FLEET_HOME as an absolute path: the variable, else `commander` in Claude Code's folder."""
+    named = os.environ.get("FLEET_HOME")
+    if not named:
+        claude = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
+        named = os.path.join(claude, "commander")
+    return os.path.abspath(os.path.expanduser(named))
+
+
+def database(home):
+    return os.path.join(home, "fleet.db")
+
+
+def spool(home, folder):
+    """One of the spool's folders: `tmp`, `new` or `bad`."""
+    return os.path.join(home, "spool", folder)
+
+
+def lock(home):
+    """The drainer's single-flight lock: flock(2), also by filelock on the console's side."""
+    return os.path.join(home, "spool", "lock")
+
+
+def journal(home):
+    """The entries that a drainer has begun and not finished, with how often that happened."""
+    return os.path.join(home, "spool", "attempts")
+
+
+def log_file(home):
+    return os.path.join(home, "log", "fleet.log")
+
+
+def backups(home):
+    return os.path.join(home, "backups")
+
+
+def is_commander(project_folder, home):
+    """Whether a session of this project folder is the Commander: the folder is FLEET_HOME itself."""
+    return bool(project_folder) and os.path.realpath(project_folder) == os.path.realpath(home)

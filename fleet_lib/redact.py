@@ -1,0 +1,109 @@
+"""Secrets out of text before anything is stored. What a token looks like is detect-secrets' knowledge;
+here are the cheap filter before it, the few kinds that it lacks, and the mask."""
+
+import re
+from functools import cache
+
+# Plain in YAML, so that a masked front matter still parses.
+_MASK = "(redacted:{})"
+
+# One of these is in every text that has something to mask; most texts have none and end here.
+_MAYBE = re.compile(
+    r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|\bxox|\bxapp-|hooks\.slack|bearer\s)"
+    r"|-----BEGIN|://[^\s/:]*:[^\s/]+@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
+    r"|GR1348941|\bsk[-_]|\brk_|\beyJ|AIza|ya29\.|npm_|_authToken|pypi-|\bSG\.|sq0csp|\bAC[a-z0-9]{32}"
+    r"|\bSK[a-z0-9]{32}|AccountKey=|\d{8}:[\w-]{35}|-us\d|\b[MNO][\w-]{23,25}\.[\w-]{6}\."
+    r"|\bhf_|\bhvs\.|dop_v1_|\bdapi[0-9a-f]|\bshp[a-z]{2}_"
+)
+
+_PRIVATE = re.compile(r"(?is)<private\b[^>]*>.*?(?:</private\s*>|\Z)")
+_KEY_BLOCK = re.compile(
+    r"(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY( BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
+)
+_URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)([^\s/]+)(?=@)")
+
+# Kinds that detect-secrets does not know, or only in part.
+_OWN_KINDS = (
+    ("github-token", r"\b(?:github_pat_[A-Za-z0-9_]{22,255}|gh[pousr]_[A-Za-z0-9_]{36,255})"),
+    ("google-api-key", r"\bAIza[0-9A-Za-z_-]{35}"),
+    ("google-oauth-token", r"\bya29\.[0-9A-Za-z_-]{20,}"),
+    ("anthropic-api-key", r"\bsk-ant-[A-Za-z0-9_-]{20,}"),
+    ("openai-token", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,}"),
+    ("slack-token", r"(?i)\bx(?:ox[a-z]|app)-[A-Za-z0-9-]{10,}"),
+    ("stripe-key", r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}"),
+    ("hugging-face-token", r"\bhf_[A-Za-z0-9]{30,}"),
+    ("vault-token", r"\bhvs\.[A-Za-z0-9_-]{24,}"),
+    ("digitalocean-token", r"\bdop_v1_[0-9a-f]{64}"),
+    ("databricks-token", r"\bdapi[0-9a-f]{32}"),
+    ("shopify-token", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+    ("npm-token", r"\bnpm_[A-Za-z0-9]{36}|(?<=_authToken=)[^\s\"']+"),
+    ("json-web-token", r"\beyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)?"),
+    ("bearer-token", r"(?i)(?<=bearer )(?=\S*\d)[A-Za-z0-9._~+/-]{20,}=*"),
+)
+# Forty characters of base64 alone may be a commit's SHA-1; only a name beside it makes it a key.
+_AWS_SECRET = re.compile(
+    r"(?i)(aws[\w .-]{0,30}(?:secret|key)[\w .-]{0,20}[\"']?\s*[:=]\s*[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+)
+
+
+def redact(text: str) -> str:
+    """The text with every secret replaced by a mask that names its kind. Idempotent.
+
+    `<private>…</private>` is taken out whole; an unclosed one, or an unclosed key block, runs to the
+    end of the text.
+    """
+    if not _MAYBE.search(text):
+        return text
+    text = _PRIVATE.sub(_MASK.format("private"), text)
+    text = _KEY_BLOCK.sub(_MASK.format("private-key"), text)
+    text = _URL_PASSWORD.sub(rf"\1{_MASK.format('url-password')}", text)
+    text = _AWS_SECRET.sub(rf"\1{_MASK.format('aws-secret-key')}", text)
+    for kind, pattern in _patterns():
+        text = pattern.sub(_MASK.format(kind), text)
+    return text
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """(kind, pattern) of every token; the whole match is the secret."""
+    own = [(kind, re.compile(source)) for kind, source in _OWN_KINDS]
+    # Imported only now: it takes longer than a whole drain of ordinary text.
+    from detect_secrets.plugins import (
+        aws,
+        azure_storage_key,
+        discord,
+        github_token,
+        gitlab_token,
+        mailchimp,
+        openai,
+        pypi_token,
+        sendgrid,
+        slack,
+        square_oauth,
+        stripe,
+        telegram_token,
+        twilio,
+    )
+
+    detectors = (
+        aws.AWSKeyDetector,
+        github_token.GitHubTokenDetector,
+        gitlab_token.GitLabTokenDetector,
+        slack.SlackDetector,
+        openai.OpenAIDetector,
+        stripe.StripeDetector,
+        pypi_token.PypiTokenDetector,
+        sendgrid.SendGridDetector,
+        twilio.TwilioKeyDetector,
+        telegram_token.TelegramBotTokenDetector,
+        discord.DiscordBotTokenDetector,
+        azure_storage_key.AzureStorageKeyDetector,
+        square_oauth.SquareOAuthDetector,
+        mailchimp.MailchimpDetector,
+    )
+    found = list(own)
+    for detector in detectors:
+        kind = re.sub(r"[^a-z0-9]+", "-", detector.secret_type.lower()).strip("-")
+        found += [(kind, pattern) for pattern in detector.denylist]
+    return tuple(found)

@@ -1,0 +1,75 @@
+"""The latest state of every worker session: who is at work, who is stuck, and on what."""
+
+import sqlite3
+from dataclasses import dataclass, replace
+from typing import Literal
+
+SessionState = Literal[
+    "working", "completed", "blocked", "failed", "waiting_for_input", "waiting_for_permission"
+]
+OPEN_ALERT_STATES = ("blocked", "failed", "waiting_for_permission")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    session_id: str
+    project_id: str
+    folder: str
+    state: SessionState
+    state_at: str
+    detail: str
+    briefing_id: int | None
+    event_id: int | None
+    last_seen_at: str
+    ended_at: str | None
+    head_commit: str | None
+    head_at: int | None
+    status_digest: str | None
+    status_turn: str | None
+
+    def but(self, **changes: object) -> "Session":
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+class SessionRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, session_id: str) -> Session | None:
+        row = self._connection.execute(
+            "SELECT * FROM sessions WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def save(self, session: Session) -> None:
+        names = list(Session.__annotations__)
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO sessions ({', '.join(names)})"
+            f" VALUES ({', '.join('?' * len(names))})",
+            tuple(getattr(session, name) for name in names),
+        )
+
+    def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
+        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM sessions WHERE ended_at IS NULL"
+            " AND state IN ('blocked', 'failed', 'waiting_for_permission') AND state_at > ?"
+            " ORDER BY state_at DESC, session_id LIMIT ?",
+            (since, limit),
+        )
+        return [_from_row(row) for row in rows]
+
+    def active(self, since: str, limit: int = 200) -> list[Session]:
+        """Sessions that have not ended and were heard of after `since` (ISO); newest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM sessions WHERE ended_at IS NULL AND last_seen_at > ?"
+            " ORDER BY last_seen_at DESC, session_id LIMIT ?",
+            (since, limit),
+        )
+        return [_from_row(row) for row in rows]
+
+
+def _from_row(row: sqlite3.Row) -> Session:
+    return Session(*(row[name] for name in Session.__annotations__))

@@ -1,0 +1,185 @@
+"""The inbox: a Maildir of hook payloads. Hot path: os and time only.
+
+An entry is written aside, synced, and moved in; from then on it is never changed, only read and
+removed. Nothing here knows what a payload means.
+
+An entry file: header lines `key value` (values percent-escaped), an empty line, the payload's bytes
+as the hook got them, then the status file's bytes if there was one.
+"""
+
+import os
+import time
+
+from fleet_lib import paths
+
+VERSION = "1"
+_FOLDERS = ("tmp", "new", "bad")
+_SESSION_ID_CHARS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
+
+
+class Malformed(ValueError):
+    """The file is not a spool entry that this version can read."""
+
+
+class Entry:
+    """One captured hook call, read back from the spool."""
+
+    __slots__ = ("cwd", "event", "name", "payload", "project", "received_ns", "shown", "status")
+
+    def __init__(self, name, event, received_ns, project, cwd, shown, payload, status):
+        self.name = name  # file name, and the entry's id
+        self.event = event  # hook event name, e.g. "Stop"
+        self.received_ns = received_ns  # Unix time, nanoseconds
+        self.project = project  # CLAUDE_PROJECT_DIR, or ""
+        self.cwd = cwd  # the hook's own working folder, or ""
+        self.shown = shown  # (after, through) event ids that a printing hook showed, or None
+        self.payload = payload  # bytes
+        self.status = status  # the status file's bytes, or None
+
+
+def safe_session_id(text):
+    """The id if it may be part of a file name, else ''. Payloads are not to be trusted with paths."""
+    return text if 0 < len(text) <= 64 and _SESSION_ID_CHARS.issuperset(text) else ""
+
+
+def make_folders(home):
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    root = os.path.join(home, "spool")
+    for folder in (root, *(os.path.join(root, name) for name in _FOLDERS)):
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o700)
+
+
+def put(home, event, payload, session_id="", project="", cwd="", status=None, shown=None):
+    """Make one hook call durable and return its entry's name. Raises OSError if that failed."""
+    received_ns = time.time_ns()
+    unique = f"{os.getpid()}-{os.urandom(4).hex()}"
+    name = f"{received_ns:020d}.{event}.{safe_session_id(session_id) or '-'}.{unique}"
+    header = [
+        ("fleet-spool", VERSION),
+        ("event", event),
+        ("received", str(received_ns)),
+        ("project", project),
+        ("cwd", cwd),
+        ("payload", str(len(payload))),
+    ]
+    if status is not None:
+        header.append(("status", str(len(status))))
+    if shown is not None:
+        header.append(("shown", f"{shown[0]} {shown[1]}"))
+    head = "".join(key + " " + _escape(value) + "\n" for key, value in header) + "\n"
+    temporary = os.path.join(paths.spool(home, "tmp"), name)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError:
+        make_folders(home)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        try:
+            for part in (os.fsencode(head), payload, status or b""):
+                _write(descriptor, part)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        new = paths.spool(home, "new")
+        os.rename(temporary, os.path.join(new, name))
+    except OSError:
+        _remove(temporary)
+        raise
+    sync_folder(new)
+    return name
+
+
+def pending(home, session_id=None):
+    """Names of the entries that wait, oldest first; of one session only, if one is given."""
+    try:
+        names = os.listdir(paths.spool(home, "new"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if session_id is not None:
+        mark = "." + (safe_session_id(session_id) or "-") + "."
+        names = [name for name in names if mark in name]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def read(path, name=None):
+    """The entry at `path`. Raises Malformed, or OSError (FileNotFoundError once it is applied)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    head, separator, body = data.partition(b"\n\n")
+    fields = {}
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        fields[key] = value
+    if not separator or fields.get(b"fleet-spool") != VERSION.encode():
+        raise Malformed("not a spool entry of version " + VERSION)
+    try:
+        length = int(fields[b"payload"])
+        status_length = int(fields[b"status"]) if b"status" in fields else None
+        after, _, through = fields.get(b"shown", b"").partition(b" ")
+        shown = (int(after), int(through)) if after else None
+        event = _unescape(fields[b"event"])
+        received_ns = int(fields[b"received"])
+        project, cwd = _unescape(fields[b"project"]), _unescape(fields[b"cwd"])
+    except (KeyError, ValueError) as error:
+        raise Malformed("the entry's header is damaged: " + repr(error)) from None
+    if len(body) != length + (status_length or 0):
+        raise Malformed("the entry is cut short")
+    status = body[length:] if status_length is not None else None
+    name = name or os.path.basename(path)
+    return Entry(name, event, received_ns, project, cwd, shown, body[:length], status)
+
+
+def read_pending(home, name):
+    return read(os.path.join(paths.spool(home, "new"), name), name)
+
+
+def acknowledge(home, names):
+    """Remove applied entries. Call it only after their transaction is committed."""
+    new = paths.spool(home, "new")
+    for name in names:
+        _remove(os.path.join(new, name))
+
+
+def quarantine(home, name, reason):
+    """Move an entry that cannot be applied to `bad/`, its reason beside it."""
+    bad = os.path.join(paths.spool(home, "bad"), name)
+    descriptor = os.open(bad + ".reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _write(descriptor, reason.encode("utf-8", "replace") + b"\n")
+    finally:
+        os.close(descriptor)
+    try:
+        os.rename(os.path.join(paths.spool(home, "new"), name), bad)
+    except FileNotFoundError:
+        _remove(bad + ".reason")
+
+
+def sync_folder(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _remove(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _escape(value):
+    return value.replace("%", "%25").replace("\n", "%0A").replace("\r", "%0D")
+
+
+def _unescape(value):
+    plain = value.replace(b"%0D", b"\r").replace(b"%0A", b"\n").replace(b"%25", b"%")
+    return os.fsdecode(plain)

@@ -1,0 +1,23 @@
+"""Notification: Claude Code waits for a human; the payload goes to the spool."""
+
+import os
+import sys
+
+WAITING = ("permission_prompt", "idle_prompt", "elicitation", "agent_needs_input")
+
+
+def keep(call):
+    """Spool the kinds that say a session waits, and whatever has no kind at all."""
+    kind = _hook.field(call.payload, b"notification_type")
+    if not kind or kind.startswith(WAITING):
+        call.put()
+
+
+try:
+    # -I leaves the script's own folder out of the path.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from hooks import _hook
+
+    _hook.run("Notification", keep)
+finally:
+    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -1,0 +1,13 @@
+"""SessionEnd: a session ended; the payload goes to the spool."""
+
+import os
+import sys
+
+try:
+    # -I leaves the script's own folder out of the path.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from hooks import _hook
+
+    _hook.run("SessionEnd", _hook.capture)
+finally:
+    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -1,0 +1,13 @@
+"""StopFailure: a turn ended in an API error; the payload goes to the spool."""
+
+import os
+import sys
+
+try:
+    # -I leaves the script's own folder out of the path.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from hooks import _hook
+
+    _hook.run("StopFailure", _hook.capture)
+finally:
+    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

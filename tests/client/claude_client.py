@@ -1,0 +1,252 @@
+"""The real Claude Code client, headless and in tmux, against a scripted model on loopback.
+
+What lives here: a clean environment for every world, one `-p` turn, and an interactive session.
+The client never sees the home folder, the credentials or the settings of whoever runs the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+API_KEY = "sk-fake"
+POLL_SECONDS = 0.05
+TOOLS = ("Bash", "Edit", "Write", "Read", "Agent")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def claude_program() -> Path | None:
+    """The pinned client: `FLEET_TEST_CLAUDE`, else the repository's own; None if there is none."""
+    named = os.environ.get("FLEET_TEST_CLAUDE")
+    program = Path(named) if named else REPOSITORY / ".tools/claude/node_modules/.bin/claude"
+    return program if program.exists() else None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one `claude -p` left behind. `result` is its JSON, empty when it printed none."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    result: Mapping[str, Any]
+
+    @property
+    def session_id(self) -> str:
+        return str(self.result.get("session_id", ""))
+
+    @property
+    def text(self) -> str:
+        return str(self.result.get("result", ""))
+
+    @property
+    def is_error(self) -> bool:
+        return bool(self.result.get("is_error", True))
+
+
+@dataclass(frozen=True)
+class World:
+    """One user's machine: a home folder, the client's configuration, and the model it talks to.
+
+    `model_url` must be loopback. `config_dir` is `$HOME/.claude`; another one is given to the
+    client as `CLAUDE_CONFIG_DIR`. `env` is added to the environment of every client started here.
+    """
+
+    home: Path
+    model_url: str
+    program: Path
+    config_dir: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.model_url).hostname != "127.0.0.1":
+            raise ValueError(f"the model must be on loopback, not at {self.model_url}")
+        self.settings_dir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def settings_dir(self) -> Path:
+        return self.config_dir or self.home / ".claude"
+
+    def write_settings(self, settings: Mapping[str, Any], project: Path | None = None) -> Path:
+        """Write the user's `settings.json`, or the one of a project."""
+        folder = project / ".claude" if project else self.settings_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "settings.json"
+        path.write_text(json.dumps(settings, indent=2))
+        return path
+
+    def transcript(self, session_id: str) -> Path:
+        """Where the client keeps the transcript of a session that has run."""
+        (path,) = self.settings_dir.glob(f"projects/*/{session_id}.jsonl")
+        return path
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of the client: nothing of the caller's but PATH and the locale."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "ANTHROPIC_API_KEY": API_KEY,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            **self.env,
+            **(extra or {}),
+            "ANTHROPIC_BASE_URL": self.model_url,
+        }
+        if self.config_dir:
+            environment["CLAUDE_CONFIG_DIR"] = str(self.config_dir)
+        return environment
+
+    def run(
+        self,
+        prompt: str,
+        cwd: Path,
+        resume: str | None = None,
+        extra_args: Sequence[str] = (),
+        extra_env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> Turn:
+        """One headless turn, the prompt on stdin; raises `TimeoutExpired` when the client hangs.
+
+        The tools are allowed by name because root may not skip the permissions.
+        """
+        command = [str(self.program), "-p", "--output-format", "json", "--model", "sonnet"]
+        command += ["--permission-mode", "acceptEdits", "--allowed-tools", ",".join(TOOLS)]
+        command += ["--resume", resume] if resume else []
+        done = subprocess.run(
+            [*command, *extra_args],
+            input=prompt,
+            cwd=cwd,
+            env=self.environment(extra_env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Turn(done.returncode, done.stdout, done.stderr, _result(done.stdout))
+
+    def trust(self, *folders: Path) -> None:
+        """Answer beforehand what a first interactive start asks: theme, key, trust in folders."""
+        path = self.config_dir / ".claude.json" if self.config_dir else self.home / ".claude.json"
+        state = json.loads(path.read_text()) if path.exists() else {}
+        state |= {
+            "hasCompletedOnboarding": True,
+            "theme": "dark",
+            "customApiKeyResponses": {"approved": [API_KEY], "rejected": []},
+        }
+        projects = state.setdefault("projects", {})
+        for folder in folders:
+            projects.setdefault(str(folder.resolve()), {})["hasTrustDialogAccepted"] = True
+        path.write_text(json.dumps(state))
+
+    def interactive(
+        self,
+        cwd: Path,
+        extra_args: Sequence[str] = (),
+        extra_env: Mapping[str, str] | None = None,
+    ) -> Interactive:
+        """Start an interactive session in a trusted folder and wait for its input line."""
+        self.trust(cwd)
+        command = [str(self.program), "--model", "sonnet", *extra_args]
+        return Interactive(command, cwd, self.environment(extra_env))
+
+
+class Interactive:
+    """A session in a terminal of its own: a tmux server of its own socket, killed at the end."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
+        self._sockets = tempfile.TemporaryDirectory(prefix="fleet-tmux-")
+        self._tmux = ["tmux", "-L", "client", "-f", os.devnull]
+        clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+        self._run(
+            *("new-session", "-d", "-x", "160", "-y", "50", "-c", str(cwd)),
+            shlex.join([*clean, *command]),
+        )
+        try:
+            self.wait_for(r"^\s*[│ ]*❯", timeout=30)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(self, text: str) -> None:
+        """Type a line, see it arrive in the input, and press Enter."""
+        self._run("send-keys", "-l", text)
+        self.wait_for(re.escape(text[-40:]), timeout=10)
+        self.keys("Enter")
+
+    def keys(self, *names: str) -> None:
+        """Press keys by their tmux names: `Escape`, `C-c`, `Enter`."""
+        self._run("send-keys", *names)
+
+    def screen(self, history_lines: int = 0) -> str:
+        """What the terminal shows, and that many lines above it; empty once the client ended."""
+        shown = self._run("capture-pane", "-p", "-J", "-S", str(-history_lines), check=False)
+        return shown.stdout
+
+    def wait_for(self, pattern: str, timeout: float = 20) -> str:
+        """The screen, as soon as the (multi-line) pattern matches; raises TimeoutError with it."""
+        deadline = time.monotonic() + timeout
+        while True:
+            screen = self.screen()
+            if re.search(pattern, screen, re.MULTILINE):
+                return screen
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{pattern!r} did not appear in {timeout} s:\n{screen}")
+            time.sleep(POLL_SECONDS)
+
+    def wait_for_exit(self, timeout: float = 20) -> None:
+        """Wait until the client has ended by itself, its SessionEnd hooks included."""
+        deadline = time.monotonic() + timeout
+        while self._run("has-session", check=False).returncode == 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the client did not end in {timeout} s:\n{self.screen()}")
+            time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        """End the terminal; the client in it gets SIGHUP and still runs its SessionEnd hooks."""
+        self._run("kill-server", check=False)
+        self._sockets.cleanup()
+
+    def _run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._tmux, *arguments],
+            env={"PATH": os.environ["PATH"], "TMUX_TMPDIR": self._sockets.name, "LANG": "C.UTF-8"},
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+
+
+def _result(stdout: str) -> Mapping[str, Any]:
+    """The object of `--output-format json`; with `--verbose` it is the last one of a list."""
+    try:
+        value = json.loads(stdout)
+    except ValueError:
+        return {}
+    if isinstance(value, list):
+        value = value[-1] if value else {}
+    return value if isinstance(value, dict) else {}

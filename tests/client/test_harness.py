@@ -1,0 +1,154 @@
+"""Whether the harness can be believed: the real client, the scripted model, and no Fleet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claude_client import World, claude_program
+from scripted_model import (
+    Fail,
+    ScriptedModel,
+    Text,
+    ToolUse,
+    injected_context,
+    last_prompt_context,
+)
+
+PROGRAM = claude_program()
+EVENTS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "SessionEnd")
+DUMPING_HOOK = Path(__file__).with_name("dumping_hook.py")
+
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None, reason="no Claude Code client: set FLEET_TEST_CLAUDE or make setup"
+)
+
+
+class Hooked:
+    """A world whose every hook dumps what it is given, with a repository to work in."""
+
+    def __init__(self, folder: Path, model: ScriptedModel) -> None:
+        assert PROGRAM is not None
+        self.dumps = folder / "dumps"
+        self.repository = folder / "repository"
+        for path in (self.dumps, self.repository):
+            path.mkdir()
+        subprocess.run(["git", "init", "-q", str(self.repository)], check=True)
+        self.world = World(folder / "home", model.url, PROGRAM)
+        self.world.write_settings(
+            {"hooks": {event: [{"hooks": [self._hook()]}] for event in EVENTS}}
+        )
+
+    def _hook(self) -> dict[str, Any]:
+        arguments = ["-I", "-S", str(DUMPING_HOOK), str(self.dumps), "user"]
+        return {"type": "command", "command": sys.executable, "args": arguments}
+
+    def payloads(self) -> list[dict[str, Any]]:
+        return [
+            json.loads(path.read_text())["payload"] for path in sorted(self.dumps.glob("*.json"))
+        ]
+
+    def events(self) -> list[str]:
+        return [payload["hook_event_name"] for payload in self.payloads()]
+
+    def wait_for(
+        self, wanted: Callable[[dict[str, Any]], bool], timeout: float = 20
+    ) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for payload in self.payloads():
+                if wanted(payload):
+                    return payload
+            time.sleep(0.05)
+        raise TimeoutError(f"no such hook among {self.events()}")
+
+
+def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(tmp_path: Path) -> None:
+    with ScriptedModel({"hello": [Text("hi there")]}) as model:
+        hooked = Hooked(tmp_path, model)
+        context = {
+            "hookEventName": "UserPromptSubmit",
+            "additionalContext": "two lines\n\nand a gap",
+        }
+        output = json.dumps({"hookSpecificOutput": context})
+        echo = {"type": "command", "command": shutil.which("echo"), "args": [output]}
+        hooked.world.write_settings(
+            {"hooks": {"UserPromptSubmit": [{"hooks": [echo]}]}}, hooked.repository
+        )
+
+        first = hooked.world.run("hello", hooked.repository)
+        second = hooked.world.run("more", hooked.repository, resume=first.session_id)
+
+        assert (first.exit_code, first.text, first.is_error) == (0, "hi there", False)
+        assert (second.text, second.session_id) == ("done", first.session_id)
+        assert hooked.events() == ["SessionStart", "UserPromptSubmit", "Stop", "SessionEnd"] * 2
+        told = "UserPromptSubmit hook additional context: two lines\n\nand a gap"
+        assert injected_context(model.main_requests("hello")[0]) == [told]
+        assert injected_context(model.main_requests("more")[0]) == [told, told]
+        assert last_prompt_context(model.main_requests("more")[0]) == [told]
+        assert "hello" in hooked.world.transcript(first.session_id).read_text()
+
+
+def test_a_scripted_tool_really_edits_and_sessions_share_one_model(tmp_path: Path) -> None:
+    with ScriptedModel({}) as model:
+        hooked = Hooked(tmp_path, model)
+        target = hooked.repository / "notes.md"
+        target.write_text("old\n")
+        change = {"file_path": str(target), "old_string": "old", "new_string": "new"}
+        model.say(
+            {
+                "edit": [
+                    ToolUse("Read", {"file_path": str(target)}),
+                    ToolUse("Edit", change),
+                    Text("edited"),
+                ]
+            }
+        )
+
+        turn = hooked.world.run("edit the notes", hooked.repository)
+
+        assert (turn.text, target.read_text()) == ("edited", "new\n")
+        assert len(model.main_requests("edit", turn.session_id)) == 3
+
+
+def test_a_failing_model_makes_a_failed_turn(tmp_path: Path) -> None:
+    with ScriptedModel({"hello": [Fail(400)]}) as model:
+        hooked = Hooked(tmp_path, model)
+
+        turn = hooked.world.run("hello", hooked.repository)
+
+        assert (turn.exit_code, turn.is_error) == (1, True)
+        assert "scripted failure" in turn.text
+        assert hooked.events() == ["SessionStart", "UserPromptSubmit", "StopFailure", "SessionEnd"]
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="an interactive session needs tmux")
+def test_an_interactive_clear_starts_a_new_session(tmp_path: Path) -> None:
+    with ScriptedModel({"hello": [Text("hi there")]}) as model:
+        hooked = Hooked(tmp_path, model)
+        with hooked.world.interactive(hooked.repository) as session:
+            session.send("hello")
+            session.wait_for("hi there")
+            session.send("/clear")
+            cleared = hooked.wait_for(lambda payload: payload.get("source") == "clear")
+            session.send("/exit")
+            session.wait_for_exit()
+
+        ended = [
+            payload for payload in hooked.payloads() if payload["hook_event_name"] == "SessionEnd"
+        ]
+        assert [payload["reason"] for payload in ended] == ["clear", "prompt_input_exit"]
+        assert ended[0]["session_id"] != cleared["session_id"] == ended[1]["session_id"]
+        assert len(model.main_requests()) == 1
+
+
+def test_a_world_refuses_a_model_that_is_not_on_loopback(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        World(tmp_path, "https://api.anthropic.com", tmp_path)
