@@ -74,7 +74,9 @@ _FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
 _SECTION_HINT = re.compile(
     r"(?im)^[ >]{0,6}#{0,6}[ \t]*\W{0,4}(?:summary|blockers|(?:next|docs|files)[ _-](?:steps|touched))\b"
 )
-_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
+)
 _KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]*?)[ \t]*:(?:[ \t](.*))?$")
 
 # Block structure is all that is needed; without the inline rules no text can make it slow.

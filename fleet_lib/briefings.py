@@ -5,7 +5,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Required, TypedDict, Unpack
+from typing import Any, Required, TypedDict, Unpack
 
 from fleet_lib import clock
 from fleet_lib.briefing_parser import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
@@ -84,9 +84,10 @@ class Turn:
     warnings: tuple[str, ...]
 
 
+_LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
 _COLUMNS = {
     **{name: name for name in BriefingFields.__annotations__},
-    **{name: f"{name}_json" for name in ("blockers", "next_steps", "docs_touched", "files_touched")},
+    **{name: f"{name}_json" for name in _LISTS},
 }
 
 
@@ -274,23 +275,19 @@ def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
 
 
 def _from_row(row: sqlite3.Row) -> BriefingRecord:
-    return BriefingRecord(
-        *(row[name] for name in list(BriefingRecord.__annotations__)[:13]),
-        *(
-            _texts(row[name])
-            for name in ("blockers_json", "next_steps_json", "docs_touched_json", "files_touched_json")
-        ),
-        raw_markdown=row["raw_markdown"],
-        created_at=row["created_at"],
-    )
+    values: dict[str, Any] = {
+        name: _texts(row[f"{name}_json"]) if name in _LISTS else row[name]
+        for name in BriefingRecord.__annotations__
+    }
+    return BriefingRecord(**values)
 
 
 def _turn_from_row(row: sqlite3.Row) -> Turn:
-    return Turn(
-        *(row[name] for name in list(Turn.__annotations__)[:7]),
-        facts_partial=bool(row["facts_partial"]),
-        warnings=_texts(row["warnings_json"]),
-    )
+    values: dict[str, Any] = {
+        name: _texts(row["warnings_json"]) if name == "warnings" else row[name]
+        for name in Turn.__annotations__
+    }
+    return Turn(**(values | {"facts_partial": bool(row["facts_partial"])}))
 
 
 def _texts(stored: str | None) -> tuple[str, ...]:

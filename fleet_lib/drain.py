@@ -13,7 +13,7 @@ import sys
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
-def main(home):
+def main(home: str) -> int:
     os.chdir("/")
     os.umask(0o077)
     os.closerange(3, 64)  # nothing of Claude Code's may stay open in here

@@ -96,7 +96,9 @@ class _Drainer:
 
     def _prepare_all(self, batch: list[str], rejected: dict[str, str]) -> Iterator[Prepared]:
         if len(batch) == 1 and self._attempts.get(batch[0], 0) >= ATTEMPTS:
-            rejected[batch[0]] = f"not finished in {ATTEMPTS} attempts: it hangs or ends the drainer"
+            rejected[batch[0]] = (
+                f"not finished in {ATTEMPTS} attempts: it hangs or ends the drainer"
+            )
             return
         self._note_attempt(batch)
         for name in batch:

@@ -28,7 +28,9 @@ _DOCUMENT_BYTES_LIMIT = 512 * 1024
 _ALL_DOCUMENTS_BYTES_LIMIT = 32 * 1024 * 1024
 
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
-_PLAIN_DOCUMENT = re.compile(r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$")
+_PLAIN_DOCUMENT = re.compile(
+    r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$"
+)
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 _STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 _PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/[\w.@+~-]+)*")
@@ -153,7 +155,7 @@ def _git(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
     command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 (no shell, our own arguments)
+        done = subprocess.run(
             command,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -190,7 +192,14 @@ def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, 
     entries: list[ReflogEntry] = []
     if head:
         text = _git(
-            folder, "log", "-g", f"-n{_REFLOG_LIMIT}", "-z", "--date=raw", "--format=%H%n%gd%n%gs", "HEAD"
+            folder,
+            "log",
+            "-g",
+            f"-n{_REFLOG_LIMIT}",
+            "-z",
+            "--date=raw",
+            "--format=%H%n%gd%n%gs",
+            "HEAD",
         )
         for record in filter(None, (text or "").split("\0")):
             commit, _, rest = record.partition("\n")
@@ -451,7 +460,9 @@ def _is_synthetic(line: dict[str, Any]) -> bool:
 def _content(line: dict[str, Any]) -> list[dict[str, Any]]:
     message = line.get("message")
     content = message.get("content") if isinstance(message, dict) else None
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return (
+        [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    )
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

@@ -120,7 +120,9 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
     )
     if prepared.is_commander or payload.agent_id is not None:
         return prepared
-    git = repositories.state(folder, entry.received_ns) if folder and Path(folder).is_dir() else None
+    git = (
+        repositories.state(folder, entry.received_ns) if folder and Path(folder).is_dir() else None
+    )
     if entry.event not in ("Stop", "StopFailure"):
         return _with(prepared, git=git)
     waits = entry.event == "Stop"
@@ -181,7 +183,11 @@ class Ingest:
     def record_quarantine(self, name: str, session_id: str | None, reason: str) -> None:
         """The `error` event of an entry that cannot be applied; once, however often it is tried."""
         payload: dict[str, Any] = {
-            "error": {"message": redact(reason)[:_DETAIL_LIMIT], "code": "quarantined", "entry": name}
+            "error": {
+                "message": redact(reason)[:_DETAIL_LIMIT],
+                "code": "quarantined",
+                "entry": name,
+            }
         }
         if session_id:
             payload["sessionId"] = session_id
@@ -228,30 +234,35 @@ class Ingest:
 
     def _session_started(self, prepared: Prepared) -> str:
         known = self._sessions.get(prepared.session_id)
-        if known and prepared.received_at <= known.last_seen_at:
-            return "unchanged: the session was known"
-        head, head_at = self._head(prepared)
-        if known:
-            changes: dict[str, object] = {"last_seen_at": prepared.received_at, "ended_at": None}
-            if prepared.payload.source != "compact":
-                changes |= {"head_commit": head, "head_at": head_at}
-            self._sessions.save(known.but(**changes))
-            return f"session {prepared.payload.source or 'seen'} again"
-        session = self._new_session(prepared)
-        details = {
-            "sessionId": session.session_id,
-            "projectId": session.project_id,
-            "source": _said(prepared.payload.source or "startup"),
-        }
-        self._outbox.add(
-            type="session_started",
-            project_id=session.project_id,
-            broadcast_level="silent",
-            payload={"session": details, "sessionId": session.session_id},
-            ts=prepared.received_at,
+        source = prepared.payload.source or "startup"
+        session = known or self._new_session(prepared)
+        # A compacted or resumed session goes on; only one that was never heard of has started.
+        is_start = known is None or source not in ("compact", "resume")
+        announced = is_start and not self._outbox.has_of_session(
+            "session_started", session.session_id
         )
-        self._sessions.save(session.but(head_commit=head, head_at=head_at))
-        return f"session started in {session.project_id}"
+        if announced:
+            details = {
+                "sessionId": session.session_id,
+                "projectId": session.project_id,
+                "source": _said(source),
+            }
+            self._outbox.add(
+                type="session_started",
+                project_id=session.project_id,
+                broadcast_level="silent",
+                payload={"session": details, "sessionId": session.session_id},
+                ts=prepared.received_at,
+            )
+        if known is None or prepared.received_at > known.last_seen_at:
+            session = session.but(last_seen_at=prepared.received_at, ended_at=None)
+            if source != "compact":
+                head, head_at = self._head(prepared)
+                session = session.but(head_commit=head, head_at=head_at)
+            self._sessions.save(session)
+        elif not announced:
+            return "unchanged: the session was known"
+        return f"session {'started' if announced else source} in {session.project_id}"
 
     def _notified(self, prepared: Prepared) -> str:
         kind = prepared.payload.notification_type or ""

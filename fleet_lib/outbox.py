@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput
+from fleet_lib.prelude import SESSION
 
 EventType = Literal[
     "briefing_added",
@@ -78,6 +79,14 @@ class OutboxRepo:
         ).fetchone()
         return row is not None
 
+    def has_of_session(self, type: EventType, session_id: str) -> bool:
+        """Whether an event of this type names this session."""
+        row = self._connection.execute(
+            f"SELECT 1 FROM outbox_events WHERE ({SESSION}) = ? AND type = ? LIMIT 1",
+            (session_id, type),
+        ).fetchone()
+        return row is not None
+
     def get(self, event_id: int) -> OutboxEvent | None:
         row = self._connection.execute(
             "SELECT * FROM outbox_events WHERE event_id = ?", (event_id,)
@@ -108,7 +117,9 @@ class OutboxRepo:
 
     def latest_id(self) -> int:
         return int(
-            self._connection.execute("SELECT ifnull(max(event_id), 0) FROM outbox_events").fetchone()[0]
+            self._connection.execute(
+                "SELECT ifnull(max(event_id), 0) FROM outbox_events"
+            ).fetchone()[0]
         )
 
     def mark_delivered(self, event_id: int) -> bool:

@@ -6,7 +6,7 @@ import os
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
-def home():
+def home() -> str:
     """FLEET_HOME as an absolute path: the variable, else `commander` in Claude Code's folder."""
     named = os.environ.get("FLEET_HOME")
     if not named:
@@ -15,33 +15,33 @@ def home():
     return os.path.abspath(os.path.expanduser(named))
 
 
-def database(home):
+def database(home: str) -> str:
     return os.path.join(home, "fleet.db")
 
 
-def spool(home, folder):
+def spool(home: str, folder: str) -> str:
     """One of the spool's folders: `tmp`, `new` or `bad`."""
     return os.path.join(home, "spool", folder)
 
 
-def lock(home):
+def lock(home: str) -> str:
     """The drainer's single-flight lock: flock(2), also by filelock on the console's side."""
     return os.path.join(home, "spool", "lock")
 
 
-def journal(home):
+def journal(home: str) -> str:
     """The entries that a drainer has begun and not finished, with how often that happened."""
     return os.path.join(home, "spool", "attempts")
 
 
-def log_file(home):
+def log_file(home: str) -> str:
     return os.path.join(home, "log", "fleet.log")
 
 
-def backups(home):
+def backups(home: str) -> str:
     return os.path.join(home, "backups")
 
 
-def is_commander(project_folder, home):
+def is_commander(project_folder: str, home: str) -> bool:
     """Whether a session of this project folder is the Commander: the folder is FLEET_HOME itself."""
     return bool(project_folder) and os.path.realpath(project_folder) == os.path.realpath(home)

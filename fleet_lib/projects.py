@@ -117,7 +117,9 @@ class ProjectRepo:
         return [_from_row(row) for row in rows]
 
     def get_all(self) -> list[Project]:
-        rows = self._connection.execute("SELECT * FROM projects ORDER BY updated_at DESC, project_id")
+        rows = self._connection.execute(
+            "SELECT * FROM projects ORDER BY updated_at DESC, project_id"
+        )
         return [_from_row(row) for row in rows]
 
     def find_by_repo_root(self, repo_root: str) -> Project | None:

@@ -26,7 +26,17 @@ class Entry:
 
     __slots__ = ("cwd", "event", "name", "payload", "project", "received_ns", "shown", "status")
 
-    def __init__(self, name, event, received_ns, project, cwd, shown, payload, status):
+    def __init__(
+        self,
+        name: str,
+        event: str,
+        received_ns: int,
+        project: str,
+        cwd: str,
+        shown: "tuple[int, int] | None",
+        payload: bytes,
+        status: "bytes | None",
+    ) -> None:
         self.name = name  # file name, and the entry's id
         self.event = event  # hook event name, e.g. "Stop"
         self.received_ns = received_ns  # Unix time, nanoseconds
@@ -37,12 +47,12 @@ class Entry:
         self.status = status  # the status file's bytes, or None
 
 
-def safe_session_id(text):
+def safe_session_id(text: str) -> str:
     """The id if it may be part of a file name, else ''. Payloads are not to be trusted with paths."""
     return text if 0 < len(text) <= 64 and _SESSION_ID_CHARS.issuperset(text) else ""
 
 
-def make_folders(home):
+def make_folders(home: str) -> None:
     os.makedirs(home, mode=0o700, exist_ok=True)
     root = os.path.join(home, "spool")
     for folder in (root, *(os.path.join(root, name) for name in _FOLDERS)):
@@ -50,7 +60,16 @@ def make_folders(home):
             os.mkdir(folder, 0o700)
 
 
-def put(home, event, payload, session_id="", project="", cwd="", status=None, shown=None):
+def put(
+    home: str,
+    event: str,
+    payload: bytes,
+    session_id: str = "",
+    project: str = "",
+    cwd: str = "",
+    status: "bytes | None" = None,
+    shown: "tuple[int, int] | None" = None,
+) -> str:
     """Make one hook call durable and return its entry's name. Raises OSError if that failed."""
     received_ns = time.time_ns()
     unique = f"{os.getpid()}-{os.urandom(4).hex()}"
@@ -90,7 +109,7 @@ def put(home, event, payload, session_id="", project="", cwd="", status=None, sh
     return name
 
 
-def pending(home, session_id=None):
+def pending(home: str, session_id: "str | None" = None) -> "list[str]":
     """Names of the entries that wait, oldest first; of one session only, if one is given."""
     try:
         names = os.listdir(paths.spool(home, "new"))
@@ -102,7 +121,7 @@ def pending(home, session_id=None):
     return sorted(name for name in names if not name.startswith("."))
 
 
-def read(path, name=None):
+def read(path: str, name: "str | None" = None) -> Entry:
     """The entry at `path`. Raises Malformed, or OSError (FileNotFoundError once it is applied)."""
     with open(path, "rb") as file:
         data = file.read()
@@ -130,18 +149,18 @@ def read(path, name=None):
     return Entry(name, event, received_ns, project, cwd, shown, body[:length], status)
 
 
-def read_pending(home, name):
+def read_pending(home: str, name: str) -> Entry:
     return read(os.path.join(paths.spool(home, "new"), name), name)
 
 
-def acknowledge(home, names):
+def acknowledge(home: str, names: "list[str]") -> None:
     """Remove applied entries. Call it only after their transaction is committed."""
     new = paths.spool(home, "new")
     for name in names:
         _remove(os.path.join(new, name))
 
 
-def quarantine(home, name, reason):
+def quarantine(home: str, name: str, reason: str) -> None:
     """Move an entry that cannot be applied to `bad/`, its reason beside it."""
     bad = os.path.join(paths.spool(home, "bad"), name)
     descriptor = os.open(bad + ".reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -155,7 +174,7 @@ def quarantine(home, name, reason):
         _remove(bad + ".reason")
 
 
-def sync_folder(path):
+def sync_folder(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -163,23 +182,23 @@ def sync_folder(path):
         os.close(descriptor)
 
 
-def _write(descriptor, data):
+def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _remove(path):
+def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
 
 
-def _escape(value):
+def _escape(value: str) -> str:
     return value.replace("%", "%25").replace("\n", "%0A").replace("\r", "%0D")
 
 
-def _unescape(value):
+def _unescape(value: bytes) -> str:
     plain = value.replace(b"%0D", b"\r").replace(b"%0A", b"\n").replace(b"%25", b"%")
     return os.fsdecode(plain)

@@ -1,0 +1,39 @@
+"""The console, `fleet`: parse, call fleet_lib, print. One noun a file."""
+
+import click
+
+from commander.cli import briefings, database, events, prelude, projects, spooling, status
+from commander.cli._shared import Console
+
+
+@click.group(
+    cls=Console,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="fleet", prog_name="fleet")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """What your Claude Code sessions did, and who needs you.
+
+    \b
+    Examples:
+      fleet status                      who needs a human, and the latest of each project
+      fleet briefings list --status blocked
+      fleet briefings show 12
+      fleet prelude                     what the Commander would be told now
+
+    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder).
+    """
+
+
+for command in (
+    status.status,
+    projects.projects,
+    briefings.briefings,
+    events.events,
+    prelude.prelude,
+    spooling.drain,
+    spooling.replay,
+    database.db,
+):
+    main.add_command(command)

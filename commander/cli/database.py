@@ -1,0 +1,143 @@
+"""`fleet db`: the database file itself."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commander.cli._shared import json_option, print_json
+from fleet_lib import db as database
+from fleet_lib import migrate, paths
+from fleet_lib.errors import DatabaseUnusable, NotFound
+
+_TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
+
+
+@click.group()
+def db() -> None:
+    """The database file: migrate, look at, check, back up.
+
+    \b
+    Examples:
+      fleet db status
+      fleet db check
+      fleet db backup
+    """
+
+
+@db.command("migrate")
+@json_option
+def migrate_(as_json: bool) -> None:
+    """Bring the database to this Fleet's schema; a file that holds anything is backed up first."""
+    path = Path(paths.database(paths.home()))
+    before = _version(path)
+    database.connect(path).close()
+    after = migrate.latest_version()
+    if as_json:
+        print_json({"path": str(path), "from_version": before, "to_version": after})
+    elif before == after:
+        click.echo(f"{path} is at schema version {after}")
+    else:
+        click.echo(f"{path}: schema version {before} → {after}")
+
+
+@db.command("status")
+@json_option
+def status_(as_json: bool) -> None:
+    """Schema version, sizes and row counts."""
+    path = _existing()
+    with contextlib.closing(database.connect_read_only(path)) as connection:
+        report: dict[str, Any] = {
+            "path": str(path),
+            "schema_version": migrate.version_of(connection),
+            "latest_version": migrate.latest_version(),
+            "bytes": path.stat().st_size,
+            "journal_mode": connection.execute("PRAGMA journal_mode").fetchone()[0],
+            "rows": {
+                table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in _TABLES
+            },
+        }
+    if as_json:
+        print_json(report)
+        return
+    rows = report.pop("rows")
+    for name, value in report.items():
+        click.echo(f"{name.replace('_', ' ')}: {value}")
+    for table, count in rows.items():
+        click.echo(f"  {table}: {count}")
+
+
+@db.command("check")
+@json_option
+def check(as_json: bool) -> None:
+    """Integrity, foreign keys, schema and search index. Exit code 1 if anything is wrong."""
+    path = _existing()
+    problems: list[str] = []
+    with contextlib.closing(database.connect_read_only(path)) as connection:
+        problems += [
+            f"integrity: {row[0]}"
+            for row in connection.execute("PRAGMA integrity_check(20)")
+            if row[0] != "ok"
+        ]
+        problems += [
+            f"foreign key: row {row[1]} of {row[0]} points to no {row[2]}"
+            for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+        ]
+        orphans = connection.execute(
+            "SELECT count(*) FROM turns t LEFT JOIN outbox_events e ON e.briefing_id = t.briefing_id"
+            " AND e.type = 'briefing_added' WHERE e.event_id IS NULL"
+        ).fetchone()[0]
+        if orphans:
+            problems.append(f"outbox: {orphans} briefings have no briefing_added event")
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+        try:
+            connection.execute(
+                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"
+            )
+        except sqlite3.DatabaseError as error:
+            problems.append(f"search index: {error}")
+        connection.rollback()
+    if as_json:
+        print_json({"path": str(path), "ok": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            click.echo(problem)
+        click.echo("Keep the file. `fleet db backup` copies what can be read of it.")
+    else:
+        click.echo(f"{path}: ok")
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@db.command("backup")
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+@json_option
+def backup(target: Path | None, as_json: bool) -> None:
+    """Copy the database, consistent also while it is written to. TARGET is a folder; without one the
+    copy goes to backups/ in $FLEET_HOME."""
+    path = _existing()
+    copy = migrate.backup(path, target or Path(paths.backups(paths.home())))
+    if as_json:
+        print_json({"path": str(copy), "bytes": copy.stat().st_size})
+    else:
+        click.echo(copy)
+
+
+def _existing() -> Path:
+    path = Path(paths.database(paths.home()))
+    if not path.exists():
+        raise NotFound(f"there is no database at {path} yet: `fleet db migrate` makes one")
+    return path
+
+
+def _version(path: Path) -> int:
+    if not path.exists():
+        return 0
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return migrate.version_of(connection)
+    except sqlite3.DatabaseError as error:
+        raise DatabaseUnusable(f"{path}: {error}") from None

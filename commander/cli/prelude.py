@@ -1,0 +1,40 @@
+"""`fleet prelude`: a look at what the Commander would be told. It never moves a cursor."""
+
+import click
+
+from commander.cli._shared import json_option, print_json, reading
+from fleet_lib import db, paths
+from fleet_lib import prelude as text
+
+
+@click.command()
+@click.option("--recap", is_flag=True, help="The longer form that a new Commander context gets.")
+@click.option("--after", type=click.IntRange(0), help="As if told through this event.")
+@json_option
+def prelude(recap: bool, after: int | None, as_json: bool) -> None:
+    """Print what the Commander's next prompt would be told, and mark nothing as told.
+
+    \b
+    Examples:
+      fleet prelude
+      fleet prelude --recap
+      fleet prelude --after 0
+    """
+    with reading():
+        pass
+    connection = db.connect_read_only(paths.database(paths.home()))
+    try:
+        with db.transaction(connection, "DEFERRED"):
+            # The prelude's rows are plain tuples, as in the hooks.
+            connection.row_factory = None
+            cursor = text.conversation_cursor(connection) if after is None else after
+            build = text.recap if recap else text.delta
+            body, through = build(connection, cursor, text.budget())
+    finally:
+        connection.close()
+    if as_json:
+        print_json({"after_event_id": cursor, "through_event_id": through, "text": body})
+    elif body:
+        click.echo(body)
+    else:
+        click.echo(f"nothing new after event {cursor}", err=True)

@@ -1,0 +1,62 @@
+"""Draining in the foreground: run the drainer, or wait for the one that is at work."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fleet_lib import drain as drainer_entry
+from fleet_lib import paths, spool
+from fleet_lib.errors import DatabaseUnusable
+
+
+def drain(
+    home: str, *, timeout: float = 660.0, on_wait: Callable[[int], None] | None = None
+) -> int:
+    """Return when everything that is in the spool now has been applied or quarantined, and how much
+    that was, also when another drainer did it. `on_wait(left)` is called while that one is at work.
+
+    Raises DatabaseUnusable when the database cannot be used; the entries are still there then.
+    """
+    there = set(spool.pending(home))
+    deadline = time.monotonic() + timeout
+    while left := there.intersection(spool.pending(home)):
+        script = Path(drainer_entry.__file__)
+        # A process of its own: an entry that hangs is ended with it, and not with the console.
+        done = subprocess.run(
+            [sys.executable, "-I", str(script), home], check=False, stdin=subprocess.DEVNULL
+        )
+        if done.returncode == drainer_entry.UNUSABLE:
+            raise DatabaseUnusable(_last_reason(home))
+        if done.returncode == drainer_entry.BUSY:
+            if on_wait:
+                on_wait(len(left))
+            _wait_for_other(home)
+        if time.monotonic() > deadline:
+            raise DatabaseUnusable(
+                f"{len(left)} entries still wait after {timeout:.0f} s; `fleet status` says why"
+            )
+    return len(there)
+
+
+def _wait_for_other(home: str) -> None:
+    """Wait a moment for the other drainer. Nobody drains while this holds the lock, so it lets go at
+    once, and the caller's own drainer looks at the spool next."""
+    try:
+        with FileLock(paths.lock(home), timeout=1.0, poll_interval=0.02, mode=0o600):
+            pass
+    except Timeout:
+        pass
+
+
+def _last_reason(home: str) -> str:
+    """The drainer's own words about why the database cannot be used."""
+    try:
+        lines = Path(paths.log_file(home)).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    mine = [line for line in lines if " drain " in line]
+    return mine[-1].partition(" drain ")[2] if mine else "the database cannot be used now"
