@@ -226,7 +226,7 @@ class BriefingRepo:
                 turn.meaning,
                 turn.source,
                 turn.facts_partial,
-                json.dumps(turn.warnings, ensure_ascii=False),
+                _encoder.encode(turn.warnings),
             ),
         )
 
@@ -262,6 +262,9 @@ class BriefingRepo:
         return cursor.rowcount == 1
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
+
 def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
     """Column names and values. Raises TypeError for a name that is no field."""
     stored: dict[str, object] = {}
@@ -270,7 +273,7 @@ def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
             raise TypeError(f"a briefing has no field {name!r}")
         column = _COLUMNS[name]
         is_list = column != name and isinstance(value, Sequence)
-        stored[column] = json.dumps(list(value), ensure_ascii=False) if is_list else value  # type: ignore[call-overload]
+        stored[column] = _encoder.encode(list(value)) if is_list else value  # type: ignore[call-overload]
     return stored
 
 

@@ -25,6 +25,7 @@ BATCH_BYTES = 32 * 1024 * 1024
 BUSY_RETRY_SECONDS = 600.0
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
+BATCH_SECONDS = 150.0
 ATTEMPTS = 3
 QUARANTINE_DAYS = 30
 QUARANTINE_ENTRIES = 1000
@@ -62,12 +63,14 @@ class _Drainer:
 
     def run(self) -> None:
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
+        signal.signal(signal.SIGALRM, _expire)
         while names := spool.pending(self._home):
             batch = self._choose(names)
             rejected: dict[str, str] = {}
             begun_before = dict(self._attempts)
             try:
-                prepared = list(self._prepare_all(batch, rejected))
+                with _watchdog(self._home):
+                    prepared = list(self._prepare_all(batch, rejected))
                 self._apply_patiently(prepared, rejected)
             except Exception:
                 # The trouble is not the entries'.
@@ -104,7 +107,7 @@ class _Drainer:
         for name in batch:
             try:
                 entry = spool.read_pending(self._home, name)
-                with _time_limit(self._home, len(entry.payload)):
+                with _time_limit(len(entry.payload)):
                     yield prepare(entry, self._home, self._repositories)
             except FileNotFoundError:
                 continue
@@ -171,24 +174,30 @@ class _Drainer:
 
 
 @contextlib.contextmanager
-def _time_limit(home: str, size: int) -> Iterator[None]:
-    """TimeoutError after the limit; where even that is not heard (a C function that never returns),
-    the process ends, and the entry's attempt stays on record."""
-    seconds = ENTRY_SECONDS + ENTRY_SECONDS_PER_MB * size / (1 << 20)
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, expire)
+def _watchdog(home: str) -> Iterator[None]:
+    """Ends the process where an entry's own time limit is not heard, in a C function that never
+    returns. The attempts stay on record, and the next drainer takes the batch's entries one by one."""
     with Path(paths.log_file(home)).open("a") as log_file:
-        faulthandler.dump_traceback_later(seconds * 1.5, exit=True, file=log_file)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             faulthandler.cancel_dump_traceback_later()
-            signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _time_limit(size: int) -> Iterator[None]:
+    """TimeoutError in the block when its time is over."""
+    seconds = ENTRY_SECONDS + ENTRY_SECONDS_PER_MB * size / (1 << 20)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _expire(_signal: int, _frame: FrameType | None) -> None:
+    raise TimeoutError
 
 
 def _read_journal(home: str) -> dict[str, int]:

@@ -231,12 +231,12 @@ def _read_commit_files(folder: str, commits: Sequence[str]) -> dict[str, tuple[s
 
 
 def is_document(path: str) -> bool:
-    name = Path(path).name
+    name = path.rpartition("/")[2]
     return name.lower().endswith(_DOCUMENT_SUFFIXES) or bool(_PLAIN_DOCUMENT.match(name))
 
 
 def is_skill(path: str) -> bool:
-    return Path(path).name == "SKILL.md"
+    return path.rpartition("/")[2] == "SKILL.md"
 
 
 class Documents:
@@ -415,11 +415,13 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
 
 
 def _subagent_transcripts(transcript: str) -> list[str]:
-    folder = Path(transcript.removesuffix(".jsonl")) / "subagents"
+    folder = transcript.removesuffix(".jsonl") + "/subagents"
     try:
-        return sorted(str(path) for path in folder.glob("agent-*.jsonl"))[:200]
-    except OSError:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (once a turn, mostly of what is not there)
+    except (OSError, ValueError):
         return []
+    agents = [name for name in names if name.startswith("agent-") and name.endswith(".jsonl")]
+    return [f"{folder}/{name}" for name in agents[:200]]
 
 
 def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:
@@ -483,6 +485,8 @@ def _text_or_none(value: object) -> str | None:
 def relative_files(paths: Sequence[str], state: GitState | None, folder: str) -> list[str]:
     """Edited paths relative to the repository (or the folder, where there is none); what lies
     elsewhere stays absolute. The worker's own status file is not work."""
+    if not paths:
+        return []
     bases = [state.toplevel, state.root] if state else [folder]
     bases += [os.path.realpath(base) for base in bases]
     found: list[str] = []

@@ -9,7 +9,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,17 +115,16 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
         entry,
         payload,
         folder,
-        paths.is_commander(folder, home),
+        _is_commander(folder, home),
         clock.iso(entry.received_ns),
         digest,
     )
     if prepared.is_commander or payload.agent_id is not None:
         return prepared
-    git = (
-        repositories.state(folder, entry.received_ns) if folder and Path(folder).is_dir() else None
-    )
+    is_there = bool(folder) and Path(folder).is_dir()
+    git = repositories.state(folder, entry.received_ns) if is_there else None
     if entry.event not in ("Stop", "StopFailure"):
-        return _with(prepared, git=git)
+        return replace(prepared, git=git)
     waits = entry.event == "Stop"
     wait_until = entry.received_ns / _NS + facts.TRANSCRIPT_WAIT_SECONDS if waits else 0
     turn = facts.read_turn(
@@ -137,7 +137,7 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
     message = redact(_storable_text(turn.final_text) if message is None else message)
     block = briefing_parser.find_block(message)
     status = entry.status.decode("utf-8", "replace").replace("\0", "") if entry.status else None
-    return _with(
+    return replace(
         prepared,
         git=git,
         turn=turn,
@@ -617,7 +617,7 @@ class Ingest:
         """The project of an entry's folder; of the session's last turn where the folder is gone."""
         folder, git = prepared.folder, prepared.git
         known = known or self._sessions.get(prepared.session_id)
-        if not folder or not Path(folder).is_dir():
+        if git is None and not (folder and Path(folder).is_dir()):
             if known:
                 return known.project_id
             if not folder:
@@ -652,6 +652,11 @@ _MEANING = (
 )
 
 
+@cache
+def _is_commander(folder: str, home: str) -> bool:
+    return paths.is_commander(folder, home)
+
+
 def _parse(entry: Entry) -> tuple[Payload, str]:
     if len(entry.payload) > paths.MAX_PAYLOAD_BYTES:
         raise BadEntry(f"the payload is larger than {paths.MAX_PAYLOAD_BYTES >> 20} MB")
@@ -678,15 +683,11 @@ def _json_kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _with(prepared: Prepared, **changes: Any) -> Prepared:
-    from dataclasses import replace
-
-    return replace(prepared, **changes)
+    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
 
 
 def _derived_status(prepared: Prepared) -> str:

@@ -131,8 +131,11 @@ class OutboxRepo:
         return cursor.rowcount == 1
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _text(payload: dict[str, Any]) -> str:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(payload)
 
 
 def _from_row(row: sqlite3.Row) -> OutboxEvent:

@@ -720,7 +720,7 @@ def _is_briefing(event: Event) -> bool:
 
 
 def _event_id(event: Event) -> int:
-    return event.event_id
+    return int(event.event_id)
 
 
 def _words(name: object) -> str:
@@ -795,7 +795,7 @@ def _joined_within(lines: "list[str]", more: "list[str]", limit: int) -> str:
 
 def _size(lines: "list[str]") -> int:
     """Characters of the lines joined, as Claude Code counts them: UTF-16 units."""
-    return sum(len(line.encode("utf-16-le", "replace")) // 2 + 1 for line in lines)
+    return sum([len(line.encode("utf-16-le", "replace")) // 2 + 1 for line in lines])
 
 
 def _decode(raw: bytes) -> str:

@@ -7,7 +7,43 @@ from functools import cache
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
 
-# One of these is in every text that has something to mask; most texts have none and end here.
+# One of these is in every text that has something to mask, or one of its long words looks like a
+# token that nothing marks. Most texts end here: a plain `in` is a hundred times faster than a pattern.
+_HINTS = (
+    *(
+        "<private",
+        "-----begin",
+        "://",
+        "aws",
+        "akia",
+        "asia",
+        "abia",
+        "acca",
+        "a3t",
+        "xox",
+        "xapp-",
+    ),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "gr1348941", "bearer", "hooks.slack"),
+    *("glpat-", "gldt-", "glft-", "glsoat-", "glrt-", "glcbt-", "glimt-", "glptt-", "glagent-"),
+    *("gloas-", "sk-", "sk_", "rk_", "eyj", "aiza", "ya29.", "npm_", "_authtoken", "pypi-", "sg."),
+    *(
+        "sq0csp",
+        "accountkey=",
+        "hf_",
+        "hvs.",
+        "dop_v1_",
+        "dapi",
+        "shpat_",
+        "shpca_",
+        "shppa_",
+        "shpss_",
+    ),
+)
+_LONG_WORD = re.compile(r"[\w.:-]{32,}")
+_UNMARKED = re.compile(
+    r"AC[a-z0-9]{32}|SK[a-z0-9]{32}|\d{8}:[\w-]{35}|[MNO][\w-]{23,25}\.[\w-]{6}\.|[0-9a-z]{32}-us\d"
+)
+# The same, exactly: what passes here is worth the import of detect-secrets.
 _MAYBE = re.compile(
     r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|\bxox|\bxapp-|hooks\.slack|bearer\s)"
     r"|-----BEGIN|://[^\s/:]*:[^\s/]+@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
@@ -53,7 +89,7 @@ def redact(text: str) -> str:
     `<private>…</private>` is taken out whole; an unclosed one, or an unclosed key block, runs to the
     end of the text.
     """
-    if not _MAYBE.search(text):
+    if not _may_hold_secret(text):
         return text
     text = _PRIVATE.sub(_MASK.format("private"), text)
     text = _KEY_BLOCK.sub(_MASK.format("private-key"), text)
@@ -62,6 +98,16 @@ def redact(text: str) -> str:
     for kind, pattern in _patterns():
         text = pattern.sub(_MASK.format(kind), text)
     return text
+
+
+def _may_hold_secret(text: str) -> bool:
+    if len(text) < 12:  # shorter than any secret that can be told from a word
+        return False
+    lowered = text.lower()
+    hinted = any([hint in lowered for hint in _HINTS])  # noqa: C419 (a generator takes twice as long)
+    if not hinted and len(text) >= 32:
+        hinted = any(_UNMARKED.search(word) for word in _LONG_WORD.findall(text))
+    return hinted and _MAYBE.search(text) is not None
 
 
 @cache

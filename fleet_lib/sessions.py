@@ -7,7 +7,6 @@ from typing import Literal
 SessionState = Literal[
     "working", "completed", "blocked", "failed", "waiting_for_input", "waiting_for_permission"
 ]
-OPEN_ALERT_STATES = ("blocked", "failed", "waiting_for_permission")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,14 @@ class Session:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+_NAMES = tuple(Session.__annotations__)
+_SAVE_SQL = (
+    f"INSERT INTO sessions ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+    " ON CONFLICT (session_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])
+)
+
+
 class SessionRepo:
     """Takes a connection; the caller's transaction holds what it does."""
 
@@ -44,12 +51,7 @@ class SessionRepo:
         return _from_row(row) if row else None
 
     def save(self, session: Session) -> None:
-        names = list(Session.__annotations__)
-        self._connection.execute(
-            f"INSERT OR REPLACE INTO sessions ({', '.join(names)})"
-            f" VALUES ({', '.join('?' * len(names))})",
-            tuple(getattr(session, name) for name in names),
-        )
+        self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
     def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
         """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first."""
@@ -72,4 +74,4 @@ class SessionRepo:
 
 
 def _from_row(row: sqlite3.Row) -> Session:
-    return Session(*(row[name] for name in Session.__annotations__))
+    return Session(*(row[name] for name in _NAMES))

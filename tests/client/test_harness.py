@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claude_client import World, claude_program
+from claude_client import World
 from scripted_model import (
     Fail,
     ScriptedModel,
@@ -22,26 +22,20 @@ from scripted_model import (
     last_prompt_context,
 )
 
-PROGRAM = claude_program()
 EVENTS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "SessionEnd")
 DUMPING_HOOK = Path(__file__).with_name("dumping_hook.py")
-
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="no Claude Code client: set FLEET_TEST_CLAUDE or make setup"
-)
 
 
 class Hooked:
     """A world whose every hook dumps what it is given, with a repository to work in."""
 
-    def __init__(self, folder: Path, model: ScriptedModel) -> None:
-        assert PROGRAM is not None
+    def __init__(self, folder: Path, model: ScriptedModel, program: Path) -> None:
         self.dumps = folder / "dumps"
         self.repository = folder / "repository"
         for path in (self.dumps, self.repository):
             path.mkdir()
         subprocess.run(["git", "init", "-q", str(self.repository)], check=True)
-        self.world = World(folder / "home", model.url, PROGRAM)
+        self.world = World(folder / "home", model.url, program)
         self.world.write_settings(
             {"hooks": {event: [{"hooks": [self._hook()]}] for event in EVENTS}}
         )
@@ -70,9 +64,11 @@ class Hooked:
         raise TimeoutError(f"no such hook among {self.events()}")
 
 
-def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(tmp_path: Path) -> None:
+def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(
+    tmp_path: Path, program: Path
+) -> None:
     with ScriptedModel({"hello": [Text("hi there")]}) as model:
-        hooked = Hooked(tmp_path, model)
+        hooked = Hooked(tmp_path, model, program)
         context = {
             "hookEventName": "UserPromptSubmit",
             "additionalContext": "two lines\n\nand a gap",
@@ -96,9 +92,11 @@ def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(tmp_
         assert "hello" in hooked.world.transcript(first.session_id).read_text()
 
 
-def test_a_scripted_tool_really_edits_and_sessions_share_one_model(tmp_path: Path) -> None:
+def test_a_scripted_tool_really_edits_and_sessions_share_one_model(
+    tmp_path: Path, program: Path
+) -> None:
     with ScriptedModel({}) as model:
-        hooked = Hooked(tmp_path, model)
+        hooked = Hooked(tmp_path, model, program)
         target = hooked.repository / "notes.md"
         target.write_text("old\n")
         change = {"file_path": str(target), "old_string": "old", "new_string": "new"}
@@ -118,9 +116,9 @@ def test_a_scripted_tool_really_edits_and_sessions_share_one_model(tmp_path: Pat
         assert len(model.main_requests("edit", turn.session_id)) == 3
 
 
-def test_a_failing_model_makes_a_failed_turn(tmp_path: Path) -> None:
+def test_a_failing_model_makes_a_failed_turn(tmp_path: Path, program: Path) -> None:
     with ScriptedModel({"hello": [Fail(400)]}) as model:
-        hooked = Hooked(tmp_path, model)
+        hooked = Hooked(tmp_path, model, program)
 
         turn = hooked.world.run("hello", hooked.repository)
 
@@ -129,10 +127,10 @@ def test_a_failing_model_makes_a_failed_turn(tmp_path: Path) -> None:
         assert hooked.events() == ["SessionStart", "UserPromptSubmit", "StopFailure", "SessionEnd"]
 
 
-@pytest.mark.skipif(not shutil.which("tmux"), reason="an interactive session needs tmux")
-def test_an_interactive_clear_starts_a_new_session(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("terminal")
+def test_an_interactive_clear_starts_a_new_session(tmp_path: Path, program: Path) -> None:
     with ScriptedModel({"hello": [Text("hi there")]}) as model:
-        hooked = Hooked(tmp_path, model)
+        hooked = Hooked(tmp_path, model, program)
         with hooked.world.interactive(hooked.repository) as session:
             session.send("hello")
             session.wait_for("hi there")

@@ -1,0 +1,272 @@
+"""A user's machine with Fleet on it: the real client with the hooks registered, the scripted model,
+repositories to work in, and fleet.db to look into.
+
+What lives here: acting (a worker's turn, a Commander's turn) and reading back (what the model was
+told, what was stored). Nothing here asserts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import fcntl
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from claude_client import POLL_SECONDS, REPOSITORY, Interactive, Turn, World
+from scripted_model import (
+    Reply,
+    Request,
+    ScriptedModel,
+    Text,
+    by_prompt,
+    injected_context,
+    last_prompt_context,
+)
+
+from commander import install
+
+_PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
+
+
+class Fleet:
+    """One machine. `before_answer` sees every request of a turn before the model answers it."""
+
+    def __init__(self, folder: Path, program: Path, model: ScriptedModel) -> None:
+        self.model = model
+        self._steps: dict[str, Sequence[Reply]] = {}
+        self.before_answer: Callable[[Request], None] = lambda request: None
+        self.world = World(folder / "home", model.url, program)
+        self.home = self.world.settings_dir / "commander"
+        self._repositories = folder / "repositories"
+        self._repositories.mkdir()
+        answer = by_prompt(self._steps)
+
+        def script(request: Request) -> Reply:
+            self.before_answer(request)
+            return answer(request)
+
+        model.say(script)
+        python, hooks = Path(sys.executable), REPOSITORY / "hooks"
+        ours = install.registration(install.settings_example(), python, hooks)
+        self.world.write_settings(install.merged_settings({}, ours))
+        install.make_commander_folder(self.home, python, hooks)
+
+    def register_hooks_once_more(self) -> None:
+        """Add a second copy of every hook with a command line of its own, which the client cannot
+        tell from another program: a plugin and the settings may both bring Fleet's hooks."""
+        for folder in (self.world.settings_dir, self.home / ".claude"):
+            install.update_json(folder / "settings.json", _with_second_copies)
+
+    # --- acting ---
+
+    def repository(self, name: str, files: Mapping[str, str] | None = None) -> Path:
+        """A repository with one commit, of these files or of an empty `.gitignore`."""
+        path = self._repositories / name
+        path.mkdir()
+        git(path, "init", "-q", "-b", "main")
+        configure(path)
+        for file, text in (files or {".gitignore": ""}).items():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_text(text)
+        git(path, "add", "-A")
+        git(path, "commit", "-q", "-m", "first")
+        return path
+
+    def worker(
+        self, cwd: Path, prompt: str, *replies: Reply, env: Mapping[str, str] | None = None
+    ) -> Turn:
+        """A headless worker's one turn in a folder; raises unless it ended as a success."""
+        turn = self.turn(cwd, prompt, *replies, env=env)
+        if turn.is_error:
+            raise AssertionError(f"the worker failed: {turn.stdout}{turn.stderr}")
+        return turn
+
+    def commander(
+        self,
+        prompt: str,
+        *replies: Reply,
+        resume: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Turn:
+        """A headless Commander's turn, a new session unless one is resumed; it may fail."""
+        return self.turn(self.home, prompt, *replies, resume=resume, env=env)
+
+    def turn(
+        self,
+        cwd: Path,
+        prompt: str,
+        *replies: Reply,
+        resume: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Turn:
+        self.script(prompt, *replies)
+        return self.world.run(prompt, cwd, resume=resume, extra_env=env, timeout=120)
+
+    def script(self, prompt: str, *replies: Reply) -> None:
+        """Say what the model answers to a prompt; by it the requests are told apart later."""
+        for other in self._steps:
+            if prompt in other or other in prompt:
+                raise ValueError(f"{prompt!r} cannot be told from {other!r}")
+        self._steps[prompt] = replies or [Text("done")]
+
+    def interactive_commander(self, *arguments: str) -> Interactive:
+        return self.world.interactive(self.home, arguments)
+
+    def console(self, *arguments: str) -> str:
+        """What `fleet …` prints; raises when it fails."""
+        command = [sys.executable, "-m", "commander.cli", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=self.world.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if done.returncode:
+            raise AssertionError(f"fleet {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def drain(self) -> None:
+        """Return when all that was captured is in the database. An entry leaves the spool only after
+        its commit, so an empty one needs no drain."""
+        if any((self.home / "spool" / "new").glob("*")):
+            self.console("drain")
+
+    @contextlib.contextmanager
+    def drainers_held_off(self) -> Iterator[None]:
+        """Hold the drainer's lock, as a drainer does that is not done yet."""
+        with (self.home / "spool" / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    # --- what the model was told ---
+
+    def told(self, prompt: str) -> list[str]:
+        """The preludes that came with this prompt, as they arrived at the model."""
+        return _preludes(last_prompt_context(self._first_request(prompt)))
+
+    def held(self, prompt: str) -> list[str]:
+        """Every prelude in the conversation that the model was sent with this prompt."""
+        return _preludes(injected_context(self._first_request(prompt)))
+
+    def context(self, prompt: str) -> str:
+        """All hook context that came with this prompt."""
+        return "\n".join(last_prompt_context(self._first_request(prompt)))
+
+    def wait_for_request(self, prompt: str, timeout: float = 30) -> None:
+        """Return once the model was asked this prompt."""
+        _wait(lambda: bool(self.model.main_requests(prompt)), f"a request {prompt!r}", timeout)
+
+    def _first_request(self, prompt: str) -> Request:
+        return self.model.main_requests(prompt)[0]
+
+    # --- what was stored ---
+
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """The rows of a query, also while others write; none until the database has its tables."""
+        database = self.home / "fleet.db"
+        if not database.exists():
+            return []
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                return []
+            return [dict(row) for row in connection.execute(sql, parameters)]
+        finally:
+            connection.close()
+
+    def wait_for_rows(self, sql: str, *parameters: object, timeout: float = 30) -> None:
+        """Return once the query has rows. Nothing is drained here: the hooks see to it."""
+        _wait(lambda: bool(self.rows(sql, *parameters)), f"rows of {sql} {parameters}", timeout)
+
+    def briefings(self) -> list[dict[str, Any]]:
+        """The briefings in order, their JSON lists as lists, after a drain."""
+        self.drain()
+        return [
+            {
+                name.removesuffix("_json"): json.loads(value) if name.endswith("_json") else value
+                for name, value in row.items()
+            }
+            for row in self.rows("SELECT * FROM briefings ORDER BY briefing_id")
+        ]
+
+    def event_counts(self) -> Counter[str]:
+        """How many events of each type there are, after a drain."""
+        self.drain()
+        return Counter(row["type"] for row in self.rows("SELECT type FROM outbox_events"))
+
+    def cursor(self) -> int:
+        """How far the Commander's conversation has been told, after a drain."""
+        self.drain()
+        rows = self.rows("SELECT last_outbox_event_id_seen AS seen FROM conversations")
+        return int(rows[0]["seen"]) if rows else 0
+
+    def last_event(self) -> int:
+        self.drain()
+        (row,) = self.rows("SELECT max(event_id) AS last FROM outbox_events")
+        return int(row["last"])
+
+    def stuck_sessions(self) -> list[tuple[str, str]]:
+        """(session id, state) of those that `fleet status` says need a human."""
+        status = json.loads(self.console("status", "--json"))
+        return [(row["session_id"], row["state"]) for row in status["needs_human"]]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def configure(repository: Path) -> None:
+    """An author for whoever commits here, and nothing that asks or runs in the background."""
+    for name, value in (
+        ("user.name", "Worker"),
+        ("user.email", "worker@example.invalid"),
+        ("commit.gpgsign", "false"),
+        ("gc.auto", "0"),
+    ):
+        git(repository, "config", name, value)
+
+
+def blocked_by(blocker: str) -> Text:
+    """A final answer with an explicit briefing."""
+    return Text(
+        "I cannot go on.\n\n```briefing\n---\nstatus: blocked\n"
+        f"summary: Stuck on {blocker}\nblockers:\n  - Waiting for {blocker}\n---\n```"
+    )
+
+
+def _with_second_copies(settings: dict[str, Any]) -> dict[str, Any]:
+    doubled = copy.deepcopy(settings)
+    for groups in doubled["hooks"].values():
+        second = copy.deepcopy(groups)
+        for group in second:
+            for hook in group["hooks"]:
+                hook["args"].insert(0, "-B")
+        groups += second
+    return doubled
+
+
+def _preludes(contexts: Sequence[str]) -> list[str]:
+    return _PRELUDE.findall("\n".join(contexts))
+
+
+def _wait(happened: Callable[[], bool], what: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {what} in {timeout} s")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,289 @@
+"""Workers, end to end: the real client, Fleet's hooks, fleet.db, and what the model was told."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fleet_world import Fleet, blocked_by, configure, git
+from scripted_model import Fail, Request, Text, ToolUse, newest_prompt
+
+
+def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Fleet) -> None:
+    alpha, beta = fleet.repository("alpha"), fleet.repository("beta", {"parser.py": "old\n"})
+    before = git(beta, "rev-parse", "HEAD")
+    source = str(beta / "parser.py")
+    fleet.worker(alpha, "deploy the service", blocked_by("the staging password"))
+    fleet.worker(
+        beta,
+        "mend the parser",
+        ToolUse("Read", {"file_path": source}),
+        ToolUse("Edit", {"file_path": source, "old_string": "old", "new_string": "new"}),
+        ToolUse("Bash", {"command": "echo > made.txt; git add -A; git commit -qm 'Mend parser'"}),
+        Text("The parser reads empty input now."),
+    )
+
+    blocked, done = fleet.briefings()
+    assert blocked["project_id"].startswith("alpha__")
+    assert (blocked["status"], blocked["files_touched"]) == ("blocked", [])
+    assert blocked["blockers"] == ["Waiting for the staging password"]
+    assert done["project_id"].startswith("beta__")
+    assert (done["status"], done["files_touched"]) == ("completed", ["parser.py", "made.txt"])
+    assert (done["base_commit"], done["head_commit"]) == (before, git(beta, "rev-parse", "HEAD"))
+    assert (done["branch"], done["broadcast_level"]) == ("main", "mention")
+    assert fleet.event_counts() == {
+        "session_started": 2,
+        "briefing_added": 2,
+        "session_blocked": 1,
+    }
+
+    cursor_in_turn: list[int] = []
+    fleet.before_answer = lambda request: cursor_in_turn.append(fleet.cursor())
+    first = fleet.commander("what is new")
+    assert cursor_in_turn == [0]
+    assert fleet.cursor() == fleet.last_event()
+    (prelude,) = fleet.told("what is new")
+    alerts, mentions = prelude.split("Alerts:\n")[1].split("Mentions:\n")
+    assert f"- #{blocked['briefing_id']} alpha · " in alerts
+    assert "Stuck on the staging password" in alerts
+    assert f"- #{done['briefing_id']} beta · completed: The parser reads empty input" in mentions
+
+    second = fleet.commander("and what next", resume=first.session_id)
+    assert second.session_id == first.session_id
+    assert (fleet.told("and what next"), len(fleet.held("and what next"))) == ([], 1)
+    assert len(fleet.briefings()) == 2, "a Commander's turn wrote a briefing"
+    assert fleet.event_counts().total() == 5
+
+
+def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) -> None:
+    repositories = [fleet.repository(f"repository-{number}") for number in range(5)]
+
+    def work(number: int) -> tuple[str, str]:
+        file = f"file-{number}.txt"
+        repository = repositories[number % 5]
+        turn = fleet.worker(
+            repository,
+            f"task number {number}.",
+            ToolUse("Write", {"file_path": str(repository / file), "content": "x"}),
+            Text(f"Task {number} is done."),
+        )
+        return turn.session_id, f"{repository.name} {file}"
+
+    with ThreadPoolExecutor(10) as pool:
+        worked = dict(pool.map(work, range(10)))
+
+    found = {
+        briefing["session_id"]: " ".join(
+            [briefing["project_id"].split("__")[0], *briefing["files_touched"]]
+        )
+        for briefing in fleet.briefings()
+    }
+    assert len(worked) == 10
+    assert found == worked
+    assert len(fleet.briefings()) == 10
+    assert fleet.event_counts() == {"briefing_added": 10, "session_started": 10}
+    for kind in ("briefing_added", "session_started"):
+        sessions = fleet.rows(
+            "SELECT json_extract(payload_json, '$.sessionId') AS id FROM outbox_events"
+            " WHERE type = ?",
+            kind,
+        )
+        assert {row["id"] for row in sessions} == set(worked)
+
+
+@pytest.mark.parametrize("start", ["", "service"], ids=["cd in the turn", "started in a subfolder"])
+def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, start: str) -> None:
+    repository = fleet.repository("alpha", {"service/main.py": "1\n"})
+    (repository / "service" / "deep").mkdir()
+    fleet.worker(
+        repository / start,
+        "make the files",
+        ToolUse("Bash", {"command": f"cd {repository}/service/deep"}),
+        ToolUse("Bash", {"command": "echo > by_bash.txt; git add -A; git commit -qm 'By bash'"}),
+        ToolUse("Write", {"file_path": str(repository / "service/new.py"), "content": "2"}),
+        Text("Made."),
+    )
+
+    (briefing,) = fleet.briefings()
+    assert briefing["project_id"].startswith("alpha__")
+    assert set(briefing["files_touched"]) == {"service/deep/by_bash.txt", "service/new.py"}
+    assert fleet.rows("SELECT repo_root FROM projects") == [{"repo_root": str(repository)}]
+    assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
+
+
+def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
+    repository = fleet.repository("alpha")
+    fleet.script(
+        "write the helper",
+        ToolUse("Write", {"file_path": str(repository / "by_agent.py"), "content": "x"}),
+        Text("The helper is written."),
+    )
+    fleet.worker(
+        repository,
+        "ask somebody",
+        ToolUse(
+            "Agent",
+            {
+                "description": "a helper",
+                "prompt": "write the helper",
+                "subagent_type": "general-purpose",
+            },
+        ),
+        ToolUse("Write", {"file_path": str(repository / "by_worker.py"), "content": "y"}),
+        Text("All of it is there."),
+    )
+
+    assert (repository / "by_agent.py").exists(), "the subagent did not run"
+    (briefing,) = fleet.briefings()
+    assert set(briefing["files_touched"]) == {"by_agent.py", "by_worker.py"}
+    assert briefing["raw_markdown"] == "All of it is there."
+    assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git pull -q && echo > own.txt && git add -A && git commit -qm own",
+        "echo > own.txt && git add -A && git commit -qm own && git pull -q --no-rebase --no-edit",
+        "echo > own.txt && git add -A && git commit -qm own && git pull -q --rebase",
+    ],
+    ids=["pull, then commit", "commit, then pull", "commit, then pull --rebase"],
+)
+def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -> None:
+    repository = fleet.repository("alpha")
+    _publish_foreign_commit(repository)
+    fleet.worker(
+        repository,
+        "bring it up to date",
+        ToolUse("Bash", {"command": command}),
+        Text("It is up to date."),
+    )
+
+    assert (repository / "foreign.txt").exists(), "nothing was pulled"
+    (briefing,) = fleet.briefings()
+    assert briefing["files_touched"] == ["own.txt"]
+    assert briefing["head_commit"] == git(repository, "rev-parse", "HEAD")
+
+
+def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet: Fleet) -> None:
+    """Git's clock has whole seconds, and here the drainer looks only after the turn."""
+    fleet.worker(fleet.repository("warm-up"), "make the spool")
+    fleet.drain()
+    repository = fleet.repository("alpha", {"first.txt": "x"})
+    before = git(repository, "rev-parse", "HEAD")
+    second = repository.parent / "second"
+
+    def note_when_the_session_started(request: Request) -> None:
+        (entry,) = (fleet.home / "spool" / "new").glob("*.SessionStart.*")
+        second.write_text(str(int(entry.name.partition(".")[0]) // 10**9))
+
+    fleet.before_answer = note_when_the_session_started
+    commit = f'GIT_COMMITTER_DATE="@$(cat {second}) +0000" git commit -qm own'
+    with fleet.drainers_held_off():
+        fleet.worker(
+            repository,
+            "commit at once",
+            ToolUse("Bash", {"command": f"echo > own.txt; git add -A; {commit}"}),
+            Text("Committed."),
+        )
+
+    briefing = fleet.briefings()[-1]
+    assert briefing["files_touched"] == ["own.txt"]
+    assert briefing["base_commit"] == before
+
+
+def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
+    turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
+
+    (briefing,) = fleet.briefings()
+    assert (briefing["session_id"], briefing["status"]) == (turn.session_id, "failed")
+    assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1, "error": 1}
+
+
+def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -> None:
+    fleet.register_hooks_once_more()
+    repository = fleet.repository("alpha")
+    file = str(repository / "a.txt")
+    fleet.worker(
+        repository,
+        "write a file",
+        ToolUse("Write", {"file_path": file, "content": "x"}),
+        Text("Wrote it."),
+    )
+
+    assert fleet.context("write a file").count("keeps a briefing of every finished turn") == 1
+    assert [briefing["files_touched"] for briefing in fleet.briefings()] == [["a.txt"]]
+    assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
+
+    first = fleet.commander("what is new")
+    assert len(fleet.told("what is new")) == 1
+    assert fleet.cursor() == fleet.last_event()
+
+    fleet.worker(repository, "also blocked", blocked_by("a review"))
+    fleet.commander("and after that", resume=first.session_id)
+    (delta,) = fleet.told("and after that")
+    assert "Stuck on a review" in delta
+    assert fleet.cursor() == fleet.last_event()
+    assert fleet.event_counts() == {
+        "session_started": 2,
+        "briefing_added": 2,
+        "session_blocked": 1,
+    }
+
+
+def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fleet) -> None:
+    repository = fleet.repository("alpha")
+    others: list[str] = []
+
+    def start_another(request: Request) -> None:
+        """While the first worker's turn runs, its session is active."""
+        if "the long task" in newest_prompt(request):
+            fleet.drain()
+            others.append(fleet.worker(repository, "a quick look").session_id)
+
+    fleet.before_answer = start_another
+    long = fleet.worker(repository, "the long task")
+
+    told = fleet.context("a quick look")
+    assert told.startswith("SessionStart hook additional context: ")
+    assert "```briefing" in told
+    assert f"session {long.session_id[:7]}" in told
+    assert "Other sessions" not in fleet.context("the long task")
+    assert len(others) == 1
+
+
+def test_worker_facts_can_be_turned_off(fleet: Fleet) -> None:
+    turn = fleet.worker(fleet.repository("alpha"), "hello", env={"FLEET_WORKER_FACTS": "off"})
+
+    assert fleet.context("hello") == ""
+    assert [briefing["session_id"] for briefing in fleet.briefings()] == [turn.session_id]
+
+
+def test_hooks_that_are_off_leave_no_trace(fleet: Fleet) -> None:
+    repository = fleet.repository("alpha")
+    off = {"FLEET_HOOKS": "off"}
+    fleet.worker(repository, "a worker's prompt", env=off)
+    fleet.commander("a Commander's prompt", env=off)
+    assert {path.name for path in fleet.home.iterdir()} == {".claude", "CLAUDE.md"}
+
+    fleet.worker(repository, "get stuck", blocked_by("a key"))
+    fleet.commander("the next prompt", env=off)
+    assert fleet.context("a worker's prompt") == ""
+    assert fleet.context("a Commander's prompt") == fleet.context("the next prompt") == ""
+    assert fleet.cursor() == 0
+
+
+def _publish_foreign_commit(repository: Path) -> None:
+    """Give the repository a bare remote in which somebody else has committed `foreign.txt`."""
+    remote, clone = repository.with_suffix(".git"), repository.with_name("somebody")
+    git(repository, "clone", "-q", "--bare", str(repository), str(remote))
+    git(repository, "remote", "add", "origin", str(remote))
+    git(repository, "fetch", "-q")
+    git(repository, "branch", "-q", "--set-upstream-to", "origin/main")
+    git(repository, "clone", "-q", str(remote), str(clone))
+    configure(clone)
+    (clone / "foreign.txt").write_text("x")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "foreign")
+    git(clone, "push", "-q")

@@ -1,0 +1,244 @@
+"""The drainer: nothing lost, nothing twice, one at a time, whatever happens to it or to the database."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Fleet
+
+from fleet_lib import drain, drainer, spool
+
+
+def stop(number: int, **more: Any) -> dict[str, Any]:
+    call = {"session_id": f"s{number % 7}", "prompt_id": f"p{number}", "cwd": "/nowhere/repo"}
+    return {**call, "last_assistant_message": f"Turn {number} is done.", **more}
+
+
+def put(fleet: Fleet, number: int, **more: Any) -> str:
+    call = stop(number, **more)
+    data = json.dumps(call).encode()
+    return spool.put(str(fleet.home), "Stop", data, call["session_id"], cwd=call["cwd"])
+
+
+def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-I", drain.__file__, str(fleet.home)],
+        env=fleet.env(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def briefings(fleet: Fleet) -> list[str]:
+    return [row[0] for row in fleet.rows("SELECT task_id FROM briefings ORDER BY briefing_id")]
+
+
+def test_entries_are_applied_in_the_order_they_came(fleet: Fleet) -> None:
+    for number in range(250):
+        put(fleet, number)
+    fleet.drain()
+    assert briefings(fleet) == [f"p{number}" for number in range(250)]
+    assert fleet.waiting() == []
+
+
+def test_a_hook_starts_the_drainer_and_does_not_wait_for_it(fleet: Fleet) -> None:
+    fleet.hook("stop", stop(1), background=True)
+    deadline = time.monotonic() + 20
+    while fleet.waiting() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert fleet.waiting() == []
+    fleet.wait_for_drainers()
+    assert briefings(fleet) == ["p1"]
+
+
+def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: Fleet) -> None:
+    """The lost wake-up: an entry comes after the worker's last look, and its own drainer finds the
+    lock held. Whoever put it must find it applied once all of the drainers have ended."""
+    for round_ in range(15):
+        drainers = []
+        for number in range(6):
+            put(fleet, round_ * 10 + number)
+            drainers.append(start_drainer(fleet))
+            time.sleep(random.Random(round_ * 10 + number).random() / 20)
+        for process in drainers:
+            assert process.wait(60) in (drain.DONE, drain.BUSY)
+        assert fleet.waiting() == []
+    assert len(briefings(fleet)) == 90
+
+
+def test_a_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
+    chance = random.Random(20261123)
+    for number in range(400):
+        put(fleet, number)
+    for _ in range(25):
+        process = start_drainer(fleet)
+        time.sleep(chance.uniform(0.1, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    fleet.drain()
+    assert fleet.quarantine() == {}
+    assert briefings(fleet) == [f"p{number}" for number in range(400)]
+    events = fleet.rows("SELECT count(*), count(DISTINCT briefing_id) FROM outbox_events")
+    assert events == [(400, 400)]
+
+
+def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> None:
+    put(fleet, 0)
+    fleet.drain()
+    other = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    put(fleet, 1)
+    process = start_drainer(fleet)
+    time.sleep(6)  # longer than one busy timeout
+    assert process.poll() is None
+    other.execute("ROLLBACK")
+    other.close()
+    assert process.wait(30) == drain.DONE
+    assert briefings(fleet) == ["p0", "p1"]
+
+
+@pytest.mark.parametrize("harm", ["corrupt", "newer", "folder"])
+def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
+    fleet: Fleet, harm: str
+) -> None:
+    put(fleet, 0)
+    fleet.drain()
+    database = fleet.home / "fleet.db"
+    good = database.read_bytes()
+    for beside in ("-wal", "-shm"):
+        Path(f"{database}{beside}").unlink(missing_ok=True)
+    if harm == "corrupt":
+        database.write_bytes(b"this is no database" * 1000)
+    elif harm == "folder":
+        database.unlink()
+        database.mkdir()
+    else:
+        with sqlite3.connect(database) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    for number in (1, 2):
+        put(fleet, number)
+        assert start_drainer(fleet).wait(30) == drain.UNUSABLE
+    assert len(fleet.waiting()) == 2
+    assert fleet.quarantine() == {}
+    assert "the entries wait in the spool" in fleet.log()
+    done = fleet.console("drain", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
+    if harm == "folder":
+        database.rmdir()
+    for beside in ("-wal", "-shm"):
+        Path(f"{database}{beside}").unlink(missing_ok=True)
+    database.write_bytes(good)
+    fleet.drain()
+    assert briefings(fleet) == ["p0", "p1", "p2"]
+
+
+def test_an_entry_that_ends_its_drainer_is_quarantined_the_third_time(fleet: Fleet) -> None:
+    """An entry whose reading kills the process, as a hard crash in a library would."""
+    poison = put(fleet, 1)
+    put(fleet, 2)
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(drain.__file__).parent.parent)!r})
+from fleet_lib import drainer
+real = drainer.prepare
+def prepare(entry, *rest):
+    if entry.name == {poison!r}:
+        os.kill(os.getpid(), 9)
+    return real(entry, *rest)
+drainer.prepare = prepare
+from fleet_lib import drain
+sys.exit(drain.main({str(fleet.home)!r}))
+"""
+    codes = [
+        subprocess.run([sys.executable, "-c", script], env=fleet.env(), check=False).returncode
+        for _ in range(4)
+    ]
+    assert codes == [-9, -9, -9, 0]
+    assert "not finished in 3 attempts" in fleet.quarantine()[poison]
+    assert briefings(fleet) == ["p2"]
+
+
+def test_an_entry_that_takes_too_long_goes_to_quarantine(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, _ = put(fleet, 1), put(fleet, 2)
+    real = drainer.prepare
+
+    def prepare(entry: spool.Entry, *rest: Any) -> Any:
+        if entry.name == slow:
+            time.sleep(30)
+        return real(entry, *rest)
+
+    monkeypatch.setattr(drainer, "prepare", prepare)
+    monkeypatch.setattr(drainer, "ENTRY_SECONDS", 0.3)
+    assert drainer.drain(str(fleet.home)) == drain.DONE
+    assert "too long" in fleet.quarantine()[slow]
+    assert briefings(fleet) == ["p2"]
+
+
+def test_a_yaml_alias_bomb_costs_nothing_but_its_fields(fleet: Fleet) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n"
+        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    message = f"```briefing\n---\nstatus: blocked\n{bomb}blockers: *i\n---\n```"
+    put(fleet, 1, last_assistant_message=message)
+    begun = time.monotonic()
+    fleet.drain()
+    assert time.monotonic() - begun < 10
+    assert fleet.rows("SELECT status, blockers_json FROM briefings") == [("blocked", "[]")]
+
+
+def test_quarantine_is_bounded_and_expires(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        spool.put(str(fleet.home), "Stop", b"not json %d" % number)
+    fleet.drain()
+    assert len(fleet.quarantine()) == 12
+    oldest = sorted(fleet.quarantine())[0]
+    old = time.time() - 31 * 86400
+    os.utime(fleet.home / "spool" / "bad" / oldest, (old, old))
+    monkeypatch.setattr(drainer, "QUARANTINE_ENTRIES", 5)
+    drainer.drain(str(fleet.home))
+    assert len(fleet.quarantine()) == 5
+    assert oldest not in fleet.quarantine()
+
+
+def test_leftovers_of_killed_hooks_are_swept(fleet: Fleet) -> None:
+    put(fleet, 1)
+    old, new = (fleet.home / "spool" / "tmp" / name for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half an entry")
+    day_before = time.time() - 2 * 86400
+    os.utime(old, (day_before, day_before))
+    fleet.drain()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> None:
+    for number in range(300):
+        put(fleet, number)
+    other = start_drainer(fleet)
+    fleet.console("drain")
+    assert fleet.waiting() == []
+    assert len(briefings(fleet)) == 300
+    other.wait(30)
+
+
+def test_the_drainers_folders_and_files_are_private(fleet: Fleet) -> None:
+    fleet.hook("stop", stop(1))
+    fleet.hook("stop", b"not json")
+    fleet.drain()
+    for path in [fleet.home, *fleet.home.rglob("*")]:
+        mode = path.stat().st_mode & 0o777
+        assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))

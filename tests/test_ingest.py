@@ -1,0 +1,417 @@
+"""From turn to briefing: what a captured hook call becomes, through the real hooks and the real drainer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Fleet, git, make_repository, payload
+
+BLOCKED = """I cannot go on.
+
+```briefing
+---
+status: blocked
+summary: Payments wait for the credentials
+blockers:
+  - "credentials, for staging"
+next_steps: [ask ops]
+impact_level: moderate
+---
+## Files touched
+- `src/pay.py`
+```
+"""
+
+
+def stop(session: str = "session-1", prompt: str = "prompt-1", **more: Any) -> dict[str, Any]:
+    call = {"session_id": session, "prompt_id": prompt, "last_assistant_message": "Done."}
+    return {**call, "hook_event_name": "Stop", **more}
+
+
+def test_a_plain_message_becomes_a_briefing_and_its_event(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "api-svc")
+    fleet.hook("stop", {**payload("Stop"), "cwd": str(repository)}, repository)
+    fleet.drain()
+    ((project, session, task, status, impact, level, raw),) = fleet.rows(
+        "SELECT project_id, session_id, task_id, status, impact_level, broadcast_level, raw_markdown"
+        " FROM briefings"
+    )
+    assert project.startswith("api-svc__")
+    assert session == payload("Stop")["session_id"]
+    assert task == payload("Stop")["prompt_id"]
+    assert (status, impact, level, raw) == ("completed", "trivial", "silent", "Done. All good.")
+    ((kind, text),) = fleet.rows("SELECT type, payload_json FROM outbox_events")
+    assert kind == "briefing_added"
+    told = json.loads(text)
+    assert told["sessionId"] == session
+    assert told["briefing"] == {
+        "briefingId": 1,
+        "projectId": project,
+        "status": "completed",
+        "impactLevel": "trivial",
+        "broadcastLevel": "silent",
+        "revision": 1,
+        "summary": "Done. All good.",
+    }
+
+
+def test_a_fenced_briefing_wins_over_the_words_around_it(fleet: Fleet) -> None:
+    project = fleet.folder / "shop"
+    project.mkdir()
+    fleet.hook("stop", stop(last_assistant_message=BLOCKED), project)
+    fleet.drain()
+    ((status, impact, level, blockers, steps, files),) = fleet.rows(
+        "SELECT status, impact_level, broadcast_level, blockers_json, next_steps_json,"
+        " files_touched_json FROM briefings"
+    )
+    assert (status, impact, level) == ("blocked", "moderate", "mention")
+    assert json.loads(blockers) == ["credentials, for staging"]
+    assert json.loads(steps) == ["ask ops"]
+    assert json.loads(files) == ["src/pay.py"]
+    assert fleet.events() == [("briefing_added", "mention"), ("session_blocked", "highlight")]
+
+
+def test_a_status_file_is_news_once(fleet: Fleet) -> None:
+    project = fleet.folder / "shop"
+    (project / ".claude").mkdir(parents=True)
+    status = project / ".claude" / "status.v5.session-1.md"
+    status.write_text("---\nstatus: blocked\ntask_id: T1\n---\n## Summary\nWaiting for keys\n")
+    fleet.hook("stop", stop(), project)
+    fleet.hook("stop", stop(prompt="prompt-2"), project)
+    status.write_text("---\nstatus: failed\n---\n## Summary\nBroken\n")
+    fleet.hook("stop", stop(prompt="prompt-3"), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status, source FROM briefings JOIN turns USING (briefing_id)") == [
+        ("blocked", "status_file"),
+        ("completed", "message"),
+        ("failed", "status_file"),
+    ]
+
+
+def test_another_stop_of_the_turn_that_wrote_the_status_file_keeps_it(fleet: Fleet) -> None:
+    project = fleet.folder / "shop"
+    (project / ".claude").mkdir(parents=True)
+    status = project / ".claude" / "status.v5.session-1.md"
+    status.write_text("---\nstatus: blocked\n---\n## Summary\nWaiting for keys\n")
+    fleet.hook("stop", stop(), project)
+    fleet.hook("stop", stop(last_assistant_message="Done!", stop_hook_active=True), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status FROM briefings") == [("blocked",)]
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ("All green.", "completed"),
+        ("Shall I go on?", "waiting_for_input"),
+        ("**Which one do you want?**", "waiting_for_input"),
+        ("```briefing\nstatus: working\nsummary: x\n```", "completed"),
+        ("```briefing\nstatus: nonsense\nsummary: x\n```", "completed"),
+    ],
+)
+def test_a_status_that_nobody_wrote_is_derived(fleet: Fleet, message: str, status: str) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    fleet.hook("stop", stop(last_assistant_message=message), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status FROM briefings") == [(status,)]
+
+
+def test_an_unknown_value_costs_its_field_and_leaves_a_warning(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    message = "```briefing\n---\nstatus: blocked\nimpact_level: gigantic\n---\n```"
+    fleet.hook("stop", stop(last_assistant_message=message), project)
+    fleet.drain()
+    ((status, warnings),) = fleet.rows(
+        "SELECT status, warnings_json FROM briefings JOIN turns USING (briefing_id)"
+    )
+    assert status == "blocked"
+    assert "gigantic" in warnings
+
+
+def test_an_api_error_is_a_failed_briefing_and_an_error_event(fleet: Fleet) -> None:
+    project = fleet.folder / "api-svc"
+    project.mkdir()
+    fleet.hook("stop_failure", payload("StopFailure-unknown"), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status FROM briefings") == [("failed",)]
+    assert [kind for kind, _ in fleet.events()] == ["briefing_added", "error"]
+    ((text,),) = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
+    told = json.loads(text)
+    assert told["error"] == {"message": "API Error: 400 scripted failure", "code": "unknown"}
+    assert told["sessionId"] == payload("StopFailure-unknown")["session_id"]
+
+
+def test_a_permission_prompt_blocks_its_session_once_until_the_turn_ends(fleet: Fleet) -> None:
+    project = fleet.folder / "api-svc"
+    project.mkdir()
+    waiting = payload("Notification-permission_prompt")
+    fleet.hook("notification", waiting, project)
+    fleet.hook("notification", waiting, project)
+    fleet.drain()
+    assert [kind for kind, _ in fleet.events()] == ["session_blocked"]
+    assert fleet.rows("SELECT state, detail FROM sessions") == [
+        ("waiting_for_permission", "Claude needs your permission")
+    ]
+    ended = stop(waiting["session_id"], waiting["prompt_id"])
+    fleet.hook("stop", ended, project)
+    fleet.drain()
+    assert fleet.rows("SELECT state FROM sessions") == [("completed",)]
+
+
+def test_sessions_start_once_and_end(fleet: Fleet) -> None:
+    project = fleet.folder / "api-svc"
+    project.mkdir()
+    for name in ("startup", "resume"):
+        fleet.hook("session_start", payload(f"SessionStart-{name}"), project)
+    fleet.hook("session_end", payload("SessionEnd-other"), project)
+    fleet.drain()
+    assert fleet.events() == [("session_started", "silent")]
+    ((ended,),) = fleet.rows("SELECT ended_at FROM sessions")
+    assert ended is not None
+    fleet.hook("session_start", payload("SessionStart-resume"), project)
+    fleet.drain()
+    assert fleet.rows("SELECT ended_at FROM sessions") == [(None,)]
+    assert fleet.events() == [("session_started", "silent")]
+
+
+def test_a_touched_skill_is_announced(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    message = "```briefing\nfiles_touched: [.claude/skills/deploy/SKILL.md, a.py]\n```"
+    fleet.hook("stop", stop(last_assistant_message=message), project)
+    fleet.drain()
+    assert ("skill_updated", "mention") in fleet.events()
+
+
+def test_two_documents_left_behind_are_warned_of_until_one_changes(fleet: Fleet) -> None:
+    repository = make_repository(
+        fleet.folder / "api-svc", None, **{"README.md": "See app.py", "docs/api.md": "app.py is it"}
+    )
+    message = "```briefing\nfiles_touched: [app.py]\n```"
+    for number in (1, 2):
+        fleet.hook("stop", stop(prompt=f"p{number}", last_assistant_message=message), repository)
+    fleet.drain()
+    assert fleet.rows("SELECT doc_drift_risk FROM briefings") == [("high",), ("high",)]
+    told = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning'")
+    assert [json.loads(text)["docDrift"] for (text,) in told] == [
+        {"docPath": "README.md", "sources": ["app.py"], "risk": "high"},
+        {"docPath": "docs/api.md", "sources": ["app.py"], "risk": "high"},
+    ]
+    (repository / "app.py").write_text("changed = True\n")
+    fleet.hook("stop", stop(prompt="p3", last_assistant_message=message), repository)
+    fleet.drain()
+    assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 4
+
+
+def test_the_turns_edits_and_commits_are_its_files(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "api-svc")
+    before = git(repository, "rev-parse", "HEAD")
+    start = {"session_id": "s", "source": "startup", "cwd": str(repository)}
+    fleet.hook("session_start", start, repository)
+    fleet.drain()
+    _new_second()
+    (repository / "made.py").write_text("x = 1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "made")
+    transcript = _transcript(fleet.folder / "t.jsonl", "p", "Done.", repository / "docs" / "a.md")
+    fleet.hook("stop", stop("s", "p", transcript_path=str(transcript)), repository)
+    fleet.drain()
+    ((files, docs, base, head, branch, impact, started, partial),) = fleet.rows(
+        "SELECT files_touched_json, docs_touched_json, base_commit, head_commit, branch,"
+        " impact_level, started_at, facts_partial FROM briefings JOIN turns USING (briefing_id)"
+    )
+    assert json.loads(files) == ["docs/a.md", "made.py"]
+    assert json.loads(docs) == ["docs/a.md"]
+    assert (base, head) == (before, git(repository, "rev-parse", "HEAD"))
+    assert (branch, impact, partial) == ("main", "minor", 0)
+    assert started == "2026-11-22T23:21:23.552Z"
+
+
+def test_what_a_pull_brings_is_not_the_turns(fleet: Fleet) -> None:
+    origin = make_repository(fleet.folder / "origin")
+    clone = fleet.folder / "clone"
+    git(fleet.folder, "clone", "-q", str(origin), str(clone))
+    fleet.hook("session_start", {"session_id": "s", "source": "startup"}, clone)
+    fleet.drain()
+    _new_second()
+    (origin / "foreign.py").write_text("x = 1\n")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "foreign")
+    (clone / "own.py").write_text("y = 1\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "own")
+    git(clone, "pull", "-q", "--rebase", str(origin), "main")
+    fleet.hook("stop", stop("s", "p"), clone)
+    fleet.drain()
+    assert fleet.rows("SELECT files_touched_json FROM briefings") == [('["own.py"]',)]
+
+
+def test_a_second_copy_and_any_replay_change_nothing(fleet: Fleet) -> None:
+    project = fleet.folder / "api-svc"
+    project.mkdir()
+    calls = [
+        ("session_start", payload("SessionStart-startup")),
+        ("notification", payload("Notification-permission_prompt")),
+        ("stop", payload("Stop")),
+        ("stop_failure", payload("StopFailure-unknown")),
+        ("session_end", payload("SessionEnd-other")),
+    ]
+    for event, call in calls:
+        fleet.hook(event, call, project)
+        fleet.hook(event, call, project)
+    kept = fleet.folder / "kept"
+    kept.mkdir()
+    for name in fleet.waiting():
+        data = (fleet.home / "spool" / "new" / name).read_bytes()
+        (kept / name).write_bytes(data)
+    fleet.drain()
+    assert [kind for kind, _ in fleet.events()].count("briefing_added") == 2
+    before = _everything(fleet)
+    fleet.console("replay", *(str(path) for path in sorted(kept.iterdir())))
+    fleet.console("replay", *(str(path) for path in sorted(kept.iterdir(), reverse=True)))
+    assert _everything(fleet) == before
+
+
+def test_a_later_stop_of_the_turn_is_a_revision_and_not_a_briefing(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    fleet.hook("stop", stop(), project)
+    fleet.hook("stop", stop(last_assistant_message="Shall I?", stop_hook_active=True), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status, revision FROM briefings JOIN turns USING (briefing_id)") == [
+        ("waiting_for_input", 2)
+    ]
+    revisions = [
+        json.loads(text)["briefing"]["revision"]
+        for (text,) in fleet.rows("SELECT payload_json FROM outbox_events")
+    ]
+    assert revisions == [1, 2]
+
+
+def test_two_turns_that_name_one_task_and_time_are_two_briefings(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    message = "```briefing\ntask_id: T1\nended_at: 2026-11-23T00:00:00Z\nsummary: {}\n```"
+    for number in (1, 2):
+        call = stop(prompt=f"p{number}", last_assistant_message=message.format(number))
+        fleet.hook("stop", call, project)
+    fleet.drain()
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
+
+
+def test_a_subagents_payload_is_no_turn(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    fleet.hook("stop", stop(agent_id="a1"), project)
+    fleet.drain()
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(0,)]
+    assert fleet.quarantine() == {}
+
+
+def test_without_a_prompt_id_the_transcripts_last_prompt_is_the_turn(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    transcript = _transcript(fleet.folder / "t.jsonl", None, "Done.", project / "a.py")
+    call = stop(transcript_path=str(transcript))
+    del call["prompt_id"]
+    fleet.hook("stop", call, project)
+    fleet.hook("stop", {**call, "stop_hook_active": True}, project)
+    fleet.drain()
+    assert fleet.rows(
+        "SELECT turn_key, files_touched_json FROM briefings JOIN turns USING (briefing_id)"
+    ) == [("line:line-1", '["a.py"]')]
+
+
+def test_a_session_whose_folder_is_gone_stays_in_its_project(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "api-svc")
+    fleet.hook("stop", stop(), repository)
+    fleet.drain()
+    repository.rename(fleet.folder / "elsewhere")
+    fleet.hook("stop", stop(prompt="p2"), repository)
+    fleet.drain()
+    assert len(set(fleet.rows("SELECT project_id FROM briefings"))) == 1
+
+
+def test_an_archived_project_comes_back_with_its_next_turn(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    fleet.hook("stop", stop(), project)
+    fleet.drain()
+    fleet.console("projects", "archive", "p")
+    assert fleet.rows("SELECT status FROM projects") == [("archived",)]
+    fleet.hook("stop", stop(prompt="p2"), project)
+    fleet.drain()
+    assert fleet.rows("SELECT status FROM projects") == [("active",)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"not json", "not JSON"),
+        (b"[]", "an array"),
+        (b"5", "a number"),
+        (b'{"session_id": 5}', "session_id"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"cwd": "/tmp"}', "no session_id"),
+        (b'{"session_id": "s", "last_assistant_message": {}}', "last_assistant_message"),
+    ],
+)
+def test_what_cannot_be_applied_is_kept_with_its_reason(
+    fleet: Fleet, data: bytes, reason: str
+) -> None:
+    fleet.hook("stop", data)
+    fleet.hook("stop", stop(cwd=str(fleet.folder)))
+    fleet.drain()
+    ((name, said),) = fleet.quarantine().items()
+    assert reason in said
+    assert (fleet.home / "spool" / "bad" / name).read_bytes().endswith(data)
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
+    ((text,),) = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
+    assert json.loads(text)["error"]["code"] == "quarantined"
+
+
+def test_lone_surrogates_and_nul_bytes_are_stored_as_text(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    data = (
+        b'{"session_id":"s","prompt_id":"p","last_assistant_message":"a \\ud800 b \\u0000 c \xff"}'
+    )
+    fleet.hook("stop", data, project)
+    fleet.drain()
+    ((raw,),) = fleet.rows("SELECT raw_markdown FROM briefings")
+    assert raw.startswith("a ? b ")
+
+
+def _new_second() -> None:
+    """The reflog counts in seconds: wait for the next, as a model that thinks does."""
+    import time
+
+    time.sleep(1.05 - time.time() % 1)
+
+
+def _transcript(path: Path, prompt: str | None, final: str, edited: Path) -> Path:
+    user: dict[str, Any] = {
+        "type": "user",
+        "uuid": "line-1",
+        "message": {"role": "user", "content": "do it"},
+        "timestamp": "2026-11-22T23:21:23.552Z",
+    }
+    if prompt:
+        user["promptId"] = prompt
+    edit = {"type": "tool_use", "id": "t1", "name": "Edit", "input": {"file_path": str(edited)}}
+    lines = [
+        user,
+        {"type": "assistant", "message": {"content": [edit]}},
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": final}]}},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def _everything(fleet: Fleet) -> dict[str, list[tuple[Any, ...]]]:
+    tables = ("projects", "briefings", "outbox_events", "turns", "turn_inputs", "sessions")
+    return {table: fleet.rows(f"SELECT * FROM {table}") for table in tables}

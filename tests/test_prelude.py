@@ -1,0 +1,678 @@
+"""The prelude's rules, one example each, and that its statements go through the indexes."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_prelude import Fleet, Raw, label_of, section, statements_of, utf16_length
+
+from fleet_lib import clock, db, migrate, paths, prelude
+
+HOUR = 3600
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def ago(seconds: float) -> str:
+    return clock.iso(int((time.time() - seconds) * 1e9))
+
+
+def turn(session: str | None, status: str, summary: str = "what it did") -> dict[str, Any]:
+    payload: dict[str, Any] = {"briefing": {"status": status, "summary": summary, "revision": 1}}
+    return payload | ({"sessionId": session} if session else {})
+
+
+def stuck(session: str | None, detail: str = "waits for credentials") -> dict[str, Any]:
+    payload: dict[str, Any] = {"session": {"status": "blocked", "detail": detail}}
+    return payload | ({"sessionId": session} if session else {})
+
+
+def drift(session: str, document: str | None) -> dict[str, Any]:
+    return {"docDrift": {"docPath": document, "sources": [], "risk": "high"}, "sessionId": session}
+
+
+# --- what is an alert -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type", "payload"),
+    [
+        ("error", {}),
+        ("session_blocked", {}),
+        ("doc_drift_warning", {}),
+        ("briefing_added", {"briefing": {"status": "blocked"}}),
+        ("briefing_added", {"briefing": {"status": "failed"}}),
+        ("job_completed", {"job": {"status": "failed"}}),
+        ("their_own", {"session": {"status": "failed"}}),
+        ("their_own", {"status": "blocked"}),
+        ("error", "not json"),
+    ],
+)
+@pytest.mark.parametrize("level", [None, "silent", "mention", "highlight", "alert", "garbage"])
+def test_an_alert_is_one_whatever_level_it_was_given(
+    fleet: Fleet, type: str, payload: Any, level: str | None
+) -> None:
+    fleet.event(type, level, payload)
+    assert len(section(fleet.delta(), "Alerts")) == 1
+
+
+def test_fifty_silent_events_do_not_hide_a_blocked_session(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1", "waits for a key"))
+    for number in range(50):
+        fleet.event("briefing_added", "silent", turn(f"t{number}", "completed", "nothing much"))
+    text = fleet.delta()
+    assert "waits for a key" in section(text, "Alerts")[0]
+    assert "nothing much" not in text and "Left out" not in text
+
+
+def test_silent_events_alone_are_no_output(fleet: Fleet) -> None:
+    fleet.event("briefing_added", "silent", turn("s1", "completed"))
+    fleet.event("session_started", None)
+    assert fleet.delta() == ""
+
+
+def test_a_session_start_without_a_level_is_silent_and_with_one_is_not(fleet: Fleet) -> None:
+    fleet.event("session_started", None)
+    fleet.event("session_started", "mention")
+    assert [label_of(line) for line in section(fleet.delta(), "Mentions")] == ["#e2"]
+
+
+# --- merging and resolving --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["mention", "silent", "highlight"])
+def test_an_alert_whose_session_completed_later_is_one_line_marked_resolved(
+    fleet: Fleet, level: str
+) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("briefing_added", level, turn("s1", "completed"))
+    (line,) = section(fleet.delta(), "Alerts")
+    assert line.split(" · ")[1] == "resolved"
+
+
+def test_a_session_that_completed_and_was_blocked_again_is_not_resolved(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1", "the first key"))
+    fleet.event("briefing_added", "silent", turn("s1", "completed"))
+    fleet.event("session_blocked", "highlight", stuck("s1", "the second key"))
+    (line,) = section(fleet.delta(), "Alerts")
+    assert "resolved" not in line and "the second key" in line
+
+
+@pytest.mark.parametrize("status", ["waiting_for_input", "working", "Completed"])
+def test_only_a_completed_turn_resolves(fleet: Fleet, status: str) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("briefing_added", "silent", turn("s1", status))
+    assert "resolved" not in fleet.delta()
+
+
+def test_another_session_that_completed_resolves_nothing(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("briefing_added", "silent", turn("s2", "completed"))
+    assert "resolved" not in fleet.delta()
+
+
+def test_resolved_alerts_come_after_those_that_are_not(fleet: Fleet) -> None:
+    for session in ("old", "done"):
+        fleet.event("session_blocked", "highlight", stuck(session, f"{session} waits"))
+    fleet.event("briefing_added", "silent", turn("done", "completed"))
+    first, second = section(fleet.delta(), "Alerts")
+    assert "old waits" in first and "done waits" in second
+
+
+def test_doc_drift_is_not_marked_resolved(fleet: Fleet) -> None:
+    fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"))
+    fleet.event("briefing_added", "silent", turn("s1", "completed"))
+    (line,) = section(fleet.delta(), "Alerts")
+    assert "docs/a.md" in line and "resolved" not in line
+
+
+def test_a_resolved_session_still_names_its_stale_documents(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("briefing_added", "silent", turn("s1", "completed"))
+    fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"))
+    (line,) = section(fleet.delta(), "Alerts")
+    assert "resolved" in line and "documents may be stale: docs/a.md" in line
+
+
+@pytest.mark.parametrize("payload", ["not json", "{}", b"\xff"])
+@pytest.mark.parametrize(("status", "resolved"), [("completed", True), ("failed", False)])
+def test_a_completion_without_a_status_is_judged_by_its_own_briefing(
+    fleet: Fleet, payload: Any, status: str, resolved: bool
+) -> None:
+    fleet.project("api__1", "api")
+    other = "failed" if resolved else "completed"
+    fleet.briefing("api__1", "another", other)  # the first in the table has the other status
+    briefing = fleet.briefing("api__1", "s1", status)
+    fleet.event("error", "highlight", {"error": {"message": "boom"}, "sessionId": "s1"})
+    fleet.event("briefing_added", "silent", payload, project="api__1", briefing=briefing)
+    (line,) = section(fleet.delta(), "Alerts")
+    assert ("resolved" in line) is resolved
+
+
+def test_the_alerts_of_one_session_are_one_line(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    briefing = fleet.briefing("api__1", "s1", "blocked")
+    fleet.event("briefing_added", "mention", turn("s1", "blocked", "no key"), briefing=briefing)
+    fleet.event("session_blocked", "highlight", stuck("s1", "no key"), briefing=briefing)
+    fleet.event("error", "highlight", {"error": {"message": "boom"}, "sessionId": "s1"})
+    fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"), briefing=briefing)
+    fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/b.md"), briefing=briefing)
+    (line,) = section(fleet.delta(), "Alerts")
+    assert label_of(line) == f"#{briefing}"
+    assert "error and blocked" in line and "docs/b.md, docs/a.md" in line
+
+
+def test_alerts_of_one_turn_are_one_line_where_no_session_is_known(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    briefing = fleet.briefing("api__1", None, "blocked")
+    fleet.event("briefing_added", "mention", turn(None, "blocked"), briefing=briefing)
+    fleet.event("session_blocked", "highlight", stuck(None), briefing=briefing)
+    fleet.event("session_blocked", "highlight", stuck(None))
+    assert [label_of(x) for x in section(fleet.delta(), "Alerts")] == ["#e3", f"#{briefing}"]
+
+
+def test_a_briefing_says_the_session_where_the_payload_does_not(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    briefing = fleet.briefing("api__1", "s1", "failed")
+    fleet.event("error", "highlight", "not json", briefing=briefing)
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    assert len(section(fleet.delta(), "Alerts")) == 1
+
+
+def test_a_failed_job_is_an_alert_that_names_the_job(fleet: Fleet) -> None:
+    job = {"jobId": 7, "type": "ask", "status": "failed", "error": "out of tokens"}
+    fleet.event("job_completed", "highlight", {"job": job})
+    (line,) = section(fleet.delta(), "Alerts")
+    assert "job 7 failed: out of tokens" in line
+
+
+# --- highlights and mentions ------------------------------------------------------------------
+
+
+def test_the_newest_highlight_of_a_project_is_shown_and_the_others_are_counted(
+    fleet: Fleet,
+) -> None:
+    for number in range(6):
+        payload = turn(f"s{number}", "completed", f"work {number}")
+        fleet.event(
+            "briefing_added", "highlight", payload, project=("api__1", "web__2")[number % 2]
+        )
+    text = fleet.delta()
+    first, second = section(text, "Highlights")
+    assert "work 5" in first and "work 4" in second
+    assert "Left out: 4 highlights." in text
+
+
+def test_one_highlight_a_project_among_very_many(fleet: Fleet) -> None:
+    fleet.event("briefing_added", "highlight", turn("old", "completed", "rare"), project="rare__1")
+    with db.transaction(fleet.connection):
+        for number in range(1000):
+            payload = turn(f"s{number}", "completed", f"work {number}")
+            fleet.event("briefing_added", "highlight", payload, project="busy__1")
+    text = fleet.delta()
+    assert [label_of(line) for line in section(text, "Highlights")] == ["#e1001", "#e1"]
+    assert "Left out: 999 highlights." in text
+
+
+def test_no_highlight_is_shown_twice_where_projects_are_null_and_empty(fleet: Fleet) -> None:
+    with db.transaction(fleet.connection):
+        for number in range(450):
+            project = "" if number % 2 else None
+            fleet.event("briefing_added", "highlight", turn(None, "completed"), project=project)
+    text = fleet.delta()
+    labels = [label_of(line) for line in section(text, "Highlights")]
+    assert len(set(labels)) == len(labels)
+    assert f"Left out: {450 - len(labels)} highlights." in text
+
+
+def test_ten_mentions_are_shown_and_the_others_are_counted(fleet: Fleet) -> None:
+    for number in range(25):
+        fleet.event("briefing_added", "mention", turn(f"s{number}", "completed"))
+    text = fleet.delta()
+    assert [label_of(x) for x in section(text, "Mentions")] == [f"#e{n}" for n in range(25, 15, -1)]
+    assert "Left out: 15 mentions. `fleet events list --after 0` has all." in text
+
+
+def test_revisions_of_a_briefing_are_one_mention_and_nothing_is_left_out(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    briefing = fleet.briefing("api__1", "s1")
+    for number in range(3):
+        payload = turn("s1", "completed", f"revision {number}")
+        fleet.event("briefing_added", "mention", payload, briefing=briefing)
+    text = fleet.delta()
+    (line,) = section(text, "Mentions")
+    assert "revision 2" in line and "Left out" not in text
+
+
+def test_a_closing_line_counts_both_kinds_in_one(fleet: Fleet) -> None:
+    for number in range(12):
+        for level in ("highlight", "mention"):
+            fleet.event("briefing_added", level, turn(f"s{number}", "completed"), project="api__1")
+    assert "Left out: 11 highlights, 2 mentions." in fleet.delta()
+
+
+def test_events_up_to_the_cursor_are_not_shown(fleet: Fleet) -> None:
+    seen = fleet.event("session_blocked", "highlight", stuck("s1", "already told"))
+    assert fleet.delta(seen) == ""
+    fleet.event("session_blocked", "highlight", stuck("s2", "fresh"))
+    assert "fresh" in fleet.delta(seen) and "already told" not in fleet.delta(seen)
+
+
+def test_a_cursor_beyond_the_newest_event_shows_nothing_and_does_not_go_back(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", stuck("s1"))
+    assert fleet.delta(100) == ""  # the helper holds that `through` is 100
+
+
+# --- many alerts ------------------------------------------------------------------------------
+
+
+def alerts(fleet: Fleet, count: int, projects: int, kinds: int = 1) -> None:
+    with db.transaction(fleet.connection):
+        for number in range(count):
+            payload = {"error": {"message": f"boom {number}"}, "sessionId": f"s{number}"}
+            kind = "error" if kinds == 1 else f"kind {number % kinds}"
+            fleet.event(kind, "alert", payload, project=f"p{number % projects}__1")
+
+
+def counted(text: str) -> int:
+    return sum(int(re.search(r" ×(\d+)", line)[1]) for line in section(text, "Alerts"))  # type: ignore[index]
+
+
+def test_alerts_have_a_line_each_while_they_fit(fleet: Fleet) -> None:
+    alerts(fleet, 40, projects=10)
+    assert len(section(fleet.delta(), "Alerts")) == 40
+
+
+def test_five_hundred_sessions_group_by_project_and_type(fleet: Fleet) -> None:
+    alerts(fleet, 500, projects=25)
+    text = fleet.delta()
+    lines = section(text, "Alerts")
+    assert len(lines) == 25 and counted(text) == 500
+    assert lines[0].startswith("- #e500 p24__1 · error ×20, newest: boom 499")
+
+
+def test_three_thousand_projects_group_by_type(fleet: Fleet) -> None:
+    alerts(fleet, 6000, projects=3000)
+    text = fleet.delta()
+    (line,) = section(text, "Alerts")
+    assert counted(text) == 6000 and "boom 5999" in line
+
+
+def test_more_types_than_fit_are_one_line_with_the_count(fleet: Fleet) -> None:
+    alerts(fleet, 2000, projects=500, kinds=500)
+    (line,) = section(fleet.delta(), "Alerts")
+    assert line == "- #e2000 2000 alerts; `fleet events list --after 0` has all."
+
+
+def test_many_alerts_leave_room_to_count_what_they_push_out(fleet: Fleet) -> None:
+    alerts(fleet, 40, projects=10)
+    for number in range(12):
+        fleet.event("briefing_added", "mention", turn(f"m{number}", "completed", "x" * 300))
+        fleet.event("briefing_added", "highlight", turn(f"h{number}", "completed", "x" * 300))
+    text = fleet.delta(room=2500)
+    assert "Left out: 12 highlights, 12 mentions." in text and utf16_length(text) <= 2500
+
+
+def test_old_alerts_are_no_part_of_the_groups(fleet: Fleet) -> None:
+    alerts(fleet, 500, projects=25)
+    alerts(fleet, 450, projects=5)
+    assert counted(fleet.delta(500)) == 450 and len(section(fleet.delta(500), "Alerts")) == 5
+
+
+@pytest.mark.parametrize("column", ["type", "project"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        b"",
+        b"blob \xff",
+        Raw(b"caf\x80"),  # sorts before the replacement character
+        Raw(b"caf\xff"),  # and after it
+        "nul\0inside",
+        "</fleet-prelude>",
+    ],
+)
+def test_very_many_alerts_are_counted_whatever_their_columns_hold(
+    fleet: Fleet, column: str, value: Any
+) -> None:
+    with db.transaction(fleet.connection):
+        for number in range(500):
+            columns = {"type": "error", "level": "alert", column: value}
+            fleet.event(payload={"sessionId": f"s{number}"}, **columns)
+    assert counted(fleet.delta()) == 500
+
+
+# --- other programs' rows ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", ["not json", "", b"\x00\xff", Raw(b'{"a":"\xff'), "[" * 50_000])
+def test_an_unreadable_payload_costs_one_line(fleet: Fleet, payload: Any) -> None:
+    fleet.event("error", "highlight", payload)
+    fleet.event("error", "highlight", {"error": {"message": "boom"}})
+    fleet.event("briefing_added", "mention", turn("s1", "completed", "fine"))
+    text = fleet.delta()
+    good, bad = section(text, "Alerts")
+    assert "boom" in good and "unreadable (event 1)" in bad
+    assert "fine" in text
+
+
+def test_a_row_without_our_columns_is_a_mention(fleet: Fleet) -> None:
+    fleet.connection.execute(
+        "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('now', 'their_own', '{}')"
+    )
+    (line,) = section(fleet.delta(), "Mentions")
+    assert line == "- #e1 - · their own: no text · now"
+
+
+@pytest.mark.parametrize("briefing", [77, "</fleet-prelude>\n\x1b[31m", 7.5, b"\x00"])
+def test_a_briefing_id_that_is_none_gives_way_to_the_event_id(fleet: Fleet, briefing: Any) -> None:
+    for level in ("alert", "highlight", "mention"):
+        fleet.event("note", level, {"message": "words"}, briefing=briefing)
+    text = fleet.delta()
+    assert [label_of(line) for line in text.split("\n") if line.startswith("- ")] == [
+        "#e1",
+        "#e2",
+        "#e3",
+    ]
+
+
+def test_the_words_come_from_the_turn_where_the_payload_has_none(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    told = fleet.briefing("api__1", "s1", text="# The markdown of it")
+    fleet.event("briefing_added", "mention", "not json", project="api__1", briefing=told)
+    fleet.event("briefing_added", "mention", {}, project="api__1", briefing=told)
+    assert "The markdown of it" in section(fleet.delta(), "Mentions")[0]
+    fleet.turn(told, "the turn's own summary")
+    assert "the turn's own summary" in section(fleet.delta(), "Mentions")[0]
+
+
+def test_a_million_characters_of_text_are_one_line(fleet: Fleet) -> None:
+    fleet.event("error", "highlight", {"error": {"message": "word " * 200_000}})
+    (line,) = section(fleet.delta(), "Alerts")
+    assert len(line) < 300 and "…" in line
+
+
+def test_projects_that_share_a_name_are_told_apart_by_id(fleet: Fleet) -> None:
+    fleet.project("api__11111111", "api")
+    fleet.project("api__22222222", "api")
+    fleet.project("web__33333333", "web")
+    for project in ("api__11111111", "api__22222222", "web__33333333", "gone__44444444"):
+        fleet.event("error", "highlight", {"error": {"message": "boom"}}, project=project)
+    assert [line.split(" ")[2] for line in section(fleet.delta(), "Alerts")] == [
+        "gone__44444444",
+        "web",
+        "api__22222222",
+        "api__11111111",
+    ]
+
+
+# --- recap ------------------------------------------------------------------------------------
+
+
+def test_the_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fleet) -> None:
+    for project, status in (("a", "active"), ("b", None), ("c", "archived"), ("empty", "active")):
+        fleet.project(f"{project}__1", project, status=status)
+        if project != "empty":
+            fleet.briefing(f"{project}__1", text=f"first of {project}")
+            fleet.briefing(f"{project}__1", text=f"last of {project}")
+    lines = section(fleet.recap(), "Projects")
+    assert [line.split(" ")[2] for line in lines] == ["b", "a"]
+    assert "last of b" in lines[0]
+
+
+def test_what_the_roster_leaves_out_is_counted(fleet: Fleet) -> None:
+    with db.transaction(fleet.connection):
+        for number in range(300):
+            fleet.project(f"p{number}__1", f"p{number}")
+            fleet.briefing(f"p{number}__1")
+    lines = section(fleet.recap(), "Projects")
+    rest = re.fullmatch(r"- and (\d+) more projects: `fleet status`", lines[-1])
+    assert rest and int(rest[1]) + len(lines) - 1 == 300
+
+
+@pytest.mark.parametrize("state", ["blocked", "failed", "waiting_for_permission"])
+def test_an_open_alert_from_before_is_in_the_recap(fleet: Fleet, state: str) -> None:
+    fleet.project("api__1", "api")
+    told = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
+    fleet.session("s1", "api__1", state, detail="needs a key", state_at=ago(HOUR), event_id=told)
+    (line,) = section(fleet.recap(told), "Open alerts from before")
+    assert "needs a key" in line and label_of(line) == f"#e{told}"
+
+
+def test_an_alert_of_the_delta_is_not_told_twice(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    event = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
+    fleet.session("s1", "api__1", "blocked", state_at=ago(HOUR), event_id=event)
+    text = fleet.recap(0)
+    assert section(text, "Open alerts from before") == [] and len(section(text, "Alerts")) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"state_at": ago(7 * 24 * HOUR + 60)},
+        {"state_at": ago(HOUR), "ended_at": ago(60)},
+        {"state_at": ago(HOUR), "state": "completed"},
+        {"state_at": ago(HOUR), "state": "waiting_for_input"},
+        {"state_at": ago(HOUR), "project": "old__1"},
+    ],
+    ids=["older than 7 days", "ended", "completed", "waiting for input", "archived"],
+)
+def test_an_alert_that_is_not_open_is_not_in_the_recap(
+    fleet: Fleet, values: dict[str, Any]
+) -> None:
+    fleet.project("api__1", "api")
+    fleet.project("old__1", "old", status="archived")
+    told = fleet.event("session_blocked", "highlight", stuck("s1"))
+    row = {"project": "api__1", "state": "blocked", "event_id": told} | values
+    fleet.session("s1", **row)
+    assert fleet.recap(told) == ""
+
+
+def test_an_open_alert_has_an_id_that_is_there(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    told = fleet.event("session_blocked", "highlight", stuck("s1"))
+    # A briefing that was pruned.
+    fleet.session("s1", "api__1", "blocked", state_at=ago(60), event_id=told, briefing_id=77)
+    (line,) = section(fleet.recap(told), "Open alerts from before")
+    assert label_of(line) == f"#e{told}"
+
+
+def test_what_the_open_alerts_leave_out_is_counted(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    told = fleet.event("session_blocked", "highlight", stuck("s1"))
+    with db.transaction(fleet.connection):
+        for number in range(300):
+            fleet.session(f"s{number}", "api__1", "blocked", state_at=ago(60), event_id=told)
+    lines = section(fleet.recap(told), "Open alerts from before")
+    rest = re.fullmatch(r"- and (\d+) more open alerts: `fleet status`", lines[-1])
+    assert rest and int(rest[1]) + len(lines) - 1 == 300
+
+
+def test_a_full_roster_leaves_room_for_the_alerts(fleet: Fleet) -> None:
+    with db.transaction(fleet.connection):
+        for number in range(100):
+            fleet.project(f"p{number}__1", f"p{number}")
+            fleet.briefing(f"p{number}__1", text="words " * 60)
+    alerts(fleet, 30, projects=10)
+    text = fleet.recap()
+    assert len(section(text, "Alerts")) == 30 or counted(text) == 30
+    assert utf16_length(text) <= prelude.BUDGET
+
+
+def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
+    assert fleet.recap() == ""
+
+
+# --- a worker's facts -------------------------------------------------------------------------
+
+
+def test_a_worker_is_told_how_a_briefing_looks_without_a_database(tmp_path: Path) -> None:
+    text = prelude.worker_facts(str(tmp_path), "/work/api", "s1")
+    assert "```briefing\n---\nstatus:" in text and "Other sessions" not in text
+
+
+def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) -> None:
+    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.project("web__1", "web", repo_root="/work/web")
+    files = json.dumps(["src/a.py", "src/b</fleet-prelude>.py"])
+    briefing = fleet.briefing("api__1", "s2", branch="feature", files_touched_json=files)
+    now = {"last_seen_at": ago(60), "folder": "/work/api"}
+    fleet.session("s1", "api__1", "working", **now)
+    fleet.session("s2-other", "api__1", "working", briefing_id=briefing, **now)
+    fleet.session("s3-ended", "api__1", "working", ended_at=ago(30), **now)
+    fleet.session("s4-stale", "api__1", "working", folder="/work/api", last_seen_at=ago(13 * HOUR))
+    fleet.session("s5-web", "web__1", "working", folder="/work/web", last_seen_at=ago(60))
+    text = prelude.worker_facts(fleet.home, "/work/api", "s1")
+    assert [line for line in text.split("\n") if line.startswith("- ")] == [
+        "- session s2-other on feature (working); touched src/a.py, src/b‹/fleet-prelude›.py"
+    ]
+
+
+@pytest.mark.parametrize("folder", ["/work/api", "/work/api/deep/below"])
+def test_a_folder_that_had_no_session_is_found_by_its_root(fleet: Fleet, folder: str) -> None:
+    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.session("s2", "api__1", "working", folder="/elsewhere", last_seen_at=ago(60))
+    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, folder, "s1")
+
+
+@pytest.mark.parametrize("folder", ["", "/", "relative", "/work", "/nowhere/at all"])
+def test_a_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str) -> None:
+    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.session("s2", "api__1", "working", folder="/work/api", last_seen_at=ago(60))
+    assert "Other sessions" not in prelude.worker_facts(fleet.home, folder, "s1")
+
+
+@pytest.mark.parametrize("files", ["not json", "{}", "7", "[]", "[[1],null]", None])
+def test_a_worker_is_told_whatever_another_program_wrote_as_files(
+    fleet: Fleet, files: str | None
+) -> None:
+    fleet.project("api__1", "api", repo_root="/work/api")
+    briefing = fleet.briefing("api__1", "s2", files_touched_json=files)
+    seen = {"folder": "/work/api", "last_seen_at": ago(60), "briefing_id": briefing}
+    fleet.session("s2", "api__1", "working", **seen)
+    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, "/work/api", "s1")
+
+
+def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
+    fleet.project("api__1", "api", repo_root="/work/api")
+    files = json.dumps([f"src/{'😀' * 40}/{number}.py" for number in range(50)])
+    for number in range(30):
+        briefing = fleet.briefing("api__1", f"s{number}", files_touched_json=files)
+        seen = {"folder": "/work/api", "last_seen_at": ago(60), "briefing_id": briefing}
+        fleet.session(f"s{number}", "api__1", "working", **seen)
+    text = prelude.worker_facts(fleet.home, "/work/api", "me")
+    assert 1000 < utf16_length(text) <= prelude.WORKER_FACTS_LIMIT
+    assert "- session s" in text
+
+
+# --- the budget and the file ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (None, 6000),
+        ("", 6000),
+        ("abc", 6000),
+        ("-5", 6000),
+        ("7000.5", 6000),
+        ("²", 6000),
+        ("1", 1000),
+        ("1000", 1000),
+        ("9800", 9800),
+        ("10000", 9800),
+    ],
+)
+def test_the_budget_is_held_within_what_claude_code_shows(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, expected: int
+) -> None:
+    monkeypatch.delenv("FLEET_PRELUDE_BUDGET", raising=False)
+    if named is not None:
+        monkeypatch.setenv("FLEET_PRELUDE_BUDGET", named)
+    assert prelude.budget() == expected
+
+
+def test_only_a_file_of_this_schema_is_read(fleet: Fleet, tmp_path: Path) -> None:
+    prelude.open_database(fleet.home).close()
+    for version in (prelude.SCHEMA_VERSION - 1, prelude.SCHEMA_VERSION + 1):
+        fleet.connection.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(prelude.Unavailable):
+            prelude.open_database(fleet.home)
+    with pytest.raises(prelude.Unavailable):
+        prelude.open_database(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100])
+def test_a_damaged_file_is_unavailable(tmp_path: Path, content: bytes) -> None:
+    Path(paths.database(str(tmp_path))).write_bytes(content)
+    with pytest.raises(prelude.Unavailable):
+        prelude.open_database(str(tmp_path))
+
+
+def test_a_home_with_odd_characters_in_its_path_is_read(tmp_path: Path) -> None:
+    odd = Fleet(tmp_path / "100% ?mode=rwc #1 ‹é›")
+    odd.event("error", "highlight", {})
+    assert section(odd.delta(), "Alerts")
+
+
+def test_nothing_is_written_and_one_snapshot_is_read(fleet: Fleet) -> None:
+    fleet.event("error", "highlight", {"error": {"message": "first"}})
+    connection = prelude.open_database(fleet.home)
+    before, _ = prelude.delta(connection, 0, 6000)
+    fleet.event("error", "highlight", {"error": {"message": "second"}})
+    assert prelude.delta(connection, 0, 6000) == (before, 1)
+    assert connection.total_changes == 0
+    connection.close()
+
+
+# --- the indexes ------------------------------------------------------------------------------
+
+
+def test_the_prelude_reads_the_schema_that_the_migrations_make() -> None:
+    assert migrate.latest_version() == prelude.SCHEMA_VERSION
+
+
+def a_few(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    briefing = fleet.briefing("api__1", "s1", "failed")
+    fleet.event("error", "highlight", {"sessionId": "s1"}, project="api__1", briefing=briefing)
+    fleet.event("briefing_added", "mention", turn("s2", "completed"), project="api__1")
+    fleet.event("briefing_added", "highlight", turn("s3", "completed"), project="api__1")
+
+
+def very_many(fleet: Fleet) -> None:
+    a_few(fleet)
+    alerts(fleet, 500, projects=30)
+    with db.transaction(fleet.connection):
+        for number in range(500):
+            payload = turn(f"h{number}", "completed")
+            fleet.event("briefing_added", "highlight", payload, project="api__1")
+
+
+@pytest.mark.parametrize("fill", [a_few, very_many])
+@pytest.mark.parametrize("build", [prelude.delta, prelude.recap])
+def test_every_statement_over_the_outbox_goes_through_an_index(
+    fleet: Fleet, fill: Callable[[Fleet], None], build: Callable[..., object]
+) -> None:
+    """An expression index is used only for the same expression, to the letter: otherwise a scan."""
+    fill(fleet)
+    used = set()
+    for statement in statements_of(fleet.home, lambda connection: build(connection, 0, 6000)):
+        if "outbox_events" not in statement:
+            continue
+        for row in fleet.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+            detail = row[3]
+            assert "SCAN outbox_events" not in detail, f"{detail}: {statement}"
+            assert "B-TREE FOR GROUP BY" not in detail, f"{detail}: {statement}"
+            used.update(re.findall(r"outbox_events_by_\w+", detail))
+    expected = {"outbox_events_by_class"}
+    expected |= {"outbox_events_by_session"} if fill is a_few else {"outbox_events_by_group"}
+    assert used >= expected
