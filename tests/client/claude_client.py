@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import tempfile
 import time
@@ -224,6 +225,12 @@ class Interactive:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the client did not end in {timeout} s:\n{self.screen()}")
             time.sleep(POLL_SECONDS)
+
+    def kill(self) -> None:
+        """End the client as a crash does, with no hook of it run."""
+        shown = self._run("display-message", "-p", "#{pane_pid}")
+        os.killpg(int(shown.stdout), signal.SIGKILL)
+        self.wait_for_exit()
 
     def close(self) -> None:
         """End the terminal; the client in it gets SIGHUP and still runs its SessionEnd hooks."""

@@ -66,6 +66,17 @@ class Fleet:
         for folder in (self.world.settings_dir, self.home / ".claude"):
             install.update_json(folder / "settings.json", _with_second_copies)
 
+    def erase_prompts_with(self, word: str) -> None:
+        """Give the Commander's folder somebody's hook that blocks every prompt with this word."""
+        erase = {"type": "command", "command": "sh", "args": ["-c", f"! grep -q {word} || exit 2"]}
+
+        def add(settings: dict[str, Any]) -> dict[str, Any]:
+            added = copy.deepcopy(settings)
+            added["hooks"]["UserPromptSubmit"].append({"hooks": [erase]})
+            return added
+
+        install.update_json(self.home / ".claude" / "settings.json", add)
+
     # --- acting ---
 
     def repository(self, name: str, files: Mapping[str, str] | None = None) -> Path:
@@ -95,10 +106,11 @@ class Fleet:
         prompt: str,
         *replies: Reply,
         resume: str | None = None,
+        fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
         """A headless Commander's turn, a new session unless one is resumed; it may fail."""
-        return self.turn(self.home, prompt, *replies, resume=resume, env=env)
+        return self.turn(self.home, prompt, *replies, resume=resume, fork=fork, env=env)
 
     def turn(
         self,
@@ -106,10 +118,13 @@ class Fleet:
         prompt: str,
         *replies: Reply,
         resume: str | None = None,
+        fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
+        """A headless turn of either; with `fork` the resumed session goes on under a new id."""
         self.script(prompt, *replies)
-        return self.world.run(prompt, cwd, resume=resume, extra_env=env, timeout=120)
+        arguments = ["--fork-session"] if fork else []
+        return self.world.run(prompt, cwd, resume, arguments, extra_env=env, timeout=120)
 
     def script(self, prompt: str, *replies: Reply) -> None:
         """Say what the model answers to a prompt; by it the requests are told apart later."""

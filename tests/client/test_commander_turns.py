@@ -97,3 +97,16 @@ def test_two_commander_sessions_have_a_cursor_each(fleet: Fleet) -> None:
         fleet.commander(prompt, resume=session_id)
         assert _mentioning(fleet.told(prompt), "Stuck on a review") == 1
         assert _mentioning(fleet.told(prompt), "Stuck on a key") == 0
+
+
+def test_a_forked_session_is_told_what_is_new_once(fleet: Fleet) -> None:
+    fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
+    original = fleet.commander("the original").session_id
+    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+
+    fork = fleet.commander("the other way", resume=original, fork=True)
+    assert fork.session_id != original
+    assert _mentioning(fleet.held("the other way"), "Stuck on a review") == 1
+
+    fleet.commander("back here", resume=original)
+    assert _mentioning(fleet.held("back here"), "Stuck on a review") == 1

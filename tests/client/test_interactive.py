@@ -123,6 +123,37 @@ def test_a_commander_that_was_only_opened_has_seen_nothing(
     assert "Stuck on a key" in fleet.told("what is new")[0]
 
 
+def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -> None:
+    fleet.erase_prompts_with("forbidden")
+    alpha = fleet.repository("alpha")
+    fleet.worker(alpha, "get stuck", blocked_by("a key"))
+    fleet.drain()
+    with fleet.interactive_commander() as session:
+        _ask(fleet, session, "what is new")
+        fleet.worker(alpha, "wait for somebody", blocked_by("a review"))
+        fleet.drain()
+        session.send("a forbidden word")
+        session.wait_for("blocked by hook")
+        _ask(fleet, session, "another word")
+
+    assert fleet.model.main_requests("forbidden") == [], "the prompt was not erased"
+    (delta,) = fleet.told("another word")
+    assert "Stuck on a review" in delta
+
+
+def test_what_a_crashed_turn_was_told_is_told_again(fleet: Fleet, commander: Interactive) -> None:
+    fleet.script("what is new", Text("too late", delay_seconds=10))
+    commander.send("what is new")
+    fleet.wait_for_request("what is new")
+    commander.kill()
+    assert "Stuck on a key" in fleet.told("what is new")[0]
+    assert fleet.cursor() == 0
+
+    fleet.commander("once more")
+    assert fleet.told("once more") == fleet.told("what is new")
+    assert fleet.cursor() == fleet.last_event()
+
+
 @pytest.mark.parametrize("drainer", ["at work", "late"])
 def test_two_queued_prompts_are_not_told_the_same_twice(
     fleet: Fleet, commander: Interactive, drainer: str

@@ -1,0 +1,54 @@
+# Everything a developer runs. `make test` sets up what it needs by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLAUDE_VERSION := 2.1.197
+CLAUDE := .tools/claude/node_modules/.bin/claude
+
+.PHONY: help setup test check format bench schema clean
+
+help:
+	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
+	@echo "make test     all tests"
+	@echo "make check    ruff, ruff format, mypy --strict"
+	@echo "make bench    what a hook and a drain cost, as ratios"
+	@echo "make schema   fleet_lib/schema.sql from the migrations"
+
+setup: $(VENV)/ready $(CLAUDE)
+
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# The tests run the real client against a scripted model. Without npm they say so and skip that part.
+$(CLAUDE):
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-fund --no-audit --prefix .tools/claude \
+	    @anthropic-ai/claude-code@$(CLAUDE_VERSION) && \
+	  { $@ --version >/dev/null 2>&1 || node .tools/claude/node_modules/@anthropic-ai/claude-code/install.cjs; }; \
+	else echo "npm is not there: the tests with the real Claude Code client will be skipped" >&2; fi
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/hot_path.py
+	$(BIN)/python benchmarks/drain.py
+
+schema: $(VENV)/ready
+	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql
+
+clean:
+	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

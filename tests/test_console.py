@@ -1,0 +1,249 @@
+"""The console: what a person and a program get from each command, and that each one is documented."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from conftest import ROOT, Fleet, make_repository
+
+from commander.cli import main
+
+READING = [
+    ("status",),
+    ("projects", "list"),
+    ("briefings", "list"),
+    ("briefings", "show", "1"),
+    ("briefings", "search", "credentials"),
+    ("events", "list"),
+    ("prelude",),
+    ("db", "status"),
+    ("db", "check"),
+]
+
+
+@pytest.fixture
+def used(fleet: Fleet) -> Fleet:
+    """A home with a blocked and a completed briefing that still wait in the spool."""
+    api, web = make_repository(fleet.folder / "shop-api"), make_repository(fleet.folder / "web")
+    blocked = "```briefing\nstatus: blocked\nsummary: Tests wait for credentials\n```"
+    done = "```briefing\nsummary: The \x1b[31mform\x1b[0m works\nfiles_touched: [a.py]\n```"
+    for number, (folder, message) in enumerate(((api, blocked), (web, done)), start=1):
+        call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
+        fleet.hook("stop", call, folder)
+    return fleet
+
+
+def commands(
+    group: click.Command, path: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Every command that can be called, with its path."""
+    if not isinstance(group, click.Group):
+        return [(path, group)]
+    found = [(path, group)] if path else []
+    for name, command in group.commands.items():
+        found += commands(command, (*path, name))
+    return found
+
+
+def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
+    lines = used.console("status").stdout.splitlines()
+    assert lines[0] == "Needs you: 1"
+    assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
+    text = "\n".join(lines)
+    assert re.search(r"web +#2 +completed +just now +The form works", text)
+    assert "Capture: last just now, 0 waiting, 0 in quarantine" in text
+    assert "Commander: 3 events behind" in text
+
+
+def test_status_of_a_new_home_says_what_to_do(fleet: Fleet) -> None:
+    assert "Finish a turn in any Claude Code session" in fleet.console("status").stdout
+    assert json.loads(fleet.console("status", "--json").stdout)["projects"] == []
+
+
+def test_reading_commands_drain_first(used: Fleet) -> None:
+    assert len(used.waiting()) == 2
+    assert len(json.loads(used.console("briefings", "list", "--json").stdout)) == 2
+    assert used.waiting() == []
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_reading_commands_print_json_for_programs(used: Fleet, command: tuple[str, ...]) -> None:
+    used.console("drain")
+    assert json.loads(used.console(*command, "--json").stdout)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
+    used: Fleet, command: tuple[str, ...]
+) -> None:
+    used.console("drain")
+    plain = used.console(*command).stdout + used.console("briefings", "show", "2").stdout
+    assert "\x1b" not in plain and "works" in plain
+
+
+def test_briefings_are_found_by_what_they_say_and_shown_by_the_preludes_ids(used: Fleet) -> None:
+    (found,) = json.loads(used.console("briefings", "search", "wait", "creden", "--json").stdout)
+    assert found["project_id"].startswith("shop-api__")
+    for id in ("1", "#1", "e1", "#e2"):
+        shown = json.loads(used.console("briefings", "show", id, "--json").stdout)
+        assert shown["briefing_id"] == 1
+    listed = json.loads(
+        used.console(
+            "briefings", "list", "--project", "web", "--status", "completed", "--json"
+        ).stdout
+    )
+    assert [row["briefing_id"] for row in listed] == [2]
+
+
+def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
+    used.console("drain")
+    events = json.loads(used.console("events", "list", "--after", "1", "--json").stdout)
+    assert [event["event_id"] for event in events] == [2, 3]
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "2", "--json"],
+        stdout=subprocess.PIPE,
+        env=used.env(PYTHONUNBUFFERED="1"),
+        cwd=ROOT,
+        text=True,
+    )
+    assert tail.stdout is not None
+    try:
+        assert json.loads(tail.stdout.readline())["event_id"] == 3
+        call = {"session_id": "s3", "prompt_id": "p", "last_assistant_message": "More."}
+        used.hook("stop", call, used.folder / "web")
+        used.drain()
+        assert json.loads(tail.stdout.readline())["type"] == "briefing_added"
+    finally:
+        tail.terminate()
+        tail.wait(10)
+
+
+def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
+    good, bad = ROOT / "tests/payloads/Stop.json", fleet.folder / "bad.json"
+    bad.write_text("{")
+    dry = fleet.console("replay", "--dry-run", str(good))
+    assert "briefing #1 (new, completed) of api-svc__" in dry.stdout
+    assert not (fleet.home / "fleet.db").exists()
+    done = fleet.console("replay", str(good), str(bad), "--json", check=False)
+    assert done.returncode == 1
+    assert [row["ok"] for row in json.loads(done.stdout)] == [True, False]
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
+    again = fleet.console("replay", "--dry-run", str(good))
+    assert "unchanged" in again.stdout
+
+
+def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
+    fleet.hook("stop", b"{}")
+    assert "went to quarantine" in fleet.console("drain").stdout
+    (name,) = fleet.quarantine()
+    done = fleet.console("replay", str(fleet.home / "spool" / "bad" / name), check=False)
+    assert done.returncode == 1 and "no session_id" in done.stdout
+    assert "1 in quarantine" in fleet.console("status").stdout
+
+
+def test_backup_and_check_work_while_the_database_is_written(used: Fleet) -> None:
+    used.console("drain")
+    copy = json.loads(used.console("db", "backup", "--json").stdout)
+    assert os.stat(copy["path"]).st_mode & 0o777 == 0o600
+    assert "ok" in used.console("db", "check").stdout
+
+
+def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
+    used.console("drain")
+    used.rows("DELETE FROM outbox_events WHERE briefing_id = 1")
+    done = used.console("db", "check", check=False)
+    assert done.returncode == 1
+    assert "1 briefings have no briefing_added event" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("briefings", "show", "99"), 1, "fleet briefings list"),
+        (("briefings", "show", "x y"), 1, "is no id"),
+        (("briefings", "list", "--project", "nope"), 1, "fleet projects list"),
+        (("briefings", "list", "--status", "nope"), 2, "blocked"),
+        (("events", "list", "--after", "-1"), 2, "--after"),
+        (("nonsense",), 2, "No such command"),
+        (("replay", "/no/such/file"), 2, "does not exist"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    used: Fleet, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = used.console(*arguments, check=False)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_lets_the_traceback_through(used: Fleet) -> None:
+    done = used.console("--debug", "briefings", "show", "99", check=False)
+    assert "Traceback" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(used: Fleet) -> None:
+    used.console("drain")
+    done = subprocess.run(
+        f"{sys.executable} -m commander.cli events list --json | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env=used.env(),
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.stdout.startswith("[") and "Traceback" not in done.stderr
+
+
+def test_every_command_and_option_is_documented_and_nothing_else_is() -> None:
+    page = (ROOT / "docs" / "console.md").read_text()
+    there = dict(commands(main))
+    for path, command in there.items():
+        name = f"fleet {' '.join(path)}"
+        assert f"`{name}" in page, f"{name} is not in docs/console.md"
+        assert command.help, f"{name} has no help"
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert option in page, f"{name} {option} is not in docs/console.md"
+    named = set(re.findall(r"^\| `fleet ([a-z ]+?)(?: [A-Z\[-].*?)?` \|", page, re.MULTILINE))
+    assert named <= {" ".join(path) for path in there}
+    assert named
+
+
+def test_every_setting_is_documented_and_read_somewhere() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    named = set(re.findall(r"`(FLEET_[A-Z_]+)`", page))
+    code = "".join(
+        path.read_text()
+        for folder in ("hooks", "fleet_lib", "commander")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    read = set(re.findall(r"environ\.get\(\"(FLEET_[A-Z_]+)\"", code))
+    assert named == read
+
+
+def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
+    import signal
+
+    used.console("drain")
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=used.env(PYTHONUNBUFFERED="1"),
+        cwd=ROOT,
+        text=True,
+    )
+    assert tail.stdout is not None
+    assert tail.stdout.readline()
+    time.sleep(0.2)
+    tail.send_signal(signal.SIGINT)
+    _, errors = tail.communicate(timeout=10)
+    assert (tail.returncode, errors) == (0, "")

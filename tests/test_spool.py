@@ -1,0 +1,366 @@
+"""The inbox: what is put comes back byte for byte, and no moment to die leaves half an entry."""
+
+import multiprocessing
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Fleet
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from fleet_lib import paths, spool
+
+STOP = [sys.executable, "-I", "-S", str(ROOT / "hooks" / "stop.py")]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    return str(tmp_path / "home")
+
+
+@pytest.fixture
+def undrained(fleet: Fleet) -> Fleet:
+    """A home that was never used, whose drainer is a program that does nothing."""
+    (fleet.home / "venv" / "bin").mkdir(parents=True)
+    (fleet.home / "venv" / "bin" / "python").symlink_to("/bin/true")
+    return fleet
+
+
+def folder_of(home: str, name: str) -> Path:
+    return Path(paths.spool(home, name))
+
+
+def entries(home: "str | Path") -> list[spool.Entry]:
+    return [spool.read_pending(str(home), name) for name in spool.pending(str(home))]
+
+
+# What the environment may hold: any bytes but NUL, as Python decodes them.
+environment_text = st.binary(max_size=60).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
+payload_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+# --- what goes in comes out ------------------------------------------------------------------
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    payload=st.binary(max_size=2000),
+    status=st.none() | st.binary(max_size=500),
+    project=environment_text,
+    cwd=payload_text,
+    shown=st.none() | st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)),
+)
+@example(b"\n\n", b"\n\n", "/a\n\nfleet-spool 2\n\n", "%0A%25%", None)
+@example(b"", b"", "", "", (0, 0))
+@example(b"{}", None, os.fsdecode(b"/srv/\xff\xfe"), "/x\r\n", None)
+def test_any_bytes_and_any_folder_come_back_as_they_were_put(
+    home: str,
+    payload: bytes,
+    status: bytes | None,
+    project: str,
+    cwd: str,
+    shown: tuple[int, int] | None,
+) -> None:
+    before = time.time_ns()
+    name = spool.put(home, "Stop", payload, "s-1", project, cwd, status, shown)
+    entry = spool.read_pending(home, name)
+    spool.acknowledge(home, [name])
+
+    assert (entry.name, entry.event) == (name, "Stop")
+    assert (entry.payload, entry.status) == (payload, status)
+    assert (entry.project, entry.cwd, entry.shown) == (project, cwd, shown)
+    assert before <= entry.received_ns <= time.time_ns()
+    assert spool.pending(home) == []
+
+
+def test_a_name_says_when_and_what_and_whose_and_sorts_by_time(home: str) -> None:
+    names = [spool.put(home, "Stop", b"%d" % number, f"session-{number}") for number in range(20)]
+
+    assert spool.pending(home) == names
+    assert [entry.payload for entry in entries(home)] == [b"%d" % number for number in range(20)]
+    when, event, session, _ = names[7].split(".")
+    assert (len(when), event, session) == (20, "Stop", "session-7")
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["../../etc/passwd", "a/b", "a.b", ".", "", "a\nb", "a\0b", "é", "x" * 65, "a b", "\ud800"],
+)
+def test_a_session_id_that_could_be_a_path_is_no_part_of_a_name(home: str, session_id: str) -> None:
+    name = spool.put(home, "Stop", b"{}", session_id)
+
+    assert name.split(".")[2] == "-"
+    assert os.listdir(folder_of(home, "new")) == [name]
+
+
+def test_pending_gives_one_sessions_entries_in_order(home: str) -> None:
+    first = spool.put(home, "SessionStart", b"1", "aaa")
+    spool.put(home, "Stop", b"2", "aaa-b")
+    spool.put(home, "Stop", b"3", "b-aaa")
+    nameless = spool.put(home, "Stop", b"4", "../aaa")
+    last = spool.put(home, "Stop", b"5", "aaa")
+
+    assert spool.pending(home, "aaa") == [first, last]
+    assert spool.pending(home, "../other") == [nameless]
+    assert spool.pending(home, "aa") == []
+
+
+def test_a_session_that_is_called_like_an_event_gets_only_its_own_entries(home: str) -> None:
+    spool.put(home, "Stop", b"1", "aaa")
+    own = spool.put(home, "SessionEnd", b"2", "Stop")
+
+    assert spool.pending(home, "Stop") == [own]
+
+
+def test_nothing_waits_where_there_is_no_spool(home: str) -> None:
+    assert spool.pending(home) == []
+    assert not Path(home).exists()
+
+
+# --- durability --------------------------------------------------------------------------------
+
+
+def test_the_file_is_synced_before_it_is_moved_in_and_the_folder_after(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.make_folders(home)
+    order: list[str] = []
+
+    def recorded(function: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            order.append(label(*arguments))
+            return function(*arguments)
+
+        return call
+
+    def kind(descriptor: int) -> str:
+        facts = os.fstat(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            same = os.path.samestat(facts, os.stat(folder_of(home, "new")))
+            return "sync new/" if same else "sync another folder"
+        return f"sync {facts.st_size > 100000} file"
+
+    monkeypatch.setattr(os, "fsync", recorded(os.fsync, kind))
+    monkeypatch.setattr(os, "rename", recorded(os.rename, lambda old, new: "rename"))
+    spool.put(home, "Stop", b"x" * 100001)
+
+    # The whole of the file was there when it was synced.
+    assert order == ["sync True file", "rename", "sync new/"]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.put(home, "Stop", b"x")
+
+    assert os.listdir(folder_of(home, "tmp")) == os.listdir(folder_of(home, "new")) == []
+
+
+def test_a_hook_killed_at_any_instant_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
+    given = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(3_000_000).hex().encode()
+    (undrained.folder / "payload").write_bytes(given)
+    chance = random.Random(20261123)
+    finished = 0
+    for _ in range(60):
+        with open(undrained.folder / "payload", "rb") as stdin:
+            hook = subprocess.Popen(STOP, stdin=stdin, env=undrained.env())
+        time.sleep(chance.uniform(0.005, 0.09))
+        hook.send_signal(signal.SIGKILL)
+        finished += hook.wait() == 0
+
+    found = entries(undrained.home)
+    assert [entry.payload for entry in found if entry.payload != given] == []
+    assert len(found) >= finished  # a hook that said that it was done left an entry
+    assert len(found) < 60, "no hook was killed early enough to prove anything"
+
+
+def test_sixty_four_hooks_at_once_lose_none(undrained: Fleet) -> None:
+    sent = [b'{"session_id":"s-%d"}' % number for number in range(64)]
+    hooks = [
+        subprocess.Popen(STOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=undrained.env())
+        for _ in sent
+    ]
+    for hook, given in zip(hooks, sent, strict=True):
+        assert hook.stdin is not None
+        hook.stdin.write(given)
+        hook.stdin.close()
+    printed = [hook.stdout.read() for hook in hooks if hook.stdout is not None]
+    assert {hook.wait() for hook in hooks} == {0}
+
+    assert sorted(entry.payload for entry in entries(undrained.home)) == sorted(sent)
+    assert set(printed) == {b""}
+
+
+def _put_with_others(barrier: Any, home: str, failures: Any) -> None:
+    barrier.wait()
+    try:
+        spool.put(home, "Stop", b"{}", "s-1")
+        failures.put(None)
+    except OSError as error:
+        failures.put(repr(error))
+
+
+def test_the_first_captures_of_a_new_home_may_come_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for attempt in range(20):
+        home = str(tmp_path / f"home-{attempt}")
+        barrier, failures = context.Barrier(8), context.SimpleQueue()
+        writers = [
+            context.Process(target=_put_with_others, args=(barrier, home, failures))
+            for _ in range(8)
+        ]
+        for writer in writers:
+            writer.start()
+        said = [failures.get() for _ in writers]
+        for writer in writers:
+            writer.join()
+
+        assert [failure for failure in said if failure] == []
+        assert len(spool.pending(home)) == 8
+
+
+@pytest.mark.parametrize("gone", ["tmp", "new", "bad"])
+def test_a_folder_of_the_spool_that_was_removed_comes_back_with_the_next_capture(
+    home: str, gone: str
+) -> None:
+    spool.put(home, "Stop", b"1")
+    for path in folder_of(home, gone).iterdir():
+        path.unlink()
+    folder_of(home, gone).rmdir()
+
+    name = spool.put(home, "Stop", b"2")
+
+    assert spool.read_pending(home, name).payload == b"2"
+    spool.quarantine(home, name, "as a drainer does it")
+    assert (folder_of(home, "bad") / name).exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_only_the_user_can_read_the_spool_whatever_the_umask(home: str, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        spool.put(home, "Stop", b"{}", status=b"s")
+        spool.quarantine(home, spool.put(home, "Stop", b"secret"), "secret reason")
+    finally:
+        os.umask(before)
+
+    modes = {
+        str(path.relative_to(home)): stat.S_IMODE(path.stat().st_mode)
+        for path in [Path(home), *Path(home).rglob("*")]
+    }
+    for path, mode in modes.items():
+        assert mode == (0o700 if (Path(home) / path).is_dir() else 0o600), path
+
+
+# --- what cannot be read -----------------------------------------------------------------------
+
+HEAD = b"fleet-spool 1\nevent Stop\nreceived 1\nproject /p\ncwd /c\n"
+
+
+def test_the_header_of_these_tests_is_one_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "entry").write_bytes(HEAD + b"payload 2\n\n{}")
+
+    assert spool.read(str(tmp_path / "entry")).payload == b"{}"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n\n",
+        b"{}",
+        HEAD,
+        HEAD + b"payload 2\n",
+        HEAD + b"payload 2\n\n{",
+        HEAD + b"payload 2\n\n{}}",
+        HEAD + b"payload 2\nstatus 1\n\n{}",
+        HEAD + b"payload two\n\n{}",
+        HEAD + b"payload " + b"9" * 5000 + b"\n\n{}",
+        HEAD + b"payload -2\nstatus 4\n\n{}",
+        HEAD + b"payload 2\nshown 1\n\n{}",
+        HEAD + b"payload 2\nshown a b\n\n{}",
+        HEAD.replace(b"fleet-spool 1", b"fleet-spool 2") + b"payload 2\n\n{}",
+        HEAD.replace(b"event Stop\n", b"") + b"payload 2\n\n{}",
+        HEAD.replace(b"received 1", b"received now") + b"payload 2\n\n{}",
+        os.urandom(4096),
+        b"\0" * 4096,
+    ],
+)
+def test_a_damaged_entry_is_malformed_and_nothing_else(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "entry").write_bytes(data)
+
+    with pytest.raises(spool.Malformed):
+        spool.read(str(tmp_path / "entry"))
+
+
+def test_an_entry_cut_short_anywhere_is_malformed(home: str) -> None:
+    name = spool.put(home, "Stop", b'{"a": 1}', "s-1", "/p", "/c", b"status", (3, 9))
+    path = folder_of(home, "new") / name
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(spool.Malformed):
+            spool.read_pending(home, name)
+
+
+def test_a_key_that_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "entry").write_bytes(HEAD + b"colour blue\npayload 2\n\n{}")
+
+    assert spool.read(str(tmp_path / "entry")).project == "/p"
+
+
+def test_an_entry_that_was_applied_meanwhile_is_not_found(home: str) -> None:
+    name = spool.put(home, "Stop", b"{}")
+    spool.acknowledge(home, [name, name])
+
+    with pytest.raises(FileNotFoundError):
+        spool.read_pending(home, name)
+
+
+# --- quarantine --------------------------------------------------------------------------------
+
+
+def test_quarantine_keeps_the_entry_and_its_reason(home: str) -> None:
+    name = spool.put(home, "Stop", b"not JSON")
+    spool.quarantine(home, name, "no JSON: \ud800 at 0")
+
+    assert spool.pending(home) == []
+    bad = folder_of(home, "bad")
+    assert spool.read(str(bad / name)).payload == b"not JSON"
+    assert (bad / f"{name}.reason").read_text() == "no JSON: ? at 0\n"
+
+
+def test_quarantine_of_an_entry_that_is_gone_leaves_no_reason_behind(home: str) -> None:
+    name = spool.put(home, "Stop", b"{}")
+    spool.acknowledge(home, [name])
+    spool.quarantine(home, name, "too late")
+
+    assert os.listdir(folder_of(home, "bad")) == []
+
+
+def test_a_drain_ends_well_after_the_quarantine_was_thrown_away(fleet: Fleet) -> None:
+    fleet.hook("stop", b"not JSON")
+    folder_of(str(fleet.home), "bad").rmdir()
+
+    fleet.drain()
+
+    assert len(fleet.quarantine()) == 1
+    assert fleet.waiting() == []
