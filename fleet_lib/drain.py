@@ -29,8 +29,14 @@ def main(home: str) -> int:
             return BUSY
         if root not in sys.path:
             sys.path.insert(0, root)
-        from fleet_lib import drainer, spool
+        try:
+            from fleet_lib import drainer, spool
+        except (ImportError, SyntaxError) as error:
+            # Python too old, or without Fleet's libraries: a hook that runs from a bare checkout.
+            from fleet_lib import log
 
+            log.write(home, "drain", f"{sys.executable} cannot drain: {error}; the entries wait")
+            return UNUSABLE
         outcome = drainer.drain(home)
         fcntl.flock(lock, fcntl.LOCK_UN)
         # An entry that came after the last look and before the release: its own drainer found the

@@ -1,27 +1,27 @@
-"""The log: one line an occurrence, bounded, private. Hooks write their own (the hot path)."""
+"""The log: one line an occurrence, bounded, private. Standard library only: hooks and the drainer's stub
+write here too, when something has gone wrong and not before."""
 
 import os
-from pathlib import Path
+import time
 
-from fleet_lib import clock, paths
+from fleet_lib import paths
 
 LIMIT_BYTES = 1024 * 1024
 
 
 def write(home: str, who: str, message: str) -> None:
     """Append one line, control characters out. A log that cannot be written is no reason to stop."""
-    path = Path(paths.log_file(home))
-    text = "".join(char if char.isprintable() else "?" for char in message[:1000])
+    path = paths.log_file(home)
+    text = "".join([char if char.isprintable() else "?" for char in message[:1000]])
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > LIMIT_BYTES:
-            path.replace(path.with_suffix(".log.1"))
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, f"{clock.now()} {who} {text}\n".encode())
+        try:
+            os.write(descriptor, f"{stamp} {who} {text}\n".encode("utf-8", "replace"))
+            if os.fstat(descriptor).st_size > LIMIT_BYTES:
+                os.replace(path, path + ".1")
+        finally:
+            os.close(descriptor)
     except OSError:
         pass
-    finally:
-        os.close(descriptor)

@@ -73,11 +73,9 @@ class Call:
 
         # A prompt's id is its own; else a copy shares its parent, Claude Code, and comes at once.
         call = " ".join((prompt_id or str(os.getppid()), source)).encode("utf-8", "replace")
-        session = spool.safe_session_id(self.session_id) or "-"
-        path = os.path.join(paths.spool(self.home, "tmp"), f"printed.{self.event}.{session}")
         try:
             spool.make_folders(self.home)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self._claim(self.event), os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             when, _, last = os.read(descriptor, 4096).partition(b" ")
             recent = when.isdigit() and 0 <= time.time_ns() - int(when) < _COPY_WINDOW_NS
@@ -88,6 +86,13 @@ class Call:
         except OSError:
             pass  # better shown twice than never
         return True
+
+    def end_claims(self):
+        """The session ended: it may start again at once, and is told again then."""
+        try:
+            os.unlink(self._claim("SessionStart"))
+        except OSError:
+            pass
 
     def start_drainer(self):
         """Start the drainer if anything waits. It is single-flight by itself: a hook that looked
@@ -112,11 +117,17 @@ class Call:
             setsid=True,
         )
 
+    def _claim(self, event):
+        session = spool.safe_session_id(self.session_id) or "-"
+        return os.path.join(paths.spool(self.home, "tmp"), f"printed.{event}.{session}")
+
     def _failure_mark(self):
         return os.path.join(self.home, "log", "spool-failing")
 
     def _tell_of_failure(self, error):
-        log(self.home, f"{self.event}: the payload could not be spooled: {error}")
+        from fleet_lib import log
+
+        log.write(self.home, "hook", f"{self.event}: the payload could not be spooled: {error}")
         try:
             os.close(os.open(self._failure_mark(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
@@ -141,10 +152,9 @@ def run(event, handle):
     except FileNotFoundError:
         pass  # no spool: nothing was ever captured here
     except BaseException as error:
-        try:
-            log(paths.home(), f"{event}: {type(error).__name__}: {error}")
-        except BaseException:
-            pass
+        from fleet_lib import log
+
+        log.write(paths.home(), "hook", f"{event}: {type(error).__name__}: {error}")
     os._exit(0)
 
 
@@ -185,18 +195,6 @@ def read_status_file(call):
         return None
     finally:
         os.close(descriptor)
-
-
-def log(home, message):
-    """One line, control characters out, to the log."""
-    folder = os.path.dirname(paths.log_file(home))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    text = "".join([char if char.isprintable() else "?" for char in message[:500]])
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    descriptor = os.open(paths.log_file(home), flags, 0o600)
-    os.write(descriptor, f"{stamp} hook {text}\n".encode("utf-8", "replace"))
-    os.close(descriptor)
 
 
 def _read_stdin():

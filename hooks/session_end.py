@@ -3,11 +3,17 @@
 import os
 import sys
 
+
+def end(call):
+    call.put()
+    call.end_claims()
+
+
 try:
     # -I leaves the script's own folder out of the path.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from hooks import _hook
 
-    _hook.run("SessionEnd", _hook.capture)
+    _hook.run("SessionEnd", end)
 finally:
     os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -1,0 +1,1021 @@
+"""The hooks as Claude Code runs them: processes with a payload on stdin, on several interpreters, in
+homes and with streams that work and that do not. Exit 0, one JSON object or nothing, nothing lost."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PAYLOADS, ROOT, Fleet, payload
+
+from fleet_lib import paths, spool
+
+HOOKS = {
+    "SessionStart": "session_start",
+    "UserPromptSubmit": "user_prompt_submit",
+    "Stop": "stop",
+    "StopFailure": "stop_failure",
+    "Notification": "notification",
+    "SessionEnd": "session_end",
+}
+ALL = list(HOOKS.values())
+SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]  # for whoever is no Commander
+CAPTURED = sorted(
+    path.stem for path in PAYLOADS.glob("*.json") if path.stem.partition("-")[0] in HOOKS
+)
+BLOCKED = "```briefing\n---\nstatus: blocked\nsummary: no staging password\n---\n```"
+FAILED = "Fleet could not keep this turn"
+
+
+# --- interpreters ------------------------------------------------------------------------------
+
+
+def _interpreters() -> dict[str, str]:
+    """{version: program} of the ones that a plugin's user may have, as far as they are here."""
+    root = ""
+    if shutil.which("pyenv"):
+        root = subprocess.run(["pyenv", "root"], capture_output=True, text=True).stdout.strip()
+    found = {}
+    for version in ("3.9", "3.11", "3.12", "3.13", "3.14"):
+        candidates = [str(p) for p in Path(root or "/-").glob(f"versions/{version}.*/bin/python")]
+        candidates += filter(None, [shutil.which(f"python{version}")])
+        if sys.version_info[:2] == tuple(map(int, version.split("."))):
+            candidates.append(sys.executable)
+        for program in candidates:
+            ask = "import sqlite3, sys; print('%d.%d' % sys.version_info[:2])"
+            done = subprocess.run([program, "-I", "-c", ask], capture_output=True, text=True)
+            if done.stdout.strip() == version:
+                found[version] = program
+                break
+    return found
+
+
+INTERPRETERS = _interpreters()
+every_interpreter = pytest.mark.parametrize(
+    "python", list(INTERPRETERS.values()), ids=list(INTERPRETERS)
+)
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="a developer has the interpreters he has")
+def test_ci_has_the_oldest_interpreter_and_a_new_one() -> None:
+    assert "3.9" in INTERPRETERS
+    assert any(int(version[2:]) >= 12 for version in INTERPRETERS)
+
+
+# --- helpers -----------------------------------------------------------------------------------
+
+
+def command(hook: str, python: str = sys.executable) -> list[str]:
+    return [python, "-I", "-S", str(ROOT / "hooks" / f"{hook}.py")]
+
+
+def run(
+    hook: str,
+    given: bytes,
+    env: Mapping[str, str],
+    wrap: Sequence[str] = (),
+    timeout: float = 60,
+    **how: Any,
+) -> "subprocess.CompletedProcess[bytes]":
+    """A hook, its streams and its surroundings as the test wants them."""
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/", **how}
+    if "stdin" not in how:
+        how["input"] = given
+    return subprocess.run(
+        [*wrap, *command(hook)], env=dict(env), timeout=timeout, check=False, **how
+    )
+
+
+def said(done: "subprocess.CompletedProcess[bytes]") -> dict[str, Any]:
+    """The one JSON object that a hook printed, {} if none. Anything else fails."""
+    assert done.returncode == 0
+    assert done.stderr == b""
+    if not done.stdout:
+        return {}
+    answer = json.loads(done.stdout)  # a second object would be an error here
+    assert isinstance(answer, dict)
+    return answer
+
+
+def without_drainer(fleet: Fleet) -> Fleet:
+    """The same home, with a program that does nothing for a drainer. There is no spool yet."""
+    (fleet.home / "venv" / "bin").mkdir(parents=True, exist_ok=True)
+    (fleet.home / "venv" / "bin" / "python").symlink_to("/bin/true")
+    return fleet
+
+
+@pytest.fixture
+def undrained(fleet: Fleet) -> Fleet:
+    return without_drainer(fleet)
+
+
+def kept(fleet: Fleet) -> list[spool.Entry]:
+    return [spool.read_pending(str(fleet.home), name) for name in fleet.waiting()]
+
+
+def as_bytes(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+STOP = as_bytes({"session_id": "s-1", "cwd": "/", "hook_event_name": "Stop"})
+
+
+# --- captured payloads -------------------------------------------------------------------------
+
+
+@every_interpreter
+@pytest.mark.parametrize("name", CAPTURED)
+def test_a_captured_payload_is_in_the_spool_as_it_was_given(
+    undrained: Fleet, name: str, python: str
+) -> None:
+    event = name.partition("-")[0]
+    given = (PAYLOADS / f"{name}.json").read_bytes()
+    environment = undrained.env(CLAUDE_PROJECT_DIR=str(undrained.folder))
+
+    done = subprocess.run(
+        command(HOOKS[event], python), input=given, env=environment, capture_output=True
+    )
+
+    answer = said(done)
+    if event == "SessionStart":
+        assert list(answer) == ["hookSpecificOutput"]
+        assert answer["hookSpecificOutput"]["hookEventName"] == event
+        assert "briefing" in answer["hookSpecificOutput"]["additionalContext"]
+    else:
+        assert done.stdout == b""
+    if event == "UserPromptSubmit":  # a worker's prompts are nobody's business
+        assert kept(undrained) == []
+        return
+    [entry] = kept(undrained)
+    assert (entry.event, entry.payload) == (event, given)
+    assert entry.name.split(".")[2] == json.loads(given)["session_id"]
+    assert (entry.project, entry.cwd) == (str(undrained.folder), json.loads(given)["cwd"])
+    assert undrained.log() == ""
+
+
+@every_interpreter
+def test_a_commanders_prompt_is_told_what_is_new_and_its_text_is_not_kept(
+    fleet: Fleet, python: str
+) -> None:
+    fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
+    fleet.drain()
+    prompt = payload("UserPromptSubmit") | {"prompt": "MY OWN WORDS", "session_id": "c-1"}
+
+    started = fleet.hook(
+        "session_start", payload("SessionStart-startup"), fleet.home, python=python
+    )
+    done = fleet.hook("user_prompt_submit", prompt, fleet.home, python=python)
+
+    assert "no staging password" in fleet.context(started)
+    assert "no staging password" in fleet.context(done)
+    assert said(done)["hookSpecificOutput"]["hookEventName"] == "UserPromptSubmit"
+    start, receipt = kept(fleet)
+    assert (start.event, receipt.event) == ("SessionStart", "UserPromptSubmit")
+    assert start.shown is not None
+    assert receipt.shown is not None
+    assert json.loads(receipt.payload)["prompt_id"] == prompt["prompt_id"]
+    assert b"MY OWN WORDS" not in receipt.payload
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in PAYLOADS.glob("*.json")))
+def test_another_events_payload_harms_no_hook(undrained: Fleet, name: str) -> None:
+    given = (PAYLOADS / f"{name}.json").read_bytes()
+    for hook in ("stop", "session_start"):
+        said(run(hook, given, undrained.env()))
+
+    assert [entry.payload for entry in kept(undrained)] == [given, given]
+
+
+# --- any bytes on stdin ------------------------------------------------------------------------
+
+ANY_BYTES = {
+    "empty": b"",
+    "not JSON": b"hello",
+    "half of an object": b'{"session_id": "s-1", "cwd": "/x", "notification_type": "perm',
+    "a list": b"[]",
+    "a string": b'"x"',
+    "a number": b"5",
+    "null": b"null",
+    "fields of the wrong type": b'{"session_id":5,"cwd":[],"source":{},"prompt_id":false}',
+    "a path for a session": b'{"session_id":"../../etc/passwd","cwd":"/","prompt_id":"../x"}',
+    "a newline in the folder": as_bytes({"session_id": "s-1", "cwd": "/x\ny\n\n{}"}),
+    "a raw newline in the folder": b'{"session_id":"s-1","cwd":"/x\n\n{}"}',
+    "a folder that is not there": b'{"session_id":"s-1","cwd":"/no/such/folder"}',
+    "a folder that is a file": b'{"session_id":"s-1","cwd":"/etc/passwd"}',
+    "invalid UTF-8": b'{"session_id":"\xff\xfe","cwd":"/\xc3\x28"}',
+    "lone surrogates": b'{"session_id":"\\ud800","cwd":"/\\udfff","prompt_id":"\\ud800"}',
+    "encoded surrogates": b'{"session_id":"s-1","cwd":"/\xed\xa0\x80"}',
+    "escaped NULs": b'{"session_id":"s\\u0000","cwd":"/x\\u0000y","prompt_id":"\\u0000"}',
+    "raw NULs": b'{"session_id":"s-1","cwd":"/x\0y"}',
+    "only NULs": b"\0" * 1000,
+    "UTF-16": '{"session_id":"s-1"}'.encode("utf-16"),
+    "a byte order mark": b'\xef\xbb\xbf{"session_id":"s-1"}',
+    "deep nesting": b"[" * 100_000,
+    "a key twice": b'{"session_id":"s-1","session_id":"s-2"}',
+    "a huge number": b'{"session_id":' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("hook", ALL)
+@pytest.mark.parametrize("given", list(ANY_BYTES.values()), ids=list(ANY_BYTES))
+def test_whatever_is_on_stdin_a_hook_ends_well_and_keeps_it(
+    undrained: Fleet, hook: str, given: bytes
+) -> None:
+    answer = said(run(hook, given, undrained.env()))
+
+    assert "systemMessage" not in answer
+    assert [entry.payload for entry in kept(undrained)] == [given] * (hook in SPOOLING)
+
+
+@pytest.mark.parametrize("hook", ALL)
+def test_fifty_megabytes_are_kept_whole(undrained: Fleet, hook: str) -> None:
+    given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "é" * (25 * 1000 * 1000 // 3)})
+
+    said(run(hook, given, undrained.env()))
+
+    # No assert on the bytes themselves: pytest would show them.
+    assert [entry.payload == given for entry in kept(undrained)] == [True] * (hook in SPOOLING)
+
+
+def test_what_is_over_sixty_four_megabytes_is_read_to_its_end_and_refused_later(
+    fleet: Fleet,
+) -> None:
+    given = b'{"session_id":"s-1","cwd":"/","x":"' + b"y" * (paths.MAX_PAYLOAD_BYTES + 2**22)
+
+    assert said(fleet.hook("stop", given)) == {}
+    [entry] = kept(fleet)
+    assert paths.MAX_PAYLOAD_BYTES < len(entry.payload) < len(given)
+    fleet.drain()
+
+    [reason] = fleet.quarantine().values()
+    assert "64 MB" in reason
+    assert [kind for kind, _ in fleet.events()] == ["error"]
+
+
+def test_stdin_that_comes_in_pieces_is_read_to_its_end(undrained: Fleet) -> None:
+    with subprocess.Popen(
+        command("stop"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=undrained.env()
+    ) as hook:
+        assert hook.stdin is not None
+        for start in range(0, len(STOP), 20):
+            hook.stdin.write(STOP[start : start + 20])
+            hook.stdin.flush()
+            time.sleep(0.05)
+
+    assert [entry.payload for entry in kept(undrained)] == [STOP]
+
+
+def test_a_stdin_that_does_not_block_is_waited_for(undrained: Fleet) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with subprocess.Popen(command("stop"), stdin=reader, env=undrained.env()):
+        os.close(reader)
+        time.sleep(0.3)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer, STOP)
+        os.close(writer)
+
+    assert [entry.payload for entry in kept(undrained)] == [STOP]
+
+
+# --- streams that are not there ----------------------------------------------------------------
+
+
+def closing(*descriptors: int) -> Callable[[], None]:
+    def close() -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    return close
+
+
+@pytest.mark.parametrize("hook", ALL)
+@pytest.mark.parametrize("closed", [(0,), (0, 1), (0, 1, 2)], ids=str)
+def test_a_hook_without_stdin_ends_well(
+    undrained: Fleet, hook: str, closed: tuple[int, ...]
+) -> None:
+    done = run(hook, b"", undrained.env(), stdin=None, preexec_fn=closing(*closed))
+
+    said(done)
+    assert [entry.payload for entry in kept(undrained)] == [b""] * (hook in SPOOLING)
+
+
+@pytest.mark.parametrize("hook", ALL)
+def test_a_hook_without_stdout_keeps_the_turn(undrained: Fleet, hook: str) -> None:
+    done = run(hook, STOP, undrained.env(), preexec_fn=closing(1))
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [entry.payload for entry in kept(undrained)] == [STOP] * (hook in SPOOLING)
+
+
+@pytest.mark.parametrize("hook", ["session_start", "user_prompt_submit"])
+@pytest.mark.parametrize("closed", [(1,), (0, 1), (0, 1, 2)], ids=str)
+def test_what_nobody_could_read_is_not_written_into_another_file(
+    undrained: Fleet, hook: str, closed: tuple[int, ...]
+) -> None:
+    # The first file that a process opens gets the lowest number, and stdout's is free.
+    given = as_bytes({"session_id": "s-1", "cwd": "/"})
+    environment = undrained.env()
+    how: dict[str, Any] = {"stdin": None} if 0 in closed else {}
+    run(hook, given, environment, preexec_fn=closing(*closed), **how)
+
+    written = [p for p in undrained.home.rglob("*") if p.is_file() and "new" not in p.parts]
+    assert [path for path in written if b"hookSpecificOutput" in path.read_bytes()] == []
+
+
+@pytest.fixture
+def with_news(fleet: Fleet) -> Fleet:
+    """A home whose Commander has something to be told."""
+    fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
+    fleet.drain()
+    return without_drainer(fleet)
+
+
+def _broken_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("event", ["SessionStart-startup", "UserPromptSubmit"])
+@pytest.mark.parametrize("way", ["a broken pipe", "closed", "a full disk"])
+def test_what_did_not_reach_claude_code_does_not_count_as_shown(
+    with_news: Fleet, event: str, way: str
+) -> None:
+    hook = HOOKS[event.partition("-")[0]]
+    environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
+    given = as_bytes(payload(event))
+    how: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        if way == "closed":
+            how["preexec_fn"] = closing(1)
+        elif way == "a full disk":
+            how["stdout"] = stack.enter_context(open("/dev/full", "wb"))
+        else:
+            how["stdout"] = _broken_pipe()
+            stack.callback(os.close, how["stdout"])
+        done = run(hook, given, environment, **how)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [entry.shown for entry in kept(with_news)] == [None] * (hook in SPOOLING)
+    again = run(hook, as_bytes(payload(event) | {"prompt_id": "the next"}), environment)
+    assert "additionalContext" in said(again)["hookSpecificOutput"]
+
+
+def test_of_two_registered_copies_one_tells_the_commander(with_news: Fleet) -> None:
+    environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
+    for event in ("SessionStart-startup", "UserPromptSubmit"):
+        copies = [
+            subprocess.Popen(
+                command(HOOKS[event.partition("-")[0]]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+            for _ in range(2)
+        ]
+        for copy in copies:
+            assert copy.stdin is not None
+            copy.stdin.write(as_bytes(payload(event) | {"session_id": event}))
+            copy.stdin.close()
+        printed = [copy.stdout.read() for copy in copies if copy.stdout is not None]
+        assert [copy.wait() for copy in copies] == [0, 0]
+
+        assert sorted(map(bool, printed)) == [False, True], event
+
+
+# --- homes that cannot be used -----------------------------------------------------------------
+
+
+def _can_mount() -> bool:
+    if os.getuid() or not shutil.which("unshare"):
+        return False
+    tried = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(tried, capture_output=True).returncode == 0
+
+
+CAN_MOUNT = _can_mount()
+needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
+
+
+def _a_file(home: Path) -> None:
+    home.write_text("not a folder")
+
+
+def _under_a_file(home: Path) -> None:
+    home.parent.rmdir()
+    home.parent.write_text("not a folder")
+
+
+def _a_link_to_nothing(home: Path) -> None:
+    home.symlink_to("/no/such/folder/at/all")
+
+
+def _spool_is_a_file(home: Path) -> None:
+    home.mkdir()
+    (home / "spool").write_text("")
+
+
+def _tmp_is_a_file(home: Path) -> None:
+    (home / "spool").mkdir(parents=True)
+    (home / "spool" / "tmp").write_text("")
+
+
+BAD_HOMES: list[Callable[[Path], None]] = [
+    _a_file,
+    _under_a_file,
+    _a_link_to_nothing,
+    _spool_is_a_file,
+    _tmp_is_a_file,
+]
+bad_homes = pytest.mark.parametrize("spoil", BAD_HOMES, ids=lambda f: f.__name__.strip("_"))
+
+
+@bad_homes
+@pytest.mark.parametrize("hook", ALL)
+def test_a_home_that_cannot_be_used_harms_no_hook(
+    fleet: Fleet, hook: str, spoil: Callable[[Path], None]
+) -> None:
+    spoil(fleet.home)
+
+    said(run(hook, STOP, fleet.env()))
+
+
+@bad_homes
+@pytest.mark.parametrize("hook", ["stop", "stop_failure"])
+def test_the_user_is_told_where_a_turn_could_not_be_kept(
+    fleet: Fleet, hook: str, spoil: Callable[[Path], None]
+) -> None:
+    spoil(fleet.home)
+
+    assert FAILED in said(run(hook, STOP, fleet.env())).get("systemMessage", "nothing")
+
+
+@pytest.mark.parametrize("home", ["/proc/fleet", "/dev/null", "/dev/null/fleet", "/sys/fleet"])
+def test_a_home_where_no_folder_can_be_is_said(fleet: Fleet, home: str) -> None:
+    done = run("stop", STOP, fleet.env(FLEET_HOME=home))
+
+    assert FAILED in said(done).get("systemMessage", "nothing")
+
+
+@needs_mount
+@pytest.mark.parametrize("hook", ALL)
+def test_a_home_on_a_read_only_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> None:
+    spool.make_folders(str(undrained.home))
+    script = 'mount --bind "$FLEET_HOME" "$FLEET_HOME" && mount -o remount,ro,bind "$FLEET_HOME"'
+    wrap = ["unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "-"]
+
+    answer = said(run(hook, STOP, undrained.env(), wrap))
+
+    if hook in ("stop", "stop_failure"):
+        assert "Read only file system" in answer.get("systemMessage", "nothing").replace("-", " ")
+    assert kept(undrained) == []
+
+
+@needs_mount
+@pytest.mark.parametrize("hook", ALL)
+def test_a_full_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> None:
+    left = undrained.folder / "left"
+    wrap = [
+        *("unshare", "-m", "sh", "-c"),
+        'mount -t tmpfs -o size=128k none "$FLEET_HOME" && mkdir -p "$FLEET_HOME/spool/tmp" '
+        '"$FLEET_HOME/spool/new" "$FLEET_HOME/log" "$FLEET_HOME/venv/bin" && '
+        'ln -s /bin/true "$FLEET_HOME/venv/bin/python" && '
+        '(cat /dev/zero > "$FLEET_HOME/full" 2>&-; "$@"; code=$?; '
+        f'ls "$FLEET_HOME/spool/tmp" "$FLEET_HOME/spool/new" > \'{left}\'; exit $code)',
+        "-",
+    ]
+
+    answer = said(run(hook, STOP, undrained.env(), wrap))
+
+    if hook in ("stop", "stop_failure"):
+        assert "No space left" in answer.get("systemMessage", "nothing")
+    names = [line for line in left.read_text().splitlines() if line.partition(".")[0].isdigit()]
+    assert names == []
+
+
+def _small_files(size: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("hook", ALL)
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_a_disk_that_takes_no_more_leaves_no_half_entry_and_is_said(
+    undrained: Fleet, hook: str, size: int
+) -> None:
+    given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "y" * 100_000})
+
+    answer = said(run(hook, given, undrained.env(), preexec_fn=_small_files(size)))
+
+    if hook in ("stop", "stop_failure"):
+        assert FAILED in answer.get("systemMessage", "nothing")
+    assert kept(undrained) == []
+    left = [path.name for path in (undrained.home / "spool" / "tmp").glob("[0-9]*")]
+    assert left == []
+    assert said(run(hook, STOP, undrained.env())).get("systemMessage") is None
+    assert len(kept(undrained)) == (hook in SPOOLING)
+
+
+def test_a_failure_is_one_line_in_the_log_and_told_once_until_it_is_mended(
+    undrained: Fleet,
+) -> None:
+    _tmp_is_a_file(undrained.home)
+    blocked = undrained.home / "spool" / "tmp"
+    told = [said(run("stop", STOP, undrained.env())) for _ in range(3)]
+
+    assert FAILED in told[0]["systemMessage"]
+    assert told[1:] == [{}, {}]
+    lines = undrained.log().splitlines()
+    assert len(lines) == 3
+    assert all("Stop: the payload could not be spooled" in line for line in lines)
+
+    blocked.unlink()
+    assert said(run("stop", STOP, undrained.env())) == {}
+    assert len(kept(undrained)) == 1
+    shutil.rmtree(blocked)
+    blocked.write_text("")
+    assert FAILED in said(run("stop", STOP, undrained.env()))["systemMessage"]
+
+
+@pytest.mark.parametrize("silent", ["notification", "session_end"])
+def test_a_failure_that_came_first_where_claude_code_shows_no_message_is_told_at_the_next_stop(
+    undrained: Fleet, silent: str
+) -> None:
+    _tmp_is_a_file(undrained.home)
+    said(run(silent, STOP, undrained.env()))
+
+    assert FAILED in said(run("stop", STOP, undrained.env())).get("systemMessage", "nothing")
+
+
+@pytest.mark.parametrize("event", ["SessionStart-startup", "UserPromptSubmit"])
+def test_a_printing_hook_that_cannot_spool_still_prints_one_object(
+    with_news: Fleet, event: str
+) -> None:
+    shutil.rmtree(with_news.home / "spool" / "tmp")
+    (with_news.home / "spool" / "tmp").write_text("")
+    environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
+
+    said(run(HOOKS[event.partition("-")[0]], as_bytes(payload(event)), environment))
+
+
+def test_a_failure_before_the_first_entry_is_in_the_log(undrained: Fleet) -> None:
+    # The folder's name cannot be opened, and no spool is there for the drainer's start to look at.
+    run("stop", b'{"session_id":"s-1","cwd":"/x\0y"}', undrained.env())
+
+    assert kept(undrained) or undrained.log()
+
+
+@pytest.mark.parametrize("missing", [("HOME",), ("HOME", "FLEET_HOME"), ("PATH",)], ids=str)
+def test_a_poor_environment_harms_no_hook(
+    undrained: Fleet, missing: tuple[str, ...], tmp_path: Path
+) -> None:
+    environment = undrained.env(CLAUDE_CONFIG_DIR=str(undrained.home.parent / "claude"))
+    for name in missing:
+        del environment[name]
+    home = undrained.home
+    if "FLEET_HOME" in missing:
+        home = undrained.home.parent / "claude" / "commander"
+        without_drainer(Fleet(home, tmp_path))
+
+    for hook in ALL:
+        said(run(hook, STOP, environment))
+
+    assert len(spool.pending(str(home))) == len(SPOOLING)
+
+
+def test_a_user_that_has_no_home_gets_no_folder_called_tilde(fleet: Fleet, tmp_path: Path) -> None:
+    # A container's user that is in no passwd file.
+    if os.getuid():
+        pytest.skip("becoming another user takes root")
+    project = tmp_path / "project"
+    project.mkdir(mode=0o777)
+    project.chmod(0o777)
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from fleet_lib import paths;"
+        "os.setuid(54321); print(paths.home())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, str(ROOT)],
+        env={"PATH": os.environ["PATH"]},
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "~" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("hook", SPOOLING)
+def test_a_folder_with_letters_that_the_locale_lacks_is_kept(
+    undrained: Fleet, hook: str, tmp_path: Path
+) -> None:
+    name = "en_US.ISO-8859-1"
+    tried = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / name)]
+    if not shutil.which("localedef") or subprocess.run(tried, capture_output=True).returncode:
+        pytest.skip("no localedef")
+    given = '{"session_id":"s-1","cwd":"/home/dev/日本"}'.encode()
+
+    said(run(hook, given, undrained.env(LC_ALL=name, LOCPATH=str(tmp_path))))
+
+    assert [entry.payload for entry in kept(undrained)] == [given]
+
+
+def test_a_project_folder_that_is_not_utf_8_is_kept(undrained: Fleet) -> None:
+    project = os.fsencode(undrained.folder) + b"/\xff\xfe"
+    os.mkdir(project)
+    environment = {os.fsencode(k): os.fsencode(v) for k, v in undrained.env().items()}
+    for hook in SPOOLING:
+        done = subprocess.run(
+            command(hook),
+            input=STOP,
+            capture_output=True,
+            env={**environment, b"CLAUDE_PROJECT_DIR": project},
+        )
+        said(done)
+
+    assert {os.fsencode(entry.project) for entry in kept(undrained)} == {project}
+    assert len(kept(undrained)) == len(SPOOLING)
+
+
+# --- off ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ALL)
+@pytest.mark.parametrize("off", ["off", "OFF"])
+def test_hooks_that_are_off_do_nothing_at_all(fleet: Fleet, hook: str, off: str) -> None:
+    given = as_bytes(payload("SessionStart-startup"))
+
+    done = run(hook, given, fleet.env(FLEET_HOOKS=off, CLAUDE_PROJECT_DIR=str(fleet.home)))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert not fleet.home.exists()
+
+
+def test_hooks_that_are_off_still_read_stdin_to_its_end(fleet: Fleet) -> None:
+    with subprocess.Popen(
+        command("stop"), stdin=subprocess.PIPE, env=fleet.env(FLEET_HOOKS="off")
+    ) as hook:
+        assert hook.stdin is not None
+        hook.stdin.write(b"x" * 5_000_000)  # a broken pipe raises
+        hook.stdin.close()
+
+    assert hook.returncode == 0
+
+
+# --- notifications -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "permission_prompt",
+        "worker_permission_prompt",
+        "idle_prompt",
+        "elicitation_dialog",
+        "agent_needs_input",
+    ],
+)
+def test_a_notification_that_a_session_waits_is_kept(undrained: Fleet, kind: str) -> None:
+    given = payload("Notification-permission_prompt") | {"notification_type": kind}
+    run("notification", as_bytes(given), undrained.env())
+
+    assert [json.loads(entry.payload) for entry in kept(undrained)] == [given]
+
+
+@pytest.mark.parametrize(
+    "kind", ["auth_success", "computer_use_enter", "x_idle", "agent_completed"]
+)
+def test_a_notification_about_something_else_is_not_kept(undrained: Fleet, kind: str) -> None:
+    given = payload("Notification-permission_prompt") | {"notification_type": kind}
+    run("notification", as_bytes(given), undrained.env())
+
+    assert kept(undrained) == []
+
+
+def test_a_notification_of_an_older_client_without_a_kind_is_kept(undrained: Fleet) -> None:
+    given = payload("Notification-permission_prompt")
+    del given["notification_type"]
+    given["message"] = 'say "notification_type": "auth_success"'
+    run("notification", as_bytes(given), undrained.env())
+
+    assert len(kept(undrained)) == 1
+
+
+# --- the status file ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(fleet: Fleet) -> Path:
+    folder = fleet.folder / "project"
+    (folder / ".claude").mkdir(parents=True)
+    return folder
+
+
+def status_file(project: Path, session_id: str = "s-1") -> Path:
+    return project / ".claude" / f"status.v5.{session_id}.md"
+
+
+def kept_status(fleet: Fleet, given: bytes, project: "Path | None", hook: str = "stop") -> Any:
+    more = {} if project is None else {"CLAUDE_PROJECT_DIR": str(project)}
+    assert said(run(hook, given, fleet.env(**more), timeout=20)) == {}
+    [entry] = kept(fleet)
+    assert entry.payload == given
+    return entry.status
+
+
+def test_the_sessions_status_file_is_kept_with_its_stop(undrained: Fleet, project: Path) -> None:
+    status_file(project).write_bytes(b"---\nstatus: blocked\n---\n\xff\0\n\n")
+
+    assert kept_status(undrained, STOP, project) == b"---\nstatus: blocked\n---\n\xff\0\n\n"
+
+
+def test_the_status_file_is_found_from_the_payload_where_no_project_is_named(
+    undrained: Fleet, project: Path
+) -> None:
+    status_file(project).write_bytes(b"status")
+
+    given = as_bytes({"session_id": "s-1", "cwd": str(project)})
+    assert kept_status(undrained, given, None) == b"status"
+
+
+def test_the_status_file_is_the_project_folders_whatever_the_bash_tool_did(
+    undrained: Fleet, project: Path
+) -> None:
+    elsewhere = undrained.folder / "elsewhere"
+    (elsewhere / ".claude").mkdir(parents=True)
+    status_file(project).write_bytes(b"right")
+    status_file(elsewhere).write_bytes(b"wrong")
+
+    given = as_bytes({"session_id": "s-1", "cwd": str(elsewhere)})
+    assert kept_status(undrained, given, project) == b"right"
+
+
+@pytest.mark.parametrize("hook", ["stop_failure", "session_end"])
+def test_only_a_stop_takes_the_status_file(undrained: Fleet, project: Path, hook: str) -> None:
+    status_file(project).write_bytes(b"status")
+
+    assert kept_status(undrained, STOP, project, hook) is None
+
+
+def test_an_empty_status_file_is_there_and_empty(undrained: Fleet, project: Path) -> None:
+    status_file(project).touch()
+
+    assert kept_status(undrained, STOP, project) == b""
+
+
+def test_another_sessions_status_file_is_left_alone(undrained: Fleet, project: Path) -> None:
+    status_file(project, "s-2").write_bytes(b"status")
+
+    assert kept_status(undrained, STOP, project) is None
+
+
+@pytest.mark.parametrize("session_id", ["../s-1", "x/../s-1", "s-1.md/../s-1", "", "*", "s-1\0"])
+def test_a_session_id_that_is_a_path_finds_no_status_file(
+    undrained: Fleet, project: Path, session_id: str
+) -> None:
+    status_file(project).write_bytes(b"status")
+    (project / ".claude" / "status.v5.").mkdir()
+    (project / ".claude" / "s-1.md").write_bytes(b"status")
+
+    given = as_bytes({"session_id": session_id, "cwd": "/"})
+    assert kept_status(undrained, given, project) is None
+
+
+def _link(path: Path) -> None:
+    (path.parent / "secret").write_bytes(b"secret")
+    path.symlink_to(path.parent / "secret")
+
+
+PLANTED: dict[str, Callable[[Path], None]] = {
+    "a link": _link,
+    "a pipe": lambda path: os.mkfifo(path),
+    "a folder": lambda path: path.mkdir(),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("plant", list(PLANTED.values()), ids=list(PLANTED))
+def test_a_status_file_that_is_no_plain_file_is_not_followed(
+    undrained: Fleet, project: Path, plant: Callable[[Path], None]
+) -> None:
+    plant(status_file(project))
+
+    assert kept_status(undrained, STOP, project) is None
+
+
+def test_a_status_file_of_any_size_costs_little(undrained: Fleet, project: Path) -> None:
+    with open(status_file(project), "wb") as file:
+        file.write(b"status")
+        file.truncate(200 * 2**30)  # sparse
+
+    status = kept_status(undrained, STOP, project)
+
+    assert status is None or len(status) <= 2**20 + 1
+
+
+# --- what is left on disk ----------------------------------------------------------------------
+
+
+def tree(folder: Path, without: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.lstat().st_size)
+        for path in [folder, *folder.rglob("*")]
+        if without not in (path, *path.parents)
+    }
+
+
+def test_no_hook_writes_outside_fleet_home(undrained: Fleet, project: Path) -> None:
+    status_file(project).write_bytes(b"status")
+    before = tree(undrained.folder, undrained.home)
+    environment = undrained.env(TMPDIR=str(undrained.folder))
+    for folder in (project, undrained.home):
+        for event, hook in HOOKS.items():
+            name = next(name for name in CAPTURED if name.startswith(event))
+            given = as_bytes(payload(name) | {"cwd": str(project), "session_id": "s-1"})
+            env = {**environment, "CLAUDE_PROJECT_DIR": str(folder)}
+            said(run(hook, given, env, cwd=project))
+
+    assert tree(undrained.folder, undrained.home) == before
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_only_the_user_can_read_what_hooks_and_drainer_leave(fleet: Fleet, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        for given in (as_bytes(payload("Stop")), b"not JSON"):
+            fleet.hook("stop", given, fleet.folder)
+        fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
+        fleet.hook("session_start", payload("SessionStart-startup"), fleet.home)
+        fleet.drain()
+        fleet.hook("user_prompt_submit", payload("UserPromptSubmit"), fleet.home)
+        shutil.rmtree(fleet.home / "spool" / "tmp")
+        (fleet.home / "spool" / "tmp").write_text("")
+        (fleet.home / "spool" / "tmp").chmod(0o600)
+        fleet.hook("stop", payload("Stop"), fleet.folder)
+    finally:
+        os.umask(before)
+
+    assert fleet.log()
+    for path in [fleet.home, *fleet.home.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+# --- the drainer that a hook starts ------------------------------------------------------------
+
+
+def drainers(fleet: Fleet) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", f"drain.py {fleet.home}"], capture_output=True, text=True
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return value
+
+
+@pytest.fixture
+def busy(fleet: Fleet) -> Iterator[Fleet]:
+    """A home whose database somebody else is writing to, so that a drainer stays."""
+    fleet.hook("stop", payload("Stop"), fleet.folder)
+    fleet.drain()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield fleet
+
+
+def test_a_turn_is_applied_without_anybody_waiting_for_it(fleet: Fleet) -> None:
+    fleet.hook("stop", payload("Stop"), fleet.folder, background=True)
+
+    wait_until(lambda: (fleet.home / "fleet.db").exists() and not fleet.waiting())
+    fleet.wait_for_drainers()
+    assert fleet.rows("SELECT session_id FROM briefings") == [(payload("Stop")["session_id"],)]
+
+
+def test_neither_the_hook_nor_a_reader_of_its_output_waits_for_the_drainer(busy: Fleet) -> None:
+    started = time.monotonic()
+    done = busy.hook("stop", payload("Stop") | {"prompt_id": "p-2"}, busy.folder, background=True)
+    took = time.monotonic() - started
+
+    # subprocess.run has read stdout and stderr to their ends.
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert len(wait_until(lambda: drainers(busy))) == 1
+    assert took < 5
+    assert len(busy.waiting()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+def test_the_drainer_is_a_session_of_its_own_with_nothing_of_the_hooks(busy: Fleet) -> None:
+    busy.hook(
+        "stop",
+        payload("Stop") | {"prompt_id": "p-2"},
+        busy.folder,
+        background=True,
+        GIT_DIR="/somewhere/else",
+        ANTHROPIC_API_KEY="sk-secret",
+    )
+    [drainer] = wait_until(lambda: drainers(busy))
+    proc = Path(f"/proc/{drainer}")
+    wait_until(lambda: os.readlink(proc / "cwd") == "/")
+
+    assert os.getsid(drainer) == drainer
+    assert {os.readlink(proc / "fd" / stream) for stream in "012"} == {"/dev/null"}
+    assert {*(proc / "environ").read_bytes().split(b"\0")} <= {
+        b"",
+        *(f"{k}={v}".encode() for k, v in busy.env().items() if k in ("HOME", "PATH", "TMPDIR")),
+        *(v for v in (proc / "environ").read_bytes().split(b"\0") if v.startswith(b"LC_CTYPE=")),
+    }
+
+
+def test_the_drainer_outlives_the_group_of_processes_that_its_hook_was_in(busy: Fleet) -> None:
+    given = busy.folder / "payload"
+    given.write_bytes(as_bytes(payload("Stop") | {"prompt_id": "p-2"}))
+    shell = subprocess.Popen(
+        ["sh", "-c", '"$@" < "$0"; echo done; sleep 60', str(given), *command("stop")],
+        env=busy.env(CLAUDE_PROJECT_DIR=str(busy.folder)),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert shell.stdout is not None
+    assert shell.stdout.readline() == b"done\n"
+    [drainer] = wait_until(lambda: drainers(busy))
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+    time.sleep(0.2)
+
+    assert drainers(busy) == [drainer]
+
+
+def test_a_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -> None:
+    fleet.hook("stop", payload("Stop"), fleet.folder)
+    fleet.drain()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        fleet.hook("stop", payload("Stop") | {"prompt_id": "p-2"}, fleet.folder, background=True)
+        wait_until(lambda: drainers(fleet))
+        db.execute("ROLLBACK")
+    wait_until(lambda: not fleet.waiting())
+    fleet.wait_for_drainers()
+
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
+
+
+@pytest.mark.parametrize("hook", ["session_start", "user_prompt_submit", "notification"])
+def test_a_hook_with_nothing_of_its_own_to_keep_still_starts_what_waits(
+    fleet: Fleet, hook: str
+) -> None:
+    fleet.hook("stop", payload("Stop"), fleet.folder)
+    ignored = payload("Notification-permission_prompt") | {"notification_type": "auth_success"}
+    fleet.hook(hook, ignored, fleet.folder, background=True)
+
+    wait_until(lambda: not fleet.waiting())
+
+
+def test_a_drainer_that_cannot_be_started_costs_no_turn(fleet: Fleet) -> None:
+    python = fleet.home / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/no/such/interpreter\n")
+    python.chmod(0o755)
+
+    done = fleet.hook("stop", payload("Stop"), fleet.folder, background=True)
+
+    assert said(done) == {}
+    assert len(fleet.waiting()) == 1
+
+
+def test_a_drainer_that_cannot_import_its_library_says_so_in_the_log(fleet: Fleet) -> None:
+    # A plugin's copy without an installed environment, under the system's interpreter.
+    plugin = fleet.folder / "plugin"
+    for name in ("hooks", "fleet_lib"):
+        shutil.copytree(ROOT / name, plugin / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (plugin / "fleet_lib" / "drainer.py").write_text("import a_library_that_is_not_here\n")
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(plugin / "hooks" / "stop.py")],
+        input=STOP,
+        env=fleet.env(),
+        capture_output=True,
+    )
+
+    assert said(done) == {}
+    wait_until(lambda: not drainers(fleet))
+    time.sleep(0.2)
+    fleet.wait_for_drainers()
+    assert len(fleet.waiting()) == 1
+    assert "a_library_that_is_not_here" in fleet.log()
