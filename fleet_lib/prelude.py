@@ -28,6 +28,7 @@ ACTIVE_SESSION_SECONDS = 12 * 3600
 _LINE_LIMIT = 220  # characters of somebody's words in one line
 _EXAMINED = 400  # events of a class looked at one by one; beyond that they are counted in SQL
 _INDIVIDUAL = 150  # more single lines than this never fit a budget
+_LISTED = 200  # rows of a list that are read; fewer fit
 _CLOSING_ROOM = 200  # characters kept free for the closing line
 _BUSY_SECONDS = 0.2
 
@@ -54,7 +55,8 @@ SESSION = (
 
 # One event as the lines below need it. `j` is the payload where it is JSON, else NULL.
 _EVENT_SQL = f"""
-SELECT event_id, type, project_id, briefing_id, ts,
+SELECT event_id, type, project_id,
+  (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
   coalesce(json_extract(j, '$.sessionId'),
     (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
   coalesce(json_extract(j, '$.briefing.status'), json_extract(j, '$.session.status'),
@@ -93,7 +95,8 @@ class Event:
     )
 
     def __init__(self, row: "tuple[Any, ...]") -> None:
-        self.event_id, self.type, self.project_id, self.briefing_id, self.ts = row[:5]
+        self.event_id, self.type, project_id, self.briefing_id, self.ts = row[:5]
+        self.project_id = project_id or None
         self.session_id, self.status, self.text, self.document = row[5:9]
         self.job_type, self.job_id, self.unreadable = row[9:]
 
@@ -306,11 +309,10 @@ def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, 
     through = connection.execute("SELECT ifnull(max(event_id), 0) FROM outbox_events").fetchone()[0]
     frame = _Frame("Fleet: the projects, the open alerts, and what is new.")
     room -= frame.size
-    lines = _section("Projects", _roster(connection), room * 3 // 10, "projects", "fleet status")
-    open_alerts = _open_alerts(connection, after)
-    lines += _section(
-        "Open alerts from before", open_alerts, room * 25 // 100, "open alerts", "fleet status"
-    )
+    roster, projects = _roster(connection)
+    lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
+    alerts, stuck = _open_alerts(connection, after)
+    lines += _section("Open alerts from before", alerts, stuck, room // 4, "open alerts")
     lines += _delta_lines(connection, after, through, room - _size(lines))
     return frame.wrap(lines), max(after, through)
 
@@ -492,11 +494,11 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
           UNION ALL
           SELECT o.payload_json, o.briefing_id, o.type FROM briefings b
             JOIN outbox_events o ON o.briefing_id = b.briefing_id
-            WHERE b.session_id = ?1 AND o.event_id > ?2)
+            WHERE b.session_id = ?1 AND o.event_id > ?2) AS later
         WHERE type = 'briefing_added' AND 'completed' = coalesce(
           CASE WHEN {_VALID} THEN coalesce(json_extract(payload_json, '$.briefing.status'),
             json_extract(payload_json, '$.status')) END,
-          (SELECT b.status FROM briefings b WHERE b.briefing_id = briefing_id))
+          (SELECT b.status FROM briefings b WHERE b.briefing_id = later.briefing_id))
         LIMIT 1
         """,
         (event.session_id, event.event_id),
@@ -516,85 +518,101 @@ def _groups(
     connection: sqlite3.Connection, kind: int, after: int
 ) -> "list[tuple[str | None, str, int, int]]":
     """[(project_id, type, count, newest event id)] of a class, by hopping along its index: a GROUP
-    BY would sort every event, and this is asked when there are many."""
+    BY would sort every event, and this is asked when there are many. A group is named by one of its
+    events and not by its columns, which may hold what does not survive the way through Python."""
+    project = "(SELECT ifnull(project_id, '') FROM outbox_events WHERE event_id = :event)"
+    type_ = "(SELECT type FROM outbox_events WHERE event_id = :event)"
+    of_class = f"FROM outbox_events WHERE ({CLASS}) = :kind"
+    first = f"SELECT event_id {of_class} ORDER BY ifnull(project_id, ''), type LIMIT 1"
+    next_type = (
+        f"SELECT event_id {of_class} AND ifnull(project_id, '') = {project} AND type > {type_}"
+        " ORDER BY type LIMIT 1"
+    )
+    next_project = (
+        f"SELECT event_id {of_class} AND ifnull(project_id, '') > {project}"
+        " ORDER BY ifnull(project_id, ''), type LIMIT 1"
+    )
+    count = (
+        f"SELECT {project}, {type_}, count(*), max(event_id) {of_class}"
+        f" AND ifnull(project_id, '') = {project} AND type = {type_} AND event_id > :after"
+    )
     groups: list[tuple[str | None, str, int, int]] = []
-    project: str | None = None
-    while True:
-        row = connection.execute(
-            f"SELECT ifnull(project_id, '') FROM outbox_events WHERE ({CLASS}) = ?"
-            " AND ifnull(project_id, '') > ? ORDER BY ifnull(project_id, '') LIMIT 1"
-            if project is not None
-            else f"SELECT ifnull(project_id, '') FROM outbox_events WHERE ({CLASS}) = ?"
-            " AND ifnull(project_id, '') >= ? ORDER BY ifnull(project_id, '') LIMIT 1",
-            (kind, project or ""),
-        ).fetchone()
-        if row is None:
-            return groups
-        project, type_ = row[0], None
-        while True:
-            comparison = ">=" if type_ is None else ">"
-            row = connection.execute(
-                f"SELECT type FROM outbox_events WHERE ({CLASS}) = ?"
-                f" AND ifnull(project_id, '') = ? AND type {comparison} ? ORDER BY type LIMIT 1",
-                (kind, project, type_ or ""),
-            ).fetchone()
-            if row is None:
-                break
-            type_ = row[0]
-            number, newest = connection.execute(
-                f"SELECT count(*), max(event_id) FROM outbox_events WHERE ({CLASS}) = ?"
-                " AND ifnull(project_id, '') = ? AND type = ? AND event_id > ?",
-                (kind, project, type_, after),
-            ).fetchone()
-            if number:
-                groups.append((project or None, type_, number, newest))
+    row = connection.execute(first, {"kind": kind}).fetchone()
+    while row is not None:
+        at = {"kind": kind, "event": row[0], "after": after}
+        project_id, name, number, newest = connection.execute(count, at).fetchone()
+        if number:
+            groups.append((project_id or None, name, number, newest))
+        row = (
+            connection.execute(next_type, at).fetchone()
+            or connection.execute(next_project, at).fetchone()
+        )
+    return groups
 
 
-def _roster(connection: sqlite3.Connection) -> "list[str]":
-    """A line for each active project that has a briefing, the latest active first."""
-    rows = connection.execute(
-        """
-        SELECT p.project_id, b.briefing_id, b.status, b.ended_at, b.created_at,
-          coalesce((SELECT t.summary FROM turns t WHERE t.briefing_id = b.briefing_id LIMIT 1),
-            substr(b.raw_markdown, 1, 400))
+def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
+    """(a line for each active project that has a briefing, the latest active first; how many)."""
+    source = """
         FROM projects p JOIN briefings b ON b.briefing_id =
           (SELECT max(briefing_id) FROM briefings WHERE project_id = p.project_id)
         WHERE ifnull(p.status, 'active') = 'active'
-        ORDER BY b.briefing_id DESC LIMIT 200
         """
-    ).fetchall()
+    rows, total = _newest_rows(
+        connection,
+        """
+        SELECT p.project_id, b.briefing_id, b.status, ifnull(b.ended_at, b.created_at),
+          coalesce((SELECT t.summary FROM turns t WHERE t.briefing_id = b.briefing_id LIMIT 1),
+            substr(b.raw_markdown, 1, 400))
+        """,
+        source,
+        "ORDER BY b.briefing_id DESC",
+        (),
+    )
     names = _Names(connection)
     return [
         f"- #{briefing_id} {names(project_id)} · {clean(status, 20)} · {clean(text, 120)}"
-        f" · {_minute(ended_at or created_at)}"
-        for project_id, briefing_id, status, ended_at, created_at, text in rows
-    ]
+        f" · {_minute(moment)}"
+        for project_id, briefing_id, status, moment, text in rows
+    ], total
 
 
-def _open_alerts(connection: sqlite3.Connection, after: int) -> "list[str]":
-    """A line for each session that is stuck and was announced before the delta begins."""
+def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str], int]":
+    """(a line for each session that is stuck and was announced before the delta; how many)."""
     since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - OPEN_ALERT_SECONDS))
-    rows = connection.execute(
+    rows, total = _newest_rows(
+        connection,
         """
-        SELECT s.project_id, s.state, s.detail, s.briefing_id, s.event_id, s.state_at
+        SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at, (SELECT b.briefing_id
+          FROM briefings b WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
+        """,
+        """
         FROM sessions s JOIN projects p ON p.project_id = s.project_id
         WHERE s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
           AND s.state_at > ? AND ifnull(s.event_id, 0) <= ?
           AND ifnull(p.status, 'active') = 'active'
-        ORDER BY s.state_at DESC, s.session_id LIMIT 200
         """,
+        "ORDER BY s.state_at DESC, s.session_id",
         (since, after),
-    ).fetchall()
+    )
     names = _Names(connection)
     lines = []
-    for project_id, state, detail, briefing_id, event_id, state_at in rows:
-        permission = state == "waiting_for_permission" or briefing_id is None
-        label = f"#e{event_id}" if permission else f"#{briefing_id}"
+    for project_id, state, detail, event_id, state_at, briefing_id in rows:
+        label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
             f"- {label} {names(project_id)} · {_words(state)} · {clean(detail, 160)}"
             f" · since {_minute(state_at)}"
         )
-    return lines
+    return lines, total
+
+
+def _newest_rows(
+    connection: sqlite3.Connection, select: str, source: str, order: str, values: "tuple[Any, ...]"
+) -> "tuple[list[Any], int]":
+    """(at most as many rows as could ever fit, how many there are)."""
+    rows = connection.execute(f"{select} {source} {order} LIMIT {_LISTED}", values).fetchall()
+    if len(rows) < _LISTED:
+        return rows, len(rows)
+    return rows, connection.execute(f"SELECT count(*) {source}", values).fetchone()[0]
 
 
 def _other_sessions(
@@ -772,16 +790,17 @@ def _without_escapes(text: str) -> str:
     return "".join(out)
 
 
-def _section(title: str, entries: "list[str]", room: int, noun: str, command: str) -> "list[str]":
+def _section(title: str, entries: "list[str]", total: int, room: int, noun: str) -> "list[str]":
     """A titled list that fits `room`; what does not is counted."""
     if not entries:
         return []
     lines = [title + ":"]
-    for number, entry in enumerate(entries):
-        if _size([*lines, entry]) > room - 60 and number < len(entries):
-            lines.append(f"- and {len(entries) - number} more {noun}: `{command}`")
+    for entry in entries:
+        if _size([*lines, entry]) > room - 60:
             break
         lines.append(entry)
+    if left := total - len(lines) + 1:
+        lines.append(f"- and {left} more {noun}: `fleet status`")
     return lines
 
 

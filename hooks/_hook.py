@@ -171,7 +171,7 @@ def field(payload, key):
         return ""
     head, quote, rest = payload[at + len(key) + 2 : at + len(key) + 8192].partition(b'"')
     value, end, _ = rest.partition(b'"')
-    if head.strip() != b":" or not quote or not end or b"\\" in value:
+    if head.strip() != b":" or not quote or not end or b"\\" in value or b"\0" in value:
         return ""
     return value.decode("utf-8", "replace")
 

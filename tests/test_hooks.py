@@ -479,7 +479,7 @@ def test_a_home_on_a_read_only_disk_harms_no_hook_and_is_said(undrained: Fleet, 
     answer = said(run(hook, STOP, undrained.env(), wrap))
 
     if hook in ("stop", "stop_failure"):
-        assert "Read only file system" in answer.get("systemMessage", "nothing").replace("-", " ")
+        assert "file system" in answer.get("systemMessage", "nothing")
     assert kept(undrained) == []
 
 
@@ -728,7 +728,7 @@ def status_file(project: Path, session_id: str = "s-1") -> Path:
 
 def kept_status(fleet: Fleet, given: bytes, project: "Path | None", hook: str = "stop") -> Any:
     more = {} if project is None else {"CLAUDE_PROJECT_DIR": str(project)}
-    assert said(run(hook, given, fleet.env(**more), timeout=20)) == {}
+    assert said(run(hook, given, fleet.env(**more), timeout=8)) == {}
     [entry] = kept(fleet)
     assert entry.payload == given
     return entry.status

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Fleet, payload
-from test_hooks import ALL, INTERPRETERS, as_bytes, command, every_interpreter
+from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_interpreter
 
 from fleet_lib import drain
 
@@ -90,7 +90,7 @@ def test_a_capturing_hook_imports_os_and_time_and_the_spool(
 def test_a_printing_hook_adds_sqlite_and_what_that_brings(
     fleet: Fleet, python: str, hook: str, event: str, commander: bool
 ) -> None:
-    fleet.hook("stop", payload("Stop"), fleet.folder)
+    fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
     fleet.home.joinpath("venv", "bin").mkdir(parents=True)
     fleet.home.joinpath("venv", "bin", "python").symlink_to("/bin/true")
