@@ -62,6 +62,7 @@ class _Drainer:
             self._connection.close()
 
     def run(self) -> None:
+        spool.make_folders(self._home)
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
         while names := spool.pending(self._home):

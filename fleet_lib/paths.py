@@ -12,7 +12,9 @@ def home() -> str:
     if not named:
         claude = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
         named = os.path.join(claude, "commander")
-    return os.path.abspath(os.path.expanduser(named))
+    # A user without a home folder gets none called "~" in whatever project it is.
+    expanded = os.path.expanduser(named)
+    return os.path.abspath("/" + expanded[1:] if expanded.startswith("~") else expanded)
 
 
 def database(home: str) -> str:

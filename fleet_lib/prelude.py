@@ -814,7 +814,8 @@ def _joined_within(lines: "list[str]", more: "list[str]", limit: int) -> str:
 
 def _size(lines: "list[str]") -> int:
     """Characters of the lines joined, as Claude Code counts them: UTF-16 units."""
-    return sum([len(line.encode("utf-16-le", "replace")) // 2 + 1 for line in lines])
+    beyond = [char for line in lines if not line.isascii() for char in line if char > "\uffff"]
+    return sum([len(line) + 1 for line in lines]) + len(beyond)
 
 
 def _decode(raw: bytes) -> str:

@@ -13,7 +13,7 @@ import time
 from fleet_lib import paths
 
 VERSION = "1"
-_FOLDERS = ("tmp", "new", "bad")
+_FOLDERS = ("tmp", "bad", "new")
 _SESSION_ID_CHARS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
 
 
@@ -56,8 +56,10 @@ def make_folders(home: str) -> None:
     os.makedirs(home, mode=0o700, exist_ok=True)
     root = os.path.join(home, "spool")
     for folder in (root, *(os.path.join(root, name) for name in _FOLDERS)):
-        if not os.path.isdir(folder):
+        try:
             os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass  # also by another hook, at this moment
 
 
 def put(
@@ -88,19 +90,17 @@ def put(
         header.append(("shown", f"{shown[0]} {shown[1]}"))
     head = "".join(key + " " + _escape(value) + "\n" for key, value in header) + "\n"
     temporary = os.path.join(paths.spool(home, "tmp"), name)
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileNotFoundError:
+    new = paths.spool(home, "new")
+    if not (os.path.isdir(new) and os.path.isdir(os.path.dirname(temporary))):
         make_folders(home)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
-            for part in (os.fsencode(head), payload, status or b""):
+            for part in (head.encode("utf-8", "surrogateescape"), payload, status or b""):
                 _write(descriptor, part)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        new = paths.spool(home, "new")
         os.rename(temporary, os.path.join(new, name))
     except OSError:
         _remove(temporary)
@@ -116,8 +116,8 @@ def pending(home: str, session_id: "str | None" = None) -> "list[str]":
     except (FileNotFoundError, NotADirectoryError):
         return []
     if session_id is not None:
-        mark = "." + (safe_session_id(session_id) or "-") + "."
-        names = [name for name in names if mark in name]
+        mark = safe_session_id(session_id) or "-"
+        names = [name for name in names if name.split(".")[2:3] == [mark]]
     return sorted(name for name in names if not name.startswith("."))
 
 
@@ -142,7 +142,7 @@ def read(path: str, name: "str | None" = None) -> Entry:
         project, cwd = _unescape(fields[b"project"]), _unescape(fields[b"cwd"])
     except (KeyError, ValueError) as error:
         raise Malformed("the entry's header is damaged: " + repr(error)) from None
-    if len(body) != length + (status_length or 0):
+    if length < 0 or len(body) != length + (status_length or 0):
         raise Malformed("the entry is cut short")
     status = body[length:] if status_length is not None else None
     name = name or os.path.basename(path)
@@ -201,4 +201,4 @@ def _escape(value: str) -> str:
 
 def _unescape(value: bytes) -> str:
     plain = value.replace(b"%0D", b"\r").replace(b"%0A", b"\n").replace(b"%25", b"%")
-    return os.fsdecode(plain)
+    return plain.decode("utf-8", "surrogateescape")

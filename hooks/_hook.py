@@ -17,14 +17,19 @@ _COPY_WINDOW_NS = 2_000_000_000
 _KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 
 
+# Claude Code shows no message of these; and a hook prints one object, if any.
+_SILENT = ("Notification", "SessionEnd")
+
+
 class Call:
     """One call of a hook: the payload, and what can be known of it without parsing."""
 
-    __slots__ = ("cwd", "event", "home", "payload", "project", "session_id")
+    __slots__ = ("cwd", "event", "home", "payload", "printed", "project", "session_id")
 
     def __init__(self, event, payload):
         self.event = event
         self.payload = payload
+        self.printed = False
         self.home = paths.home()
         self.session_id = field(payload, b"session_id") or os.environ.get(
             "CLAUDE_CODE_SESSION_ID", ""
@@ -59,12 +64,31 @@ class Call:
 
     def print(self, data):
         """Hand bytes to Claude Code and say whether it took them."""
+        self.printed = True
         try:
             while data:
                 data = data[os.write(1, data) :]
         except OSError:
             return False
         return True
+
+    def read_fields(self):
+        """The payload's fields that a printing hook needs, parsed by SQLite."""
+        from fleet_lib import prelude
+
+        names = ("session_id", "cwd", "source", "prompt_id", "agent_id")
+        fields = prelude.payload_fields(self.payload, names)
+        self.session_id = fields.get("session_id") or self.session_id
+        self.cwd = fields.get("cwd") or self.cwd
+        return fields
+
+    def tell(self, text, fields):
+        """Print the text as context, and say whether Claude Code took it from this copy."""
+        from fleet_lib import prelude
+
+        return self.claim(fields.get("prompt_id", ""), fields.get("source", "")) and self.print(
+            prelude.hook_output(self.event, text)
+        )
 
     def claim(self, prompt_id, source):
         """Whether this copy of a printing hook is the one that prints: settings and a plugin may
@@ -128,6 +152,8 @@ class Call:
         from fleet_lib import log
 
         log.write(self.home, "hook", f"{self.event}: the payload could not be spooled: {error}")
+        if self.printed or self.event in _SILENT:
+            return
         try:
             os.close(os.open(self._failure_mark(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
@@ -142,15 +168,18 @@ class Call:
 def run(event, handle):
     """Read stdin to its end, then `handle(call)`, and exit 0 whatever happens in between."""
     try:
+        while os.open(os.devnull, os.O_RDONLY) < 3:
+            pass  # a closed stream's number must not become a file's
         payload = _read_stdin()
         if os.environ.get("FLEET_HOOKS", "").lower() != "off":
             call = Call(event, payload)
             try:
                 handle(call)
             finally:
-                call.start_drainer()
-    except FileNotFoundError:
-        pass  # no spool: nothing was ever captured here
+                try:
+                    call.start_drainer()
+                except FileNotFoundError:
+                    pass  # no spool: nothing was ever captured here
     except BaseException as error:
         from fleet_lib import log
 
@@ -185,12 +214,12 @@ def read_status_file(call):
     try:
         # Never through a planted link, and never waiting on a planted pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    except (OSError, ValueError):
         return None
     try:
         if os.fstat(descriptor).st_mode & 0o170000 != 0o100000:
             return None
-        return _read(descriptor, _STATUS_FILE_LIMIT)
+        return os.read(descriptor, _STATUS_FILE_LIMIT + 1)
     except OSError:
         return None
     finally:
@@ -199,6 +228,7 @@ def read_status_file(call):
 
 def _read_stdin():
     try:
+        os.set_blocking(0, True)
         return _read(0, paths.MAX_PAYLOAD_BYTES)
     except OSError:
         return b""

@@ -3,7 +3,13 @@
 import os
 import sys
 
-WAITING = ("permission_prompt", "idle_prompt", "elicitation", "agent_needs_input")
+WAITING = (
+    "permission_prompt",
+    "worker_permission_prompt",
+    "idle_prompt",
+    "elicitation",
+    "agent_needs_input",
+)
 
 
 def keep(call):

@@ -7,19 +7,17 @@ import sys
 def prompt(call):
     from fleet_lib import paths, prelude
 
-    fields = prelude.payload_fields(call.payload, ("session_id", "cwd", "prompt_id", "agent_id"))
-    call.session_id = fields.get("session_id") or call.session_id
-    call.cwd = fields.get("cwd") or call.cwd
+    fields = call.read_fields()
     if "agent_id" in fields or not paths.is_commander(call.folder(), call.home):
         return
-    prompt_id = fields.get("prompt_id", "")
     try:
         text, shown = prelude.commander_prompt(call.home, call.session_id)
     except prelude.Unavailable:
         return  # no prelude this time; the same events are there the next
-    if text and call.claim(prompt_id, "") and call.print(prelude.hook_output(call.event, text)):
+    if text and call.tell(text, fields):
         # After it was printed: a cursor may only move over what was shown.
-        call.put(prelude.prompt_receipt(call.session_id, prompt_id), shown=shown)
+        receipt = prelude.prompt_receipt(call.session_id, fields.get("prompt_id", ""))
+        call.put(receipt, shown=shown)
 
 
 try:

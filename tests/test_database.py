@@ -400,7 +400,7 @@ def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Pat
         "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
         "connection = db.connect(sys.argv[1])\n"
         "with db.transaction(connection):\n"
-        "    connection.execute(\"INSERT INTO outbox_events (ts, type, payload_json)"
+        '    connection.execute("INSERT INTO outbox_events (ts, type, payload_json)'
         " VALUES ('', 'error', '{}')\")\n"
         "print(connection.execute('PRAGMA auto_vacuum').fetchone()[0])\n"
     )

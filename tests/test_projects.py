@@ -352,9 +352,7 @@ def test_a_remote_that_appears_later_keeps_the_id(fleet: Fleet) -> None:
     git(repository, "remote", "remove", "origin")
     stop(fleet, repository)
     assert [row[0] for row in projects(fleet)] == [before]
-    clone = make_repository(
-        fleet.folder / "elsewhere", "git@github.com:olivier-motium/mimesis.git"
-    )
+    clone = make_repository(fleet.folder / "elsewhere", "git@github.com:olivier-motium/mimesis.git")
     stop(fleet, clone, "s2")
     assert [row[0] for row in projects(fleet)] == [before]
 
@@ -417,7 +415,17 @@ def test_a_session_that_changes_folder_stays_with_its_project_folder(fleet: Flee
 
 @pytest.mark.parametrize(
     "name",
-    ["日本", "a b  c", "café ☕", "-x", "a'b\"c", "$(touch x)", "back\\slash", "new\nline", "\u2028"],
+    [
+        "日本",
+        "a b  c",
+        "café ☕",
+        "-x",
+        "a'b\"c",
+        "$(touch x)",
+        "back\\slash",
+        "new\nline",
+        "\u2028",
+    ],
 )
 def test_any_folder_name_is_a_project(registry: Registry, tmp_path: Path, name: str) -> None:
     repository = make_repository(tmp_path / name, **{"sub dir/ü.py": ""})

@@ -124,7 +124,9 @@ def test_a_failing_model_makes_a_failed_turn(tmp_path: Path, program: Path) -> N
 
         assert (turn.exit_code, turn.is_error) == (1, True)
         assert "scripted failure" in turn.text
-        assert hooked.events() == ["SessionStart", "UserPromptSubmit", "StopFailure", "SessionEnd"]
+        assert hooked.events()[:2] == ["SessionStart", "UserPromptSubmit"]
+        # The client does not wait for the one before it starts the other.
+        assert set(hooked.events()[2:]) == {"StopFailure", "SessionEnd"}
 
 
 @pytest.mark.usefixtures("terminal")

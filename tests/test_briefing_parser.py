@@ -1,0 +1,498 @@
+"""Markdown to a Briefing: what was meant is read, whatever its form, and no text does harm."""
+
+import time
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_lib.briefing_parser import Briefing, find_block, first_line, parse
+
+FRONT = """---
+status: blocked
+summary: Login fixed, staging waits
+task_id: task-001
+impact_level: moderate
+broadcast_level: highlight
+doc_drift_risk: medium
+base_commit: 1234567
+head_commit: 0e12345
+branch: feature/login
+started_at: 2026-11-23T06:55:16Z
+ended_at: 2026-11-23T08:55:16.123+02:00
+blockers:
+  - no staging credentials, asked twice
+next_steps: ["ask again, politely", deploy]
+docs_touched: [docs/api.md]
+files_touched:
+- src/app.py
+- "src/a, b.py"
+---
+"""
+EXPECTED: dict[str, Any] = {
+    "status": "blocked",
+    "summary": "Login fixed, staging waits",
+    "task_id": "task-001",
+    "impact_level": "moderate",
+    "broadcast_level": "highlight",
+    "doc_drift_risk": "medium",
+    "base_commit": "1234567",
+    "head_commit": "0e12345",
+    "branch": "feature/login",
+    "started_at": "2026-11-23T06:55:16.000Z",
+    "ended_at": "2026-11-23T06:55:16.123Z",
+    "blockers": ("no staging credentials, asked twice",),
+    "next_steps": ("ask again, politely", "deploy"),
+    "docs_touched": ("docs/api.md",),
+    "files_touched": ("src/app.py", "src/a, b.py"),
+}
+FIELDS = tuple(EXPECTED)
+SECTIONS = """## Summary
+
+Login **fixed**, staging `waits`
+
+## Blockers
+
+- no staging credentials, asked twice
+
+## Next steps
+
+1. ask again, politely
+2. deploy
+
+## Docs touched
+
+- [docs/api.md](docs/api.md)
+
+## Files touched
+
+- `src/app.py`: the handler
+- src/b.py - new
+- **src/c.py** (moved)
+"""
+
+
+def fields(briefing: Briefing) -> dict[str, Any]:
+    return {name: getattr(briefing, name) for name in FIELDS}
+
+
+def written(briefing: Briefing) -> dict[str, Any]:
+    return {name: value for name, value in fields(briefing).items() if value is not None}
+
+
+# --- the forms --------------------------------------------------------------------------------
+
+
+def test_front_matter_is_read_whole() -> None:
+    briefing = parse(FRONT + "\n# Words\n")
+    assert fields(briefing) == EXPECTED
+    assert briefing.warnings == ()
+    assert briefing.raw_markdown == FRONT + "\n# Words\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text,
+        lambda text: "\n\n" + text,
+        lambda text: text.replace("---", "---  "),
+        lambda text: text.replace("\n---\n", "\n...\n"),
+        lambda text: text.rstrip("\n"),
+        lambda text: text.replace("_id", "-id").replace("_steps", " steps"),
+        lambda text: text.replace("next_steps", "nextSteps").replace("task_id", "taskId"),
+        lambda text: text.replace("impact_level", "impactLevel").replace("blockers", "BLOCKERS"),
+        lambda text: text.replace("status: blocked", "Status:   'Blocked'  # at last"),
+        lambda text: text.removeprefix("---\n").replace("---\n", "\n"),
+        lambda text: text.replace("\n---\n", "\n"),
+        lambda text: text.replace("\n---\n", "\n\nsome words\n"),
+        lambda text: text.replace("task_id", "unknown: [x, {y: z}]\ntask_id"),
+    ],
+    ids=[
+        *("crlf", "bom", "leading_lines", "trailing_spaces", "dots", "no_last_newline"),
+        *("dashes_and_spaces", "camel", "camel_and_capitals", "quoted_with_comment"),
+        *("without_dashes", "unclosed", "unclosed_with_body", "unknown_key"),
+    ],
+)
+def test_front_matter_is_read_in_many_forms(change: Any) -> None:
+    briefing = parse(change(FRONT))
+    assert fields(briefing) == EXPECTED
+    assert briefing.warnings == ()
+
+
+def test_front_matter_with_a_body_is_read_with_windows_line_ends() -> None:
+    text = FRONT + "\nNote: it works.\nstatus: failed\n\n## Summary\n\nother\n"
+    briefing = parse(text.replace("\n", "\r\n"))
+    assert fields(briefing) == EXPECTED
+    assert briefing.warnings == ()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_sections_are_read(end: str) -> None:
+    briefing = parse(SECTIONS.replace("\n", end))
+    assert written(briefing) == {
+        "summary": "Login fixed, staging waits",
+        "blockers": ("no staging credentials, asked twice",),
+        "next_steps": ("ask again, politely", "deploy"),
+        "docs_touched": ("docs/api.md",),
+        "files_touched": ("src/app.py", "src/b.py", "src/c.py"),
+    }
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("# Next steps", "## NEXT STEPS", "### next_steps:", "## **Next Steps**", "## Next-steps ##"),
+        *("Next steps\n==========", "Next Steps:\n---", "> ## Next steps"),
+    ],
+)  # fmt: skip
+def test_a_section_heading_may_look_any_way(heading: str) -> None:
+    assert parse(f"words\n\n{heading}\n\n- x\n").next_steps == ("x",)
+
+
+def test_front_matter_wins_and_sections_fill_what_it_leaves_out() -> None:
+    briefing = parse("---\nstatus: completed\nblockers: []\nsummary: mine\n---\n" + SECTIONS)
+    assert (briefing.summary, briefing.blockers, briefing.status) == ("mine", (), "completed")
+    assert briefing.next_steps == ("ask again, politely", "deploy")
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~", "````"])
+def test_a_heading_inside_a_code_fence_is_no_section(fence: str) -> None:
+    text = f"## Blockers\n\n- real\n\n{fence}md\n## Blockers\n- shown\n## Next steps\n- shown\n{fence}\n- after\n"
+    assert written(parse(text)) == {"blockers": ("real", "after")}
+    assert written(parse("    ## Next steps\n    - code\n")) == {}
+    assert written(parse("<!--\n## Next steps\n- x\n-->\n")) == {}
+
+
+def test_a_list_in_a_section_may_be_nested_checked_or_plain_lines() -> None:
+    text = (
+        "## Next steps\n\n- [ ] one\n  - inner\n- [x] two\n\nthree\nfour\n\n### Later\n\n- five\n"
+    )
+    assert parse(text).next_steps == ("one inner", "two", "three", "four", "five") or parse(
+        text
+    ).next_steps == ("one inner", "two", "three", "four", "Later", "five")
+
+
+@pytest.mark.parametrize("nothing", ["None", "none.", "N/A", "-", "", "- none", "- n/a", "Nothing"])
+def test_a_section_that_says_nothing_is_empty(nothing: str) -> None:
+    assert parse(f"## Blockers\n\n{nothing}\n\n## Next steps\n\n- x\n").blockers == ()
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sha", ["1234567", "0000000", "0123456", "1e10", "0x12345", "12_345_678", "0e12345", "1234567890" * 4])  # fmt: skip
+def test_a_commit_that_looks_like_a_number_is_a_text(sha: str) -> None:
+    assert parse(f"---\nhead_commit: {sha}\n---\n").head_commit == sha
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "on", "null2", "2026-11-23", "12:30:45", "1.50", ".inf"])  # fmt: skip
+def test_a_plain_word_stays_that_word(word: str) -> None:
+    briefing = parse(f"---\ntask_id: {word}\nblockers: [{word}]\n---\n")
+    assert (briefing.task_id, briefing.blockers) == (word, (word,))
+
+
+@pytest.mark.parametrize("word", ["working", "idle", "Working", "IDLE"])
+def test_working_and_idle_count_as_not_written(word: str) -> None:
+    briefing = parse(f"---\nstatus: {word}\nsummary: x\n---\n")
+    assert briefing.status is None and briefing.summary == "x"
+    assert briefing.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["status", "impact_level", "broadcast_level", "doc_drift_risk"])
+@pytest.mark.parametrize("value", ["kompleted", "[a, b]", "{a: b}", "12", '"x\\ny"'])
+def test_an_unknown_value_is_dropped_with_a_warning_and_the_rest_is_kept(
+    name: str, value: str
+) -> None:
+    front = "\n".join(line for line in FRONT.splitlines() if not line.startswith(f"{name}:"))
+    briefing = parse(front.replace("---\n", f"---\n{name}: {value}\n", 1) + "\n")
+    assert fields(briefing) == EXPECTED | {name: None}
+    (warning,) = briefing.warnings
+    assert warning.startswith(f"{name}:") and "\n" not in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("waiting for input", "waiting_for_input"),
+        ("Waiting-For-Input", "waiting_for_input"),
+        ("[blocked]", "blocked"),
+        ('"completed"', "completed"),
+        ("", None),
+        ("~", None),
+        ("null", None),
+    ],
+)
+def test_a_status_may_be_spelled_in_some_ways(value: str, status: str | None) -> None:
+    briefing = parse(f"---\nstatus: {value}\n---\n")
+    assert briefing.status == status and briefing.warnings == ()
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2026-13-45", "99999-01-01", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "-1", "1764000000"])  # fmt: skip
+def test_a_time_that_is_none_is_dropped_with_a_warning(value: str) -> None:
+    briefing = parse(f"---\nended_at: {value}\nstatus: blocked\n---\n")
+    assert (briefing.ended_at, briefing.status) == (None, "blocked")
+    assert len(briefing.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("given_list", "items"),
+    [
+        ("one thing, with a comma", ("one thing, with a comma",)),
+        ("[a, 'b, c', \"d\"]", ("a", "b, c", "d")),
+        ("|\n  - a\n  - b, c", ("a", "b, c")),
+        ("\n  - waiting: for the key\n  - [x, y]\n  - ~\n  -", ("waiting: for the key", "x, y")),
+        ("[]", ()),
+        ("none", ()),
+        ("{who: ops}", ("who: ops",)),
+        ("\n  - >-\n    folded\n    line", ("folded line",)),
+    ],
+)
+def test_a_list_may_be_written_in_many_ways(given_list: str, items: tuple[str, ...]) -> None:
+    briefing = parse(f"---\nblockers: {given_list}\nstatus: blocked\n---\n")
+    assert (briefing.blockers, briefing.status) == (items, "blocked")
+
+
+def test_paths_may_stand_in_one_line() -> None:
+    assert parse("---\nfiles_touched: a.py, b/c.py\n---\n").files_touched == ("a.py", "b/c.py")
+
+
+def test_front_matter_that_is_no_yaml_is_read_key_by_key_with_a_warning() -> None:
+    text = (
+        "---\nstatus: blocked\nsummary: waiting: for: the key\n@bad\nbranch: `x`\n"
+        "blockers:\n\t- tab\nnext_steps: [a, b\ntask_id: t1\n---\n"
+    )
+    briefing = parse(text)
+    assert (briefing.status, briefing.task_id) == ("blocked", "t1")
+    assert briefing.summary == "waiting: for: the key"
+    assert any("YAML" in warning for warning in briefing.warnings)
+
+
+@pytest.mark.parametrize("front", ["- a\n- b", "just words", "42", "[status, blocked]"])
+def test_front_matter_that_is_no_mapping_costs_a_warning_only(front: str) -> None:
+    briefing = parse(f"---\n{front}\n---\n\n## Next steps\n\n- x\n")
+    assert briefing.next_steps == ("x",)
+
+
+def test_a_long_briefing_is_cut_and_says_so() -> None:
+    text = FRONT + "x" * 1_000_000
+    briefing = parse(text)
+    assert fields(briefing) == EXPECTED
+    assert len(briefing.raw_markdown) < 250_000 and briefing.raw_markdown.endswith("(cut)")
+
+
+def test_long_values_are_cut() -> None:
+    briefing = parse(f"---\nsummary: {'s' * 9999}\nbranch: {'b' * 9999}\nblockers: [{'x, ' * 9999}]\n---\n")  # fmt: skip
+    assert len(briefing.summary or "") == 500 and len(briefing.branch or "") == 200
+    assert briefing.blockers is not None and len(briefing.blockers) == 200
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "done\n\n```briefing\nstatus: blocked\n```\n",
+        "```briefing\nstatus: blocked\n```",
+        "~~~~ Briefing v2\nstatus: blocked\n~~~~\nbye",
+        "```briefing\nstatus: blocked",
+        "- a\n- ```briefing\n  status: blocked\n  ```\n",
+        "1. a\n\n   ```briefing\n   status: blocked\n   ```\n",
+        "> ```briefing\n> status: blocked\n> ```\n",
+        "```py\n## x\n```\n\n   ```briefing\n   status: blocked\n   ```",
+        "```briefing\nstatus: completed\n```\n\nlater\n\n```briefing\nstatus: blocked\n```\n",
+        "```briefing\r\nstatus: blocked\r\n```\r\n",
+        "\ufeff```briefing\nstatus: blocked\n```\n",
+    ],
+)
+def test_a_block_is_found_in_many_forms(message: str) -> None:
+    block = find_block(message)
+    assert block is not None and parse(block).status == "blocked"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "briefing",
+        "`` `briefing` ``",
+        "```brief\nstatus: blocked\n```",
+        "```briefings\nx\n```",
+        "```\nbriefing\n```",
+        "````md\n```briefing\nstatus: blocked\n```\n````\n",
+        "    ```briefing\n    status: blocked\n    ```\n",
+        "```yaml briefing\nstatus: blocked\n```",
+    ],
+)
+def test_what_is_no_block_is_none(message: str) -> None:
+    assert find_block(message) is None
+
+
+def test_a_block_with_a_code_fence_inside_is_whole_with_a_longer_fence() -> None:
+    block = find_block(
+        "````briefing\nstatus: blocked\n\n```sh\nls\n```\n\n## Next steps\n- x\n````"
+    )
+    assert block is not None and parse(block).next_steps == ("x",)
+
+
+def test_an_empty_block_says_nothing() -> None:
+    block = find_block("```briefing\n```\n")
+    assert block == "" and written(parse(block)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Done. All good.", "Done. All good."),
+        ("\n\n# **Login** fixed\n\nmore", "Login fixed"),
+        ("---\nstatus: blocked\n---\n\nwords", "words"),
+        ("- [the doc](x.md) is `new`", "the doc is new"),
+        ("---\n***\n🎉\nwords", "words"),
+        ("", ""),
+        ("```\n```", ""),
+    ],
+)
+def test_the_first_line_of_words_is_found(text: str, line: str) -> None:
+    assert first_line(text) == line
+
+
+# --- hostile ----------------------------------------------------------------------------------
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+def test_a_yaml_alias_bomb_is_refused_and_the_rest_is_kept() -> None:
+    start = time.perf_counter()
+    briefing = parse(f"---\nstatus: blocked\n{BOMB}blockers: *i\nsummary: still here\n---\n")
+    assert (briefing.status, briefing.summary) == ("blocked", "still here")
+    assert briefing.blockers is None
+    assert any("alias" in warning for warning in briefing.warnings)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "blockers: " + "[" * 5000,
+        "blockers: " + "[" * 5000 + "]" * 5000,
+        "blockers: " + "{a: " * 5000,
+        "blockers:\n" + "".join(" " * n + "-\n" for n in range(500)),
+        "? [a, b]\n: x",
+        "? {a: b}\n: x",
+        "<<: {a: b}",
+        "!!python/object/apply:os.system ['touch /tmp/x']: 1",
+        "blockers: !!python/object/apply:os.system ['touch /tmp/x']",
+        "blockers: !!int x",
+        'summary: "\\UFFFFFFFF"',
+        'summary: "\\uD800"',
+        "summary: \x00",
+        "summary: \x07",
+        "summary: \ud800",
+        "%YAML 9.9\n---",
+        "%TAG ! x",
+        "status: [blocked, [blocked]]",
+        "status: blocked\nstatus: nonsense",
+        "'",
+        '"',
+        "\t",
+        "& *",
+        "\u2028: \u2029",
+        "a" * 2000 + ": x",
+    ],
+)
+@pytest.mark.parametrize("loader", ["C", "Python"])
+def test_hostile_front_matter_never_raises_and_the_sections_are_kept(
+    front: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if loader == "Python":  # as where PyYAML was built without libyaml
+        monkeypatch.delattr(yaml, "CBaseLoader", raising=False)
+    briefing = parse(f"---\n{front}\n---\n\n## Next steps\n\n- x\n")
+    assert briefing.next_steps == ("x",)
+
+
+def test_hidden_tags_run_nothing_and_read_as_text() -> None:
+    assert parse("---\nsummary: !!python/name:os.system x\n---\n").summary == "x"
+
+
+PIECES = st.sampled_from(
+    [
+        *("---\n", "...\n", "\n", "\r\n", "\t", " ", "- ", "* ", "1. ", "> ", "## ", "# ", "===\n"),
+        *("```", "```briefing\n", "~~~", "`", "**", "_", "[", "](", ")", "<", ">", "<!--", "&", "*a"),
+        *("status: ", "blocked", "Summary", "Blockers", "Next steps", "Files touched", "blockers:"),
+        *("next_steps: [", "]", "{", "}", ",", ":", '"', "'", "|", ">-", "!!", "%", "@", "?", "\\"),
+        *("\ufeff", "\0", "\u2028", "\ud800", "é", "🎉", "a", "none", "~"),
+    ]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=40).map("".join)))
+@settings(max_examples=600, deadline=2000)
+def test_no_text_raises(text: str) -> None:
+    briefing = parse(text)
+    block = find_block(text)
+    assert isinstance(first_line(text), str)
+    for name, value in written(briefing).items():
+        assert isinstance(value, tuple if name in FIELDS[-4:] else str), name
+        assert value != ""
+    if block is not None:
+        parse(block)
+
+
+SLOW = {
+    "words far apart": ("a", " ", "x"),
+    "dashes far apart": ("a", "- ", "x"),
+    "a path far from its dash": ("## Files touched\n\n- a", " ", "b\n"),
+    "backticks": ("## Files touched\n\n- ", "`", " `x\n"),
+    "growing code spans": ("## Files touched\n\n- ", "`a``b```c", "\n"),
+    "quotes": ("## Summary\n", ">", ""),
+    "quoted lists": ("## Summary\n", "> - ", ""),
+    "lists": ("## Summary\n", "- ", ""),
+    "link definitions": ("## Summary\n", "[a]: x\n", ""),
+    "open brackets": ("## Blockers\n\n- ", "[", ""),
+    "open lines": ("## Summary\n", "[\n", ""),
+    "open links": ("## Blockers\n\n- ", "[a](", ""),
+    "stars": ("## Blockers\n\n- ", "*", "x"),
+    "headings": ("", "## Summary\n", ""),
+    "section headings": ("", "## Next steps\n- a\n", ""),
+    "tags": ("## Summary\n", "<a\n", ""),
+    "comments": ("## Summary\n", "<!--\n", ""),
+    "fences": ("", "```briefing\n", ""),
+    "quoted fences": ("", ">```briefing\n", ""),
+    "rules": ("", "---\n", ""),
+    "a rule": ("", "-", ""),
+    "tabs": ("## Summary\n", "\t", "x"),
+    "lines": ("", "\n", "## Summary"),
+    "keys": ("---\n", "a: [\n", "---\n"),
+    "aliases": ("---\n", "a: &x\nb: *x\n", "---\n"),
+    "yaml lists": ("---\na: ", "[", "\n---\n"),
+    "yaml maps": ("---\na: ", "{a: ", "\n---\n"),
+    "yaml keys": ("---\n", "? ", "\n---\n"),
+    "yaml comments": ("---\n", "#\n", "---\n"),
+    "a long key": ("---\n", "a ", "\n---\n"),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_no_text_is_slow(name: str) -> None:
+    """Four times the text may take four times the time (and a bit), not sixteen."""
+    before, part, after = SLOW[name]
+
+    def seconds(length: int) -> float:
+        text = before + part * (length // len(part)) + after
+        start = time.perf_counter()
+        parse(text)
+        find_block(text)
+        first_line(text)
+        return time.perf_counter() - start
+
+    sizes = (2_000, 8_000, 32_000)
+    taken = [seconds(sizes[0])]
+    for size in sizes[1:]:
+        taken.append(seconds(size))
+        assert taken[-1] < 8 * taken[-2] + 0.15, taken

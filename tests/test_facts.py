@@ -1,0 +1,909 @@
+"""What git and the transcript say about a turn: no less, no more, and never at a hostile one's mercy."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PAYLOADS, Fleet, git, make_repository, payload
+
+from fleet_lib import facts
+from fleet_lib.facts import GitState, Repositories, commits_since, read_turn
+
+FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
+SECOND = "fa85a4c5-36c9-494b-89a0-1eba5a42ad1a"
+CLOSING = "Changed hello() to return 2 and wrote the API page."
+
+
+def state_of(folder: Path) -> GitState:
+    state = facts.read_git_state(str(folder))
+    assert state is not None
+    return state
+
+
+def at(second: int) -> dict[str, str]:
+    """An environment in which git's clock stands at this second of the test's hour."""
+    stamp = f"{1_800_000_000 + second} +0000"
+    return {"GIT_COMMITTER_DATE": stamp, "GIT_AUTHOR_DATE": stamp}
+
+
+class Clocked:
+    """A repository whose clock the test turns."""
+
+    START = 1_800_000_000
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self.folder = folder
+        self.second = 0
+        self._run(make_repository, folder)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self._monkeypatch.context() as patch:
+            for name, value in at(self.second).items():
+                patch.setenv(name, value)
+            return function(*arguments)
+
+    def git(self, *arguments: str) -> str:
+        return str(self._run(git, self.folder, *arguments))
+
+    def write(self, name: str, text: str | None = None) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text or f"{name} {time.time_ns()}\n")
+
+    def commit(self, *names: str, options: tuple[str, ...] = ()) -> str:
+        for name in names:
+            self.write(name)
+        self.git("add", "-A")
+        self.git("commit", "-qm", f"change {names}", *options)
+        return self.head()
+
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    def since(self, head: str | None, second: int | None, until: int = 9999) -> list[str]:
+        known_at = None if second is None else self.START + second
+        return commits_since(state_of(self.folder), head, known_at, self.START + until)
+
+    def files(self, head: str | None, second: int | None) -> tuple[str, ...]:
+        return Repositories().files_of_commits(state_of(self.folder), self.since(head, second))
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clocked:
+    return Clocked(tmp_path / "code" / "api", monkeypatch)
+
+
+# --- the turn's commits -----------------------------------------------------------------------
+
+
+def test_the_commits_of_a_turn_are_those_since_it_began(repository: Clocked) -> None:
+    start = repository.head()
+    repository.second = 10
+    one = repository.commit("a.py")
+    repository.second = 20
+    two = repository.commit("b.py", "ü d.py")
+    assert repository.since(start, 5) == [one, two]
+    assert repository.since(one, 15) == [two]
+    assert repository.since(two, 25) == []
+    assert repository.since(start, 5, until=15) == [one]
+    assert repository.files(start, 5) == ("a.py", "b.py", "ü d.py")
+
+
+def test_commits_in_the_second_in_which_a_turn_began_are_told_by_the_commit(
+    repository: Clocked,
+) -> None:
+    start = repository.head()
+    one = repository.commit("a.py")
+    two = repository.commit("b.py")
+    assert repository.since(start, 0) == [one, two]
+    assert repository.since(one, 0) == [two]
+    assert repository.since(two, 0) == []
+
+
+def test_an_amended_commit_counts_with_what_it_has_become(repository: Clocked) -> None:
+    start = repository.head()
+    repository.second = 10
+    repository.commit("a.py")
+    repository.second = 20
+    amended = repository.commit("b.py", options=("--amend",))
+    assert repository.since(start, 5)[-1] == amended
+    assert repository.files(start, 5) == ("a.py", "b.py")
+
+
+def test_a_merge_by_hand_counts_with_what_was_resolved(repository: Clocked) -> None:
+    repository.git("checkout", "-qb", "topic")
+    repository.commit("only-topic.py")
+    repository.write("app.py", "topic\n")
+    repository.commit()
+    repository.git("checkout", "-q", "main")
+    repository.write("app.py", "main\n")
+    start = repository.commit()
+    repository.second = 10
+    done = subprocess.run(["git", "-C", str(repository.folder), "-c", "user.name=D", "-c", "user.email=d@e", "merge", "-q", "topic"], check=False, capture_output=True)  # fmt: skip
+    assert done.returncode == 1
+    repository.write("app.py", "resolved\n")
+    merge = repository.commit()
+    assert repository.since(start, 5) == [merge]
+    assert repository.files(start, 5) == ("app.py",)
+
+
+@pytest.mark.parametrize("how", ["--ff-only", "--no-rebase", "--rebase"])
+def test_a_pull_brings_commits_that_do_not_count(
+    repository: Clocked, tmp_path: Path, how: str
+) -> None:
+    upstream = Clocked(tmp_path / "upstream", repository._monkeypatch)
+    clone = repository
+    clone.git("remote", "add", "origin", str(upstream.folder))
+    clone.git("fetch", "-q", "origin")
+    clone.git("reset", "-q", "--hard", "origin/main")
+    start = clone.head()
+    upstream.second = clone.second = 10
+    upstream.commit("foreign.py")
+    own = None
+    if how != "--ff-only":
+        own = clone.commit("own.py")
+    clone.second = 20
+    clone.git("pull", "-q", "--no-edit", how, "origin", "main")
+    clone.second = 30
+    last = clone.commit("last.py")
+    assert "foreign.py" not in clone.files(start, 5)
+    found = clone.since(start, 5)
+    assert found == ([last] if own is None else [own, last])
+
+
+def test_a_reset_or_a_checkout_makes_no_commits(repository: Clocked) -> None:
+    old = repository.head()
+    repository.git("checkout", "-qb", "topic")
+    other = repository.commit("topic.py")
+    repository.git("checkout", "-q", "main")
+    repository.second = 10
+    repository.git("checkout", "-q", "topic")
+    repository.second = 20
+    repository.git("checkout", "-q", "main")
+    repository.second = 30
+    repository.git("reset", "-q", "--hard", other)
+    assert repository.since(old, 5) == []
+    repository.second = 40
+    mine = repository.commit("mine.py")
+    repository.second = 50
+    repository.git("reset", "-q", "--hard", old)
+    assert repository.since(old, 5) == [mine]
+
+
+def test_commits_on_a_branch_that_was_left_again_count(repository: Clocked) -> None:
+    start = repository.head()
+    repository.second = 10
+    repository.git("checkout", "-qb", "topic")
+    topic = repository.commit("topic.py")
+    repository.second = 20
+    repository.git("checkout", "-q", "main")
+    main = repository.commit("main.py")
+    assert repository.since(start, 5) == [topic, main]
+
+
+def test_the_first_commit_of_all_counts_with_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    before = state_of(folder)
+    assert (before.head, before.reflog) == (None, ())
+    (folder / "größe 1.py").write_text("x")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "root")
+    state = state_of(folder)
+    commits = commits_since(state, None, int(time.time()) - 5, int(time.time()) + 5)
+    assert commits == [state.head]
+    assert Repositories().files_of_commits(state, commits) == ("größe 1.py",)
+
+
+def test_a_renamed_and_a_deleted_file_are_both_touched(repository: Clocked) -> None:
+    start = repository.head()
+    repository.second = 10
+    repository.git("mv", "app.py", "ünï cödé.py")
+    repository.commit("other.py")
+    assert set(repository.files(start, 5)) == {"app.py", "ünï cödé.py", "other.py"}
+
+
+@pytest.mark.parametrize("name", ["日本/語.py", "a\tb", 'q"uote', "back\\slash", "-dash", "new\nline", " x "])  # fmt: skip
+def test_any_file_name_comes_back_as_it_is(repository: Clocked, name: str) -> None:
+    start = repository.head()
+    repository.second = 10
+    repository.commit(name)
+    assert repository.files(start, 5) == (name,)
+
+
+def test_a_commit_message_cannot_forge_an_entry(repository: Clocked) -> None:
+    start = repository.head()
+    foreign = repository.commit("foreign.py")
+    repository.git("reset", "-q", "--hard", start)
+    repository.second = 10
+    repository.write("a.py")
+    repository.git("add", "-A")
+    message = f"commit: x\0{foreign}\nHEAD@{{1800000010 +0000}}\ncommit: y".replace("\0", "\x01")
+    repository.git("commit", "-qm", message)
+    assert repository.since(start, 5) == [repository.head()]
+
+
+def test_a_detached_head_has_no_branch(repository: Clocked) -> None:
+    assert state_of(repository.folder).branch == "main"
+    repository.git("checkout", "-q", "--detach")
+    assert state_of(repository.folder).branch is None
+
+
+def test_a_repository_that_keeps_no_reflog_has_no_commits_of_the_turn(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "quiet")
+    git(folder, "config", "core.logAllRefUpdates", "false")
+    shutil.rmtree(folder / ".git/logs")
+    state = state_of(folder)
+    assert commits_since(state, None, 0, 1 << 40) == []
+    assert facts.head_at(state, 0) == state.head
+
+
+def test_what_is_no_repository_has_no_state(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone", tmp_path / ("x" * 5000)):
+        assert facts.read_git_state(str(folder)) is None
+    assert facts.read_git_state("with\0nul") is None
+    (tmp_path / ".git").write_text("gitdir: /nowhere")
+    assert facts.read_git_state(str(tmp_path)) is None
+
+
+def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = make_repository(tmp_path / "api")
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(facts, "GIT_TIMEOUT_SECONDS", 0.2)
+    start = time.monotonic()
+    assert facts.read_git_state(str(repository)) is None
+    assert time.monotonic() - start < 3
+
+
+# --- a turn through the hooks -----------------------------------------------------------------
+
+
+def begin(fleet: Fleet, project: Path, session: str = "s1") -> None:
+    start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(project)}
+    fleet.hook("session_start", start, project=project)
+    fleet.drain()
+
+
+def stop(fleet: Fleet, project: Path, session: str = "s1", drain: bool = True, **more: Any) -> None:
+    given = payload("Stop") | {
+        "session_id": session,
+        "cwd": str(project),
+        "transcript_path": "",
+        "prompt_id": os.urandom(8).hex(),
+    }
+    fleet.hook("stop", given | more, project=project, **(more.pop("environment", None) or {}))
+    if drain:
+        fleet.drain()
+        assert fleet.quarantine() == {}
+
+
+def files(fleet: Fleet) -> list[list[str]]:
+    return [
+        json.loads(row[0])
+        for row in fleet.rows("SELECT files_touched_json FROM briefings ORDER BY briefing_id")
+    ]
+
+
+def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    begin(fleet, project)
+    for name in ("one.py", "two.py"):
+        (project / name).write_text("x")
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", name)
+        stop(fleet, project)
+    stop(fleet, project)
+    assert files(fleet) == [["one.py"], ["two.py"], []]
+    rows = fleet.rows("SELECT base_commit, head_commit, branch FROM briefings ORDER BY briefing_id")
+    log = git(project, "log", "--format=%H", "--reverse").splitlines()
+    assert rows == [(log[0], log[1], "main"), (log[1], log[2], "main"), (log[2], log[2], "main")]
+
+
+def test_a_turn_that_is_applied_late_keeps_to_its_own_commits(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    begin(fleet, project)
+    for name in ("one.py", "two.py"):
+        (project / name).write_text("x")
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", name)
+        stop(fleet, project, drain=False)
+        if name == "one.py":
+            time.sleep(2.1)  # git's clock has whole seconds
+    fleet.drain()
+    assert files(fleet) == [["one.py"], ["two.py"]]
+
+
+def test_a_git_environment_of_claude_code_does_not_mislead(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(fleet.folder / "api")
+    other = make_repository(fleet.folder / "other")
+    given = payload("Stop") | {"cwd": str(project), "transcript_path": ""}
+    fleet.environment = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
+    fleet.hook("stop", given, project=project)
+    fleet.drain()
+    assert fleet.rows("SELECT repo_root FROM projects") == [(str(project),)]
+    assert fleet.rows("SELECT head_commit FROM briefings") == [(git(project, "rev-parse", "HEAD"),)]
+
+
+# --- hostile configuration --------------------------------------------------------------------
+
+
+def test_a_repositorys_configuration_runs_no_program(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api", **{"README.md": "see app.py", "b.bin": "x"})
+    marker = fleet.folder / "marker"
+    program = fleet.folder / "program"
+    program.write_text(f'#!/bin/sh\necho "$0 $@" >> {marker}\ncat\n')
+    program.chmod(0o755)
+    begin(fleet, project)
+    (project / "app.py").write_text("changed")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "second")
+    raw = git(project, "cat-file", "commit", "HEAD")
+    head, _, message = raw.partition("\n\n")
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
+    signed = git(project, "hash-object", "-t", "commit", "-w", "--stdin", input=f"{head}\n{signature}\n\n{message}\n")  # fmt: skip
+    git(project, "reset", "-q", "--hard", signed)
+    (project / ".gitattributes").write_text("* diff=evil filter=evil merge=evil\n")
+    hooks = fleet.folder / "hooks"
+    hooks.mkdir()
+    for name in (
+        "post-index-change",
+        "reference-transaction",
+        "post-checkout",
+        "fsmonitor-watchman",
+    ):
+        (hooks / name).symlink_to(program)
+    for name, value in {
+        "core.fsmonitor": program,
+        "core.hooksPath": hooks,
+        "core.pager": program,
+        "core.editor": program,
+        "core.sshCommand": program,
+        "core.gitProxy": program,
+        "core.askPass": program,
+        "core.alternateRefsCommand": program,
+        "pager.log": program,
+        "log.showSignature": "true",
+        "gpg.program": program,
+        "gpg.ssh.program": program,
+        "gpg.x509.program": program,
+        "diff.external": program,
+        "diff.evil.command": program,
+        "diff.evil.textconv": program,
+        "filter.evil.clean": program,
+        "filter.evil.smudge": program,
+        "filter.evil.process": program,
+        "merge.evil.driver": program,
+        "credential.helper": program,
+        "interactive.diffFilter": program,
+        "format.pretty": "%G?",
+        "alias.log": f"!{program}",
+        "alias.rev-parse": f"!{program}",
+        "trace2.eventTarget": fleet.folder / "marker2",
+    }.items():
+        git(project, "config", name, str(value))
+    fsmonitor_works = subprocess.run(
+        ["git", "-C", str(project), "status"], capture_output=True, check=False
+    )
+    assert fsmonitor_works.returncode == 0 and marker.exists(), "the trap itself does not work"
+    marker.unlink()
+    stop(fleet, project)
+    assert not marker.exists(), marker.read_text()
+    ((head_commit,),) = fleet.rows("SELECT head_commit FROM briefings")
+    assert head_commit == signed
+
+
+def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    marker = fleet.folder / "marker"
+    begin(fleet, project)
+    (project / "deep").mkdir()
+    (project / "deep" / "x.py").write_text("x")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "second")
+    tree = git(project, "rev-parse", "HEAD:deep")
+    (project / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    for name, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": f"ext::touch {str(marker).replace(' ', '% ')}",
+        "protocol.ext.allow": "always",
+        "protocol.allow": "always",
+    }.items():
+        git(project, "config", name, value)
+    subprocess.run(
+        ["git", "-C", str(project), "diff-tree", "-r", "HEAD"], capture_output=True, check=False
+    )
+    assert marker.exists(), "the trap itself does not work"
+    marker.unlink()
+    stop(fleet, project)
+    assert not marker.exists()
+
+
+# --- the transcript ---------------------------------------------------------------------------
+
+
+def captured(folder: Path) -> list[dict[str, Any]]:
+    """The captured session of two turns, as if it had run in this folder."""
+    text = (PAYLOADS / "transcript.jsonl").read_text()
+    return [json.loads(line) for line in text.replace("/home/dev/code/api-svc", str(folder)).splitlines()]  # fmt: skip
+
+
+def save(path: Path, lines: list[dict[str, Any]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def user(text: Any, prompt: str = "p1", **more: Any) -> dict[str, Any]:
+    line = {"type": "user", "promptId": prompt, "uuid": f"u-{prompt}", "cwd": "/code", "timestamp": "2026-11-23T06:00:00.000Z"}  # fmt: skip
+    return line | {"message": {"role": "user", "content": text}} | more
+
+
+def said(*content: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
+    blocks = [{"type": "text", "text": c} if isinstance(c, str) else c for c in content]
+    line = {"type": "assistant", "cwd": "/code", "message": {"role": "assistant", "content": blocks}}  # fmt: skip
+    return line | more
+
+
+def edit(path: Any, tool: str = "Edit", id: str = "t1", key: str = "file_path") -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": tool, "input": {key: path}}
+
+
+def result(id: str = "t1", prompt: str = "p1", **more: Any) -> dict[str, Any]:
+    return user([{"type": "tool_result", "tool_use_id": id, "content": "x"} | more], prompt)
+
+
+def test_the_captured_transcript_tells_each_turn(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", captured(Path("/code/api")))
+    turn = read_turn(path, FIRST, CLOSING, 0)
+    assert turn.files == ["/code/api/app.py", "/code/api/docs/api.md"]
+    assert (turn.final_text, turn.partial) == (CLOSING, False)
+    assert turn.started_at == "2026-11-22T23:21:23.552Z"
+    second = read_turn(path, SECOND, "Second turn, nothing touched.", 0)
+    assert (second.files, second.partial) == ([], False)
+    last = read_turn(path, None, "Second turn, nothing touched.", 0)
+    assert (last.files, last.partial) == ([], False) and last.prompt_key
+
+
+def test_the_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api-svc")
+    path = save(fleet.folder / "t.jsonl", captured(project))
+    for prompt, text in ((FIRST, CLOSING), (SECOND, "Second turn, nothing touched.")):
+        stop(fleet, project, transcript_path=path, prompt_id=prompt, last_assistant_message=text)
+    assert files(fleet) == [["app.py", "docs/api.md"], []]
+    rows = fleet.rows(
+        "SELECT docs_touched_json, impact_level, broadcast_level, started_at, task_id, facts_partial"
+        " FROM briefings JOIN turns USING (briefing_id) ORDER BY briefing_id"
+    )
+    assert rows == [
+        ('["docs/api.md"]', "minor", "mention", "2026-11-22T23:21:23.552Z", FIRST, 0),
+        ("[]", "trivial", "silent", "2026-11-22T23:21:25.016Z", SECOND, 0),
+    ]
+
+
+def test_an_old_client_without_prompt_ids_still_has_two_turns(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api-svc")
+    lines = captured(project)
+    for line in lines:
+        line.pop("promptId", None)
+    cut = next(n for n, line in enumerate(lines) if CLOSING in json.dumps(line)) + 1
+    path = fleet.folder / "t.jsonl"
+    for part, text in ((lines[:cut], CLOSING), (lines, "Second turn, nothing touched.")):
+        save(path, part)
+        for _ in range(2):
+            stop(fleet, project, transcript_path=str(path), prompt_id=None, last_assistant_message=text)  # fmt: skip
+    assert files(fleet) == [["app.py", "docs/api.md"], []]
+
+
+def test_every_editing_tool_counts_and_no_other(tmp_path: Path) -> None:
+    lines = [
+        user("do it"),
+        said(edit("/code/a.py", "Edit", "1"), edit("/code/b.py", "Write", "2")),
+        said(edit("/code/c.py", "MultiEdit", "3")),
+        said(edit("/code/d.ipynb", "NotebookEdit", "4", "notebook_path")),
+        said(edit("/code/read.py", "Read", "5"), edit("relative.py", "Edit", "6")),
+        said(edit("/code/sub/../e.py", "Edit", "7"), edit("/code/a.py", "Edit", "8")),
+        said("done"),
+    ]
+    turn = read_turn(save(tmp_path / "t", lines), "p1", "done", 0)
+    assert [Path(f).name for f in turn.files] == ["a.py", "b.py", "c.py", "d.ipynb", "relative.py", "e.py"]  # fmt: skip
+    assert all(f.startswith("/code/") and ".." not in f for f in turn.files)
+
+
+def test_failing_edits_do_not_count(tmp_path: Path) -> None:
+    lines = [
+        user("do it"),
+        said(edit("/code/a.py", id="1"), edit("/code/b.py", id="2"), edit("/code/c.py", id="3")),
+        result("1", is_error=True),
+        result("2", is_error=False),
+        said(edit("/code/c.py", id="4")),
+        result("3", is_error=True),
+        said("done"),
+    ]
+    turn = read_turn(save(tmp_path / "t", lines), "p1", "done", 0)
+    assert turn.files == ["/code/b.py", "/code/c.py"]
+
+
+def test_edits_of_a_subagent_count_for_its_turn_only(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), said("one"), user("b", "p2"), said("two")])
+    folder = tmp_path / "t" / "subagents"
+    save(folder / "agent-1.jsonl", [user("x"), said(edit("/code/first.py")), result(), said("ok")])
+    save(
+        folder / "agent-2.jsonl",
+        [
+            user("x", "p2"),
+            said(edit("/code/second.py"), edit("/code/bad.py", id="t2")),
+            result("t2", "p2", is_error=True),
+        ],
+    )
+    save(folder / "other.jsonl", [user("x", "p2"), said(edit("/code/not.py"))])
+    assert read_turn(path, "p1", "one", 0).files == ["/code/first.py"]
+    assert read_turn(path, "p2", "two", 0).files == ["/code/second.py"]
+
+
+def test_a_message_of_claude_code_itself_is_not_the_turns_text(tmp_path: Path) -> None:
+    error = said("API Error")
+    error["message"]["model"] = "<synthetic>"
+    turn = read_turn(save(tmp_path / "t", [user("a"), said("real"), error]), "p1", None, 0)
+    assert turn.final_text == "real"
+
+
+def test_a_lagging_transcript_is_waited_for(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), said(edit("/code/a.py")), result()])
+
+    def append() -> None:
+        time.sleep(0.3)
+        with open(path, "a") as file:
+            text = json.dumps(said(edit("/code/late.py", id="t2"), "done")) + "\n"
+            file.write(text[:40])
+            file.flush()
+            time.sleep(0.1)
+            file.write(text[40:])
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    start = time.monotonic()
+    turn = read_turn(path, "p1", "done", time.time() + 2)
+    taken = time.monotonic() - start
+    thread.join()
+    assert (turn.files, turn.partial) == (["/code/a.py", "/code/late.py"], False)
+    assert 0.35 < taken < 1.5
+
+
+def test_a_text_that_never_comes_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    path = save(fleet.folder / "t.jsonl", [user("a"), said(edit(f"{project}/a.py"))])
+    begin(fleet, project)
+    start = time.monotonic()
+    stop(fleet, project, transcript_path=path, prompt_id="p1", last_assistant_message="done")
+    assert time.monotonic() - start < 4.5
+    assert files(fleet) == [["a.py"]]
+    assert fleet.rows("SELECT facts_partial FROM turns") == [(1,)]
+
+
+def test_the_turn_before_lends_nothing_to_a_turn_that_is_not_written_yet(tmp_path: Path) -> None:
+    before = [user("a", "p1"), said(edit("/code/old.py")), result(), said("Done.")]
+    interrupted = [user("b", "p2"), said("Done."), said(edit("/code/never.py"))]
+    for lines in (before, interrupted, [*before, {"type": "last-prompt"}]):
+        path = save(tmp_path / "t.jsonl", [*lines, user("c", "p3")])
+        turn = read_turn(path, "p3", "Done.", 0)
+        assert (turn.files, turn.final_text, turn.partial) == ([], "", True)
+
+
+def test_a_turn_that_ends_as_the_one_before_is_waited_for_all_the_same(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    begin(fleet, project)
+    lines = [user("a", "p1"), said("Done."), user("b", "p2")]
+    path = save(fleet.folder / "t.jsonl", lines)
+    more = [said(edit(f"{project}/a.py")), result(prompt="p2"), said("Done.")]
+    late = threading.Timer(1.2, save, (Path(path), lines + more))
+    late.start()
+    stop(fleet, project, transcript_path=path, prompt_id="p2", last_assistant_message="Done.")
+    late.join()
+    assert files(fleet) == [["a.py"]]
+
+
+def test_a_late_entry_is_not_waited_for(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), said("other")])
+    start = time.monotonic()
+    assert read_turn(path, "p1", "done", time.time() - 1).partial
+    assert time.monotonic() - start < 0.3
+
+
+@pytest.fixture(scope="session")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transcript of 50 MB whose last turn is small."""
+    path = tmp_path_factory.mktemp("huge") / "t.jsonl"
+    old = "".join(
+        json.dumps(line) + "\n"
+        for line in (user("old", "p0"), said(edit("/o")), result(prompt="p0"), said("x" * 9000))
+    )
+    with path.open("w") as file:
+        for _ in range(50_000_000 // len(old)):
+            file.write(old)
+        for line in (user("a"), said(edit("/code/a.py")), result(), said("done")):
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("prompt", ["p1", None])
+def test_a_huge_transcript_is_read_from_its_end(huge: Path, prompt: str | None) -> None:
+    start = time.perf_counter()
+    turn = read_turn(str(huge), prompt, "done", 0)
+    assert time.perf_counter() - start < 0.1
+    assert (turn.files, turn.partial) == (["/code/a.py"], False)
+
+
+def test_a_turn_that_is_not_in_a_huge_transcript_is_soon_given_up(huge: Path) -> None:
+    start = time.monotonic()
+    turn = read_turn(str(huge), "never", "done", time.time() + 2)
+    assert time.monotonic() - start < 5
+    assert turn.partial and turn.files == []
+
+
+def test_what_is_no_transcript_says_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
+    good = save(tmp_path / "good.jsonl", [user("a"), said(edit("/code/a.py")), said("done")])
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(good)
+    (tmp_path / "folder").mkdir()
+    start = time.monotonic()
+    for name in ("fifo", "link", "folder", "gone", "with\0nul", "x" * 5000):
+        turn = read_turn(str(tmp_path / name), "p1", "done", time.time() + 2)
+        assert (turn.files, turn.partial) == ([], True), name
+    for path in ("", "/dev/zero", "/dev/stdin", "/dev/tty"):
+        assert read_turn(path, "p1", "done", time.time() + 2).files == []
+    assert time.monotonic() - start < 1
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+
+
+HOSTILE_LINES = [
+    b"\x00\xff\xfe" * 100,
+    b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b"9" * 100_000,
+    b"null",
+    b"[1]",
+    b'"text"',
+    b"{",
+    b'{"type": "user", "promptId": 7, "message": null}',
+    b'{"type": "assistant", "message": []}',
+    b'{"type": "assistant", "message": {"content": [null, 7, {"type": "text"}, {"type": "text", "text": 7}]}}',
+    b'{"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Edit"}]}}',
+    b'{"type": "assistant", "message": {"content": [{"type": "tool_use", "name": ["Edit"], "input": {}}]}}',
+    b'{"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Edit", "input": {"file_path": ["x"]}}]}}',
+    b'{"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Edit", "input": {"file_path": "a\\u0000b"}}]}}',
+    b'{"type": "assistant", "cwd": 7, "message": {"content": [{"type": "tool_use", "id": {}, "name": "Write", "input": {"file_path": "/code/ok.py"}}]}}',
+    b'{"type": "user", "promptId": "p1", "message": {"content": [{"type": "tool_result", "tool_use_id": [], "is_error": true}]}}',
+    b'{"type": "user", "promptId": "p1", "message": {"content": [{"type": "tool_result", "tool_use_id": {}, "is_error": 1}]}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE_LINES)))
+def test_a_hostile_line_costs_that_line_only(tmp_path: Path, number: int) -> None:
+    good = [user("a"), said(edit("/code/a.py")), said("done")]
+    lines = [json.dumps(line).encode() for line in good]
+    lines.insert(2, HOSTILE_LINES[number])
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"\r\n".join(lines) + b"\n\n")
+    for prompt in ("p1", None):
+        turn = read_turn(str(path), prompt, "done", 0)
+        assert "/code/a.py" in turn.files and not turn.partial
+
+
+def test_a_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "t.jsonl",
+        [user("a"), said(edit("/code/a.py")), result(content="x" * 10_000_000), said("done")],
+    )
+    start = time.perf_counter()
+    turn = read_turn(path, "p1", "done", 0)
+    assert (turn.files, turn.partial) == (["/code/a.py"], False)
+    assert time.perf_counter() - start < 1
+
+
+def test_a_sparse_file_without_a_line_end_is_soon_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    start = time.perf_counter()
+    assert read_turn(str(path), "p1", "done", 0).partial
+    assert time.perf_counter() - start < 3
+
+
+def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
+    project = make_repository(tmp_path / "api")
+    git(project, "worktree", "add", "-q", "-b", "w", str(tmp_path / "worktree"))
+    (tmp_path / "link").symlink_to(project)
+    given = [
+        f"{project}/a.py",
+        f"{tmp_path}/link/b.py",
+        f"{tmp_path}/worktree/c.py",
+        "/etc/hosts",
+        f"{tmp_path}/api-other/d.py",
+        f"{project}/.claude/status.v5.abc-1.md",
+        f"{project}/.claude/settings.json",
+    ]
+    state = facts.read_git_state(str(tmp_path / "worktree"))
+    assert facts.relative_files(given, state, str(project)) == [
+        *("a.py", "b.py", "c.py", "/etc/hosts", f"{tmp_path}/api-other/d.py"),
+        ".claude/settings.json",
+    ]
+    assert facts.relative_files(["/x/a.py", "/y/b.py"], None, "/x") == ["a.py", "/y/b.py"]
+
+
+# --- doc drift --------------------------------------------------------------------------------
+
+
+def drifting(fleet: Fleet, **files: str) -> Path:
+    project = make_repository(fleet.folder / "api", **files)
+    begin(fleet, project)
+    return project
+
+
+def change(fleet: Fleet, project: Path, *names: str, session: str = "s1") -> None:
+    """A turn that changes and commits these files."""
+    for name in names:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(f"changed {time.time_ns()}\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "turn")
+    stop(fleet, project, session)
+
+
+def risks(fleet: Fleet) -> list[str]:
+    return [row[0] for row in fleet.rows("SELECT doc_drift_risk FROM briefings ORDER BY 1, briefing_id")]  # fmt: skip
+
+
+def last_risk(fleet: Fleet) -> str:
+    return fleet.rows("SELECT doc_drift_risk FROM briefings ORDER BY briefing_id DESC")[0][0]  # type: ignore[no-any-return]
+
+
+def warnings(fleet: Fleet) -> list[tuple[str, tuple[str, ...]]]:
+    rows = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning' ORDER BY event_id")  # fmt: skip
+    drifts = [json.loads(row[0])["docDrift"] for row in rows]
+    return [(drift["docPath"], tuple(drift["sources"])) for drift in drifts]
+
+
+@pytest.mark.parametrize(
+    ("mention", "source", "others", "risk"),
+    [
+        ("`src/app/main.py`", "src/app/main.py", (), "medium"),
+        ("[main](src/app/main.py#L12)", "src/app/main.py", (), "medium"),
+        ("./src/app/main.py:12, and so on", "src/app/main.py", (), "medium"),
+        ("see /src/app/main.py.", "src/app/main.py", (), "medium"),
+        ("main.py", "src/app/main.py", (), "medium"),
+        ("app/main.py", "src/app/main.py", (), "medium"),
+        ("main.py", "src/app/main.py", ("lib/main.py",), "low"),
+        ("src/app/main.py", "src/app/main.py", ("lib/main.py",), "medium"),
+        ("lib/main.py", "src/app/main.py", ("lib/main.py",), "low"),
+        ("lib/main.py", "main.py", ("lib/main.py",), "low"),
+        ("domain.py and main.pyc", "src/app/main.py", (), "low"),
+        ("main", "src/app/main.py", (), "low"),
+        ("größe.py", "src/größe.py", (), "medium"),
+        (".github/workflows/ci.yml", ".github/workflows/ci.yml", (), "medium"),
+        ("`.env.example`", ".env.example", (), "medium"),
+        ("app/[id]/page.tsx", "app/[id]/page.tsx", ("app/page.tsx",), "medium"),
+        ("nothing", "src/app/main.py", (), "low"),
+    ],
+)
+def test_a_document_that_mentions_a_source_is_left_behind(
+    tmp_path: Path, mention: str, source: str, others: tuple[str, ...], risk: str
+) -> None:
+    project = make_repository(
+        tmp_path / "repo", **{"docs/guide.md": f"# Guide\n\nLook: {mention} there.\n", source: "x"} | dict.fromkeys(others, "x")
+    )  # fmt: skip
+    found = Repositories().documents(state_of(project)).mentioning(source)
+    assert facts.risk_of(len(found)) == risk, found
+
+
+def test_a_link_from_a_documents_own_folder_is_a_mention(tmp_path: Path) -> None:
+    project = make_repository(
+        tmp_path / "repo",
+        **{"docs/guide.md": "see ../src/main.py", "src/main.py": "", "lib/main.py": ""},
+    )
+    documents = Repositories().documents(state_of(project))
+    assert documents.mentioning("src/main.py") == ["docs/guide.md"]
+    assert documents.mentioning("lib/main.py") == []
+
+
+def test_one_document_is_medium_and_warns_nobody(fleet: Fleet) -> None:
+    project = drifting(fleet, **{"README.md": "see app.py"})
+    change(fleet, project, "app.py")
+    assert last_risk(fleet) == "medium" and warnings(fleet) == []
+
+
+def test_several_documents_are_high_and_each_is_warned_of(fleet: Fleet) -> None:
+    project = drifting(
+        fleet, **{"README.md": "see app.py", "docs/a.rst": "app.py lib.py", "lib.py": "x"}
+    )
+    change(fleet, project, "app.py", "lib.py")
+    assert last_risk(fleet) == "high"
+    assert warnings(fleet) == [("README.md", ("app.py",)), ("docs/a.rst", ("app.py", "lib.py"))]
+    levels = fleet.rows(
+        "SELECT broadcast_level FROM outbox_events WHERE type = 'doc_drift_warning'"
+    )
+    assert levels == [("highlight",)] * 2
+
+
+def test_a_document_that_was_touched_is_not_left_behind(fleet: Fleet) -> None:
+    project = drifting(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
+    change(fleet, project, "app.py", "README.md")
+    assert last_risk(fleet) == "medium" and warnings(fleet) == []
+
+
+def test_a_pair_is_warned_of_once_until_either_changes(fleet: Fleet) -> None:
+    project = drifting(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
+    change(fleet, project, "app.py")
+    first = warnings(fleet)
+    assert len(first) == 2
+    begin(fleet, project, "s2")
+    stop(fleet, project, "s2", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
+    assert last_risk(fleet) == "high" and warnings(fleet) == first
+    change(fleet, project, "docs/a.md")
+    (project / "docs/a.md").write_text("app.py once more")
+    git(project, "commit", "-qam", "by hand")
+    begin(fleet, project, "s3")
+    stop(fleet, project, "s3", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
+    assert warnings(fleet)[2:] == [("docs/a.md", ("app.py",))]
+    change(fleet, project, "app.py", session="s3")
+    assert len(warnings(fleet)) == 5
+
+
+def test_a_source_that_is_deleted_or_renamed_leaves_its_documents_behind(fleet: Fleet) -> None:
+    project = drifting(fleet, **{"README.md": "run src/old.py", "src/old.py": "x" * 99})
+    git(project, "mv", "src/old.py", "src/new.py")
+    change(fleet, project, "other.py")
+    assert set(files(fleet)[-1]) == {"src/old.py", "src/new.py", "other.py"}
+    assert last_risk(fleet) == "medium"
+
+
+def test_a_document_name_that_is_no_utf8_costs_no_turn(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api", **{"README.md": "see app.py"})
+    (project / os.fsdecode(b"caf\xe9.md")).write_text("see app.py")
+    (project / os.fsdecode(b"na\xefve.py")).write_text("x")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "odd names")
+    begin(fleet, project)
+    (project / os.fsdecode(b"na\xefve.py")).write_text("y")
+    change(fleet, project, "app.py")
+    assert last_risk(fleet) == "high" and len(warnings(fleet)) == 2
+
+
+def test_documents_that_are_no_plain_files_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.md"
+    secret.write_text("app.py")
+    project = make_repository(tmp_path / "repo")
+    (project / "link.md").symlink_to(secret)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "link")
+    (project / "fifo.md").write_text("x")
+    git(project, "add", "-A")
+    (project / "fifo.md").unlink()
+    os.mkfifo(project / "fifo.md")
+    assert Repositories().documents(state_of(project)).mentioning("app.py") == []
+
+
+def test_a_second_stop_of_a_turn_that_repeats_anothers_task_and_time_is_kept(fleet: Fleet) -> None:
+    project = make_repository(fleet.folder / "api")
+    block = "```briefing\ntask_id: t1\nended_at: 2026-11-23T06:00:00Z\nsummary: {}\n```"
+    for prompt, text in (("p1", "one"), ("p2", "two"), ("p2", "two, revised")):
+        stop(fleet, project, prompt_id=prompt, last_assistant_message=block.format(text))
+    rows = fleet.rows("SELECT summary, revision FROM turns ORDER BY turn_key")
+    assert rows == [("one", 1), ("two, revised", 2)]
