@@ -68,6 +68,7 @@ _KNOWN = (*_ENUMS, *_LISTS, *_TIMES, *_TEXTS)
 _SECTIONS = ("summary", *_LISTS)
 # At the moment a turn ends these say nothing: the original system's workers wrote them in between.
 _NOT_A_STATUS = ("working", "idle")
+_YAML_ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 _NOTHING = ("", "~", "null", "none", "n/a", "na", "-", "[]", "nothing", "none.")
 
 _FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
@@ -77,7 +78,7 @@ _SECTION_HINT = re.compile(
 _FRONT_MATTER = re.compile(
     r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
 )
-_KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]*?)[ \t]*:(?:[ \t](.*))?$")
+_KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
 
 # Block structure is all that is needed; without the inline rules no text can make it slow.
 _markdown = MarkdownIt("commonmark").disable("inline")
@@ -85,6 +86,7 @@ _markdown = MarkdownIt("commonmark").disable("inline")
 
 def find_block(message: str) -> str | None:
     """The content of the last fenced block with the info string `briefing`, or None."""
+    message = message.lstrip("\ufeff")
     if not _FENCE_HINT.search(message):
         return None
     blocks = [
@@ -95,10 +97,14 @@ def find_block(message: str) -> str | None:
     return blocks[-1] if blocks else None
 
 
-def parse(text: str) -> Briefing:
-    """The briefing that a block, a status file or a message holds. Never raises for any text."""
+def parse(text: str, *, bare_front_matter: bool = True) -> Briefing:
+    """The briefing that a block, a status file or a message holds. Never raises for any text.
+
+    Front matter may lack its dashes in a text that is meant to be a briefing; in a message, a first
+    line such as "Branch: main was merged" is prose.
+    """
     warnings: list[str] = []
-    front, body = _split_front_matter(text)
+    front, body = _split_front_matter(text.replace("\r\n", "\n"), bare_front_matter)
     values = _front_matter_values(front, warnings) if front is not None else {}
     fields: dict[str, Any] = {}
     for key, value in values.items():
@@ -114,7 +120,7 @@ def parse(text: str) -> Briefing:
 
 def first_line(text: str) -> str:
     """The first line of prose in a markdown text, without its markup; "" if there is none."""
-    _, body = _split_front_matter(text)
+    _, body = _split_front_matter(text, bare=True)
     for line in body[:20_000].splitlines():
         plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
         if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
@@ -134,18 +140,18 @@ def _is_briefing_info(info: str) -> bool:
 # --- front matter -----------------------------------------------------------------------------
 
 
-def _split_front_matter(text: str) -> tuple[str | None, str]:
-    """(front matter, body). A block that forgets the dashes but starts with a known key counts."""
+def _split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
+    """(front matter, body). With `bare`, one that forgets its dashes but has a known key counts."""
     text = text.lstrip("\ufeff")
     if match := _FRONT_MATTER.match(text[:_FRONT_MATTER_LIMIT]):
         return match[1], text[match.end() :]
     start = re.match(r"\s*---[ \t]*\r?\n", text)
     rest = text[start.end() :] if start else text.lstrip()
-    first = _KEY_LINE.match(rest.partition("\n")[0].rstrip())
-    if first and _field_name(first[1]) in _KNOWN:
-        # Never closed: it ends at the first empty line or heading.
-        end = re.search(r"(?m)^(?:[ \t]*$|#{1,6}[ \t])", rest)
-        cut = end.start() if end else len(rest)
+    # Never closed: it ends at the first empty line or heading.
+    end = re.search(r"(?m)^(?:[ \t]*$|#{1,6}[ \t])", rest)
+    cut = end.start() if end else len(rest)
+    keys = [_KEY_LINE.match(line.rstrip()) for line in rest[:cut][:_FRONT_MATTER_LIMIT].split("\n")]
+    if (bare or start) and keys[0] and any(k and _field_name(k[1]) in _KNOWN for k in keys):
         return rest[:cut][:_FRONT_MATTER_LIMIT], rest[cut:]
     return None, text
 
@@ -158,14 +164,14 @@ def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
         if loaded not in (None, ""):
             warnings.append("the front matter is no mapping")
         return {}
-    except (yaml.YAMLError, ValueError) as error:
+    except _YAML_ERRORS as error:
         warnings.append(f"the front matter is not valid YAML ({_reason(error)}): read key by key")
     values: dict[str, Any] = {}
     for key, first, chunk in _top_level_chunks(front):
         try:
             loaded = _load_yaml(chunk)
             values[key] = loaded[key] if isinstance(loaded, dict) and key in loaded else first
-        except ValueError:
+        except (ValueError, OverflowError, RecursionError):
             warnings.append(f"{key}: refused")
         except yaml.YAMLError:
             values[key] = first  # most often an unquoted colon in plain words
@@ -325,9 +331,11 @@ def _section_items(name: str, tokens: list[Token]) -> tuple[str, ...]:
 
 def _path_in(item: str) -> str:
     """The path that a list item is about: its first code span, else what stands before a dash."""
-    if match := re.match(r"\s*(`+)(.+?)\1", item):
-        return match[2].strip()
-    return re.split(r"\s+[-–—(]|:\s", _plain(item).strip(), maxsplit=1)[0]
+    item = " ".join(item[:4096].split())
+    fence = item[: len(item) - len(item.lstrip("`"))]
+    if fence and (end := item.find(fence, len(fence))) > 0:
+        return item[len(fence) : end].strip()
+    return re.split(r" [-–—(]|: ", _plain(item), maxsplit=1)[0]
 
 
 def _plain(text: str) -> str:

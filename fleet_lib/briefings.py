@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
@@ -103,7 +104,7 @@ class BriefingRepo:
         SQLite's UNIQUE lets NULLs repeat, so sameness is checked here: call it inside an IMMEDIATE
         transaction.
         """
-        found = self._find_same(fields)
+        found = self.find_same(**fields)
         if found is not None:
             return found
         columns = _stored(fields) | {"created_at": clock.now()}
@@ -117,7 +118,7 @@ class BriefingRepo:
 
     def upsert(self, **fields: Unpack[BriefingFields]) -> int:
         """Insert, or set the given fields of the one that is there; return its id."""
-        found = self._find_same(fields)
+        found = self.find_same(**fields)
         if found is None:
             return self.insert(**fields)
         self.update(found, **fields)
@@ -186,7 +187,7 @@ class BriefingRepo:
 
         Words are taken literally, the last one as a beginning too; nothing in them is query syntax.
         """
-        words = re.findall(r"\w+", text)
+        words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
         if not words:
             return []
         match = " ".join(f'"{word}"' for word in words[:-1]) + f' "{words[-1]}" *'
@@ -238,7 +239,8 @@ class BriefingRepo:
         )
         return cursor.rowcount == 1
 
-    def _find_same(self, fields: BriefingFields) -> int | None:
+    def find_same(self, **fields: Unpack[BriefingFields]) -> int | None:
+        """The briefing of the same project, session, task and end, NULLs being the same."""
         row = self._connection.execute(
             "SELECT briefing_id FROM briefings WHERE project_id = ? AND session_id IS ?"
             " AND task_id IS ? AND ended_at IS ? LIMIT 1",
@@ -297,6 +299,6 @@ def _texts(stored: str | None) -> tuple[str, ...]:
     """A JSON array of texts; whatever else another program stored there reads as none."""
     try:
         value = json.loads(stored or "[]")
-    except ValueError:
+    except (ValueError, RecursionError, TypeError):
         return ()
     return tuple(str(item) for item in value) if isinstance(value, list) else ()

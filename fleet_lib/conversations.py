@@ -92,7 +92,7 @@ class ConversationRepo:
         self._connection.execute(
             "UPDATE conversations SET claude_session_id = ?2, updated_at = ?3,"
             " last_outbox_event_id_seen = max(ifnull(last_outbox_event_id_seen, 0),"
-            " (SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?2))"
+            " ifnull((SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?2), 0))"
             " WHERE conversation_id = ?1",
             (conversation.conversation_id, session_id, clock.now()),
         )

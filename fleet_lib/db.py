@@ -1,5 +1,6 @@
 """Opening the database and beginning a transaction. No SQL about any table lives here."""
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -52,9 +53,11 @@ def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> 
     that `is_unusable` knows.
     """
     path = Path(path)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # SQLite would create it with the umask's mode; its -wal and -shm take the file's own.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(path)
+    except OSError as error:
+        raise DatabaseUnusable(f"{path}: {error.strerror}") from None
     connection = _open(f"file:{_quote(str(path))}?mode=rw", busy_timeout)
     try:
         migrate.require_known_version(connection)
@@ -109,6 +112,16 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     # Another program may have stored bytes that are no UTF-8; a reader must not fail on them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the file's.
+    The original system's file may be readable by others."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def _set_file_modes(connection: sqlite3.Connection, busy_timeout: float) -> None:

@@ -19,6 +19,7 @@ from fleet_lib.drain import DONE, UNUSABLE
 from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.facts import Repositories
 from fleet_lib.ingest import Ingest, Prepared, prepare
+from fleet_lib.redact import redact
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
@@ -160,7 +161,8 @@ class _Drainer:
 
     def _settle(self, batch: list[str], rejected: dict[str, str]) -> None:
         """After the commit: applied entries go, the others to quarantine."""
-        for name, reason in rejected.items():
+        for name, said in rejected.items():
+            reason = redact(said)
             log.write(self._home, "drain", f"quarantined {name}: {reason}")
             spool.quarantine(self._home, name, reason)
         spool.acknowledge(self._home, [name for name in batch if name not in rejected])

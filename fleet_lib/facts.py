@@ -31,9 +31,11 @@ _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", 
 _PLAIN_DOCUMENT = re.compile(
     r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$"
 )
+_NS = 1_000_000_000
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 _STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
-_PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/[\w.@+~-]+)*")
+# A path as prose has it; `[id]` is a folder's name in some web frameworks.
+_PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 
 
 # --- git --------------------------------------------------------------------------------------
@@ -62,7 +64,16 @@ class GitState:
     head: str | None  # commit id, None before the first commit
     branch: str | None  # None when detached
     reflog: tuple[ReflogEntry, ...]  # newest first
+    objects: str  # the folder of loose objects
     read_at_ns: int
+
+    def made_ns(self, commit: str) -> int | None:
+        """When a commit was made, in Unix nanoseconds; None once it is packed. The reflog counts in
+        seconds, and a turn may commit within the one in which the turn before it ended."""
+        try:
+            return os.stat(f"{self.objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
+        except OSError:
+            return None
 
 
 class Repositories:
@@ -100,15 +111,15 @@ class Repositories:
 
 def read_git_state(folder: str) -> GitState | None:
     read_at_ns = time.time_ns()
-    answer = _git(
-        folder, "rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"
-    )
-    lines = (answer or "").splitlines()
-    if len(lines) < 3:
+    answer = _rev_parse(folder, "--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
+    objects = _git(folder, "rev-parse", "--git-path", "objects")
+    if answer is None or objects is None:
         return None
-    bare, git_dir = lines[0] == "true", lines[1]
-    common = os.path.normpath(os.path.join(folder, lines[2]))
-    toplevel = (_git(folder, "rev-parse", "--show-toplevel") or "").rstrip("\n")
+    bare, git_dir = answer[0] == "true", answer[1]
+    here = os.path.realpath(folder)
+    objects = os.path.join(here, objects.removesuffix("\n"))
+    common = os.path.normpath(os.path.join(here, answer[2]))
+    toplevel = (_rev_parse(folder, "--show-toplevel") or [""])[0]
     if os.path.realpath(git_dir) == os.path.realpath(common) and toplevel:
         root = toplevel  # the main worktree, or a submodule: its own top level
     elif not toplevel or bare or Path(common).name == ".git":
@@ -116,36 +127,49 @@ def read_git_state(folder: str) -> GitState | None:
     else:
         root = _main_worktree(folder, common)
     remotes = _git(folder, "config", "-z", "--get-regexp", r"^remote\..*\.url$") or ""
+    remote = _origin(remotes)
+    if remote and remote.startswith("."):
+        remote = os.path.normpath(os.path.join(toplevel or root, remote))
     head, branch, reflog = _read_head(folder)
-    return GitState(toplevel or root, root, _origin(remotes), head, branch, reflog, read_at_ns)
+    return GitState(toplevel or root, root, remote, head, branch, reflog, objects, read_at_ns)
 
 
 def commits_since(
-    state: GitState, known_head: str | None, known_at: int | None, until: int
+    state: GitState, known_head: str | None, known_at_ns: int, until_ns: int
 ) -> list[str]:
-    """The commits made after HEAD was `known_head` at `known_at`, up to `until` (Unix seconds),
-    oldest first: reflog entries of kind commit. A pull in between brings commits that do not count.
-    """
+    """The commits made after HEAD was `known_head` at `known_at_ns` and until `until_ns` (both Unix
+    nanoseconds), oldest first: reflog entries of kind commit. A pull in between brings commits that
+    do not count."""
     found: list[str] = []
     for entry in state.reflog:
-        if entry.time > until:
+        if entry.time < known_at_ns // _NS:
+            break
+        if not entry.is_commit or entry.commit in found:
             continue
-        if known_at is not None and entry.time < known_at:
+        made_ns = state.made_ns(entry.commit)
+        if _is_after(entry, made_ns, until_ns):
+            continue
+        if entry.time == known_at_ns // _NS and (
+            entry.commit == known_head if made_ns is None else made_ns <= known_at_ns
+        ):
             break
-        # The reflog's clock has whole seconds: within the same one, the commit itself decides.
-        if entry.commit == known_head and (known_at is None or entry.time <= known_at):
-            break
-        if entry.is_commit and entry.commit not in found:
-            found.append(entry.commit)
+        found.append(entry.commit)
     return found[:_COMMITS_LIMIT][::-1]
 
 
-def head_at(state: GitState, moment: int) -> str | None:
-    """Where HEAD was at a moment (Unix seconds), for an entry that is applied later."""
+def head_at(state: GitState, moment_ns: int) -> str | None:
+    """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
     for entry in state.reflog:
-        if entry.time <= moment:
+        made_ns = state.made_ns(entry.commit) if entry.is_commit else None
+        if not _is_after(entry, made_ns, moment_ns):
             return entry.commit
     return None if state.reflog else state.head
+
+
+def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
+    if entry.time == moment_ns // _NS and made_ns is not None:
+        return made_ns > moment_ns
+    return entry.time > moment_ns // _NS
 
 
 def _git(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
@@ -169,6 +193,17 @@ def _git(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def _rev_parse(folder: str, *options: str) -> list[str] | None:
+    """rev-parse's answers, one an option; a folder's name may hold a line break."""
+    answer = _git(folder, "rev-parse", *options)
+    if answer is None:
+        return None
+    lines = answer.removesuffix("\n").split("\n")
+    if len(lines) == len(options):
+        return lines
+    return [(_git(folder, "rev-parse", option) or "").removesuffix("\n") for option in options]
 
 
 def _main_worktree(folder: str, common: str) -> str:
@@ -245,6 +280,7 @@ class Documents:
     def __init__(self, toplevel: str) -> None:
         self._toplevel = toplevel
         files = [f for f in (_git(toplevel, "ls-files", "-z") or "").split("\0") if f]
+        self._files = frozenset(files)
         self._names: dict[str, int] = {}
         for file in files:
             name = file.rpartition("/")[2]
@@ -258,9 +294,9 @@ class Documents:
             if room < 0:
                 break
             for word in set(_PATH_LIKE.findall((text or b"").decode("utf-8", "replace"))):
-                word = word.strip(".").removeprefix("/") if not word.startswith("..") else word
+                word = word.rstrip(".").removeprefix("./").removeprefix("/")
                 name = word.rpartition("/")[2]
-                if name in self._names:
+                if "." in name or name in self._names:
                     self._mentions.setdefault(name, {}).setdefault(document, set()).add(word)
 
     def mentioning(self, source: str) -> list[str]:
@@ -272,7 +308,7 @@ class Documents:
             for document, words in self._mentions.get(name, {}).items()
             if any(
                 word == source
-                or word.endswith("/" + source)
+                or (word.endswith("/" + source) and word not in self._files)
                 or (unique and (word == name or source.endswith("/" + word)))
                 for word in words
             )
@@ -345,7 +381,7 @@ def _turn_lines(transcript: str, prompt_id: str | None) -> list[dict[str, Any]] 
     """The lines of one turn, parsed, or None where there is no such file. Read from the end back:
     the turn is nearly always the last one, and a transcript may be large."""
     with _open_regular(transcript) as descriptor:
-        if descriptor is None:
+        if descriptor is None or os.fstat(descriptor).st_size == 0:
             return None
         lines: list[dict[str, Any]] = []
         opened = False
@@ -366,7 +402,14 @@ def _turn_lines(transcript: str, prompt_id: str | None) -> list[dict[str, Any]] 
                 lines.clear()  # a later turn
                 continue
             lines.append(line)
-        return lines[::-1] if opened else []
+        if not opened:
+            return []
+        lines.reverse()
+        if prompt_id is not None:
+            # What stands before the turn's first line of its own is the end of the turn before.
+            while lines[0].get("promptId") != prompt_id or lines[0].get("type") != "user":
+                del lines[0]
+        return lines
 
 
 def _opens_turn(line: dict[str, Any]) -> bool:
@@ -382,15 +425,18 @@ def _opens_turn(line: dict[str, Any]) -> bool:
 def _lines_backwards(descriptor: int) -> Iterator[bytes]:
     position = os.fstat(descriptor).st_size
     first = max(0, position - _TRANSCRIPT_LIMIT)
-    rest = b""
+    parts: list[bytes] = []  # of the line that a block's beginning cuts, last part first
     while position > first:
         size = min(1 << 18, position - first)
         position -= size
-        block = os.pread(descriptor, size, position) + rest
-        rest, *complete = block.split(b"\n")
-        yield from filter(None, reversed(complete))
-    if first == 0 and rest:
-        yield rest
+        head, *complete = os.pread(descriptor, size, position).split(b"\n")
+        if complete:
+            yield b"".join([complete.pop(), *reversed(parts)])
+            yield from reversed(complete)
+            parts = []
+        parts.append(head)
+    if first == 0:
+        yield b"".join(reversed(parts))
 
 
 def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFacts:
@@ -409,7 +455,7 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
                     facts.partial = False
             elif path := _edited_path(block, line):
                 facts.partial = True  # more is to come: an edit never ends a turn
-                if block.get("id") not in failed and path not in facts.files:
+                if str(block.get("id")) not in failed and path not in facts.files:
                     facts.files.append(path)
     return facts
 
@@ -431,9 +477,9 @@ def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None
             facts.files.append(path)
 
 
-def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[object]:
+def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[str]:
     return {
-        block.get("tool_use_id")
+        str(block.get("tool_use_id"))
         for line in lines
         if line.get("type") == "user"
         for block in _content(line)
@@ -442,7 +488,7 @@ def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[object]:
 
 
 def _edited_path(block: dict[str, Any], line: dict[str, Any]) -> str | None:
-    if block.get("type") != "tool_use" or block.get("name") not in _EDIT_TOOLS:
+    if block.get("type") != "tool_use" or str(block.get("name")) not in _EDIT_TOOLS:
         return None
     given = block.get("input")
     if not isinstance(given, dict):

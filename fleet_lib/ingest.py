@@ -89,10 +89,6 @@ class Prepared:
     status_file: Briefing | None = None
 
     @property
-    def received_seconds(self) -> int:
-        return self.entry.received_ns // _NS
-
-    @property
     def session_id(self) -> str:
         if not self.payload.session_id:
             raise BadEntry("the payload has no session_id")
@@ -318,7 +314,7 @@ class Ingest:
         return Session(
             session_id=prepared.session_id,
             project_id=self._project(prepared, None),
-            folder=prepared.folder,
+            folder=_storable_text(prepared.folder),
             state="working",
             state_at=prepared.received_at,
             detail="",
@@ -344,16 +340,18 @@ class Ingest:
         before = self._briefings.get(turn.briefing_id) if turn else None
         written, source, status_digest = self._words(prepared, known)
         told = self._compose(prepared, written, known, before, project_id)
-        summary = told.pop("summary")
+        summary, stale = told.pop("summary"), told.pop("stale")
         meaning = _digest([summary, *(told[name] for name in _MEANING)])
 
         if turn and before:
             briefing_id, revision = turn.briefing_id, turn.revision
+            self._take_own_key(told, prepared, briefing_id)
             self._briefings.update(briefing_id, **told)
             if meaning != turn.meaning:
                 revision += 1
         else:
-            briefing_id, revision = self._insert(told, prepared), 1
+            self._take_own_key(told, prepared, None)
+            briefing_id, revision = self._briefings.insert(**told), 1
         is_news = turn is None or turn.revision != revision
         self._briefings.save_turn(
             Turn(
@@ -365,14 +363,14 @@ class Ingest:
                 meaning,
                 source,
                 prepared.turn is None or prepared.turn.partial,
-                written.warnings,
+                _said_all(written.warnings),
             )
         )
         self._projects.restore(project_id)
         event_id = known.event_id if known else None
         if is_news:
             event_id = self._announce_turn(
-                prepared, project_id, briefing_id, revision, summary, told, before
+                prepared, project_id, briefing_id, revision, summary, told, stale, before
             )
         self._save_turn_state(
             prepared, known, project_id, briefing_id, told, summary, event_id, status_digest
@@ -390,7 +388,7 @@ class Ingest:
             # An old file is not news; for another Stop of the turn that wrote it, it still is.
             if not seen or (known is not None and known.status_turn == prepared.turn_key):
                 return prepared.status_file, "status_file", digest
-        return briefing_parser.parse(prepared.message), "message", None
+        return briefing_parser.parse(prepared.message, bare_front_matter=False), "message", None
 
     def _compose(
         self,
@@ -428,8 +426,8 @@ class Ingest:
             "impact_level": impact,
             "broadcast_level": written.broadcast_level or facts.broadcast_of(impact),
             "doc_drift_risk": written.doc_drift_risk or facts.risk_of(len(stale)),
-            "base_commit": written.base_commit or base or head,
-            "head_commit": written.head_commit or head,
+            "base_commit": _said(written.base_commit or base or head or "", 200) or None,
+            "head_commit": _said(written.head_commit or head or "", 200) or None,
             "branch": _said(written.branch or (git.branch if git else None) or "", 200) or None,
             "blockers": _said_all(blockers),
             "next_steps": _said_all(written.next_steps or ()),
@@ -437,16 +435,16 @@ class Ingest:
             "files_touched": _said_all(files),
             "raw_markdown": written.raw_markdown,
             "summary": _said(summary, briefing_parser.SUMMARY_LIMIT),
+            "stale": stale,
         }
 
-    def _insert(self, told: dict[str, Any], prepared: Prepared) -> int:
-        briefing_id = self._briefings.insert(**told)
-        if self._briefings.turn_of(briefing_id) is not None:
-            # The worker wrote another turn's task and time once more: a turn of its own all the same.
-            told["ended_at"] = prepared.received_at
-            told["task_id"] = prepared.turn_key
-            briefing_id = self._briefings.insert(**told)
-        return briefing_id
+    def _take_own_key(
+        self, told: dict[str, Any], prepared: Prepared, briefing_id: int | None
+    ) -> None:
+        """Where the worker wrote another turn's task and time once more: its own all the same."""
+        taken = self._briefings.find_same(**told)
+        if taken is not None and taken != briefing_id:
+            told["task_id"], told["ended_at"] = prepared.turn_key, prepared.received_at
 
     def _announce_turn(
         self,
@@ -456,6 +454,7 @@ class Ingest:
         revision: int,
         summary: str,
         told: dict[str, Any],
+        stale: dict[str, list[str]],
         before: BriefingRecord | None,
     ) -> int:
         """The turn's events; the id of the one that says what state the session is in."""
@@ -494,7 +493,7 @@ class Ingest:
             code = _said(prepared.payload.error or "unknown", 100)
             add("error", "highlight", {"error": {"message": summary, "code": code}})
         if told["doc_drift_risk"] == "high":
-            for document, sources in self._new_drift(prepared, project_id, told):
+            for document, sources in self._new_drift(prepared, project_id, stale):
                 drift = {"docPath": document, "sources": sources, "risk": "high"}
                 add("doc_drift_warning", "highlight", {"docDrift": drift})
         skills = [path for path in told["files_touched"] if facts.is_skill(path)]
@@ -518,16 +517,17 @@ class Ingest:
         if known and prepared.received_at < known.last_seen_at:
             return  # an older turn, replayed or late: the session has moved on
         head, head_at = self._head(prepared)
+        # Not `ended_at`: in -p a StopFailure may come after the SessionEnd, and only a SessionStart
+        # brings a session back.
         session = session.but(
             project_id=project_id,
-            folder=prepared.folder or session.folder,
+            folder=_storable_text(prepared.folder) or session.folder,
             state=told["status"],
             state_at=prepared.received_at,
             detail=next(iter(told["blockers"]), summary)[:_DETAIL_LIMIT],
             briefing_id=briefing_id,
             event_id=event_id,
             last_seen_at=prepared.received_at,
-            ended_at=None,
             head_commit=head,
             head_at=head_at,
         )
@@ -548,16 +548,16 @@ class Ingest:
             started = _iso_or_none(prepared.turn.started_at if prepared.turn else None)
             if started is None:
                 return ()
-            since = int(clock.parse(started).timestamp())
-        until = prepared.received_seconds + 1
-        commits = facts.commits_since(git, head, since, until)
+            since = int(clock.parse(started).timestamp() * _NS)
+        commits = facts.commits_since(git, head, since, prepared.entry.received_ns)
         return self._repositories.files_of_commits(git, commits) if commits else ()
 
     def _head(self, prepared: Prepared) -> tuple[str | None, int | None]:
-        """HEAD when the entry was received, and that moment."""
+        """HEAD when the entry was received, and that moment in Unix nanoseconds."""
         if prepared.git is None:
             return None, None
-        return facts.head_at(prepared.git, prepared.received_seconds), prepared.received_seconds
+        received_ns = prepared.entry.received_ns
+        return facts.head_at(prepared.git, received_ns), received_ns
 
     def _stale_documents(
         self, git: facts.GitState | None, files: Iterable[str], docs: Iterable[str]
@@ -576,11 +576,10 @@ class Ingest:
         return stale
 
     def _new_drift(
-        self, prepared: Prepared, project_id: str, told: dict[str, Any]
+        self, prepared: Prepared, project_id: str, stale: dict[str, list[str]]
     ) -> list[tuple[str | None, list[str]]]:
         """The stale documents with a source that they were not warned of as both are now."""
         git = prepared.git
-        stale = self._stale_documents(git, told["files_touched"], told["docs_touched"])
         if git is None or not stale:
             return [(None, [])]  # the worker itself says that the risk is high
         documents = self._repositories.documents(git)
@@ -607,7 +606,7 @@ class Ingest:
             " SET source_digest = excluded.source_digest, document_digest = excluded.document_digest"
             " WHERE source_digest <> excluded.source_digest"
             " OR document_digest <> excluded.document_digest",
-            (project_id, source, document, source_digest, document_digest),
+            (project_id, _said(source), _said(document), source_digest, document_digest),
         )
         return cursor.rowcount == 1
 

@@ -91,7 +91,8 @@ class JobRepo:
         text = chunk if isinstance(chunk, str) else json.dumps(chunk, ensure_ascii=False)
         cursor = self._connection.execute(
             "INSERT INTO job_stream_chunks (job_id, chunk_number, chunk)"
-            " SELECT job_id, (SELECT count(*) FROM job_stream_chunks c WHERE c.job_id = j.job_id), ?"
+            " SELECT job_id, (SELECT ifnull(max(chunk_number), -1) + 1 FROM job_stream_chunks c"
+            " WHERE c.job_id = j.job_id), ?"
             " FROM jobs j WHERE job_id = ? AND status = 'running'",
             (text, job_id),
         )
@@ -101,7 +102,12 @@ class JobRepo:
         """The stream so far, also of a job that still runs."""
         job = self.get(job_id)
         if job and job.stream_chunks_json:
-            stored = json.loads(job.stream_chunks_json)
+            try:
+                stored = json.loads(job.stream_chunks_json)
+            except (ValueError, RecursionError):
+                stored = None
+            if not isinstance(stored, list):
+                return [job.stream_chunks_json]  # another program's form, as it is
             return [c if isinstance(c, str) else json.dumps(c, ensure_ascii=False) for c in stored]
         rows = self._connection.execute(
             "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number", (job_id,)
@@ -130,6 +136,8 @@ class JobRepo:
     def _move(
         self, job_id: int, status: str, result_json: str | None = None, error: str | None = None
     ) -> bool:
+        if status not in _BEFORE:
+            raise BadInput(f"job status {status!r} is none of {', '.join(_BEFORE)}")
         before = _BEFORE[status]
         stamp = "ts_started" if status == "running" else "ts_finished"
         cursor = self._connection.execute(

@@ -621,6 +621,7 @@ def _other_sessions(
     """A line for each other session at work in this folder's repository."""
     if not project_folder:
         return []
+    project_folder = project_folder.encode("utf-8", "replace").decode()  # as it is stored
     row = connection.execute(
         "SELECT project_id FROM sessions WHERE folder = ? ORDER BY last_seen_at DESC LIMIT 1",
         (project_folder,),
@@ -650,7 +651,7 @@ def _other_sessions(
     for other, state, branch, files in rows:
         place = f" on {clean(branch, 40)}" if branch else ""
         touched = f"; touched {clean(files, 240)}" if files else ""
-        lines.append(f"- session {clean(other, 8)}{place} ({_words(state)}){touched}")
+        lines.append(f"- session {clean(other[:8], 8)}{place} ({_words(state)}){touched}")
     return lines
 
 

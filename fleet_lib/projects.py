@@ -42,8 +42,14 @@ def without_credentials(remote: str) -> str:
         parts = urlsplit(remote)
     except ValueError:
         return re.sub(r"//[^/@]*@", "//", remote)
-    if not parts.scheme or "@" not in parts.netloc:
+    if not parts.scheme:
         return remote
+    if "@" not in parts.netloc:
+        # A password with a slash that should have been escaped: no number stands where the port would.
+        has_port = parts.netloc.rpartition(":")[2].isdigit()
+        if ":" not in parts.netloc or has_port or "@" not in parts.path:
+            return remote
+        return f"{parts.scheme}://{remote.rpartition('@')[2]}"
     user, _, host = parts.netloc.rpartition("@")
     kept = f"{user.partition(':')[0]}@{host}" if "ssh" in parts.scheme else host
     return urlunsplit(parts._replace(netloc=kept))

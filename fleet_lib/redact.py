@@ -45,14 +45,14 @@ _UNMARKED = re.compile(
 )
 # The same, exactly: what passes here is worth the import of detect-secrets.
 _MAYBE = re.compile(
-    r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|\bxox|\bxapp-|hooks\.slack|bearer\s)"
+    r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|secret_?access_?key|session_?token|\bxox|\bxapp-|hooks\.slack|bearer\s)"
     r"|-----BEGIN|://[^\s/:]*:[^\s/]+@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
     r"|GR1348941|\bsk[-_]|\brk_|\beyJ|AIza|ya29\.|npm_|_authToken|pypi-|\bSG\.|sq0csp|\bAC[a-z0-9]{32}"
     r"|\bSK[a-z0-9]{32}|AccountKey=|\d{8}:[\w-]{35}|-us\d|\b[MNO][\w-]{23,25}\.[\w-]{6}\."
     r"|\bhf_|\bhvs\.|dop_v1_|\bdapi[0-9a-f]|\bshp[a-z]{2}_"
 )
 
-_PRIVATE = re.compile(r"(?is)<private\b[^>]*>.*?(?:</private\s*>|\Z)")
+_PRIVATE = re.compile(r"(?is)<private(?=[\s/>]|\Z).*?(?:</private\s*>|\Z)")
 _KEY_BLOCK = re.compile(
     r"(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY( BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
@@ -65,7 +65,7 @@ _OWN_KINDS = (
     ("google-api-key", r"\bAIza[0-9A-Za-z_-]{35}"),
     ("google-oauth-token", r"\bya29\.[0-9A-Za-z_-]{20,}"),
     ("anthropic-api-key", r"\bsk-ant-[A-Za-z0-9_-]{20,}"),
-    ("openai-token", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,}"),
+    ("openai-token", r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{32,}"),
     ("slack-token", r"(?i)\bx(?:ox[a-z]|app)-[A-Za-z0-9-]{10,}"),
     ("stripe-key", r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}"),
     ("hugging-face-token", r"\bhf_[A-Za-z0-9]{30,}"),
@@ -74,12 +74,16 @@ _OWN_KINDS = (
     ("databricks-token", r"\bdapi[0-9a-f]{32}"),
     ("shopify-token", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
     ("npm-token", r"\bnpm_[A-Za-z0-9]{36}|(?<=_authToken=)[^\s\"']+"),
-    ("json-web-token", r"\beyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)?"),
+    (
+        "json-web-token",
+        r"(?<![A-Za-z0-9_=-])eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)?",
+    ),
     ("bearer-token", r"(?i)(?<=bearer )(?=\S*\d)[A-Za-z0-9._~+/-]{20,}=*"),
 )
 # Forty characters of base64 alone may be a commit's SHA-1; only a name beside it makes it a key.
 _AWS_SECRET = re.compile(
-    r"(?i)(aws[\w .-]{0,30}(?:secret|key)[\w .-]{0,20}[\"']?\s*[:=]\s*[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+    r"(?i)((?:aws[\w .-]{0,30}(?:secret|key)[\w .-]{0,20}|secret_?access_?key|session_?token)"
+    r"[\"']?\s{0,8}[:=]\s{0,8}[\"']?)([A-Za-z0-9/+]{40,}={0,2})"
 )
 
 
@@ -101,7 +105,7 @@ def redact(text: str) -> str:
 
 
 def _may_hold_secret(text: str) -> bool:
-    if len(text) < 12:  # shorter than any secret that can be told from a word
+    if len(text) < 8:  # shorter than any secret that can be told from a word
         return False
     lowered = text.lower()
     hinted = any([hint in lowered for hint in _HINTS])  # noqa: C419 (a generator takes twice as long)
@@ -122,7 +126,6 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
         github_token,
         gitlab_token,
         mailchimp,
-        openai,
         pypi_token,
         sendgrid,
         slack,
@@ -137,7 +140,6 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
         github_token.GitHubTokenDetector,
         gitlab_token.GitLabTokenDetector,
         slack.SlackDetector,
-        openai.OpenAIDetector,
         stripe.StripeDetector,
         pypi_token.PypiTokenDetector,
         sendgrid.SendGridDetector,

@@ -154,7 +154,7 @@ CREATE TABLE sessions (
   last_seen_at TEXT NOT NULL,
   ended_at TEXT,
   head_commit TEXT,                   -- HEAD as last known, for the commits of the next turn
-  head_at INTEGER,                    -- Unix time, seconds, at which HEAD was that
+  head_at INTEGER,                    -- Unix time, nanoseconds, at which HEAD was that
   status_digest TEXT,                 -- the status file last ingested, and for which turn
   status_turn TEXT
 );

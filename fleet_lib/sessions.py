@@ -22,7 +22,7 @@ class Session:
     last_seen_at: str
     ended_at: str | None
     head_commit: str | None
-    head_at: int | None
+    head_at: int | None  # Unix nanoseconds
     status_digest: str | None
     status_turn: str | None
 

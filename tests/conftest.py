@@ -105,13 +105,16 @@ class Fleet:
 
     def drain(self) -> None:
         """Apply what waits, in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-I", drain.__file__, str(self.home)],
-            env=self.env(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        while True:
+            done = subprocess.run(
+                [sys.executable, "-I", drain.__file__, str(self.home)],
+                env=self.env(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != drain.BUSY:  # a hook's own drainer may still be at work
+                break
         assert done.returncode == 0, (done.returncode, done.stderr, self.log())
 
     def console(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
