@@ -34,6 +34,14 @@ _BUSY_SECONDS = 0.2
 
 ALERT, HIGHLIGHT, MENTION, SILENT = 1, 2, 3, 4
 
+# Counted as printable, and seen by nobody but a model: variation selectors, joiners, fillers.
+_INVISIBLE = dict.fromkeys(
+    (
+        *(*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x180B, 0x180E)),
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+    )
+)
+
 _VALID = "typeof(payload_json) = 'text' AND json_valid(payload_json)"
 
 # Letter for letter the expressions of the indexes in migrations/0002_fleet.sql.
@@ -61,18 +69,17 @@ SELECT event_id, type, project_id,
     (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
   coalesce(json_extract(j, '$.briefing.status'), json_extract(j, '$.session.status'),
     json_extract(j, '$.job.status'), json_extract(j, '$.status')),
-  coalesce(json_extract(j, '$.briefing.summary'), json_extract(j, '$.error.message'),
+  substr(coalesce(json_extract(j, '$.briefing.summary'), json_extract(j, '$.error.message'),
     json_extract(j, '$.session.detail'), json_extract(j, '$.docDrift.docPath'),
     json_extract(j, '$.skill.path'), json_extract(j, '$.job.error'), json_extract(j, '$.job.summary'),
     json_extract(j, '$.summary'), json_extract(j, '$.message'),
     (SELECT t.summary FROM turns t WHERE t.briefing_id = e.briefing_id LIMIT 1),
-    (SELECT substr(b.raw_markdown, 1, 400) FROM briefings b WHERE b.briefing_id = e.briefing_id)),
+    (SELECT b.raw_markdown FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
   json_extract(j, '$.docDrift.docPath'),
   json_extract(j, '$.job.type'), json_extract(j, '$.job.jobId'),
   j IS NULL
 FROM (SELECT *, CASE WHEN {_VALID} THEN payload_json END AS j FROM outbox_events
-  WHERE ({CLASS}) = ? AND event_id > ? AND event_id <= ? ORDER BY event_id DESC LIMIT {_EXAMINED}) e
-ORDER BY event_id DESC
+  WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e
 """
 
 
@@ -163,11 +170,17 @@ def worker_facts(home: str, project_folder: str, session_id: str) -> str:
         return "\n".join(lines)
     try:
         sessions = _other_sessions(connection, project_folder, session_id)
+    except sqlite3.Error:
+        sessions = []
     finally:
         connection.close()
-    if sessions:
-        lines.append("Other sessions active in this repository now (reported data):")
-    return _joined_within(lines, sessions, WORKER_FACTS_LIMIT)
+    title = "Other sessions active in this repository now (reported data):"
+    for number, line in enumerate(sessions):
+        more = [title, line] if number == 0 else [line]
+        if _size([*lines, *more]) > WORKER_FACTS_LIMIT:
+            break
+        lines += more
+    return "\n".join(lines)
 
 
 def hook_output(event: str, text: str) -> bytes:
@@ -220,7 +233,8 @@ def budget() -> int:
     """FLEET_PRELUDE_BUDGET, held within BUDGET_RANGE; BUDGET where it is not a number."""
     named = os.environ.get("FLEET_PRELUDE_BUDGET", "")
     lowest, highest = BUDGET_RANGE
-    return max(lowest, min(highest, int(named))) if named.isdecimal() else BUDGET
+    is_number = named.isdecimal() and len(named) < 10
+    return max(lowest, min(highest, int(named))) if is_number else BUDGET
 
 
 def open_database(home: str) -> sqlite3.Connection:
@@ -339,14 +353,13 @@ def _delta_lines(
         return []
     counts = {
         kind: connection.execute(
-            f"SELECT count(*) FROM outbox_events WHERE ({CLASS}) = ?"
-            " AND event_id > ? AND event_id <= ?",
-            (kind, after, through),
+            f"SELECT count(*) FROM outbox_events WHERE ({CLASS}) = ? AND event_id > ?",
+            (kind, after),
         ).fetchone()[0]
-        for kind in (ALERT, HIGHLIGHT, MENTION)
+        for kind in (HIGHLIGHT, MENTION)
     }
     names = _Names(connection)
-    lines = _alert_lines(connection, names, after, through, counts[ALERT], room - _CLOSING_ROOM)
+    lines = _alert_lines(connection, names, after, room - _CLOSING_ROOM)
     left_out = []
     sections = (
         ("Highlights", "highlight", HIGHLIGHT, _newest_highlights),
@@ -355,7 +368,7 @@ def _delta_lines(
     for title, noun, kind, choose in sections:
         if not counts[kind]:
             continue
-        chosen = choose(connection, after, through, counts[kind])
+        chosen = choose(connection, after)
         section, represented = [title + ":"], 0
         for event, stands_for in chosen:
             line = _event_line(names, event)
@@ -374,84 +387,99 @@ def _delta_lines(
     return lines
 
 
-def _newest_highlights(
-    connection: sqlite3.Connection, after: int, through: int, count: int
-) -> "list[tuple[Event, int]]":
+def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
     """The newest of each project, newest first, as (event, 1)."""
-    newest: dict[str | None, Event] = {}
-    for event in _events(connection, HIGHLIGHT, after, through):
-        newest.setdefault(event.project_id, event)
-    if count > _EXAMINED:
-        for project_id, _, _, newest_id in _groups(connection, HIGHLIGHT, after):
-            known = newest.get(project_id)
-            if known is None or known.event_id < newest_id:
-                newest[project_id] = _event(connection, HIGHLIGHT, newest_id)
-    return [(event, 1) for event in sorted(newest.values(), key=_event_id, reverse=True)]
+    rows = _newest(connection, HIGHLIGHT, after)
+    newest: dict[str | None, int] = {}
+    for event_id, _, project_id, _ in rows:
+        newest.setdefault(project_id or None, event_id)
+    if len(rows) > _EXAMINED and len(newest) < _INDIVIDUAL:
+        for project_id, _, _, event_id in _groups(connection, HIGHLIGHT, after):
+            newest[project_id] = max(newest.get(project_id, 0), event_id)
+    shown = sorted(newest.values(), reverse=True)[:_INDIVIDUAL]
+    return [(event, 1) for event in _events(connection, shown)]
 
 
-def _newest_mentions(
-    connection: sqlite3.Connection, after: int, through: int, _count: int
-) -> "list[tuple[Event, int]]":
+def _newest_mentions(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
     """The newest, revisions of one briefing as one, as (event, how many events it stands for)."""
-    chosen: dict[tuple[str, int | None], Event] = {}
-    stands_for: dict[tuple[str, int | None], int] = {}
-    for event in _events(connection, MENTION, after, through):
-        key = ("briefing", event.briefing_id) if _is_briefing(event) else ("event", event.event_id)
-        if key in chosen or len(chosen) < MENTIONS_SHOWN:
-            chosen.setdefault(key, event)
-            stands_for[key] = stands_for.get(key, 0) + 1
-    return [(event, stands_for[key]) for key, event in chosen.items()]
+    chosen: dict[tuple[str, int], list[int]] = {}
+    for event_id, type_, _, briefing_id in _newest(connection, MENTION, after):
+        revision = type_ == "briefing_added" and isinstance(briefing_id, int)
+        key = ("briefing", briefing_id) if revision else ("event", event_id)
+        if key in chosen:
+            chosen[key][1] += 1
+        elif len(chosen) < MENTIONS_SHOWN:
+            chosen[key] = [event_id, 1]
+    events = _events(connection, [event_id for event_id, _ in chosen.values()])
+    return [(event, number) for event, (_, number) in zip(events, chosen.values())]
 
 
 def _alert_lines(
-    connection: sqlite3.Connection, names: "_Names", after: int, through: int, count: int, room: int
+    connection: sqlite3.Connection, names: "_Names", after: int, room: int
 ) -> "list[str]":
     """Every alert, in the most telling form that fits: a line a session; else a line for each
     project and type with a count; else a line a type; else one line."""
-    if not count:
+    rows = _newest(connection, ALERT, after)
+    if not rows:
         return []
     head = "Alerts:"
-    if count <= _EXAMINED:
-        stories = _stories(connection, _events(connection, ALERT, after, through))
+    if len(rows) <= _EXAMINED:
+        stories = _stories(connection, _events(connection, [row[0] for row in rows]))
         if len(stories) <= _INDIVIDUAL:
             for limit in (_LINE_LIMIT, 100):
                 lines = [head, *(_story_line(names, story, limit) for story in stories)]
                 if _size(lines) <= room:
                     return lines
+    types = connection.execute(_TYPES_SQL, {"kind": ALERT, "after": after}).fetchall()
     groups = _groups(connection, ALERT, after)
+    # Fewer, where there are more groups than could be shown: then the types hold them all.
+    if sum(group[2] for group in groups) == sum(row[1] for row in types):
+        lines = _group_lines(connection, names, groups, room)
+        if lines:
+            return [head, *lines]
+    lines = _group_lines(connection, names, [(None, *row) for row in types], room)
+    if lines:
+        return [head, *lines]
+    count = sum(row[1] for row in types)
+    return [head, f"- #e{rows[0][0]} {count} alerts; `fleet events list --after {after}` has all."]
+
+
+def _group_lines(
+    connection: sqlite3.Connection,
+    names: "_Names",
+    groups: "list[tuple[str | None, str, int, int]]",
+    room: int,
+) -> "list[str]":
+    """A line a group, newest first, in the longest form that fits; [] if none does."""
+    if len(groups) > _INDIVIDUAL:
+        return []
     groups.sort(key=lambda group: group[3], reverse=True)
-    if len(groups) <= _INDIVIDUAL:
-        newest = {group[3]: _event(connection, ALERT, group[3]) for group in groups}
-        for limit in (100, 40):
-            lines = [head]
-            for project_id, kind, number, newest_id in groups:
-                event = newest[newest_id]
-                lines.append(
-                    f"- {event.label()} {names(project_id)} · {clean(kind, 30)} ×{number},"
-                    f" newest: {_event_text(event, limit)}"
-                )
-            if _size(lines) <= room:
-                return lines
-    by_type: dict[str, list[int]] = {}
-    for _, kind, number, newest_id in groups:
-        known = by_type.setdefault(kind, [0, 0, 0])
-        known[0] += number
-        known[1] += 1
-        known[2] = max(known[2], newest_id)
-    if len(by_type) <= _INDIVIDUAL:
-        lines = [head]
-        for kind, (number, projects, newest_id) in by_type.items():
-            event = _event(connection, ALERT, newest_id)
-            lines.append(
-                f"- {event.label()} {clean(kind, 30)} ×{number} in {projects} projects,"
-                f" newest: {_event_text(event, 40)}"
-            )
-        if _size(lines) <= room:
+    events = _events(connection, [group[3] for group in groups])
+    for limit in (100, 40):
+        lines = [
+            f"- {event.label()} {names(project_id)} · {clean(kind, 30)} ×{number},"
+            f" newest: {_event_text(event, limit)}"
+            for (project_id, kind, number, _), event in zip(groups, events)
+        ]
+        if _size(["Alerts:", *lines]) <= room:
             return lines
-    return [
-        head,
-        f"- #e{groups[0][3]} {count} alerts; `fleet events list --after {after}` has all.",
-    ]
+    return []
+
+
+_TYPES_SQL = f"""
+WITH RECURSIVE hop(type) AS (
+  SELECT * FROM (SELECT type FROM outbox_events WHERE ({CLASS}) = :kind ORDER BY type LIMIT 1)
+  UNION ALL
+  SELECT (SELECT type FROM outbox_events WHERE ({CLASS}) = :kind AND type > hop.type
+    ORDER BY type LIMIT 1) FROM hop WHERE hop.type IS NOT NULL
+)
+SELECT type,
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND type = hop.type
+    AND event_id > :after),
+  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind AND type = hop.type
+    AND event_id > :after) AS newest
+FROM hop WHERE newest IS NOT NULL
+"""
 
 
 class _Story:
@@ -506,48 +534,48 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
     return row is not None
 
 
-def _events(connection: sqlite3.Connection, kind: int, after: int, through: int) -> "list[Event]":
-    return [Event(row) for row in connection.execute(_EVENT_SQL, (kind, after, through))]
+def _newest(connection: sqlite3.Connection, kind: int, after: int) -> "list[Any]":
+    """(event_id, type, project_id, briefing_id) of the newest of a class, newest first."""
+    return connection.execute(
+        f"SELECT event_id, type, project_id, briefing_id FROM outbox_events WHERE ({CLASS}) = ?"
+        f" AND event_id > ? ORDER BY event_id DESC LIMIT {_EXAMINED + 1}",
+        (kind, after),
+    ).fetchall()
 
 
-def _event(connection: sqlite3.Connection, kind: int, event_id: int) -> Event:
-    return Event(connection.execute(_EVENT_SQL, (kind, event_id - 1, event_id)).fetchone())
+def _events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Event]":
+    """The events of these ids, newest first."""
+    return [Event(row) for row in connection.execute(_EVENT_SQL, (str(event_ids),))]
 
 
 def _groups(
     connection: sqlite3.Connection, kind: int, after: int
 ) -> "list[tuple[str | None, str, int, int]]":
-    """[(project_id, type, count, newest event id)] of a class, by hopping along its index: a GROUP
-    BY would sort every event, and this is asked when there are many. A group is named by one of its
-    events and not by its columns, which may hold what does not survive the way through Python."""
-    project = "(SELECT ifnull(project_id, '') FROM outbox_events WHERE event_id = :event)"
-    type_ = "(SELECT type FROM outbox_events WHERE event_id = :event)"
-    of_class = f"FROM outbox_events WHERE ({CLASS}) = :kind"
-    first = f"SELECT event_id {of_class} ORDER BY ifnull(project_id, ''), type LIMIT 1"
-    next_type = (
-        f"SELECT event_id {of_class} AND ifnull(project_id, '') = {project} AND type > {type_}"
-        " ORDER BY type LIMIT 1"
-    )
-    next_project = (
-        f"SELECT event_id {of_class} AND ifnull(project_id, '') > {project}"
-        " ORDER BY ifnull(project_id, ''), type LIMIT 1"
-    )
-    count = (
-        f"SELECT {project}, {type_}, count(*), max(event_id) {of_class}"
-        f" AND ifnull(project_id, '') = {project} AND type = {type_} AND event_id > :after"
-    )
-    groups: list[tuple[str | None, str, int, int]] = []
-    row = connection.execute(first, {"kind": kind}).fetchone()
-    while row is not None:
-        at = {"kind": kind, "event": row[0], "after": after}
-        project_id, name, number, newest = connection.execute(count, at).fetchone()
-        if number:
-            groups.append((project_id or None, name, number, newest))
-        row = (
-            connection.execute(next_type, at).fetchone()
-            or connection.execute(next_project, at).fetchone()
-        )
-    return groups
+    """[(project_id, type, count, newest event id)] of a class, in no order; not all, where there are
+    more than could be shown. By hopping along the index: a GROUP BY would sort every event, and this
+    is asked when there are many. The hops stay inside SQL: what other programs put into these
+    columns may not survive the way through Python."""
+    return connection.execute(_GROUPS_SQL, {"kind": kind, "after": after}).fetchall()
+
+
+_GROUPS_SQL = f"""
+WITH RECURSIVE hop(project, type) AS (
+  SELECT * FROM (SELECT ifnull(project_id, ''), type FROM outbox_events WHERE ({CLASS}) = :kind
+    ORDER BY ifnull(project_id, ''), type LIMIT 1)
+  UNION ALL
+  SELECT ifnull(o.project_id, ''), o.type FROM hop JOIN outbox_events o ON o.event_id = coalesce(
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+      AND ifnull(project_id, '') = hop.project AND type > hop.type ORDER BY type LIMIT 1),
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+      AND ifnull(project_id, '') > hop.project ORDER BY ifnull(project_id, ''), type LIMIT 1))
+  LIMIT 1000)
+SELECT nullif(project, ''), type,
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND ifnull(project_id, '') = hop.project
+    AND type = hop.type AND event_id > :after),
+  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after) AS newest
+FROM hop WHERE newest IS NOT NULL LIMIT {_INDIVIDUAL + 1}
+"""
 
 
 def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
@@ -588,7 +616,7 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
         """
         FROM sessions s JOIN projects p ON p.project_id = s.project_id
         WHERE s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
-          AND s.state_at > ? AND ifnull(s.event_id, 0) <= ?
+          AND s.state_at > ? AND s.event_id <= ?
           AND ifnull(p.status, 'active') = 'active'
         """,
         "ORDER BY s.state_at DESC, s.session_id",
@@ -761,6 +789,8 @@ def clean(value: object, limit: int) -> str:
         text = _without_escapes(text)
     if not text.isprintable():
         text = "".join([char if char.isprintable() else " " for char in text])
+    if not text.isascii():
+        text = text.translate(_INVISIBLE)
     text = " ".join(text.split()).replace("<", "‹").replace(">", "›")
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -803,14 +833,6 @@ def _section(title: str, entries: "list[str]", total: int, room: int, noun: str)
     if left := total - len(lines) + 1:
         lines.append(f"- and {left} more {noun}: `fleet status`")
     return lines
-
-
-def _joined_within(lines: "list[str]", more: "list[str]", limit: int) -> str:
-    for line in more:
-        if _size([*lines, line]) > limit:
-            break
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def _size(lines: "list[str]") -> int:

@@ -33,6 +33,21 @@ CREATE INDEX outbox_events_by_group ON outbox_events(
   type,
   event_id
 );
+CREATE INDEX outbox_events_by_type ON outbox_events(
+  (CASE
+    WHEN type IN ('error', 'session_blocked', 'doc_drift_warning') OR broadcast_level = 'alert' THEN 1
+    WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) AND (
+      json_extract(payload_json, '$.briefing.status') IN ('blocked', 'failed')
+      OR json_extract(payload_json, '$.session.status') IN ('blocked', 'failed')
+      OR json_extract(payload_json, '$.job.status') IN ('blocked', 'failed')
+      OR json_extract(payload_json, '$.status') IN ('blocked', 'failed')) THEN 1
+    WHEN broadcast_level = 'highlight' THEN 2
+    WHEN broadcast_level = 'silent' OR (broadcast_level IS NULL AND type = 'session_started') THEN 4
+    ELSE 3
+  END),
+  type,
+  event_id
+);
 CREATE INDEX outbox_events_by_session ON outbox_events(
   (CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) THEN json_extract(payload_json, '$.sessionId') END),
   event_id
@@ -43,6 +58,7 @@ CREATE INDEX outbox_events_undelivered ON outbox_events(event_id) WHERE delivere
 CREATE INDEX briefings_by_project ON briefings(project_id, briefing_id);
 CREATE INDEX briefings_by_session ON briefings(session_id, briefing_id);
 CREATE INDEX projects_by_root ON projects(repo_root);
+CREATE INDEX projects_by_name ON projects(repo_name);
 CREATE INDEX jobs_by_status ON jobs(status, job_id);
 
 -- One turn, one briefing: which briefing a prompt's turn became.

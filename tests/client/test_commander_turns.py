@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from fleet_world import Fleet, blocked_by
 from scripted_model import Fail, Request, Text, newest_prompt
 
@@ -99,6 +100,10 @@ def test_two_commander_sessions_have_a_cursor_each(fleet: Fleet) -> None:
         assert _mentioning(fleet.told(prompt), "Stuck on a key") == 0
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="2.1.197 gives a fork's SessionStart the id of the session that it was forked from",
+)
 def test_a_forked_session_is_told_what_is_new_once(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     original = fleet.commander("the original").session_id
