@@ -37,12 +37,12 @@ def main(home: str) -> int:
 
             log.write(home, "drain", f"{sys.executable} cannot drain: {error}; the entries wait")
             return UNUSABLE
-        outcome = drainer.drain(home)
+        usable = drainer.drain(home)
         fcntl.flock(lock, fcntl.LOCK_UN)
         # An entry that came after the last look and before the release: its own drainer found the
         # lock held and ended, so this one looks once more.
-        if outcome != DONE or not spool.pending(home):
-            return outcome
+        if not usable or not spool.pending(home):
+            return DONE if usable else UNUSABLE
 
 
 if __name__ == "__main__":

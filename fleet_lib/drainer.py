@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 
 from fleet_lib import db, log, paths, spool
-from fleet_lib.drain import DONE, UNUSABLE
 from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.facts import Repositories
 from fleet_lib.ingest import Ingest, Prepared, prepare
@@ -35,9 +34,8 @@ _TEMPORARY_DAYS = 1
 _DAY = 86400
 
 
-def drain(home: str) -> int:
-    """Apply everything that waits. DONE when nothing does any more, UNUSABLE when the database cannot
-    be used now; the log says why."""
+def drain(home: str) -> bool:
+    """Apply everything that waits. False when the database cannot be used now; the log says why."""
     drainer = _Drainer(home)
     try:
         drainer.run()
@@ -45,10 +43,10 @@ def drain(home: str) -> int:
         if isinstance(error, sqlite3.Error) and not db.is_unusable(error):
             raise
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
-        return UNUSABLE
+        return False
     finally:
         drainer.close()
-    return DONE
+    return True
 
 
 class _Drainer:

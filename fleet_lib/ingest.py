@@ -16,11 +16,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from fleet_lib import briefing_parser, clock, facts, paths
+from fleet_lib import briefing_parser, clock, facts, paths, transcript
 from fleet_lib.briefing_parser import Briefing
 from fleet_lib.briefings import BriefingRecord, BriefingRepo, Turn
 from fleet_lib.conversations import ConversationRepo
+from fleet_lib.documents import is_document, is_skill
 from fleet_lib.errors import BadEntry
+from fleet_lib.git import GitState, commits_since, head_at
 from fleet_lib.outbox import EventType, OutboxRepo
 from fleet_lib.projects import ProjectRepo, without_credentials
 from fleet_lib.redact import redact
@@ -82,8 +84,8 @@ class Prepared:
     is_commander: bool
     received_at: str
     digest: str  # of the payload: the same for every copy of one hook call
-    git: facts.GitState | None = None
-    turn: facts.TurnFacts | None = None
+    git: GitState | None = None
+    turn: transcript.TurnFacts | None = None
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
     status_file: Briefing | None = None
@@ -122,8 +124,8 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
     if entry.event not in ("Stop", "StopFailure"):
         return replace(prepared, git=git)
     waits = entry.event == "Stop"
-    wait_until = entry.received_ns / _NS + facts.TRANSCRIPT_WAIT_SECONDS if waits else 0
-    turn = facts.read_turn(
+    wait_until = entry.received_ns / _NS + transcript.WAIT_SECONDS if waits else 0
+    turn = transcript.read_turn(
         payload.transcript_path or "",
         payload.prompt_id,
         payload.last_assistant_message if waits else None,
@@ -399,7 +401,7 @@ class Ingest:
         project_id: str,
     ) -> dict[str, Any]:
         """Every field of the briefing: what was written, else what is derived."""
-        git, turn = prepared.git, prepared.turn or facts.TurnFacts()
+        git, turn = prepared.git, prepared.turn or transcript.TurnFacts()
         edited = facts.relative_files(turn.files, git, prepared.folder)
         files = written.files_touched
         if files is None:
@@ -407,7 +409,7 @@ class Ingest:
             files = _unique([*earlier, *edited, *self._committed(prepared, known)])
         docs = written.docs_touched
         if docs is None:
-            docs = tuple(file for file in files if facts.is_document(file))
+            docs = tuple(file for file in files if is_document(file))
         stale = self._stale_documents(git, files, docs)
         impact = written.impact_level or facts.impact_of([*files, *docs])
         status = written.status or _derived_status(prepared)
@@ -496,7 +498,7 @@ class Ingest:
             for document, sources in self._new_drift(prepared, project_id, stale):
                 drift = {"docPath": document, "sources": sources, "risk": "high"}
                 add("doc_drift_warning", "highlight", {"docDrift": drift})
-        skills = [path for path in told["files_touched"] if facts.is_skill(path)]
+        skills = [path for path in told["files_touched"] if is_skill(path)]
         for path in skills:
             if before is None or path not in before.files_touched:
                 add("skill_updated", "mention", {"skill": {"path": path}})
@@ -549,7 +551,7 @@ class Ingest:
             if started is None:
                 return ()
             since = int(clock.parse(started).timestamp() * _NS)
-        commits = facts.commits_since(git, head, since, prepared.entry.received_ns)
+        commits = commits_since(git, head, since, prepared.entry.received_ns)
         return self._repositories.files_of_commits(git, commits) if commits else ()
 
     def _head(self, prepared: Prepared) -> tuple[str | None, int | None]:
@@ -557,13 +559,13 @@ class Ingest:
         if prepared.git is None:
             return None, None
         received_ns = prepared.entry.received_ns
-        return facts.head_at(prepared.git, received_ns), received_ns
+        return head_at(prepared.git, received_ns), received_ns
 
     def _stale_documents(
-        self, git: facts.GitState | None, files: Iterable[str], docs: Iterable[str]
+        self, git: GitState | None, files: Iterable[str], docs: Iterable[str]
     ) -> dict[str, list[str]]:
         """{document that was left behind: the touched sources that it mentions}."""
-        sources = [f for f in files if not facts.is_document(f) and not f.startswith("/")]
+        sources = [f for f in files if not is_document(f) and not f.startswith("/")]
         if git is None or not sources:
             return {}
         touched = {*files, *docs}

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import Fleet, make_repository
+from support import Fleet, make_repository
 
 from fleet_lib import db
 from fleet_lib.outbox import OutboxRepo

@@ -9,7 +9,7 @@ import time
 
 import click
 import pytest
-from conftest import ROOT, Fleet, make_repository
+from support import ROOT, Fleet, make_repository
 
 from commander.cli import main
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from fleet_lib import db, migrate
 from fleet_lib.briefings import BriefingRepo

@@ -12,18 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PAYLOADS, Fleet, git, make_repository, payload
+from support import PAYLOADS, Fleet, git, make_repository, payload
 
 from fleet_lib import facts
-from fleet_lib.facts import GitState, Repositories, commits_since, read_turn
+from fleet_lib.facts import Repositories
+from fleet_lib.git import GitState, commits_since, head_at, read_git_state
+from fleet_lib.transcript import read_turn
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
 SECOND = "fa85a4c5-36c9-494b-89a0-1eba5a42ad1a"
 CLOSING = "Changed hello() to return 2 and wrote the API page."
 
 
+NS = 1_000_000_000
+
+
 def state_of(folder: Path) -> GitState:
-    state = facts.read_git_state(str(folder))
+    state = read_git_state(str(folder))
     assert state is not None
     return state
 
@@ -43,6 +48,7 @@ class Clocked:
         self._monkeypatch = monkeypatch
         self.folder = folder
         self.second = 0
+        self._commits = 0
         self._run(make_repository, folder)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -64,16 +70,25 @@ class Clocked:
             self.write(name)
         self.git("add", "-A")
         self.git("commit", "-qm", f"change {names}", *options)
-        return self.head()
+        self._commits += 1
+        head = self.head()
+        moment = (self.START + self.second) * NS + self._commits * 1_000_000
+        os.utime(self.folder / ".git" / "objects" / head[:2] / head[2:], ns=(moment, moment))
+        return head
 
     def head(self) -> str:
         return self.git("rev-parse", "HEAD")
 
-    def since(self, head: str | None, second: int | None, until: int = 9999) -> list[str]:
-        known_at = None if second is None else self.START + second
-        return commits_since(state_of(self.folder), head, known_at, self.START + until)
+    def since(self, head: str, second: int, until: int = 9999) -> list[str]:
+        """The commits since HEAD was known to be `head`: in that second, as soon as it was made."""
+        state = state_of(self.folder)
+        known_at = (self.START + second) * NS
+        made = state.made_ns(head)
+        if made is not None and made // NS == self.START + second:
+            known_at = made
+        return commits_since(state, head, known_at, (self.START + until + 1) * NS - 1)
 
-    def files(self, head: str | None, second: int | None) -> tuple[str, ...]:
+    def files(self, head: str, second: int) -> tuple[str, ...]:
         return Repositories().files_of_commits(state_of(self.folder), self.since(head, second))
 
 
@@ -101,12 +116,14 @@ def test_the_commits_of_a_turn_are_those_since_it_began(repository: Clocked) -> 
 def test_commits_in_the_second_in_which_a_turn_began_are_told_by_the_commit(
     repository: Clocked,
 ) -> None:
-    start = repository.head()
+    start = repository.commit("start.py")
     one = repository.commit("a.py")
     two = repository.commit("b.py")
-    assert repository.since(start, 0) == [one, two]
-    assert repository.since(one, 0) == [two]
-    assert repository.since(two, 0) == []
+    for _ in ("by the time of its object", "by its name, once it is packed"):
+        assert repository.since(start, 0) == [one, two]
+        assert repository.since(one, 0) == [two]
+        assert repository.since(two, 0) == []
+        repository.git("gc", "-q")
 
 
 def test_an_amended_commit_counts_with_what_it_has_become(repository: Clocked) -> None:
@@ -200,7 +217,7 @@ def test_the_first_commit_of_all_counts_with_its_files(tmp_path: Path) -> None:
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "root")
     state = state_of(folder)
-    commits = commits_since(state, None, int(time.time()) - 5, int(time.time()) + 5)
+    commits = commits_since(state, None, time.time_ns() - 5 * NS, time.time_ns() + 5 * NS)
     assert commits == [state.head]
     assert Repositories().files_of_commits(state, commits) == ("größe 1.py",)
 
@@ -244,16 +261,16 @@ def test_a_repository_that_keeps_no_reflog_has_no_commits_of_the_turn(tmp_path: 
     git(folder, "config", "core.logAllRefUpdates", "false")
     shutil.rmtree(folder / ".git/logs")
     state = state_of(folder)
-    assert commits_since(state, None, 0, 1 << 40) == []
-    assert facts.head_at(state, 0) == state.head
+    assert commits_since(state, None, 0, 1 << 62) == []
+    assert head_at(state, 0) == state.head
 
 
 def test_what_is_no_repository_has_no_state(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "gone", tmp_path / ("x" * 5000)):
-        assert facts.read_git_state(str(folder)) is None
-    assert facts.read_git_state("with\0nul") is None
+        assert read_git_state(str(folder)) is None
+    assert read_git_state("with\0nul") is None
     (tmp_path / ".git").write_text("gitdir: /nowhere")
-    assert facts.read_git_state(str(tmp_path)) is None
+    assert read_git_state(str(tmp_path)) is None
 
 
 def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,9 +280,9 @@ def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(facts, "GIT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("fleet_lib.git.TIMEOUT_SECONDS", 0.2)
     start = time.monotonic()
-    assert facts.read_git_state(str(repository)) is None
+    assert read_git_state(str(repository)) is None
     assert time.monotonic() - start < 3
 
 
@@ -740,7 +757,7 @@ def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
         f"{project}/.claude/status.v5.abc-1.md",
         f"{project}/.claude/settings.json",
     ]
-    state = facts.read_git_state(str(tmp_path / "worktree"))
+    state = read_git_state(str(tmp_path / "worktree"))
     assert facts.relative_files(given, state, str(project)) == [
         *("a.py", "b.py", "c.py", "/etc/hosts", f"{tmp_path}/api-other/d.py"),
         ".claude/settings.json",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PAYLOADS, ROOT, Fleet, payload
+from support import PAYLOADS, ROOT, Fleet, payload
 
 from fleet_lib import paths, spool
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Fleet, payload
+from support import ROOT, Fleet, payload
 from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_interpreter
 
 from fleet_lib import drain

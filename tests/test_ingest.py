@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet, git, make_repository, payload
+from support import Fleet, git, make_repository, payload
 
 BLOCKED = """I cannot go on.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Fleet
+from support import ROOT, Fleet
 
 from commander import install
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet, git, make_repository, payload
 from hypothesis import given
 from hypothesis import strategies as st
+from support import Fleet, git, make_repository, payload
 
-from fleet_lib import db, facts
+from fleet_lib import db
+from fleet_lib.git import read_git_state
 from fleet_lib.projects import (
     Project,
     ProjectRepo,
@@ -32,7 +33,7 @@ class Registry:
         self.repo = ProjectRepo(self.connection)
 
     def identify(self, folder: Path) -> Project:
-        state = facts.read_git_state(str(folder))
+        state = read_git_state(str(folder))
         root = state.root if state else os.path.realpath(folder)
         project_id = self.repo.ensure_project(
             repo_name=Path(root).name, repo_root=root, git_remote=state.remote if state else None

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet, git, make_repository, payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import Fleet, git, make_repository, payload
 
 from fleet_lib.redact import redact
 

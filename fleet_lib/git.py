@@ -1,0 +1,207 @@
+"""What git says about one working tree.
+
+Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees are its business. A
+repository's own configuration may name programs to run; the switches in `ask` keep them off.
+"""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TIMEOUT_SECONDS = 5.0
+_REFLOG_LIMIT = 500
+_COMMITS_LIMIT = 100
+_FILES_LIMIT = 1000
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReflogEntry:
+    """One movement of HEAD."""
+
+    time: int  # Unix seconds
+    commit: str  # where HEAD went
+    subject: str  # e.g. "commit: message", "pull: Fast-forward"
+
+    @property
+    def is_commit(self) -> bool:
+        return self.subject.startswith(("commit:", "commit ("))
+
+
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """One working tree at one moment."""
+
+    toplevel: str  # this worktree's top folder
+    root: str  # the main worktree's, or the folder that holds a bare repository
+    remote: str | None  # as configured, credentials and all
+    head: str | None  # commit id, None before the first commit
+    branch: str | None  # None when detached
+    reflog: tuple[ReflogEntry, ...]  # newest first
+    objects: str  # the folder of loose objects
+    read_at_ns: int
+
+    def made_ns(self, commit: str) -> int | None:
+        """When a commit was made, in Unix nanoseconds; None once it is packed. The reflog counts in
+        seconds, and a turn may commit within the one in which the turn before it ended."""
+        try:
+            return os.stat(f"{self.objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
+        except OSError:
+            return None
+
+
+def read_git_state(folder: str) -> GitState | None:
+    read_at_ns = time.time_ns()
+    answer = _rev_parse(folder, "--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
+    objects = ask(folder, "rev-parse", "--git-path", "objects")
+    if answer is None or objects is None:
+        return None
+    bare, git_dir = answer[0] == "true", answer[1]
+    here = os.path.realpath(folder)
+    objects = os.path.join(here, objects.removesuffix("\n"))
+    common = os.path.normpath(os.path.join(here, answer[2]))
+    toplevel = (_rev_parse(folder, "--show-toplevel") or [""])[0]
+    if os.path.realpath(git_dir) == os.path.realpath(common) and toplevel:
+        root = toplevel  # the main worktree, or a submodule: its own top level
+    elif not toplevel or bare or Path(common).name == ".git":
+        root = str(Path(common).parent)
+    else:
+        root = _main_worktree(folder, common)
+    remotes = ask(folder, "config", "-z", "--get-regexp", r"^remote\..*\.url$") or ""
+    remote = _origin(remotes)
+    if remote and remote.startswith("."):
+        remote = os.path.normpath(os.path.join(toplevel or root, remote))
+    head, branch, reflog = _read_head(folder)
+    return GitState(toplevel or root, root, remote, head, branch, reflog, objects, read_at_ns)
+
+
+def commits_since(
+    state: GitState, known_head: str | None, known_at_ns: int, until_ns: int
+) -> list[str]:
+    """The commits made after HEAD was `known_head` at `known_at_ns` and until `until_ns` (both Unix
+    nanoseconds), oldest first: reflog entries of kind commit. A pull in between brings commits that
+    do not count."""
+    found: list[str] = []
+    for entry in state.reflog:
+        if entry.time < known_at_ns // _NS:
+            break
+        if not entry.is_commit or entry.commit in found:
+            continue
+        made_ns = state.made_ns(entry.commit)
+        if _is_after(entry, made_ns, until_ns):
+            continue
+        if entry.time == known_at_ns // _NS and (
+            entry.commit == known_head if made_ns is None else made_ns <= known_at_ns
+        ):
+            break
+        found.append(entry.commit)
+    return found[:_COMMITS_LIMIT][::-1]
+
+
+def head_at(state: GitState, moment_ns: int) -> str | None:
+    """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
+    for entry in state.reflog:
+        made_ns = state.made_ns(entry.commit) if entry.is_commit else None
+        if not _is_after(entry, made_ns, moment_ns):
+            return entry.commit
+    return None if state.reflog else state.head
+
+
+def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
+    if entry.time == moment_ns // _NS and made_ns is not None:
+        return made_ns > moment_ns
+    return entry.time > moment_ns // _NS
+
+
+def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
+    """Git's answer, None where it says no or takes too long."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
+    command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=TIMEOUT_SECONDS,
+            env=environment,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _rev_parse(folder: str, *options: str) -> list[str] | None:
+    """rev-parse's answers, one an option; a folder's name may hold a line break."""
+    answer = ask(folder, "rev-parse", *options)
+    if answer is None:
+        return None
+    lines = answer.removesuffix("\n").split("\n")
+    if len(lines) == len(options):
+        return lines
+    return [(ask(folder, "rev-parse", option) or "").removesuffix("\n") for option in options]
+
+
+def _main_worktree(folder: str, common: str) -> str:
+    """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
+    named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
+    return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
+
+
+def _origin(listing: str) -> str | None:
+    """origin's URL out of `config -z --get-regexp`, else the first remote's."""
+    urls: dict[str, str] = {}
+    for pair in filter(None, listing.split("\0")):
+        key, _, url = pair.partition("\n")
+        urls.setdefault(key, url)
+    return urls.get("remote.origin.url") or next(iter(urls.values()), None) or None
+
+
+def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, ...]]:
+    branch = (ask(folder, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
+    head = (ask(folder, "rev-parse", "-q", "--verify", "HEAD^{commit}") or "").strip() or None
+    entries: list[ReflogEntry] = []
+    if head:
+        text = ask(
+            folder,
+            "log",
+            "-g",
+            f"-n{_REFLOG_LIMIT}",
+            "-z",
+            "--date=raw",
+            "--format=%H%n%gd%n%gs",
+            "HEAD",
+        )
+        for record in filter(None, (text or "").split("\0")):
+            commit, _, rest = record.partition("\n")
+            selector, _, subject = rest.partition("\n")
+            if match := re.search(r"@\{(\d+)", selector):
+                entries.append(ReflogEntry(int(match[1]), commit, subject.strip()))
+    return head, branch, tuple(entries)
+
+
+def read_commit_files(folder: str, commits: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    # --cc: of a merge, only what was resolved by hand.
+    answer = ask(
+        folder,
+        *("diff-tree", "--stdin", "--root", "-r", "-z", "--cc", "--name-only", "--no-renames"),
+        stdin="".join(f"{commit}\n" for commit in commits),
+    )
+    found: dict[str, list[str]] = {commit: [] for commit in commits}
+    current: list[str] = []
+    for part in (answer or "").split("\0"):
+        part = part.strip("\n")
+        if part in found:
+            current = found[part]
+        elif part and len(current) < _FILES_LIMIT:
+            current.append(part)
+    return {commit: tuple(files) for commit, files in found.items()}

@@ -1,0 +1,194 @@
+"""What a Claude Code transcript says about one turn. Read from its end, bounded in size and time."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet_lib.files import open_regular
+
+WAIT_SECONDS = 2.0
+_READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
+_EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
+
+
+@dataclass(slots=True)
+class TurnFacts:
+    """What the transcript says about one turn."""
+
+    files: list[str] = field(default_factory=list)  # absolute paths, as edited, in order
+    started_at: str | None = None  # the prompt's timestamp
+    final_text: str = ""  # the last text of the assistant
+    prompt_key: str = ""  # what stands for the prompt: prompt_id, or the prompt line's uuid
+    partial: bool = True  # the end of the turn was not there yet, or not at all
+
+
+def read_turn(
+    transcript: str, prompt_id: str | None, last_message: str | None, wait_until: float
+) -> TurnFacts:
+    """The facts of the turn that `prompt_id` opened; of the last turn where that is None.
+
+    The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds) this
+    looks again for the turn's final text, and what is missing then leaves the facts partial.
+    """
+    while True:
+        lines = _turn_lines(transcript, prompt_id)
+        if lines is None:
+            return TurnFacts()
+        facts = _turn_facts(lines, last_message)
+        remaining = wait_until - time.time()
+        if not facts.partial or remaining <= 0:
+            for sidechain in _subagent_transcripts(transcript):
+                _add_subagent_files(facts, sidechain, prompt_id)
+            return facts
+        time.sleep(min(0.02, remaining))
+
+
+def _turn_lines(transcript: str, prompt_id: str | None) -> list[dict[str, Any]] | None:
+    """The lines of one turn, parsed, or None where there is no such file. Read from the end back:
+    the turn is nearly always the last one, and a transcript may be large."""
+    with open_regular(transcript) as descriptor:
+        if descriptor is None or os.fstat(descriptor).st_size == 0:
+            return None
+        lines: list[dict[str, Any]] = []
+        opened = False
+        for raw in _lines_backwards(descriptor):
+            line = _json_object(raw)
+            if prompt_id is None:
+                lines.append(line)
+                if _opens_turn(line):
+                    opened = True
+                    break
+                continue
+            prompt = line.get("promptId") if line.get("type") == "user" else None
+            if prompt == prompt_id:
+                opened = True
+            elif isinstance(prompt, str):
+                if opened:
+                    break  # the turn before it
+                lines.clear()  # a later turn
+                continue
+            lines.append(line)
+        if not opened:
+            return []
+        lines.reverse()
+        if prompt_id is not None:
+            # What stands before the turn's first line of its own is the end of the turn before.
+            while lines[0].get("promptId") != prompt_id or lines[0].get("type") != "user":
+                del lines[0]
+        return lines
+
+
+def _opens_turn(line: dict[str, Any]) -> bool:
+    """Whether a user line is a prompt, and no tool result, hook feedback or summary."""
+    if line.get("type") != "user" or line.get("isMeta") or line.get("isCompactSummary"):
+        return False
+    message = line.get("message")
+    if isinstance(message, dict) and isinstance(message.get("content"), str):
+        return True
+    return any(block.get("type") != "tool_result" for block in _content(line))
+
+
+def _lines_backwards(descriptor: int) -> Iterator[bytes]:
+    position = os.fstat(descriptor).st_size
+    first = max(0, position - _READ_LIMIT)
+    parts: list[bytes] = []  # of the line that a block's beginning cuts, last part first
+    while position > first:
+        size = min(1 << 18, position - first)
+        position -= size
+        head, *complete = os.pread(descriptor, size, position).split(b"\n")
+        if complete:
+            yield b"".join([complete.pop(), *reversed(parts)])
+            yield from reversed(complete)
+            parts = []
+        parts.append(head)
+    if first == 0:
+        yield b"".join(reversed(parts))
+
+
+def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFacts:
+    facts = TurnFacts()
+    failed = _failed_tool_calls(lines)
+    for line in lines:
+        if not facts.prompt_key and _opens_turn(line):
+            facts.prompt_key = str(line.get("uuid") or "")
+            facts.started_at = _text_or_none(line.get("timestamp"))
+        if line.get("type") != "assistant" or _is_synthetic(line):
+            continue
+        for block in _content(line):
+            if block.get("type") == "text" and isinstance(block.get("text"), str):
+                facts.final_text = block["text"]
+                if last_message is None or facts.final_text.strip() == last_message.strip():
+                    facts.partial = False
+            elif path := _edited_path(block, line):
+                facts.partial = True  # more is to come: an edit never ends a turn
+                if str(block.get("id")) not in failed and path not in facts.files:
+                    facts.files.append(path)
+    return facts
+
+
+def _subagent_transcripts(transcript: str) -> list[str]:
+    folder = transcript.removesuffix(".jsonl") + "/subagents"
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (once a turn, mostly of what is not there)
+    except (OSError, ValueError):
+        return []
+    agents = [name for name in names if name.startswith("agent-") and name.endswith(".jsonl")]
+    return [f"{folder}/{name}" for name in agents[:200]]
+
+
+def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:
+    lines = _turn_lines(transcript, prompt_id)
+    for path in _turn_facts(lines or [], None).files:
+        if path not in facts.files:
+            facts.files.append(path)
+
+
+def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[str]:
+    return {
+        str(block.get("tool_use_id"))
+        for line in lines
+        if line.get("type") == "user"
+        for block in _content(line)
+        if block.get("type") == "tool_result" and block.get("is_error") is True
+    }
+
+
+def _edited_path(block: dict[str, Any], line: dict[str, Any]) -> str | None:
+    if block.get("type") != "tool_use" or str(block.get("name")) not in _EDIT_TOOLS:
+        return None
+    given = block.get("input")
+    if not isinstance(given, dict):
+        return None
+    path = given.get("file_path") or given.get("notebook_path")
+    if not isinstance(path, str) or not path or "\0" in path or len(path) > 4096:
+        return None
+    return os.path.normpath(os.path.join(str(line.get("cwd") or "/"), path))
+
+
+def _is_synthetic(line: dict[str, Any]) -> bool:
+    """Whether Claude Code itself wrote this assistant line (an API error, an empty answer)."""
+    message = line.get("message")
+    return isinstance(message, dict) and message.get("model") == "<synthetic>"
+
+
+def _content(line: dict[str, Any]) -> list[dict[str, Any]]:
+    message = line.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    return (
+        [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    )
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
