@@ -184,17 +184,28 @@ def worker_facts(home: str, project_folder: str, session_id: str) -> str:
 
 
 def hook_output(event: str, text: str) -> bytes:
-    """The one JSON object that Claude Code takes context from, as bytes."""
+    """The one JSON object that Claude Code takes context from."""
+    return _json(
+        "json_object('hookSpecificOutput', json_object('hookEventName', ?, 'additionalContext', ?))",
+        (event, text),
+    )
+
+
+def prompt_receipt(session_id: str, prompt_id: str) -> bytes:
+    """What a shown prelude's spool entry holds in place of the prompt, which is nobody's business."""
+    return _json(
+        "json_object('hook_event_name', 'UserPromptSubmit', 'session_id', ?, 'prompt_id', ?)",
+        (session_id, prompt_id),
+    )
+
+
+def _json(expression: str, values: "tuple[str, ...]") -> bytes:
+    """JSON made by SQLite: Python's own takes longer to import than the whole hook."""
     connection = sqlite3.connect(":memory:")
     try:
-        row = connection.execute(
-            "SELECT json_object('hookSpecificOutput',"
-            " json_object('hookEventName', ?, 'additionalContext', ?))",
-            (event, text),
-        ).fetchone()
+        return bytes(connection.execute("SELECT " + expression, values).fetchone()[0], "utf-8")
     finally:
         connection.close()
-    return bytes(row[0], "utf-8")
 
 
 def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]":
@@ -213,20 +224,6 @@ def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]"
         return {}
     finally:
         connection.close()
-
-
-def prompt_receipt(session_id: str, prompt_id: str) -> bytes:
-    """What a shown prelude's spool entry holds in place of the prompt, which is nobody's business."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        row = connection.execute(
-            "SELECT json_object('hook_event_name', 'UserPromptSubmit',"
-            " 'session_id', ?, 'prompt_id', ?)",
-            (session_id, prompt_id),
-        ).fetchone()
-    finally:
-        connection.close()
-    return bytes(row[0], "utf-8")
 
 
 def budget() -> int:
