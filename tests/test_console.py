@@ -240,6 +240,8 @@ def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
         env=used.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,
         text=True,
+        # A shell's background job inherits an interrupt that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert tail.stdout is not None
     assert tail.stdout.readline()
