@@ -47,15 +47,17 @@ done
 [ -n "$python" ] || fail "Fleet needs Python 3.11 or later; \
 $(python3 --version 2>/dev/null || echo 'no python3') was found. Install one, then run this again."
 
+[ -n "$claude_dir" ] || fail "--claude-dir needs a folder"
 umask 077
-mkdir -p "$fleet_home/versions"
+if [ -n "$uninstall" ]; then
+  [ -x "$fleet_home/venv/bin/python" ] || fail "there is no Fleet in $fleet_home; was it installed \
+with another --fleet-home?"
+else
+  mkdir -p "$fleet_home/versions" "$fleet_home/bin"
+fi
 FLEET_HOME=$(cd "$fleet_home" && pwd)
 export FLEET_HOME
-# A hook of a session that still runs must not go to the wrong folder.
-unset CLAUDE_PROJECT_DIR || true
-
 if [ -n "$uninstall" ]; then
-  [ -x "$FLEET_HOME/venv/bin/python" ] || fail "there is no Fleet in $FLEET_HOME"
   exec "$FLEET_HOME/venv/bin/python" -I -m commander.install --claude-dir "$claude_dir" --uninstall
 fi
 
@@ -69,12 +71,13 @@ else
   "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$source_dir"
 fi
 site=$("$new/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+printf %s "$FLEET_HOME" >"$site/fleet-home.txt"
 # One path to the hooks, whatever the Python version: settings and running sessions hold it.
 ln -s "${site#"$new"/}" "$new/app"
 
 # The switch is one rename. The version before stays for hooks that run this moment, older ones go.
 "$python" - "$FLEET_HOME" "$new" <<'SWITCH'
-import os, shutil, sys
+import os, shutil, sys, time
 home, new = sys.argv[1:]
 link, aside = os.path.join(home, "venv"), os.path.join(home, "versions", "venv.new")
 before = os.path.realpath(link) if os.path.islink(link) else None
@@ -86,8 +89,11 @@ if before is None and os.path.isdir(link):
 os.replace(aside, link)
 for name in os.listdir(os.path.join(home, "versions")):
     path = os.path.join(home, "versions", name)
-    if os.path.realpath(path) not in (os.path.realpath(new), before):
+    # A young one may be another install.sh at work.
+    young = time.time() - os.lstat(path).st_mtime < 900
+    if os.path.realpath(path) not in (os.path.realpath(new), before) and not young:
         shutil.rmtree(path, ignore_errors=True)
 SWITCH
+ln -sf ../venv/bin/fleet "$FLEET_HOME/bin/fleet"
 
 exec "$FLEET_HOME/venv/bin/python" -I -m commander.install --claude-dir "$claude_dir"

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import re
+import shlex
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,8 +51,9 @@ def main(claude_dir: Path | None, uninstall: bool) -> None:
     click.echo("\nThe main job on a sample, in a throwaway home:\n")
     show_main_job(python, hooks)
     click.echo("\nDone. New Claude Code sessions are captured from now on.")
-    click.echo(f"  {home / 'venv' / 'bin' / 'fleet'} status     who needs you")
-    click.echo(f"  cd {home} && claude     the Commander")
+    fleet = shlex.quote(str(home / "bin" / "fleet"))
+    click.echo(f"  {fleet} status     who needs you (link it into a folder on your PATH)")
+    click.echo(f"  cd {shlex.quote(str(home))} && claude     the Commander")
 
 
 def settings_example() -> Path:
@@ -135,9 +137,11 @@ def update_json(path: Path, change: Any) -> bool:
     backup beside it. False if nothing changed; the file is not written then. Raises BadInput for a
     file that is no JSON object, which is left alone."""
     target = path.resolve()
-    text = target.read_text("utf-8") if target.exists() else ""
     try:
+        text = target.read_text("utf-8") if target.exists() else ""
         given = json.loads(text) if text.strip() else {}
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise BadInput(
             f"{path} is not valid JSON ({error}): mend it, then run this again"
@@ -165,7 +169,9 @@ def make_commander_folder(home: Path, python: Path, hooks: Path) -> None:
     example = registration(template / ".claude" / "settings.json", python, hooks)
     update_json(home / ".claude" / "settings.json", lambda given: merged_settings(given, example))
     if not (home / "CLAUDE.md").exists():
-        _write_whole(home / "CLAUDE.md", (template / "CLAUDE.md").read_text("utf-8"), None)
+        text = (template / "CLAUDE.md").read_text("utf-8")
+        fleet = shlex.quote(str(home / "bin" / "fleet"))
+        _write_whole(home / "CLAUDE.md", text.replace("@FLEET@", fleet), None)
 
 
 def _write_whole(path: Path, text: str, mode_of: Path | None) -> None:

@@ -75,7 +75,9 @@ def connect_read_only(path: str | Path) -> sqlite3.Connection:
     """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
     path = Path(path)
     if not path.exists():
-        raise DatabaseUnusable(f"there is no database at {path} yet: run `fleet db migrate`")
+        raise DatabaseUnusable(
+            f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
+        )
     connection = _open(f"file:{_quote(str(path))}?mode=ro", BUSY_TIMEOUT_SECONDS)
     try:
         version = migrate.require_known_version(connection)

@@ -6,15 +6,28 @@ import os
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
+# install.sh writes the home that it installed into beside the packages.
+_INSTALLED_HOME = os.path.join(os.path.dirname(os.path.dirname(__file__)), "fleet-home.txt")
+
+
 def home() -> str:
-    """FLEET_HOME as an absolute path: the variable, else `commander` in Claude Code's folder."""
-    named = os.environ.get("FLEET_HOME")
+    """FLEET_HOME as an absolute path: the variable, else the home that this program was installed
+    into, else `commander` in Claude Code's folder."""
+    named = os.environ.get("FLEET_HOME") or _installed_home()
     if not named:
         claude = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
         named = os.path.join(claude, "commander")
     # A user without a home folder gets none called "~" in whatever project it is.
     expanded = os.path.expanduser(named)
     return os.path.abspath("/" + expanded[1:] if expanded.startswith("~") else expanded)
+
+
+def _installed_home() -> str:
+    try:
+        with open(_INSTALLED_HOME, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def database(home: str) -> str:

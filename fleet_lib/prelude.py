@@ -721,7 +721,11 @@ def _story_line(names: _Names, story: _Story, limit: int) -> str:
         # A turn's own words say more than the event that announces it.
         same_turn = (e for e in stuck if _is_briefing(e) and e.briefing_id == stuck[0].briefing_id)
         told = next(same_turn, stuck[0])
-        parts.append(f"{' and '.join(kinds[:3])}: {_event_text(told, limit)}")
+        words = _event_text(told, limit)
+        blocker = next((e for e in stuck if e.type == "session_blocked"), told)
+        if blocker.briefing_id == told.briefing_id and blocker.text != told.text:
+            words = f"{_event_text(told, limit // 2)} — {_event_text(blocker, limit // 2)}"
+        parts.append(f"{' and '.join(kinds[:3])}: {words}")
     if documents:
         shown = ", ".join(clean(document or "-", 60) for document in documents[:3])
         more = f" and {len(documents) - 3} more" if len(documents) > 3 else ""

@@ -31,7 +31,8 @@ class Console(click.Group):
                 raise
             if isinstance(error, BrokenPipeError):
                 sys.exit(0)  # `fleet events list | head`
-            raise click.ClickException(text.clean(str(error), 500)) from None
+            where = f"{paths.database(paths.home())}: " if isinstance(error, sqlite3.Error) else ""
+            raise click.ClickException(text.clean(f"{where}{error}", 500)) from None
 
 
 def limit_option(default: int) -> Callable[[F], F]:

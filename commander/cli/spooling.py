@@ -58,7 +58,8 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     repositories = Repositories()
     outcomes: list[dict[str, object]] = []
     with _database(home, dry_run) as connection:
-        for file in files:
+        # A pattern over the quarantine names the reasons too.
+        for file in (file for file in files if file.suffix != ".reason"):
             ok, outcome = True, ""
             try:
                 entry = _entry(file)

@@ -32,7 +32,9 @@ def status(as_json: bool) -> None:
     home = paths.home()
     if not Path(paths.database(home)).exists() and not spool.pending(home):
         if as_json:
-            print_json({"needs_human": [], "projects": [], "capture": _capture(home, None)})
+            told = {"last_event_seen": 0, "last_event": 0}
+            empty = {"needs_human": [], "projects": [], "commander": told}
+            print_json(empty | {"capture": _capture(home, None)})
         else:
             click.echo("Nothing was captured yet. Finish a turn in any Claude Code session,")
             click.echo(f"then look again. (Fleet keeps its data in {home}.)")
@@ -107,7 +109,10 @@ def _capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]
 
 def _print(report: dict[str, Any]) -> None:
     stuck, roster, capture = report["needs_human"], report["projects"], report["capture"]
-    click.secho(f"Needs you: {len(stuck)}" if stuck else "Nobody needs you.", bold=True)
+    left = sum(row["status"] in ("blocked", "failed") for row in roster)
+    nobody = f"No open session needs you; {left} projects were left blocked or failed."
+    title = f"Needs you: {len(stuck)}" if stuck else nobody if left else "Nobody needs you."
+    click.secho(title, bold=True)
     for row in stuck:
         state = _WORDS.get(row["state"], row["state"])
         label = f"#{row['briefing_id']} " if row["briefing_id"] else ""
