@@ -27,9 +27,12 @@ def drain(
         script = Path(drainer_entry.__file__)
         # A process of its own: an entry that hangs is ended with it, and not with the console.
         done = subprocess.run(
-            [sys.executable, "-I", str(script), home], check=False, stdin=subprocess.DEVNULL
+            [sys.executable, "-I", str(script), home],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        if done.returncode == drainer_entry.UNUSABLE:
+        if done.returncode not in (drainer_entry.DONE, drainer_entry.BUSY):
             raise DatabaseUnusable(_last_reason(home))
         if done.returncode == drainer_entry.BUSY:
             if on_wait:

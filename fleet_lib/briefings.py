@@ -231,6 +231,13 @@ class BriefingRepo:
             ),
         )
 
+    def has_input(self, session_id: str, digest: str) -> bool:
+        """Whether this payload is applied to any turn of the session."""
+        row = self._connection.execute(
+            "SELECT 1 FROM turn_inputs WHERE session_id = ? AND digest = ?", (session_id, digest)
+        ).fetchone()
+        return row is not None
+
     def take_input(self, session_id: str, turn_key: str, digest: str) -> bool:
         """Note that this payload is applied to the turn. False if it was before: a replay."""
         cursor = self._connection.execute(

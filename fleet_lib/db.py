@@ -42,6 +42,11 @@ def is_unusable(error: sqlite3.Error) -> bool:
     return primary_code(error) in _UNUSABLE_CODES
 
 
+def is_of_other_shape(error: sqlite3.Error) -> bool:
+    """A table or column of ours is not there: the file's trouble, whatever was written to it."""
+    return str(error).startswith(("no such table", "no such column", "table ", "no such module"))
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from fleet_lib import db, log, paths, spool
-from fleet_lib.errors import BadEntry, DatabaseUnusable
+from fleet_lib.errors import BadEntry
 from fleet_lib.facts import Repositories
 from fleet_lib.ingest import Ingest, Prepared, prepare
 from fleet_lib.redact import redact
@@ -39,9 +39,7 @@ def drain(home: str) -> bool:
     drainer = _Drainer(home)
     try:
         drainer.run()
-    except (DatabaseUnusable, sqlite3.Error, OSError) as error:
-        if isinstance(error, sqlite3.Error) and not db.is_unusable(error):
-            raise
+    except Exception as error:  # nobody sees this process: the log must say it
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
         return False
     finally:
@@ -55,6 +53,7 @@ class _Drainer:
         self._connection: sqlite3.Connection | None = None
         self._repositories = Repositories()
         self._attempts = _read_journal(home)
+        self._is_noted = False  # whether the journal names the batch at hand
 
     def close(self) -> None:
         if self._connection is not None:
@@ -71,6 +70,10 @@ class _Drainer:
             try:
                 with _watchdog(self._home):
                     prepared = list(self._prepare_all(batch, rejected))
+                # What was read did not end the drainer; what ends it from here on is not the entries.
+                for name in batch:
+                    self._attempts.pop(name, None)
+                _write_journal(self._home, self._attempts, durable=False)
                 self._apply_patiently(prepared, rejected)
             except Exception:
                 # The trouble is not the entries'.
@@ -108,12 +111,14 @@ class _Drainer:
             try:
                 entry = spool.read_pending(self._home, name)
                 with _time_limit(len(entry.payload)):
-                    yield prepare(entry, self._home, self._repositories)
+                    item = prepare(entry, self._home, self._repositories, self._pause)
+                self._note_attempt([])
+                yield item
             except FileNotFoundError:
                 continue
             except (spool.Malformed, IsADirectoryError, BadEntry) as error:
                 rejected[name] = str(error)
-            except TimeoutError:
+            except _TookTooLong:
                 rejected[name] = "reading it took too long"
             except Exception as error:  # ours to mend, and no reason to hold up the others
                 rejected[name] = f"{type(error).__name__}: {error}"
@@ -130,23 +135,20 @@ class _Drainer:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
                 log.write(self._home, "drain", f"waiting: {error}")
-                # Whoever ends a drainer that only waits must not bring its entries into suspicion.
-                _write_journal(self._home, {}, durable=False)
                 time.sleep(pause)
-                _write_journal(self._home, self._attempts, durable=True)
                 pause = min(pause * 2, 5.0)
 
     def _apply(self, prepared: list[Prepared], rejected: dict[str, str]) -> None:
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
         failed: dict[str, str] = {}
-        with db.transaction(self._connection):
+        with _watchdog(self._home), db.transaction(self._connection):
             ingest = Ingest(self._connection, self._home, self._repositories)
             for item in prepared:
                 try:
                     ingest.apply(item)
                 except sqlite3.Error as error:
-                    if db.is_unusable(error):
+                    if db.is_unusable(error) or db.is_of_other_shape(error):
                         raise
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
                 except BadEntry as error:
@@ -164,14 +166,23 @@ class _Drainer:
             log.write(self._home, "drain", f"quarantined {name}: {reason}")
             spool.quarantine(self._home, name, reason)
         spool.acknowledge(self._home, [name for name in batch if name not in rejected])
-        for name in batch:
-            self._attempts.pop(name, None)
-        _write_journal(self._home, self._attempts, durable=False)
 
     def _note_attempt(self, batch: list[str]) -> None:
+        """Note what is begun, durably. Of many entries none is blamed: an unfinished batch only marks
+        its entries as to be taken alone, and only what is unfinished alone counts."""
         for name in batch:
-            self._attempts[name] = self._attempts.get(name, 0) + 1
-        _write_journal(self._home, self._attempts, durable=True)
+            self._attempts[name] = self._attempts.get(name, 0) + (len(batch) == 1)
+        if batch or not self._is_noted:
+            _write_journal(self._home, self._attempts, durable=True)
+            self._is_noted = True
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for a transcript. Whoever ends a drainer that only waits must not bring its entries
+        into suspicion."""
+        if self._is_noted:
+            _write_journal(self._home, {}, durable=False)
+            self._is_noted = False
+        time.sleep(seconds)
 
 
 @contextlib.contextmanager
@@ -186,9 +197,13 @@ def _watchdog(home: str) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
+class _TookTooLong(Exception):
+    """An entry's time is over. No OSError, which whoever reads files may well catch."""
+
+
 @contextlib.contextmanager
 def _time_limit(size: int) -> Iterator[None]:
-    """TimeoutError in the block when its time is over."""
+    """_TookTooLong in the block when its time is over."""
     seconds = ENTRY_SECONDS + ENTRY_SECONDS_PER_MB * size / (1 << 20)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -198,7 +213,7 @@ def _time_limit(size: int) -> Iterator[None]:
 
 
 def _expire(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError
+    raise _TookTooLong
 
 
 def _read_journal(home: str) -> dict[str, int]:

@@ -8,13 +8,14 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from fleet_lib import briefing_parser, clock, facts, paths, transcript
 from fleet_lib.briefing_parser import Briefing
@@ -60,6 +61,15 @@ class Payload(BaseModel):
     notification_type: str | None = None
     message: str | None = None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text_or_none(cls, value: object, info: ValidationInfo) -> object:
+        """Only the session must be named rightly: a turn is not lost to another field's new form."""
+        if info.field_name == "last_assistant_message" and isinstance(value, list):
+            blocks = (block.get("text") for block in value if isinstance(block, dict))
+            return "\n".join(text for text in blocks if isinstance(text, str))
+        return value if info.field_name == "session_id" or isinstance(value, str) else None
+
     @field_validator("*", mode="after")
     @classmethod
     def _storable(cls, value: str | None) -> str | None:
@@ -103,7 +113,12 @@ class Prepared:
         return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
 
 
-def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepared:
+def prepare(
+    entry: Entry,
+    home: str,
+    repositories: facts.Repositories,
+    pause: Callable[[float], None] = time.sleep,
+) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason for a person."""
     if entry.event not in EVENTS:
         raise BadEntry(f"Fleet does not capture {entry.event or 'this event'}")
@@ -117,7 +132,7 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
         clock.iso(entry.received_ns),
         digest,
     )
-    if prepared.is_commander or payload.agent_id is not None:
+    if prepared.is_commander or payload.agent_id:
         return prepared
     is_there = bool(folder) and Path(folder).is_dir()
     git = repositories.state(folder, entry.received_ns) if is_there else None
@@ -130,6 +145,8 @@ def prepare(entry: Entry, home: str, repositories: facts.Repositories) -> Prepar
         payload.prompt_id,
         payload.last_assistant_message if waits else None,
         wait_until,
+        received_at=prepared.received_at,
+        pause=pause,
     )
     message = payload.last_assistant_message
     message = redact(_storable_text(turn.final_text) if message is None else message)
@@ -192,7 +209,7 @@ class Ingest:
         self._announce_once("error", payload)
 
     def _dispatch(self, prepared: Prepared) -> str:
-        if prepared.payload.agent_id is not None:
+        if prepared.payload.agent_id:
             return "left alone: a subagent's, not a turn of its own"
         event = prepared.entry.event
         if prepared.is_commander:
@@ -334,7 +351,11 @@ class Ingest:
 
     def _turn_ended(self, prepared: Prepared) -> str:
         session_id, turn_key = prepared.session_id, prepared.turn_key
-        if not self._briefings.take_input(session_id, turn_key, prepared.digest):
+        # Without a prompt_id the turn is found in a transcript that has gone on by the next time.
+        replayed = prepared.payload.prompt_id is None and self._briefings.has_input(
+            session_id, prepared.digest
+        )
+        if replayed or not self._briefings.take_input(session_id, turn_key, prepared.digest):
             return "unchanged: this payload was applied before"
         known = self._sessions.get(session_id)
         project_id = self._project(prepared, known)
@@ -636,7 +657,7 @@ class Ingest:
         return self._project_of_folder[key]
 
     def _announce_once(self, kind: EventType, payload: dict[str, Any]) -> None:
-        if not self._outbox.has(kind, payload, None):
+        if not self._outbox.has_alert(kind, payload):
             self._outbox.add(type=kind, payload=payload, broadcast_level="highlight")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput
-from fleet_lib.prelude import SESSION
+from fleet_lib.prelude import ALERT, CLASS, SESSION
 
 EventType = Literal[
     "briefing_added",
@@ -71,11 +71,12 @@ class OutboxRepo:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def has(self, type: EventType, payload: dict[str, Any], briefing_id: int | None) -> bool:
-        """Whether this very event was announced before."""
+    def has_alert(self, type: EventType, payload: dict[str, Any]) -> bool:
+        """Whether this very alert was announced before."""
         row = self._connection.execute(
-            "SELECT 1 FROM outbox_events WHERE briefing_id IS ? AND type = ? AND payload_json = ?",
-            (briefing_id, type, _text(payload)),
+            f"SELECT 1 FROM outbox_events WHERE ({CLASS}) = {ALERT} AND type = ?"
+            " AND payload_json = ? LIMIT 1",
+            (type, _text(payload)),
         ).fetchone()
         return row is not None
 

@@ -61,6 +61,12 @@ SESSION = (
     " THEN json_extract(payload_json, '$.sessionId') END"
 )
 
+STATUS = (
+    "CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json)"
+    " THEN coalesce(json_extract(payload_json, '$.briefing.status'),"
+    " json_extract(payload_json, '$.status')) END"
+)
+
 # One event as the lines below need it. `j` is the payload where it is JSON, else NULL.
 _EVENT_SQL = f"""
 SELECT event_id, type, project_id,
@@ -298,7 +304,8 @@ def _session_cursor(
         elif entry.event in ("UserPromptSubmit", "Stop"):
             prompt_id = payload_fields(entry.payload, ("prompt_id",)).get("prompt_id", "")
             if entry.event == "Stop":
-                cursor = max(cursor or 0, started_through, shown.get(prompt_id, 0))
+                seed = conversation_cursor(connection) if cursor is None else cursor
+                cursor = max(seed, started_through, shown.get(prompt_id, 0))
             elif entry.shown:
                 shown[prompt_id] = entry.shown[1]
     return conversation_cursor(connection) if cursor is None else cursor, started_through
@@ -513,17 +520,13 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
     """Whether the event's session finished a turn later, however silent that was."""
     row = connection.execute(
         f"""
-        SELECT 1 FROM (
-          SELECT payload_json, briefing_id, type FROM outbox_events
-            WHERE ({SESSION}) = ?1 AND event_id > ?2
-          UNION ALL
-          SELECT o.payload_json, o.briefing_id, o.type FROM briefings b
-            JOIN outbox_events o ON o.briefing_id = b.briefing_id
-            WHERE b.session_id = ?1 AND o.event_id > ?2) AS later
-        WHERE type = 'briefing_added' AND 'completed' = coalesce(
-          CASE WHEN {_VALID} THEN coalesce(json_extract(payload_json, '$.briefing.status'),
-            json_extract(payload_json, '$.status')) END,
-          (SELECT b.status FROM briefings b WHERE b.briefing_id = later.briefing_id))
+        SELECT 1 FROM outbox_events
+          WHERE type = 'briefing_added' AND ({STATUS}) = 'completed'
+            AND ({SESSION}) = ?1 AND event_id > ?2
+        UNION ALL
+        SELECT 1 FROM briefings b JOIN outbox_events o ON o.briefing_id = b.briefing_id
+          WHERE b.session_id = ?1 AND o.event_id > ?2 AND o.type = 'briefing_added'
+            AND coalesce(({STATUS}), b.status) = 'completed'
         LIMIT 1
         """,
         (event.session_id, event.event_id),
@@ -765,10 +768,6 @@ def _event_text(event: Event, limit: int) -> str:
 
 def _is_briefing(event: Event) -> bool:
     return event.briefing_id is not None and event.type == "briefing_added"
-
-
-def _event_id(event: Event) -> int:
-    return int(event.event_id)
 
 
 def _words(name: object) -> str:

@@ -124,6 +124,14 @@ CREATE INDEX outbox_events_by_session ON outbox_events(
   event_id
 );
 
+CREATE INDEX outbox_events_completed ON outbox_events(
+  (CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) THEN json_extract(payload_json, '$.sessionId') END),
+  event_id
+) WHERE type = 'briefing_added' AND (
+  CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json)
+    THEN coalesce(json_extract(payload_json, '$.briefing.status'), json_extract(payload_json, '$.status')) END
+) = 'completed';
+
 CREATE INDEX outbox_events_by_briefing ON outbox_events(briefing_id, event_id);
 
 CREATE INDEX outbox_events_undelivered ON outbox_events(event_id) WHERE delivered = 0;

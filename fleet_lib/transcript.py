@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +26,22 @@ class TurnFacts:
 
 
 def read_turn(
-    transcript: str, prompt_id: str | None, last_message: str | None, wait_until: float
+    transcript: str,
+    prompt_id: str | None,
+    last_message: str | None,
+    wait_until: float,
+    *,
+    received_at: str = "9",
+    pause: Callable[[float], None] = time.sleep,
 ) -> TurnFacts:
-    """The facts of the turn that `prompt_id` opened; of the last turn where that is None.
+    """The facts of the turn that `prompt_id` opened; where that is None, of the last turn that was
+    opened before `received_at` (ISO, UTC).
 
     The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds) this
     looks again for the turn's final text, and what is missing then leaves the facts partial.
     """
     while True:
-        lines = _turn_lines(transcript, prompt_id)
+        lines = _turn_lines(transcript, prompt_id, received_at)
         if lines is None:
             return TurnFacts()
         facts = _turn_facts(lines, last_message)
@@ -43,10 +50,12 @@ def read_turn(
             for sidechain in _subagent_transcripts(transcript):
                 _add_subagent_files(facts, sidechain, prompt_id)
             return facts
-        time.sleep(min(0.02, remaining))
+        pause(min(0.02, remaining))
 
 
-def _turn_lines(transcript: str, prompt_id: str | None) -> list[dict[str, Any]] | None:
+def _turn_lines(
+    transcript: str, prompt_id: str | None, received_at: str = "9"
+) -> list[dict[str, Any]] | None:
     """The lines of one turn, parsed, or None where there is no such file. Read from the end back:
     the turn is nearly always the last one, and a transcript may be large."""
     with open_regular(transcript) as descriptor:
@@ -59,8 +68,10 @@ def _turn_lines(transcript: str, prompt_id: str | None) -> list[dict[str, Any]] 
             if prompt_id is None:
                 lines.append(line)
                 if _opens_turn(line):
-                    opened = True
-                    break
+                    if str(line.get("timestamp") or "") <= received_at:
+                        opened = True
+                        break
+                    lines.clear()  # a later turn
                 continue
             prompt = line.get("promptId") if line.get("type") == "user" else None
             if prompt == prompt_id:

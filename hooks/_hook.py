@@ -12,7 +12,7 @@ from fleet_lib import paths, spool
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STATUS_FILE_LIMIT = 1024 * 1024
-_COPY_WINDOW_NS = 2_000_000_000
+_COPY_WINDOW_NS = 1_000_000_000
 # The drainer gets an environment of its own making: an inherited GIT_DIR would override `git -C`.
 _KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 

@@ -8,7 +8,7 @@ def prompt(call):
     from fleet_lib import paths, prelude
 
     fields = call.read_fields()
-    if "agent_id" in fields or not paths.is_commander(call.folder(), call.home):
+    if fields.get("agent_id") or not paths.is_commander(call.folder(), call.home):
         return
     try:
         text, shown = prelude.commander_prompt(call.home, call.session_id)

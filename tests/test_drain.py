@@ -145,7 +145,6 @@ def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
 def test_an_entry_that_ends_its_drainer_is_quarantined_the_third_time(fleet: Fleet) -> None:
     """An entry whose reading kills the process, as a hard crash in a library would."""
     poison = put(fleet, 1)
-    put(fleet, 2)
     script = f"""
 import os, sys
 sys.path.insert(0, {str(Path(drain.__file__).parent.parent)!r})
@@ -159,13 +158,46 @@ drainer.prepare = prepare
 from fleet_lib import drain
 sys.exit(drain.main({str(fleet.home)!r}))
 """
-    codes = [
-        subprocess.run([sys.executable, "-c", script], env=fleet.env(), check=False).returncode
-        for _ in range(4)
-    ]
-    assert codes == [-9, -9, -9, 0]
+
+    def run() -> int:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, env=fleet.env(), check=False).returncode
+
+    assert [run() for _ in range(3)] == [-9, -9, -9]
+    put(fleet, 2)
+    assert run() == 0
     assert "not finished in 3 attempts" in fleet.quarantine()[poison]
     assert briefings(fleet) == ["p2"]
+
+
+def test_a_drainer_that_is_killed_while_it_waits_blames_no_entry(fleet: Fleet) -> None:
+    """It waits up to two seconds for the end of a transcript; whoever kills it then says nothing about
+    the entry."""
+    transcript = fleet.folder / "t.jsonl"
+    transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"x"}}\n')
+    for _ in range(6):
+        put(fleet, 1, transcript_path=str(transcript))
+        process = start_drainer(fleet)
+        time.sleep(0.6)
+        process.kill()
+        process.wait()
+    fleet.drain()
+    assert fleet.quarantine() == {}
+    assert briefings(fleet) == ["p1"]
+
+
+def test_a_database_without_our_tables_keeps_the_entries_and_says_so(fleet: Fleet) -> None:
+    put(fleet, 0)
+    fleet.drain()
+    fleet.rows("ALTER TABLE turns RENAME TO elsewhere")
+    put(fleet, 1)
+    assert start_drainer(fleet).wait(30) == drain.UNUSABLE
+    assert "no such table" in fleet.log()
+    done = fleet.console("drain", check=False)
+    assert done.returncode == 1 and "no such table" in done.stderr
+    fleet.rows("ALTER TABLE elsewhere RENAME TO turns")
+    fleet.drain()
+    assert briefings(fleet) == ["p0", "p1"]
 
 
 def test_an_entry_that_takes_too_long_goes_to_quarantine(

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support import Fleet, git, make_repository, payload
 
+from fleet_lib import clock
+
 BLOCKED = """I cannot go on.
 
 ```briefing
@@ -357,7 +359,7 @@ def test_an_archived_project_comes_back_with_its_next_turn(fleet: Fleet) -> None
         (b'{"session_id": 5}', "session_id"),
         (b"[" * 100_000, "not JSON"),
         (b'{"cwd": "/tmp"}', "no session_id"),
-        (b'{"session_id": "s", "last_assistant_message": {}}', "last_assistant_message"),
+        (b'{"session_id": "s", "last_assistant_message": {}}', "project folder"),
     ],
 )
 def test_what_cannot_be_applied_is_kept_with_its_reason(
@@ -372,6 +374,38 @@ def test_what_cannot_be_applied_is_kept_with_its_reason(
     assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
     ((text,),) = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
     assert json.loads(text)["error"]["code"] == "quarantined"
+
+
+def test_a_field_of_a_new_form_costs_that_field_and_not_the_turn(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    blocks = [{"type": "text", "text": "Two"}, {"type": "text", "text": "blocks."}]
+    odd: dict[str, Any] = {"error": {"a": 1}, "message": [], "source": 1, "transcript_path": 5}
+    fleet.hook("stop", stop(last_assistant_message=blocks, agent_id="", **odd), project)
+    fleet.drain()
+    assert fleet.quarantine() == {}
+    assert fleet.rows("SELECT raw_markdown FROM briefings") == [("Two\nblocks.",)]
+
+
+def test_turns_of_an_old_client_are_told_apart_in_a_backlog_and_a_replay(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    transcript = fleet.folder / "t.jsonl"
+    lines, calls = "", []
+    for number in (1, 2):
+        user = {"type": "user", "uuid": f"u{number}", "message": {"content": f"do {number}"}}
+        text = [{"type": "text", "text": f"Answer {number}."}]
+        answer = {"type": "assistant", "message": {"content": text}}
+        lines += json.dumps(user | {"timestamp": clock.now()}) + "\n" + json.dumps(answer) + "\n"
+        transcript.write_text(lines)
+        call = stop(transcript_path=str(transcript), last_assistant_message=f"Answer {number}.")
+        del call["prompt_id"]
+        calls.append(call)
+        fleet.hook("stop", call, project)
+    fleet.drain()
+    fleet.hook("stop", calls[0], project)
+    fleet.drain()
+    assert fleet.rows("SELECT raw_markdown FROM briefings") == [("Answer 1.",), ("Answer 2.",)]
 
 
 def test_lone_surrogates_and_nul_bytes_are_stored_as_text(fleet: Fleet) -> None:

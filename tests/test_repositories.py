@@ -566,8 +566,15 @@ def test_an_events_session_is_found(connection: sqlite3.Connection) -> None:
     assert repo.has_of_session("session_started", "s1")
     assert not repo.has_of_session("session_started", "s2")
     assert not repo.has_of_session("error", "s1")
-    assert repo.has("session_started", payload, 1)
-    assert not repo.has("session_started", payload, None)
+
+
+def test_an_alert_that_was_announced_is_known(connection: sqlite3.Connection) -> None:
+    repo = OutboxRepo(connection)
+    payload = {"error": {"message": "boom", "code": "quarantined"}}
+    assert not repo.has_alert("error", payload)
+    repo.add(type="error", payload=payload)
+    assert repo.has_alert("error", payload)
+    assert not repo.has_alert("error", payload | {"sessionId": "s"})
 
 
 # --- jobs -------------------------------------------------------------------------------------

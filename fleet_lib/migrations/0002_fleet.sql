@@ -1,7 +1,7 @@
 -- Fleet's additions. Additive only: the original system's daemon still reads and writes the file.
 -- No expression below may fail on any payload_json, or other programs' inserts would.
 
--- What the prelude reads. The two expressions are fleet_lib/prelude.py's CLASS and SESSION, letter for
+-- What the prelude reads. The expressions are fleet_lib/prelude.py's CLASS, SESSION and STATUS, letter for
 -- letter (SQLite uses an expression index only for the same expression; a test holds it).
 CREATE INDEX outbox_events_by_class ON outbox_events(
   (CASE
@@ -52,6 +52,13 @@ CREATE INDEX outbox_events_by_session ON outbox_events(
   (CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) THEN json_extract(payload_json, '$.sessionId') END),
   event_id
 );
+CREATE INDEX outbox_events_completed ON outbox_events(
+  (CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) THEN json_extract(payload_json, '$.sessionId') END),
+  event_id
+) WHERE type = 'briefing_added' AND (
+  CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json)
+    THEN coalesce(json_extract(payload_json, '$.briefing.status'), json_extract(payload_json, '$.status')) END
+) = 'completed';
 CREATE INDEX outbox_events_by_briefing ON outbox_events(briefing_id, event_id);
 CREATE INDEX outbox_events_undelivered ON outbox_events(event_id) WHERE delivered = 0;
 
