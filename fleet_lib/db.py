@@ -79,11 +79,7 @@ def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> 
 def connect_read_only(path: str | Path) -> sqlite3.Connection:
     """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
     path = Path(path)
-    if not path.exists():
-        raise DatabaseUnusable(
-            f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
-        )
-    connection = _open(f"file:{_quote(str(path))}?mode=ro", BUSY_TIMEOUT_SECONDS)
+    connection = open_as_it_is(path)
     try:
         version = migrate.require_known_version(connection)
         if version < migrate.latest_version():
@@ -95,6 +91,15 @@ def connect_read_only(path: str | Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def open_as_it_is(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is none."""
+    if not path.exists():
+        raise DatabaseUnusable(
+            f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
+        )
+    return _open(f"file:{_quote(str(path))}?mode=ro", BUSY_TIMEOUT_SECONDS)
 
 
 @contextmanager

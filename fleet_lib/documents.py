@@ -5,6 +5,7 @@ import os
 import re
 
 from fleet_lib import git
+from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 
 _DOCUMENTS_LIMIT = 2000
@@ -33,7 +34,11 @@ class Documents:
 
     def __init__(self, toplevel: str) -> None:
         self._toplevel = toplevel
-        files = [f for f in (git.ask(toplevel, "ls-files", "-z") or "").split("\0") if f]
+        try:
+            listing = git.ask(toplevel, "ls-files", "-z") or ""
+        except GitTimeout:
+            listing = ""
+        files = [file for file in listing.split("\0") if file]
         self._files = frozenset(files)
         self._names: dict[str, int] = {}
         for file in files:

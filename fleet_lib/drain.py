@@ -14,6 +14,10 @@ DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
 def main(home: str) -> int:
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # a session of its own already
     os.chdir("/")
     os.umask(0o077)
     os.closerange(3, 64)  # nothing of Claude Code's may stay open in here

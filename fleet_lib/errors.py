@@ -4,6 +4,7 @@ FleetError
 ├── DatabaseUnusable      the file cannot be used now; entries stay in the spool
 │   └── NewerSchema       a later Fleet made it
 ├── BadEntry              an entry can never be applied; it goes to quarantine
+├── GitTimeout            git did not answer in time
 ├── BadInput              a caller's or user's value is not allowed
 └── NotFound              no such project, briefing, event or job
 """
@@ -28,6 +29,10 @@ class NewerSchema(DatabaseUnusable):
 
 class BadEntry(FleetError):
     """The entry can never be applied."""
+
+
+class GitTimeout(FleetError):
+    """Git did not answer in time."""
 
 
 class BadInput(FleetError):

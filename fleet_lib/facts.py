@@ -1,12 +1,14 @@
 """The facts of a turn that nobody wrote: what git and the documents of its repository say, cached for a
 drain, and the fields that follow from it."""
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Sequence
 
 from fleet_lib.documents import Documents
+from fleet_lib.errors import GitTimeout
 from fleet_lib.git import GitState, read_commit_files, read_git_state
 
 _STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
@@ -20,19 +22,30 @@ class Repositories:
         self._read_at: dict[str, int] = {}
         self._commit_files: dict[str, tuple[str, ...]] = {}
         self._documents: dict[str, tuple[int, Documents]] = {}
+        self._silent: set[str] = set()
 
     def state(self, folder: str, received_ns: int) -> GitState | None:
         """The state of the repository around a folder; None if there is none (or git has no say)."""
         if self._read_at.get(folder, -1) < received_ns:
             self._read_at[folder] = time.time_ns()
-            self._states[folder] = read_git_state(folder)
+            self._states[folder] = None
+            self._silent.discard(folder)
+            try:
+                self._states[folder] = read_git_state(folder)
+            except GitTimeout:
+                self._silent.add(folder)
         return self._states[folder]
+
+    def is_silent(self, folder: str) -> bool:
+        """Whether git did not answer for this folder: then nobody knows if it is a repository."""
+        return folder in self._silent
 
     def files_of_commits(self, state: GitState, commits: Sequence[str]) -> tuple[str, ...]:
         """The files that these commits changed, relative to the repository, in commit order."""
         missing = [commit for commit in commits if commit not in self._commit_files]
         if missing:
-            self._commit_files.update(read_commit_files(state.toplevel, missing))
+            with contextlib.suppress(GitTimeout):
+                self._commit_files.update(read_commit_files(state.toplevel, missing))
         return tuple(
             dict.fromkeys(file for commit in commits for file in self._commit_files.get(commit, ()))
         )

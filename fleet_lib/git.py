@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet_lib.errors import GitTimeout
+
 TIMEOUT_SECONDS = 5.0
 _REFLOG_LIMIT = 500
 _COMMITS_LIMIT = 100
@@ -118,7 +120,7 @@ def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
 
 
 def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
-    """Git's answer, None where it says no or takes too long."""
+    """Git's answer, None where it says no. Raises GitTimeout: silence is no answer."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
@@ -135,7 +137,9 @@ def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
             env=environment,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired, ValueError):
+    except subprocess.TimeoutExpired:
+        raise GitTimeout(f"git {arguments[0]} took more than {TIMEOUT_SECONDS:.0f} s") from None
+    except (OSError, ValueError):
         return None
     return done.stdout if done.returncode == 0 else None
 

@@ -1,7 +1,7 @@
 """A spool entry to one transaction's worth of changes: parse, redact, facts, then state and events.
 
-`prepare` reads the world (git, the transcript) and touches no database; `apply` writes inside the
-caller's transaction. Applying the same entry again, or another copy of it, changes nothing.
+`prepare` reads the world (git, the transcript, documents) and touches no database; `apply` writes inside
+the caller's transaction, and asks git only for the files of the turn's commits. Applying the same entry again, or another copy of it, changes nothing.
 """
 
 import hashlib
@@ -148,6 +148,9 @@ def prepare(
         received_at=prepared.received_at,
         pause=pause,
     )
+    if git and (turn.files or (git.reflog and git.reflog[0].is_commit)):
+        # Now, and not inside the transaction: it may read many files.
+        repositories.documents(git)
     message = payload.last_assistant_message
     message = redact(_storable_text(turn.final_text) if message is None else message)
     block = briefing_parser.find_block(message)
@@ -644,6 +647,12 @@ class Ingest:
                 return known.project_id
             if not folder:
                 raise BadEntry("neither Claude Code nor the payload names a project folder")
+        if git is None and self._repositories.is_silent(folder):
+            # A project made of this folder would stay one for ever.
+            known_root = self._projects.find_around(folder)
+            if known or known_root:
+                return known.project_id if known else str(known_root)
+            raise BadEntry("git did not answer, so the folder's project is not known")
         key = (folder, git.read_at_ns if git else 0)
         if key not in self._project_of_folder:
             root = git.root if git else os.path.realpath(folder)

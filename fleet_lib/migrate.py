@@ -43,11 +43,11 @@ def require_known_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> list[int]:
+def migrate(connection: sqlite3.Connection, path: Path | None) -> list[int]:
     """Bring the file to the latest version and return the versions applied, in one transaction.
 
     The version is read again under the write lock, or two processes would both migrate. A file
-    that holds anything is backed up first, under the same lock.
+    that holds anything is backed up first, under the same lock; without a path there is no file.
     """
     if require_known_version(connection) == latest_version():
         return []
@@ -55,7 +55,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> list[int]:
     try:
         current = require_known_version(connection)
         todo = [(version, sql) for version, sql in scripts() if version > current]
-        if todo and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        if path and todo and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             backup(path, path.parent / "backups", label=f"before-v{latest_version()}")
         for version, sql in todo:
             for statement in statements(sql):
@@ -137,7 +137,7 @@ def _adopt(connection: sqlite3.Connection, reference_sql: str) -> None:
 def _print_schema() -> None:
     """What `make schema` writes to schema.sql."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, Path(":memory:"))
+        migrate(connection, None)
         print(SCHEMA_HEADER + schema_of(connection), end="")
 
 

@@ -134,6 +134,13 @@ class ProjectRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
+    def find_around(self, folder: str) -> str | None:
+        """The id of the project whose root is this folder or the nearest one above it."""
+        for place in (Path(folder), *Path(folder).parents):
+            if found := self.find_by_repo_root(str(place)):
+                return found.project_id
+        return None
+
     def find(self, name: str) -> list[Project]:
         """The projects that a person may mean: by id, else by repository name."""
         exact = self.get(name)

@@ -15,6 +15,7 @@ _HINTS = tuple(
     xox xapp- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ gr1348941 bearer hooks.slack glpat- gldt- glft-
     glsoat- glrt- glcbt- glimt- glptt- glagent- gloas- sk- sk_ rk_ eyj aiza ya29. npm_ _authtoken pypi-
     sg. sq0csp accountkey= hf_ hvs. dop_v1_ dapi shpat_ shpca_ shppa_ shpss_
+    /webhooks/ webhook.office atatt3 atbb sharedaccesskey lin_api_ authorization
     """.split()
 )
 _LONG_WORD = re.compile(r"[\w.:-]{32,}")
@@ -23,8 +24,9 @@ _UNMARKED = re.compile(
 )
 # The same, exactly: what passes here is worth the import of detect-secrets.
 _MAYBE = re.compile(
-    r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|secret_?access_?key|session_?token|\bxox|\bxapp-|hooks\.slack|bearer\s)"
-    r"|-----BEGIN|://[^\s/:]*:[^\s/]+@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
+    r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|secret_?access_?key|session_?token|\bxox|\bxapp-|hooks\.slack|bearer\s"
+    r"|/webhooks/|webhook\.office|\batatt3|\batbb|sharedaccesskey|\blin_api_|authorization: basic)"
+    r"|-----BEGIN|://[^\s/:]{0,200}:[^\s]{1,400}@|://[\w.-]{16,400}@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
     r"|GR1348941|\bsk[-_]|\brk_|\beyJ|AIza|ya29\.|npm_|_authToken|pypi-|\bSG\.|sq0csp|\bAC[a-z0-9]{32}"
     r"|\bSK[a-z0-9]{32}|AccountKey=|\d{8}:[\w-]{35}|-us\d|\b[MNO][\w-]{23,25}\.[\w-]{6}\."
     r"|\bhf_|\bhvs\.|dop_v1_|\bdapi[0-9a-f]|\bshp[a-z]{2}_"
@@ -35,7 +37,9 @@ _KEY_BLOCK = re.compile(
     r"(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY( BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
-_URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)([^\s/]+)(?=@)")
+# A password may hold a slash that should have been escaped; digits and a slash are a port.
+_URL_PASSWORD = re.compile(r"(://[^\s/:@]{0,200}:)(?!\d+/)([^\s\"'<>]{1,400})(?=@)")
+_URL_TOKEN = re.compile(r"(://)([A-Za-z0-9_.-]{16,400})(?=@)")
 
 # Kinds that detect-secrets does not know, or only in part.
 _OWN_KINDS = (
@@ -56,6 +60,13 @@ _OWN_KINDS = (
         "json-web-token",
         r"(?<![A-Za-z0-9_=-])eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)?",
     ),
+    ("discord-webhook", r"(?<=discord\.com/api/webhooks/)[\w/-]{20,}"),
+    ("discord-webhook", r"(?<=discordapp\.com/api/webhooks/)[\w/-]{20,}"),
+    ("teams-webhook", r"(?<=webhook\.office\.com/)[\w@/-]{20,}"),
+    ("atlassian-token", r"\bAT(?:ATT3|BB)[A-Za-z0-9_=-]{20,}"),
+    ("azure-shared-key", r"(?<=SharedAccessKey=)[A-Za-z0-9+/=]{20,}"),
+    ("linear-api-key", r"\blin_api_[A-Za-z0-9]{20,}"),
+    ("basic-credentials", r"(?i)(?<=authorization: basic )[A-Za-z0-9+/=]{8,}"),
     ("bearer-token", r"(?i)(?<=bearer )(?=\S*\d)[A-Za-z0-9._~+/-]{20,}=*"),
 )
 # Forty characters of base64 alone may be a commit's SHA-1; only a name beside it makes it a key.
@@ -76,6 +87,7 @@ def redact(text: str) -> str:
     text = _PRIVATE.sub(_MASK.format("private"), text)
     text = _KEY_BLOCK.sub(_MASK.format("private-key"), text)
     text = _URL_PASSWORD.sub(rf"\1{_MASK.format('url-password')}", text)
+    text = _URL_TOKEN.sub(rf"\1{_MASK.format('url-token')}", text)
     text = _AWS_SECRET.sub(rf"\1{_MASK.format('aws-secret-key')}", text)
     for kind, pattern in _patterns():
         text = pattern.sub(_MASK.format(kind), text)

@@ -133,13 +133,11 @@ class Call:
         script = os.path.join(ROOT, "fleet_lib", "drain.py")
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
-        os.posix_spawn(
-            python,
-            [python, "-I", script, self.home],
-            environment,
-            file_actions=null,
-            setsid=True,
-        )
+        command = [python, "-I", script, self.home]
+        try:
+            os.posix_spawn(python, command, environment, file_actions=null, setsid=True)
+        except NotImplementedError:  # an old C library: then the drainer does that itself
+            os.posix_spawn(python, command, environment, file_actions=null)
 
     def _claim(self, event):
         session = spool.safe_session_id(self.session_id) or "-"

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -137,6 +139,25 @@ def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: F
     assert "unchanged" in again.stdout
 
 
+def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_alone(
+    fleet: Fleet,
+) -> None:
+    fleet.home.mkdir()
+    database = sqlite3.connect(fleet.home / "fleet.db")
+    database.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    database.execute("ALTER TABLE outbox_events DROP COLUMN broadcast_level")
+    database.execute(
+        "INSERT INTO projects VALUES ('api__1', 'api', '/api', NULL, 'active', '', '')"
+    )
+    database.commit()
+    database.close()
+    before = (fleet.home / "fleet.db").read_bytes()
+    fleet.console("replay", "--dry-run", str(ROOT / "tests/payloads/Stop.json"))
+    assert (fleet.home / "fleet.db").read_bytes() == before
+    assert "api" in fleet.console("status").stdout
+    assert len(list((fleet.home / "backups").iterdir())) == 1
+
+
 def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
     fleet.hook("stop", b"{}")
     assert "went to quarantine" in fleet.console("drain").stdout
@@ -230,7 +251,6 @@ def test_every_setting_is_documented_and_read_somewhere() -> None:
 
 
 def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
-    import signal
 
     used.console("drain")
     tail = subprocess.Popen(

@@ -15,6 +15,7 @@ import pytest
 from support import PAYLOADS, Fleet, git, make_repository, payload
 
 from fleet_lib import facts
+from fleet_lib.errors import GitTimeout
 from fleet_lib.facts import Repositories
 from fleet_lib.git import GitState, commits_since, head_at, read_git_state
 from fleet_lib.transcript import read_turn
@@ -90,6 +91,25 @@ class Clocked:
 
     def files(self, head: str, second: int) -> tuple[str, ...]:
         return Repositories().files_of_commits(state_of(self.folder), self.since(head, second))
+
+
+def test_a_git_that_is_silent_makes_no_project_of_a_subfolder(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = make_repository(fleet.folder / "api")
+    (repository / "sub").mkdir()
+    call = {"session_id": "s1", "prompt_id": "p1", "last_assistant_message": "Done."}
+    fleet.hook("stop", call, repository)
+    fleet.drain()
+    slow = fleet.folder / "bin"
+    slow.mkdir()
+    (slow / "git").write_text("#!/bin/sh\nexec sleep 9\n")
+    (slow / "git").chmod(0o755)
+    fleet.hook("stop", call | {"session_id": "s2"}, repository / "sub")
+    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    fleet.drain()
+    assert fleet.quarantine() == {}
+    assert fleet.rows("SELECT count(*), count(DISTINCT project_id) FROM briefings") == [(2, 1)]
 
 
 @pytest.fixture
@@ -282,7 +302,11 @@ def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     monkeypatch.setattr("fleet_lib.git.TIMEOUT_SECONDS", 0.2)
     start = time.monotonic()
-    assert read_git_state(str(repository)) is None
+    with pytest.raises(GitTimeout):
+        read_git_state(str(repository))
+    repositories = Repositories()
+    assert repositories.state(str(repository), 1) is None
+    assert repositories.is_silent(str(repository))
     assert time.monotonic() - start < 3
 
 

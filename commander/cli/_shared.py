@@ -5,6 +5,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +13,7 @@ import click
 from commander.draining import drain
 from fleet_lib import db, paths
 from fleet_lib import prelude as text
-from fleet_lib.errors import BadInput, DatabaseUnusable, FleetError, NotFound
+from fleet_lib.errors import BadInput, DatabaseUnusable, FleetError, NewerSchema, NotFound
 from fleet_lib.projects import Project, ProjectRepo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,18 @@ def reading() -> Iterator[sqlite3.Connection]:
         drain(home, timeout=30)
     except (DatabaseUnusable, OSError) as error:
         click.echo(f"fleet: not drained: {text.clean(str(error), 300)}", err=True)
-    connection = db.connect_read_only(paths.database(home))
+    path = Path(paths.database(home))
+    try:
+        connection = db.connect_read_only(path)
+    except NewerSchema:
+        raise
+    except DatabaseUnusable:
+        if not path.exists():
+            raise
+        db.connect(
+            path
+        ).close()  # an older file, the original system's perhaps: backed up, migrated
+        connection = db.connect_read_only(path)
     try:
         yield connection
     finally:

@@ -64,11 +64,8 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
             try:
                 entry = _entry(file)
                 prepared = prepare(entry, home, repositories)
-                if dry_run:
+                with db.transaction(connection):
                     outcome = Ingest(connection, home, repositories).apply(prepared)
-                else:
-                    with db.transaction(connection):
-                        outcome = Ingest(connection, home, repositories).apply(prepared)
             except (BadEntry, spool.Malformed) as error:
                 ok, outcome = False, str(error)
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
@@ -86,19 +83,17 @@ def _database(home: str, dry_run: bool) -> Iterator[sqlite3.Connection]:
     path = Path(paths.database(home))
     if not dry_run:
         connection = db.connect(path)
-    elif path.exists():
-        connection = db.connect(path)
-        connection.execute("BEGIN IMMEDIATE")
     else:
+        # A copy in memory: migrating the file would be storing something.
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.row_factory = sqlite3.Row
-        migrate.migrate(connection, path)
-        connection.execute("BEGIN")
+        if path.exists():
+            with contextlib.closing(db.open_as_it_is(path)) as source:
+                source.backup(connection)
+        migrate.migrate(connection, None)
     try:
         yield connection
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
         connection.close()
 
 
