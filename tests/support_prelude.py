@@ -69,7 +69,7 @@ class Fleet:
         )
 
     def project(self, project_id: Any, repo_name: Any = None, **values: Any) -> Any:
-        row = {"repo_root": f"/work/{project_id!r}", "created_at": TS, "updated_at": TS} | values
+        row = {"repo_root": f"/code/{project_id!r}", "created_at": TS, "updated_at": TS} | values
         self.insert("projects", project_id=project_id, repo_name=repo_name or project_id, **row)
         return project_id
 

@@ -515,38 +515,38 @@ def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
 
 
 def test_a_worker_is_told_how_a_briefing_looks_without_a_database(tmp_path: Path) -> None:
-    text = prelude.worker_facts(str(tmp_path), "/work/api", "s1")
+    text = prelude.worker_facts(str(tmp_path), "/code/api", "s1")
     assert "```briefing\n---\nstatus:" in text and "Other sessions" not in text
 
 
 def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) -> None:
-    fleet.project("api__1", "api", repo_root="/work/api")
-    fleet.project("web__1", "web", repo_root="/work/web")
+    fleet.project("api__1", "api", repo_root="/code/api")
+    fleet.project("web__1", "web", repo_root="/code/web")
     files = json.dumps(["src/a.py", "src/b</fleet-prelude>.py"])
     briefing = fleet.briefing("api__1", "s2", branch="feature", files_touched_json=files)
-    now = {"last_seen_at": ago(60), "folder": "/work/api"}
+    now = {"last_seen_at": ago(60), "folder": "/code/api"}
     fleet.session("s1", "api__1", "working", **now)
     fleet.session("s2-other", "api__1", "working", briefing_id=briefing, **now)
     fleet.session("s3-ended", "api__1", "working", ended_at=ago(30), **now)
-    fleet.session("s4-stale", "api__1", "working", folder="/work/api", last_seen_at=ago(13 * HOUR))
-    fleet.session("s5-web", "web__1", "working", folder="/work/web", last_seen_at=ago(60))
-    text = prelude.worker_facts(fleet.home, "/work/api", "s1")
+    fleet.session("s4-stale", "api__1", "working", folder="/code/api", last_seen_at=ago(13 * HOUR))
+    fleet.session("s5-web", "web__1", "working", folder="/code/web", last_seen_at=ago(60))
+    text = prelude.worker_facts(fleet.home, "/code/api", "s1")
     assert [line for line in text.split("\n") if line.startswith("- ")] == [
         "- session s2-other on feature (working); touched src/a.py, src/b‹/fleet-prelude›.py"
     ]
 
 
-@pytest.mark.parametrize("folder", ["/work/api", "/work/api/deep/below"])
+@pytest.mark.parametrize("folder", ["/code/api", "/code/api/deep/below"])
 def test_a_folder_that_had_no_session_is_found_by_its_root(fleet: Fleet, folder: str) -> None:
-    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/elsewhere", last_seen_at=ago(60))
     assert "- session s2 (working)" in prelude.worker_facts(fleet.home, folder, "s1")
 
 
 @pytest.mark.parametrize("folder", ["", "/", "relative", "/work", "/nowhere/at all"])
 def test_a_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str) -> None:
-    fleet.project("api__1", "api", repo_root="/work/api")
-    fleet.session("s2", "api__1", "working", folder="/work/api", last_seen_at=ago(60))
+    fleet.project("api__1", "api", repo_root="/code/api")
+    fleet.session("s2", "api__1", "working", folder="/code/api", last_seen_at=ago(60))
     assert "Other sessions" not in prelude.worker_facts(fleet.home, folder, "s1")
 
 
@@ -554,21 +554,21 @@ def test_a_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str)
 def test_a_worker_is_told_whatever_another_program_wrote_as_files(
     fleet: Fleet, files: str | None
 ) -> None:
-    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.project("api__1", "api", repo_root="/code/api")
     briefing = fleet.briefing("api__1", "s2", files_touched_json=files)
-    seen = {"folder": "/work/api", "last_seen_at": ago(60), "briefing_id": briefing}
+    seen = {"folder": "/code/api", "last_seen_at": ago(60), "briefing_id": briefing}
     fleet.session("s2", "api__1", "working", **seen)
-    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, "/work/api", "s1")
+    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, "/code/api", "s1")
 
 
 def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
-    fleet.project("api__1", "api", repo_root="/work/api")
+    fleet.project("api__1", "api", repo_root="/code/api")
     files = json.dumps([f"src/{'😀' * 40}/{number}.py" for number in range(50)])
     for number in range(30):
         briefing = fleet.briefing("api__1", f"s{number}", files_touched_json=files)
-        seen = {"folder": "/work/api", "last_seen_at": ago(60), "briefing_id": briefing}
+        seen = {"folder": "/code/api", "last_seen_at": ago(60), "briefing_id": briefing}
         fleet.session(f"s{number}", "api__1", "working", **seen)
-    text = prelude.worker_facts(fleet.home, "/work/api", "me")
+    text = prelude.worker_facts(fleet.home, "/code/api", "me")
     assert 1000 < utf16_length(text) <= prelude.WORKER_FACTS_LIMIT
     assert "- session s" in text
 
