@@ -44,6 +44,11 @@ def _commands(folder: Path, python: str, events: int) -> list[Command]:
     spool.make_folders(str(capture))
     _make_big_outbox(big, events)
 
+    def quiet() -> None:
+        """No drainer of the call before may run beside this one, nor anything wait in a spool."""
+        _reset(capture)
+        _reset(big)
+
     def hook(name: str, home: Path, where: Path, limit: float, **payload: str) -> Command:
         call = {"session_id": SESSION, "cwd": str(where), "hook_event_name": name, **payload}
         environment = {
@@ -59,13 +64,14 @@ def _commands(folder: Path, python: str, events: int) -> list[Command]:
             [python, "-I", "-S", str(script)],
             json.dumps(call).encode(),
             environment,
-            lambda: _reset(home),
+            quiet,
             limit,
         )
 
     message = "Changed hello() to return 2 and wrote the API page. " * 20
     return [
-        Command("python -I -c pass", [python, "-I", "-c", "pass"]),
+        Command("python -I -c pass", [python, "-I", "-c", "pass"], before_each=quiet),
+        Command("python -I -S -c pass", [python, "-I", "-S", "-c", "pass"], before_each=quiet),
         hook("stop", capture, project, 1.3, prompt_id="p", last_assistant_message=message),
         hook("stop_failure", capture, project, 1.3, prompt_id="p", error="unknown"),
         hook("notification", capture, project, 1.3, notification_type="permission_prompt"),

@@ -6,16 +6,23 @@ newest mentions; silent events never. What is left out is counted.
 """
 
 import os
-import sqlite3
 import time
 
 from fleet_lib import paths, spool
 
 TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any
 
     Shown = tuple[str, tuple[int, int]]
+
+else:
+    try:
+        # What sqlite3 itself imports everything from; its Python half adds datetime and 3 ms.
+        import _sqlite3 as sqlite3
+    except ImportError:
+        import sqlite3
 
 SCHEMA_VERSION = 2  # the newest migration's number; any other file gives no prelude
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 units)
@@ -26,8 +33,10 @@ OPEN_ALERT_SECONDS = 7 * 86400
 ACTIVE_SESSION_SECONDS = 12 * 3600
 
 _LINE_LIMIT = 220  # characters of somebody's words in one line
-_EXAMINED = 400  # events of a class looked at one by one; beyond that they are counted in SQL
+_EXAMINED = 400  # alerts looked at one by one; beyond that they are counted in SQL
+_GLANCE = 60  # the newest events of a class that are looked at to choose from
 _INDIVIDUAL = 150  # more single lines than this never fit a budget
+_COUNTED = 10_000  # what is left out is counted exactly up to here
 _LISTED = 200  # rows of a list that are read; fewer fit
 _CLOSING_ROOM = 200  # characters kept free for the closing line
 _BUSY_SECONDS = 0.2
@@ -357,7 +366,8 @@ def _delta_lines(
         return []
     counts = {
         kind: connection.execute(
-            f"SELECT count(*) FROM outbox_events WHERE ({CLASS}) = ? AND event_id > ?",
+            f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
+            f" AND event_id > ? LIMIT {_COUNTED})",
             (kind, after),
         ).fetchone()[0]
         for kind in (HIGHLIGHT, MENTION)
@@ -383,7 +393,8 @@ def _delta_lines(
         if len(section) > 1:
             lines += section
         if rest := counts[kind] - represented:
-            left_out.append(f"{rest} {noun}{'s' if rest > 1 else ''}")
+            more = "more than " if counts[kind] == _COUNTED else ""
+            left_out.append(f"{more}{rest} {noun}{'s' if rest > 1 else ''}")
     if left_out:
         lines.append(
             f"Left out: {', '.join(left_out)}. `fleet events list --after {after}` has all."
@@ -393,11 +404,11 @@ def _delta_lines(
 
 def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
     """The newest of each project, newest first, as (event, 1)."""
-    rows = _newest(connection, HIGHLIGHT, after)
+    rows = _newest(connection, HIGHLIGHT, after, _GLANCE)
     newest: dict[str | None, int] = {}
     for event_id, _, project_id, _ in rows:
         newest.setdefault(project_id or None, event_id)
-    if len(rows) > _EXAMINED and len(newest) < _INDIVIDUAL:
+    if len(rows) == _GLANCE:
         for project_id, _, _, event_id in _groups(connection, HIGHLIGHT, after):
             newest[project_id] = max(newest.get(project_id, 0), event_id)
     shown = sorted(newest.values(), reverse=True)[:_INDIVIDUAL]
@@ -407,7 +418,7 @@ def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tupl
 def _newest_mentions(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
     """The newest, revisions of one briefing as one, as (event, how many events it stands for)."""
     chosen: dict[tuple[str, int], list[int]] = {}
-    for event_id, type_, _, briefing_id in _newest(connection, MENTION, after):
+    for event_id, type_, _, briefing_id in _newest(connection, MENTION, after, _GLANCE):
         revision = type_ == "briefing_added" and isinstance(briefing_id, int)
         key = ("briefing", briefing_id) if revision else ("event", event_id)
         if key in chosen:
@@ -423,7 +434,11 @@ def _alert_lines(
 ) -> "list[str]":
     """Every alert, in the most telling form that fits: a line a session; else a line for each
     project and type with a count; else a line a type; else one line."""
-    rows = _newest(connection, ALERT, after)
+    rows = connection.execute(  # the ids alone, which the index holds
+        f"SELECT event_id FROM outbox_events WHERE ({CLASS}) = ? AND event_id > ?"
+        f" ORDER BY event_id DESC LIMIT {_EXAMINED + 1}",
+        (ALERT, after),
+    ).fetchall()
     if not rows:
         return []
     head = "Alerts:"
@@ -534,11 +549,11 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
     return row is not None
 
 
-def _newest(connection: sqlite3.Connection, kind: int, after: int) -> "list[Any]":
+def _newest(connection: "sqlite3.Connection", kind: int, after: int, limit: int) -> "list[Any]":
     """(event_id, type, project_id, briefing_id) of the newest of a class, newest first."""
     return connection.execute(
         f"SELECT event_id, type, project_id, briefing_id FROM outbox_events WHERE ({CLASS}) = ?"
-        f" AND event_id > ? ORDER BY event_id DESC LIMIT {_EXAMINED + 1}",
+        f" AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
         (kind, after),
     ).fetchall()
 

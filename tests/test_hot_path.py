@@ -99,7 +99,7 @@ def test_a_printing_hook_adds_sqlite_and_what_that_brings(
 
     found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
 
-    allowed = brought_by(python, "import os, time, sqlite3") - brought_by(python, "pass")
+    allowed = brought_by(python, "import os, time, _sqlite3") - brought_by(python, "pass")
     # A lock file is only taken where there is something to print.
     lock = {"fcntl"} if (hook, commander) != ("user_prompt_submit", False) else set()
     assert found == allowed - {"time"} | OURS | {"fleet_lib.prelude"} | lock | (found & {"time"})
