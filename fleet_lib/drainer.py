@@ -112,7 +112,7 @@ class _Drainer:
                 entry = spool.read_pending(self._home, name)
                 with _time_limit(len(entry.payload)):
                     item = prepare(entry, self._home, self._repositories, self._pause)
-                self._note_attempt([])
+                self._note_again()
                 yield item
             except FileNotFoundError:
                 continue
@@ -172,7 +172,12 @@ class _Drainer:
         its entries as to be taken alone, and only what is unfinished alone counts."""
         for name in batch:
             self._attempts[name] = self._attempts.get(name, 0) + (len(batch) == 1)
-        if batch or not self._is_noted:
+        _write_journal(self._home, self._attempts, durable=True)
+        self._is_noted = True
+
+    def _note_again(self) -> None:
+        """After a pause: the batch is being worked on once more."""
+        if not self._is_noted:
             _write_journal(self._home, self._attempts, durable=True)
             self._is_noted = True
 

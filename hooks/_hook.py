@@ -16,8 +16,7 @@ _COPY_WINDOW_NS = 1_000_000_000
 # The drainer gets an environment of its own making: an inherited GIT_DIR would override `git -C`.
 _KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 
-
-# Claude Code shows no message of these; and a hook prints one object, if any.
+# Claude Code shows no message of these.
 _SILENT = ("Notification", "SessionEnd")
 
 

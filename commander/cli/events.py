@@ -1,5 +1,6 @@
 """`fleet events`: the outbox, listed or followed."""
 
+import json
 import time
 from dataclasses import asdict
 from typing import Any
@@ -73,8 +74,6 @@ def tail(after: int | None, as_json: bool) -> None:
 
 def _print_line(event: OutboxEvent, as_json: bool) -> None:
     if as_json:
-        import json
-
         click.echo(json.dumps(_as_dict(event), ensure_ascii=False))
     else:
         payload = safe(event.payload_json).replace("\n", " ")[:200]
