@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from commander.folder import HOME_TEMPLATE, make_commander_folder
 from commander.selfcheck import show_main_job
 from fleet_lib import paths
 from fleet_lib.errors import BadInput
@@ -43,11 +44,13 @@ def main(claude_dir: Path | None, uninstall: bool) -> None:
             return
         example = registration(settings_example(), python, hooks)
         changed = update_json(settings, lambda given: merged_settings(given, example))
-        make_commander_folder(home, python, hooks)
+        kept = make_commander_folder(home, python, hooks)
     except BadInput as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{settings}: " + ("hooks registered" if changed else "hooks were registered"))
     click.echo(f"{home}: the Commander's folder")
+    for name in kept:
+        click.echo(f"  {name} has edits of yours and stays; this Fleet's is in {HOME_TEMPLATE}")
     click.echo("\nThe main job on a sample, in a throwaway home:\n")
     show_main_job(python, hooks)
     click.echo("\nDone. New Claude Code sessions are captured from now on.")
@@ -159,19 +162,6 @@ def update_json(path: Path, change: Any) -> bool:
     wanted_text = json.dumps(wanted, ensure_ascii=False, indent=indent[1] if indent else 2) + "\n"
     _write_whole(target, wanted_text, target)
     return True
-
-
-def make_commander_folder(home: Path, python: Path, hooks: Path) -> None:
-    """The Commander's own folder: its settings with the prompt hook, its CLAUDE.md. A file that a user
-    has edited stays."""
-    template = _HERE / "home"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    example = registration(template / ".claude" / "settings.json", python, hooks)
-    update_json(home / ".claude" / "settings.json", lambda given: merged_settings(given, example))
-    if not (home / "CLAUDE.md").exists():
-        text = (template / "CLAUDE.md").read_text("utf-8")
-        fleet = shlex.quote(str(home / "bin" / "fleet"))
-        _write_whole(home / "CLAUDE.md", text.replace("@FLEET@", fleet), None)
 
 
 def _write_whole(path: Path, text: str, mode_of: Path | None) -> None:

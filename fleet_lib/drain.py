@@ -35,8 +35,10 @@ def main(home: str) -> int:
             sys.path.insert(0, root)
         try:
             from fleet_lib import drainer, spool
-        except (ImportError, SyntaxError) as error:
-            # Python too old, or without Fleet's libraries: a hook that runs from a bare checkout.
+        except Exception as error:
+            # Python too old, or without Fleet's libraries: a plugin's first turns, or a bare checkout.
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            _make_environment(root, home)
             from fleet_lib import log
 
             log.write(home, "drain", f"{sys.executable} cannot drain: {error}; the entries wait")
@@ -46,7 +48,17 @@ def main(home: str) -> int:
         # An entry that came after the last look and before the release: its own drainer found the
         # lock held and ended, so this one looks once more.
         if not usable or not spool.pending(home):
-            return DONE if usable else UNUSABLE
+            break
+    if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
+        _make_environment(root, home)  # ends at once unless the plugin was updated
+    return DONE if usable else UNUSABLE
+
+
+def _make_environment(root: str, home: str) -> None:
+    """As a plugin: have the environment made or brought up to date, in this process's place."""
+    if os.environ.get("CLAUDE_PLUGIN_DATA"):
+        script = os.path.join(root, "commander", "bootstrap.py")
+        os.execv(sys.executable, [sys.executable, "-I", script, home])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
     try:
         cursor, _ = _session_cursor(connection, home, session_id, names)
         build = delta if source == "resume" else recap
-        text, through = build(connection, cursor, budget())
+        text, through = build(connection, cursor, budget(home))
         return text, (cursor, through)
     finally:
         connection.close()
@@ -159,7 +159,7 @@ def commander_prompt(home: str, session_id: str) -> "Shown":
     try:
         cursor, started_through = _session_cursor(connection, home, session_id, names)
         after = max(cursor, started_through)
-        text, through = delta(connection, after, budget())
+        text, through = delta(connection, after, budget(home))
         return text, (after, through)
     finally:
         connection.close()
@@ -241,12 +241,40 @@ def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]"
         connection.close()
 
 
-def budget() -> int:
-    """FLEET_PRELUDE_BUDGET, held within BUDGET_RANGE; BUDGET where it is not a number."""
-    named = os.environ.get("FLEET_PRELUDE_BUDGET", "")
+def budget(home: str) -> int:
+    """FLEET_PRELUDE_BUDGET, else the setting prelude.budget, held within BUDGET_RANGE; BUDGET where it is
+    not a number."""
+    named = os.environ.get("FLEET_PRELUDE_BUDGET", "") or setting(home, "prelude", "budget")
     lowest, highest = BUDGET_RANGE
     is_number = named.isdecimal() and len(named) < 10
     return max(lowest, min(highest, int(named))) if is_number else BUDGET
+
+
+def tells_workers(home: str) -> bool:
+    """FLEET_WORKER_FACTS, else the setting worker.facts."""
+    named = os.environ.get("FLEET_WORKER_FACTS", "").lower()
+    return named not in ("off", "false") if named else setting(home, "worker", "facts") != "false"
+
+
+def setting(home: str, section: str, name: str) -> str:
+    """A plain value of config.toml as it is written there, "" if it is not. A parser would take longer
+    than the whole hook; fleet_lib/config.py refuses what this would read differently."""
+    try:
+        with open(os.path.join(home, "config.toml"), "rb") as file:
+            return setting_in(file.read(), section, name)
+    except OSError:
+        return ""
+
+
+def setting_in(text: bytes, section: str, name: str) -> str:
+    inside = False
+    for line in text.splitlines():
+        line = line.partition(b"#")[0].strip()
+        if line.startswith(b"["):
+            inside = line == b"[" + section.encode() + b"]"
+        elif inside and line.partition(b"=")[0].strip() == name.encode():
+            return line.partition(b"=")[2].strip().decode("utf-8", "replace")
+    return ""
 
 
 def open_database(home: str) -> sqlite3.Connection:
@@ -277,11 +305,40 @@ def open_database(home: str) -> sqlite3.Connection:
 
 def conversation_cursor(connection: sqlite3.Connection) -> int:
     """The furthest event that the Commander's conversation has been told of."""
-    row = connection.execute(
+    row = _conversation(connection)
+    return int(row[0]) if row else 0
+
+
+def _conversation(connection: sqlite3.Connection) -> "Any":
+    return connection.execute(
         "SELECT ifnull(last_outbox_event_id_seen, 0) FROM conversations WHERE kind = 'commander'"
         " ORDER BY created_at, conversation_id LIMIT 1"
     ).fetchone()
-    return int(row[0]) if row else 0
+
+
+def status_line(home: str) -> str:
+    """How many sessions need a human, and how many events the Commander has not been told of: one short
+    line. Without a Commander nobody is behind."""
+    try:
+        connection = open_database(home)
+    except Unavailable:
+        return (
+            "fleet: no database" if os.path.exists(paths.database(home)) else "fleet: nothing yet"
+        )
+    try:
+        since = _since(OPEN_ALERT_SECONDS)
+        stuck = connection.execute("SELECT count(*)" + _STUCK_SQL, (since,)).fetchone()[0]
+        parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
+        conversation = _conversation(connection)
+        if conversation:
+            new = sum([_count(connection, kind, conversation[0]) for kind in (1, 2, 3)])
+            if new:
+                parts.append(f"{new}{'+' if new >= _COUNTED else ''} new")
+        return "fleet: " + (", ".join(parts) or "nothing new")
+    except sqlite3.Error:
+        return "fleet: no database"
+    finally:
+        connection.close()
 
 
 def _session_cursor(
@@ -364,14 +421,7 @@ def _delta_lines(
 ) -> "list[str]":
     if through <= after:
         return []
-    counts = {
-        kind: connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
-            f" AND event_id > ? LIMIT {_COUNTED})",
-            (kind, after),
-        ).fetchone()[0]
-        for kind in (HIGHLIGHT, MENTION)
-    }
+    counts = {kind: _count(connection, kind, after) for kind in (HIGHLIGHT, MENTION)}
     names = _Names(connection)
     lines = _alert_lines(connection, names, after, room - _CLOSING_ROOM)
     left_out = []
@@ -400,6 +450,16 @@ def _delta_lines(
             f"Left out: {', '.join(left_out)}. `fleet events list --after {after}` has all."
         )
     return lines
+
+
+def _count(connection: sqlite3.Connection, kind: int, after: int) -> int:
+    """How many of a class, exactly up to _COUNTED."""
+    row = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
+        f" AND event_id > ? LIMIT {_COUNTED})",
+        (kind, after),
+    ).fetchone()
+    return int(row[0])
 
 
 def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
@@ -619,21 +679,24 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
     ], total
 
 
+# Who is stuck and needs a human, since when.
+_STUCK_SQL = """
+FROM sessions s JOIN projects p ON p.project_id = s.project_id
+WHERE s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
+  AND s.state_at > ? AND ifnull(p.status, 'active') = 'active'
+"""
+
+
 def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str], int]":
     """(a line for each session that is stuck and was announced before the delta; how many)."""
-    since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - OPEN_ALERT_SECONDS))
+    since = _since(OPEN_ALERT_SECONDS)
     rows, total = _newest_rows(
         connection,
         """
         SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at, (SELECT b.briefing_id
           FROM briefings b WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
-        """
-        FROM sessions s JOIN projects p ON p.project_id = s.project_id
-        WHERE s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
-          AND s.state_at > ? AND s.event_id <= ?
-          AND ifnull(p.status, 'active') = 'active'
-        """,
+        _STUCK_SQL + " AND s.event_id <= ?",
         "ORDER BY s.state_at DESC, s.session_id",
         (since, after),
     )
@@ -646,6 +709,10 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
             f" · since {_minute(state_at)}"
         )
     return lines, total
+
+
+def _since(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - seconds))
 
 
 def _newest_rows(
@@ -677,7 +744,7 @@ def _other_sessions(
         folder = os.path.dirname(folder)
     if row is None:
         return []
-    since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - ACTIVE_SESSION_SECONDS))
+    since = _since(ACTIVE_SESSION_SECONDS)
     rows = connection.execute(
         """
         SELECT s.session_id, s.state, b.branch,

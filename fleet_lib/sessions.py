@@ -54,11 +54,14 @@ class SessionRepo:
         self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
     def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
-        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first."""
+        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first. Those of
+        archived projects are nobody's business."""
         rows = self._connection.execute(
-            "SELECT * FROM sessions WHERE ended_at IS NULL"
-            " AND state IN ('blocked', 'failed', 'waiting_for_permission') AND state_at > ?"
-            " ORDER BY state_at DESC, session_id LIMIT ?",
+            "SELECT s.* FROM sessions s JOIN projects p ON p.project_id = s.project_id"
+            " WHERE s.ended_at IS NULL"
+            " AND s.state IN ('blocked', 'failed', 'waiting_for_permission') AND s.state_at > ?"
+            " AND ifnull(p.status, 'active') = 'active'"
+            " ORDER BY s.state_at DESC, s.session_id LIMIT ?",
             (since, limit),
         )
         return [_from_row(row) for row in rows]

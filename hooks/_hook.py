@@ -14,7 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STATUS_FILE_LIMIT = 1024 * 1024
 _COPY_WINDOW_NS = 1_000_000_000
 # The drainer gets an environment of its own making: an inherited GIT_DIR would override `git -C`.
-_KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
+_KEPT_VARIABLES = (
+    *("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT"),
+    *("CLAUDE_CONFIG_DIR", "CLAUDE_PLUGIN_DATA"),
+)
 
 # Claude Code shows no message of these.
 _SILENT = ("Notification", "SessionEnd")
@@ -123,14 +126,23 @@ class Call:
         with os.scandir(paths.spool(self.home, "new")) as entries:
             if next(entries, None) is None:
                 return
-        python = sys.executable
-        for environment in (os.path.join(self.home, "venv"), os.path.join(ROOT, ".venv")):
-            candidate = os.path.join(environment, "bin", "python")
-            if os.access(candidate, os.X_OK):
-                python = candidate
+        plugin = os.environ.get("CLAUDE_PLUGIN_DATA")
+        places = [os.path.join(self.home, "venv"), os.path.join(ROOT, ".venv")]
+        if plugin:
+            places.append(os.path.join(plugin, "venv"))
+        kept = _KEPT_VARIABLES
+        for place in places:
+            python = os.path.join(place, "bin", "python")
+            if os.access(python, os.X_OK):
                 break
+        else:
+            # A plugin's first turns: the stub finds that it cannot drain and has the environment made,
+            # for which it needs whatever the package index is reached with.
+            python = sys.executable
+            if plugin:
+                kept = [name for name in os.environ if not name.startswith("GIT_")]
         script = os.path.join(ROOT, "fleet_lib", "drain.py")
-        environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
         null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
         command = [python, "-I", script, self.home]
         try:

@@ -22,7 +22,7 @@ def tell(call):
         if paths.is_commander(call.folder(), call.home):
             source = fields.get("source", "")
             text, shown = prelude.commander_start(call.home, call.session_id, source)
-        elif fields and os.environ.get("FLEET_WORKER_FACTS", "").lower() != "off":
+        elif fields and prelude.tells_workers(call.home):
             text = prelude.worker_facts(call.home, call.folder(), call.session_id)
     except prelude.Unavailable:
         return None  # no prelude this time; the same events are there the next

@@ -5,7 +5,12 @@ import sys
 
 
 def prompt(call):
-    from fleet_lib import paths, prelude
+    from fleet_lib import paths
+
+    # A plugin's copy runs at every worker's prompt, and is nobody's business there.
+    if call.folder() and not paths.is_commander(call.folder(), call.home):
+        return
+    from fleet_lib import prelude
 
     fields = call.read_fields()
     if fields.get("agent_id") or not paths.is_commander(call.folder(), call.home):

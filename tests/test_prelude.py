@@ -592,12 +592,12 @@ def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
     ],
 )
 def test_the_budget_is_held_within_what_claude_code_shows(
-    monkeypatch: pytest.MonkeyPatch, named: str | None, expected: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, expected: int
 ) -> None:
     monkeypatch.delenv("FLEET_PRELUDE_BUDGET", raising=False)
     if named is not None:
         monkeypatch.setenv("FLEET_PRELUDE_BUDGET", named)
-    assert prelude.budget() == expected
+    assert prelude.budget(str(tmp_path)) == expected
 
 
 def test_only_a_file_of_this_schema_is_read(fleet: Fleet, tmp_path: Path) -> None:

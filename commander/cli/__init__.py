@@ -2,7 +2,18 @@
 
 import click
 
-from commander.cli import briefings, database, events, prelude, projects, spooling, status
+from commander.cli import (
+    briefings,
+    commander,
+    config,
+    database,
+    events,
+    prelude,
+    projects,
+    spooling,
+    status,
+    statusline,
+)
 from commander.cli._shared import Console
 
 
@@ -35,5 +46,8 @@ for command in (
     spooling.drain,
     spooling.replay,
     database.db,
+    commander.commander,
+    config.config,
+    statusline.statusline,
 ):
     main.add_command(command)

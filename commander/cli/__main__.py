@@ -1,5 +1,5 @@
 """`python -m commander.cli`, for an environment whose scripts are not on PATH."""
 
-from commander.cli import main
+from commander.__main__ import main
 
 main()

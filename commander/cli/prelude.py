@@ -29,7 +29,7 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
             connection.row_factory = None
             cursor = text.conversation_cursor(connection) if after is None else after
             build = text.recap if recap else text.delta
-            body, through = build(connection, cursor, text.budget())
+            body, through = build(connection, cursor, text.budget(paths.home()))
     finally:
         connection.close()
     if as_json:

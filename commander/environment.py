@@ -1,0 +1,158 @@
+"""The program's own virtual environment: built aside, put in place in one rename, one build at a time.
+Standard library, Python 3.9 and later: a plugin's bootstrap runs it with whatever `python3` there is.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3", sys.executable)
+_IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
+_YOUNG_SECONDS = 900
+
+
+class BuildFailed(OSError):
+    """The environment could not be made; one line says why. What was there before is as it was."""
+
+
+def find_python(candidates: "tuple[str, ...]" = CANDIDATES) -> "str | None":
+    """A Python 3.11 or later, or None."""
+    for candidate in candidates:
+        path = shutil.which(candidate)
+        with contextlib.suppress(OSError):
+            if path and not subprocess.call(
+                [path, "-c", _IS_NEW_ENOUGH], stderr=subprocess.DEVNULL
+            ):
+                return path
+    return None
+
+
+def build(
+    envs: Path,
+    link: Path,
+    source: Path,
+    python: str,
+    *,
+    home: "Path | None" = None,
+    say: "Callable[[str], object]" = print,
+) -> Path:
+    """Make an environment with the program of `source` (a checkout) in `envs`, and let `link` point to
+    it. The one before stays for hooks that run at this moment; older ones go. With a `home` the program
+    knows that as its FLEET_HOME. Raises BuildFailed."""
+    envs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(envs / "lock", say), _ended_by_signals():
+        new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+        try:
+            _fill(new, source, python)
+            site = _output([str(new / "bin" / "python"), "-c", _SITE])
+            # One path to the hooks, whatever the Python version: settings and running sessions hold it.
+            (new / "app").symlink_to(os.path.relpath(site, new))
+            if home:
+                (Path(site) / "fleet-home.txt").write_bytes(os.fsencode(home))
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        before = link.resolve() if link.is_symlink() else None
+        _switch(link, new)
+        _sweep(envs, {new.resolve(), before})
+    return new
+
+
+_SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+def _fill(new: Path, source: Path, python: str) -> None:
+    inside = str(new / "bin" / "python")
+    if uv := shutil.which("uv"):
+        _run([uv, "venv", "--quiet", "--python", python, str(new)])
+        _run(
+            [uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode", str(source)]
+        )
+        return
+    try:
+        _run([python, "-m", "venv", str(new)])
+    except BuildFailed as error:
+        raise BuildFailed(
+            f"no virtual environment could be made (on Debian: apt install python3-venv): {error}"
+        ) from None
+    pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, str(source)])
+
+
+def _run(command: "list[str]") -> None:
+    done = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise BuildFailed(_reason(done.stderr or done.stdout))
+
+
+def _reason(said: str) -> str:
+    """The line of an installer's output that tells why."""
+    lines = [line.strip(" │╰─>×") for line in said.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("note:", "hint:", "[notice]"))]
+    unreachable = (
+        *("Connection", "connection", "resolve", "No matching distribution", "dns error"),
+        *("Network connectivity is disabled", "Failed to fetch", "Could not fetch"),
+    )
+    for line in lines:
+        if any(word in line for word in unreachable):
+            return f"the package index could not be reached, or lacks a package: {line[:300]}"
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["it said nothing"])[-1][:300]
+
+
+def _output(command: "list[str]") -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _switch(link: Path, new: Path) -> None:
+    aside = link.with_name(f"{link.name}.new")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(os.path.relpath(new, link.parent))
+    if link.is_dir() and not link.is_symlink():
+        link.rename(new.parent / "before")  # an environment that somebody made there by hand
+    aside.replace(link)
+
+
+def _sweep(envs: Path, kept: "set[Path | None]") -> None:
+    for path in envs.iterdir():
+        # A young one may be what a running session's hooks were started from a moment ago.
+        young = time.time() - path.lstat().st_mtime < _YOUNG_SECONDS
+        if path.is_dir() and path.resolve() not in kept and not young:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(path: Path, say: "Callable[[str], object]") -> "Iterator[None]":
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another installation is at work; waiting for it ...")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> "Iterator[None]":
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: what was half built is taken away."""
+
+    def end(number: int, _frame: "FrameType | None") -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

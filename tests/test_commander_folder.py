@@ -1,0 +1,135 @@
+"""The Commander's folder: made, brought up to date, and never taken from its user; `fleet commander`."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, Fleet, payload
+
+from commander import folder
+from commander.folder import make_commander_folder
+
+PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
+
+
+@pytest.fixture
+def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A template of a later Fleet, which the test may change."""
+    later = tmp_path / "template"
+    subprocess.run(["cp", "-r", str(folder.HOME_TEMPLATE), str(later)], check=True)
+    monkeypatch.setattr(folder, "HOME_TEMPLATE", later)
+    return later
+
+
+def test_it_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_path: Path) -> None:
+    home = tmp_path / "my home"
+    assert make_commander_folder(home, PYTHON, HOOKS) == []
+    fleet = f"'{home}/bin/fleet'"
+    assert f"{fleet} briefings show 12" in (home / "CLAUDE.md").read_text()
+    assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()
+    settings = json.loads((home / ".claude" / "settings.json").read_text())
+    (group,) = settings["hooks"]["UserPromptSubmit"]
+    assert group["hooks"][0]["args"] == ["-I", "-S", "/opt/hooks/user_prompt_submit.py"]
+    assert f"Bash({fleet} status:*)" in settings["permissions"]["allow"]
+
+
+def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
+    make_commander_folder(tmp_path, PYTHON, HOOKS)
+    settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
+    for rule in settings["permissions"]["allow"]:
+        words = rule.removeprefix("Bash(").removesuffix(")").removesuffix(":*").split()[1:]
+        assert words in (
+            ["status"],
+            ["projects", "list"],
+            ["briefings"],
+            ["events", "list"],
+            ["prelude"],
+            ["doctor"],
+        )
+
+
+def test_an_untouched_file_follows_an_upgrade_and_an_edited_one_stays(
+    tmp_path: Path, template: Path
+) -> None:
+    home = tmp_path / "home"
+    make_commander_folder(home, PYTHON, HOOKS)
+    (home / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("mine")
+    (template / "CLAUDE.md").write_text("new words")
+    (template / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("new skill")
+    assert make_commander_folder(home, PYTHON, HOOKS) == [".claude/skills/fleet/SKILL.md"]
+    assert (home / "CLAUDE.md").read_text() == "new words"
+    assert (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text() == "mine"
+
+
+def test_edited_settings_keep_their_edits_and_still_get_the_hook(tmp_path: Path) -> None:
+    settings = tmp_path / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"model": "opus"}')
+    make_commander_folder(tmp_path, PYTHON, HOOKS)
+    kept = json.loads(settings.read_text())
+    assert kept["model"] == "opus"
+    assert "UserPromptSubmit" in kept["hooks"]
+
+
+def test_a_plugin_registers_nothing_in_it(tmp_path: Path) -> None:
+    make_commander_folder(tmp_path, None, None)
+    settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
+    assert list(settings) == ["permissions"]
+
+
+@pytest.fixture
+def claude(fleet: Fleet, tmp_path: Path) -> Path:
+    """A program in Claude Code's place that says how it was called."""
+    program = tmp_path / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    fleet.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    make_commander_folder(fleet.home, Path(sys.executable), ROOT / "hooks")
+    return program
+
+
+def a_commanders_turn(fleet: Fleet, session: str) -> None:
+    start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(fleet.home)}
+    fleet.hook("session_start", start, fleet.home)
+    fleet.hook("stop", {"session_id": session, "prompt_id": "1"}, fleet.home)
+    fleet.drain()
+    transcript = fleet.home.parent / ".claude" / "projects" / "x" / f"{session}.jsonl"
+    transcript.parent.mkdir(parents=True, exist_ok=True)
+    transcript.write_text("")
+
+
+def test_the_commander_goes_on_with_its_conversation_in_its_folder(
+    fleet: Fleet, claude: Path
+) -> None:
+    assert fleet.console("commander").stdout.split("\n")[:2] == [str(fleet.home), ""]
+    a_commanders_turn(fleet, "c-1")
+    called = fleet.console("commander", "--model", "opus").stdout.splitlines()
+    assert called == [str(fleet.home), "--resume", "c-1", "--model", "opus"]
+    assert "--resume" not in fleet.console("commander", "--new").stdout
+
+
+def test_a_conversation_whose_transcript_is_gone_is_begun_anew(fleet: Fleet, claude: Path) -> None:
+    a_commanders_turn(fleet, "c-1")
+    (fleet.home.parent / ".claude" / "projects" / "x" / "c-1.jsonl").unlink()
+    assert "--resume" not in fleet.console("commander").stdout
+
+
+def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
+    fleet.environment["PATH"] = "/usr/bin:/bin"
+    done = fleet.console("commander", check=False)
+    assert done.returncode == 1 and "install Claude Code" in done.stderr
+    fleet.console("config", "set", "claude.program", str(claude))
+    assert fleet.console("commander").stdout.startswith(str(fleet.home))
+    claude.chmod(stat.S_IRUSR)
+    done = fleet.console("commander", check=False)
+    assert done.returncode == 1 and "claude.program" in done.stderr
+
+
+def test_without_its_folder_it_says_how_to_make_it(fleet: Fleet) -> None:
+    done = fleet.console("commander", check=False)
+    assert done.returncode == 1 and "./install.sh" in done.stderr

@@ -1,0 +1,166 @@
+"""config.toml: what may stand in it, what is said of what may not, and that hooks read the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ROOT, Fleet, payload
+
+from fleet_lib import config, prelude
+from fleet_lib.errors import BadInput
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    return str(tmp_path)
+
+
+def write(home: str, text: str) -> None:
+    Path(home, "config.toml").write_text(text)
+
+
+def test_without_a_file_every_setting_has_its_default(home: str) -> None:
+    assert all(one.value == one.default for one in config.settings(home))
+    assert config.load(home).prelude.budget == prelude.BUDGET
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("# hi\n\n[prelude]\n# why\nbudget = 50\n", 5, "a number from 1000 to 9800"),
+        ('[prelude]\nbudget = "many"\n', 2, 'prelude.budget = "many" is not allowed'),
+        ("\n\n[colours]\nx = 1\n", 3, "there is no setting colours. There are: worker.facts"),
+        ("[worker]\nfacts = true\n\n[prelude]\n\nbudget = 4000\nsize = 3\n", 7, "prelude.size"),
+        ("[worker]\nfacts = 1\n", 2, "true or false"),
+        ("worker = 3\n", 1, "write `[worker]`"),
+        ("[claude] # a comment\n\n# another\nprogram = 7\n", 4, "a text in quotes"),
+        ("claude.program = 7\n", 1, "a text in quotes"),
+        ('[claude]\nprogram = """\na\n"""\n[history]\nkeep_days = -1\n', 6, "from 0 to 36500"),
+        ("[prelude\n", 1, "no TOML"),
+    ],
+)
+def test_a_wrong_file_is_answered_with_file_line_and_what_is_allowed(
+    home: str, text: str, line: int, words: str
+) -> None:
+    write(home, text)
+    with pytest.raises(BadInput) as caught:
+        config.load(home)
+    said = str(caught.value)
+    assert said.startswith(f"{home}/config.toml, line {line}: ")
+    assert words in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prelude.budget = 4000\n",
+        "prelude = {budget = 4000}\n",
+        "[prelude]\nbudget = 4_000\n",
+        '[prelude]\n"budget" = 4000\n',
+        "[ prelude ]\nbudget = 4000\n",
+    ],
+)
+def test_a_form_that_hooks_would_read_differently_is_refused(home: str, text: str) -> None:
+    write(home, text)
+    with pytest.raises(BadInput, match=r"write it as a line `\[prelude\]`"):
+        config.load(home)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "worker.facts": st.sampled_from(["true", "false"]),
+            "prelude.budget": st.integers(1000, 9800).map(str),
+            "history.keep_days": st.integers(0, 36500).map(str),
+            "claude.program": st.text(st.characters(exclude_categories=["C"]), max_size=30),
+        },
+    ),
+    st.lists(st.sampled_from(config.keys()), max_size=5),
+)
+def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
+    tmp_path_factory: pytest.TempPathFactory, values: "dict[str, str]", unset: "list[str]"
+) -> None:
+    home = str(tmp_path_factory.mktemp("home"))
+    for key, value in values.items():
+        config.put(home, key, value)
+    for key in unset:
+        config.put(home, key, None)
+        values.pop(key, None)
+    read = {one.key: one for one in config.settings(home)}
+    for key, one in read.items():
+        expected = values.get(key)
+        told = str(one.value).lower() if isinstance(one.value, bool) else str(one.value)
+        assert told == (
+            str(one.default).lower()
+            if expected is None and isinstance(one.default, bool)
+            else str(one.default)
+            if expected is None
+            else expected
+        )
+    assert prelude.budget(home) == read["prelude.budget"].value
+    assert prelude.tells_workers(home) == read["worker.facts"].value
+
+
+def test_setting_one_keeps_comments_order_and_the_rest(home: str) -> None:
+    text = "# mine\n[worker]\nfacts = true  # for now\n\n# and\n[prelude]\nbudget = 2000\n"
+    write(home, text)
+    config.put(home, "worker.facts", "off")
+    assert Path(home, "config.toml").read_text() == text.replace("true", "false")
+
+
+def test_a_refused_value_leaves_the_file_as_it_was(home: str) -> None:
+    write(home, "[prelude]\nbudget = 2000\n")
+    for key, value in (("prelude.budget", "5"), ("worker.facts", "perhaps"), ("a.b", "1")):
+        with pytest.raises(BadInput):
+            config.put(home, key, value)
+    assert Path(home, "config.toml").read_text() == "[prelude]\nbudget = 2000\n"
+
+
+def test_the_file_is_private_and_a_link_stays_a_link(home: str, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles" / "fleet.toml"
+    real.parent.mkdir()
+    Path(home, "config.toml").symlink_to(real)
+    config.put(home, "prelude.budget", "3000")
+    assert Path(home, "config.toml").is_symlink()
+    assert "budget = 3000" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
+    fleet.console("config", "set", "prelude.budget", "4000")
+    listed = json.loads(fleet.console("config", "list", "--json").stdout)
+    assert {one["key"]: one["value"] for one in listed}["prelude.budget"] == 4000
+    assert fleet.console("config", "get", "prelude.budget").stdout == "4000\n"
+    assert "4000" in fleet.console("config", "list").stdout
+    fleet.console("config", "unset", "prelude.budget")
+    assert fleet.console("config", "get", "prelude.budget").stdout == "6000\n"
+    wrong = fleet.console("config", "set", "prelude.budge", "1", check=False)
+    assert wrong.returncode == 1
+    assert "prelude.budget" in wrong.stderr
+
+
+def test_hooks_obey_the_file_and_the_environment_wins(fleet: Fleet) -> None:
+    start = payload("SessionStart-startup")
+    assert fleet.hook("session_start", start, fleet.folder).stdout
+    fleet.console("config", "set", "worker.facts", "false")
+    told = start | {"session_id": "another"}
+    assert not fleet.hook("session_start", told, fleet.folder).stdout
+    told = start | {"session_id": "a-third"}
+    assert fleet.hook("session_start", told, fleet.folder, FLEET_WORKER_FACTS="on").stdout
+
+
+def test_a_broken_file_costs_a_hook_nothing(fleet: Fleet) -> None:
+    fleet.home.mkdir()
+    (fleet.home / "config.toml").write_bytes(b"\xff[prelude\nbudget = \x00 many\n[worker]\nfacts")
+    done = fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
+    assert done.stdout and len(fleet.waiting()) == 1
+    assert prelude.budget(str(fleet.home)) == prelude.BUDGET
+
+
+def test_every_setting_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    for key in config.keys():  # noqa: SIM118
+        assert f"`{key}`" in page

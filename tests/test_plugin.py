@@ -1,0 +1,169 @@
+"""Fleet as a plugin: what its manifests say, and its environment, made in the background while nothing is
+lost. The real client's part is in tests/client/test_plugin.py."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from support import ROOT, Fleet, payload
+
+from commander import bootstrap
+from fleet_lib.briefing_parser import ImpactLevel, find_block, parse
+
+PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
+HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
+
+
+def test_it_registers_what_the_settings_register_by_the_systems_python() -> None:
+    expected = {}
+    for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
+        expected |= json.loads(path.read_text())["hooks"]
+    text = json.dumps(expected).replace("@PYTHON@", "python3")
+    assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
+
+
+def test_its_version_is_the_programs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert PLUGIN["version"] == project["version"]
+    assert PLUGIN["description"] == project["description"]
+
+
+def test_the_skill_names_the_fields_and_values_that_a_briefing_has() -> None:
+    skill = (ROOT / "skills" / "briefing" / "SKILL.md").read_text()
+    for value in ("completed", "blocked", "failed", "waiting_for_input", *get_args(ImpactLevel)):
+        assert f"`{value}`" in skill
+    example = re.search(r"````\n(.*?)````", skill, re.DOTALL)
+    assert example
+    block = find_block(example[1])
+    assert block
+    parsed = parse(block)
+    assert parsed.status == "blocked" and not parsed.warnings
+
+
+@pytest.fixture
+def plugin(fleet: Fleet, tmp_path: Path) -> Path:
+    """A plugin's folder as Claude Code copies it, with nothing but what is in the repository."""
+    copy = tmp_path / "plugin root"
+    copy.mkdir()
+    listed = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, capture_output=True, check=True).stdout
+    subprocess.run(
+        ["tar", "-C", str(ROOT), "--null", "-T", "-", "-cf", str(tmp_path / "p.tar")],
+        input=names,
+        check=True,
+    )
+    subprocess.run(["tar", "-C", str(copy), "-xf", str(tmp_path / "p.tar")], check=True)
+    fleet.environment["CLAUDE_PLUGIN_DATA"] = str(tmp_path / "plugin data")
+    return copy
+
+
+# The system's: without what Fleet needs.
+BARE_PYTHON = os.path.realpath(sys.executable)
+
+
+def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> None:
+    done = subprocess.run(
+        [python, "-I", "-S", str(plugin / "hooks" / f"{name}.py")],
+        input=json.dumps(payload("Stop")).encode(),
+        env=fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
+    deadline = time.monotonic() + seconds
+    while True:
+        known = bootstrap.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
+        if known.get("state") == state:
+            return known
+        assert time.monotonic() < deadline, (known, fleet.log())
+        time.sleep(0.1)
+
+
+def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(plugin / "bin" / "fleet"), *arguments],
+        env=fleet.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
+    fleet: Fleet, plugin: Path
+) -> None:
+    for _ in range(3):  # each starts a drainer that cannot drain; one of them makes it
+        hook(fleet, plugin, "stop")
+    told = console(fleet, plugin, "status")
+    assert told.returncode == 1 and "wait safely in" in told.stderr
+    wait_for_state(fleet, "ready")
+    data = Path(fleet.environment["CLAUDE_PLUGIN_DATA"])
+    assert len([path for path in (data / "versions").iterdir() if path.is_dir()]) == 1
+    listed = console(fleet, plugin, "briefings", "list", "--json")
+    assert len(json.loads(listed.stdout)) == 1, listed.stderr
+    assert (fleet.home / "CLAUDE.md").exists()
+    linked = subprocess.run([fleet.home / "bin" / "fleet", "--version"], env=fleet.env())
+    assert linked.returncode == 0
+    # The next turn needs nothing any more.
+    made_at = (data / "bootstrap.json").stat().st_mtime_ns
+    hook(fleet, plugin, "stop")
+    fleet.wait_for_drainers()
+    assert (data / "bootstrap.json").stat().st_mtime_ns == made_at
+    assert fleet.waiting() == []
+
+
+def test_without_a_package_index_nothing_is_lost_and_it_says_why(
+    fleet: Fleet, plugin: Path, tmp_path: Path
+) -> None:
+    # The environment that a hook has is the one that the index is looked for with.
+    fleet.environment |= {
+        **dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:9/simple"),
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_RETRIES": "0",
+        "UV_OFFLINE": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "UV_NO_CACHE": "1",
+    }
+    hook(fleet, plugin, "stop")
+    reason = wait_for_state(fleet, "failed")["reason"]
+    assert reason and "\n" not in reason
+    assert len(fleet.waiting()) == 1
+    told = console(fleet, plugin, "doctor")
+    assert told.returncode == 1
+    assert reason in told.stderr and "tries again" in told.stderr
+    # It is not tried at every turn.
+    tried_at = (Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json").stat().st_mtime_ns
+    hook(fleet, plugin, "stop")
+    fleet.wait_for_drainers()
+    time.sleep(0.5)
+    assert (
+        Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json"
+    ).stat().st_mtime_ns == tried_at
+    assert len(fleet.waiting()) == 2
+
+
+def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin: Path) -> None:
+    (fleet.home / "venv" / "bin").mkdir(parents=True)
+    (fleet.home / "venv" / "bin" / "python").symlink_to(sys.executable)
+    hook(fleet, plugin, "stop")
+    fleet.wait_for_drainers()
+    assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
+
+
+def test_before_the_first_turn_the_command_says_what_will_happen(
+    fleet: Fleet, plugin: Path
+) -> None:
+    told = console(fleet, plugin, "status")
+    assert told.returncode == 1 and "after the first turn" in told.stderr
