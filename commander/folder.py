@@ -6,10 +6,11 @@ earlier Fleet wrote it is brought up to date; one that its user has changed stay
 
 import hashlib
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
+
+from commander import settings
 
 HOME_TEMPLATE = Path(__file__).resolve().parent / "home"
 _RECORD = ".claude/fleet-written.json"
@@ -29,17 +30,13 @@ def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -
         if there is not None and _digest(there) != record.get(name) and there != text.encode():
             kept.append(name)
             if source.suffix == ".json" and hooks:
-                from commander.install import merged_settings, update_json
-
                 # Without the hook it would be no Commander.
-                ours = json.loads(text)
-                update_json(target, lambda given, ours=ours: merged_settings(given, ours))
+                settings.write(settings.with_hooks(target, json.loads(text)["hooks"], {}))
             continue
         if there != text.encode():
             _write(target, text)
         record[name] = _digest(text.encode())
     _write(home / _RECORD, json.dumps(record, indent=2) + "\n")
-    _link_command(home)
     return kept
 
 
@@ -48,33 +45,27 @@ def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -
     fleet = home / "bin" / "fleet"
     if source.suffix != ".json":
         return text.replace("@FLEET@", shlex.quote(str(fleet)))
-    settings = json.loads(text)
+    template = json.loads(text)
     if python is None or hooks is None:
-        del settings["hooks"]
-
-    def fill(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: fill(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [fill(item) for item in value]
-        if isinstance(value, str):
-            words = value.replace("@FLEET@", shlex.quote(str(fleet)))
-            return words.replace("@PYTHON@", str(python)).replace("@HOOKS@", str(hooks))
-        return value
-
-    return json.dumps(fill(settings), ensure_ascii=False, indent=2) + "\n"
+        del template["hooks"]
+    values = {"@FLEET@": shlex.quote(str(fleet)), "@PYTHON@": str(python), "@HOOKS@": str(hooks)}
+    filled = settings.fill(template, values)
+    return json.dumps(filled, ensure_ascii=False, indent=2) + "\n"
 
 
-def _link_command(home: Path) -> None:
-    """`bin/fleet`, for a terminal, where this environment is a plugin's; install.sh makes its own."""
-    command = Path(sys.prefix) / "bin" / "fleet"
-    link = home / "bin" / "fleet"
-    if (home / "venv").exists() or not command.exists():
-        return
-    link.parent.mkdir(mode=0o700, exist_ok=True)
-    if link.is_symlink() or not link.exists():
-        link.unlink(missing_ok=True)
-        link.symlink_to(command)
+def write_command(home: Path, python: Path) -> None:
+    """`bin/fleet`: the console of the environment that this interpreter is of. Our own script, since an
+    installer's breaks where a path has a `$` in it, and starts slower."""
+    start = "from commander.__main__ import main; main()"
+    text = f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -c {shlex.quote(start)} "$@"\n'
+    path = home / "bin" / "fleet"
+    _write(path, text)
+    path.chmod(0o755)
+
+
+def written_files(home: Path) -> list[str]:
+    """The files of the folder that Fleet has written, its user's edits in them or not."""
+    return [*_read_record(home), _RECORD]
 
 
 def _read_record(home: Path) -> dict[str, str]:
@@ -91,18 +82,10 @@ def _digest(data: bytes) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    settings.write_whole(path, text)
 
 
 if __name__ == "__main__":
     make_commander_folder(Path(sys.argv[1]), None, None)
+    write_command(Path(sys.argv[1]), Path(sys.executable))

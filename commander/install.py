@@ -1,183 +1,265 @@
-"""What install.sh does once the code is in place: register the hooks, make the Commander's folder, and
-show that the main job works. Everything that it writes is written whole or not at all.
+"""install.sh: the program into an environment of its own, the hooks into Claude Code's settings, the
+Commander's folder; or all of that out again. Standard library only: it runs from a checkout, before there
+is an environment and after there was one. Every step is whole or not done, and can be done again.
 """
 
+import argparse
 import contextlib
-import copy
+import fcntl
 import json
 import os
-import re
 import shlex
-import tempfile
-from datetime import UTC, datetime
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import click
+SOURCE = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(SOURCE))
 
-from commander.folder import HOME_TEMPLATE, make_commander_folder
-from commander.selfcheck import show_main_job
-from fleet_lib import paths
-from fleet_lib.errors import BadInput
+from commander import environment, settings  # noqa: E402
+from commander.folder import HOME_TEMPLATE, make_commander_folder, write_command, written_files  # noqa: E402
+from fleet_lib import db, migrate, paths  # noqa: E402
+from fleet_lib.errors import BadInput, FleetError  # noqa: E402
 
-_HERE = Path(__file__).resolve().parent
-_OURS = re.compile(
-    r"/hooks/(?:session_start|user_prompt_submit|stop|stop_failure|notification|session_end)\.py$"
-)
+_RECORD = "settings-record.json"
+_PROGRAM = ("venv", "versions", "bin", _RECORD)
+_DATA = ("fleet.db", "fleet.db-wal", "fleet.db-shm", "spool", "log", "backups", "config.toml")
+
+_EXAMPLES = """examples:
+  ./install.sh                       into ~/.claude, or $CLAUDE_CONFIG_DIR
+  ./install.sh --dry-run             what would be changed, and change nothing
+  ./install.sh --uninstall           take it out; what was captured stays
+  ./install.sh --uninstall --purge   take it out with everything that was captured
+
+Run it again to upgrade."""
 
 
-@click.command()
-@click.option("--claude-dir", type=click.Path(path_type=Path), help="Claude Code's folder.")
-@click.option("--uninstall", is_flag=True, help="Take the hooks out again; the data stays.")
-def main(claude_dir: Path | None, uninstall: bool) -> None:
-    """Register Fleet's hooks in Claude Code's settings (install.sh calls this)."""
-    home = Path(paths.home())
-    claude = claude_dir or Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
-    settings = claude / "settings.json"
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    claude = _folder(options.claude_dir or os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
+    say: Callable[[str], object] = (lambda line: None) if options.quiet else print
+    try:
+        if options.uninstall:
+            uninstall(claude, _installed_home(options, claude), options, say)
+        else:
+            named = options.fleet_home or os.environ.get("FLEET_HOME")
+            install(claude, _folder(named or str(claude / "commander")), options, say)
+    except (FleetError, OSError) as error:
+        print(f"install.sh: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("install.sh: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def install(
+    claude: Path, home: Path, options: argparse.Namespace, say: Callable[[str], object]
+) -> None:
+    """Install or upgrade. Raises FleetError or OSError with one line; what was there still works."""
+    file = claude / "settings.json"
     python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
-    try:
-        if uninstall:
-            changed = update_json(settings, without_ours)
-            update_json(home / ".claude" / "settings.json", without_ours)
-            click.echo(f"{settings}: " + ("Fleet's hooks are out" if changed else "has no hooks"))
-            click.echo(f"The data is still in {home}")
-            return
-        example = registration(settings_example(), python, hooks)
-        changed = update_json(settings, lambda given: merged_settings(given, example))
-        kept = make_commander_folder(home, python, hooks)
-    except BadInput as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{settings}: " + ("hooks registered" if changed else "hooks were registered"))
-    click.echo(f"{home}: the Commander's folder")
-    for name in kept:
-        click.echo(f"  {name} has edits of yours and stays; this Fleet's is in {HOME_TEMPLATE}")
-    click.echo("\nThe main job on a sample, in a throwaway home:\n")
-    show_main_job(python, hooks)
-    click.echo("\nDone. New Claude Code sessions are captured from now on.")
+    ours = settings.registration(settings.settings_example(), python, hooks)["hooks"]
+    # Before anything is made: a settings file that we cannot edit.
+    change = settings.with_hooks(file, ours, _read_record(home, file))
+    if options.dry_run:
+        say(change.diff() or f"{file}: the hooks are registered")
+        say(f"\nThe program and the Commander's folder would be in {home}. Nothing was changed.")
+        return
+    if home.exists() and not home.is_dir():
+        raise BadInput(f"{home} is no folder: name another one with --fleet-home")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home.stat().st_mode & 0o077:
+        home.chmod(0o700)  # it holds what you and the model said
+    version = ".".join(map(str, sys.version_info[:3]))
+    say(f"Installing Fleet into {home} with Python {version} ...")
+    environment.build(home / "versions", home / "venv", SOURCE, sys.executable, home=home, say=say)
+    write_command(home, python)
+    _migrate(home, say)
+    for name in make_commander_folder(home, python, hooks):
+        say(f"{home / name} has edits of yours and stays; this Fleet's is in {HOME_TEMPLATE}")
+    change = settings.with_hooks(file, ours, _read_record(home, file))
+    if change.is_one:
+        # The record first: without it nobody could tell what was there before us.
+        _write_record(home, file, change.was)
+        backup = settings.write(change)
+        say(f"{file}: hooks registered" + (f" (before: {backup.name})" if backup else ""))
+    else:
+        say(f"{file}: the hooks were registered")
+    if json.loads((change.after or "{}").removeprefix("\ufeff")).get("disableAllHooks"):
+        say(f"\n{file} has disableAllHooks: nothing is captured until you take that out.")
+    _show_main_job(home, options.quiet)
     fleet = shlex.quote(str(home / "bin" / "fleet"))
-    click.echo(f"  {fleet} status     who needs you (link it into a folder on your PATH)")
-    click.echo(f"  cd {shlex.quote(str(home))} && claude     the Commander")
+    say("\nDone. Claude Code sessions that start from now on are captured.")
+    say(f"  {fleet} status       who needs you")
+    say(f"  {fleet} commander    the Commander")
+    say(f"  ln -s {fleet} ~/.local/bin/    for `fleet` on your PATH")
 
 
-def settings_example() -> Path:
-    """settings.example.json: beside the package in a checkout, inside it when installed."""
-    installed = _HERE / "settings.example.json"
-    return installed if installed.exists() else _HERE.parent / "settings.example.json"
-
-
-def registration(template: Path, python: Path, hooks: Path) -> dict[str, Any]:
-    """A settings template with this installation's interpreter and hooks folder in it."""
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: fill(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [fill(item) for item in value]
-        if isinstance(value, str):
-            return value.replace("@PYTHON@", str(python)).replace("@HOOKS@", str(hooks))
-        return value
-
-    filled: dict[str, Any] = fill(json.loads(template.read_text("utf-8")))
-    return filled
-
-
-def merged_settings(given: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """The given settings with our hook entries, and with those of an older Fleet gone. Nothing else is
-    touched: unknown keys, their order, other people's hooks."""
-    settings = without_ours(given)
-    hooks = settings.setdefault("hooks", {})
-    if not isinstance(hooks, dict):
-        raise BadInput("the settings' `hooks` is no object: mend it, then run this again")
-    for event, groups in ours["hooks"].items():
-        there = hooks.setdefault(event, [])
-        if not isinstance(there, list):
-            raise BadInput(
-                f"the settings' `hooks.{event}` is no list: mend it, then run this again"
+def uninstall(
+    claude: Path, home: Path, options: argparse.Namespace, say: Callable[[str], object]
+) -> None:
+    """Take the hooks and the program out; with `purge` the data too."""
+    file = claude / "settings.json"
+    changes = [settings.without_hooks(file, _read_record(home, file))]
+    commanders = home / ".claude" / "settings.json"
+    if commanders.exists() and not options.purge:
+        changes.append(settings.without_hooks(commanders, {}))
+    doomed = [home / name for name in (*_PROGRAM, *(_DATA if options.purge else ()))]
+    if options.purge:
+        _require_fleet_home(home, claude)
+        doomed += [home / name for name in written_files(home)]
+        doomed += sorted(claude.glob("settings.json.fleet-backup-*"))
+        doomed += sorted((home / ".claude").glob("settings.json.fleet-backup-*"))
+    if options.dry_run:
+        for change in changes:
+            say(change.diff() or f"{change.path}: has no hooks of Fleet's")
+        for path in doomed:
+            if path.exists() or path.is_symlink():
+                say(f"would be removed: {path}")
+        return
+    for change in changes:
+        settings.write(change)
+        say(
+            f"{change.path}: "
+            + ("Fleet's hooks are out" if change.is_one else "no hooks of Fleet's")
+        )
+    with _no_drainer(home):
+        for path in doomed:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if not options.purge:
+        if home.exists():
+            size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+            say(
+                f"What was captured is still in {home} ({size / 1e6:.1f} MB); --purge removes it too."
             )
-        there += groups
-    return settings
+        return
+    for folder in sorted((home / ".claude").glob("**/"), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    with contextlib.suppress(OSError):
+        home.rmdir()
+    if home.exists():
+        left = ", ".join(sorted(path.name for path in home.iterdir()))
+        say(f"{home} stays: it holds what is not Fleet's ({left})")
+    else:
+        say(f"{home} is gone")
 
 
-def without_ours(given: dict[str, Any]) -> dict[str, Any]:
-    """The given settings without any hook entry of Fleet's; what that leaves empty goes too."""
-    settings = copy.deepcopy(given)
-    hooks = settings.get("hooks")
-    if not isinstance(hooks, dict):
-        return settings
-    for event, groups in list(hooks.items()):
-        if not isinstance(groups, list):
-            continue
-        kept = []
-        for group in groups:
-            entries = group.get("hooks") if isinstance(group, dict) else None
-            if not isinstance(entries, list) or not any(_is_ours(entry) for entry in entries):
-                kept.append(group)
-            elif others := [entry for entry in entries if not _is_ours(entry)]:
-                kept.append({**group, "hooks": others})
-        if kept != groups:
-            hooks[event] = kept
-            if not kept:
-                del hooks[event]
-                if not hooks:
-                    del settings["hooks"]
-    return settings
-
-
-def _is_ours(entry: Any) -> bool:
-    """Our registration: an isolated interpreter on one of our files. The -I -S form is nobody else's."""
-    arguments = entry.get("args") if isinstance(entry, dict) else None
-    return (
-        isinstance(arguments, list)
-        and arguments[:2] == ["-I", "-S"]
-        and len(arguments) == 3
-        and isinstance(arguments[2], str)
-        and bool(_OURS.search(arguments[2]))
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="install.sh",
+        description="Install Fleet into Claude Code, upgrade it, or take it out.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    add = parser.add_argument
+    add("--claude-dir", metavar="DIR", help="Claude Code's folder ($CLAUDE_CONFIG_DIR, ~/.claude)")
+    add("--fleet-home", metavar="DIR", help="Fleet's folder ($FLEET_HOME, commander/ in that one)")
+    add("--dry-run", action="store_true", help="show what would change, and change nothing")
+    add("--quiet", action="store_true", help="print errors only")
+    add("--uninstall", action="store_true", help="take hooks and program out; the data stays")
+    add("--purge", action="store_true", help="with --uninstall: remove the data too")
+    options = parser.parse_args(arguments)
+    if options.purge and not options.uninstall:
+        parser.error("--purge goes with --uninstall")
+    for name in ("claude_dir", "fleet_home"):
+        if getattr(options, name) == "":
+            parser.error(f"--{name.replace('_', '-')} needs a folder")
+    return options
 
 
-def update_json(path: Path, change: Any) -> bool:
-    """Rewrite a JSON object file through `change`, keeping its indentation, a symlink a symlink, and a
-    backup beside it. False if nothing changed; the file is not written then. Raises BadInput for a
-    file that is no JSON object, which is left alone."""
-    target = path.resolve()
+def _folder(text: str) -> Path:
+    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  links stay as named
+
+
+def _installed_home(options: argparse.Namespace, claude: Path) -> Path:
+    """The home to uninstall: as named, else where the registered hooks are, else the default."""
+    if named := options.fleet_home or os.environ.get("FLEET_HOME"):
+        return _folder(named)
+    text = settings.read(claude / "settings.json")
+    with contextlib.suppress(ValueError):
+        for _, _, _, entry in settings.our_entries(json.loads((text or "").removeprefix("\ufeff"))):
+            hook = Path((entry.get("args") or [""])[-1])
+            if hook.parts[-4:-1] == ("venv", "app", "hooks"):
+                return hook.parents[3]
+    return claude / "commander"
+
+
+def _migrate(home: Path, say: Callable[[str], object]) -> None:
+    """Bring an older database to this schema; one that cannot be used now is no reason to stop."""
+    path = Path(paths.database(str(home)))
+    if not path.exists():
+        return
     try:
-        text = target.read_text("utf-8") if target.exists() else ""
-        given = json.loads(text) if text.strip() else {}
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise BadInput(
-            f"{path} is not valid JSON ({error}): mend it, then run this again"
-        ) from None
-    if not isinstance(given, dict):
-        raise BadInput(f"{path} holds no JSON object: mend it, then run this again")
-    wanted = change(given)
-    if wanted == given:
-        return False
-    indent = re.search(r"\n([ \t]+)\S", text)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if text:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        _write_whole(target.with_name(f"{target.name}.fleet-backup-{stamp}"), text, target)
-    wanted_text = json.dumps(wanted, ensure_ascii=False, indent=indent[1] if indent else 2) + "\n"
-    _write_whole(target, wanted_text, target)
-    return True
+        with contextlib.closing(db.open_as_it_is(path)) as connection:
+            before = migrate.version_of(connection)
+        db.connect(path).close()
+    except (FleetError, sqlite3.Error) as error:
+        say(f"{path}: not migrated: {error}. What is captured waits; fleet doctor says more.")
+        return
+    if before != migrate.latest_version():
+        backup = max(Path(paths.backups(str(home))).glob("fleet-*.db"), default=None)
+        say(f"{path}: schema {before} → {migrate.latest_version()}; backup: {backup}")
 
 
-def _write_whole(path: Path, text: str, mode_of: Path | None) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _show_main_job(home: Path, quiet: bool) -> None:
+    sys.stdout.flush()
+    python = home / "venv" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-I", "-m", "commander.selfcheck"],
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+    )
+    if done.returncode:
+        raise BadInput(f"the main job failed on the sample. {(done.stdout or '').strip()}")
+
+
+def _read_record(home: Path, file: Path) -> settings.Was:
+    """What stood in a settings file where we put our entries."""
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode_of is not None and mode_of.exists():
-            Path(temporary).chmod(mode_of.stat().st_mode & 0o7777)
-        Path(temporary).replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
+        record = json.loads((home / _RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return dict(record.get(str(file.resolve()), {})) if isinstance(record, dict) else {}
+
+
+def _write_record(home: Path, file: Path, was: settings.Was) -> None:
+    settings.write_whole(home / _RECORD, json.dumps({str(file.resolve()): was}) + "\n")
+
+
+def _require_fleet_home(home: Path, claude: Path) -> None:
+    """Never remove what is not Fleet's."""
+    real = home.resolve()
+    if real in (Path.home().resolve(), claude.resolve(), *claude.resolve().parents):
+        raise BadInput(f"{home} is no folder of Fleet's own; nothing was removed")
+    marks = ("fleet.db", "spool", "venv", *written_files(home))
+    if home.exists() and not any((home / mark).exists() for mark in marks):
+        raise BadInput(f"{home} holds no Fleet; nothing was removed")
+
+
+@contextlib.contextmanager
+def _no_drainer(home: Path):  # type: ignore[no-untyped-def]
+    """While no drainer is at work: it ends within a moment, and the hooks are out already."""
+    try:
+        lock = Path(paths.lock(str(home))).open("a")  # noqa: SIM115
+    except OSError:
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

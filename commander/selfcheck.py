@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -74,3 +75,18 @@ def _run(python: Path, hook: Path, home: Path, project: Path, call: dict[str, st
     if done.returncode != 0:
         raise SelfCheckFailed(f"{hook} ended with {done.returncode}: {done.stderr[:300]}")
     return done.stdout
+
+
+def main() -> int:
+    """For install.sh: with the hooks of this very environment."""
+    print("\nThe main job on a sample, in a throwaway home:\n")
+    try:
+        show_main_job(Path(sys.executable), Path(__file__).resolve().parent.parent / "hooks")
+    except (FleetError, OSError) as error:
+        print(f"the main job failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,111 +1,37 @@
-"""install.sh, and what it does to a person's settings."""
+"""install.sh: a real installation into a throwaway user's folder, upgraded, interrupted, and taken out."""
 
 import json
 import os
+import random
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import ROOT, Fleet
 
-from commander import install
+from commander import environment
+from commander.selfcheck import SelfCheckFailed, show_main_job
 
-PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
-EVENTS = {"SessionStart", "Stop", "StopFailure", "Notification", "SessionEnd"}
-THEIRS: dict[str, Any] = {
+THEIRS = """{
     "model": "opus",
     "hooks": {
-        "Stop": [{"hooks": [{"type": "command", "command": "say done"}]}],
-        "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "x"}]}],
+        "Stop": [
+            {"hooks": [{"type": "command", "command": "afplay done.aiff"}]}
+        ]
     },
-    "unknownKey": {"é": [1, 2]},
+    "permissions": {"allow": [ "Bash(ls:*)" ]}
 }
+"""
 
 
-def ours() -> dict[str, Any]:
-    return install.registration(install.settings_example(), PYTHON, HOOKS)
-
-
-def test_every_worker_event_is_registered_with_an_isolated_interpreter() -> None:
-    registered = ours()["hooks"]
-    assert set(registered) == EVENTS
-    for groups in registered.values():
-        ((entry,),) = (group["hooks"] for group in groups)
-        assert entry["command"] == str(PYTHON)
-        assert entry["args"][:2] == ["-I", "-S"]
-        assert (ROOT / "hooks" / Path(entry["args"][2]).name).is_file()
-        assert "async" not in entry and 0 < entry["timeout"] <= 30
-
-
-def test_a_merge_adds_our_hooks_and_touches_nothing_else() -> None:
-    merged = install.merged_settings(THEIRS, ours())
-    assert list(merged) == list(THEIRS)
-    assert merged["hooks"]["Stop"][0] == THEIRS["hooks"]["Stop"][0]
-    assert merged["hooks"]["PreToolUse"] == THEIRS["hooks"]["PreToolUse"]
-    assert install.merged_settings(merged, ours()) == merged
-    assert install.without_ours(merged) == THEIRS
-
-
-def test_an_older_installs_entries_are_replaced() -> None:
-    older = install.registration(
-        install.settings_example(), Path("/old/python"), Path("/old/hooks")
-    )
-    merged = install.merged_settings(install.merged_settings(THEIRS, older), ours())
-    assert "/old/" not in json.dumps(merged)
-    assert merged == install.merged_settings(THEIRS, ours())
-
-
-def test_a_settings_file_keeps_its_indentation_its_link_and_a_backup(tmp_path: Path) -> None:
-    real, link = tmp_path / "dotfiles.json", tmp_path / "settings.json"
-    text = json.dumps(THEIRS, indent="\t", ensure_ascii=False) + "\n"
-    real.write_text(text)
-    real.chmod(0o640)
-    link.symlink_to(real)
-    assert install.update_json(link, lambda given: install.merged_settings(given, ours()))
-    assert link.is_symlink()
-    assert real.stat().st_mode & 0o777 == 0o640
-    assert '\n\t"model": "opus"' in real.read_text()
-    (backup,) = tmp_path.glob("*.fleet-backup-*")
-    assert backup.read_text() == text
-    assert not install.update_json(link, lambda given: install.merged_settings(given, ours()))
-    assert install.update_json(link, install.without_ours)
-    assert real.read_text() == text
-
-
-@pytest.mark.parametrize("text", ['{"hooks": {', "[]", '{"hooks": []}', '{"hooks": {"Stop": 5}}'])
-def test_settings_that_cannot_be_merged_are_refused_and_left_alone(
-    tmp_path: Path, text: str
-) -> None:
-    path = tmp_path / "settings.json"
-    path.write_text(text)
-    with pytest.raises(install.BadInput, match="mend it"):
-        install.update_json(path, lambda given: install.merged_settings(given, ours()))
-    assert path.read_text() == text
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One real installation: (the user's home, what install.sh printed)."""
-    home = tmp_path_factory.mktemp("user home")
-    (home / ".claude").mkdir()
-    (home / ".claude" / "settings.json").write_text(json.dumps(THEIRS))
-    done = run_installer(home)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return home, done.stdout
-
-
-def run_installer(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CLAUDE", "FLEET", "HOME"))
-    }
+def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(ROOT / "install.sh"), *arguments],
-        env={**kept, "HOME": str(home)},
+        env=environment_of(home) | more,
         capture_output=True,
         text=True,
         check=False,
@@ -113,55 +39,211 @@ def run_installer(home: Path, *arguments: str) -> "subprocess.CompletedProcess[s
     )
 
 
-def test_install_ends_with_the_main_job_on_a_sample(installed: tuple[Path, str]) -> None:
+def environment_of(home: Path) -> "dict[str, str]":
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CLAUDE", "FLEET", "HOME"))
+    }
+    return {**kept, "HOME": str(home)}
+
+
+def new_user(folder: Path, settings: "str | None" = THEIRS) -> Path:
+    home = folder / "a user's $HOME ü"
+    (home / ".claude").mkdir(parents=True)
+    if settings is not None:
+        (home / ".claude" / "settings.json").write_text(settings)
+    return home
+
+
+def tree(folder: Path) -> "dict[str, bytes | None]":
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
+    """One real installation: (the user's home, what install.sh printed)."""
+    home = new_user(tmp_path_factory.mktemp("installed"))
+    done = run(home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home, done.stdout
+
+
+def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
+    installed: "tuple[Path, str]",
+) -> None:
     _, printed = installed
     assert "captured  a finished turn in shop-api" in printed
     assert "blocked: Payment tests need the staging credentials" in printed
-    assert printed.rstrip().endswith("the Commander")
+    assert "bin/fleet' commander" in printed
 
 
-def test_installed_hooks_capture_into_the_installed_home(installed: tuple[Path, str]) -> None:
+def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path, str]") -> None:
     home, _ = installed
     settings = json.loads((home / ".claude" / "settings.json").read_text())
     entry = settings["hooks"]["Stop"][-1]["hooks"][0]
     call = {"session_id": "s", "prompt_id": "p", "cwd": "/", "last_assistant_message": "Hello."}
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(home)}
+    env = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(home)}
     done = subprocess.run(
         [entry["command"], *entry["args"]],
         input=json.dumps(call).encode(),
-        env=environment,
+        env=env,
         check=True,
         capture_output=True,
     )
     assert done.stdout == b""
-    fleet = home / ".claude" / "commander" / "venv" / "bin" / "fleet"
+    fleet = home / ".claude" / "commander" / "bin" / "fleet"
     listed = subprocess.run(
-        [fleet, "briefings", "list", "--json"], env=environment, capture_output=True, check=True
+        [fleet, "briefings", "list", "--json"], env=env, capture_output=True, check=True
     )
     assert [row["raw_markdown"] for row in json.loads(listed.stdout)] == ["Hello."]
 
 
-def test_the_commanders_folder_has_its_prompt_hook_and_keeps_a_users_edits(
-    installed: tuple[Path, str],
+def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_running_hooks(
+    installed: "tuple[Path, str]",
 ) -> None:
     home, _ = installed
     commander = home / ".claude" / "commander"
-    settings = json.loads((commander / ".claude" / "settings.json").read_text())
-    assert list(settings["hooks"]) == ["UserPromptSubmit"]
     (commander / "CLAUDE.md").write_text("mine")
-    before = (home / ".claude" / "settings.json").read_text()
-    again = run_installer(home)
+    database = commander / "fleet.db"
+    for path in commander.glob("fleet.db*"):
+        path.unlink()
+    old = sqlite3.connect(database)
+    old.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    old.close()
+    before = (home / ".claude" / "settings.json").read_bytes()
+    version = (commander / "venv").resolve()
+    again = run(home)
     assert again.returncode == 0, again.stderr
+    assert "CLAUDE.md has edits of yours and stays" in again.stdout
+    assert "schema 0 → 2; backup: " in again.stdout
     assert (commander / "CLAUDE.md").read_text() == "mine"
-    assert (home / ".claude" / "settings.json").read_text() == before
+    assert (home / ".claude" / "settings.json").read_bytes() == before
+    assert (commander / "venv").resolve() != version
+    assert (version / "bin" / "python").exists()
+    assert commander.stat().st_mode & 0o777 == 0o700
 
 
-def test_uninstall_takes_every_hook_out_and_keeps_the_data(installed: tuple[Path, str]) -> None:
+def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_no_trace(
+    installed: "tuple[Path, str]",
+) -> None:
     home, _ = installed
-    done = run_installer(home, "--uninstall")
+    commander = home / ".claude" / "commander"
+    (commander / "notes.txt").write_text("not Fleet's")
+    done = run(home, "--uninstall")
     assert done.returncode == 0, done.stderr
-    assert json.loads((home / ".claude" / "settings.json").read_text()) == THEIRS
-    assert "The data is still in" in done.stdout
+    assert (home / ".claude" / "settings.json").read_text() == THEIRS
+    assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
+    assert not (commander / "venv").is_symlink() and not (commander / "versions").exists()
+    assert "hooks" not in json.loads((commander / ".claude" / "settings.json").read_text())
+    done = run(home, "--uninstall", "--purge")
+    assert done.returncode == 0, done.stderr
+    assert "(notes.txt)" in done.stdout
+    assert [path.name for path in commander.iterdir()] == ["notes.txt"]
+    (commander / "notes.txt").unlink()
+    assert run(home, "--uninstall", "--purge").returncode == 1  # no Fleet there any more
+    left = {name for name in tree(home / ".claude") if name != "commander"}
+    assert left == {"settings.json"}
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> None:
+    home = new_user(tmp_path)
+    before = tree(home)
+    done = run(home, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert '+        "SessionStart": [' in done.stdout
+    assert "Nothing was changed" in done.stdout
+    assert tree(home) == before
+    done = run(home, "--uninstall", "--purge", "--dry-run")
+    assert tree(home) == before
+
+
+def test_a_settings_file_that_is_no_json_stops_it_before_anything_is_made(tmp_path: Path) -> None:
+    home = new_user(tmp_path, '{"a": 1,}')
+    before = tree(home)
+    done = run(home)
+    assert done.returncode == 1
+    assert "line 1 column 9" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert tree(home) == before
+
+
+def test_uninstall_needs_nothing_of_what_was_installed(tmp_path: Path) -> None:
+    """The home may be gone, and another one than the default."""
+    home = new_user(tmp_path, None)
+    settings = home / ".claude" / "settings.json"
+    from commander import settings as editor
+
+    gone = tmp_path / "gone" / "venv"
+    ours = editor.registration(editor.settings_example(), gone / "bin/python", gone / "app/hooks")
+    settings.write_text(json.dumps({"theme": "dark", **ours}))
+    done = run(home, "--uninstall")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(settings.read_text()) == {"theme": "dark"}
+
+
+@pytest.mark.parametrize("at", ["", ".claude", "projects"])
+def test_purge_removes_no_folder_that_is_not_fleets(tmp_path: Path, at: str) -> None:
+    home = new_user(tmp_path)
+    (home / "projects").mkdir()
+    (home / "projects" / "work.txt").write_text("mine")
+    (home / "fleet.db").write_text("a name that any file may have")
+    before = tree(home)
+    done = run(home, "--uninstall", "--purge", "--fleet-home", str(home / at))
+    assert done.returncode == 1 and "nothing was removed" in done.stderr
+    assert tree(home) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--nonsense",), ("--purge",), ("--claude-dir", ""), ("--fleet-home",)]
+)
+def test_wrong_usage_is_said_and_nothing_is_made(
+    tmp_path: Path, arguments: "tuple[str, ...]"
+) -> None:
+    home = new_user(tmp_path)
+    done = run(home, *arguments)
+    assert done.returncode == 2 and "usage: install.sh" in done.stderr
+    assert not (home / ".claude" / "commander").exists()
+
+
+def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_quiet(
+    tmp_path: Path,
+) -> None:
+    home = new_user(tmp_path)
+    other = tmp_path / "other claude"
+    other.mkdir()
+    (other / "settings.json").write_text('{"disableAllHooks": true}')
+    done = run(home, CLAUDE_CONFIG_DIR=str(other))
+    assert done.returncode == 0, done.stderr
+    assert "disableAllHooks: nothing is captured" in done.stdout
+    assert (other / "commander" / "CLAUDE.md").exists()
+    assert (home / ".claude" / "settings.json").read_text() == THEIRS
+    # Interrupted wherever it is: the settings stay valid, the hooks run, and the next run mends all.
+    seed = random.randrange(1000)
+    chosen = random.Random(seed)
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(
+            [str(ROOT / "install.sh"), "--quiet"],
+            env=environment_of(home) | {"CLAUDE_CONFIG_DIR": str(other)},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        time.sleep(chosen.uniform(0.1, 8))
+        os.killpg(process.pid, number)
+        process.wait(30)
+        entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
+        call = subprocess.run(
+            [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
+        )
+        assert call.returncode == 0, seed
+    done = run(home, "--quiet", CLAUDE_CONFIG_DIR=str(other))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), seed
+    done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
+    assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
 
 
 def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
@@ -182,12 +264,51 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / ".claude").exists()
 
 
+def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    (tmp_path / "venv").symlink_to("before")
+    broken = tmp_path / "source"
+    broken.mkdir()
+    (broken / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n[build-system]\n")
+    with pytest.raises(environment.BuildFailed) as caught:
+        environment.build(tmp_path / "envs", tmp_path / "venv", broken, sys.executable)
+    assert str(caught.value) and "\n" not in str(caught.value)
+    assert (tmp_path / "venv").resolve() == tmp_path / "before"
+    assert [path.name for path in (tmp_path / "envs").iterdir()] == ["lock"]
+
+
+def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
+    import fcntl
+
+    envs = tmp_path / "envs"
+    envs.mkdir()
+    said: list[str] = []
+    with (envs / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def say(line: str) -> None:
+            said.append(line)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+        with pytest.raises(environment.BuildFailed):
+            environment.build(envs, tmp_path / "venv", tmp_path / "no", sys.executable, say=say)
+    assert said == ["Another installation is at work; waiting for it ..."]
+
+
 def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    from commander.selfcheck import SelfCheckFailed, show_main_job
-
     empty = tmp_path / "hooks"
     empty.mkdir()
     with pytest.raises(SelfCheckFailed):
         show_main_job(Path(sys.executable), empty)
+
+
+def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "uv").symlink_to(Path(sys.prefix) / "bin" / "uv")
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
+    assert (tmp_path / "venv" / "bin" / "fleet").exists()
+    assert "uv = " in (made / "pyvenv.cfg").read_text()

@@ -32,7 +32,8 @@ from scripted_model import (
     last_prompt_context,
 )
 
-from commander import install
+from commander import settings
+from commander.folder import make_commander_folder
 
 _PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
 
@@ -56,26 +57,26 @@ class Fleet:
 
         model.say(script)
         python, hooks = Path(sys.executable), REPOSITORY / "hooks"
-        ours = install.registration(install.settings_example(), python, hooks)
-        self.world.write_settings(install.merged_settings({}, ours))
-        install.make_commander_folder(self.home, python, hooks)
+        ours = settings.registration(settings.settings_example(), python, hooks)
+        self.world.write_settings(ours)
+        make_commander_folder(self.home, python, hooks)
 
     def register_hooks_once_more(self) -> None:
         """Add a second copy of every hook with a command line of its own, which the client cannot
         tell from another program: a plugin and the settings may both bring Fleet's hooks."""
         for folder in (self.world.settings_dir, self.home / ".claude"):
-            install.update_json(folder / "settings.json", _with_second_copies)
+            _update_json(folder / "settings.json", _with_second_copies)
 
     def erase_prompts_with(self, word: str) -> None:
         """Give the Commander's folder somebody's hook that blocks every prompt with this word."""
         erase = {"type": "command", "command": "sh", "args": ["-c", f"! grep -q {word} || exit 2"]}
 
-        def add(settings: dict[str, Any]) -> dict[str, Any]:
-            added = copy.deepcopy(settings)
+        def add(given: dict[str, Any]) -> dict[str, Any]:
+            added = copy.deepcopy(given)
             added["hooks"]["UserPromptSubmit"].append({"hooks": [erase]})
             return added
 
-        install.update_json(self.home / ".claude" / "settings.json", add)
+        _update_json(self.home / ".claude" / "settings.json", add)
 
     # --- acting ---
 
@@ -262,6 +263,10 @@ def blocked_by(blocker: str) -> Text:
         "I cannot go on.\n\n```briefing\n---\nstatus: blocked\n"
         f"summary: Stuck on {blocker}\nblockers:\n  - Waiting for {blocker}\n---\n```"
     )
+
+
+def _update_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text())), indent=2))
 
 
 def _with_second_copies(settings: dict[str, Any]) -> dict[str, Any]:
