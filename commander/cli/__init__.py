@@ -7,6 +7,7 @@ from commander.cli import (
     commander,
     config,
     database,
+    doctor,
     events,
     prelude,
     projects,
@@ -48,6 +49,7 @@ for command in (
     database.db,
     commander.commander,
     config.config,
+    doctor.doctor,
     statusline.statusline,
 ):
     main.add_command(command)

@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 
 import click
 
-from fleet_lib import config, db, paths
+from commander.claude import claude_program
+from fleet_lib import db, paths
 from fleet_lib.conversations import ConversationRepo
-from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
+from fleet_lib.errors import DatabaseUnusable, NotFound
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -35,21 +35,6 @@ def commander(new: bool, claude_options: tuple[str, ...]) -> None:
     os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     os.chdir(home)
     os.execv(program, arguments)  # noqa: S606
-
-
-def claude_program(home: str) -> str:
-    """Claude Code's program: the setting claude.program, else PATH. Raises NotFound or BadInput."""
-    named = config.load(home).claude.program
-    found = shutil.which(str(Path(named).expanduser()) if named else "claude")
-    if found:
-        return found
-    if named:
-        raise BadInput(
-            f"claude.program names {named}, which cannot be run: fleet config set mends it"
-        )
-    raise NotFound(
-        "claude is not on PATH: install Claude Code, or `fleet config set claude.program PATH`"
-    )
 
 
 def _last_conversation(home: Path) -> str | None:

@@ -1,0 +1,32 @@
+"""What must hold in the database, checked: `fleet db check` and `fleet doctor`. Reads only."""
+
+import sqlite3
+import time
+
+SLOW_SECONDS = 20.0
+
+
+def problems(connection: sqlite3.Connection, seconds: float = SLOW_SECONDS) -> list[str]:
+    """What is wrong, a line each; [] if nothing is. A part that takes longer than `seconds` is said to be
+    unfinished, not wrong."""
+    found: list[str] = []
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+    try:
+        for row in connection.execute("PRAGMA quick_check(20)"):
+            if row[0] != "ok":
+                found.append(f"integrity: {row[0]}")
+        for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
+            found.append(f"foreign key: row {row[1]} of {row[0]} points to no {row[2]}")
+        orphans = connection.execute(
+            "SELECT count(*) FROM turns t LEFT JOIN outbox_events e ON e.briefing_id = t.briefing_id"
+            " AND e.type = 'briefing_added' WHERE e.event_id IS NULL"
+        ).fetchone()[0]
+        if orphans:
+            found.append(f"outbox: {orphans} briefings have no briefing_added event")
+    except sqlite3.OperationalError as error:
+        if str(error) != "interrupted":
+            raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    return found

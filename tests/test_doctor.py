@@ -1,0 +1,307 @@
+"""`fleet doctor`: sees what is wrong, says what mends it, and touches nothing."""
+
+import json
+import os
+import re
+import sqlite3
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, Fleet, make_repository, payload
+
+from commander import settings
+from commander.doctor.checks import CHECKS
+from commander.folder import make_commander_folder
+
+SECRET = "sk-ant-api03-" + "Qx7" * 30
+SAID = "the quarterly figures are in the drawer"
+
+
+@pytest.fixture
+def well(fleet: Fleet) -> Fleet:
+    """An installation with nothing wrong: registered hooks, one captured turn, a Claude Code."""
+    claude = fleet.home.parent / ".claude"
+    claude.mkdir()
+    example = settings.registration(
+        settings.settings_example(), Path(sys.executable), ROOT / "hooks"
+    )
+    (claude / "settings.json").write_text(json.dumps(example))
+    make_commander_folder(fleet.home, Path(sys.executable), ROOT / "hooks")
+    program = fleet.folder / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
+    program.chmod(0o755)
+    fleet.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    folder = make_repository(fleet.folder / "shop-api")
+    fleet.hook("stop", payload("Stop") | {"last_assistant_message": SAID}, folder)
+    fleet.drain()
+    return fleet
+
+
+def doctor(fleet: Fleet, code: int) -> "list[dict[str, Any]]":
+    done = fleet.console("doctor", "--json", check=False)
+    assert "Traceback" not in done.stderr
+    told = json.loads(done.stdout)
+    assert done.returncode == code, [row for row in told["findings"] if row["level"] == "failed"]
+    findings: list[dict[str, Any]] = told["findings"]
+    return findings
+
+
+def of(findings: "list[dict[str, Any]]", check: str) -> "list[dict[str, Any]]":
+    return [row for row in findings if row["check"] == check]
+
+
+def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
+    return {
+        str(path): (
+            path.lstat().st_mtime_ns,
+            path.lstat().st_mode,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def test_of_a_well_installation_every_check_is_well_and_nothing_is_touched(well: Fleet) -> None:
+    before = tree(well.home.parent)
+    findings = doctor(well, 0)
+    assert {row["level"] for row in findings} <= {"ok", "note"}, findings
+    assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
+    assert of(findings, "hooks")[0]["found"].startswith("6 run on a sample")
+    assert "1 briefings" in of(findings, "database")[0]["found"]
+    assert tree(well.home.parent) == before
+
+
+def test_what_waits_in_the_spool_is_not_drained(well: Fleet) -> None:
+    well.hook("stop", payload("Stop") | {"prompt_id": "another"}, well.folder)
+    findings = doctor(well, 0)
+    assert of(findings, "spool")[0]["found"].startswith("1 wait")
+    assert len(well.waiting()) == 1
+
+
+def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
+    assert well.console("doctor").stdout.rstrip().endswith("All is well.")
+    (well.home / "fleet.db").chmod(0o644)
+    printed = well.console("doctor").stdout
+    assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
+    assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
+    assert printed.rstrip().endswith("All is well. 1 warnings.")
+
+
+def break_settings(fleet: Fleet) -> None:
+    (fleet.home.parent / ".claude" / "settings.json").write_text('{"hooks": }')
+
+
+def disable_hooks(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"disableAllHooks": True})
+
+
+def turn_hooks_off(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOOKS": "off"}})
+
+
+def take_a_hook_out(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value["hooks"].pop("StopFailure") and value)
+
+
+def lose_a_hooks_file(fleet: Fleet) -> None:
+    def change(value: Any) -> Any:
+        value["hooks"]["Stop"][0]["hooks"][0]["args"][2] = "/no/such/hooks/stop.py"
+        return value
+
+    edit_settings(fleet, change)
+
+
+def lose_the_hooks_interpreter(fleet: Fleet) -> None:
+    def change(value: Any) -> Any:
+        value["hooks"]["Stop"][0]["hooks"][0]["command"] = "/no/such/python"
+        return value
+
+    edit_settings(fleet, change)
+
+
+def lose_the_commanders_hook(fleet: Fleet) -> None:
+    (fleet.home / ".claude" / "settings.json").unlink()
+
+
+def register_twice(fleet: Fleet) -> None:
+    edit_settings(
+        fleet, lambda value: value["hooks"]["Stop"].append(value["hooks"]["Stop"][0]) or value
+    )
+
+
+def have_other_hooks(fleet: Fleet) -> None:
+    theirs = {"hooks": [{"type": "command", "command": f"notify --token {SECRET} done"}]}
+    edit_settings(fleet, lambda value: value["hooks"]["Stop"].append(theirs) or value)
+
+
+def edit_settings(fleet: Fleet, change: Any) -> None:
+    path = fleet.home.parent / ".claude" / "settings.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def spoil_the_database(fleet: Fleet) -> None:
+    for path in fleet.home.glob("fleet.db*"):
+        path.unlink()
+    (fleet.home / "fleet.db").write_bytes(b"no database, only words\n" * 500)
+    (fleet.home / "fleet.db").chmod(0o600)
+
+
+def make_it_newer(fleet: Fleet) -> None:
+    fleet.rows("PRAGMA user_version = 99")
+
+
+def make_it_older(fleet: Fleet) -> None:
+    for path in fleet.home.glob("fleet.db*"):
+        path.unlink()
+    old = sqlite3.connect(fleet.home / "fleet.db")
+    old.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    old.close()
+    (fleet.home / "fleet.db").chmod(0o600)
+
+
+def lose_an_event(fleet: Fleet) -> None:
+    fleet.rows("DELETE FROM outbox_events WHERE briefing_id = 1")
+
+
+def leave_an_old_entry(fleet: Fleet) -> None:
+    fleet.hook("stop", payload("Stop") | {"prompt_id": "p2"}, fleet.folder)
+    (name,) = fleet.waiting()
+    new = fleet.home / "spool" / "new"
+    number = int(name.split(".")[0]) - 3600 * 10**9
+    (new / name).rename(new / f"{number:020d}.{name.partition('.')[2]}")
+
+
+def quarantine(fleet: Fleet) -> None:
+    fleet.hook("stop", b"{}", fleet.folder)
+    fleet.drain()
+
+
+def write_a_transcript(fleet: Fleet) -> None:
+    path = fleet.home.parent / ".claude" / "projects" / "x" / "s.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    late = path.stat().st_mtime + 3600
+    os.utime(path, (late, late))
+
+
+def lose_claude(fleet: Fleet) -> None:
+    fleet.environment["PATH"] = "/usr/bin:/bin"
+
+
+def have_an_old_claude(fleet: Fleet) -> None:
+    (fleet.folder / "bin" / "claude").write_text("#!/bin/sh\necho '2.0.5 (Claude Code)'\n")
+
+
+def misspell_a_setting(fleet: Fleet) -> None:
+    (fleet.home / "config.toml").write_text("[prelude]\nbuget = 5000\n")
+    (fleet.home / "config.toml").chmod(0o600)
+
+
+def lose_the_environment(fleet: Fleet) -> None:
+    (fleet.home / "venv").symlink_to("versions/gone")
+
+
+def fail_as_a_plugin(fleet: Fleet) -> None:
+    data = fleet.home.parent / ".claude" / "plugins" / "data" / "fleet-market"
+    data.mkdir(parents=True)
+    state = {"state": "failed", "at": "2026-11-24T07:00:00Z", "reason": "no index in reach"}
+    (data / "bootstrap.json").write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "check", "level", "words", "mend"),
+    [
+        (break_settings, "settings", "failed", "line 1 column 11", "mend it"),
+        (disable_hooks, "settings", "failed", "disableAllHooks", "take that line out"),
+        (turn_hooks_off, "settings", "failed", "FLEET_HOOKS is off", "unset FLEET_HOOKS"),
+        (take_a_hook_out, "registration", "failed", "no hook for StopFailure", "./install.sh"),
+        (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
+        (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
+        (lose_the_commanders_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
+        (register_twice, "registration", "warning", "Stop is registered 2 times", "./install.sh"),
+        (have_other_hooks, "other hooks", "note", "Stop: notify --token", ""),
+        (spoil_the_database, "database", "failed", "not a database", "backups"),
+        (make_it_newer, "database", "failed", "schema 99", "upgrade"),
+        (make_it_older, "database", "warning", "schema 0", "fleet db migrate"),
+        (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
+        (leave_an_old_entry, "spool", "warning", "1 wait, the oldest for 1 h", "fleet drain"),
+        (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
+        (quarantine, "log", "warning", "quarantined", "tail"),
+        (write_a_transcript, "capture", "warning", "wrote its transcript", "claude --resume"),
+        (lose_claude, "claude", "warning", "not on PATH", ""),
+        (have_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
+        (misspell_a_setting, "configuration", "failed", "line 2: there is no", "edit that line"),
+        (lose_the_environment, "environment", "failed", "points to nothing", "./install.sh"),
+        (fail_as_a_plugin, "environment", "failed", "no index in reach", "./install.sh"),
+    ],
+)
+def test_each_trouble_is_seen_and_its_mending_named(
+    well: Fleet, trouble: Any, check: str, level: str, words: str, mend: str
+) -> None:
+    trouble(well)
+    before = tree(well.home.parent)
+    findings = doctor(well, 1 if level == "failed" else 0)
+    found = [row for row in of(findings, check) if row["level"] == level]
+    assert len(found) == 1, findings
+    assert words in found[0]["found"] and mend in found[0]["mend"]
+    assert SECRET not in json.dumps(findings)
+    assert tree(well.home.parent) == before
+
+
+def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
+    findings = doctor(fleet, 1)  # no hook is registered
+    assert "not there yet" in of(findings, "home")[0]["found"]
+    assert not fleet.home.exists()
+
+
+def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
+    fleet.home.write_text("")
+    assert "is no folder" in of(doctor(fleet, 1), "home")[0]["found"]
+
+
+def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
+    from commander.doctor import checks
+    from commander.doctor.findings import Patient
+
+    def broken(patient: Patient) -> Any:
+        raise RuntimeError("ours to mend")
+
+    monkeypatch.setitem(checks.CHECKS, "disk", broken)
+    (finding,) = [row for row in checks.examine(Patient.here()) if row.check == "disk"]
+    assert finding.level == "failed" and "ours to mend" in finding.found
+
+
+def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_path: Path) -> None:
+    private = "/srv/clients/acme-merger"
+    have_other_hooks(well)
+    edit_settings(
+        well,
+        lambda value: value | {"env": {"API_KEY": SECRET}, "apiKeyHelper": f"echo {SECRET}"},
+    )
+    well.hook("stop", json.dumps({"session_id": 7, "x": SAID}).encode(), well.folder)
+    well.drain()
+    for path in (well.home / "spool" / "bad").glob("*.reason"):
+        path.write_text(f"ValueError: {SAID!r} in {private}/plan.md")
+    with (well.home / "log" / "fleet.log").open("a") as log:
+        log.write(f"2026-11-24T07:00:00Z drain KeyError: '{SAID}' {SECRET} {private}/plan.md\n")
+    well.environment["FLEET_EXTRA"] = SECRET
+    target = tmp_path / "report.zip"
+    done = well.console("doctor", "--report", str(target))
+    assert "look through it" in done.stdout and "settings.json" in done.stdout
+    assert target.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(target) as bundle:
+        text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
+    for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(well.home.parent)):
+        assert kept_out not in text
+    assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
+    again = well.console("doctor", "--report", str(target), check=False)
+    assert again.returncode == 1 and "is there already" in again.stderr
+
+
+def test_every_check_is_on_the_page_in_order() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(CHECKS)
