@@ -2,7 +2,16 @@
 
 import click
 
-from commander.cli import briefings, database, events, prelude, projects, spooling, status
+from commander.cli import (
+    briefings,
+    completion,
+    database,
+    events,
+    prelude,
+    projects,
+    spooling,
+    status,
+)
 from commander.cli._shared import Console
 
 
@@ -12,7 +21,8 @@ from commander.cli._shared import Console
 )
 @click.version_option(package_name="fleet", prog_name="fleet")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
+@click.option("--no-pager", is_flag=True, help="Print long output as it is, not through $PAGER.")
+def main(debug: bool, no_pager: bool) -> None:
     """What your Claude Code sessions did, and who needs you.
 
     \b
@@ -22,7 +32,8 @@ def main(debug: bool) -> None:
       fleet briefings show 12
       fleet prelude                     what the Commander would be told now
 
-    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder).
+    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets tables, colours
+    (not with NO_COLOR) and a pager; a pipe gets plain lines; --json is for programs.
     """
 
 
@@ -35,5 +46,6 @@ for command in (
     spooling.drain,
     spooling.replay,
     database.db,
+    completion.completion,
 ):
     main.add_command(command)
