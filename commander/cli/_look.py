@@ -34,8 +34,8 @@ STYLES = {
 }
 _STATE_HEADINGS = ("status", "state")
 _CELL_LIMIT = 200  # characters
-_LAST_COLUMN_WIDTH = 24  # cells that the last column gets, if need be at the others' cost
-_SQUEEZED_WIDTH = 10  # cells that are left of another column then
+_LAST_COLUMN_WIDTH = 40  # cells that the last column gets, if need be at the others' cost
+_NARROWED_WIDTHS = (14, 8)  # cells that are left of another column then; and on a narrow terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,15 @@ class Cell:
     style: str = ""
     piped: object = None
     marked: str = ""  # a regular expression of what stands out in it
+    whole: bool = False  # its column is not narrowed
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: its cells one after another; cut at the terminal's edge."""
+    """One line: its cells one after another; cut at the terminal's edge, or on to the next line."""
 
     cells: tuple[object, ...]
+    wraps: bool = False
 
     def plain(self) -> Iterator[str]:
         yield "".join(_piped(cell, 2000) for cell in self.cells).rstrip()
@@ -60,7 +62,7 @@ class Line:
     def rich(self, width: int) -> "RenderableType":
         from rich.text import Text
 
-        text = Text(no_wrap=True, overflow="ellipsis")
+        text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
         for cell in self.cells:
             text.append_text(_rich_text(cell, 2000))
         return text
@@ -93,10 +95,16 @@ class Table:
         headings = [_rich_text(Cell(name, "bold"), 80) for name in self.headings]
         shown = list(range(len(rows[0])))
         table = [headings, *rows] if headings else rows
-        widths = _fit(table, shown, width - self.indent, self.widths)
+        whole = {
+            at
+            for row in self.rows
+            for at, cell in enumerate(row)
+            if isinstance(cell, Cell) and cell.whole
+        } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
+        widths = _fit(table, shown, width - self.indent, whole, self.widths)
         if self.optional in self.headings and widths[-1] < 40:
             shown.remove(list(self.headings).index(self.optional))
-            widths = _fit(table, shown, width - self.indent)
+            widths = _fit(table, shown, width - self.indent, whole, ())
         made = RichTable(
             box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(self.headings)
         )
@@ -115,17 +123,26 @@ class Table:
 
 
 def _fit(
-    table: "list[list[Text]]", shown: list[int], room: int, fixed: Sequence[int] = ()
+    table: "list[list[Text]]",
+    shown: list[int],
+    room: int,
+    whole: set[int],
+    fixed: Sequence[int],
 ) -> list[int]:
     """The columns' widths in cells. Where the last would get too little, the widest others give."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
-    wanted = min(last, _LAST_COLUMN_WIDTH)
-    while others and sum(others) + 2 * len(others) + wanted > room:
-        widest = others.index(max(others))
-        if others[widest] <= _SQUEEZED_WIDTH:
-            break
-        others[widest] -= 1
+    too_wide = sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
+    for least in _NARROWED_WIDTHS:
+        while too_wide > 0:
+            giving = [
+                at for at, have in enumerate(others) if have > least and shown[at] not in whole
+            ]
+            if not giving:
+                break
+            others[max(giving, key=others.__getitem__)] -= 1
+            too_wide -= 1
+        too_wide -= _LAST_COLUMN_WIDTH // 2  # half the room must do there
     return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
 
 
@@ -163,7 +180,7 @@ def _rich_text(cell: object, limit: int) -> "Text":
 
 def state(name: object) -> Cell:
     """A status or state: its colour and plain words for a person, its name for a program."""
-    return Cell(str(name).replace("_", " "), STYLES.get(str(name), ""), name)
+    return Cell(str(name).replace("_", " "), STYLES.get(str(name), ""), name, whole=True)
 
 
 def when(moment: str | None) -> Cell:
@@ -228,6 +245,16 @@ def show(*parts: Line | Table) -> None:
         return
     console = terminal()
     show_rendered(console, *(part.rich(console.width) for part in parts))
+
+
+def show_text(text: str) -> None:
+    """Print a text of several lines."""
+    if not a_person_looks():
+        click.echo(text)
+        return
+    from rich.text import Text
+
+    show_rendered(terminal(), Text(safe(text)))
 
 
 def markdown(text: str) -> "RenderableType":

@@ -48,12 +48,16 @@ class Console(click.Group):
             raise click.ClickException(_told(error)) from None
 
 
+class _WrongUsage(click.ClickException):
+    exit_code = 2
+
+
 def _told(error: Exception) -> str:
     where = f"{paths.database(paths.home())}: " if isinstance(error, sqlite3.Error) else ""
     told = text.clean(f"{where}{error}", 500)
     if "`" in told or not isinstance(error, sqlite3.Error | OSError | DatabaseUnusable):
         return told
-    return f"{told}; `fleet doctor` looks further"
+    return f"{told}{'' if told.endswith('?') else ';'} `fleet doctor` looks further"
 
 
 def _forget_stdout() -> None:
@@ -77,10 +81,10 @@ def _usage_in_one_line() -> Iterator[None]:
             asked = error.ctx.command
             if isinstance(asked, click.Group) and "No such command" in told:
                 told = _unknown_command(error.ctx, asked, told)
-            told = f"{told.rstrip('.')}; `{error.ctx.command_path} --help` shows what there is"
-        one_line = click.ClickException(text.clean(told, 500))
-        one_line.exit_code = 2
-        raise one_line from None
+            if "`" not in told:
+                joint = "" if told.endswith("?") else ";"
+                told = f"{told.rstrip('.')}{joint} `{error.ctx.command_path} --help` shows what there is"
+        raise _WrongUsage(" ".join(safe(told).split())) from None
 
 
 def _unknown_command(ctx: click.Context, group: click.Group, told: str) -> str:
@@ -141,11 +145,12 @@ def drain_waiting(home: str, timeout: float = 30.0) -> str:
 
 def require_usable(home: str) -> None:
     """Raises DatabaseUnusable where $FLEET_HOME is there and can be no home."""
-    for path, is_right in ((home, os.path.isdir), (paths.database(home), os.path.isfile)):
-        if os.path.lexists(path) and not is_right(path):
-            kind = "folder" if is_right is os.path.isdir else "database file"
-            raise DatabaseUnusable(f"{path} is no {kind}: is FLEET_HOME right?")
-    if os.path.isdir(home) and not os.access(home, os.R_OK | os.X_OK):
+    folder, file = Path(home), Path(paths.database(home))
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DatabaseUnusable(f"{folder} is no folder: is FLEET_HOME right?")
+    if os.path.lexists(file) and not file.is_file():
+        raise DatabaseUnusable(f"{file} is no file")
+    if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):
         raise DatabaseUnusable(f"{home} cannot be read by you")
 
 

@@ -28,6 +28,7 @@ from fleet_lib.briefing_parser import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.prelude import clean
 
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -40,7 +41,7 @@ _project_option = click.option(
 )
 
 
-class Since(click.ParamType):
+class Since(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """`30m`, `2h`, `3d`, `1w`, or an ISO date or time (local where no zone is named), as the database's
     time."""
 
@@ -214,7 +215,7 @@ def search(words: tuple[str, ...], project_name: str | None, limit: int, as_json
         )
         for t in told
     ]
-    nothing = f"nothing found for {_look.clean(' '.join(words), 60)}"
+    nothing = f"nothing found for {clean(' '.join(words), 60)}"
     print_table(("id", "ended", "project", "status", "summary", "found"), rows, nothing)
 
 
@@ -232,7 +233,7 @@ def _show_found(told: list[dict[str, Any]], names: dict[str, str], words: tuple[
         label = Cell(f"#{row['briefing_id']}", "bold")
         summary = Cell(row["summary"], marked=marked)
         lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
-        if _look.clean(row["excerpt"], 500).strip("…") not in _look.clean(row["summary"], 500):
+        if clean(row["excerpt"], 500).strip("…") not in clean(row["summary"], 500):
             lines.append(Line(("    ", Cell(row["excerpt"], marked=marked))))
     _look.show(*lines)
 
@@ -298,12 +299,12 @@ def _facts_for_a_person(told: dict[str, Any], names: dict[str, str]) -> list[Lin
         ("session", Cell(told["session_id"])),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
-    parts: list[Line | Table] = [Line((title,)), Table((), rows)]
+    parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]
     for name in _LISTS:
         style = {"blockers": "red", "warnings": "yellow"}.get(name, "")
         if told[name]:
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
-            parts += [Line(("  ", "- ", Cell(item, style))) for item in told[name]]
+            parts += [Line(("  ", "- ", Cell(item, style)), wraps=True) for item in told[name]]
     if told["facts_partial"]:
         parts.append(Line((Cell(_PARTIAL, "dim"),)))
     return [*parts, Line(())]

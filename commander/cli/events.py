@@ -38,13 +38,13 @@ _TEXTS = (
 )
 _STATUSES = (("briefing", "status"), ("session", "status"), ("job", "status"))
 _KINDS = {
-    "doc_drift_warning": Cell("docs may be stale", "yellow", "doc_drift_warning"),
-    "session_started": Cell("session started", "dim", "session_started"),
-    "skill_updated": Cell("skill changed", "", "skill_updated"),
+    "doc_drift_warning": ("docs may be stale", "yellow"),
+    "session_started": ("session started", "dim"),
+    "skill_updated": ("skill changed", ""),
 }
 
 
-class EventId(click.ParamType):
+class EventId(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """`40`, or `e40` and `#e40` as they are shown."""
 
     name = "event"
@@ -143,25 +143,18 @@ def _meaning(event: OutboxEvent) -> tuple[Cell, Cell]:
             "(its payload is unreadable)", "dim"
         )
     status = _first_text(payload, _STATUSES)
-    words = _first_text(payload, _TEXTS) or str(
-        payload.get("summary") or payload.get("message") or ""
-    )
+    words = _first_text(payload, _TEXTS) or payload.get("summary") or payload.get("message") or ""
+    what, style = event.type.replace("_", " "), _look.STYLES.get(status or event.type, "")
     if event.type in _KINDS:
-        return _KINDS[event.type], Cell(words)
-    if event.type in ("briefing_added", "session_blocked") and status:
-        kind = _look.state(status)
-        is_again = event.type == "briefing_added" and _revision(payload) > 1
-        return Cell(f"{kind.text}{' (revised)' if is_again else ''}", kind.style, event.type), Cell(
-            words
-        )
-    if event.type == "job_completed":
+        what, style = _KINDS[event.type]
+    elif event.type == "job_completed":
         job = payload.get("job")
         number = job.get("jobId") if isinstance(job, dict) else None
         what = f"job {number or ''} {status or 'completed'}"
-        return Cell(what, _look.STYLES.get(status, ""), event.type), Cell(words)
-    return Cell(event.type.replace("_", " "), _look.STYLES.get(event.type, ""), event.type), Cell(
-        words
-    )
+    elif event.type in ("briefing_added", "session_blocked") and status:
+        again = " (again)" if event.type == "briefing_added" and _revision(payload) > 1 else ""
+        what = status.replace("_", " ") + again
+    return Cell(what, style, event.type, whole=True), Cell(words)
 
 
 def _first_text(payload: dict[str, Any], places: tuple[tuple[str, str], ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from commander.cli import _look
-from commander.cli._look import Cell, Line, Table, count, when
+from commander.cli._look import Cell, Line, Table, count
 from commander.cli._shared import (
     drain_waiting,
     json_option,
@@ -95,14 +95,9 @@ def _watch(home: str, seconds: float) -> None:
             if spool.pending(home) and time.monotonic() >= not_before:
                 undrained = drain_waiting(home, timeout=5.0)
                 not_before = time.monotonic() + (_DRAIN_AGAIN_SECONDS if undrained else 0)
-            trouble = (
-                Line(
-                    (Cell(f"Not drained: {undrained}", "red"),),
-                )
-                if undrained
-                else ()
-            )
-            parts = (*_look_now(home), *trouble)
+            parts = [*_look_now(home)]
+            if undrained:
+                parts.append(Line((Cell(f"Not drained: {undrained}", "red"),)))
             with console.capture() as captured:
                 rendered = [part.rich(console.width) for part in (*parts, Line((every,)))]
                 console.print(_look.Harmless(*rendered), end="")
@@ -209,7 +204,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
             (
                 Cell(row["project"]),
                 f"#{row['briefing_id']}" if row["briefing_id"] else "",
-                Cell(_words(row["state"]), _look.STYLES.get(row["state"], "")),
+                _state(row["state"]),
                 Cell(_look.ago(row["since"]), "dim"),
                 row["detail"],
             )
@@ -222,10 +217,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
             (
                 Cell(row["project"]),
                 f"#{row['briefing_id']}" if row["briefing_id"] else "-",
-                Cell(
-                    _words(row["status"] or "no briefing yet"),
-                    _look.STYLES.get(row["status"] or "", ""),
-                ),
+                _state(row["status"] or "no briefing yet"),
                 Cell(_look.ago(row["at"]), "dim"),
                 row["summary"],
             )
@@ -248,8 +240,9 @@ def _title(stuck: list[dict[str, Any]], roster: list[dict[str, Any]]) -> Line:
     return Line((Cell("Nobody needs you.", "bold green"),))
 
 
-def _words(state: str) -> str:
-    return _WORDS.get(state, state.replace("_", " "))
+def _state(name: str) -> Cell:
+    words = _WORDS.get(name, name.replace("_", " "))
+    return Cell(words, _look.STYLES.get(name, ""), whole=True)
 
 
 def _commander_lines(told: dict[str, int]) -> tuple[Line, ...]:
