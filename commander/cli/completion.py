@@ -239,7 +239,7 @@ def _start_line(shell: str, script: Path) -> tuple[Path | None, str]:
     """(the shell's start file, the line that it needs), "" where it needs none."""
     quoted = shlex.quote(str(script))
     if shell == "zsh":
-        ready = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; };"
+        ready = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; };"
         return _start_file(shell), f"[ -r {quoted} ] && {{ {ready} . {quoted}; }}"
     if shell == "bash" and not any(Path(path).exists() for path in _BASH_COMPLETION):
         return _start_file(shell), f"[ -r {quoted} ] && . {quoted}"
