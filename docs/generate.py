@@ -38,12 +38,12 @@ INDEX = """\
 
 def pages() -> dict[str, str]:
     """{file name: text} of every page."""
-    commands = {name: command for name, command in main.commands.items() if not command.hidden}
+    context = click.Context(main, info_name="fleet")
+    commands = _subcommands(main, context)
     rows = [
         f"| [`fleet {name}`]({name}.md) | {_cell(command.get_short_help_str(200))} |"
         for name, command in commands.items()
     ]
-    context = click.Context(main, info_name="fleet")
     index = INDEX.format(
         description="\n".join(_body(main)).rstrip(),
         commands="\n".join(rows),
@@ -67,9 +67,14 @@ def _section(command: click.Command, name: str, parent: click.Context, level: in
     yield from _body(command)
     yield from _options(command, context)
     if isinstance(command, click.Group):
-        for sub_name, sub in command.commands.items():
-            if not sub.hidden:
-                yield from _section(sub, sub_name, context, level + 1)
+        for sub_name, sub in _subcommands(command, context).items():
+            yield from _section(sub, sub_name, context, level + 1)
+
+
+def _subcommands(group: click.Group, context: click.Context) -> dict[str, click.Command]:
+    """In the group's own order, the hidden ones left out."""
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command and not command.hidden}
 
 
 def _body(command: click.Command) -> Iterator[str]:

@@ -144,7 +144,7 @@ def test_only_colours_are_escape_sequences_whatever_a_briefing_holds(
 
 
 def test_markup_in_a_text_is_printed_as_it_is(used: Fleet) -> None:
-    for command in (("briefings", "show", "2"), ("events", "list")):
+    for command in (("briefings", "show", "2"), ("briefings", "list")):
         wide = SGR.sub("", see(used, *command, columns=300))
         assert "[red]literal[/red]" in wide and ":smile:" in wide
 

@@ -19,8 +19,12 @@ FOLDER: Path = generate.FOLDER
 
 def commands(command: click.Command, path: str = "fleet") -> list[tuple[str, click.Command]]:
     found = [(path, command)]
-    for name, sub in command.commands.items() if isinstance(command, click.Group) else ():
-        found += commands(sub, f"{path} {name}")
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path)
+        for name in command.list_commands(context):
+            sub = command.get_command(context, name)
+            assert sub, f"{path} {name}"
+            found += commands(sub, f"{path} {name}")
     return [(path, command) for path, command in found if not command.hidden]
 
 

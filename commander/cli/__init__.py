@@ -1,22 +1,27 @@
-"""The console, `fleet`: parse, call fleet_lib, print. One noun a file."""
+"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported when it is asked for: a TAB
+or a status does not wait for the imports of the rest."""
 
 import click
 
-from commander.cli import (
-    briefings,
-    completion,
-    database,
-    events,
-    prelude,
-    projects,
-    spooling,
-    status,
-)
 from commander.cli._shared import Console
+
+# {command: its module here}; the module's attribute has the command's name.
+_MODULES = {
+    "status": "status",
+    "projects": "projects",
+    "briefings": "briefings",
+    "events": "events",
+    "prelude": "prelude",
+    "drain": "spooling",
+    "replay": "spooling",
+    "db": "database",
+    "completion": "completion",
+}
 
 
 @click.group(
     cls=Console,
+    modules=_MODULES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="fleet", prog_name="fleet")
@@ -35,17 +40,3 @@ def main(debug: bool, no_pager: bool) -> None:
     Data is in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets tables, colours
     (not with NO_COLOR) and a pager; a pipe gets plain lines; --json is for programs.
     """
-
-
-for command in (
-    status.status,
-    projects.projects,
-    briefings.briefings,
-    events.events,
-    prelude.prelude,
-    spooling.drain,
-    spooling.replay,
-    database.db,
-    completion.completion,
-):
-    main.add_command(command)

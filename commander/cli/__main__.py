@@ -2,4 +2,4 @@
 
 from commander.cli import main
 
-main()
+main(prog_name="fleet")

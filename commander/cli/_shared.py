@@ -2,11 +2,12 @@
 
 import contextlib
 import difflib
+import importlib
 import os
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +29,22 @@ _HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before
 
 
 class Console(click.Group):
-    """Causes are printed in one line on stderr, exit code 1, or 2 for wrong usage; --debug lets the
-    traceback through."""
+    """Imports a command's module when the command is asked for. Causes are printed in one line on
+    stderr, exit code 1, or 2 for wrong usage; --debug lets the traceback through."""
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._modules, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._modules:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"commander.cli.{self._modules[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _usage_in_one_line():

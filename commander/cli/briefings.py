@@ -24,9 +24,9 @@ from commander.cli._shared import (
 )
 from commander.cli.completion import complete_briefing, complete_project
 from fleet_lib import clock
-from fleet_lib.briefing_parser import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.prelude import clean
 
