@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .tools/claude/node_modules/.bin/claude
 
-.PHONY: help setup test check format bench schema clean
+.PHONY: help setup test check format bench schema docs clean
 
 help:
 	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
@@ -13,6 +13,7 @@ help:
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    what a hook and a drain cost, as ratios"
 	@echo "make schema   fleet_lib/schema.sql from the migrations"
+	@echo "make docs     docs/commands/ from the console's help"
 
 setup: $(VENV)/ready $(CLAUDE)
 
@@ -49,6 +50,9 @@ bench: $(VENV)/ready
 
 schema: $(VENV)/ready
 	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql
+
+docs: $(VENV)/ready
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

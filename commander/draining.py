@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fleet_lib import drain as drainer_entry
 from fleet_lib import paths, spool
 from fleet_lib.errors import DatabaseUnusable
@@ -48,6 +46,9 @@ def drain(
 def _wait_for_other(home: str) -> None:
     """Wait a moment for the other drainer. Nobody drains while this holds the lock, so it lets go at
     once, and the caller's own drainer looks at the spool next."""
+    # Rarely needed, and it takes as long to import as the rest of a `fleet status`.
+    from filelock import FileLock, Timeout
+
     try:
         with FileLock(paths.lock(home), timeout=1.0, poll_interval=0.02, mode=0o600):
             pass

@@ -7,7 +7,7 @@ that a model writes makes a briefing unreadable. Nothing here derives a field th
 import re
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
 from markdown_it import MarkdownIt
@@ -15,11 +15,7 @@ from markdown_it.token import Token
 from pydantic import BaseModel, ConfigDict
 
 from fleet_lib import clock
-
-Status = Literal["completed", "blocked", "failed", "waiting_for_input"]
-ImpactLevel = Literal["trivial", "minor", "moderate", "major"]
-BroadcastLevel = Literal["silent", "mention", "highlight"]
-DocDriftRisk = Literal["low", "medium", "high"]
+from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
 ITEMS_LIMIT = 200

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
 
 from fleet_lib import clock
-from fleet_lib.briefing_parser import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,14 @@ class ProjectRepo:
         )
         return [_from_row(row) for row in rows]
 
+    def activity(self) -> dict[str, tuple[int, str]]:
+        """{project_id: (how many briefings, when the newest of them ended)}."""
+        rows = self._connection.execute(
+            "SELECT project_id, count(*), max(ifnull(ended_at, created_at)) FROM briefings"
+            " GROUP BY project_id"
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
     def find_by_repo_root(self, repo_root: str) -> Project | None:
         row = self._connection.execute(
             "SELECT * FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1", (repo_root,)

@@ -1,55 +1,47 @@
-"""The console, `fleet`: parse, call fleet_lib, print. One noun a file."""
+"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported when it is asked for: a TAB
+or a status does not wait for the imports of the rest."""
 
 import click
 
-from commander.cli import (
-    briefings,
-    commander,
-    config,
-    database,
-    doctor,
-    events,
-    prelude,
-    projects,
-    spooling,
-    status,
-    statusline,
-)
 from commander.cli._shared import Console
+
+# {command: its module here}; the module's attribute has the command's name.
+_MODULES = {
+    "status": "status",
+    "commander": "commander",
+    "projects": "projects",
+    "briefings": "briefings",
+    "events": "events",
+    "prelude": "prelude",
+    "drain": "spooling",
+    "replay": "spooling",
+    "db": "database",
+    "doctor": "doctor",
+    "config": "config",
+    "statusline": "statusline",
+    "completion": "completion",
+}
 
 
 @click.group(
     cls=Console,
+    modules=_MODULES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="fleet", prog_name="fleet")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
+@click.option("--no-pager", is_flag=True, help="Print long output as it is, not through $PAGER.")
+def main(debug: bool, no_pager: bool) -> None:
     """What your Claude Code sessions did, and who needs you.
 
     \b
     Examples:
       fleet status                      who needs a human, and the latest of each project
+      fleet commander                   the Commander: ask it what happened
       fleet briefings list --status blocked
       fleet briefings show 12
-      fleet prelude                     what the Commander would be told now
+      fleet doctor                      is everything as it should be?
 
-    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder).
+    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets tables, colours
+    (not with NO_COLOR) and a pager; a pipe gets plain lines; --json is for programs.
     """
-
-
-for command in (
-    status.status,
-    projects.projects,
-    briefings.briefings,
-    events.events,
-    prelude.prelude,
-    spooling.drain,
-    spooling.replay,
-    database.db,
-    commander.commander,
-    config.config,
-    doctor.doctor,
-    statusline.statusline,
-):
-    main.add_command(command)

@@ -1,16 +1,21 @@
-"""What every command shares: the error boundary, the database, and how things are printed."""
+"""What every command shares: the error boundary, the database, and (from _look) how things are printed."""
 
 import contextlib
-import json
+import difflib
+import importlib
+import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from commander.draining import drain
+from commander.cli._look import print_json as print_json
+from commander.cli._look import print_table as print_table
+from commander.cli._look import safe as safe
 from fleet_lib import db, paths
 from fleet_lib import prelude as text
 from fleet_lib.errors import BadInput, DatabaseUnusable, FleetError, NewerSchema, NotFound
@@ -20,20 +25,88 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
+_HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 exits 0 itself
+
 
 class Console(click.Group):
-    """Causes are printed in one line on stderr, exit code 1; --debug lets the traceback through."""
+    """Imports a command's module when the command is asked for. Causes are printed in one line on
+    stderr, exit code 1, or 2 for wrong usage; --debug lets the traceback through."""
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._modules, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._modules:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"commander.cli.{self._modules[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _usage_in_one_line():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except (FleetError, sqlite3.Error, OSError) as error:
             if ctx.params.get("debug"):
                 raise
             if isinstance(error, BrokenPipeError):
+                _forget_stdout()
                 sys.exit(0)  # `fleet events list | head`
-            where = f"{paths.database(paths.home())}: " if isinstance(error, sqlite3.Error) else ""
-            raise click.ClickException(text.clean(f"{where}{error}", 500)) from None
+            raise click.ClickException(_told(error)) from None
+
+
+class _WrongUsage(click.ClickException):
+    exit_code = 2
+
+
+def _told(error: Exception) -> str:
+    where = f"{paths.database(paths.home())}: " if isinstance(error, sqlite3.Error) else ""
+    told = text.clean(f"{where}{error}", 500)
+    if "`" in told or not isinstance(error, sqlite3.Error | OSError | DatabaseUnusable):
+        return told
+    return f"{told}{'' if told.endswith('?') else ';'} `fleet doctor` looks further"
+
+
+def _forget_stdout() -> None:
+    """Nobody reads it any more: the interpreter's own flush at exit must not complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """click's usage errors as one line that names the command's --help; a group alone is a question
+    for help, and no error."""
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, _HELP_ASKED):
+            click.echo(error.format_message(), color=None)
+            raise click.exceptions.Exit(0) from None
+        told = error.format_message()
+        if error.ctx is not None:
+            asked = error.ctx.command
+            if isinstance(asked, click.Group) and "No such command" in told:
+                told = _unknown_command(error.ctx, asked, told)
+            if "`" not in told:
+                joint = "" if told.endswith("?") else ";"
+                told = f"{told.rstrip('.')}{joint} `{error.ctx.command_path} --help` shows what there is"
+        raise _WrongUsage(" ".join(safe(told).split())) from None
+
+
+def _unknown_command(ctx: click.Context, group: click.Group, told: str) -> str:
+    name = told.partition("'")[2].partition("'")[0]
+    near = difflib.get_close_matches(name, group.list_commands(ctx), 1, 0.5)
+    meant = f": did you mean `{ctx.command_path} {near[0]}`?" if near else ""
+    return f"No such command {name!r}{meant}"
 
 
 def limit_option(default: int) -> Callable[[F], F]:
@@ -52,10 +125,8 @@ def reading() -> Iterator[sqlite3.Connection]:
     """The database for a reading command: what waits in the spool is drained first, and where that
     is not possible the command still answers from what is there."""
     home = paths.home()
-    try:
-        drain(home, timeout=30)
-    except (DatabaseUnusable, OSError) as error:
-        click.echo(f"fleet: not drained: {text.clean(str(error), 300)}", err=True)
+    require_usable(home)
+    undrained = drain_waiting(home)
     path = Path(paths.database(home))
     try:
         connection = db.connect_read_only(path)
@@ -68,10 +139,34 @@ def reading() -> Iterator[sqlite3.Connection]:
             path
         ).close()  # an older file, the original system's perhaps: backed up, migrated
         connection = db.connect_read_only(path)
+    if undrained:
+        click.echo(f"fleet: not drained: {undrained}; `fleet doctor` looks further", err=True)
     try:
         yield connection
     finally:
         connection.close()
+
+
+def drain_waiting(home: str, timeout: float = 30.0) -> str:
+    """Apply what waits in the spool; "" or why that was not possible."""
+    from commander.draining import drain  # the lock's library takes longer to import than a query
+
+    try:
+        drain(home, timeout=timeout)
+    except (DatabaseUnusable, OSError) as error:
+        return text.clean(str(error), 300)
+    return ""
+
+
+def require_usable(home: str) -> None:
+    """Raises DatabaseUnusable where $FLEET_HOME is there and can be no home."""
+    folder, file = Path(home), Path(paths.database(home))
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DatabaseUnusable(f"{folder} is no folder: is FLEET_HOME right?")
+    if os.path.lexists(file) and not file.is_file():
+        raise DatabaseUnusable(f"{file} is no file")
+    if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):
+        raise DatabaseUnusable(f"{home} cannot be read by you")
 
 
 @contextlib.contextmanager
@@ -84,36 +179,29 @@ def writing() -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def project_names(connection: sqlite3.Connection) -> dict[str, str]:
+    """{project_id: its repository's name, or its id where several have that name}."""
+    every = ProjectRepo(connection).get_all()
+    times = Counter(project.repo_name for project in every)
+    return {
+        project.project_id: project.repo_name
+        if times[project.repo_name] == 1
+        else project.project_id
+        for project in every
+    }
+
+
 def find_project(connection: sqlite3.Connection, name: str) -> Project:
     """The one project that a person means. Raises NotFound, or BadInput if it may be several."""
     found = ProjectRepo(connection).find(name)
     if not found:
-        raise NotFound(f"there is no project {name!r}: `fleet projects list` shows all")
+        every = [project.repo_name for project in ProjectRepo(connection).get_all()]
+        near = difflib.get_close_matches(name, every, 1, 0.5)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise NotFound(
+            f"there is no project {name!r}{meant}: `fleet projects list --all` shows all"
+        )
     if len(found) > 1:
         ids = ", ".join(project.project_id for project in found)
         raise BadInput(f"{name!r} may be any of {ids}: name one by its id")
     return found[0]
-
-
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Aligned columns, the last one as long as it is; cells are cleaned of whatever is not text."""
-    if not rows:
-        click.echo(empty)
-        return
-    table = [list(headings), *([text.clean(cell, 200) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings) - 1)]
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
-
-
-def safe(value: object) -> str:
-    """A text of several lines without terminal escapes or other control characters."""
-    return "\n".join(
-        "".join(char if char.isprintable() or char == "\t" else "�" for char in line)
-        for line in str(value).split("\n")
-    )

@@ -30,7 +30,7 @@ def list_(as_json: bool) -> None:
     """Every setting, its value, and what it may be.
 
     \b
-    Example:
+    Examples:
       fleet config list --json
     """
     every = settings.settings(paths.home())
@@ -55,7 +55,7 @@ def get(key: str, as_json: bool) -> None:
     """Print one setting: its value alone when piped.
 
     \b
-    Example:
+    Examples:
       fleet config get prelude.budget
     """
     one = settings.get(paths.home(), key)
@@ -90,7 +90,7 @@ def unset(key: str) -> None:
     """Take one setting out of the file: its default counts again.
 
     \b
-    Example:
+    Examples:
       fleet config unset prelude.budget
     """
     one = settings.put(paths.home(), key, None)

@@ -30,7 +30,12 @@ def db() -> None:
 @db.command("migrate")
 @json_option
 def migrate_(as_json: bool) -> None:
-    """Bring the database to this Fleet's schema; a file that holds anything is backed up first."""
+    """Bring the database to this Fleet's schema; a file that holds anything is backed up first.
+
+    \b
+    Examples:
+      fleet db migrate
+    """
     path = Path(paths.database(paths.home()))
     before = _version(path)
     database.connect(path).close()
@@ -46,7 +51,12 @@ def migrate_(as_json: bool) -> None:
 @db.command("status")
 @json_option
 def status_(as_json: bool) -> None:
-    """Schema version, sizes and row counts."""
+    """Schema version, sizes and row counts.
+
+    \b
+    Examples:
+      fleet db status --json | jq .rows
+    """
     path = _existing()
     with contextlib.closing(database.connect_read_only(path)) as connection:
         report: dict[str, Any] = {
@@ -73,7 +83,12 @@ def status_(as_json: bool) -> None:
 @db.command("check")
 @json_option
 def check(as_json: bool) -> None:
-    """Integrity, foreign keys, schema and search index. Exit code 1 if anything is wrong."""
+    """Integrity, foreign keys, schema and search index. Exit code 1 if anything is wrong.
+
+    \b
+    Examples:
+      fleet db check && echo sound
+    """
     path = _existing()
     problems: list[str] = []
     with contextlib.closing(database.connect_read_only(path)) as connection:
@@ -117,7 +132,13 @@ def check(as_json: bool) -> None:
 @json_option
 def backup(target: Path | None, as_json: bool) -> None:
     """Copy the database, consistent also while it is written to. TARGET is a folder; without one the
-    copy goes to backups/ in $FLEET_HOME."""
+    copy goes to backups/ in $FLEET_HOME.
+
+    \b
+    Examples:
+      fleet db backup
+      fleet db backup /mnt/backups
+    """
     path = _existing()
     copy = migrate.backup(path, target or Path(paths.backups(paths.home())))
     if as_json:

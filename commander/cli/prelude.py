@@ -2,17 +2,22 @@
 
 import click
 
+from commander.cli._look import show_text
 from commander.cli._shared import json_option, print_json, reading
+from commander.cli.events import EventId
 from fleet_lib import db, paths
 from fleet_lib import prelude as text
 
 
 @click.command()
 @click.option("--recap", is_flag=True, help="The longer form that a new Commander context gets.")
-@click.option("--after", type=click.IntRange(0), help="As if told through this event.")
+@click.option("--after", type=EventId(), help="As if told through this event.")
 @json_option
 def prelude(recap: bool, after: int | None, as_json: bool) -> None:
     """Print what the Commander's next prompt would be told, and mark nothing as told.
+
+    These are the events after its cursor, compacted: all alerts, the newest highlight of each project,
+    ten mentions, and a count of the rest.
 
     \b
     Examples:
@@ -35,6 +40,6 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
     if as_json:
         print_json({"after_event_id": cursor, "through_event_id": through, "text": body})
     elif body:
-        click.echo(body)
+        show_text(body)
     else:
         click.echo(f"nothing new after event {cursor}", err=True)

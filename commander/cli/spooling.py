@@ -23,6 +23,11 @@ def drain(as_json: bool) -> None:
     """Apply everything that waits in the spool, and return when that is done.
 
     Hooks start this in the background by themselves; it is for scripts, and after an outage.
+
+    \b
+    Examples:
+      fleet drain
+      fleet drain --json | jq .quarantined
     """
     home = paths.home()
     bad_before = _quarantined(home)

@@ -1,50 +1,138 @@
-"""`fleet status`: what a person looks at first."""
+"""`fleet status`: what a person looks at first, once or for as long as it is watched."""
 
+import contextlib
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from commander.cli._shared import json_option, print_json, reading
-from fleet_lib import clock, paths, spool
+from commander.cli import _look
+from commander.cli._look import Cell, Line, Table, count
+from commander.cli._shared import (
+    drain_waiting,
+    json_option,
+    print_json,
+    reading,
+    require_usable,
+)
+from fleet_lib import clock, db, paths, spool
 from fleet_lib.briefings import BriefingRepo
 from fleet_lib.conversations import ConversationRepo
+from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.outbox import OutboxRepo
-from fleet_lib.prelude import OPEN_ALERT_SECONDS, clean
+from fleet_lib.prelude import OPEN_ALERT_SECONDS
 from fleet_lib.projects import ProjectRepo
 from fleet_lib.sessions import SessionRepo
 
 _WORDS = {"waiting_for_permission": "waits for permission", "waiting_for_input": "waits for you"}
+_DRAIN_AGAIN_SECONDS = 30.0  # after a drain that failed
 
 
 @click.command()
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=2.0,
+    type=click.FloatRange(0.5, 3600),
+    metavar="[SECONDS]",
+    help="Stay, and look again every so often (2 seconds if not said). Ctrl-C ends it.",
+)
 @json_option
-def status(as_json: bool) -> None:
+def status(watch: float | None, as_json: bool) -> None:
     """Who needs a human, the latest of each project, and whether capture is flowing.
+
+    What stands first needs you first: sessions that are blocked, failed or wait for a permission.
+    #12 is a briefing: `fleet briefings show 12` prints it whole.
 
     \b
     Examples:
       fleet status
+      fleet status --watch
       fleet status --json | jq '.needs_human[].project'
     """
     home = paths.home()
+    if watch is not None:
+        if as_json:
+            raise click.UsageError(
+                "--watch is for people; programs read `fleet events tail --json`"
+            )
+        _watch(home, watch)
+        return
+    require_usable(home)
     if not Path(paths.database(home)).exists() and not spool.pending(home):
         if as_json:
             told = {"last_event_seen": 0, "last_event": 0}
             empty = {"needs_human": [], "projects": [], "commander": told}
             print_json(empty | {"capture": _capture(home, None)})
         else:
-            click.echo("Nothing was captured yet. Finish a turn in any Claude Code session,")
-            click.echo(f"then look again. (Fleet keeps its data in {home}.)")
+            _look.show(*_nothing_yet(home))
         return
     with reading() as connection:
         report = _report(connection, home)
     if as_json:
         print_json(report)
     else:
-        _print(report)
+        _look.show(*_parts(report))
+
+
+def _watch(home: str, seconds: float) -> None:
+    """Show the status on the terminal's other screen, drawn again when something changed."""
+    if not _look.a_person_looks():
+        raise click.UsageError("--watch needs a terminal; programs read `fleet events tail --json`")
+    console = _look.terminal()
+    if console.is_dumb_terminal:
+        raise click.UsageError("--watch needs a terminal that can draw again; TERM says it cannot")
+    require_usable(home)
+    every = Cell(f"every {seconds:g} s, Ctrl-C ends it", "dim")
+    shown, not_before = "", 0.0
+    with contextlib.suppress(KeyboardInterrupt), console.screen():
+        while True:
+            undrained = ""
+            if spool.pending(home) and time.monotonic() >= not_before:
+                undrained = drain_waiting(home, timeout=5.0)
+                not_before = time.monotonic() + (_DRAIN_AGAIN_SECONDS if undrained else 0)
+            parts = [*_look_now(home)]
+            if undrained:
+                parts.append(Line((Cell(f"Not drained: {undrained}", "red"),)))
+            with console.capture() as captured:
+                rendered = [part.rich(console.width) for part in (*parts, Line((every,)))]
+                console.print(_look.Harmless(*rendered), end="")
+            lines = captured.get().splitlines()
+            if len(lines) > console.height:
+                left = len(lines) - console.height + 2
+                lines = [*lines[: console.height - 2], f"… {left} more lines", lines[-1]]
+            if (drawn := "\r\n".join(lines)) != shown:
+                # In one write, each line's rest and the screen's rest cleared: nothing flickers.
+                shown = drawn
+                click.echo(
+                    "\x1b[H" + drawn.replace("\r\n", "\x1b[K\r\n") + "\x1b[K\x1b[J",
+                    nl=False,
+                    color=True,
+                )
+            time.sleep(seconds)
+
+
+def _look_now(home: str) -> tuple[Line | Table, ...]:
+    """The status as it is; in a watch, trouble is something to show and not an end."""
+    if not os.path.lexists(paths.database(home)):
+        return _nothing_yet(home)
+    try:
+        with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
+            return _parts(_report(connection, home))
+    except (DatabaseUnusable, sqlite3.Error, OSError) as error:
+        return (Line((Cell(f"{error}; `fleet doctor` looks further", "red"),)),)
+
+
+def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
+    return (
+        Line(("Nothing was captured yet. Finish a turn in any Claude Code session,",)),
+        Line(("then look again. If nothing comes, `fleet doctor` says why.",)),
+        Line((Cell(f"Fleet keeps its data in {home}.", "dim"),)),
+    )
 
 
 def _report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
@@ -107,50 +195,74 @@ def _capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]
     }
 
 
-def _print(report: dict[str, Any]) -> None:
-    stuck, roster, capture = report["needs_human"], report["projects"], report["capture"]
+def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
+    """The report as lines and tables, who needs a human first."""
+    stuck, roster = report["needs_human"], report["projects"]
+    parts: list[Line | Table] = [_title(stuck, roster)]
+    if stuck:
+        rows = [
+            (
+                Cell(row["project"]),
+                f"#{row['briefing_id']}" if row["briefing_id"] else "",
+                _state(row["state"]),
+                Cell(_look.ago(row["since"]), "dim"),
+                row["detail"],
+            )
+            for row in stuck
+        ]
+        parts.append(Table((), rows, indent=2))
+    parts += [Line(()), Line((Cell("Projects", "bold"),))]
+    if roster:
+        rows = [
+            (
+                Cell(row["project"]),
+                f"#{row['briefing_id']}" if row["briefing_id"] else "-",
+                _state(row["status"] or "no briefing yet"),
+                Cell(_look.ago(row["at"]), "dim"),
+                row["summary"],
+            )
+            for row in roster
+        ]
+        parts.append(Table((), rows, indent=2))
+    else:
+        parts.append(Line(("  ", "none yet")))
+    return (*parts, Line(()), *_commander_lines(report["commander"]), *_capture_lines(report))
+
+
+def _title(stuck: list[dict[str, Any]], roster: list[dict[str, Any]]) -> Line:
+    if stuck:
+        return Line((Cell(f"Needs you: {len(stuck)}", "bold red"),))
     left = sum(row["status"] in ("blocked", "failed") for row in roster)
-    nobody = f"No open session needs you; {left} projects were left blocked or failed."
-    title = f"Needs you: {len(stuck)}" if stuck else nobody if left else "Nobody needs you."
-    click.secho(title, bold=True)
-    for row in stuck:
-        state = _WORDS.get(row["state"], row["state"])
-        label = f"#{row['briefing_id']} " if row["briefing_id"] else ""
-        click.echo(
-            f"  {label}{clean(row['project'], 40)} {state} {_ago(row['since'])}:"
-            f" {clean(row['detail'], 120)}"
-        )
-    click.echo()
-    click.secho("Projects", bold=True)
-    width = max((len(clean(row["project"], 30)) for row in roster), default=0)
-    for row in roster:
-        words = (row["status"] or "no briefing yet").replace("_", " ")
-        label = f"#{row['briefing_id']}" if row["briefing_id"] else "-"
-        click.echo(
-            f"  {clean(row['project'], 30).ljust(width)}  {label:>6}  {words:<17}  "
-            f"{_ago(row['at']):>8}  {clean(row['summary'], 100)}".rstrip()
-        )
-    if not roster:
-        click.echo("  none yet")
-    click.echo()
-    told = report["commander"]
+    if left:
+        were = "was" if left == 1 else "were"
+        told = f"No open session needs you; {count(left, 'project')} {were} left blocked or failed."
+        return Line((Cell(told, "bold yellow"),))
+    return Line((Cell("Nobody needs you.", "bold green"),))
+
+
+def _state(name: str) -> Cell:
+    words = _WORDS.get(name, name.replace("_", " "))
+    return Cell(words, _look.STYLES.get(name, ""), whole=True)
+
+
+def _commander_lines(told: dict[str, int]) -> tuple[Line, ...]:
     behind = told["last_event"] - told["last_event_seen"]
-    click.echo(
-        f"Commander: {behind} events behind" if behind > 0 else "Commander: has been told all"
-    )
+    if behind <= 0:
+        return (Line(("Commander: has been told all",)),)
+    return (Line((f"Commander: {count(behind, 'event')} behind (`fleet prelude` shows them)",)),)
+
+
+def _capture_lines(report: dict[str, Any]) -> Iterator[Line]:
+    capture = report["capture"]
     last = capture["last_capture_at"]
-    line = f"Capture: last {_ago(last)}" if last else "Capture: nothing yet"
-    click.echo(f"{line}, {capture['waiting']} waiting, {capture['quarantined']} in quarantine")
-    if capture["quarantined"]:
-        click.echo(f"  the reasons are in {paths.spool(paths.home(), 'bad')}")
-
-
-def _ago(moment: str) -> str:
-    try:
-        seconds = max(0.0, time.time() - clock.parse(moment).timestamp())
-    except ValueError:
-        return clean(moment, 16)
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size:.0f}{unit} ago"
-    return "just now"
+    waiting, quarantined = capture["waiting"], capture["quarantined"]
+    yield Line(
+        (
+            f"Capture: last {_look.ago(last)}, " if last else "Capture: nothing yet, ",
+            Cell(f"{waiting} waiting", "yellow" if waiting else ""),
+            ", ",
+            Cell(f"{quarantined} in quarantine", "red" if quarantined else ""),
+        )
+    )
+    if waiting or quarantined:
+        yield Line(("  ", "`fleet doctor` says why and what to do"))

@@ -15,7 +15,7 @@ def statusline() -> None:
       "statusLine": {"type": "command", "command": "~/.claude/commander/bin/fleet statusline"}
 
     \b
-    Example:
+    Examples:
       fleet statusline          fleet: 2 need you, 5 new
     """
     click.echo(status_line(paths.home()))

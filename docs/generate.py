@@ -1,0 +1,125 @@
+"""The command pages of docs/commands/, from the console's own help: `make docs` writes them, and
+tests/test_docs.py holds them to it. Nothing here depends on the machine or the terminal."""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from commander.cli import main
+
+FOLDER = Path(__file__).resolve().parent / "commands"
+
+INDEX = """\
+# The `fleet` command
+
+{description}
+
+| command | what it does |
+|---|---|
+{commands}
+
+## Everywhere
+
+- Reading commands apply what waits in the spool first, so what they show is up to date.
+- `--json` is for programs: whole records, times in ISO 8601. A pipe gets plain aligned lines with whole ids; a terminal gets
+  tables that fit its width, relative times, and a pager for what is longer than the screen.
+- Exit code 0; 1 for a failure, with one line on stderr that says what to do next; 2 for wrong usage.
+- `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
+- A project is named by its repository's name, or by its id where two have that name. `#12` is a briefing, `e40` an event.
+
+{options}
+*Made by `make docs` from `fleet --help`.*
+"""
+
+
+def pages() -> dict[str, str]:
+    """{file name: text} of every page."""
+    context = click.Context(main, info_name="fleet")
+    commands = _subcommands(main, context)
+    rows = [
+        f"| [`fleet {name}`]({name}.md) | {_cell(command.get_short_help_str(200))} |"
+        for name, command in commands.items()
+    ]
+    index = INDEX.format(
+        description="\n".join(_body(main)).rstrip(),
+        commands="\n".join(rows),
+        options="\n".join(_options(main, context)),
+    )
+    made = {"README.md": index}
+    for name, command in commands.items():
+        lines = list(_section(command, name, context, 1))
+        made[f"{name}.md"] = "\n".join([*lines, "[All commands](README.md)", ""])
+    return made
+
+
+def _section(command: click.Command, name: str, parent: click.Context, level: int) -> Iterator[str]:
+    """A command's heading, usage, description, examples and options, and its subcommands'."""
+    context = click.Context(command, info_name=name, parent=parent)
+    yield f"{'#' * level} `{context.command_path}`"
+    yield ""
+    if not isinstance(command, click.Group):
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        yield from ("```", usage, "```", "")
+    yield from _body(command)
+    yield from _options(command, context)
+    if isinstance(command, click.Group):
+        for sub_name, sub in _subcommands(command, context).items():
+            yield from _section(sub, sub_name, context, level + 1)
+
+
+def _subcommands(group: click.Group, context: click.Context) -> dict[str, click.Command]:
+    """In the group's own order, the hidden ones left out."""
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command and not command.hidden}
+
+
+def _body(command: click.Command) -> Iterator[str]:
+    """The help text: paragraphs as prose, and what click keeps as it is (\\b) as a block."""
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
+        lines = paragraph.splitlines()
+        if lines and lines[0].strip() == "\b":
+            lines = lines[1:]
+            if lines and lines[0].endswith(":"):
+                yield from (f"**{lines[0].strip()}**", "")
+                lines = lines[1:]
+            yield from ("```", *inspect.cleandoc("\n" + "\n".join(lines)).splitlines(), "```", "")
+        elif lines:
+            yield from (" ".join(line.strip() for line in lines), "")
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """A table of the options; --help is every command's and is left out, arguments are in the text."""
+    records = [
+        record
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        and (record := parameter.get_help_record(context)) is not None
+    ]
+    if records:
+        yield from ("| option | what it does |", "|---|---|")
+        for names, told in records:
+            yield f"| `{_cell(names)}` | {_cell(told)} |"
+        yield ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def write() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    made = pages()
+    for stale in FOLDER.glob("*.md"):
+        if stale.name not in made:
+            stale.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text)
+    sys.stdout.write(f"{len(made)} pages in docs/commands\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,193 @@
+"""TAB: in real shells, from the database as it is, and installed without a trace left behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import Fleet, make_repository
+
+from commander.cli import completion
+
+BIN = Path(sys.executable).parent
+BASH_WORDS = """
+. "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+_fleet_completion fleet
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture
+def used(fleet: Fleet) -> Fleet:
+    for number, name in enumerate(("shop-api", "shop-web"), start=1):
+        folder = make_repository(fleet.folder / name)
+        message = f"```briefing\nsummary: What {name}, did\n```"
+        call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
+        fleet.hook("stop", call, folder)
+    fleet.console("drain")
+    fleet.environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return fleet
+
+
+def bash(fleet: Fleet, *words: str) -> list[str]:
+    """What TAB after these words offers in bash."""
+    script = fleet.folder / "completion.bash"
+    script.write_text(fleet.console("completion", "show", "bash").stdout)
+    done = subprocess.run(
+        ["bash", "--norc", "-c", BASH_WORDS, "bash", str(script), *words],
+        env=fleet.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def protocol(fleet: Fleet, shell: str, words: str, current: str) -> str:
+    """What click answers a shell's script."""
+    done = subprocess.run(
+        [str(BIN / "fleet")],
+        env=fleet.env(_FLEET_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=current),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_bash_completes_commands_projects_briefings_and_statuses(used: Fleet) -> None:
+    assert bash(used, "fleet", "brief") == ["briefings"]
+    assert bash(used, "fleet", "projects", "archive", "shop-w") == ["shop-web"]
+    assert sorted(bash(used, "fleet", "briefings", "list", "--project", "")) == [
+        "shop-api",
+        "shop-web",
+    ]
+    assert bash(used, "fleet", "briefings", "show", "") == ["2", "1"]
+    assert bash(used, "fleet", "briefings", "list", "--status", "bl") == ["blocked"]
+
+
+def test_zsh_and_fish_are_told_what_a_briefing_says(used: Fleet) -> None:
+    assert "shop-api: What shop-api, did" in protocol(used, "zsh", "fleet briefings show 1", "3")
+    assert "shop-web: What shop-web" in protocol(used, "fish", "fleet briefings show ", "")
+
+
+def test_a_tab_drains_nothing_and_is_silent_about_trouble(used: Fleet) -> None:
+    call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "Waits."}
+    used.hook("stop", call, used.folder / "shop-api")
+    assert bash(used, "fleet", "briefings", "show", "") == ["2", "1"]
+    assert len(used.waiting()) == 1
+    (used.home / "fleet.db").write_bytes(b"garbage" * 999)
+    assert bash(used, "fleet", "briefings", "show", "") == []
+    shutil.rmtree(used.home)
+    used.home.write_text("a file")
+    assert bash(used, "fleet", "projects", "archive", "") == []
+
+
+def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> None:
+    folder = make_repository(fleet.folder / "two words $(touch pwned)")
+    call = {"session_id": "s1", "prompt_id": "p", "last_assistant_message": "Done."}
+    fleet.hook("stop", call, folder)
+    fleet.console("drain")
+    fleet.environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    (offered,) = bash(fleet, "fleet", "projects", "archive", "")
+    assert offered.startswith("two-words-touch-pwned__")
+
+
+def test_an_interactive_bash_has_it_after_install(
+    used: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used.environment["SHELL"] = shutil.which("bash") or "bash"
+    assert (
+        "To undo: fleet completion uninstall bash" in used.console("completion", "install").stdout
+    )
+    script = used.home.parent / ".local/share/bash-completion/completions/fleet"
+    monkeypatch.setattr(completion, "_BASH_COMPLETION", ())
+    rc, line = completion._start_line("bash", script)
+    assert rc == used.home.parent / ".bashrc"
+    completion._set_start_line(rc, line)
+    done = subprocess.run(
+        ["bash", "-ic", "complete -p fleet"],
+        env=used.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "_fleet_completion fleet" in done.stdout
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
+    fleet: Fleet, shell: str
+) -> None:
+    user = fleet.home.parent
+    (user / ".bashrc").write_bytes(b"export A=1 # \xff\n")
+    dotfiles = fleet.folder / "dotfiles"
+    dotfiles.mkdir()
+    (dotfiles / "zshrc").write_bytes(b"setopt nobeep\n")
+    (dotfiles / "zshrc").chmod(0o600)
+    (user / ".zshrc").symlink_to(dotfiles / "zshrc")
+
+    def files() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in user.rglob("*") if p.is_file()}
+
+    before = files()
+    fleet.console("completion", "install", shell)
+    once = files()
+    assert once != before
+    fleet.console("completion", "install", shell)
+    assert files() == once
+    assert (user / ".zshrc").is_symlink()
+    assert (dotfiles / "zshrc").stat().st_mode & 0o777 == 0o600
+    assert "removed" in fleet.console("completion", "uninstall").stdout
+    assert files() == before
+    assert "no completion is installed" in fleet.console("completion", "uninstall").stdout
+
+
+def test_a_start_file_that_install_made_goes_with_it(fleet: Fleet) -> None:
+    fleet.console("completion", "install", "zsh")
+    assert (fleet.home.parent / ".zshrc").exists()
+    fleet.console("completion", "uninstall", "zsh")
+    assert not (fleet.home.parent / ".zshrc").exists()
+
+
+def test_a_file_of_somebody_else_is_left_alone(fleet: Fleet) -> None:
+    theirs = fleet.home.parent / ".config/fish/completions/fleet.fish"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("complete -c fleet")
+    done = fleet.console("completion", "install", "fish", check=False)
+    assert done.returncode == 1 and "is not Fleet's" in done.stderr
+    fleet.console("completion", "uninstall")
+    assert theirs.read_text() == "complete -c fleet"
+
+
+def test_an_old_bash_is_named_with_what_to_do(fleet: Fleet) -> None:
+    old = fleet.folder / "old" / "bash"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho 3 2\n")
+    old.chmod(0o755)
+    fleet.environment["SHELL"] = str(old)
+    done = fleet.console("completion", "install", check=False)
+    assert done.returncode == 1
+    assert "is version 3.2" in done.stderr and "fleet completion install zsh" in done.stderr
+
+
+def test_an_unknown_shell_is_asked_for(fleet: Fleet) -> None:
+    fleet.environment["SHELL"] = "/bin/tcsh"
+    done = fleet.console("completion", "install", check=False)
+    assert done.returncode == 1 and "fleet completion install bash" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_script_is_valid_for_the_real_shell(fleet: Fleet, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not on this machine")
+    script = fleet.folder / "script"
+    script.write_text(fleet.console("completion", "show", shell).stdout)
+    done = subprocess.run([shell, "-n", str(script)], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
