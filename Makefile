@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .tools/claude/node_modules/.bin/claude
 
-.PHONY: help setup test check format bench schema docs clean
+.PHONY: help setup test check format bench schema docs clean picture
 
 help:
 	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench    what a hook and a drain cost, as ratios"
 	@echo "make schema   fleet_lib/schema.sql from the migrations"
 	@echo "make docs     docs/commands/ from the console's help"
+	@echo "make picture  docs/status.svg from a real run"
 
 setup: $(VENV)/ready $(CLAUDE)
 
@@ -50,6 +51,9 @@ bench: $(VENV)/ready
 
 schema: $(VENV)/ready
 	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql
+
+picture: $(VENV)/ready
+	$(BIN)/python docs/picture.py
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,102 @@
+"""Makes docs/status.svg, the README's picture: the real hooks capture five turns in a throwaway home, and what
+`fleet status` prints to a terminal is drawn by rich. `make picture`; the moments alone are set by hand."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+COLUMNS, ROWS = 92, 30
+TURNS = (
+    # minutes ago, project, hook, what the payload says
+    (190, "infra", "stop", {"summary": "Staging runs Kubernetes 1.31, production waits", "impact_level": "major"}),
+    (31, "web", "stop", {"summary": "The login form says what is wrong", "impact_level": "minor"}),
+    (24, "docs-site", "stop", {"summary": "Search finds headings too", "impact_level": "minor"}),
+    (12, "shop-api", "stop", {"summary": "Payment tests need the staging credentials", "status": "blocked", "blockers": ["staging credentials for the payment provider"]}),
+    (4, "web", "notification", {"notification_type": "permission_prompt", "message": "Claude needs your permission to use Bash"}),
+)  # fmt: skip
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        env = {"PATH": os.environ["PATH"], "HOME": folder, "FLEET_HOME": str(home)}
+        for number, (_, name, hook, said) in enumerate(TURNS):
+            project = Path(folder) / name
+            project.mkdir(exist_ok=True)
+            call = {"session_id": f"{name}-1", "prompt_id": str(number), "cwd": str(project)}
+            fields = "\n".join(f"{key}: {json.dumps(value)}" for key, value in said.items())
+            block = f"```briefing\n{fields}\n```"
+            told = said if hook == "notification" else {"last_assistant_message": block}
+            subprocess.run(
+                [sys.executable, "-I", "-S", ROOT / "hooks" / f"{hook}.py"],
+                input=json.dumps(call | told).encode(),
+                env=env | {"CLAUDE_PROJECT_DIR": str(project)},
+                check=True,
+            )
+        fleet = [sys.executable, "-m", "commander"]
+        subprocess.run([*fleet, "drain"], env=env, cwd=ROOT, check=True, capture_output=True)
+        set_moments(home / "fleet.db")
+        printed = run_in_terminal(
+            [*fleet, "status"], env | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+        )
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
+    console.print("[bold]$[/] fleet status")
+    console.print(Text.from_ansi(printed.strip("\n")))
+    svg = console.export_svg(title="Fleet", unique_id="fleet")
+    # A picture fetches nothing: the reader's own fixed-width font will do.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")
+    (ROOT / "docs" / "status.svg").write_text(svg)
+    print(printed)
+
+
+def set_moments(database: Path) -> None:
+    """The turns lie apart, as a day's do."""
+    connection = sqlite3.connect(database)
+    for minutes, project, hook, _ in TURNS:
+        values = (f"-{minutes} minutes", f"{project}-1")
+        at = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)"
+        if hook == "stop":
+            connection.execute(
+                f"UPDATE briefings SET ended_at = {at} WHERE session_id = ?2", values
+            )
+        connection.execute(
+            f"UPDATE sessions SET state_at = {at}, last_seen_at = {at} WHERE session_id = ?2",
+            values,
+        )
+    connection.commit()
+    connection.close()
+
+
+def run_in_terminal(command: list[str], env: dict[str, str]) -> str:
+    """What a command prints when a person looks."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave, env=env, cwd=ROOT)
+    os.close(slave)
+    parts = []
+    try:
+        while part := os.read(master, 65536):
+            parts.append(part)
+    except OSError:
+        pass  # the terminal closes when its last user ends
+    assert process.wait() == 0
+    return b"".join(parts).decode().replace("\r\n", "\n")
+
+
+if __name__ == "__main__":
+    main()
