@@ -16,6 +16,7 @@ _MODULES = {
     "drain": "spooling",
     "replay": "spooling",
     "db": "database",
+    "export": "export",
     "doctor": "doctor",
     "config": "config",
     "statusline": "statusline",

@@ -169,6 +169,14 @@ def require_usable(home: str) -> None:
         raise DatabaseUnusable(f"{home} cannot be read by you")
 
 
+def existing_database() -> Path:
+    """Where the database is. Raises NotFound if there is none yet."""
+    path = Path(paths.database(paths.home()))
+    if not path.exists():
+        raise NotFound(f"there is no database at {path} yet: `fleet db migrate` makes one")
+    return path
+
+
 @contextlib.contextmanager
 def writing() -> Iterator[sqlite3.Connection]:
     connection = db.connect(paths.database(paths.home()))

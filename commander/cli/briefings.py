@@ -3,9 +3,7 @@
 import json
 import re
 import sqlite3
-import time
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, get_args
 
 import click
@@ -22,8 +20,8 @@ from commander.cli._shared import (
     reading,
     safe,
 )
+from commander.cli._types import Moment
 from commander.cli.completion import complete_briefing, complete_project
-from fleet_lib import clock
 from fleet_lib.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
@@ -39,24 +37,6 @@ _project_option = click.option(
     shell_complete=complete_project,
     help="Of one project: its repository's name or its id.",
 )
-
-
-class Since(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """`30m`, `2h`, `3d`, `1w`, or an ISO date or time (local where no zone is named), as the database's
-    time."""
-
-    name = "since"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if match := re.fullmatch(r"(\d{1,6})([mhdw])", str(value)):
-            seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
-            return clock.iso(max(0, time.time_ns() - seconds * 1_000_000_000))
-        try:
-            return clock.normal(datetime.fromisoformat(str(value)).astimezone().isoformat())
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is no time: 30m, 2h, 3d, 1w, 2026-11-20 or 2026-11-20T14:00", param, ctx
-            )
 
 
 @click.group()
@@ -81,7 +61,7 @@ def briefings() -> None:
 )
 @click.option(
     "--since",
-    type=Since(),
+    type=Moment(),
     metavar="WHEN",
     help="Not older: 30m, 2h, 3d, 1w, or an ISO date or time.",
 )

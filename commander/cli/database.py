@@ -7,23 +7,27 @@ from typing import Any
 
 import click
 
-from commander.cli._shared import json_option, print_json
+from commander.cli._shared import existing_database, json_option, print_json
+from commander.cli.generate import generate
+from commander.cli.pruning import prune
+from commander.cli.studio import studio
 from fleet_lib import db as database
-from fleet_lib import migrate, paths
-from fleet_lib.errors import DatabaseUnusable, NotFound
+from fleet_lib import migrate, paths, verify
+from fleet_lib.errors import DatabaseUnusable
 
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
 
 @click.group()
 def db() -> None:
-    """The database file: migrate, look at, check, back up.
+    """The database file: migrate, look at, check, back up, keep in bounds.
 
     \b
     Examples:
       fleet db status
       fleet db check
       fleet db backup
+      fleet db prune --older-than 90d --dry-run
     """
 
 
@@ -57,7 +61,7 @@ def status_(as_json: bool) -> None:
     Examples:
       fleet db status --json | jq .rows
     """
-    path = _existing()
+    path = existing_database()
     with contextlib.closing(database.connect_read_only(path)) as connection:
         report: dict[str, Any] = {
             "path": str(path),
@@ -89,24 +93,10 @@ def check(as_json: bool) -> None:
     Examples:
       fleet db check && echo sound
     """
-    path = _existing()
+    path = existing_database()
     problems: list[str] = []
     with contextlib.closing(database.connect_read_only(path)) as connection:
-        problems += [
-            f"integrity: {row[0]}"
-            for row in connection.execute("PRAGMA integrity_check(20)")
-            if row[0] != "ok"
-        ]
-        problems += [
-            f"foreign key: row {row[1]} of {row[0]} points to no {row[2]}"
-            for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
-        ]
-        orphans = connection.execute(
-            "SELECT count(*) FROM turns t LEFT JOIN outbox_events e ON e.briefing_id = t.briefing_id"
-            " AND e.type = 'briefing_added' WHERE e.event_id IS NULL"
-        ).fetchone()[0]
-        if orphans:
-            problems.append(f"outbox: {orphans} briefings have no briefing_added event")
+        problems += verify.problems(connection, thorough=True)
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
         try:
             connection.execute(
@@ -139,19 +129,12 @@ def backup(target: Path | None, as_json: bool) -> None:
       fleet db backup
       fleet db backup /mnt/backups
     """
-    path = _existing()
+    path = existing_database()
     copy = migrate.backup(path, target or Path(paths.backups(paths.home())))
     if as_json:
         print_json({"path": str(copy), "bytes": copy.stat().st_size})
     else:
         click.echo(copy)
-
-
-def _existing() -> Path:
-    path = Path(paths.database(paths.home()))
-    if not path.exists():
-        raise NotFound(f"there is no database at {path} yet: `fleet db migrate` makes one")
-    return path
 
 
 def _version(path: Path) -> int:
@@ -162,3 +145,7 @@ def _version(path: Path) -> int:
             return migrate.version_of(connection)
     except sqlite3.DatabaseError as error:
         raise DatabaseUnusable(f"{path}: {error}") from None
+
+
+for command in (prune, studio, generate):
+    db.add_command(command)

@@ -373,7 +373,7 @@ def database(patient: Patient) -> Iterator[Finding]:
                     "fleet db migrate",
                 )
                 return
-            wrong = verify.problems(connection)
+            wrong = verify.problems(connection, thorough=False)
             rows = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
         except sqlite3.Error as error:
             yield _unusable(path, error)

@@ -1,0 +1,67 @@
+"""What a person writes for a moment and for a size, as click reads it. One parser for every command."""
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from fleet_lib import clock
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
+    """`90d`, `12h`, `2w` back from now, or an ISO date or time (local where no zone is named).
+
+    Gives the database's form, `2026-11-23T06:55:16.123Z`; never later than now.
+    """
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text, now = str(value).strip(), time.time()
+        if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
+            return _iso(now - int(match[1]) * _SECONDS[match[2]])
+        try:
+            moment = datetime.fromisoformat(text).astimezone().timestamp()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is no time: 30m, 12h, 90d, 2w, 2026-01-31T14:00", param, ctx)
+        if moment > now:
+            self.fail(f"{value!r} is not in the past", param, ctx)
+        return _iso(moment)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """`500MB`, `2GB`, `1.5GiB` as bytes; MB is a million, MiB 1024 times 1024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]{0,3})", value.strip().lower())
+        if not match or match[2] not in _BYTES or not float(match[1]):
+            self.fail(f"{value!r} is no size: 500MB, 2GB", param, ctx)
+        return int(float(match[1]) * _BYTES[match[2]])
+
+
+def human_size(size: float) -> str:
+    """Bytes as a person reads them: 340 kB, 12.4 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(size) < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
+
+
+def _iso(seconds: float) -> str:
+    moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
+    return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)

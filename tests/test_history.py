@@ -1,0 +1,361 @@
+"""History: kept in bounds by `fleet db prune`, and written out by `fleet export`."""
+
+import contextlib
+import itertools
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, Fleet, make_repository
+
+from fleet_lib import clock, db, prune
+
+DAY = 86400
+
+
+def ago(days: float) -> str:
+    return clock.iso(time.time_ns() - int(days * DAY * 1e9))
+
+
+@pytest.fixture
+def history(fleet: Fleet) -> Iterator["History"]:
+    with contextlib.closing(History(fleet)) as made:
+        yield made
+
+
+class History:
+    """A database of many days, filled as ingest fills it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.path = fleet.home / "fleet.db"
+        self.connection = db.connect(self.path)
+        self.connection.execute("PRAGMA synchronous = OFF")
+        self.numbers = itertools.count()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def run(self, sql: str, *values: object) -> Any:
+        return self.connection.execute(sql, values)
+
+    def project(self, name: str) -> None:
+        row = (name, name, f"/code/{name}", ago(400), ago(400))
+        sql = "INSERT INTO projects (project_id, repo_name, repo_root, created_at, updated_at)"
+        self.run(f"{sql} VALUES (?, ?, ?, ?, ?)", *row)
+
+    def turns(self, project: str, ages: "list[float]", text: str = "words " * 60) -> "list[int]":
+        """A briefing with its event, turn and ended session for each age in days."""
+        made = []
+        with db.transaction(self.connection):
+            for age in ages:
+                number = next(self.numbers)
+                at, session = ago(age), f"{project}-{number}"
+                briefing = self.run(
+                    "INSERT INTO briefings (project_id, session_id, task_id, status, ended_at,"
+                    " raw_markdown, created_at) VALUES (?, ?, 'p', 'completed', ?, ?, ?)",
+                    *(project, session, at, f"{text}{number}", at),
+                ).lastrowid
+                event = self.run(
+                    "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level,"
+                    " payload_json) VALUES (?, 'briefing_added', ?, ?, 'mention', ?)",
+                    *(at, project, briefing, json.dumps({"sessionId": session})),
+                ).lastrowid
+                self.run(
+                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]')",
+                    *(session, briefing),
+                )
+                self.run("INSERT INTO turn_inputs VALUES (?, 'p', 'd')", session)
+                self.run(
+                    "INSERT INTO sessions (session_id, project_id, folder, state, state_at, detail,"
+                    " briefing_id, event_id, last_seen_at, ended_at) VALUES"
+                    " (?1, ?2, '/x', 'completed', ?3, '', ?4, ?5, ?3, ?3)",
+                    *(session, project, at, briefing, event),
+                )
+                made.append(briefing)
+        return made
+
+    def seen_through(self, event: int) -> None:
+        self.run(
+            "INSERT OR REPLACE INTO conversations (conversation_id, kind, cwd, model,"
+            " last_outbox_event_id_seen, created_at, updated_at)"
+            " VALUES ('c', 'commander', '/', 'm', ?, '', '')",
+            event,
+        )
+
+    def briefings(self) -> "list[int]":
+        return [row[0] for row in self.run("SELECT briefing_id FROM briefings ORDER BY 1")]
+
+    def check(self) -> None:
+        assert "ok" in self.fleet.console("db", "check").stdout
+
+    def prune(self, *arguments: str) -> "dict[str, Any]":
+        done = self.fleet.console("db", "prune", *arguments, "--json", check=False)
+        assert done.returncode in (0, 1), done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+
+def test_what_is_older_goes_whole_and_the_newest_of_each_project_stays(history: History) -> None:
+    history.project("api")
+    history.project("quiet")
+    old = history.turns("api", [100, 99, 95])
+    young = history.turns("api", [10, 1])
+    (quiet,) = history.turns("quiet", [200])
+    told = history.prune("--older-than", "90d")
+    assert history.briefings() == sorted([*young, quiet])
+    assert told["deleted"]["briefings"] == told["deleted"]["outbox_events"] == len(old)
+    assert told["kept"] == {"newest of their project": 1}
+    assert history.run("SELECT count(*) FROM turn_inputs").fetchone()[0] == 3
+    history.check()
+    found = history.fleet.console("briefings", "search", "words", "--json").stdout
+    assert len(json.loads(found)) == 3
+
+
+def test_a_dry_run_counts_the_same_and_changes_nothing(history: History) -> None:
+    history.project("api")
+    history.turns("api", [100 - number / 10 for number in range(900)])
+    before = history.briefings()
+    dry = history.prune("--older-than", "50d", "--dry-run")
+    assert history.briefings() == before
+    wet = history.prune("--older-than", "50d")
+    assert dry["deleted"]["briefings"] > 100
+    for table in ("briefings", "outbox_events", "turns", "sessions"):
+        assert abs(dry["deleted"][table] - wet["deleted"][table]) <= 1  # time went on between them
+
+
+def test_whatever_lies_after_a_cursor_stays_and_a_long_dead_session_holds_nothing(
+    history: History,
+) -> None:
+    history.project("api")
+    made = history.turns("api", [100, 99, 98, 97, 1])
+    event = history.run(
+        "SELECT event_id FROM outbox_events WHERE briefing_id = ?", made[1]
+    ).fetchone()[0]
+    history.seen_through(event)
+    sql = "INSERT INTO commander_sessions VALUES (?, 'c', ?, 0, ?)"
+    history.run(sql, "dead", 0, ago(60))
+    told = history.prune("--older-than", "90d")
+    assert history.briefings() == made[2:]
+    assert told["kept"]["briefings after a cursor"] == 2
+    history.seen_through(10_000)
+    history.run(sql, "alive", event, ago(1))
+    history.prune("--older-than", "90d")
+    assert history.briefings() == made[2:]
+
+
+def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> None:
+    history.project("api")
+    first, second, third = history.turns("api", [100, 99, 1])
+    history.run(
+        "UPDATE sessions SET state = 'blocked', ended_at = NULL, state_at = ? WHERE briefing_id = ?",
+        *(ago(1), first),
+    )
+    history.prune("--older-than", "90d")
+    assert history.briefings() == [first, third]
+    history.check()
+    assert second not in history.briefings()
+    status = json.loads(history.fleet.console("status", "--json").stdout)
+    assert status["needs_human"][0]["briefing_id"] == first
+
+
+def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history: History) -> None:
+    history.project("api")
+    made = history.turns("api", [300 - number / 10 for number in range(2900)], "word " * 400)
+    before = history.path.stat().st_size
+    told = history.prune("--max-size", "3MB")
+    left = history.briefings()
+    assert left and left == made[-len(left) :]
+    assert told["fits"] and history.path.stat().st_size <= 3_000_000 < before
+    history.check()
+
+
+def test_a_bound_that_cannot_be_met_is_said(history: History) -> None:
+    history.project("api")
+    history.turns("api", [100 + number for number in range(50)], "word " * 2000)
+    history.seen_through(0)
+    done = history.fleet.console("db", "prune", "--max-size", "100KB", check=False)
+    assert done.returncode == 1
+    assert "must stay" in done.stderr and "the Commander has not been told" in done.stderr
+    assert len(history.briefings()) == 50
+
+
+def test_the_settings_are_the_bounds_where_none_is_named(history: History) -> None:
+    history.project("api")
+    history.turns("api", [100, 1])
+    done = history.fleet.console("db", "prune", check=False)
+    assert done.returncode == 2 and "history.keep_days" in done.stderr
+    history.fleet.console("config", "set", "history.keep_days", "90")
+    history.prune()
+    assert len(history.briefings()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--older-than", "soon"),
+        ("--older-than", "2099-01-01"),
+        ("--max-size", "-1"),
+        ("--max-size", "1 tree"),
+    ],
+)
+def test_a_bound_that_is_none_is_wrong_usage(
+    history: History, arguments: "tuple[str, ...]"
+) -> None:
+    done = history.fleet.console("db", "prune", *arguments, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+def test_hooks_and_drainers_go_on_while_fifty_thousand_are_pruned(history: History) -> None:
+    history.project("api")
+    history.turns("api", [400 - number / 200 for number in range(50_000)], "words " * 20)
+    folder = make_repository(history.fleet.folder / "web")
+    waits: list[float] = []
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            started = time.monotonic()
+            with contextlib.closing(sqlite3.connect(history.path, timeout=30)) as other, other:
+                other.execute("UPDATE projects SET updated_at = 'x'")
+            waits.append(time.monotonic() - started)
+            time.sleep(0.01)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        told = history.prune("--older-than", "200d")
+    finally:
+        ended.set()
+        writer.join()
+    assert told["deleted"]["briefings"] > 30_000
+    assert max(waits) < 5.0, "a writer's patience"
+    history.fleet.hook("stop", {"session_id": "s", "last_assistant_message": "On."}, folder)
+    history.fleet.drain()
+    history.check()
+
+
+def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
+    history.project("api")
+    history.turns("api", [400 - number / 200 for number in range(20_000)], "words " * 20)
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "commander", "db", "prune", "--older-than", "310d"],
+            env=history.fleet.env(),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(random.uniform(0.4, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        history.check()
+    history.prune("--older-than", "310d")
+    assert len(history.briefings()) < 2100
+    history.check()
+
+
+def test_ids_are_never_given_twice(history: History) -> None:
+    history.project("api")
+    made = history.turns("api", [100, 99])
+    history.prune("--older-than", "90d")
+    assert history.turns("api", [1])[0] > made[-1]
+
+
+def test_it_counts_in_a_report_for_programs(history: History) -> None:
+    history.project("api")
+    history.turns("api", [100, 1])
+    report = prune.prune(history.connection, before=ago(90), max_bytes=None, dry_run=True)
+    assert report.deleted["briefings"] == 1 and report.fits
+
+
+# --- export ---
+
+
+def test_json_lines_hold_every_row_once(history: History) -> None:
+    history.project("api")
+    history.project("web")
+    made = history.turns("api", [3, 2]) + history.turns("web", [1])
+    lines = [json.loads(line) for line in history.fleet.console("export").stdout.splitlines()]
+    kinds = {
+        kind: [x for x in lines if x["kind"] == kind] for kind in ("project", "briefing", "event")
+    }
+    assert [x["briefing_id"] for x in kinds["briefing"]] == made
+    assert len(kinds["project"]) == 2 and len(kinds["event"]) == 3
+    assert sum(map(len, kinds.values())) == len(lines)
+    one = history.fleet.console("export", "--project", "web", "--since", "2d").stdout
+    assert {x.get("project_id") for x in map(json.loads, one.splitlines())} == {"web"}
+
+
+def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path: Path) -> None:
+    history.project("api")
+    history.turns("api", [1])
+    target = tmp_path / "out.jsonl"
+    history.fleet.console("export", "--output", str(target))
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert len(target.read_text().splitlines()) == 3
+    again = history.fleet.console("export", "--output", str(target), check=False)
+    assert again.returncode == 1 and "--force" in again.stderr
+    history.fleet.console("export", "--output", str(target), "--force")
+    assert [path.name for path in tmp_path.glob(".fleet-export*")] == []
+
+
+def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
+    history: History, tmp_path: Path
+) -> None:
+    history.project("api")
+    history.project("empty")
+    nasty = "````\nan open fence \x1b[31mred\x1b[0m\n```\n# Not a heading "
+    first, second = history.turns("api", [2, 1], nasty)
+    folder = tmp_path / "notes"
+    history.fleet.console("export", "--format", "markdown", "--output", str(folder))
+    assert [path.name for path in folder.iterdir()] == ["api.md"]
+    text = (folder / "api.md").read_text()
+    assert "\x1b" not in text and text.startswith('---\nproject: "api"')
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt().parse(text.split("---\n", 2)[2])
+    fences = [token for token in tokens if token.type == "fence"]
+    assert len(fences) == 2 and all("an open fence" in fence.content for fence in fences)
+    headings = [tokens[i + 1].content for i, t in enumerate(tokens) if t.type == "heading_open"]
+    assert [heading.split(" ")[0] for heading in headings] == ["api", f"#{second}", f"#{first}"]
+
+
+def test_markdown_needs_a_folder(history: History) -> None:
+    done = history.fleet.console("export", "--format", "markdown", check=False)
+    assert done.returncode == 2 and "--output" in done.stderr
+
+
+def test_a_large_export_takes_hardly_more_memory_than_a_small_one(
+    history: History, tmp_path: Path
+) -> None:
+    history.project("api")
+    history.turns("api", [400 - number / 1000 for number in range(40_000)], "words " * 40)
+    measure = (
+        "import resource, sys; sys.argv[0] = 'fleet'\n"
+        "from commander.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for arguments in (["--since", "1m"], []):
+        done = subprocess.run(
+            [sys.executable, "-c", measure, "export", *arguments],
+            env=history.fleet.env() | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stderr.split()[-1]))
+    assert len(done.stdout.splitlines()) == 80_001
+    assert peaks[1] < peaks[0] * 1.5, peaks
