@@ -177,8 +177,18 @@ def test_long_output_goes_through_the_pager_and_only_a_persons(used: Fleet, tmp_
     assert "paged" not in see(used, "briefings", "list", rows=60, PAGER=str(pager))
     assert "paged" not in see(used, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
     assert "paged" not in see(used, "briefings", "list", "--json", rows=3, PAGER=str(pager))
-    used.environment["PAGER"] = str(pager)
+    used.environment["PAGER"] = str(pager)  # a pipe has none
     assert "paged" not in used.console("briefings", "list", "-n", "500").stdout
+
+
+def test_less_is_asked_to_keep_colours(used: Fleet, tmp_path: Path) -> None:
+    less = tmp_path / "bin" / "less"
+    less.parent.mkdir()
+    less.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
+    less.chmod(0o755)
+    path = f"{less.parent}{os.pathsep}{os.environ['PATH']}"
+    printed = see(used, "briefings", "list", rows=3, PATH=path)
+    assert printed.startswith("LESS=-FRX") and "\x1b[31mblocked" in printed
 
 
 def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) -> None:

@@ -57,14 +57,14 @@ class Line:
     wraps: bool = False
 
     def plain(self) -> Iterator[str]:
-        yield "".join(_piped(cell, 2000) for cell in self.cells).rstrip()
+        yield "".join(_piped(cell, 2000, True) for cell in self.cells).rstrip()
 
     def rich(self, width: int) -> "RenderableType":
         from rich.text import Text
 
         text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
         for cell in self.cells:
-            text.append_text(_rich_text(cell, 2000))
+            text.append_text(_rich_text(cell, 2000, True))
         return text
 
 
@@ -146,33 +146,30 @@ def _fit(
     return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
 
 
-def _piped(cell: object, limit: int) -> str:
+def _piped(cell: object, limit: int, is_part: bool = False) -> str:
     if isinstance(cell, Cell):
         cell = cell.text if cell.piped is None else cell.piped
-    return cell if isinstance(cell, str) and cell.isspace() else _spaced(cell, limit)
+    return _cleaned(cell, limit, is_part)
 
 
-def _spaced(value: object, limit: int) -> str:
-    """`clean`, with the single space that our own words may have at their ends."""
-    text = str(value)
-    before, after = " " * text[:1].isspace(), " " * text[-1:].isspace()
-    return f"{before}{clean(text, limit)}{after}"
-
-
-def _rich_text(cell: object, limit: int) -> "Text":
+def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
     from rich.text import Text
 
     given = cell if isinstance(cell, Cell) else Cell(cell)
-    is_space = isinstance(given.text, str) and given.text.isspace()
-    text = Text(
-        str(given.text) if is_space else _spaced(given.text, limit),
-        style=given.style,
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+    words = _cleaned(given.text, limit, is_part)
+    text = Text(words, style=given.style, no_wrap=True, overflow="ellipsis")
     if given.marked:
         text.highlight_regex(f"(?i){given.marked}", "bold yellow")
     return text
+
+
+def _cleaned(value: object, limit: int, is_part: bool) -> str:
+    """`clean`; a part of a line keeps the spaces that part it from the next."""
+    words = clean(value, limit)
+    if not is_part or not isinstance(value, str):
+        return words
+    start, end = len(value) - len(value.lstrip(" ")), len(value) - len(value.rstrip(" "))
+    return f"{value[:start]}{words}{value[len(value) - end :]}" if words else " " * start
 
 
 # --- cells ------------------------------------------------------------------------------------
@@ -276,7 +273,7 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
     if no_pager or text.count("\n") < console.height:
         click.echo(text, nl=False, color=True)
         return
-    os.environ.setdefault("LESS", "FRX")
+    os.environ.setdefault("LESS", "-FRX")  # with a dash, or click takes the colours out
     click.echo_via_pager(text.removesuffix("\n"))
 
 

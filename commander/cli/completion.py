@@ -124,6 +124,8 @@ def install(shell: str | None) -> None:
             click.echo(f"added one line to {rc}")
         else:
             click.echo(f"{rc} already has the line")
+    if shutil.which("fleet") is None:
+        click.echo("`fleet` is not on your PATH yet; it completes once it is")
     click.echo(f"Start a new {shell} for it. To undo: fleet completion uninstall {shell}")
 
 
