@@ -207,6 +207,19 @@ def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) 
     assert used.waiting() == []
 
 
+def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None:
+    terminal = Terminal(used, "events", "tail", "--after", "0")
+    terminal.read_until("日本")
+    terminal.process.send_signal(signal.SIGINT)
+    lines = SGR.sub("", terminal.end()).splitlines()[:4]
+    assert len(lines) == 4
+    for line in lines:
+        assert cell_len(line) <= 80
+        assert re.match(r"e\d {4}  \d\d:\d\d:\d\d  \S", line)
+        at = _index_at_cell(line, 34)
+        assert re.search(r"  (blocked|completed) +\S", line[at - 2 :]), line
+
+
 def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
     code = (
         "import sys\nfrom commander.cli import main\n"

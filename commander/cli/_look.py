@@ -132,7 +132,7 @@ def _fit(
     """The columns' widths in cells. Where the last would get too little, the widest others give."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
-    too_wide = sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
+    too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
     for least in _NARROWED_WIDTHS:
         while too_wide > 0:
             giving = [
