@@ -105,14 +105,16 @@ class Table:
         if self.optional in self.headings and widths[-1] < 40:
             shown.remove(list(self.headings).index(self.optional))
             widths = _fit(table, shown, width - self.indent, whole, ())
-        made = RichTable(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(self.headings)
-        )
+        # The gaps are columns too: what a column's padding takes differs between rich's versions.
+        made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
+            if column != shown[0]:
+                made.add_column("", width=2, no_wrap=True)
             heading = headings[column] if headings else ""
             made.add_column(heading, width=column_width, no_wrap=True, overflow="ellipsis")
         for row in rows:
-            made.add_row(*(row[column] for column in shown))
+            first, *others = (row[column] for column in shown)
+            made.add_row(first, *(cell for other in others for cell in ("", other)))
         return Padding(made, (0, 0, 0, self.indent), expand=False) if self.indent else made
 
     def _styled(self, cell: object, column: int) -> "Text":

@@ -94,7 +94,9 @@ def completion() -> None:
     """
 
 
-_shell_argument = click.argument("shell", required=False, type=click.Choice(SHELLS))
+_shell_argument = click.argument(
+    "shell", required=False, metavar="[SHELL]", type=click.Choice(SHELLS)
+)
 
 
 @completion.command()
@@ -132,7 +134,7 @@ def install(shell: str | None) -> None:
 @completion.command()
 @_shell_argument
 def uninstall(shell: str | None) -> None:
-    """Take completion out again: for SHELL, or for every shell that has it.
+    """Take completion out again: for SHELL (bash, zsh or fish), or for every shell that has it.
 
     \b
     Examples:
@@ -147,9 +149,9 @@ def uninstall(shell: str | None) -> None:
 
 
 @completion.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 def show(shell: str) -> None:
-    """Print the script for SHELL, for those who keep such files themselves.
+    """Print the script for SHELL (bash, zsh or fish), for those who keep such files themselves.
 
     \b
     Examples:
