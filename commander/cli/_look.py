@@ -57,14 +57,14 @@ class Line:
     wraps: bool = False
 
     def plain(self) -> Iterator[str]:
-        yield "".join(_piped(cell, 2000) for cell in self.cells).rstrip()
+        yield "".join(_piped(cell, 2000, True) for cell in self.cells).rstrip()
 
     def rich(self, width: int) -> "RenderableType":
         from rich.text import Text
 
         text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
         for cell in self.cells:
-            text.append_text(_rich_text(cell, 2000))
+            text.append_text(_rich_text(cell, 2000, True))
         return text
 
 
@@ -105,14 +105,16 @@ class Table:
         if self.optional in self.headings and widths[-1] < 40:
             shown.remove(list(self.headings).index(self.optional))
             widths = _fit(table, shown, width - self.indent, whole, ())
-        made = RichTable(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(self.headings)
-        )
+        # The gaps are columns too: what a column's padding takes differs between rich's versions.
+        made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
+            if column != shown[0]:
+                made.add_column("", width=2, no_wrap=True)
             heading = headings[column] if headings else ""
             made.add_column(heading, width=column_width, no_wrap=True, overflow="ellipsis")
         for row in rows:
-            made.add_row(*(row[column] for column in shown))
+            first, *others = (row[column] for column in shown)
+            made.add_row(first, *(cell for other in others for cell in ("", other)))
         return Padding(made, (0, 0, 0, self.indent), expand=False) if self.indent else made
 
     def _styled(self, cell: object, column: int) -> "Text":
@@ -132,7 +134,7 @@ def _fit(
     """The columns' widths in cells. Where the last would get too little, the widest others give."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
-    too_wide = sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
+    too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
     for least in _NARROWED_WIDTHS:
         while too_wide > 0:
             giving = [
@@ -146,33 +148,30 @@ def _fit(
     return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
 
 
-def _piped(cell: object, limit: int) -> str:
+def _piped(cell: object, limit: int, is_part: bool = False) -> str:
     if isinstance(cell, Cell):
         cell = cell.text if cell.piped is None else cell.piped
-    return cell if isinstance(cell, str) and cell.isspace() else _spaced(cell, limit)
+    return _cleaned(cell, limit, is_part)
 
 
-def _spaced(value: object, limit: int) -> str:
-    """`clean`, with the single space that our own words may have at their ends."""
-    text = str(value)
-    before, after = " " * text[:1].isspace(), " " * text[-1:].isspace()
-    return f"{before}{clean(text, limit)}{after}"
-
-
-def _rich_text(cell: object, limit: int) -> "Text":
+def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
     from rich.text import Text
 
     given = cell if isinstance(cell, Cell) else Cell(cell)
-    is_space = isinstance(given.text, str) and given.text.isspace()
-    text = Text(
-        str(given.text) if is_space else _spaced(given.text, limit),
-        style=given.style,
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+    words = _cleaned(given.text, limit, is_part)
+    text = Text(words, style=given.style, no_wrap=True, overflow="ellipsis")
     if given.marked:
         text.highlight_regex(f"(?i){given.marked}", "bold yellow")
     return text
+
+
+def _cleaned(value: object, limit: int, is_part: bool) -> str:
+    """`clean`; a part of a line keeps the spaces that part it from the next."""
+    words = clean(value, limit)
+    if not is_part or not isinstance(value, str):
+        return words
+    start, end = len(value) - len(value.lstrip(" ")), len(value) - len(value.rstrip(" "))
+    return f"{value[:start]}{words}{value[len(value) - end :]}" if words else " " * start
 
 
 # --- cells ------------------------------------------------------------------------------------
@@ -276,7 +275,7 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
     if no_pager or text.count("\n") < console.height:
         click.echo(text, nl=False, color=True)
         return
-    os.environ.setdefault("LESS", "FRX")
+    os.environ.setdefault("LESS", "-FRX")  # with a dash, or click takes the colours out
     click.echo_via_pager(text.removesuffix("\n"))
 
 

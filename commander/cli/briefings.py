@@ -210,6 +210,7 @@ def _show_found(told: list[dict[str, Any]], names: dict[str, str], words: tuple[
             state(row["status"]),
             when(_ended(row)),
         )
+        place = Cell(clean(place.text, 24))
         label = Cell(f"#{row['briefing_id']}", "bold")
         summary = Cell(row["summary"], marked=marked)
         lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
@@ -284,7 +285,7 @@ def _facts_for_a_person(told: dict[str, Any], names: dict[str, str]) -> list[Lin
         style = {"blockers": "red", "warnings": "yellow"}.get(name, "")
         if told[name]:
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
-            parts += [Line(("  ", "- ", Cell(item, style)), wraps=True) for item in told[name]]
+            parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in told[name]]
     if told["facts_partial"]:
         parts.append(Line((Cell(_PARTIAL, "dim"),)))
     return [*parts, Line(())]

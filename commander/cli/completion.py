@@ -94,7 +94,9 @@ def completion() -> None:
     """
 
 
-_shell_argument = click.argument("shell", required=False, type=click.Choice(SHELLS))
+_shell_argument = click.argument(
+    "shell", required=False, metavar="[SHELL]", type=click.Choice(SHELLS)
+)
 
 
 @completion.command()
@@ -124,13 +126,15 @@ def install(shell: str | None) -> None:
             click.echo(f"added one line to {rc}")
         else:
             click.echo(f"{rc} already has the line")
+    if shutil.which("fleet") is None:
+        click.echo("`fleet` is not on your PATH yet; it completes once it is")
     click.echo(f"Start a new {shell} for it. To undo: fleet completion uninstall {shell}")
 
 
 @completion.command()
 @_shell_argument
 def uninstall(shell: str | None) -> None:
-    """Take completion out again: for SHELL, or for every shell that has it.
+    """Take completion out again: for SHELL (bash, zsh or fish), or for every shell that has it.
 
     \b
     Examples:
@@ -145,9 +149,9 @@ def uninstall(shell: str | None) -> None:
 
 
 @completion.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 def show(shell: str) -> None:
-    """Print the script for SHELL, for those who keep such files themselves.
+    """Print the script for SHELL (bash, zsh or fish), for those who keep such files themselves.
 
     \b
     Examples:

@@ -132,7 +132,7 @@ def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_clock_time(event.ts), "dim", event.ts)
     # Lines that come one by one are columns only where the widths are fixed.
     row = (f"e{event.event_id}", moment, place, what, words)
-    _look.show(Table((), [row], widths=(6, 8, 16, 22)))
+    _look.show(Table((), [row], widths=(6, 8, 14, 22)))
 
 
 def _meaning(event: OutboxEvent) -> tuple[Cell, Cell]:

@@ -225,7 +225,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
         ]
         parts.append(Table((), rows, indent=2))
     else:
-        parts.append(Line(("  ", "none yet")))
+        parts.append(Line(("  none yet",)))
     return (*parts, Line(()), *_commander_lines(report["commander"]), *_capture_lines(report))
 
 
@@ -265,4 +265,4 @@ def _capture_lines(report: dict[str, Any]) -> Iterator[Line]:
         )
     )
     if waiting or quarantined:
-        yield Line(("  ", "`fleet doctor` says why and what to do"))
+        yield Line(("  `fleet doctor` says why and what to do",))
