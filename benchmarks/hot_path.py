@@ -6,6 +6,7 @@ The printing hooks run over an outbox of a million events, a hundred thousand of
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -68,6 +69,9 @@ def _commands(folder: Path, python: str, events: int) -> list[Command]:
             limit,
         )
 
+    # As bin/fleet starts it, but for where the packages are.
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    start += "from commander.__main__ import main; main()"
     message = "Changed hello() to return 2 and wrote the API page. " * 20
     return [
         Command("python -I -c pass", [python, "-I", "-c", "pass"], before_each=quiet),
@@ -78,7 +82,20 @@ def _commands(folder: Path, python: str, events: int) -> list[Command]:
         hook("session_end", capture, project, 1.3, reason="other"),
         hook("session_start", big, project, 2.0, source="startup"),
         hook("user_prompt_submit", big, big, 2.0, prompt="hello"),
+        _named("a worker's prompt", hook("user_prompt_submit", big, project, 1.3, prompt="hello")),
+        Command(
+            "fleet statusline",
+            [python, "-I", "-c", start, "statusline"],
+            environment={"PATH": os.environ["PATH"], "HOME": str(folder), "FLEET_HOME": str(big)},
+            before_each=quiet,
+            limit=2.0,
+        ),
     ]
+
+
+def _named(name: str, command: Command) -> Command:
+    """Of the same hook in another place."""
+    return dataclasses.replace(command, name=name)
 
 
 def _reset(home: Path) -> None:

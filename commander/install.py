@@ -128,6 +128,7 @@ def uninstall(
             f"{change.path}: "
             + ("Fleet's hooks are out" if change.is_one else "no hooks of Fleet's")
         )
+    _take_out_completion(home)
     with _no_drainer(home):
         for path in doomed:
             if path.is_dir() and not path.is_symlink():
@@ -236,6 +237,14 @@ def _read_record(home: Path, file: Path) -> settings.Was:
 
 def _write_record(home: Path, file: Path, was: settings.Was) -> None:
     settings.write_whole(home / _RECORD, json.dumps({str(file.resolve()): was}) + "\n")
+
+
+def _take_out_completion(home: Path) -> None:
+    """What `fleet completion install` has put into the shells' files, while there is a console to ask."""
+    python = home / "venv" / "bin" / "python"
+    if python.exists():
+        command = [str(python), "-I", "-m", "commander", "completion", "uninstall"]
+        subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
 
 
 def _require_fleet_home(home: Path, claude: Path) -> None:

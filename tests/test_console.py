@@ -180,7 +180,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("statsu",), 2, "did you mean `fleet status`?"),
         (("briefings", "lits"), 2, "did you mean `fleet briefings list`?"),
         (("briefings", "list", "--project", "shop-ap"), 1, "did you mean 'shop-api'?"),
-        (("briefings", "list", "--since", "soon"), 2, "2026-11-20"),
+        (("briefings", "list", "--since", "soon"), 2, "2026-01-31"),
         (("briefings", "show"), 2, "fleet briefings show --help"),
         (("status", "--watch"), 2, "needs a terminal"),
         (("status", "--watch", "--json"), 2, "fleet events tail --json"),

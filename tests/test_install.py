@@ -133,7 +133,11 @@ def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_
     home, _ = installed
     commander = home / ".claude" / "commander"
     (commander / "notes.txt").write_text("not Fleet's")
+    completion = [str(commander / "bin" / "fleet"), "completion", "install", "fish"]
+    subprocess.run(completion, env=environment_of(home), check=True, capture_output=True)
+    (script,) = home.glob(".config/fish/completions/*")
     done = run(home, "--uninstall")
+    assert not script.exists()
     assert done.returncode == 0, done.stderr
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
     assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
