@@ -88,7 +88,7 @@ def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
     printed = well.console("doctor").stdout
     assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
     assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
-    assert printed.rstrip().endswith("All is well. 1 warnings.")
+    assert printed.rstrip().endswith("Nothing is broken, 1 warning.")
 
 
 def break_settings(fleet: Fleet) -> None:

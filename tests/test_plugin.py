@@ -1,5 +1,5 @@
 """Fleet as a plugin: what its manifests say, and its environment, made in the background while nothing is
-lost. The real client's part is in tests/client/test_plugin.py."""
+lost. The real client's part is in tests/client/test_as_plugin.py."""
 
 import json
 import os

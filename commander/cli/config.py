@@ -38,10 +38,15 @@ def list_(as_json: bool) -> None:
         print_json([asdict(one) for one in every])
         return
     rows = [
-        (one.key, _shown(one.value), "default" if one.value == one.default else "set", one.allowed)
+        (
+            one.key,
+            _shown(one.value),
+            "default" if one.value == one.default else "config.toml",
+            one.allowed,
+        )
         for one in every
     ]
-    print_table(("setting", "value", "", "may be"), rows, "no settings")
+    print_table(("setting", "value", "source", "may be"), rows, "no settings")
     for one in every:
         if one.variable:
             click.echo(f"{one.variable} is set in the environment and wins over {one.key}.")

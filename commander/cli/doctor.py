@@ -51,8 +51,11 @@ def doctor(bundle: str | None, as_json: bool) -> None:
             _print(finding)
         count = sum(finding.level == "warning" for finding in found)
         click.echo()
-        verdict = "Something is broken." if failed else "All is well."
-        click.secho(verdict + (f" {count} warnings." if count else ""), bold=True)
+        warnings = f"{count} warning{'s' if count > 1 else ''}" if count else ""
+        verdict = (
+            "Something is broken" if failed else "Nothing is broken" if count else "All is well"
+        )
+        click.secho(", ".join(part for part in (verdict, warnings) if part) + ".", bold=True)
     if failed:
         raise click.exceptions.Exit(1)
 
