@@ -4,7 +4,7 @@
 set -eu
 umask 077
 source_dir=$(cd "$(dirname "$0")" && pwd)
-for candidate in python3.13 python3.12 python3.11 python3; do
+for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
   if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     exec "$candidate" -I "$source_dir/commander/install.py" "$@"
   fi

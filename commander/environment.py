@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3", sys.executable)
+CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3", sys.executable)
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 

@@ -253,7 +253,7 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
 def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
     old = tmp_path / "bin"
     old.mkdir()
-    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
         (old / name).write_text('#!/bin/sh\n[ "$1" = --version ] || exit 1\necho Python 3.8.1\n')
         (old / name).chmod(0o755)
     done = subprocess.run(

@@ -120,6 +120,15 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
     fleet.wait_for_drainers()
     assert (data / "bootstrap.json").stat().st_mtime_ns == made_at
     assert fleet.waiting() == []
+    # After an update it is made anew, and what a running hook holds stays.
+    before = (data / "venv").resolve()
+    os.utime(plugin / "pyproject.toml")
+    hook(fleet, plugin, "stop")
+    deadline = time.monotonic() + 120
+    while (data / "venv").resolve() == before or bootstrap.read_state(data)["state"] != "ready":
+        assert time.monotonic() < deadline, (bootstrap.read_state(data), fleet.log())
+        time.sleep(0.2)
+    assert (before / "bin" / "python").exists()
 
 
 def test_without_a_package_index_nothing_is_lost_and_it_says_why(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from claude_client import REPOSITORY
 from fleet_world import Fleet, blocked_by
+from scripted_model import Text, ToolUse, session_of
 
 from commander import settings
+from commander.folder import write_command
 
 pytestmark = pytest.mark.usefixtures("terminal")
 
@@ -50,3 +53,38 @@ def test_a_session_goes_on_when_fleet_is_taken_out_under_it(fleet: Fleet, tmp_pa
         session.wait_for("(?s)second thing.*done")
         assert len(fleet.model.main_requests("second thing")) == 1
     fleet.drain()
+
+
+def test_fleet_commander_goes_on_with_the_conversation(fleet: Fleet) -> None:
+    first = fleet.commander("what is new")
+    fleet.drain()
+    fleet.script("and what next")
+    arguments = ["commander", "-p", "and what next", "--model", "sonnet"]
+    config = fleet.world.environment() | {"PATH": f"{fleet.world.program.parent}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "commander", *arguments],
+        env=config,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    (request,) = fleet.model.main_requests("and what next")
+    assert "what is new" in json.dumps(request["messages"])
+    assert session_of(request) == first.session_id
+
+
+def test_the_commander_may_run_reading_commands_unasked_and_no_others(fleet: Fleet) -> None:
+    write_command(fleet.home, Path(sys.executable))
+    command = f"{fleet.home}/bin/fleet"
+    fleet.script("look", ToolUse("Bash", {"command": f"{command} status"}), Text("Nobody waits."))
+    fleet.script(
+        "archive it", ToolUse("Bash", {"command": f"{command} projects archive x"}), Text("Gone.")
+    )
+    with fleet.world.interactive(fleet.home) as session:
+        session.send("look")
+        session.wait_for("Nobody waits")
+        session.send("archive it")
+        session.wait_for("Do you want to proceed|requires approval|permission")
