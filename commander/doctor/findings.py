@@ -15,6 +15,8 @@ from fleet_lib.errors import BadInput
 
 Level = Literal["ok", "note", "warning", "failed"]
 
+INSTALL = "run ./install.sh in Fleet's checkout"  # what mends most of it
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
