@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from commander import settings
+from fleet_lib.atomic import write_whole
 
 HOME_TEMPLATE = Path(__file__).resolve().parent / "home"
 _RECORD = ".claude/fleet-written.json"
@@ -83,7 +84,7 @@ def _digest(data: bytes) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings.write_whole(path, text)
+    write_whole(path, text)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ if __name__ == "__main__":
 from commander import environment, settings  # noqa: E402
 from commander.folder import HOME_TEMPLATE, make_commander_folder, write_command, written_files  # noqa: E402
 from fleet_lib import db, migrate, paths  # noqa: E402
+from fleet_lib.atomic import write_whole  # noqa: E402
 from fleet_lib.errors import BadInput, FleetError  # noqa: E402
 
 _RECORD = "settings-record.json"
@@ -236,7 +237,7 @@ def _read_record(home: Path, file: Path) -> settings.Was:
 
 
 def _write_record(home: Path, file: Path, was: settings.Was) -> None:
-    settings.write_whole(home / _RECORD, json.dumps({str(file.resolve()): was}) + "\n")
+    write_whole(home / _RECORD, json.dumps({str(file.resolve()): was}) + "\n")
 
 
 def _take_out_completion(home: Path) -> None:

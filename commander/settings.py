@@ -2,18 +2,16 @@
 entries are: every other byte stays, and taking them out gives back the bytes that were there before.
 """
 
-import contextlib
 import difflib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fleet_lib.atomic import write_whole
 from fleet_lib.errors import BadInput
 
 BACKUPS_KEPT = 5
@@ -161,22 +159,6 @@ def write(change: Change) -> Path | None:
     else:
         write_whole(target, change.after, target)
     return backup
-
-
-def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:
-    """Write a file aside and move it in; with the mode of another one, if that is there, else 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode_of is not None and mode_of.exists():
-            Path(temporary).chmod(mode_of.stat().st_mode & 0o7777)
-        Path(temporary).replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
 
 
 def _parsed(path: Path, text: str | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ here, rather than read differently there.
 
 import contextlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +16,7 @@ import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib import prelude
+from fleet_lib.atomic import write_whole
 from fleet_lib.errors import BadInput
 
 
@@ -134,7 +134,9 @@ def put(home: str, key: str, text: str | None) -> Setting:
     written = tomlkit.dumps(document)
     _check(None, written)
     if written != original:
-        _write(path, written)
+        target = path.resolve()  # a link stays one
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(target, written)
     return get(home, key)
 
 
@@ -279,19 +281,3 @@ def _read(path: Path) -> str:
         raise BadInput(f"{path} is not UTF-8 text") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all; through a link, as the link says."""
-    target = path.resolve()
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".config.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
