@@ -14,10 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STATUS_FILE_LIMIT = 1024 * 1024
 _COPY_WINDOW_NS = 1_000_000_000
 # The drainer gets an environment of its own making: an inherited GIT_DIR would override `git -C`.
-_KEPT_VARIABLES = (
-    *("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT"),
-    *("CLAUDE_CONFIG_DIR", "CLAUDE_PLUGIN_DATA"),
-)
+_KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 
 # Claude Code shows no message of these.
 _SILENT = ("Notification", "SessionEnd")
@@ -128,19 +125,18 @@ class Call:
                 return
         plugin = os.environ.get("CLAUDE_PLUGIN_DATA")
         places = [os.path.join(self.home, "venv"), os.path.join(ROOT, ".venv")]
+        kept = _KEPT_VARIABLES
         if plugin:
             places.append(os.path.join(plugin, "venv"))
-        kept = _KEPT_VARIABLES
+            # Its drainer may have to make the environment first, or to bring it up to date, and needs
+            # whatever the package index is reached with.
+            kept = [name for name in os.environ if not name.startswith("GIT_")]
         for place in places:
             python = os.path.join(place, "bin", "python")
             if os.access(python, os.X_OK):
                 break
         else:
-            # A plugin's first turns: the stub finds that it cannot drain and has the environment made,
-            # for which it needs whatever the package index is reached with.
             python = sys.executable
-            if plugin:
-                kept = [name for name in os.environ if not name.startswith("GIT_")]
         script = os.path.join(ROOT, "fleet_lib", "drain.py")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
