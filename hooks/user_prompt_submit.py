@@ -7,13 +7,14 @@ import sys
 def prompt(call):
     from fleet_lib import paths
 
+    folder = call.folder()
     # A plugin's copy runs at every worker's prompt, and is nobody's business there.
-    if call.folder() and not paths.is_commander(call.folder(), call.home):
+    if folder and not paths.is_commander(folder, call.home):
         return
     from fleet_lib import prelude
 
     fields = call.read_fields()
-    if fields.get("agent_id") or not paths.is_commander(call.folder(), call.home):
+    if fields.get("agent_id") or (not folder and not paths.is_commander(call.cwd, call.home)):
         return
     try:
         text, shown = prelude.commander_prompt(call.home, call.session_id)
