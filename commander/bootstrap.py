@@ -2,7 +2,8 @@
 plugin, by the drainer's stub when it finds that it cannot drain. Standard library, Python 3.9 and
 later: it runs with whatever `python3` there is. The hooks need none of it; they only spool.
 
-    python3 -I bootstrap.py FLEET_HOME             make it, then drain
+    python3 -I bootstrap.py FLEET_HOME             make it if it is not of this plugin, then drain
+    python3 -I bootstrap.py --again FLEET_HOME     the same; also where it is, and cannot drain
     python3 -I bootstrap.py --explain FLEET_HOME   say how far it is, for a `fleet` that is not there yet
 """
 
@@ -34,7 +35,8 @@ def main(arguments: "list[str]") -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0  # another one is at it
-        if _is_settled(data):
+        is_broken = arguments[0] == "--again" and sys.prefix == str(data / "venv")
+        if _is_settled(data, is_broken):
             return 0
         _write_state(data, "building")
         try:
@@ -102,15 +104,17 @@ def _write_state(data: Path, state: str, reason: str = "") -> None:
     (data / "bootstrap.json.new").replace(data / "bootstrap.json")
 
 
-def _is_settled(data: Path) -> bool:
-    """Whether there is nothing to do: made from this very plugin, or failed a moment ago."""
+def _is_settled(data: Path, is_broken: bool) -> bool:
+    """Whether there is nothing to do: made from this very plugin and sound, or tried a moment ago."""
     known = read_state(data)
     if known.get("source") != _source():
         return False
-    if known["state"] == "ready":
-        return os.access(data / "venv" / "bin" / "python", os.X_OK)
     age = time.time() - (data / "bootstrap.json").stat().st_mtime
-    return known["state"] == "failed" and 0 <= age < RETRY_SECONDS
+    is_recent = 0 <= age < RETRY_SECONDS
+    if known["state"] == "ready":
+        is_there = os.access(data / "venv" / "bin" / "python", os.X_OK)
+        return is_there and (is_recent or not is_broken)
+    return known["state"] == "failed" and is_recent
 
 
 def _source() -> str:

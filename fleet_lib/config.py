@@ -153,11 +153,10 @@ def _check(path: Path | None, text: str) -> Config:
         raise BadInput(_fault(path, text, error)) from None
     for key in HOT:
         section, name = key.split(".")
-        if name not in document.get(section, {}):
-            continue
-        said = prelude.setting_in(text.encode(), section, name)
         meant = _value(config, key)
-        if said != (str(meant).lower() if isinstance(meant, bool) else str(meant)):
+        is_set = name in document.get(section, {})
+        said = prelude.setting_in(text.encode(), section, name)
+        if said != (_spelled(meant) if is_set else ""):
             raise BadInput(
                 f"{path}: hooks read {key} line by line: write it as a line `[{section}]` and below"
                 f" it a line `{name} = {_spelled(meant)}`"

@@ -38,7 +38,7 @@ def main(home: str) -> int:
         except Exception as error:
             # Python too old, or without Fleet's libraries: a plugin's first turns, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
-            _make_environment(root, home)
+            _make_environment(root, "--again", home)
             from fleet_lib import log
 
             log.write(home, "drain", f"{sys.executable} cannot drain: {error}; the entries wait")
@@ -54,11 +54,11 @@ def main(home: str) -> int:
     return DONE if usable else UNUSABLE
 
 
-def _make_environment(root: str, home: str) -> None:
+def _make_environment(root: str, *arguments: str) -> None:
     """As a plugin: have the environment made or brought up to date, in this process's place."""
     if os.environ.get("CLAUDE_PLUGIN_DATA"):
         script = os.path.join(root, "commander", "bootstrap.py")
-        os.execv(sys.executable, [sys.executable, "-I", script, home])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-I", script, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

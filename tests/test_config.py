@@ -60,6 +60,7 @@ def test_a_wrong_file_is_answered_with_file_line_and_what_is_allowed(
         "[prelude]\nbudget = 4_000\n",
         '[prelude]\n"budget" = 4000\n',
         "[ prelude ]\nbudget = 4000\n",
+        '[claude]\nprogram = """\n[prelude]\nbudget = 4000\n"""\n',
     ],
 )
 def test_a_form_that_hooks_would_read_differently_is_refused(home: str, text: str) -> None:

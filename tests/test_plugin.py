@@ -4,6 +4,7 @@ lost. The real client's part is in tests/client/test_as_plugin.py."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -89,6 +90,13 @@ def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str,
         time.sleep(0.1)
 
 
+def wait_for_another(fleet: Fleet, data: Path, before: Path) -> None:
+    deadline = time.monotonic() + 120
+    while (data / "venv").resolve() == before or bootstrap.read_state(data)["state"] != "ready":
+        assert time.monotonic() < deadline, (bootstrap.read_state(data), fleet.log())
+        time.sleep(0.2)
+
+
 def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(plugin / "bin" / "fleet"), *arguments],
@@ -124,11 +132,14 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
     before = (data / "venv").resolve()
     os.utime(plugin / "pyproject.toml")
     hook(fleet, plugin, "stop")
-    deadline = time.monotonic() + 120
-    while (data / "venv").resolve() == before or bootstrap.read_state(data)["state"] != "ready":
-        assert time.monotonic() < deadline, (bootstrap.read_state(data), fleet.log())
-        time.sleep(0.2)
+    wait_for_another(fleet, data, before)
     assert (before / "bin" / "python").exists()
+    # And where it is there and broken.
+    before = (data / "venv").resolve()
+    shutil.rmtree(before / "app" / "pydantic")
+    os.utime(data / "bootstrap.json", (0, 0))
+    hook(fleet, plugin, "stop")
+    wait_for_another(fleet, data, before)
 
 
 def test_without_a_package_index_nothing_is_lost_and_it_says_why(
