@@ -1,9 +1,12 @@
 """Where Claude Code is on this machine."""
 
+import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 from fleet_lib import config
+from fleet_lib.conversations import ConversationRepo
 from fleet_lib.errors import BadInput, NotFound
 
 
@@ -20,3 +23,12 @@ def claude_program(home: str) -> str:
     raise NotFound(
         "claude is not on PATH: install Claude Code, or `fleet config set claude.program PATH`"
     )
+
+
+def last_conversation(connection: sqlite3.Connection) -> str | None:
+    """The session that the Commander last finished a turn in, if its transcript is still there."""
+    conversation = ConversationRepo(connection).get_commander()
+    session = conversation.claude_session_id if conversation else None
+    claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
+    there = session and any(claude.glob(f"projects/*/{session}.jsonl"))
+    return session if there else None

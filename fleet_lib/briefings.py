@@ -129,8 +129,16 @@ class BriefingRepo:
         return self._set(briefing_id, _stored(fields))
 
     def update_semantic_fields(self, briefing_id: int, **fields: Unpack[SemanticFields]) -> bool:
-        """Set what a reader says of a briefing. False if there is no such briefing."""
-        return self._set(briefing_id, _stored(fields))
+        """Set what a reader says of a briefing. False if there is no such briefing. From then on these
+        fields are somebody's word, which neither a model nor a later Stop of the turn takes back."""
+        stored = _stored(fields)
+        known = "".join(f", '$.{name}', NULL" for name in fields)
+        self._connection.execute(
+            f"UPDATE briefing_derived SET fields_json = json_replace(fields_json{known})"
+            " WHERE briefing_id = ?",
+            (briefing_id,),
+        )
+        return self._set(briefing_id, stored)
 
     def get(self, briefing_id: int) -> BriefingRecord | None:
         row = self._connection.execute(

@@ -9,7 +9,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import tomlkit
 import tomlkit.exceptions
@@ -58,6 +58,32 @@ class ClaudeSettings(_Section):
     )
 
 
+class JobsSettings(_Section):
+    at_once: int = Field(3, ge=1, le=50, description="How many headless jobs may run at once.")
+    timeout_seconds: int = Field(
+        300, ge=1, le=86400, description="How long a job may take, unless it says otherwise."
+    )
+    max_usd: float = Field(2.0, ge=0.01, le=1000, description="US dollars that one job may cost.")
+    max_usd_per_day: float = Field(
+        20.0, ge=0, le=100_000, description="US dollars that all jobs of one day may cost."
+    )
+    allow_bypass: bool = Field(
+        False, description="Let a job that asks for it run without any permission check."
+    )
+
+
+class SemanticsSettings(_Section):
+    enabled: bool = Field(
+        False, description="Let a model say what a briefing means that nobody classified."
+    )
+    model: Literal["haiku", "sonnet", "opus"] = Field(
+        "haiku", description="The model that says it."
+    )
+    wait_minutes: int = Field(
+        5, ge=0, le=720, description="How long briefings are gathered before a model is asked."
+    )
+
+
 class Config(_Section):
     """Everything that config.toml may say."""
 
@@ -65,10 +91,19 @@ class Config(_Section):
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]
+    jobs: JobsSettings = JobsSettings()  # type: ignore[call-arg]
+    semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
 
 
-# What hooks read, and the variable that has the last word.
-HOT = {"worker.facts": "FLEET_WORKER_FACTS", "prelude.budget": "FLEET_PRELUDE_BUDGET"}
+# What hooks and the drainer read, and the variable that has the last word.
+HOT: dict[str, str | None] = {
+    "worker.facts": "FLEET_WORKER_FACTS",
+    "prelude.budget": "FLEET_PRELUDE_BUDGET",
+    "semantics.enabled": None,
+}
+
+
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +111,8 @@ class Setting:
     """One setting as a person sees it."""
 
     key: str  # section.name
-    value: bool | int | str
-    default: bool | int | str
+    value: Value
+    default: Value
     allowed: str
     description: str
     variable: str | None  # an environment variable that wins, and is set
@@ -217,9 +252,9 @@ def _setting(config: Config, key: str) -> Setting:
     )
 
 
-def _value(config: Config, key: str) -> bool | int | str:
+def _value(config: Config, key: str) -> Value:
     section, name = key.split(".")
-    value: bool | int | str = getattr(getattr(config, section), name)
+    value: Value = getattr(getattr(config, section), name)
     return value
 
 
@@ -235,15 +270,16 @@ def _allowed(key: str) -> str:
     kind = field.annotation
     if kind is bool:
         return "true or false"
-    if kind is int:
+    if kind in (int, float):
         bounds = {type(fact).__name__: fact for fact in field.metadata}
-        return f"a number from {bounds['Ge'].ge} to {bounds['Le'].le}"
+        whole = "whole " if kind is int else ""
+        return f"a {whole}number from {bounds['Ge'].ge} to {bounds['Le'].le}"
     if choices := get_args(kind):
         return "one of " + ", ".join(choices)
     return "a text in quotes"
 
 
-def _typed(key: str, text: str) -> bool | int | str:
+def _typed(key: str, text: str) -> Value:
     """What a person typed as the setting's own type. Raises BadInput."""
     section, name = key.split(".")
     kind = _model(Config.model_fields[section]).model_fields[name].annotation
@@ -251,9 +287,9 @@ def _typed(key: str, text: str) -> bool | int | str:
         known = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
         if text.lower() in known:
             return known[text.lower()]
-    elif kind is int:
+    elif kind in (int, float):
         with contextlib.suppress(ValueError):
-            return int(text)
+            return int(text) if kind is int else float(text)
     else:
         return text
     raise BadInput(f"{key} = {text} is not allowed: {_allowed(key)}")

@@ -5,8 +5,9 @@ import uuid
 from dataclasses import dataclass
 
 from fleet_lib import clock
+from fleet_lib.jobs import JobModel
 
-COMMANDER_MODEL = "opus"
+COMMANDER_MODEL: JobModel = "opus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class ConversationRepo:
         created = self.get_commander()
         assert created is not None
         return created
+
+    def goes_on_in(self, conversation: Conversation, session_id: str | None) -> None:
+        """Which session of Claude Code the conversation goes on in; None: a fresh one. What was told
+        stays told."""
+        self._connection.execute(
+            "UPDATE conversations SET claude_session_id = ?, updated_at = ?"
+            " WHERE conversation_id = ?",
+            (session_id, clock.now(), conversation.conversation_id),
+        )
 
     # --- the Commander's sessions ---
 

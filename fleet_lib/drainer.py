@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from fleet_lib import db, log, paths, spool
+from fleet_lib import clock, db, log, paths, prelude, run_jobs, semantics, spool
 from fleet_lib.errors import BadEntry
 from fleet_lib.facts import Repositories
 from fleet_lib.ingest import Ingest, Prepared, prepare
@@ -39,6 +39,7 @@ def drain(home: str) -> bool:
     drainer = _Drainer(home)
     try:
         drainer.run()
+        drainer.have_meaning_asked()
     except Exception as error:  # nobody sees this process: the log must say it
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
         return False
@@ -82,6 +83,15 @@ class _Drainer:
                 raise
             self._settle(batch, rejected)
         _sweep(self._home)
+
+    def have_meaning_asked(self) -> None:
+        """Where the user wants that: start the runner, which asks a model about new briefings. Capture
+        waits for neither."""
+        if prelude.setting(self._home, "semantics", "enabled") != "true" or not self._connection:
+            return
+        since = clock.iso(time.time_ns() - semantics.ASKED_SECONDS * 1_000_000_000)
+        if semantics.DerivedRepo(self._connection).unasked(since, limit=1):
+            run_jobs.start(self._home)
 
     def _choose(self, names: list[str]) -> list[str]:
         """The next entries in order. One that was begun before and not finished goes alone, so that it

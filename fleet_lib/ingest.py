@@ -27,8 +27,10 @@ from fleet_lib.git import GitState, commits_since, head_at
 from fleet_lib.outbox import EventType, OutboxRepo
 from fleet_lib.projects import ProjectRepo, without_credentials
 from fleet_lib.redact import redact
+from fleet_lib.semantics import DerivedRepo
 from fleet_lib.sessions import Session, SessionRepo
 from fleet_lib.spool import Entry
+from fleet_lib.turn_events import DETAIL_LIMIT, TurnEvents, digest, meaning_of
 
 EVENTS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "Notification", "SessionEnd")
 _WAITS_FOR_A_HUMAN = (
@@ -40,7 +42,6 @@ _WAITS_FOR_A_HUMAN = (
     "agent_needs_input",
 )
 _ANSWERED = ("elicitation_complete", "elicitation_response")
-_DETAIL_LIMIT = 300  # characters
 _NS = 1_000_000_000
 
 
@@ -179,6 +180,7 @@ class Ingest:
         self._outbox = OutboxRepo(connection)
         self._sessions = SessionRepo(connection)
         self._conversations = ConversationRepo(connection)
+        self._derivations = DerivedRepo(connection)
         self._project_of_folder: dict[tuple[str, int], str] = {}
 
     def apply(self, prepared: Prepared) -> str:
@@ -202,7 +204,7 @@ class Ingest:
         """The `error` event of an entry that cannot be applied; once, however often it is tried."""
         payload: dict[str, Any] = {
             "error": {
-                "message": redact(reason)[:_DETAIL_LIMIT],
+                "message": redact(reason)[:DETAIL_LIMIT],
                 "code": "quarantined",
                 "entry": name,
             }
@@ -367,7 +369,8 @@ class Ingest:
         written, source, status_digest = self._words(prepared, known)
         told = self._compose(prepared, written, known, before, project_id)
         summary, stale = told.pop("summary"), told.pop("stale")
-        meaning = _digest([summary, *(told[name] for name in _MEANING)])
+        derived = self._derived(prepared, written, told, before)
+        meaning = meaning_of(summary, told)
 
         if turn and before:
             briefing_id, revision = turn.briefing_id, turn.revision
@@ -379,6 +382,9 @@ class Ingest:
             self._take_own_key(told, prepared, None)
             briefing_id, revision = self._briefings.insert(**told), 1
         is_news = turn is None or turn.revision != revision
+        self._derivations.save(
+            briefing_id, derived, changed_something=_changed_something(prepared, told)
+        )
         self._briefings.save_turn(
             Turn(
                 session_id,
@@ -464,6 +470,26 @@ class Ingest:
             "stale": stale,
         }
 
+    def _derived(
+        self,
+        prepared: Prepared,
+        written: Briefing,
+        told: dict[str, Any],
+        before: BriefingRecord | None,
+    ) -> dict[str, Any]:
+        """{field that nobody wrote: its derived value}. A level that somebody else has set since the turn
+        first ended stays as that one said it, in `told` too; its value here is None then."""
+        derived = {name: told[name] for name in _CLASSIFIED if getattr(written, name) is None}
+        if prepared.entry.event == "StopFailure":
+            derived.pop("status", None)  # Claude Code says it
+        earlier = self._derivations.get(before.briefing_id) if before else {}
+        for name in _LEVELS:
+            if before and name in derived and name in earlier:
+                now = getattr(before, name)
+                if earlier[name] is None or earlier[name] != now:
+                    told[name], derived[name] = now, None
+        return derived
+
     def _take_own_key(
         self, told: dict[str, Any], prepared: Prepared, briefing_id: int | None
     ) -> None:
@@ -484,48 +510,26 @@ class Ingest:
         before: BriefingRecord | None,
     ) -> int:
         """The turn's events; the id of the one that says what state the session is in."""
-        session_id, status = prepared.session_id, told["status"]
-
-        def add(kind: EventType, level: str, payload: dict[str, Any]) -> int:
-            return self._outbox.add(
-                type=kind,
-                project_id=project_id,
-                briefing_id=briefing_id,
-                broadcast_level=level,
-                payload={**payload, "sessionId": session_id},
-                ts=prepared.received_at,
-            )
-
-        briefing = {
-            "briefingId": briefing_id,
-            "projectId": project_id,
-            "status": status,
-            "impactLevel": told["impact_level"],
-            "broadcastLevel": told["broadcast_level"],
-            "revision": revision,
-            "summary": summary,
-        }
-        state_event = add("briefing_added", told["broadcast_level"], {"briefing": briefing})
-        if status == "blocked" and (before is None or before.status != "blocked"):
-            detail = next(iter(told["blockers"]), summary)
-            session = {
-                "sessionId": session_id,
-                "projectId": project_id,
-                "status": status,
-                "detail": detail[:_DETAIL_LIMIT],
-            }
-            state_event = add("session_blocked", "highlight", {"session": session})
+        events = TurnEvents(
+            self._outbox,
+            project_id=project_id,
+            briefing_id=briefing_id,
+            session_id=prepared.session_id,
+            ts=prepared.received_at,
+        )
+        state_event = events.briefing(revision, summary, told)
+        if told["status"] == "blocked" and (before is None or before.status != "blocked"):
+            state_event = events.blocked(summary, told)
         if prepared.entry.event == "StopFailure":
             code = _said(prepared.payload.error or "unknown", 100)
-            add("error", "highlight", {"error": {"message": summary, "code": code}})
+            events.add("error", "highlight", {"error": {"message": summary, "code": code}})
         if told["doc_drift_risk"] == "high":
             for document, sources in self._new_drift(prepared, project_id, stale):
-                drift = {"docPath": document, "sources": sources, "risk": "high"}
-                add("doc_drift_warning", "highlight", {"docDrift": drift})
+                events.drift(document, sources)
         skills = [path for path in told["files_touched"] if is_skill(path)]
         for path in skills:
             if before is None or path not in before.files_touched:
-                add("skill_updated", "mention", {"skill": {"path": path}})
+                events.add("skill_updated", "mention", {"skill": {"path": path}})
         return state_event
 
     def _save_turn_state(
@@ -550,7 +554,7 @@ class Ingest:
             folder=_storable_text(prepared.folder) or session.folder,
             state=told["status"],
             state_at=prepared.received_at,
-            detail=next(iter(told["blockers"]), summary)[:_DETAIL_LIMIT],
+            detail=next(iter(told["blockers"]), summary)[:DETAIL_LIMIT],
             briefing_id=briefing_id,
             event_id=event_id,
             last_seen_at=prepared.received_at,
@@ -670,17 +674,9 @@ class Ingest:
             self._outbox.add(type=kind, payload=payload, broadcast_level="highlight")
 
 
-# What a reader would call news; a change of it is a new revision.
-_MEANING = (
-    "status",
-    "impact_level",
-    "broadcast_level",
-    "doc_drift_risk",
-    "blockers",
-    "next_steps",
-    "docs_touched",
-    "files_touched",
-)
+# What nobody may have written, so that Fleet derives it and a model may say it better.
+_LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
+_CLASSIFIED = (*_LEVELS, "status", "blockers", "next_steps")
 
 
 @cache
@@ -706,7 +702,7 @@ def _parse(entry: Entry) -> tuple[Payload, str]:
         raise BadEntry(
             f"the payload has the wrong shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
-    return payload, _digest([entry.event, value])
+    return payload, digest([entry.event, value])
 
 
 def _json_kind(value: object) -> str:
@@ -714,11 +710,8 @@ def _json_kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
+def _changed_something(prepared: Prepared, told: dict[str, Any]) -> bool:
+    return prepared.entry.event == "Stop" and bool(told["files_touched"] or told["docs_touched"])
 
 
 def _derived_status(prepared: Prepared) -> str:
@@ -728,7 +721,7 @@ def _derived_status(prepared: Prepared) -> str:
     return "waiting_for_input" if asks else "completed"
 
 
-def _said(text: str, limit: int = _DETAIL_LIMIT) -> str:
+def _said(text: str, limit: int = DETAIL_LIMIT) -> str:
     """Somebody's words as they may be stored: redacted, one line, cut."""
     return briefing_parser.one_line(redact(_storable_text(text)), limit)
 

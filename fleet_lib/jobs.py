@@ -1,4 +1,5 @@
-"""The job queue's table: guarded transitions, and a running job's stream. Running one is commander's."""
+"""The job queue's table: guarded transitions, and a running job's stream. Who runs one is job_runs.py's
+business, running it commander's."""
 
 import json
 import sqlite3
@@ -11,6 +12,9 @@ from fleet_lib.errors import BadInput
 JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
 JobModel = Literal["opus", "sonnet", "haiku"]
+
+FINISHED: tuple[JobStatus, ...] = ("completed", "failed", "canceled")
+PROMPT_LIMIT = 1_000_000  # characters; about what the largest context holds
 
 _BEFORE: dict[str, tuple[str, ...]] = {
     "running": ("queued",),
@@ -78,13 +82,24 @@ class JobRepo:
         """running → completed."""
         return self._move(job_id, "completed", result_json=result_json)
 
-    def fail(self, job_id: int, error: str) -> bool:
+    def fail(self, job_id: int, error: str, result_json: str | None = None) -> bool:
         """queued or running → failed."""
-        return self._move(job_id, "failed", error=error)
+        return self._move(job_id, "failed", result_json=result_json, error=error)
 
     def cancel(self, job_id: int) -> bool:
         """queued or running → canceled."""
         return self._move(job_id, "canceled")
+
+    def requeue(self, job_id: int) -> bool:
+        """running → queued, for a runner that died before its job began."""
+        cursor = self._connection.execute(
+            "UPDATE jobs SET status = 'queued', ts_started = NULL"
+            " WHERE job_id = ? AND status = 'running'",
+            (job_id,),
+        )
+        if cursor.rowcount == 1:
+            self._connection.execute("DELETE FROM job_stream_chunks WHERE job_id = ?", (job_id,))
+        return cursor.rowcount == 1
 
     def append_stream_chunk(self, job_id: int, chunk: str | dict[str, Any]) -> bool:
         """Keep one chunk of a running job's stream. False if it does not run."""
@@ -114,6 +129,15 @@ class JobRepo:
         )
         return [row[0] for row in rows]
 
+    def get_running_chunks(self, job_id: int, after: int = -1) -> list[tuple[int, str]]:
+        """(number, chunk) of a running job's stream after a number; [] once it has ended."""
+        rows = self._connection.execute(
+            "SELECT chunk_number, chunk FROM job_stream_chunks WHERE job_id = ?"
+            " AND chunk_number > ? ORDER BY chunk_number",
+            (job_id, after),
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def get(self, job_id: int) -> Job | None:
         row = self._connection.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         return _from_row(row) if row else None
@@ -127,9 +151,16 @@ class JobRepo:
 
     def get_by_project(self, project_id: str, limit: int = 50) -> list[Job]:
         """Newest first."""
+        return self.query(project_id=project_id, limit=limit)
+
+    def query(
+        self, *, project_id: str | None = None, status: str | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Newest first; a filter that is None does not filter."""
         rows = self._connection.execute(
-            "SELECT * FROM jobs WHERE project_id = ? ORDER BY job_id DESC LIMIT ?",
-            (project_id, limit),
+            "SELECT * FROM jobs WHERE (?1 IS NULL OR project_id = ?1)"
+            " AND (?2 IS NULL OR status = ?2) ORDER BY job_id DESC LIMIT ?3",
+            (project_id, status, limit),
         )
         return [_from_row(row) for row in rows]
 
@@ -160,13 +191,19 @@ class JobRepo:
                 "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number",
                 (job_id,),
             )
+            if not is_partial(row[0])
         ]
         if chunks:
             self._connection.execute(
                 "UPDATE jobs SET stream_chunks_json = ? WHERE job_id = ?",
                 (json.dumps(chunks, ensure_ascii=False), job_id),
             )
-            self._connection.execute("DELETE FROM job_stream_chunks WHERE job_id = ?", (job_id,))
+        self._connection.execute("DELETE FROM job_stream_chunks WHERE job_id = ?", (job_id,))
+
+
+def is_partial(chunk: str) -> bool:
+    """Whether a chunk is a part of a message, for whoever watches; the whole message follows it."""
+    return chunk[:40].replace(" ", "").startswith('{"type":"stream_event"')
 
 
 def _from_row(row: sqlite3.Row) -> Job:

@@ -24,7 +24,7 @@ else:
     except ImportError:
         import sqlite3
 
-SCHEMA_VERSION = 2  # the newest migration's number; any other file gives no prelude
+SCHEMA_VERSION = 3  # the newest migration's number; any other file gives no prelude
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 units)
 BUDGET_RANGE = (1000, 9800)  # over 10,000 Claude Code shows a file name instead of the text
 MENTIONS_SHOWN = 10
@@ -53,8 +53,11 @@ _INVISIBLE = dict.fromkeys(
 
 _VALID = "typeof(payload_json) = 'text' AND json_valid(payload_json)"
 
-# Letter for letter the expressions of the indexes in migrations/0002_fleet.sql.
+# Letter for letter the expressions of the indexes in migrations/0003_jobs.sql. What the Commander was asked
+# and answered is nothing to tell it.
 CLASS = """CASE
+    WHEN type = 'job_completed' AND typeof(payload_json) = 'text' AND json_valid(payload_json)
+      AND json_extract(payload_json, '$.job.type') = 'commander_turn' THEN 4
     WHEN type IN ('error', 'session_blocked', 'doc_drift_warning') OR broadcast_level = 'alert' THEN 1
     WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) AND (
       json_extract(payload_json, '$.briefing.status') IN ('blocked', 'failed')
@@ -331,7 +334,7 @@ def status_line(home: str) -> str:
         parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
         conversation = _conversation(connection)
         if conversation:
-            new = sum([_count(connection, kind, conversation[0]) for kind in (1, 2, 3)])
+            new = count_news(connection, conversation[0])
             if new:
                 parts.append(f"{new}{'+' if new >= _COUNTED else ''} new")
         return "fleet: " + (", ".join(parts) or "nothing new")
@@ -339,6 +342,11 @@ def status_line(home: str) -> str:
         return "fleet: no database"
     finally:
         connection.close()
+
+
+def count_news(connection: sqlite3.Connection, after: int) -> int:
+    """How many events after a cursor the Commander would be told of, each class exactly up to _COUNTED."""
+    return sum([_count(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
 
 
 def _session_cursor(

@@ -13,8 +13,6 @@ from fleet_lib import paths, spool
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STATUS_FILE_LIMIT = 1024 * 1024
 _COPY_WINDOW_NS = 1_000_000_000
-# The drainer gets an environment of its own making: an inherited GIT_DIR would override `git -C`.
-_KEPT_VARIABLES = ("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "SYSTEMROOT")
 
 # Claude Code shows no message of these.
 _SILENT = ("Notification", "SessionEnd")
@@ -125,12 +123,8 @@ class Call:
                 return
         plugin = os.environ.get("CLAUDE_PLUGIN_DATA")
         places = [os.path.join(self.home, "venv"), os.path.join(ROOT, ".venv")]
-        kept = _KEPT_VARIABLES
         if plugin:
             places.append(os.path.join(plugin, "venv"))
-            # Its drainer may have to make the environment first, or to bring it up to date, and needs
-            # whatever the package index is reached with.
-            kept = [name for name in os.environ if not name.startswith("GIT_")]
         for place in places:
             python = os.path.join(place, "bin", "python")
             if os.access(python, os.X_OK):
@@ -138,7 +132,9 @@ class Call:
         else:
             python = sys.executable
         script = os.path.join(ROOT, "fleet_lib", "drain.py")
-        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        # All but git's: an inherited GIT_DIR would override `git -C`. What the package index and the model
+        # are reached with is needed where a plugin's environment is made, or a job run.
+        environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
         null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
         command = [python, "-I", script, self.home]
         try:

@@ -9,6 +9,8 @@ from commander.cli._shared import Console
 _MODULES = {
     "status": "status",
     "commander": "commander",
+    "ask": "ask",
+    "jobs": "jobs",
     "projects": "projects",
     "briefings": "briefings",
     "events": "events",
@@ -39,6 +41,7 @@ def main(debug: bool, no_pager: bool) -> None:
     Examples:
       fleet status                      who needs a human, and the latest of each project
       fleet commander                   the Commander: ask it what happened
+      fleet ask "what needs me?"        the same, with one question
       fleet briefings list --status blocked
       fleet briefings show 12
       fleet doctor                      is everything as it should be?

@@ -3,11 +3,14 @@
 import re
 import time
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import click
 
 from fleet_lib import clock
+from fleet_lib.errors import BadInput
+from fleet_lib.jobs import PROMPT_LIMIT
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {
@@ -65,3 +68,37 @@ def human_size(size: float) -> str:
 def _iso(seconds: float) -> str:
     moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
     return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)
+
+
+class Prompt(click.ParamType):  # type: ignore[type-arg]
+    """A file's path, given as the text in it: UTF-8, at most what a job's prompt may be."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            with Path(str(value)).open("rb") as file:
+                return self.read(file)
+        except OSError as error:
+            self.fail(f"{value}: {error.strerror}", param, ctx)
+
+    def read(self, file: IO[bytes]) -> str:
+        """Raises BadInput."""
+        data = file.read(4 * PROMPT_LIMIT + 1)
+        try:
+            return self.checked(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            if len(data) > 4 * PROMPT_LIMIT:
+                return self.checked("x" * len(data))  # cut in the middle of a letter
+            raise BadInput("the prompt is not UTF-8 text") from None
+
+    def checked(self, text: str) -> str:
+        """Raises BadInput."""
+        if not text.strip():
+            raise BadInput("the prompt is empty")
+        if len(text) > PROMPT_LIMIT:
+            raise BadInput(
+                f"the prompt is longer than {PROMPT_LIMIT:,} characters, more than a model reads:"
+                " name files in it rather than their contents"
+            )
+        return text

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from commander.claude import claude_program
+from commander.claude import claude_program, last_conversation
+from commander.cli._shared import drain_waiting, writing
 from fleet_lib import db, paths
 from fleet_lib.conversations import ConversationRepo
 from fleet_lib.errors import DatabaseUnusable, NotFound
@@ -14,8 +15,13 @@ from fleet_lib.errors import DatabaseUnusable, NotFound
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--new", is_flag=True, help="Begin a fresh conversation; what was told stays told.")
+@click.option(
+    "--reset",
+    is_flag=True,
+    help="Only forget the conversation: the next one begins fresh, here and in `fleet ask`.",
+)
 @click.argument("claude_options", nargs=-1, type=click.UNPROCESSED)
-def commander(new: bool, claude_options: tuple[str, ...]) -> None:
+def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
     """Open the Commander: Claude Code in $FLEET_HOME, going on with its last conversation.
 
     CLAUDE_OPTIONS are handed on to `claude`.
@@ -24,11 +30,15 @@ def commander(new: bool, claude_options: tuple[str, ...]) -> None:
     Examples:
       fleet commander
       fleet commander --new
+      fleet commander --reset
       fleet commander --model opus
     """
     home = Path(paths.home())
     if not (home / "CLAUDE.md").exists():
         raise NotFound(f"{home} is no Commander's folder yet: run ./install.sh")
+    if reset:
+        _reset(home)
+        return
     program = claude_program(str(home))
     session = None if new else _last_conversation(home)
     arguments = [program, *(["--resume", session] if session else []), *claude_options]
@@ -38,13 +48,22 @@ def commander(new: bool, claude_options: tuple[str, ...]) -> None:
 
 
 def _last_conversation(home: Path) -> str | None:
-    """The session that the Commander last finished a turn in, if its transcript is still there."""
-    session = None
     with contextlib.suppress(DatabaseUnusable):
         connection = db.connect_read_only(paths.database(str(home)))
         with contextlib.closing(connection):
-            conversation = ConversationRepo(connection).get_commander()
-            session = conversation.claude_session_id if conversation else None
-    claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
-    there = session and any(claude.glob(f"projects/*/{session}.jsonl"))
-    return session if there else None
+            return last_conversation(connection)
+    return None
+
+
+def _reset(home: Path) -> None:
+    """Forget the session, and nothing else."""
+    drain_waiting(str(home))  # a turn that waits there would be its last again
+    with writing() as connection:
+        conversations = ConversationRepo(connection)
+        conversation = conversations.get_or_create_commander(str(home))
+        conversations.goes_on_in(conversation, None)
+    seen = conversation.last_outbox_event_id_seen
+    click.echo(
+        "The next `fleet commander` or `fleet ask` begins a fresh conversation."
+        f" What was told stays told (through event e{seen}); open alerts are told again."
+    )

@@ -102,7 +102,7 @@ def unset(key: str) -> None:
     click.echo(f"{one.key} = {_shown(one.value)} (the default)")
 
 
-def _shown(value: bool | int | str) -> str:
+def _shown(value: settings.Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return clean(value, 200) if value != "" else '""'

@@ -24,7 +24,7 @@ from fleet_lib.briefings import BriefingRepo
 from fleet_lib.conversations import ConversationRepo
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.outbox import OutboxRepo
-from fleet_lib.prelude import OPEN_ALERT_SECONDS
+from fleet_lib.prelude import OPEN_ALERT_SECONDS, count_news
 from fleet_lib.projects import ProjectRepo
 from fleet_lib.sessions import SessionRepo
 
@@ -65,7 +65,7 @@ def status(watch: float | None, as_json: bool) -> None:
     require_usable(home)
     if not Path(paths.database(home)).exists() and not spool.pending(home):
         if as_json:
-            told = {"last_event_seen": 0, "last_event": 0}
+            told = {"last_event_seen": 0, "last_event": 0, "new": 0}
             empty = {"needs_human": [], "projects": [], "commander": told}
             print_json(empty | {"capture": _capture(home, None)})
         else:
@@ -175,7 +175,11 @@ def _report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
     return {
         "needs_human": stuck,
         "projects": roster,
-        "commander": {"last_event_seen": seen, "last_event": OutboxRepo(connection).latest_id()},
+        "commander": {
+            "last_event_seen": seen,
+            "last_event": OutboxRepo(connection).latest_id(),
+            "new": count_news(connection, seen),
+        },
         "capture": _capture(home, connection),
     }
 
@@ -246,8 +250,8 @@ def _state(name: str) -> Cell:
 
 
 def _commander_lines(told: dict[str, int]) -> tuple[Line, ...]:
-    behind = told["last_event"] - told["last_event_seen"]
-    if behind <= 0:
+    behind = told["new"]
+    if not behind:
         return (Line(("Commander: has been told all",)),)
     return (Line((f"Commander: {count(behind, 'event')} behind (`fleet prelude` shows them)",)),)
 

@@ -1,0 +1,1 @@
+"""Headless jobs: `claude -p` as a dependable queue."""
