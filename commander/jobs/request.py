@@ -62,7 +62,7 @@ class JobRequest(BaseModel):
     allowed_tools: tuple[str, ...] = ()
     permission_mode: PermissionMode | None = None  # None: as the job's type needs it
     timeout_seconds: float | None = Field(default=None, gt=0, le=86400)
-    max_usd: float | None = Field(default=None, gt=0, le=1000)
+    max_usd: float | None = Field(default=None, ge=0.000001, le=1000)
     purpose: Literal["semantic_fields"] | None = None  # Fleet's own errand
     briefing_ids: tuple[int, ...] = ()
 

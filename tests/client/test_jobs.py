@@ -1,0 +1,430 @@
+"""Headless jobs: submitted, run by the real client, canceled, timed out, orphaned, and told of."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet_world import Fleet
+from job_world import Jobs, is_alive
+from scripted_model import Fail, Text, ToolUse
+
+SLEEPS = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
+    made = Jobs(fleet, tmp_path)
+    fleet.worker(fleet.repository("alpha"), "know the project alpha")
+    fleet.drain()
+    yield made
+    made.kill_all()
+
+
+# --- running -----------------------------------------------------------------------------------
+
+
+def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
+    repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
+    jobs.fleet.script(
+        "write the note",
+        ToolUse("Bash", {"command": "echo written > note.txt"}),
+        Text("The note is written."),
+    )
+    job_id = jobs.submit("write the note", "--allow-tool", "Bash")
+    assert jobs.wait(job_id) == ["completed"]
+
+    assert (repository / "note.txt").read_text() == "written\n"
+    job = jobs.job(job_id)
+    assert json.loads(job["result_json"])["result"] == "The note is written."
+    kinds = [json.loads(chunk)["type"] for chunk in json.loads(job["stream_chunks_json"])]
+    assert kinds == ["system", "assistant", "user", "assistant", "result"]
+    assert jobs.fleet.rows("SELECT * FROM job_stream_chunks") == []
+    run = jobs.run_of(job_id)
+    assert run["cost_usd"] > 0 and run["input_tokens"] == 20 and run["output_tokens"] == 10
+    (event,) = jobs.events()
+    assert (event["jobId"], event["status"], event["level"]) == (job_id, "completed", "mention")
+    assert "The note is written." in jobs.console("jobs", "show", str(job_id)).stdout
+
+    jobs.fleet.commander("what is new")
+    (told,) = jobs.fleet.told("what is new")
+    assert f"alpha · job {job_id} completed: The note is written." in told
+
+
+def test_the_prompt_is_on_stdin_and_nothing_of_the_submitters_session_goes_along(
+    jobs: Jobs,
+) -> None:
+    jobs.queue(
+        "a very secret prompt",
+        request_json=json.dumps(
+            {"prompt": "a very secret prompt", "systemPrompt": "Be as brief as a stone."}
+        ),
+    )
+    jobs.fleet.script("a very secret prompt", Text("ok"))
+    done = jobs.console(
+        "jobs", "run", "--once",
+        CLAUDECODE="1", CLAUDE_CODE_SESSION_ID="outer", CLAUDE_CODE_ENTRYPOINT="cli",
+        CLAUDE_PROJECT_DIR="/outer", GIT_DIR="/outer/.git", CLAUDE_CODE_MAX_OUTPUT_TOKENS="9000",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    (started,) = jobs.started()
+    words = " ".join(started["argv"])
+    assert "secret" not in words and "stone" not in words
+    (request, *_) = jobs.fleet.model.main_requests("a very secret prompt")
+    assert "Be as brief as a stone." in json.dumps(request["system"])
+    gone = {"CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "GIT_DIR"}
+    assert not gone & set(started["env"]) and started["env"].get("CLAUDE_PROJECT_DIR") is None
+    assert started["env"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "9000"
+    assert os.path.basename(started["cwd"]) == "alpha"
+
+
+def test_a_job_fires_no_hook_neither_ours_nor_anybodys(jobs: Jobs) -> None:
+    settings = json.loads((jobs.fleet.world.settings_dir / "settings.json").read_text())
+    fired = jobs.folder / "fired"
+    settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {fired}"}]})
+    jobs.fleet.world.write_settings(settings)
+    before = jobs.fleet.event_counts()
+
+    assert jobs.wait(jobs.submit("do a little")) == ["completed"]
+    (started,) = jobs.started()
+    assert json.loads(started["argv"][started["argv"].index("--settings") + 1]) == {
+        "disableAllHooks": True
+    }
+    assert started["env"]["FLEET_HOOKS"] == "off"
+    assert not fired.exists()
+    assert jobs.fleet.event_counts() - before == Counter(job_completed=1)
+
+
+def test_an_api_error_fails_the_job_and_is_an_alert(jobs: Jobs) -> None:
+    jobs.fleet.script("ask for trouble", Fail(400, "no such luck"))
+    job_id = jobs.submit("ask for trouble")
+    assert jobs.wait(job_id) == ["failed"]
+
+    assert "no such luck" in jobs.job(job_id)["error"]
+    jobs.fleet.commander("what is new")
+    alerts = jobs.fleet.told("what is new")[0].split("Alerts:\n")[1]
+    assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
+
+
+def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs: Jobs) -> None:
+    jobs.client(before="sys.exit('this is no client')")
+    job_id = jobs.submit("say something")
+    assert jobs.wait(job_id) == ["failed"]
+    assert jobs.job(job_id)["error"] == "claude ended with 1, no result: this is no client"
+
+    jobs.program.unlink()
+    waiting = jobs.queue("say something else")
+    assert jobs.console("jobs", "run", "--once", PATH="/usr/bin:/bin").returncode == 0
+    # The pinned client may be on PATH of whoever runs the tests.
+    if jobs.job(waiting)["status"] == "failed":
+        assert "claude is not on PATH" in jobs.job(waiting)["error"]
+
+
+def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
+    jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
+    job_id = jobs.submit("think for ever", "--timeout", "2")
+    began = time.monotonic()
+    assert jobs.wait(job_id) == ["failed"]
+
+    assert time.monotonic() - began < 12
+    assert jobs.job(job_id)["error"] == "it took longer than 2 s and was ended"
+    (started,) = jobs.started()
+    assert not is_alive(started["pid"])
+    run = jobs.run_of(job_id)
+    assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
+
+
+def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
+    """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
+    jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": "sleep 987"}), Text("ok"))
+    job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
+    jobs.until(lambda: _sleepers("sleep 987"))
+    done = jobs.console("jobs", "cancel", str(job_id))
+    assert (done.returncode, done.stdout) == (0, f"job {job_id} canceled\n"), done.stderr
+    assert not _sleepers("sleep 987")
+    (event,) = jobs.events()
+    assert (event["status"], event["level"]) == ("canceled", "mention")
+
+
+def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> None:
+    jobs.client(before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS)
+    job_id = jobs.submit("never mind")
+    jobs.until(jobs.started)
+    began = time.monotonic()
+    done = jobs.console("jobs", "cancel", str(job_id), "--json")
+    assert json.loads(done.stdout) == [{"job_id": job_id, "status": "canceled"}]
+    assert 4.5 < time.monotonic() - began < 12
+    assert not is_alive(jobs.started()[0]["pid"])
+    assert jobs.job(job_id)["status"] == "canceled" and jobs.job(job_id)["ts_finished"]
+
+
+def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
+    job_id = jobs.queue("too late")
+    assert jobs.console("jobs", "cancel", str(job_id)).stdout == f"job {job_id} canceled\n"
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert jobs.started() == []
+    again = jobs.console("jobs", "cancel", str(job_id))
+    assert again.stdout == f"job {job_id} was already canceled\n"
+
+
+def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
+    jobs.fleet.script(
+        "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("End.", 1.5)
+    )
+    job_id = jobs.submit("work for a while", "--allow-tool", "Bash")
+    watcher = jobs.start("jobs", "logs", str(job_id), "--follow")
+    jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks LIMIT 1"))
+    assert jobs.job(job_id)["status"] == "running"
+    out, err = watcher.communicate(timeout=30)
+    assert "Bash echo midway" in out and out.count("End.") == 1
+    assert f"job {job_id} completed" in err
+    assert jobs.console("jobs", "logs", str(job_id)).stdout == out
+    lines = jobs.console("jobs", "logs", str(job_id), "--json").stdout.splitlines()
+    assert [json.loads(line)["type"] for line in lines][-1] == "result"
+
+
+def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
+    token = "ghp_" + "a1B2" * 9
+    jobs.fleet.script(
+        "show the token", ToolUse("Bash", {"command": f"echo {token}"}), Text(f"It is {token}.")
+    )
+    job_id = jobs.submit("show the token", "--allow-tool", "Bash")
+    assert jobs.wait(job_id) == ["completed"]
+    assert token not in json.dumps(jobs.job(job_id)) and token not in json.dumps(jobs.events())
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
+    names = ["alpha", "beta", "gamma", "delta", "epsilon"]
+    for name in names[1:]:
+        jobs.fleet.worker(jobs.fleet.repository(name), f"know the project {name}")
+    jobs.fleet.drain()
+    # The first ten of one project: the others' must not wait behind them.
+    order = ["alpha"] * 10 + [names[number % 4 + 1] for number in range(40)]
+    ids = [jobs.queue(f"task {number} of many", name) for number, name in enumerate(order)]
+    first, second = jobs.start("jobs", "run", "--once"), jobs.start("jobs", "run", "--once")
+    for runner in (first, second):
+        _, error = runner.communicate(timeout=170)
+        assert runner.returncode == 0, error
+    assert set(jobs.wait(*ids)) == {"completed"}
+
+    rows = [jobs.job(job_id) for job_id in ids]
+    assert max(_at_once(rows).values()) <= 3
+    assert max(_at_once(rows).values()) == 3, "they did not run side by side"
+    for name in names:
+        own = [row for row in rows if row["project_id"].startswith(f"{name}__")]
+        assert max(_at_once(own).values()) == 1
+        began = [row["ts_started"] for row in own]
+        assert began == sorted(began), "not the oldest first"
+    others = min(row["ts_started"] for row in rows[10:])
+    assert others < rows[1]["ts_started"], "a busy project held up the others"
+    assert len(jobs.started()) == 50, "a job ran twice"
+    assert len(jobs.events()) == 50
+
+
+def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
+    jobs.set("jobs.max_usd_per_day", "0.5")
+    assert jobs.wait(jobs.submit("cheap enough")) == ["completed"]
+    (started,) = jobs.started()
+    assert 0 < float(started["argv"][started["argv"].index("--max-budget-usd") + 1]) <= 0.5
+    jobs.runners_end()
+
+    waiting = jobs.queue("too dear")
+    jobs.set("jobs.max_usd_per_day", "0.0001")
+    refused = jobs.console("jobs", "submit", "--project", "alpha", "one more")
+    assert refused.returncode == 1
+    assert "the day's cap of $0.00 for jobs is reached" in refused.stderr
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert "jobs.max_usd_per_day" in jobs.job(waiting)["error"]
+    assert len(jobs.started()) == 1
+
+
+def test_a_job_that_reaches_its_own_cap_says_so(jobs: Jobs) -> None:
+    job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.00001}')
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert jobs.job(job_id)["status"] == "failed"
+    assert "it reached its cap" in jobs.job(job_id)["error"]
+
+
+def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> None:
+    bypass = ("--permission-mode", "bypassPermissions")
+    refused = jobs.console("jobs", "submit", "--project", "alpha", *bypass, "do anything")
+    assert refused.returncode == 1 and "jobs.allow_bypass" in refused.stderr
+    foreign = {"prompt": "do anything", "permissionMode": "bypassPermissions"}
+    job_id = jobs.queue("do anything", request_json=json.dumps(foreign))
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert "jobs.allow_bypass" in jobs.job(job_id)["error"]
+    assert jobs.started() == []
+
+    assert jobs.wait(jobs.submit("do little")) == ["completed"]
+    argv = jobs.started()[0]["argv"]
+    assert argv[argv.index("--permission-mode") + 1] == "default"
+    jobs.runners_end()
+    jobs.set("jobs.allow_bypass", "true")
+    jobs.wait(jobs.submit("do anything", *bypass))
+    argv = jobs.started()[1]["argv"]
+    assert argv[argv.index("--permission-mode") + 1] == "bypassPermissions"
+
+
+# --- when a runner dies --------------------------------------------------------------------------
+
+
+def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_ended(
+    jobs: Jobs,
+) -> None:
+    jobs.fleet.script(
+        "work very long", ToolUse("Bash", {"command": "sleep 654"}), Text("never said")
+    )
+    job_id = jobs.submit("work very long", "--allow-tool", "Bash")
+    jobs.until(lambda: _sleepers("sleep 654"))
+    (runner,) = jobs.runners()
+    os.kill(runner.pid, signal.SIGKILL)
+    client = jobs.started()[0]["pid"]
+    assert jobs.job(job_id)["status"] == "running"
+
+    next_job = jobs.submit("something else")
+    assert jobs.wait(job_id, next_job) == ["failed", "completed"]
+    assert "its runner died" in jobs.job(job_id)["error"]
+    assert not is_alive(client) and not _sleepers("sleep 654")
+    assert len(jobs.started()) == 2, "it was run again"
+    assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
+
+
+def test_a_job_that_had_not_begun_is_queued_again_and_runs_once(jobs: Jobs) -> None:
+    gate = jobs.folder / "gate"
+    jobs.client(before=f"if not os.path.exists({str(gate)!r}): time.sleep(60)")
+    job_id = jobs.submit("begin at last")
+    jobs.until(jobs.started)
+    jobs.until(lambda: jobs.run_of(job_id)["process_id"])
+    (runner,) = jobs.runners()
+    os.kill(runner.pid, signal.SIGKILL)
+    gate.touch()
+
+    done = jobs.console("jobs", "run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert f"job {job_id}'s runner had died: queued" in done.stdout
+    assert jobs.job(job_id)["status"] == "completed"
+    first, second = jobs.started()
+    assert not is_alive(first["pid"]) and second["at"] > first["at"]
+    assert len(jobs.fleet.model.main_requests("begin at last")) == 1, "it ran twice"
+    assert len(jobs.events()) == 1
+
+
+def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: Jobs) -> None:
+    job_id = jobs.queue("long gone", status="running")
+    with subprocess.Popen([sys.executable, "-c", SLEEPS], start_new_session=True) as stranger:
+        try:
+            jobs.write(
+                "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, process_id,"
+                " process_started, started_at) VALUES (?, 1, ?, ?, 1, ?, ?, ?)",
+                job_id, f"{os.uname().nodename} 999999 1.00", "2026-01-01T00:00:00.000Z",
+                stranger.pid, 1000.0, "2026-01-01T00:00:00.000Z",
+            )  # fmt: skip
+            done = jobs.console("jobs", "run", "--once")
+            assert done.returncode == 0, done.stderr
+            assert stranger.poll() is None
+            assert jobs.job(job_id)["status"] == "completed"
+        finally:
+            stranger.kill()
+
+
+def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> None:
+    jobs.fleet.script("take a moment", Text("done", delay_seconds=2))
+    job_id = jobs.queue("take a moment")
+    waiting = jobs.queue("stay in the queue")
+    runner = jobs.start("jobs", "run")
+    jobs.until(lambda: jobs.job(job_id)["status"] == "running" and jobs.started())
+    runner.send_signal(signal.SIGINT)
+    out, _ = runner.communicate(timeout=30)
+    assert "finishing 1 at work" in out and runner.returncode == 0
+    assert (jobs.job(job_id)["status"], jobs.job(waiting)["status"]) == ("completed", "queued")
+
+    jobs.fleet.script("take an hour", Text("done", delay_seconds=60))
+    long = jobs.queue("take an hour")
+    runner = jobs.start("jobs", "run")
+    jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks WHERE job_id = ?", long))
+    runner.send_signal(signal.SIGTERM)
+    runner.communicate(timeout=30)
+    assert jobs.job(long)["status"] == "failed" and "its runner" in jobs.job(long)["error"]
+    assert not is_alive(jobs.started()[-1]["pid"])
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prompt", "said"),
+    [
+        (("--project", "alhpa"), "x", "there is no project 'alhpa' (did you mean 'alpha'?)"),
+        (("--project", "alpha", "--model", "gpt"), "x", "'gpt' is not one of"),
+        (("--project", "alpha", "--type", "commander_turn"), "x", "is not one of"),
+        (("--project", "alpha"), "  \n", "the prompt is empty"),
+        (("--project", "alpha"), "x" * 10_000_000, "longer than 1,000,000 characters"),
+        (("--project", "alpha", "--file", "/no/such"), None, "/no/such: No such file"),
+        (("--project", "alpha", "--max-usd", "500"), "x", "jobs.max_usd"),
+    ],
+    ids=["project", "model", "type", "empty", "10 MB", "file", "budget"],
+)
+def test_bad_input_gets_one_line_and_leaves_no_row(
+    jobs: Jobs, arguments: tuple[str, ...], prompt: str | None, said: str
+) -> None:
+    done = jobs.console("jobs", "submit", *arguments, input=prompt)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert jobs.fleet.rows("SELECT * FROM jobs") == []
+
+
+def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
+    jobs.set("claude.program", "/no/such/claude")
+    done = jobs.console("jobs", "submit", "--project", "alpha", "hello")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "claude.program names /no/such/claude" in done.stderr
+    assert jobs.fleet.rows("SELECT * FROM jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"model": "gpt"}, "its model 'gpt' is none of opus, sonnet, haiku"),
+        ({"type": "mystery"}, "its type 'mystery' is none of"),
+        ({"request_json": "{"}, "its request cannot be read"),
+        ({"request_json": '{"prompt": " "}'}, "its prompt is empty"),
+        ({"project_id": None}, "it names no project"),
+        ({"project_id": None, "repo_root": "/no/such"}, "/no/such is not there any more"),
+    ],
+    ids=["model", "type", "not JSON", "empty", "no project", "no folder"],
+)
+def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
+    jobs: Jobs, columns: dict[str, str | None], said: str
+) -> None:
+    job_id = jobs.queue("anything", **columns)
+    after = jobs.queue("the one after it")
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert (jobs.job(job_id)["status"], jobs.job(after)["status"]) == ("failed", "completed")
+    assert said in jobs.job(job_id)["error"]
+
+
+def _sleepers(command: str) -> list[str]:
+    found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
+    """{moment at which a job began: how many were at work then}."""
+    return {
+        row["ts_started"]: sum(
+            other["ts_started"] <= row["ts_started"] < other["ts_finished"] for other in rows
+        )
+        for row in rows
+    }
