@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .tools/claude/node_modules/.bin/claude
 
@@ -34,7 +35,7 @@ $(CLAUDE):
 	else echo "npm is not there: the tests with the real Claude Code client will be skipped" >&2; fi
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -100,6 +100,7 @@ HOT: dict[str, str | None] = {
     "worker.facts": "FLEET_WORKER_FACTS",
     "prelude.budget": "FLEET_PRELUDE_BUDGET",
     "semantics.enabled": None,
+    "semantics.wait_minutes": None,
 }
 
 

@@ -6,6 +6,7 @@ transaction is committed, or for quarantine with a reason; else it stays where i
 
 import contextlib
 import faulthandler
+import math
 import os
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from fleet_lib import clock, db, log, paths, prelude, run_jobs, semantics, spool
+from fleet_lib import db, log, paths, prelude, run_jobs, semantics, spool
 from fleet_lib.errors import BadEntry
 from fleet_lib.facts import Repositories
 from fleet_lib.ingest import Ingest, Prepared, prepare
@@ -85,13 +86,15 @@ class _Drainer:
         _sweep(self._home)
 
     def have_meaning_asked(self) -> None:
-        """Where the user wants that: start the runner, which asks a model about new briefings. Capture
-        waits for neither."""
+        """Where the user wants that: start the runner, which asks a model about new briefings once a
+        batch is due. Capture waits for neither."""
         if prelude.setting(self._home, "semantics", "enabled") != "true" or not self._connection:
             return
-        since = clock.iso(time.time_ns() - semantics.ASKED_SECONDS * 1_000_000_000)
-        if semantics.DerivedRepo(self._connection).unasked(since, limit=1):
-            run_jobs.start(self._home)
+        minutes = prelude.setting(self._home, "semantics", "wait_minutes")
+        wait = int(minutes) if minutes.isdecimal() else semantics.WAIT_MINUTES
+        batch, seconds = semantics.due(self._connection, 60 * wait)
+        if batch or seconds < math.inf:
+            run_jobs.start(self._home, seconds)
 
     def _choose(self, names: list[str]) -> list[str]:
         """The next entries in order. One that was begun before and not finished goes alone, so that it

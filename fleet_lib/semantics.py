@@ -6,6 +6,7 @@ is as it was derived, takes the model's word. A briefing is asked about once.
 """
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from fleet_lib.sessions import SessionRepo
 from fleet_lib.turn_events import DETAIL_LIMIT, TurnEvents, meaning_of
 
 BATCH = 10  # briefings that one job asks about
+WAIT_MINUTES = 5
 ASKED_SECONDS = 86400  # an older briefing is nobody's news any more
 _WORDS_LIMIT = 3000  # characters of one briefing's text
 _FILES_LIMIT = 40
@@ -121,7 +123,7 @@ def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int],
     since = clock.iso(int((now - ASKED_SECONDS) * 1e9))
     waiting = DerivedRepo(connection).unasked(since)
     if not waiting:
-        return [], float("inf")
+        return [], math.inf
     oldest = BriefingRepo(connection).get(waiting[0])
     assert oldest is not None
     left = clock.parse(oldest.created_at).timestamp() + wait_seconds - now

@@ -368,12 +368,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 def test_a_yaml_alias_bomb_is_refused_and_the_rest_is_kept() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     briefing = parse(f"---\nstatus: blocked\n{BOMB}blockers: *i\nsummary: still here\n---\n")
     assert (briefing.status, briefing.summary) == ("blocked", "still here")
     assert briefing.blockers is None
     assert any("alias" in warning for warning in briefing.warnings)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -485,11 +485,11 @@ def test_no_text_is_slow(name: str) -> None:
 
     def seconds(length: int) -> float:
         text = before + part * (length // len(part)) + after
-        start = time.perf_counter()
+        start = time.process_time()
         parse(text)
         find_block(text)
         first_line(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     sizes = (2_000, 8_000, 32_000)
     taken = [seconds(sizes[0])]

@@ -15,6 +15,7 @@ from support import ROOT, Fleet
 
 from commander import environment
 from commander.selfcheck import SelfCheckFailed, show_main_job
+from fleet_lib import migrate
 
 THEIRS = """{
     "model": "opus",
@@ -119,7 +120,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     again = run(home)
     assert again.returncode == 0, again.stderr
     assert "CLAUDE.md has edits of yours and stays" in again.stdout
-    assert "schema 0 → 2; backup: " in again.stdout
+    assert f"schema 0 → {migrate.latest_version()}; backup: " in again.stdout
     assert (commander / "CLAUDE.md").read_text() == "mine"
     assert (home / ".claude" / "settings.json").read_bytes() == before
     assert (commander / "venv").resolve() != version

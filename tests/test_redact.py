@@ -279,9 +279,9 @@ def test_no_text_makes_it_slow(name: str) -> None:
 
     def seconds(length: int) -> float:
         text = prefix + SLOW[name] * (length // len(SLOW[name]))
-        start = time.perf_counter()
+        start = time.process_time()
         redact(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     for prefix in ("", "sk- eyJ.x AKIA https://a:b@c aws_key "):
         redact(prefix)

@@ -5,6 +5,7 @@ the lock); it is told of a cancel by the database, so that whoever cancels needs
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -59,9 +60,10 @@ class Notice:
 Say = Callable[[Notice], None]
 
 
-def run(home: str, mode: Mode, say: Say = lambda notice: None) -> bool:
-    """Work as the one runner (the caller has the lock) until nothing is left, or until a signal. Returns
-    whether something came in since. `say` is told of every job that begins and ends.
+def run(home: str, mode: Mode, say: Say = lambda notice: None) -> float:
+    """Work as the one runner (the caller has the lock) until nothing is left to do now, or until a signal.
+    Returns the seconds until there is something: 0.0 for a job that has just come, inf for nothing. `say`
+    is told of every job that begins and ends.
 
     Raises FleetError, sqlite3.Error or OSError where the work cannot go on."""
     return asyncio.run(Runner(home, mode, say).work())
@@ -136,11 +138,11 @@ class Runner:
         self._failure: BaseException | None = None
         self._settings: tuple[float, Config] | None = None
         self._renew_at = 0.0
-        self._semantics_in = float("inf")  # seconds until there is a batch to ask about
+        self._semantics_in = math.inf  # seconds until there is a batch to ask about
 
     # --- the loop ---
 
-    async def work(self) -> bool:
+    async def work(self) -> float:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with contextlib.suppress(ValueError):  # not the main thread
@@ -158,7 +160,9 @@ class Runner:
                 if not self._work and (self._is_closing or await self._in_thread(self._is_done)):
                     break
                 await self._pause()
-            return False if self._is_closing else await self._in_thread(self._has_queued)
+            if self._is_closing:
+                return math.inf
+            return 0.0 if await self._in_thread(self._has_queued) else self._semantics_in
         finally:
             for work, _ in self._work.values():
                 work.end("shutdown")
@@ -250,9 +254,7 @@ class Runner:
         return row.fetchone() is not None
 
     def _is_done(self) -> bool:
-        if self._mode == "forever" or self._has_queued():
-            return False
-        return self._semantics_in == float("inf")
+        return self._mode != "forever" and not self._has_queued()
 
     def _claim(self) -> Work | None:
         """The next job under our lease, in one transaction; what cannot be run is refused on the way."""
@@ -328,7 +330,7 @@ class Runner:
 
     def _plan_semantics(self, settings: Config) -> None:
         """Queue a question about the briefings that nobody classified, when a batch is due."""
-        self._semantics_in = float("inf")
+        self._semantics_in = math.inf
         if not settings.semantics.enabled:
             return
         connection = self._connect()
@@ -336,7 +338,7 @@ class Runner:
         batch, self._semantics_in = semantics.due(connection, wait)
         spent = JobRunRepo(connection).spent_since(start_of_day())
         if settings.jobs.max_usd_per_day - spent < LEAST_BUDGET_USD:
-            self._semantics_in = float("inf")  # tomorrow's, if they are news then
+            self._semantics_in = math.inf  # tomorrow's, if they are news then
             return
         if not batch:
             return
@@ -353,7 +355,6 @@ class Runner:
                 request_json=request.to_json(),
             )
             semantics.DerivedRepo(connection).note_asked(batch, job_id)
-        self._semantics_in = 0.0
 
     # --- one job ---
 

@@ -1,0 +1,144 @@
+"""`fleet ask`: a question to the Commander, told what is new exactly once, answered in the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet_world import Fleet, blocked_by
+from job_world import Jobs, is_alive
+from scripted_model import Fail, Text, ToolUse
+
+
+@pytest.fixture
+def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
+    made = Jobs(fleet, tmp_path)
+    fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
+    yield made
+    made.kill_all()
+
+
+def test_the_answer_is_printed_and_what_is_new_is_told_once_in_one_conversation(
+    jobs: Jobs,
+) -> None:
+    fleet = jobs.fleet
+    fleet.script("what needs me", Text("Alpha waits for a key.\n\nGive it one."))
+    first = jobs.console("ask", "what needs me?")
+    assert (first.returncode, first.stdout) == (0, "Alpha waits for a key.\n\nGive it one.\n")
+    (told,) = fleet.told("what needs me")
+    assert "Stuck on a key" in told
+
+    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.script("and what else", Text("Beta waits for a review."))
+    second = jobs.console("ask", "--json", "and what else?")
+    answer = json.loads(second.stdout)
+    assert answer["answer"] == "Beta waits for a review."
+    (delta,) = fleet.told("and what else")
+    assert "Stuck on a review" in delta and "Stuck on a key" not in delta
+    assert len(fleet.held("and what else")) == 2, "it is not the same conversation"
+
+    fleet.script("anything new", Text("No."))
+    jobs.console("ask", "anything new?")
+    assert fleet.told("anything new") == [], "it heard its own echo"
+    assert {event["level"] for event in jobs.events()} == {"silent"}
+    assert len(fleet.briefings()) == 2
+    sessions = fleet.rows("SELECT DISTINCT session_id FROM job_runs")
+    assert sessions == fleet.rows("SELECT claude_session_id AS session_id FROM conversations")
+
+
+def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
+    fleet = jobs.fleet
+    (fleet.home / "bin").mkdir()
+    (fleet.home / "bin" / "fleet").write_text("#!/bin/sh\necho looked up $1 > ../looked\n")
+    (fleet.home / "bin" / "fleet").chmod(0o755)
+    fleet.script(
+        "look it up",
+        ToolUse("Bash", {"command": "fleet status"}),
+        ToolUse("Bash", {"command": "fleet jobs submit x"}),
+        Text("I looked."),
+    )
+    assert jobs.console("ask", "look it up").stdout == "I looked.\n"
+    assert (fleet.home.parent / "looked").read_text() == "looked up status\n"
+
+
+def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> None:
+    jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
+    jobs.fleet.script("a short question", Text("The short answer."))
+    one = jobs.start("ask", "a long question")
+    jobs.until(jobs.started)
+    two = jobs.start("ask", "a short question")
+    assert one.communicate(timeout=60)[0] == "The long answer.\n"
+    assert two.communicate(timeout=60)[0] == "The short answer.\n"
+
+    first, second = jobs.fleet.rows("SELECT * FROM jobs ORDER BY job_id")
+    assert first["ts_finished"] <= second["ts_started"]
+    told = jobs.fleet.told("a long question") + jobs.fleet.told("a short question")
+    assert len(told) == 1, "it was told twice"
+
+
+def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
+    jobs.fleet.drain()
+    waiting = [jobs.queue(f"task {number} of the queue") for number in range(4)]
+    jobs.fleet.script("a question in between", Text("Here."))
+    assert jobs.console("ask", "a question in between").stdout == "Here.\n"
+    jobs.wait(*waiting)
+    asked = jobs.fleet.rows("SELECT ts_started FROM jobs WHERE type = 'commander_turn'")
+    assert asked[0]["ts_started"] <= jobs.job(waiting[1])["ts_started"]
+
+
+def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None:
+    jobs.fleet.script("an unlucky question", Fail(400, "no such luck"))
+    done = jobs.console("ask", "an unlucky question")
+    assert done.returncode == 1
+    assert "no answer: API Error: 400 no such luck" in done.stderr
+    assert jobs.fleet.cursor() == 0
+
+    jobs.console("ask", "a better question")
+    (told,) = jobs.fleet.told("a better question")
+    assert "Stuck on a key" in told and "job" not in told
+    assert {event["level"] for event in jobs.events()} == {"silent"}
+
+
+def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: Jobs) -> None:
+    fleet = jobs.fleet
+    # As if its session were still open: a headless one has ended, and is no open alert.
+    fleet.drain()
+    jobs.write("UPDATE sessions SET ended_at = NULL")
+    jobs.console("ask", "the first question")
+    seen = fleet.cursor()
+    done = jobs.console("commander", "--reset")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"through event e{seen}" in done.stdout
+    assert fleet.cursor() == seen > 0
+
+    jobs.console("ask", "the second question")
+    assert "the first question" not in json.dumps(
+        fleet.model.main_requests("the second question")[0]["messages"]
+    )
+    (told,) = fleet.told("the second question")
+    open_alerts = told.split("Open alerts from before:\n")[1]
+    assert re.search(r"alpha · blocked · .*a key", open_alerts)
+    assert "Alerts:\n" not in open_alerts, "the delta was told again"
+
+
+def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
+    import signal
+
+    jobs.fleet.script("a question for an hour", Text("late", delay_seconds=60))
+    asking = jobs.start("ask", "a question for an hour")
+    jobs.until(lambda: jobs.fleet.model.main_requests("a question for an hour"))
+    asking.send_signal(signal.SIGINT)
+    _, error = asking.communicate(timeout=30)
+    assert asking.returncode == 130 and "taking it back" in error
+    assert [row["status"] for row in jobs.fleet.rows("SELECT status FROM jobs")] == ["canceled"]
+    assert not is_alive(jobs.started()[0]["pid"])
+
+
+def test_without_a_commanders_folder_it_says_what_makes_one(jobs: Jobs) -> None:
+    (jobs.fleet.home / "CLAUDE.md").unlink()
+    done = jobs.console("ask", "anybody there?")
+    assert done.returncode == 1 and "./install.sh" in done.stderr
+    assert jobs.fleet.rows("SELECT * FROM jobs") == []
