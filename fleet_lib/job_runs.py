@@ -4,15 +4,19 @@ A claim and a run's end are each one transaction of the caller's. A lane holds o
 project's, and the Commander's conversation.
 """
 
+import os
+import socket
 import sqlite3
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from fleet_lib import clock
+from fleet_lib import clock, processes
 from fleet_lib.jobs import Job, JobRepo, JobStatus
 from fleet_lib.outbox import OutboxRepo
 from fleet_lib.prelude import clean
+from fleet_lib.processes import ProcessName
 from fleet_lib.redact import redact
 
 LEASE_SECONDS = 30
@@ -241,8 +245,30 @@ class JobRunRepo:
         )
 
 
-def is_expired(run: Run) -> bool:
-    return run.lease_until < clock.now()
+def runner_name() -> str:
+    """This process, as a lease names its holder."""
+    me = processes.name_of(os.getpid())
+    return f"{socket.gethostname()} {os.getpid()} {me.started if me else 0:.2f}"
+
+
+def is_gone(runner: str) -> bool:
+    """Whether a lease's holder was a process of this machine that is no more."""
+    host, _, rest = runner.partition(" ")
+    pid, _, started = rest.partition(" ")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
+    return not processes.is_alive(ProcessName(int(pid), float(started or 0)))
+
+
+def is_lost(run: Run) -> bool:
+    """Whether nobody has the run any more: its runner is gone, or did not renew its lease."""
+    return is_gone(run.runner) or run.lease_until < clock.now()
+
+
+def start_of_day() -> str:
+    """The local midnight before now, as the database writes times."""
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    return clock.iso(int(midnight.timestamp()) * 1_000_000_000)
 
 
 def _lease_end() -> str:

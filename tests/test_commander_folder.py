@@ -48,6 +48,8 @@ def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
             ["briefings"],
             ["events", "list"],
             ["prelude"],
+            ["jobs", "list"],
+            ["jobs", "show"],
             ["doctor"],
         )
 

@@ -201,6 +201,23 @@ def misspell_a_setting(fleet: Fleet) -> None:
     (fleet.home / "config.toml").chmod(0o600)
 
 
+def lose_a_runner(fleet: Fleet) -> None:
+    fleet.rows(
+        "INSERT INTO jobs VALUES (1, '', '', '', 'worker_task', 'p', '', 'haiku', 'running', '{}', '', '', '')"
+    )
+    fleet.rows(
+        "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, started_at)"
+        " VALUES (1, 1, 'here 1 1.0', '2026-01-01T00:00:00.000Z', 1, '2026-01-01T00:00:00.000Z')"
+    )
+
+
+def leave_a_job_queued(fleet: Fleet) -> None:
+    fleet.rows(
+        "INSERT INTO jobs (ts_created, type, model, status, request_json)"
+        " VALUES ('2026-01-01T00:00:00.000Z', 'worker_task', 'haiku', 'queued', '{}')"
+    )
+
+
 def lose_the_environment(fleet: Fleet) -> None:
     (fleet.home / "venv").symlink_to("versions/gone")
 
@@ -235,6 +252,8 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (lose_claude, "claude", "warning", "not on PATH", ""),
         (have_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
         (misspell_a_setting, "configuration", "failed", "line 2: there is no", "edit that line"),
+        (lose_a_runner, "jobs", "warning", "the runner of job 1 died", "fleet jobs run --once"),
+        (leave_a_job_queued, "jobs", "warning", "1 queued, and nobody", "fleet jobs run --once"),
         (lose_the_environment, "environment", "failed", "points to nothing", "./install.sh"),
         (fail_as_a_plugin, "environment", "failed", "no index in reach", "./install.sh"),
     ],

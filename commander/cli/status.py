@@ -66,7 +66,8 @@ def status(watch: float | None, as_json: bool) -> None:
     if not Path(paths.database(home)).exists() and not spool.pending(home):
         if as_json:
             told = {"last_event_seen": 0, "last_event": 0, "new": 0}
-            empty = {"needs_human": [], "projects": [], "commander": told}
+            none = {"queued": 0, "running": 0}
+            empty = {"needs_human": [], "projects": [], "commander": told, "jobs": none}
             print_json(empty | {"capture": _capture(home, None)})
         else:
             _look.show(*_nothing_yet(home))
@@ -180,8 +181,16 @@ def _report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
             "last_event": OutboxRepo(connection).latest_id(),
             "new": count_news(connection, seen),
         },
+        "jobs": _jobs(connection),
         "capture": _capture(home, connection),
     }
+
+
+def _jobs(connection: sqlite3.Connection) -> dict[str, int]:
+    rows = connection.execute(
+        "SELECT status, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY status"
+    )
+    return {"queued": 0, "running": 0} | {row[0]: row[1] for row in rows}
 
 
 def _capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
@@ -230,7 +239,18 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
         parts.append(Table((), rows, indent=2))
     else:
         parts.append(Line(("  none yet",)))
-    return (*parts, Line(()), *_commander_lines(report["commander"]), *_capture_lines(report))
+    return (
+        *parts,
+        Line(()),
+        *_commander_lines(report["commander"]),
+        *_job_lines(report["jobs"]),
+        *_capture_lines(report),
+    )
+
+
+def _job_lines(jobs: dict[str, int]) -> Iterator[Line]:
+    if jobs["running"] or jobs["queued"]:
+        yield Line((f"Jobs: {jobs['running']} at work, {jobs['queued']} queued",))
 
 
 def _title(stuck: list[dict[str, Any]], roster: list[dict[str, Any]]) -> Line:

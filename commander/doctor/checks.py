@@ -39,5 +39,6 @@ CHECKS: dict[str, Check] = {
     "quarantine": kept.quarantine,
     "log": kept.log,
     "capture": kept.capture,
+    "jobs": kept.jobs,
     "commander": kept.commander,
 }

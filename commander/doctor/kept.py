@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from commander.doctor.findings import INSTALL, Finding, Patient, open_untouched
-from fleet_lib import clock, migrate, paths, spool, verify
+from fleet_lib import clock, job_runs, migrate, paths, spool, verify
 from fleet_lib.prelude import clean
 
 BACKLOG_SECONDS = 120
@@ -218,6 +218,49 @@ def capture(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok" if last else "note", "capture", said)
+
+
+def jobs(patient: Patient) -> Iterator[Finding]:
+    path = Path(paths.database(str(patient.home)))
+    if not path.exists():
+        return
+    with contextlib.closing(open_untouched(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        if migrate.version_of(connection) != migrate.latest_version():
+            return  # the database check says that
+        runs = job_runs.JobRunRepo(connection)
+        at_work = runs.at_work()
+        lost = [run for run in at_work if job_runs.is_lost(run)]
+        queued = connection.execute(
+            "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
+        ).fetchone()
+        spent = runs.spent_since(job_runs.start_of_day())
+    mend = "fleet jobs run --once"
+    if lost:
+        numbers = ", ".join(str(run.job_id) for run in lost[:5])
+        yield Finding(
+            "warning",
+            "jobs",
+            f"the runner of job {numbers} died",
+            "the next runner settles it: queued again if it had not begun, else failed",
+            mend,
+        )
+    elif (
+        queued[0]
+        and not at_work
+        and clock.parse(queued[1]).timestamp() < time.time() - LATE_SECONDS
+    ):
+        yield Finding(
+            "warning",
+            "jobs",
+            f"{queued[0]} queued, and nobody runs them",
+            "no runner is at work",
+            mend,
+        )
+    else:
+        yield Finding(
+            "ok", "jobs", f"{len(at_work)} at work, {queued[0]} queued, ${spent:.2f} today"
+        )
 
 
 def commander(patient: Patient) -> Iterator[Finding]:

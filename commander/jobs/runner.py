@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import json
 import math
-import os
 import signal
-import socket
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -24,11 +21,19 @@ from commander.draining import drain
 from commander.jobs import request as requests
 from commander.jobs.child import Child
 from commander.jobs.request import JobRequest
-from fleet_lib import clock, config, db, log, paths, processes, semantics
+from fleet_lib import config, db, log, paths, processes, semantics
 from fleet_lib.config import Config
 from fleet_lib.conversations import ConversationRepo
 from fleet_lib.errors import BadInput, FleetError
-from fleet_lib.job_runs import LEASE_SECONDS, JobRunRepo, Outcome, Run, is_expired
+from fleet_lib.job_runs import (
+    LEASE_SECONDS,
+    JobRunRepo,
+    Outcome,
+    Run,
+    is_lost,
+    runner_name,
+    start_of_day,
+)
 from fleet_lib.jobs import Job, JobModel, JobRepo, JobType
 from fleet_lib.processes import ProcessName
 from fleet_lib.projects import ProjectRepo
@@ -69,43 +74,22 @@ def run(home: str, mode: Mode, say: Say = lambda notice: None) -> float:
     return asyncio.run(Runner(home, mode, say).work())
 
 
-def runner_name() -> str:
-    """This process, as a lease names its holder."""
-    me = processes.name_of(os.getpid())
-    return f"{socket.gethostname()} {os.getpid()} {me.started if me else 0:.2f}"
-
-
-def is_gone(runner: str) -> bool:
-    """Whether a lease's holder was a process of this machine that is no more."""
-    host, _, rest = runner.partition(" ")
-    pid, _, started = rest.partition(" ")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return False
-    return not processes.is_alive(ProcessName(int(pid), float(started or 0)))
-
-
 def recover(connection: sqlite3.Connection, me: str) -> list[tuple[int, str]]:
     """Settle the runs whose runner died: its `claude` is ended first, then the job is queued again or has
     failed. [(job_id, status)]."""
     settled = []
     runs = JobRunRepo(connection)
     for lost in runs.at_work():
-        if lost.runner == me or not (is_gone(lost.runner) or is_expired(lost)):
+        if lost.runner == me or not is_lost(lost):
             continue
         if lost.process_id is not None and lost.process_started is not None:
             processes.end(ProcessName(lost.process_id, lost.process_started), 5.0)
         with db.transaction(connection):
             run = runs.latest(lost.job_id)
             # Read again under the lock: another may have settled it, or its holder is alive after all.
-            if run and run.ended_at is None and (is_gone(run.runner) or is_expired(run)):
+            if run and run.ended_at is None and is_lost(run):
                 settled.append((run.job_id, runs.settle_lost(run)))
     return settled
-
-
-def start_of_day() -> str:
-    """The local midnight before now, as the database writes times."""
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    return clock.iso(int(midnight.timestamp()) * 1_000_000_000)
 
 
 @dataclass
@@ -296,8 +280,15 @@ class Runner:
             changed = config.path_of(self._home).stat().st_mtime
         except OSError:
             changed = 0.0
-        if self._settings is None or self._settings[0] != changed:
+        if self._settings is None:
             self._settings = (changed, config.load(self._home))
+        elif self._settings[0] != changed:
+            try:
+                self._settings = (changed, config.load(self._home))
+            except BadInput as error:
+                # A slip in an editor is no reason to end what is at work.
+                self._settings = (changed, self._settings[1])
+                log.write(self._home, "jobs", f"the settings stay as they were: {error}")
         return self._settings[1]
 
     def _checked(self, connection: sqlite3.Connection, job: Job, settings: Config) -> JobRequest:

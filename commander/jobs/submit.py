@@ -8,17 +8,10 @@ from commander.claude import claude_program
 from commander.jobs import request as requests
 from commander.jobs.child import GRACE_SECONDS
 from commander.jobs.request import JobRequest
-from commander.jobs.runner import (
-    LEAST_BUDGET_USD,
-    day_is_spent,
-    is_gone,
-    recover,
-    runner_name,
-    start_of_day,
-)
+from commander.jobs.runner import LEAST_BUDGET_USD, day_is_spent, recover
 from fleet_lib import config, db, run_jobs
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.job_runs import JobRunRepo, is_expired
+from fleet_lib.job_runs import JobRunRepo, is_lost, runner_name, start_of_day
 from fleet_lib.jobs import FINISHED, JobModel, JobRepo, JobType
 from fleet_lib.projects import Project
 
@@ -79,6 +72,6 @@ def cancel(connection: sqlite3.Connection, job_id: int) -> str:
         run = runs.latest(job_id)
         if job is None or job.status in FINISHED or time.monotonic() > deadline:
             return job.status if job else "canceled"
-        if run and run.ended_at is None and (is_gone(run.runner) or is_expired(run)):
+        if run and run.ended_at is None and is_lost(run):
             recover(connection, runner_name())
         time.sleep(_POLL_SECONDS)
