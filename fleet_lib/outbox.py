@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -130,6 +131,15 @@ class OutboxRepo:
             (event_id,),
         )
         return cursor.rowcount == 1
+
+    def mark_all_delivered(self, event_ids: Iterable[int]) -> int:
+        """How many of them were not delivered before."""
+        cursor = self._connection.execute(
+            "UPDATE outbox_events SET delivered = 1 WHERE delivered = 0"
+            " AND event_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(event_ids)),),
+        )
+        return cursor.rowcount
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

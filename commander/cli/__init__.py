@@ -14,6 +14,7 @@ _MODULES = {
     "projects": "projects",
     "briefings": "briefings",
     "events": "events",
+    "gateway": "gateway",
     "prelude": "prelude",
     "drain": "spooling",
     "replay": "spooling",

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -22,8 +21,7 @@ from commander.cli._shared import (
 )
 from fleet_lib import clock, db, paths
 from fleet_lib.outbox import OutboxEvent, OutboxRepo
-
-POLL_SECONDS = 0.5
+from fleet_lib.tailer import Tailer
 
 # Where the types keep their one line of meaning; the first that is a text is taken.
 _TEXTS = (
@@ -111,19 +109,20 @@ def tail(after: int | None, as_json: bool) -> None:
     """
     with reading() as connection:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
-    connection = db.connect_read_only(paths.database(paths.home()))
+    path = paths.database(paths.home())
     names: dict[str, str] = {}
-    with contextlib.closing(connection), contextlib.suppress(KeyboardInterrupt):
-        while True:
-            for event in OutboxRepo(connection).get_after(cursor, 500):
-                cursor = event.event_id
+    with (
+        contextlib.closing(db.connect_read_only(path)) as connection,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for page in Tailer(path).follow(cursor):
+            for event in page:
                 if as_json:
                     click.echo(json.dumps(_as_dict(event), ensure_ascii=False))
                     continue
                 if event.project_id and event.project_id not in names:
                     names = project_names(connection)
                 _print_line(event, names)
-            time.sleep(POLL_SECONDS)
 
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:

@@ -21,9 +21,9 @@ from commander.cli._shared import (
     reading,
 )
 from commander.cli._types import Prompt
+from commander.jobs import reading as stream
 from fleet_lib import clock, db, paths, run_jobs
 from fleet_lib.errors import NotFound
-from fleet_lib.job_runs import JobRunRepo
 from fleet_lib.jobs import Job, JobModel, JobRepo, JobStatus
 from fleet_lib.prelude import clean
 from fleet_lib.projects import Project, ProjectRepo
@@ -149,7 +149,7 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         project_id = find_project(connection, name).project_id if name else None
         found = JobRepo(connection).query(project_id=project_id, status=status, limit=limit)
         names = project_names(connection)
-        told = [_as_dict(connection, job) for job in found]
+        told = [stream.describe(connection, job) for job in found]
     if as_json:
         print_json(told)
         return
@@ -183,7 +183,7 @@ def show_(job_id: int, as_json: bool) -> None:
     """
     with reading() as connection:
         job = _job(connection, job_id)
-        told = _as_dict(connection, job)
+        told = stream.describe(connection, job)
         names = project_names(connection)
     if as_json:
         print_json(told)
@@ -225,8 +225,6 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
       fleet jobs logs 12 --follow
       fleet jobs logs 12 --json | jq -c 'select(.type == "result")'
     """
-    from commander.jobs import reading as stream
-
     with reading() as connection:
         job = _job(connection, job_id)
         if not follow:
@@ -357,41 +355,7 @@ def _job(connection: sqlite3.Connection, job_id: int) -> Job:
     return job
 
 
-def _as_dict(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
-    runs = JobRunRepo(connection)
-    run = runs.latest(job.job_id)
-    request, result = _object(job.request_json), _object(job.result_json)
-    return {
-        "job_id": job.job_id,
-        "type": job.type,
-        "project_id": job.project_id,
-        "model": job.model,
-        "status": job.status,
-        "ts_created": job.ts_created,
-        "ts_started": job.ts_started,
-        "ts_finished": job.ts_finished,
-        "prompt": str(request.get("prompt") or ""),
-        "answer": result.get("result") if isinstance(result.get("result"), str) else None,
-        "error": job.error,
-        "cost_usd": runs.cost_of(job.job_id),
-        "input_tokens": run.input_tokens if run else None,
-        "output_tokens": run.output_tokens if run else None,
-        "session_id": run.session_id if run else None,
-        "attempts": run.attempt if run else 0,
-    }
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _print_chunks(chunks: list[str], as_json: bool) -> None:
-    from commander.jobs import reading as stream
-
     if as_json:
         for chunk in chunks:
             click.echo(chunk)

@@ -19,14 +19,8 @@ from commander.cli._shared import (
     reading,
     require_usable,
 )
-from fleet_lib import clock, db, paths, spool
-from fleet_lib.briefings import BriefingRepo
-from fleet_lib.conversations import ConversationRepo
+from fleet_lib import db, overview, paths, spool
 from fleet_lib.errors import DatabaseUnusable
-from fleet_lib.outbox import OutboxRepo
-from fleet_lib.prelude import OPEN_ALERT_SECONDS, count_news
-from fleet_lib.projects import ProjectRepo
-from fleet_lib.sessions import SessionRepo
 
 _WORDS = {"waiting_for_permission": "waits for permission", "waiting_for_input": "waits for you"}
 _DRAIN_AGAIN_SECONDS = 30.0  # after a drain that failed
@@ -65,15 +59,12 @@ def status(watch: float | None, as_json: bool) -> None:
     require_usable(home)
     if not Path(paths.database(home)).exists() and not spool.pending(home):
         if as_json:
-            told = {"last_event_seen": 0, "last_event": 0, "new": 0}
-            none = {"queued": 0, "running": 0}
-            empty = {"needs_human": [], "projects": [], "commander": told, "jobs": none}
-            print_json(empty | {"capture": _capture(home, None)})
+            print_json(overview.nothing(home))
         else:
             _look.show(*_nothing_yet(home))
         return
     with reading() as connection:
-        report = _report(connection, home)
+        report = overview.overview(connection, home)
     if as_json:
         print_json(report)
     else:
@@ -123,7 +114,7 @@ def _look_now(home: str) -> tuple[Line | Table, ...]:
         return _nothing_yet(home)
     try:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
-            return _parts(_report(connection, home))
+            return _parts(overview.overview(connection, home))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
         return (Line((Cell(f"{error}; `fleet doctor` looks further", "red"),)),)
 
@@ -134,78 +125,6 @@ def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
         Line(("then look again. If nothing comes, `fleet doctor` says why.",)),
         Line((Cell(f"Fleet keeps its data in {home}.", "dim"),)),
     )
-
-
-def _report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    briefings, sessions = BriefingRepo(connection), SessionRepo(connection)
-    names = {project.project_id: project.repo_name for project in ProjectRepo(connection).get_all()}
-    since = clock.iso(time.time_ns() - OPEN_ALERT_SECONDS * 1_000_000_000)
-    stuck = [
-        {
-            "session_id": session.session_id,
-            "project_id": session.project_id,
-            "project": names.get(session.project_id, session.project_id),
-            "state": session.state,
-            "since": session.state_at,
-            "detail": session.detail,
-            "briefing_id": session.briefing_id,
-        }
-        for session in sessions.open_alerts(since)
-    ]
-    roster: list[dict[str, Any]] = []
-    for project in ProjectRepo(connection).get_active():
-        latest = briefings.get_by_project(project.project_id, limit=1)
-        turn = briefings.turn_of(latest[0].briefing_id) if latest else None
-        roster.append(
-            {
-                "project_id": project.project_id,
-                "project": project.repo_name,
-                "status": latest[0].status if latest else None,
-                "briefing_id": latest[0].briefing_id if latest else None,
-                "at": (latest[0].ended_at or latest[0].created_at)
-                if latest
-                else project.updated_at,
-                "summary": (turn.summary if turn else latest[0].raw_markdown[:200])
-                if latest
-                else "",
-            }
-        )
-    roster.sort(key=lambda row: row["at"], reverse=True)
-    conversation = ConversationRepo(connection).get_commander()
-    seen = conversation.last_outbox_event_id_seen if conversation else 0
-    return {
-        "needs_human": stuck,
-        "projects": roster,
-        "commander": {
-            "last_event_seen": seen,
-            "last_event": OutboxRepo(connection).latest_id(),
-            "new": count_news(connection, seen),
-        },
-        "jobs": _jobs(connection),
-        "capture": _capture(home, connection),
-    }
-
-
-def _jobs(connection: sqlite3.Connection) -> dict[str, int]:
-    rows = connection.execute(
-        "SELECT status, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY status"
-    )
-    return {"queued": 0, "running": 0} | {row[0]: row[1] for row in rows}
-
-
-def _capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
-    """Whether capture is flowing: the last capture, what waits, what is in quarantine."""
-    last = None
-    if connection:
-        row = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()
-        last = row[0]
-    bad = Path(paths.spool(home, "bad"))
-    names = [path.name for path in bad.iterdir()] if bad.is_dir() else []
-    return {
-        "last_capture_at": last,
-        "waiting": len(spool.pending(home)),
-        "quarantined": sum(not name.endswith(".reason") for name in names),
-    }
 
 
 def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:

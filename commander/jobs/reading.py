@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fleet_lib.jobs import FINISHED, JobRepo, is_partial
+from fleet_lib.job_runs import JobRunRepo
+from fleet_lib.jobs import FINISHED, Job, JobRepo, is_partial
 from fleet_lib.prelude import clean
 
 _POLL_SECONDS = 0.1
@@ -34,6 +35,31 @@ def follow(connection: sqlite3.Connection, job_id: int, *, partials: bool = Fals
             yield from jobs.get_stream_chunks(job_id)[kept:]
             return
         time.sleep(_POLL_SECONDS)
+
+
+def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """A job as programs see it: what it was asked, how it ended, what it cost."""
+    runs = JobRunRepo(connection)
+    run = runs.latest(job.job_id)
+    request, result = value_of(job.request_json), value_of(job.result_json or "")
+    return {
+        "job_id": job.job_id,
+        "type": job.type,
+        "project_id": job.project_id,
+        "model": job.model,
+        "status": job.status,
+        "ts_created": job.ts_created,
+        "ts_started": job.ts_started,
+        "ts_finished": job.ts_finished,
+        "prompt": str(request.get("prompt") or ""),
+        "answer": result.get("result") if isinstance(result.get("result"), str) else None,
+        "error": job.error,
+        "cost_usd": runs.cost_of(job.job_id),
+        "input_tokens": run.input_tokens if run else None,
+        "output_tokens": run.output_tokens if run else None,
+        "session_id": run.session_id if run else None,
+        "attempts": run.attempt if run else 0,
+    }
 
 
 def value_of(chunk: str) -> dict[str, Any]:

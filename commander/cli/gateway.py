@@ -1,0 +1,78 @@
+"""`fleet gateway`: the dashboard, the API and the event stream."""
+
+import webbrowser
+
+import click
+
+from fleet_lib import db, paths
+from fleet_lib.errors import BadInput
+
+DEFAULT_PORT = 8737
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Where to listen; 0 takes a free port.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Listen at an address that other machines reach: unencrypted, with the token as the only lock.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open the dashboard in a browser.")
+@click.option(
+    "--new-token", is_flag=True, help="Make a new token: old links and logins open nothing."
+)
+def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: bool) -> None:
+    """Serve the dashboard, an API and a WebSocket with every event, on this machine alone.
+
+    It prints a link that logs the browser in once. Programs send the token in $FLEET_HOME/gateway.token as
+    `Authorization: Bearer TOKEN`. Ctrl-C ends it; clients go on from their cursors when it is back.
+
+    \b
+    Examples:
+      fleet gateway
+      fleet gateway --port 9000 --no-browser
+      fleet gateway --new-token
+    """
+    try:
+        from commander.gateway import access, app
+    except ImportError as error:
+        raise BadInput(
+            f"the gateway is an extra, and {error.name} is not installed:"
+            " pip install 'fleet[gateway]' in Fleet's environment, or ./install.sh again"
+        ) from None
+
+    is_local = host in ("127.0.0.1", "localhost", "::1")
+    if not is_local and not allow_remote:
+        raise BadInput(
+            f"{host} can be reached by other machines, and what is sent is not encrypted: if that is meant,"
+            " add --allow-remote"
+        )
+    home = paths.home()
+    db.connect(paths.database(home)).close()
+    token = access.token_of(home, fresh=new_token)
+    try:
+        listening = app.bind(host, port)
+    except OSError as error:
+        raise BadInput(
+            f"{host}:{port} cannot be listened at: {error.strerror}; --port 0 takes a free one"
+        ) from None
+    port = listening.getsockname()[1]
+    shown = (
+        "127.0.0.1" if host in ("localhost", "0.0.0.0") else f"[{host}]" if ":" in host else host
+    )
+    link = f"http://{shown}:{port}/?token={token}"
+    click.echo(f"Fleet's dashboard: {link}")
+    if not is_local:
+        click.echo(
+            "Other machines can reach this address; whoever has the token gets in.", err=True
+        )
+    if browser:
+        webbrowser.open(link)
+    app.run(app.make(home, token, port, host), listening)

@@ -1,0 +1,163 @@
+"""Who may talk to the gateway: a token of this home, the right Host, and no other page's Origin. One middleware
+in front of everything, HTTP and WebSocket alike."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_LIMIT = 2_000_000  # bytes
+_COOKIE_SECONDS = 30 * 86400
+_SAFE_METHODS = ("GET", "HEAD")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+_LOST = "Open the link that `fleet gateway` prints: this address alone opens nothing.\n"
+
+
+def token_of(home: str, *, fresh: bool = False) -> str:
+    """The gateway's token in this home, made where there is none or a fresh one is wanted."""
+    path = Path(home) / "gateway.token"
+    if not fresh:
+        try:
+            if (known := path.read_text("ascii").strip()) and len(known) >= 32:
+                return known
+        except (FileNotFoundError, UnicodeDecodeError):
+            pass
+    token = secrets.token_urlsafe(32)
+    temporary = path.with_name(f".gateway.token.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    temporary.replace(path)
+    return token
+
+
+class Guard:
+    """Lets a request through to `app` only where it is allowed to be made."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1") -> None:
+        self._app = app
+        self._token = token
+        names = {"127.0.0.1", "localhost", "[::1]"}
+        if host not in ("0.0.0.0", "::"):  # noqa: S104
+            names.add(f"[{host}]" if ":" in host else host)
+        # Bound to every address, the name that it is reached by cannot be known.
+        self._hosts = None if host in ("0.0.0.0", "::") else {f"{name}:{port}" for name in names}  # noqa: S104
+        # Cookies are shared by all ports of a host.
+        self._cookie = f"fleet_gateway_{port}"
+        # The cookie is not the token: what a browser keeps opens nothing elsewhere.
+        self._cookie_value = hmac.new(token.encode(), b"cookie", hashlib.sha256).hexdigest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        bearer = headers.get("authorization", "")
+        if bearer.lower().startswith("bearer "):
+            given = bearer[7:].strip()
+        fault = self._fault(scope, headers, given)
+        if fault:
+            await _refuse(scope, receive, send, *fault)
+            return
+        if scope["type"] == "http" and scope["path"] == "/" and given:
+            response = RedirectResponse("/", status_code=303)
+            response.set_cookie(
+                self._cookie,
+                self._cookie_value,
+                max_age=_COOKIE_SECONDS,
+                httponly=True,
+                samesite="strict",
+            )
+            await response(scope, receive, _with_headers(send))
+            return
+        await self._app(scope, _bounded(receive), _with_headers(send))
+
+    def _fault(self, scope: Scope, headers: Headers, given: str) -> tuple[int, str] | None:
+        """(status, what to say) of a request that may not be made."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_host(hosts[0]):
+            return 403, "this host is not served here\n"
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{hosts[0]}":
+            return 403, "no other page may ask this\n"
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return 403, "no other page may ask this\n"
+        if given:
+            right = hmac.compare_digest(given.encode(), self._token.encode())
+            return None if right else (401, _LOST)
+        if not self._has_cookie(headers):
+            return 401, _LOST
+        # A cookie goes along by itself; only the page of ours says where it comes from.
+        changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
+        if changes and origin is None:
+            return 403, "a cookie alone changes nothing: send the token or an Origin\n"
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > BODY_LIMIT:
+            return 413, "too large\n"
+        return None
+
+    def _is_host(self, host: str) -> bool:
+        return self._hosts is None or host.lower() in self._hosts
+
+    def _has_cookie(self, headers: Headers) -> bool:
+        try:
+            cookies = SimpleCookie("; ".join(headers.getlist("cookie")))
+        except CookieError:
+            return False
+        cookie = cookies.get(self._cookie)
+        return cookie is not None and hmac.compare_digest(
+            cookie.value.encode(), self._cookie_value.encode()
+        )
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, said: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": said.strip()[:100]})
+        return
+    await PlainTextResponse(said, status)(scope, receive, _with_headers(send))
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body without a length is cut off where it gets too large; the JSON is broken then."""
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > BODY_LIMIT:
+                return {"type": "http.disconnect"}
+        return message
+
+    return bounded
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers[name] = value
+        await send(message)
+
+    return sending

@@ -1,0 +1,320 @@
+"""The HTTP API under /api/v1, and its description. Reads open the database read-only, a request each."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import nh3
+from markdown_it import MarkdownIt
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from commander.gateway import messages
+from commander.gateway.work import JobDesk
+from commander.jobs.reading import describe
+from fleet_lib import db, overview, paths, prelude
+from fleet_lib.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.conversations import Conversation
+from fleet_lib.errors import BadInput, FleetError, NotFound
+from fleet_lib.jobs import JobRepo
+from fleet_lib.levels import ImpactLevel, Status
+from fleet_lib.migrate import latest_version
+from fleet_lib.outbox import OutboxRepo
+from fleet_lib.projects import Project, ProjectRepo
+
+Limit = Annotated[int, Field(ge=1, le=500)]
+
+
+class BriefingQuery(BaseModel):
+    project_id: str | None = None
+    status: Status | None = None
+    impact_level: ImpactLevel | None = None
+    session_id: str | None = None
+    limit: Limit = 50
+
+
+class SearchQuery(BaseModel):
+    q: str = Field(max_length=500)
+    project_id: str | None = None
+    limit: Limit = 20
+
+
+class EventQuery(BaseModel):
+    after: int = Field(default=0, ge=0, le=2**62)
+    limit: Limit = 100
+
+
+class JobQuery(BaseModel):
+    project_id: str | None = None
+    status: str | None = None
+    limit: Limit = 50
+
+
+class PreludeQuery(BaseModel):
+    recap: bool = False
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class BriefingLine(BaseModel):
+    """A briefing without its text."""
+
+    briefing_id: int
+    project_id: str
+    session_id: str | None
+    status: str
+    impact_level: str | None
+    broadcast_level: str | None
+    ended_at: str | None
+    created_at: str
+    summary: str
+    excerpt: str | None = None
+
+
+class BriefingPage(BaseModel):
+    """A whole briefing; `html` is its markdown, rendered and sanitised."""
+
+    briefing: BriefingRecord
+    summary: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    path: str
+    does: str
+    query: type[BaseModel]
+    answers: Any  # a type that pydantic knows
+    call: Callable[["Api", Request, Any], Any]
+    method: str = "GET"
+    body: type[BaseModel] | None = None
+
+
+class Api:
+    def __init__(self, home: str, desk: JobDesk, clients: Callable[[], int]) -> None:
+        self._home = home
+        self._desk = desk
+        self._clients = clients
+        # No HTML of a briefing's own gets through, and what is rendered is sanitised all the same.
+        self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+    def routes(self) -> list[Route]:
+        found = [self._route(endpoint) for endpoint in ENDPOINTS]
+        return [*found, Route("/openapi.json", self._openapi)]
+
+    def _route(self, endpoint: Endpoint) -> Route:
+        adapter: TypeAdapter[Any] = TypeAdapter(endpoint.answers)
+
+        async def answer(request: Request) -> Response:
+            try:
+                given = endpoint.query.model_validate(dict(request.query_params))
+                if endpoint.body:
+                    given = endpoint.body.model_validate_json(await request.body())
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                place = ".".join(str(part) for part in first["loc"])
+                return _error(422, "bad_request", f"{place}: {first['msg']}")
+            try:
+                told = await run_in_threadpool(endpoint.call, self, request, given)
+                body = adapter.dump_json(adapter.validate_python(told))
+            except NotFound as error:
+                return _error(404, "not_found", str(error))
+            except BadInput as error:
+                return _error(400, "refused", str(error))
+            except (FleetError, sqlite3.Error) as error:
+                return _error(503, "unavailable", str(error))
+            return Response(body, media_type="application/json")
+
+        return Route(endpoint.path, answer, methods=[endpoint.method])
+
+    # --- what the endpoints do ---
+
+    def health(self, request: Request, query: Nothing) -> messages.Health:
+        with self._reading() as connection:
+            return messages.Health(
+                version=version("fleet"),
+                schema_version=latest_version(),
+                last_event_id=OutboxRepo(connection).latest_id(),
+                clients=self._clients(),
+            )
+
+    def overview(self, request: Request, query: Nothing) -> dict[str, Any]:
+        with self._reading() as connection:
+            told = overview.overview(connection, self._home)
+            return told | {"sessions": overview.sessions_at_work(connection)}
+
+    def projects(self, request: Request, query: Nothing) -> list[Project]:
+        with self._reading() as connection:
+            return ProjectRepo(connection).get_all()
+
+    def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
+        with self._reading() as connection:
+            repo = BriefingRepo(connection)
+            found = repo.query(**query.model_dump())
+            return [_line(repo, record) for record in found]
+
+    def search(self, request: Request, query: SearchQuery) -> list[BriefingLine]:
+        with self._reading() as connection:
+            repo = BriefingRepo(connection)
+            found = repo.search(query.q, project_id=query.project_id, limit=query.limit)
+            return [_line(repo, record, excerpt) for record, excerpt in found]
+
+    def briefing(self, request: Request, query: Nothing) -> BriefingPage:
+        number = request.path_params["briefing_id"]
+        with self._reading() as connection:
+            repo = BriefingRepo(connection)
+            record = repo.get(number)
+            if record is None:
+                raise NotFound(f"there is no briefing {number}")
+            return BriefingPage(
+                briefing=record,
+                summary=_line(repo, record).summary,
+                html=self.rendered(record.raw_markdown),
+            )
+
+    def events(self, request: Request, query: EventQuery) -> messages.EventPage:
+        with self._reading() as connection:
+            found = OutboxRepo(connection).get_after(query.after, query.limit + 1)
+        return messages.EventPage(
+            events=[messages.event_of(event) for event in found[: query.limit]],
+            has_more=len(found) > query.limit,
+        )
+
+    def jobs(self, request: Request, query: JobQuery) -> list[dict[str, Any]]:
+        with self._reading() as connection:
+            found = JobRepo(connection).query(**query.model_dump())
+            return [describe(connection, job) for job in found]
+
+    def job(self, request: Request, query: Nothing) -> dict[str, Any]:
+        number = request.path_params["job_id"]
+        with self._reading() as connection:
+            job = JobRepo(connection).get(number)
+            if job is None:
+                raise NotFound(f"there is no job {number}")
+            return describe(connection, job)
+
+    def submit(self, request: Request, wish: messages.JobWish) -> messages.JobQueued:
+        return messages.JobQueued(job_id=self._desk.submit(wish))
+
+    def cancel(self, request: Request, query: Nothing) -> dict[str, Any]:
+        self._desk.cancel(request.path_params["job_id"])
+        return self.job(request, query)
+
+    def conversations(self, request: Request, query: Nothing) -> list[Conversation]:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT * FROM conversations ORDER BY created_at")
+            return [
+                Conversation(**{name: row[name] for name in Conversation.__annotations__})
+                for row in rows
+            ]
+
+    def prelude(self, request: Request, query: PreludeQuery) -> messages.Prelude:
+        with self._reading() as connection:
+            connection.row_factory = None  # as in the hooks
+            connection.execute("BEGIN")
+            cursor = prelude.conversation_cursor(connection)
+            build = prelude.recap if query.recap else prelude.delta
+            text, through = build(connection, cursor, prelude.budget(self._home))
+        return messages.Prelude(after_event_id=cursor, through_event_id=through, text=text)
+
+    def rendered(self, text: str) -> str:
+        """Markdown as HTML that a page may show: no script, no handler, no link but http, https and mailto."""
+        return nh3.clean(
+            self._markdown.render(text),
+            tags=_TAGS,
+            attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}},
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer nofollow",
+        )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(db.connect_read_only(paths.database(self._home))) as connection:
+            yield connection
+
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi())
+
+
+_TAGS = set(
+    "a p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del table thead tbody tr th td".split()
+)
+
+ENDPOINTS = [
+    Endpoint("/health", "Whether it is well", Nothing, messages.Health, Api.health),
+    Endpoint("/overview", "Who needs a human; each project's latest; sessions at work", Nothing, dict[str, Any], Api.overview),
+    Endpoint("/projects", "Every project", Nothing, list[Project], Api.projects),
+    Endpoint("/briefings", "Briefings, the newest first", BriefingQuery, list[BriefingLine], Api.briefings),
+    Endpoint("/briefings/search", "Briefings that hold every word, the best first", SearchQuery, list[BriefingLine], Api.search),
+    Endpoint("/briefings/{briefing_id:int}", "One briefing, whole", Nothing, BriefingPage, Api.briefing),
+    Endpoint("/events", "Events after a cursor, the oldest first", EventQuery, messages.EventPage, Api.events),
+    Endpoint("/jobs", "Jobs, the newest first", JobQuery, list[dict[str, Any]], Api.jobs),
+    Endpoint("/jobs", "Submit a job", Nothing, messages.JobQueued, Api.submit, "POST", messages.JobWish),
+    Endpoint("/jobs/{job_id:int}", "One job", Nothing, dict[str, Any], Api.job),
+    Endpoint("/jobs/{job_id:int}/cancel", "Have a job ended", Nothing, dict[str, Any], Api.cancel, "POST"),
+    Endpoint("/conversations", "The Commander's conversation", Nothing, list[Conversation], Api.conversations),
+    Endpoint("/prelude", "What the Commander's next prompt would be told", PreludeQuery, messages.Prelude, Api.prelude),
+]  # fmt: skip
+
+
+def openapi() -> dict[str, Any]:
+    """The API described as OpenAPI 3.1, from the models that it is checked with."""
+    told: dict[str, Any] = {}
+    for endpoint in ENDPOINTS:
+        path = "/api/v1" + endpoint.path.replace(":int", "")
+        parameters = [
+            {
+                "name": name,
+                "in": "query",
+                "required": field.is_required(),
+                "schema": endpoint.query.model_json_schema()["properties"][name],
+            }
+            for name, field in endpoint.query.model_fields.items()
+        ]
+        parameters += [
+            {"name": part[1:].split(":")[0], "in": "path", "required": True, "schema": {"type": "integer"}}
+            for part in endpoint.path.replace("}", "").split("/")
+            if part.startswith("{")
+        ]  # fmt: skip
+        answer = TypeAdapter(endpoint.answers).json_schema(mode="serialization")
+        operation: dict[str, Any] = {
+            "summary": endpoint.does,
+            "parameters": parameters,
+            "responses": {
+                "200": {"description": "OK", "content": {"application/json": {"schema": answer}}}
+            },
+        }
+        if endpoint.body:
+            schema = endpoint.body.model_json_schema()
+            content = {"application/json": {"schema": schema}}
+            operation["requestBody"] = {"required": True, "content": content}
+        told.setdefault(path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Fleet's gateway", "version": version("fleet")},
+        "paths": told,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+    }
+
+
+def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None) -> BriefingLine:
+    turn = repo.turn_of(record.briefing_id)
+    fields = asdict(record)
+    return BriefingLine(
+        **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
+        summary=turn.summary if turn else record.raw_markdown[:200],
+        excerpt=excerpt,
+    )
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)

@@ -1,0 +1,103 @@
+"""The gateway put together, and served."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from commander.gateway.access import Guard
+from commander.gateway.api import Api
+from commander.gateway.hub import Hub
+from commander.gateway.socket import Client
+from commander.gateway.work import JobDesk
+
+STATIC = Path(__file__).resolve().parent / "static"
+MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
+CLIENTS = 500
+
+
+def make(home: str, token: str, port: int, host: str) -> ASGIApp:
+    """The application, behind its guard. `port` is what it is reached at."""
+    hub = Hub(home)
+    desk = JobDesk(home)
+    clients: set[Client] = set()
+
+    async def serve(socket: WebSocket) -> None:
+        if len(clients) >= CLIENTS:
+            await socket.close(1013, "too many clients")
+            return
+        client = Client(socket, hub, desk)
+        clients.add(client)
+        try:
+            await client.serve()
+        finally:
+            clients.discard(client)
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with hub.running():
+            yield
+
+    app = Starlette(
+        routes=[
+            Mount("/api/v1", routes=Api(home, desk, lambda: len(clients)).routes()),
+            WebSocketRoute("/ws", serve),
+            Mount("/static", StaticFiles(directory=STATIC)),
+            # The page's state is in its address: every one of them is the page.
+            Route("/", page),
+            Route("/{view:str}", page),
+            Route("/{view:str}/{which:str}", page),
+        ],
+        lifespan=lifespan,
+    )
+    return Guard(app, token, port, host)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any that is free. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+async def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve until a signal."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_LIMIT,
+        ws_per_message_deflate=False,  # on loopback it costs more than it saves
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    await server.serve(sockets=[listening])
+
+
+def run(app: ASGIApp, listening: socket.socket) -> None:
+    asyncio.run(serve(app, listening))

@@ -1,0 +1,166 @@
+"""Every message of the WebSocket and every body of the API, as pydantic models."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from commander.jobs.request import PermissionMode
+from fleet_lib.jobs import PROMPT_LIMIT
+from fleet_lib.outbox import OutboxEvent
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- what a client sends ---
+
+
+class Subscribe(_Message):
+    type: Literal["fleet.subscribe"]
+    # Everything after this event is sent; left out: what no client was ever sent.
+    from_event_id: int | None = Field(default=None, ge=0, le=2**62)
+
+
+class Ping(_Message):
+    type: Literal["ping"]
+    id: str | int | None = None
+
+
+class JobWish(BaseModel):
+    """A job to submit: a project and a task. No field names a program or a path."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["worker_task", "skill_patch", "doc_patch"] = "worker_task"
+    project_id: str = Field(max_length=300)
+    model: Literal["opus", "sonnet", "haiku"] = "sonnet"
+    prompt: str = Field(min_length=1, max_length=PROMPT_LIMIT)
+    allowed_tools: list[str] = Field(default=[], max_length=100)
+    permission_mode: PermissionMode | None = None
+    timeout_seconds: float | None = Field(default=None, gt=0, le=86400)
+    max_usd: float | None = Field(default=None, gt=0, le=1000)
+
+
+class JobCreate(_Message):
+    type: Literal["job.create"]
+    job: JobWish
+
+
+class JobCancel(_Message):
+    type: Literal["job.cancel"]
+    job_id: int = Field(ge=1, le=2**62)
+
+
+class JobWatch(_Message):
+    """Have a job's stream sent, from its beginning."""
+
+    type: Literal["job.watch"]
+    job_id: int = Field(ge=1, le=2**62)
+
+
+ClientMessage = Annotated[
+    Subscribe | Ping | JobCreate | JobCancel | JobWatch, Field(discriminator="type")
+]
+client_message: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
+
+
+# --- what the gateway sends ---
+
+
+class EventBody(BaseModel):
+    type: str
+    project_id: str | None
+    briefing_id: int | None
+    job_id: int | None
+    broadcast_level: str | None
+    data: dict[str, Any]  # the payload; {} where another program wrote something unreadable
+
+
+class FleetEvent(BaseModel):
+    type: Literal["fleet.event"] = "fleet.event"
+    event_id: int
+    ts: str
+    event: EventBody
+
+
+class Live(BaseModel):
+    """The replay has ended here; what comes from now on has just happened."""
+
+    type: Literal["fleet.live"] = "fleet.live"
+    cursor: int
+
+
+class Pong(BaseModel):
+    type: Literal["pong"] = "pong"
+    id: str | int | None = None
+
+
+class JobQueued(BaseModel):
+    type: Literal["job.queued"] = "job.queued"
+    job_id: int
+
+
+class JobStarted(BaseModel):
+    type: Literal["job.started"] = "job.started"
+    job_id: int
+
+
+class JobStream(BaseModel):
+    type: Literal["job.stream"] = "job.stream"
+    job_id: int
+    chunk: dict[str, Any]  # one line of Claude Code's stream-json
+
+
+class JobCompleted(BaseModel):
+    type: Literal["job.completed"] = "job.completed"
+    job_id: int
+    status: str
+    answer: str | None
+    error: str | None
+
+
+class Error(BaseModel):
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+
+
+# --- the API ---
+
+
+class EventPage(BaseModel):
+    events: list[FleetEvent]
+    has_more: bool
+
+
+class Prelude(BaseModel):
+    after_event_id: int
+    through_event_id: int
+    text: str
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+    version: str
+    schema_version: int
+    last_event_id: int
+    clients: int
+
+
+def event_of(stored: OutboxEvent) -> FleetEvent:
+    payload = stored.payload or {}
+    job = payload.get("job")
+    number = job.get("jobId") if isinstance(job, dict) else None
+    return FleetEvent(
+        event_id=stored.event_id,
+        ts=str(stored.ts),
+        event=EventBody(
+            type=str(stored.type),
+            project_id=stored.project_id,
+            briefing_id=stored.briefing_id if isinstance(stored.briefing_id, int) else None,
+            job_id=number if isinstance(number, int) else None,
+            broadcast_level=stored.broadcast_level,
+            data=payload,
+        ),
+    )

@@ -1,0 +1,93 @@
+"""Following the outbox from a cursor: every event once, in order, whoever wrote it. Blocks; runs in a thread
+of its own where that matters.
+
+Idle it costs nothing: the folder is watched for changes of the database where watchdog is there (an
+extra), and looked at now and then all the same.
+"""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fleet_lib import db
+from fleet_lib.outbox import OutboxEvent, OutboxRepo
+
+PAGE = 500
+_SLOW_POLL_SECONDS = 2.0  # behind the watch
+_POLL_SECONDS = 0.2  # without one
+# A commit is written before it can be read, by as long as the disk takes: one look is not enough.
+_SETTLE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
+
+
+class Tailer:
+    """Follows the outbox of one database. `stop` ends it from another thread."""
+
+    def __init__(self, database: str | Path) -> None:
+        self._database = Path(database)
+        self._changed = threading.Event()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        self._changed.set()
+
+    def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
+        """Pages of the events after a cursor as they come, for ever; [] is never among them.
+
+        Raises DatabaseUnusable where there is no database, sqlite3.Error where it cannot be read."""
+        with (
+            contextlib.closing(db.connect_read_only(self._database)) as connection,
+            _watching(self._database, self._changed.set) as is_watched,
+        ):
+            settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+            while not self._is_stopped:
+                page = _page(connection, after)
+                if page:
+                    after = page[-1].event_id
+                    yield page
+                    continue
+                if time.monotonic() < settled_at:
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+                    continue
+                wait = _SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS
+                if self._changed.wait(wait):
+                    self._changed.clear()
+                    settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
+
+
+def _page(connection: sqlite3.Connection, after: int) -> list[OutboxEvent]:
+    return OutboxRepo(connection).get_after(after, PAGE)
+
+
+@contextlib.contextmanager
+def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
+    """Call `changed` whenever the database may have. False where nothing can watch it."""
+    try:
+        from watchdog.events import FileSystemEvent, FileSystemEventHandler
+        from watchdog.observers import Observer
+    except ImportError:
+        yield False
+        return
+    wal = f"{database.resolve()}-wal"
+
+    class Handler(FileSystemEventHandler):
+        def on_modified(self, event: FileSystemEvent) -> None:
+            if event.src_path == wal:
+                changed()
+
+    observer = Observer()
+    try:
+        observer.schedule(Handler(), str(database.resolve().parent))
+        observer.start()
+    except OSError:  # the system's limit of watches
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        observer.stop()
