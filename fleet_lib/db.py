@@ -128,8 +128,13 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
 
 def _make_private(path: Path) -> None:
     """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the file's.
-    The original system's file may be readable by others."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    The original system's file may be readable by others.
+
+    One that is there is never opened past SQLite: closing it again would drop the locks that this process
+    holds on it by its other connections, and who closes last elsewhere would take the log away from them.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         with contextlib.suppress(FileNotFoundError):
             if file.stat().st_mode & 0o077:

@@ -29,10 +29,10 @@ class Tailer:
     def __init__(self, database: str | Path) -> None:
         self._database = Path(database)
         self._changed = threading.Event()
-        self._is_stopped = False
+        self.is_stopped = False
 
     def stop(self) -> None:
-        self._is_stopped = True
+        self.is_stopped = True
         self._changed.set()
 
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
@@ -44,7 +44,7 @@ class Tailer:
             _watching(self._database, self._changed.set) as is_watched,
         ):
             settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
-            while not self._is_stopped:
+            while not self.is_stopped:
                 page = _page(connection, after)
                 if page:
                     after = page[-1].event_id

@@ -64,9 +64,8 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
             f"{host}:{port} cannot be listened at: {error.strerror}; --port 0 takes a free one"
         ) from None
     port = listening.getsockname()[1]
-    shown = (
-        "127.0.0.1" if host in ("localhost", "0.0.0.0") else f"[{host}]" if ":" in host else host
-    )
+    address = "127.0.0.1" if host == "localhost" else str(listening.getsockname()[0])
+    shown = f"[{address}]" if ":" in address else address
     link = f"http://{shown}:{port}/?token={token}"
     click.echo(f"Fleet's dashboard: {link}")
     if not is_local:

@@ -55,11 +55,10 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1") -> None:
         self._app = app
         self._token = token
-        names = {"127.0.0.1", "localhost", "[::1]"}
-        if host not in ("0.0.0.0", "::"):  # noqa: S104
-            names.add(f"[{host}]" if ":" in host else host)
+        names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
         # Bound to every address, the name that it is reached by cannot be known.
-        self._hosts = None if host in ("0.0.0.0", "::") else {f"{name}:{port}" for name in names}  # noqa: S104
+        is_any = host in ("0.0.0.0", "::")  # noqa: S104
+        self._hosts = None if is_any else {f"{name.lower()}:{port}" for name in names}
         # Cookies are shared by all ports of a host.
         self._cookie = f"fleet_gateway_{port}"
         # The cookie is not the token: what a browser keeps opens nothing elsewhere.
@@ -101,6 +100,9 @@ class Guard:
             return 403, "no other page may ask this\n"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return 403, "no other page may ask this\n"
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > BODY_LIMIT:
+            return 413, "too large\n"
         if given:
             right = hmac.compare_digest(given.encode(), self._token.encode())
             return None if right else (401, _LOST)
@@ -110,9 +112,6 @@ class Guard:
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         if changes and origin is None:
             return 403, "a cookie alone changes nothing: send the token or an Origin\n"
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > BODY_LIMIT:
-            return 413, "too large\n"
         return None
 
     def _is_host(self, host: str) -> bool:

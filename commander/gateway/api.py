@@ -11,7 +11,7 @@ import nh3
 from markdown_it import MarkdownIt
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -122,6 +122,8 @@ class Api:
                 first = error.errors(include_url=False, include_input=False)[0]
                 place = ".".join(str(part) for part in first["loc"])
                 return _error(422, "bad_request", f"{place}: {first['msg']}")
+            except ClientDisconnect:  # what the guard makes of a body without an end
+                return _error(413, "too_large", "the body is too large")
             try:
                 told = await run_in_threadpool(endpoint.call, self, request, given)
                 body = adapter.dump_json(adapter.validate_python(told))
@@ -184,7 +186,7 @@ class Api:
         with self._reading() as connection:
             found = OutboxRepo(connection).get_after(query.after, query.limit + 1)
         return messages.EventPage(
-            events=[messages.event_of(event) for event in found[: query.limit]],
+            events=[messages.wire_form(event)[0] for event in found[: query.limit]],
             has_more=len(found) > query.limit,
         )
 

@@ -8,17 +8,20 @@ import bisect
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
-from commander.gateway.messages import event_of
+from commander.gateway.messages import wire_form
 from fleet_lib import db, log, paths
+from fleet_lib.errors import FleetError
 from fleet_lib.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.tailer import PAGE, Tailer
 
 _KEPT = 5000  # events that clients are served from memory
 _AT_ONCE = 200
 _MARK_SECONDS = 0.25
+_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,6 @@ class Hub:
         self._end = 0
         self._news = asyncio.Event()
         self._taken: set[int] = set()
-        self.failed: str | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -78,6 +80,10 @@ class Hub:
         if cursor >= self._start:
             at = bisect.bisect_right(self._ids, cursor)
             return self._frames[at : at + _AT_ONCE]
+        return await self.read(cursor)
+
+    async def read(self, cursor: int) -> list[Frame]:
+        """The next events after a cursor out of the database."""
         return await asyncio.to_thread(self._read, cursor)
 
     async def wait(self, cursor: int) -> None:
@@ -94,13 +100,18 @@ class Hub:
             return [_frame(event) for event in OutboxRepo(connection).get_after(cursor, PAGE)]
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            for page in self._tailer.follow(self._end):
-                frames = [_frame(event) for event in page]
-                loop.call_soon_threadsafe(self._take, frames)
-        except Exception as error:
-            self.failed = f"{type(error).__name__}: {error}"
-            log.write(self._home, "gateway", f"the outbox cannot be followed: {self.failed}")
+        """In its thread. A database that cannot be read now is tried again."""
+        after = self._end
+        while not self._tailer.is_stopped:
+            try:
+                for page in self._tailer.follow(after):
+                    after = page[-1].event_id
+                    loop.call_soon_threadsafe(self._take, [_frame(event) for event in page])
+            except RuntimeError:
+                return  # the loop has ended
+            except (FleetError, sqlite3.Error, OSError) as error:
+                log.write(self._home, "gateway", f"the outbox cannot be followed now: {error}")
+                time.sleep(_RETRY_SECONDS)
 
     def _take(self, frames: list[Frame]) -> None:
         self._frames += frames
@@ -133,10 +144,5 @@ class Hub:
 
 
 def _frame(event: OutboxEvent) -> Frame:
-    told = event_of(event)
-    try:
-        text = told.model_dump_json()
-    except ValueError:  # half a character, or nested without an end: another program's payload
-        told.event.data = {}
-        text = told.model_dump_json()
+    _, text = wire_form(event)
     return Frame(event.event_id, text, event.delivered)

@@ -148,7 +148,17 @@ class Health(BaseModel):
     clients: int
 
 
-def event_of(stored: OutboxEvent) -> FleetEvent:
+def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
+    """An event as a message, and as JSON."""
+    event = _event_of(stored)
+    try:
+        return event, event.model_dump_json()
+    except ValueError:  # half a character, or nested without an end: another program's payload
+        event.event.data = {}
+        return event, event.model_dump_json()
+
+
+def _event_of(stored: OutboxEvent) -> FleetEvent:
     payload = stored.payload or {}
     job = payload.get("job")
     number = job.get("jobId") if isinstance(job, dict) else None

@@ -12,7 +12,7 @@ const LEVELS = ["silent", "mention", "highlight"];
 
 const main = document.getElementById("main");
 const query = document.getElementById("query");
-const state = { events: [], names: new Map(), cursor: null, socket: null, watched: null, drawn: 0 };
+const state = { events: [], names: new Map(), cursor: null, socket: null, watched: null, drawn: 0, isLive: false };
 
 // --- small tools ---
 
@@ -123,7 +123,11 @@ function connect() {
   socket.onmessage = (received) => {
     const message = JSON.parse(received.data);
     if (message.type === "fleet.event") take(message);
-    else if (message.type === "fleet.live") show("live", "live");
+    else if (message.type === "fleet.live") {
+      state.isLive = true;
+      state.drawn = state.cursor ?? 0;
+      show("live", "live");
+    }
     else if (message.type.startsWith("job.")) VIEWS.jobs.message(message);
   };
   socket.onclose = () => {
@@ -170,7 +174,7 @@ const VIEWS = {
       const { parameters } = here();
       const chosen = state.events.filter((event) => this.matches(event, parameters));
       const newest = chosen.slice(-200).reverse();
-      const rows = newest.map((event) => eventRow(event, event.event_id > state.drawn));
+      const rows = newest.map((event) => eventRow(event, state.isLive && event.event_id > state.drawn));
       state.drawn = state.cursor ?? 0;
       return [h("h1", {}, "Timeline"), this.filters(parameters), card(rows, "No events that match.", { id: "events", "aria-live": "polite" })];
     },

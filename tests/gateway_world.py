@@ -1,0 +1,121 @@
+"""A running gateway, and clients of it. Real processes, real sockets."""
+
+import contextlib
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support import ROOT, Fleet, payload
+from websockets.sync.client import ClientConnection, connect
+
+
+class Gateway:
+    """`fleet gateway` on a port of its own, of one home."""
+
+    def __init__(self, fleet: Fleet, **environment: str) -> None:
+        self.fleet = fleet
+        self._environment = environment
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str) -> None:
+        """Start it, at the port that it had before if there was one, and wait until it serves."""
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "commander.cli", "gateway", "--no-browser"),
+                *("--port", str(self.port), *arguments),
+            ],
+            cwd=ROOT,
+            env=self.fleet.env(**self._environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        found = re.search(r"(http://127\.0\.0\.1:(\d+)/)\?token=(\S+)", self.line)
+        assert found, (self.line, self.process.stderr and self.process.stderr.read())
+        self.base, self.port, self.token = found[1].rstrip("/"), int(found[2]), found[3]
+        self.link = found[0]
+        for _ in range(200):
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(self.base)
+                return
+            time.sleep(0.05)
+        raise TimeoutError("the gateway does not answer")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.communicate(timeout=20)
+            self.process = None
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.get(
+            self.base + path, headers={"Authorization": f"Bearer {self.token}"} | headers
+        )
+
+    def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        known = {"Authorization": f"Bearer {self.token}"} | headers
+        return httpx.post(self.base + path, headers=known, json=body)
+
+    @contextlib.contextmanager
+    def client(self, **headers: str) -> Iterator[ClientConnection]:
+        known = headers or {"Authorization": f"Bearer {self.token}"}
+        with connect(
+            f"ws://127.0.0.1:{self.port}/ws",
+            additional_headers=known,
+            compression=None,
+            close_timeout=1,
+        ) as client:
+            yield client
+
+
+def send(client: ClientConnection, **message: Any) -> None:
+    client.send(json.dumps(message))
+
+
+def receive(client: ClientConnection, timeout: float = 10) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(client.recv(timeout=timeout))
+    return message
+
+
+def until_live(client: ClientConnection) -> list[int]:
+    """The ids of the events that are replayed."""
+    found = []
+    while (message := receive(client))["type"] != "fleet.live":
+        found.append(message["event_id"])
+    assert message["cursor"] == (found[-1] if found else message["cursor"])
+    return found
+
+
+def stop_turn(fleet: Fleet, project: Path, number: int, message: str, session: str = "s-1") -> None:
+    """A worker's turn ends: the real Stop hook, and the drainer that it starts."""
+    given = payload("Stop") | {
+        "prompt_id": f"p-{number}",
+        "session_id": session,
+        "cwd": str(project),
+        "last_assistant_message": message,
+    }
+    done = fleet.hook("stop", given, project, background=True)
+    assert done.returncode == 0
+
+
+def insert_events(fleet: Fleet, count: int, text: str = "x") -> None:
+    """Events as another program inserts them, in one transaction."""
+    values = [(json.dumps({"summary": f"{text} {number}"}),) for number in range(count)]
+    connection = sqlite3.connect(fleet.home / "fleet.db", timeout=30)
+    with contextlib.closing(connection), connection:
+        connection.executemany(
+            "INSERT INTO outbox_events (ts, type, payload_json)"
+            " VALUES ('2026-11-24T08:00:00.000Z', 'briefing_added', ?)",
+            values,
+        )

@@ -1,0 +1,517 @@
+"""The gateway: nobody misses an event, nobody else gets in, and nothing that a client says breaks it."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_world import Gateway, insert_events, receive, send, stop_turn, until_live
+from support import ROOT, Fleet, make_repository
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from fleet_lib import db
+
+
+@pytest.fixture
+def gateway(fleet: Fleet) -> Iterator[Gateway]:
+    db.connect(fleet.home / "fleet.db").close()
+    made = Gateway(fleet)
+    made.start()
+    yield made
+    made.stop()
+
+
+def delivered(fleet: Fleet) -> list[int]:
+    return [row[0] for row in fleet.rows("SELECT delivered FROM outbox_events ORDER BY event_id")]
+
+
+# --- events ------------------------------------------------------------------------------------
+
+
+def test_a_client_is_told_all_after_its_cursor_and_then_what_happens(
+    gateway: Gateway, fleet: Fleet, tmp_path: Path
+) -> None:
+    insert_events(fleet, 1200)
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=10)
+        assert until_live(client) == list(range(11, 1201))
+        began = time.monotonic()
+        stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+        message = receive(client)
+        assert time.monotonic() - began < 5
+    assert (message["type"], message["event_id"]) == ("fleet.event", 1201)
+    event = message["event"]
+    assert (event["type"], event["briefing_id"], event["job_id"]) == ("briefing_added", 1, None)
+    assert event["project_id"].startswith("alpha__")
+    assert event["data"]["briefing"]["summary"] == "The parser is mended."
+
+
+def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    writing = threading.Thread(
+        target=lambda: [insert_events(fleet, 7, str(number)) for number in range(150)]
+    )
+    writing.start()
+    found: list[list[int]] = []
+    for number in range(6):  # each arrives in the middle of it
+        with gateway.client() as client:
+            send(client, type="fleet.subscribe", from_event_id=0)
+            ids: list[int] = []
+            while len(ids) < 60 + 60 * number:
+                message = receive(client)
+                if message["type"] == "fleet.event":
+                    ids.append(message["event_id"])
+            found.append(ids)
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=found[-1][-1])
+        rest: list[int] = []
+        while not rest or rest[-1] < 1050:
+            message = receive(client)
+            if message["type"] == "fleet.event":
+                rest.append(message["event_id"])
+    writing.join()
+    for ids in (*found, found[-1] + rest):
+        assert ids == list(range(1, len(ids) + 1))
+
+
+def test_delivered_means_that_a_subscriber_took_it(gateway: Gateway, fleet: Fleet) -> None:
+    insert_events(fleet, 3)
+    with gateway.client() as client:
+        send(client, type="ping", id=7)
+        assert receive(client) == {"type": "pong", "id": 7}
+        time.sleep(0.6)
+        assert delivered(fleet) == [0, 0, 0], "nobody has subscribed"
+        send(client, type="fleet.subscribe", from_event_id=1)
+        assert until_live(client) == [2, 3]
+        _until(lambda: delivered(fleet) == [0, 1, 1])
+
+
+def test_what_happened_while_it_was_down_is_delivered_at_the_next_start(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    insert_events(fleet, 2)
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe")
+        assert until_live(client) == [1, 2]
+    _until(lambda: delivered(fleet) == [1, 1])
+    gateway.stop()
+    insert_events(fleet, 3)
+    gateway.start()
+    assert delivered(fleet) == [1, 1, 0, 0, 0]
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe")
+        assert until_live(client) == [3, 4, 5]
+
+
+def test_what_other_programs_put_into_the_outbox_is_coped_with(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    payloads = [
+        "not json",
+        "[1]",
+        '{"a": "\\ud800"}',
+        "[" * 900,
+        '{"job": {"jobId": 5}}',
+        b"\xff",
+        7,
+    ]
+    for one in payloads:
+        fleet.rows(
+            "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('x', 'mystery', ?)", one
+        )
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        messages = [receive(client) for _ in payloads]
+    assert [message["event_id"] for message in messages] == list(range(1, 8))
+    assert messages[4]["event"]["job_id"] == 5
+    assert len(gateway.get("/api/v1/events").json()["events"]) == len(payloads)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("hello", "not_json"),
+        ("[]", "bad_message"),
+        ("{}", "unknown_type"),
+        ('{"type": "fleet.destroy"}', "unknown_type"),
+        ('{"type": "fleet.subscribe", "from_event_id": -1}', "bad_message"),
+        ('{"type": "fleet.subscribe", "from_event_id": "x"}', "bad_message"),
+        ('{"type": "job.create", "job": {"project_id": "p", "prompt": "x", "command": "rm"}}', "bad_message"),
+        ('{"type": "job.create", "job": {"project_id": "no__such", "prompt": "x"}}', "refused"),
+        ('{"type": "job.cancel", "job_id": 99}', "refused"),
+        ('{"type": "job.watch", "job_id": 99}', "refused"),
+        ("[" * 100_000, "not_json"),
+    ],
+)  # fmt: skip
+def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
+    gateway: Gateway, text: str, code: str
+) -> None:
+    with gateway.client() as client:
+        client.send(text)
+        error = receive(client)
+        assert (error["type"], error["code"]) == ("error", code), error
+        assert error["message"] and "\n" not in error["message"]
+        send(client, type="ping")
+        assert receive(client)["type"] == "pong"
+
+
+def test_a_message_that_is_too_large_ends_its_connection_and_no_other(gateway: Gateway) -> None:
+    with gateway.client() as other, gateway.client() as client:
+        client.send("x" * 3_000_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=10)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        send(other, type="ping")
+        assert receive(other)["type"] == "pong"
+
+
+def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from commander.gateway import access, app, socket
+
+    monkeypatch.setattr(socket, "SEND_SECONDS", 1.0)
+    db.connect(fleet.home / "fleet.db").close()
+    insert_events(fleet, 4000, "y" * 4000)
+    listening = app.bind("127.0.0.1", 0)
+    port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
+    made = app.make(str(fleet.home), token, port, "127.0.0.1")
+    threading.Thread(target=lambda: asyncio.run(app.serve(made, listening)), daemon=True).start()
+    address, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
+
+    seen: list[int] = []
+    with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        time.sleep(3)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                seen.append(receive(client)["event_id"])
+    assert closed.value.rcvd is not None, closed.value
+    assert closed.value.rcvd.code == 1013 and "go on from event" in closed.value.rcvd.reason
+    assert seen == list(range(1, len(seen) + 1)) and len(seen) < 4000
+    with connect(address, additional_headers=headers, compression=None) as client:
+        send(client, type="fleet.subscribe", from_event_id=seen[-1])
+        assert until_live(client) == list(range(seen[-1] + 1, 4001))
+
+
+def test_a_hundred_clients_and_ten_thousand_events_nobody_misses_one(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    clients, events = 100, 10_000
+    writer = """
+import json, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=60)
+for batch in range(500):
+    with connection:
+        connection.executemany("INSERT INTO outbox_events (ts, type, payload_json)"
+            " VALUES ('2026-11-24T08:00:00.000Z', 'briefing_added', ?)", [("{}",)] * 20)
+"""
+
+    async def follow(number: int) -> list[int]:
+        """Half of them are there before the first event; the others come later, from a cursor."""
+        await asyncio.sleep(0 if number % 2 else number / 50)
+        ids: list[int] = []
+        headers = {"Authorization": f"Bearer {gateway.token}"}
+        address = f"ws://127.0.0.1:{gateway.port}/ws"
+        async with connect_async(address, additional_headers=headers, compression=None) as client:
+            await client.send(json.dumps({"type": "fleet.subscribe", "from_event_id": 0}))
+            while not ids or ids[-1] < events:
+                message = str(await client.recv())
+                if message.startswith('{"type":"fleet.event","event_id":'):
+                    ids.append(int(message[33:].partition(",")[0]))
+        return ids
+
+    async def all_of_them() -> list[list[int]]:
+        writing = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", writer, str(fleet.home / "fleet.db")
+        )
+        found = await asyncio.gather(*(follow(number) for number in range(clients)))
+        assert await writing.wait() == 0
+        return found
+
+    for ids in asyncio.run(all_of_them()):
+        assert ids == list(range(1, events + 1))
+    _until(lambda: fleet.rows("SELECT min(delivered) FROM outbox_events") == [(1,)])
+
+
+# --- who gets in ---------------------------------------------------------------------------------
+
+
+def test_the_link_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_get(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    answer = httpx.get(gateway.link)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and gateway.token not in cookie
+    token = fleet.home / "gateway.token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert token.read_text().strip() == gateway.token
+
+    browser = httpx.Client(cookies=answer.cookies, base_url=gateway.base)
+    page = browser.get("/")
+    assert page.status_code == 200 and "<title>Fleet" in page.text
+    policy = page.headers["content-security-policy"]
+    assert (
+        "script-src 'self'" in policy
+        and "unsafe" not in policy
+        and "frame-ancestors 'none'" in policy
+    )
+    assert "access-control-allow-origin" not in page.headers
+    assert browser.get("/api/v1/health").json()["status"] == "ok"
+
+
+OTHERS = {
+    "no token": {},
+    "a wrong token": {"Authorization": "Bearer " + "x" * 43},
+    "a wrong cookie": {"Cookie": "fleet_gateway_{port}=" + "0" * 64, "Origin": "{base}"},
+    "the token as a cookie": {"Cookie": "fleet_gateway_{port}={token}", "Origin": "{base}"},
+    "another page": {"Authorization": "Bearer {token}", "Origin": "http://evil.example"},
+    "another port's page": {"Authorization": "Bearer {token}", "Origin": "http://127.0.0.1:1"},
+    "a page of a file": {"Authorization": "Bearer {token}", "Origin": "null"},
+    "another site's picture": {"Authorization": "Bearer {token}", "Sec-Fetch-Site": "cross-site"},
+    "a rebound name": {"Authorization": "Bearer {token}", "Host": "evil.example:{port}"},
+    "a rebound name's page": {
+        "Authorization": "Bearer {token}",
+        "Host": "evil.example:{port}",
+        "Origin": "http://evil.example:{port}",
+    },
+    "another port's name": {"Authorization": "Bearer {token}", "Host": "127.0.0.1:1"},
+}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_nobody_else_gets_in(gateway: Gateway, who: str) -> None:
+    known = {"port": str(gateway.port), "token": gateway.token, "base": gateway.base}
+    headers = {name: value.format(**known) for name, value in OTHERS[who].items()}
+    for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
+        answer = httpx.get(gateway.base + path, headers=headers)
+        assert answer.status_code in (401, 403), path
+        assert gateway.token not in answer.text and "outbox" not in answer.text
+    assert httpx.post(gateway.base + "/api/v1/jobs", headers=headers, json={}).status_code in (
+        401,
+        403,
+    )
+    host = headers.pop("Host", None)
+    if host:
+        return  # websockets writes a Host of its own; the next test sends another
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers=headers)
+    assert refused.value.response.status_code == 403
+
+
+def test_a_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
+    import socket
+
+    with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
+        raw.sendall(
+            f"GET /ws?token={gateway.token} HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        assert raw.recv(1000).startswith(b"HTTP/1.1 403")
+
+
+def test_a_cookie_alone_changes_nothing(gateway: Gateway) -> None:
+    """A browser sends it along with whatever a page makes it send."""
+    cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
+    wish = {"project_id": "no__such", "prompt": "x"}
+    address = gateway.base + "/api/v1/jobs"
+    assert httpx.post(address, headers={"Cookie": cookie}, json=wish).status_code == 403
+    mine = {"Cookie": cookie, "Origin": gateway.base}
+    assert httpx.post(address, headers=mine, json=wish).status_code == 404
+    with pytest.raises(InvalidStatus):
+        connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers={"Cookie": cookie})
+    with gateway.client(**mine) as client:
+        send(client, type="ping")
+        assert receive(client)["type"] == "pong"
+
+
+def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
+    old = gateway.token
+    cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
+    gateway.stop()
+    gateway.start()
+    assert gateway.token == old, "a restart keeps the login"
+    assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 200
+    gateway.stop()
+    gateway.start("--new-token")
+    assert gateway.token != old
+    assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 401
+    assert httpx.get(f"{gateway.base}/?token={old}").status_code == 401
+    with pytest.raises(InvalidStatus), gateway.client(Authorization=f"Bearer {old}"):
+        pass
+
+
+def test_what_is_too_large_is_not_read(gateway: Gateway) -> None:
+    big = {"project_id": "p", "prompt": "x" * 3_000_000}
+    assert gateway.post("/api/v1/jobs", big).status_code == 413
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(400):
+            yield b"x" * 10_000
+
+    answer = httpx.post(
+        gateway.base + "/api/v1/jobs",
+        headers={"Authorization": f"Bearer {gateway.token}"},
+        content=parts(),
+    )
+    assert answer.status_code == 413
+    assert gateway.get("/api/v1/health").status_code == 200
+
+
+# --- the API and the command ------------------------------------------------------------------------
+
+
+def test_every_endpoint_answers_and_is_described(
+    gateway: Gateway, fleet: Fleet, tmp_path: Path
+) -> None:
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The **parser** is mended.")
+    _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
+    described = gateway.get("/api/v1/openapi.json").json()
+    assert described["openapi"].startswith("3.1")
+    for path, methods in described["paths"].items():
+        if "get" in methods:
+            filled = path.format(briefing_id=1, job_id=1)
+            query = "?q=parser" if path.endswith("/search") else ""
+            answer = gateway.get(filled + query)
+            assert answer.status_code == (404 if "{job_id}" in path else 200), (path, answer.text)
+    (found,) = gateway.get("/api/v1/briefings/search?q=pars").json()
+    assert found["briefing_id"] == 1
+    assert "<strong>parser</strong>" in gateway.get("/api/v1/briefings/1").json()["html"]
+    page = gateway.get("/api/v1/events?limit=1").json()
+    assert len(page["events"]) == 1 and page["has_more"] is False
+    assert "parser" in gateway.get("/api/v1/prelude?recap=true").json()["text"]
+    assert gateway.get("/api/v1/overview").json()["projects"][0]["project"] == "alpha"
+    for path in (
+        "/api/v1/briefings?limit=0",
+        "/api/v1/briefings?status=sad",
+        "/api/v1/events?after=x",
+    ):
+        answer = gateway.get(path)
+        assert answer.status_code == 422 and answer.json()["error"]["code"] == "bad_request"
+    assert gateway.get("/api/v1/briefings/99").json()["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("<script>alert(1)</script>", "<script"),
+        ("<img src=x onerror=alert(1)>", "<img"),
+        ("[x](javascript:alert(1))", "href=\"javascript"),
+        ("[x](JaVaScRiPt&colon;alert(1))", "href=\"java"),
+        ("[x](data:text/html,<script>alert(1)</script>)", "href=\"data"),
+        ("![x](http://evil.example/pixel.png)", "<img"),
+        ('<a href="http://x" onclick="alert(1)">x</a>', "<a href=\"http://x\" onclick"),
+        ("```html\"><script>alert(1)</script>\nx\n```", "<script"),
+        ("<svg/onload=alert(1)>", "<svg"),
+    ],
+)  # fmt: skip
+def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
+    from commander.gateway.api import Api
+    from commander.gateway.work import JobDesk
+
+    html = Api("/nowhere", JobDesk("/nowhere"), lambda: 0).rendered(text)
+    assert gone.lower() not in html.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--host", "0.0.0.0"), "--allow-remote"),
+        (("--host", "192.0.2.1", "--allow-remote"), "cannot be listened at"),
+        (("--port", "99999"), "is not in the range"),
+    ],
+)
+def test_what_cannot_be_listened_at_is_one_line(
+    fleet: Fleet, arguments: tuple[str, ...], said: str
+) -> None:
+    done = fleet.console("gateway", "--no-browser", *arguments, check=False)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
+    done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
+    assert done.returncode == 1 and "--port 0 takes a free one" in done.stderr
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "without watchdog"])
+def test_events_tail_follows_without_a_gateway(
+    fleet: Fleet, tmp_path: Path, is_watched: bool
+) -> None:
+    db.connect(fleet.home / "fleet.db").close()
+    hidden = tmp_path / "hidden"
+    (hidden / "watchdog").mkdir(parents=True)
+    (hidden / "watchdog" / "__init__.py").write_text("raise ImportError")
+    path = {} if is_watched else {"PYTHONPATH": str(hidden)}
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "0", "--json"],
+        cwd=ROOT,
+        env=fleet.env(**path),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tail.stdout is not None
+        insert_events(fleet, 600)
+        assert [json.loads(tail.stdout.readline())["event_id"] for _ in range(600)] == list(
+            range(1, 601)
+        )
+        began = time.monotonic()
+        insert_events(fleet, 1)
+        assert json.loads(tail.stdout.readline())["event_id"] == 601
+        assert time.monotonic() - began < 1.5
+    finally:
+        tail.kill()
+        tail.communicate()
+
+
+def test_an_idle_gateway_uses_no_time(gateway: Gateway) -> None:
+    assert gateway.process is not None
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def used() -> float:
+        fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2].split()  # type: ignore[union-attr]
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        until_live(client)
+        time.sleep(1)
+        before = used()
+        time.sleep(3)
+        assert used() - before < 0.15  # a thirtieth of the time at most
+
+
+def _until(happened: Any, timeout: float = 15) -> None:
+    deadline = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Fleet) -> None:
+    insert_events(fleet, 5)
+    columns = "event_id, ts, type, project_id, briefing_id, broadcast_level, payload_json"
+    before = fleet.rows(f"SELECT {columns} FROM outbox_events")
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        until_live(client)
+    _until(lambda: delivered(fleet) == [1] * 5)
+    assert fleet.rows(f"SELECT {columns} FROM outbox_events") == before
+    with sqlite3.connect(fleet.home / "fleet.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
