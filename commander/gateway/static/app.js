@@ -404,7 +404,7 @@ setInterval(() => {
 }, 30000);
 
 async function start() {
-  draw(true);
+  draw(); // the focus stays where a page's beginning is
   for (;;) {
     try {
       for (const one of await get("/projects")) state.names.set(one.project_id, one.repo_name);

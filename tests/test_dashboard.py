@@ -1,0 +1,310 @@
+"""The dashboard, as a person with a real browser sees it."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import page
+from gateway_world import Gateway, insert_events, stop_turn
+from playwright.sync_api import Page, expect
+from support import Fleet, make_repository, payload
+
+from fleet_lib import db
+
+BLOCKED = "I wait.\n\n```briefing\n---\nstatus: blocked\nsummary: Stuck on a key\nblockers: [the staging key]\n---\n```"
+
+
+@pytest.fixture
+def gateway(fleet: Fleet) -> Iterator[Gateway]:
+    db.connect(fleet.home / "fleet.db").close()
+    made = Gateway(fleet)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def alpha(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "alpha")
+
+
+@pytest.fixture
+def beta(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "beta")
+
+
+def is_live(shown: Page) -> None:
+    expect(shown.locator("#connection")).to_have_attribute("data-state", "live")
+
+
+def test_the_printed_link_opens_it_and_a_turn_appears_live(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    with page() as shown:
+        shown.goto(gateway.link)
+        assert shown.url == gateway.base + "/", "the token stays out of the address"
+        is_live(shown)
+        expect(shown.locator("h1")).to_have_text("Nobody needs you")
+        stop_turn(fleet, alpha, 1, "The parser is mended.")
+        expect(shown.locator("#projects")).to_contain_text("The parser is mended.")
+        stop_turn(fleet, beta, 2, BLOCKED, "s-2")
+        expect(shown.locator("h1")).to_have_text("1 needs you")
+        expect(shown.locator("#needs a.row")).to_contain_text("the staging key")
+        expect(shown).to_have_title("1 needs you – Fleet")
+
+        # Answered in a terminal: it disappears by itself.
+        stop_turn(fleet, beta, 3, "It goes on.", "s-2")
+        expect(shown.locator("h1")).to_have_text("Nobody needs you")
+        shown.click("#projects a.row:has-text('alpha')")
+        expect(shown.locator("h1")).to_have_text("The parser is mended.")
+        assert shown.url == gateway.base + "/briefing/1"
+        shown.go_back()
+        expect(shown.locator("#projects")).to_be_visible()
+
+
+def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, "Alpha did something.", "s-1")
+    stop_turn(fleet, beta, 2, BLOCKED, "s-2")
+    with page() as shown:
+        shown.goto(gateway.link)
+        shown.click("nav >> text=Timeline")
+        expect(shown.locator("#events a.row")).to_have_count(3)
+        shown.select_option("#filter-type", "session_blocked")
+        expect(shown.locator("#events a.row")).to_have_count(1)
+        assert "type=session_blocked" in shown.url
+        shown.select_option("#filter-type", "")
+        shown.select_option("#filter-project", label="alpha")
+        expect(shown.locator("#events a.row")).to_have_count(1)
+        stop_turn(fleet, alpha, 3, "Alpha did more.", "s-1")
+        stop_turn(fleet, beta, 4, "Beta did more.", "s-2")
+        expect(shown.locator("#events a.row")).to_have_count(2)
+        expect(shown.locator("#events a.row").first).to_contain_text("Alpha did more.")
+        shown.reload()
+        expect(shown.locator("#events a.row")).to_have_count(2)
+        expect(shown.locator("#filter-project")).to_have_value(re.compile("alpha__"))
+        shown.select_option("#filter-level", "highlight")
+        expect(shown.locator("#events")).to_contain_text("No events that match.")
+
+
+def test_search_answers_while_one_types(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+    stop_turn(fleet, alpha, 1, "Refunds go through the new client.")
+    stop_turn(fleet, alpha, 2, "The login form says what is wrong.", "s-2")
+    with page() as shown:
+        shown.goto(gateway.link)
+        is_live(shown)
+        shown.keyboard.press("/")
+        shown.keyboard.type("refu")
+        expect(shown.locator("#found a.row")).to_have_count(1)
+        expect(shown.locator("#found mark")).to_have_text("Refu")
+        assert shown.url == gateway.base + "/search?q=refu"
+        shown.keyboard.type("zzz")
+        expect(shown.locator("#found")).to_contain_text("No briefing has all of these words.")
+        shown.goto(gateway.base + "/search?q=login")
+        expect(shown.locator("#found a.row")).to_have_count(1)
+        expect(shown.locator("#query")).to_have_value("login")
+
+
+def test_it_catches_up_after_the_gateway_was_away(
+    gateway: Gateway, fleet: Fleet, alpha: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, "Before.")
+    with page() as shown:
+        shown.goto(gateway.link + "&")
+        shown.goto(gateway.base + "/timeline")
+        is_live(shown)
+        expect(shown.locator("#events a.row")).to_have_count(1)
+        gateway.stop()
+        expect(shown.locator("#connection")).to_have_attribute("data-state", "offline")
+        for number in range(2, 5):
+            stop_turn(fleet, alpha, number, f"Meanwhile {number}.", f"s-{number}")
+        _until_briefings(fleet, 4)
+        gateway.start()
+        is_live(shown)
+        expect(shown.locator("#events a.row")).to_have_count(4)
+        texts = shown.locator("#events a.row .text").all_inner_texts()
+        assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
+
+
+HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
+
+[click me](javascript:window.hacked=3) <a href="javascript:window.hacked=4">and me</a>
+![pixel](http://evil.example/pixel.png) <svg onload="window.hacked=5"></svg> <iframe src="http://evil.example"></iframe>
+
+<style>body { display: none }</style><form action="http://evil.example"><button>Go</button></form>
+
+# <b onclick="window.hacked=6">Heading</b>
+
+| a | b |
+|---|---|
+| <script>window.hacked=7</script> | x |
+"""
+
+
+def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+    evil = "<img src=x onerror=window.hacked=8>"
+    stop_turn(fleet, alpha, 1, HOSTILE)
+    stop_turn(fleet, alpha, 2, "x" * 1_000_000, "s-2")
+    stop_turn(
+        fleet,
+        alpha,
+        3,
+        f"```briefing\n---\nsummary: '{evil}'\nblockers: ['{evil}']\nstatus: blocked\n---\n```",
+        "s-3",
+    )
+    _until_briefings(fleet, 3)
+    fleet.rows(
+        "INSERT INTO outbox_events (ts, type, project_id, payload_json) VALUES (?, ?, ?, ?)",
+        *(evil, evil, evil, '{"summary": "</script><script>window.hacked=9</script>"}'),
+    )
+    with page() as shown:
+        shown.goto(gateway.link)
+        for address in (
+            "/",
+            "/timeline",
+            "/briefing/1",
+            "/briefing/2",
+            "/briefing/3",
+            "/search?q=hacked",
+            "/prelude",
+            f"/search?q={evil}",
+            f"/timeline?project={evil}",
+        ):
+            shown.goto(gateway.base + address)
+            expect(shown.locator("h1").first).to_be_visible()
+            shown.wait_for_timeout(200)
+            assert shown.evaluate("window.hacked") is None, address
+            assert (
+                shown.locator(
+                    "main script, main img, main svg, main iframe, main style, main form"
+                ).count()
+                == 0
+            )
+            assert shown.locator("main [onclick], main [onerror], main [onload]").count() == 0
+            wide = shown.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{address} is {wide} px too wide"
+        shown.goto(gateway.base + "/briefing/1")
+        expect(shown.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
+        for link in shown.locator("#text a").all():
+            assert not (link.get_attribute("href") or "").lower().startswith(("javascript", "data"))
+
+
+def test_it_works_with_the_keyboard_alone(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+    for number in range(1, 4):
+        stop_turn(fleet, alpha, number, f"Turn {number} of it.", f"s-{number}")
+    with page() as shown:
+        shown.goto(gateway.link)
+        is_live(shown)
+        keys = shown.keyboard
+        keys.press("t")
+        expect(shown.locator("#events a.row")).to_have_count(3)
+        keys.press("j")
+        keys.press("j")
+        assert "Turn 2" in shown.evaluate("document.activeElement.textContent")
+        stop_turn(fleet, alpha, 4, "Turn 4 of it.", "s-4")
+        expect(shown.locator("#events a.row")).to_have_count(4)
+        assert "Turn 2" in shown.evaluate("document.activeElement.textContent"), "the focus moved"
+        keys.press("Enter")
+        expect(shown.locator("h1")).to_have_text("Turn 2 of it.")
+        keys.press("Escape")
+        expect(shown.locator("#events")).to_be_visible()
+        keys.press("p")
+        expect(shown.locator("h1")).to_contain_text("next prompt")
+        keys.press("r")
+        expect(shown.locator("#projects")).to_be_visible()
+        # And by Tab, as everywhere: the skip link first, then the views, each with a visible focus.
+        shown.goto(gateway.base + "/")
+        is_live(shown)
+        keys.press("Tab")
+        assert shown.evaluate("document.activeElement.className") == "skip"
+        names = []
+        for _ in range(8):
+            names.append(shown.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
+            outline = shown.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none" or names[-1] == ""
+            keys.press("Tab")
+        assert "Timeline" in names
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_on_a_phone_in_light_and_dark(
+    gateway: Gateway, fleet: Fleet, alpha: Path, scheme: str
+) -> None:
+    stop_turn(fleet, alpha, 1, BLOCKED)
+    _until_briefings(fleet, 1)
+    with page(color_scheme=scheme) as shown:
+        shown.set_viewport_size({"width": 360, "height": 700})
+        shown.goto(gateway.link)
+        for address in ("/", "/timeline", "/briefing/1", "/jobs", "/prelude", "/search?q=wait"):
+            shown.goto(gateway.base + address)
+            expect(shown.locator("h1").first).to_be_visible()
+            assert shown.evaluate("document.documentElement.scrollWidth") <= 360, address
+        shown.goto(gateway.base + "/")
+        expect(shown.locator("#needs")).to_be_visible()
+        contrast = shown.evaluate(_CONTRAST)
+        assert {name: value for name, value in contrast.items() if value < 4.5} == {}
+
+
+# The contrast of every kind of text with what is behind it, as WCAG counts it.
+_CONTRAST = """() => {
+  const light = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+      .map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if (!/, 0\\)$/.test(color)) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const found = {};
+  for (const element of document.querySelectorAll("h1, h2, nav a, .tag, .name, .text, .when, .note, #connection")) {
+    const [a, b] = [light(getComputedStyle(element).color), light(ground(element))].sort((x, y) => y - x);
+    const name = element.className || element.tagName;
+    found[name] = Math.min(found[name] ?? 99, (a + 0.05) / (b + 0.05));
+  }
+  return found;
+}"""
+
+
+def test_the_prelude_is_shown_exactly_as_it_would_be_injected(
+    gateway: Gateway, fleet: Fleet, alpha: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, BLOCKED)
+    _until_briefings(fleet, 1)
+    # The same hook that the Commander's prompt runs.
+    prompt = payload("UserPromptSubmit") | {"session_id": "c-1", "cwd": str(fleet.home)}
+    told = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
+    with page() as shown:
+        shown.goto(gateway.link)
+        shown.goto(gateway.base + "/prelude")
+        expect(shown.locator("pre#prelude")).to_be_visible()
+        assert shown.evaluate("document.querySelector('pre#prelude').textContent") == told
+
+
+def test_without_a_login_it_shows_nothing(gateway: Gateway) -> None:
+    with page() as shown:
+        shown.goto(gateway.base + "/timeline")
+        assert "Open the link" in shown.inner_text("body")
+
+
+def test_many_events_are_drawn_without_freezing(gateway: Gateway, fleet: Fleet) -> None:
+    with page() as shown:
+        shown.goto(gateway.link)
+        shown.goto(gateway.base + "/timeline")
+        is_live(shown)
+        insert_events(fleet, 3000, "many")
+        expect(shown.locator("#events a.row").first).to_contain_text("many 2999")
+        assert shown.locator("#events a.row").count() == 200
+
+
+def _until_briefings(fleet: Fleet, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while fleet.rows("SELECT count(*) FROM briefings") != [(count,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
