@@ -12,10 +12,10 @@ help:
 	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
 	@echo "make test     all tests"
 	@echo "make check    ruff, ruff format, mypy --strict"
-	@echo "make bench    what a hook and a drain cost, as ratios"
+	@echo "make bench    what a hook, a drain and the gateway cost"
 	@echo "make schema   fleet_lib/schema.sql from the migrations"
 	@echo "make docs     docs/commands/ from the console's help"
-	@echo "make picture  docs/status.svg from a real run"
+	@echo "make picture  docs/status.svg and docs/dashboard.png from a real run"
 
 setup: $(VENV)/ready $(CLAUDE)
 
@@ -49,12 +49,13 @@ format: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/hot_path.py
 	$(BIN)/python benchmarks/drain.py
+	$(BIN)/python benchmarks/gateway.py
 
 schema: $(VENV)/ready
 	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql
 
 picture: $(VENV)/ready
-	$(BIN)/python docs/picture.py
+	$(BIN)/python docs/picture.py $(CHROMIUM)
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py

@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
 CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3", sys.executable)
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
+
+
+# {extra: a package that it brings}.
+EXTRAS = {"gateway": "starlette", "studio": "datasette"}
 
 
 class BuildFailed(OSError):
@@ -42,16 +46,18 @@ def build(
     python: str,
     *,
     home: "Path | None" = None,
+    extras: "Iterable[str]" = (),
     say: "Callable[[str], object]" = print,
 ) -> Path:
     """Make an environment with the program of `source` (a checkout) in `envs`, and let `link` point to
     it. The one before stays for hooks that run at this moment; older ones go. With a `home` the program
-    knows that as its FLEET_HOME. Raises BuildFailed."""
+    knows that as its FLEET_HOME. Extras that the one before has stay. Raises BuildFailed."""
     envs.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(envs / "lock", say), _ended_by_signals():
         new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
         try:
-            _fill(new, source, python)
+            chosen = sorted({*extras, *extras_of(link)})
+            _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python)
             site = _output([str(new / "bin" / "python"), "-c", _SITE])
             # One path to the hooks, whatever the Python version: settings and running sessions hold it.
             (new / "app").symlink_to(os.path.relpath(site, new))
@@ -66,16 +72,19 @@ def build(
     return new
 
 
+def extras_of(link: Path) -> "list[str]":
+    """The extras that an environment has."""
+    return [name for name, package in EXTRAS.items() if (link / "app" / package).is_dir()]
+
+
 _SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 
-def _fill(new: Path, source: Path, python: str) -> None:
+def _fill(new: Path, source: str, python: str) -> None:
     inside = str(new / "bin" / "python")
     if uv := shutil.which("uv"):
         _run([uv, "venv", "--quiet", "--python", python, str(new)])
-        _run(
-            [uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode", str(source)]
-        )
+        _run([uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode", source])
         return
     try:
         _run([python, "-m", "venv", str(new)])
@@ -84,7 +93,7 @@ def _fill(new: Path, source: Path, python: str) -> None:
             f"no virtual environment could be made (on Debian: apt install python3-venv): {error}"
         ) from None
     pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, str(source)])
+    _run([*pip, source])
 
 
 def _run(command: "list[str]") -> None:

@@ -28,10 +28,22 @@ from fleet_lib.errors import BadInput, FleetError  # noqa: E402
 
 _RECORD = "settings-record.json"
 _PROGRAM = ("venv", "versions", "bin", _RECORD)
-_DATA = ("fleet.db", "fleet.db-wal", "fleet.db-shm", "spool", "log", "backups", "config.toml")
+_DATA = (
+    "fleet.db",
+    "fleet.db-wal",
+    "fleet.db-shm",
+    "spool",
+    "log",
+    "backups",
+    "config.toml",
+    "gateway.token",
+    "jobs.lock",
+    "jobs.waiting",
+)
 
 _EXAMPLES = """examples:
   ./install.sh                       into ~/.claude, or $CLAUDE_CONFIG_DIR
+  ./install.sh --with gateway        with the dashboard (fleet gateway)
   ./install.sh --dry-run             what would be changed, and change nothing
   ./install.sh --uninstall           take it out; what was captured stays
   ./install.sh --uninstall --purge   take it out with everything that was captured
@@ -78,7 +90,15 @@ def install(
         home.chmod(0o700)  # it holds what you and the model said
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"Installing Fleet into {home} with Python {version} ...")
-    environment.build(home / "versions", home / "venv", SOURCE, sys.executable, home=home, say=say)
+    environment.build(
+        home / "versions",
+        home / "venv",
+        SOURCE,
+        sys.executable,
+        home=home,
+        extras=options.extras,
+        say=say,
+    )
     write_command(home, python)
     _migrate(home, say)
     for name in make_commander_folder(home, python, hooks):
@@ -166,6 +186,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--claude-dir", metavar="DIR", help="Claude Code's folder ($CLAUDE_CONFIG_DIR, ~/.claude)")
     add("--fleet-home", metavar="DIR", help="Fleet's folder ($FLEET_HOME, commander/ in that one)")
+    add(
+        "--with",
+        dest="extras",
+        action="append",
+        default=[],
+        choices=sorted(environment.EXTRAS),
+        help="what not everybody needs: the dashboard (gateway), Datasette (studio); upgrades keep it",
+    )
     add("--dry-run", action="store_true", help="show what would change, and change nothing")
     add("--quiet", action="store_true", help="print errors only")
     add("--uninstall", action="store_true", help="take hooks and program out; the data stays")

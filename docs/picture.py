@@ -1,5 +1,6 @@
-"""Makes docs/status.svg, the README's picture: the real hooks capture five turns in a throwaway home, and what
-`fleet status` prints to a terminal is drawn by rich. `make picture`; the moments alone are set by hand."""
+"""Makes the README's pictures: the real hooks capture five turns in a throwaway home; docs/status.svg is what
+`fleet status` prints to a terminal, drawn by rich, docs/dashboard.png what a browser shows of `fleet gateway`.
+`make picture`; the moments alone are set by hand."""
 
 import fcntl
 import io
@@ -7,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -15,6 +17,7 @@ import tempfile
 import termios
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -53,6 +56,7 @@ def main() -> None:
         printed = run_in_terminal(
             [*fleet, "status"], env | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
         )
+        photograph(fleet, env, sys.argv[1:])
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print("[bold]$[/] fleet status")
     console.print(Text.from_ansi(printed.strip("\n")))
@@ -62,6 +66,33 @@ def main() -> None:
     svg = svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")
     (ROOT / "docs" / "status.svg").write_text(svg)
     print(printed)
+
+
+def photograph(fleet: list[str], env: dict[str, str], arguments: list[str]) -> None:
+    """The dashboard in a real browser: `make picture CHROMIUM=/path/to/chromium` names another one."""
+    program = arguments[0] if arguments else shutil.which("chromium")
+    gateway = subprocess.Popen(
+        [*fleet, "gateway", "--port", "0", "--no-browser"],
+        env=env,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert gateway.stdout is not None
+        link = gateway.stdout.readline().split()[-1]
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            size = {"width": 1100, "height": 640}
+            page = browser.new_page(viewport=size, device_scale_factor=1.5)
+            page.goto(link)
+            page.wait_for_selector("#connection[data-state=live]")
+            page.wait_for_selector("#projects a")
+            page.screenshot(path=ROOT / "docs" / "dashboard.png")
+            browser.close()
+    finally:
+        gateway.terminate()
+        gateway.wait()
 
 
 def set_moments(database: Path) -> None:

@@ -449,6 +449,32 @@ def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
     assert done.returncode == 1 and "--port 0 takes a free one" in done.stderr
 
 
+def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    insert_events(fleet, 2, "first")
+    client = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=fleet.env(FLEET_PORT=str(gateway.port)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert client.stdout is not None
+        lines = [client.stdout.readline() for _ in range(2)]
+        gateway.stop()
+        insert_events(fleet, 2, "second")
+        gateway.start()
+        lines += [client.stdout.readline() for _ in range(2)]
+        assert [line.split()[0] for line in lines] == ["1", "2", "3", "4"]
+        assert "second 1" in lines[3]
+    finally:
+        client.kill()
+        client.communicate()
+
+
 @pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "without watchdog"])
 def test_events_tail_follows_without_a_gateway(
     fleet: Fleet, tmp_path: Path, is_watched: bool

@@ -1,5 +1,6 @@
 """`fleet gateway`: the dashboard, the API and the event stream."""
 
+import sys
 import webbrowser
 
 import click
@@ -32,7 +33,8 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
     """Serve the dashboard, an API and a WebSocket with every event, on this machine alone.
 
     It prints a link that logs the browser in once. Programs send the token in $FLEET_HOME/gateway.token as
-    `Authorization: Bearer TOKEN`. Ctrl-C ends it; clients go on from their cursors when it is back.
+    `Authorization: Bearer TOKEN`. Ctrl-C ends it; clients go on from their cursors when it is back. Needs
+    the extra fleet[gateway] (./install.sh --with gateway).
 
     \b
     Examples:
@@ -44,8 +46,8 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
         from commander.gateway import access, app
     except ImportError as error:
         raise BadInput(
-            f"the gateway is an extra, and {error.name} is not installed:"
-            " pip install 'fleet[gateway]' in Fleet's environment, or ./install.sh again"
+            f"the gateway is an extra, and {error.name} is not installed: run"
+            f" `./install.sh --with gateway` in Fleet's checkout, or install fleet[gateway] into {sys.prefix}"
         ) from None
 
     is_local = host in ("127.0.0.1", "localhost", "::1")

@@ -33,8 +33,8 @@ def studio(port: int | None, no_browser: bool) -> None:
     """
     if importlib.util.find_spec("datasette") is None:
         raise NotFound(
-            "Datasette is not installed; run: "
-            f"`'{sys.executable}' -m pip install 'datasette>=0.65,<1'`"
+            "Datasette is not installed: run `./install.sh --with studio` in Fleet's checkout, or"
+            f" install fleet[studio] into {sys.prefix}"
         )
     drain_waiting(paths.home())
     path = existing_database()
