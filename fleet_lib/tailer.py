@@ -35,6 +35,12 @@ class Tailer:
         self.is_stopped = True
         self._changed.set()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, or less where it is stopped."""
+        deadline = time.monotonic() + seconds
+        while not self.is_stopped and time.monotonic() < deadline:
+            time.sleep(_LAST_PAUSE_SECONDS)
+
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
         """Pages of the events after a cursor as they come, for ever; [] is never among them.
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -442,6 +443,17 @@ def test_what_cannot_be_listened_at_is_one_line(
     done = fleet.console("gateway", "--no-browser", *arguments, check=False)
     assert done.returncode in (1, 2) and done.stdout == ""
     assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
+    assert gateway.process is not None
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        until_live(client)
+        gateway.process.send_signal(signal.SIGINT)
+        out, err = gateway.process.communicate(timeout=15)
+    assert (gateway.process.returncode, out, err) == (0, "", "")
+    gateway.process = None
 
 
 def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:

@@ -85,6 +85,7 @@ def set_(key: str, value: str) -> None:
     """
     one = settings.put(paths.home(), key, value)
     click.echo(f"{one.key} = {_shown(one.value)}")
+    click.echo(one.description, err=True)
     if one.variable:
         click.echo(f"{one.variable} is set in the environment and wins over it.", err=True)
 

@@ -101,4 +101,5 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
 
 
 def run(app: ASGIApp, listening: socket.socket) -> None:
-    asyncio.run(serve(app, listening))
+    with contextlib.suppress(KeyboardInterrupt):  # it has been served to its end
+        asyncio.run(serve(app, listening))

@@ -8,7 +8,6 @@ import bisect
 import contextlib
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from fleet_lib.tailer import PAGE, Tailer
 _KEPT = 5000  # events that clients are served from memory
 _AT_ONCE = 200
 _MARK_SECONDS = 0.25
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS, _RETRY_SECONDS_MOST = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +100,18 @@ class Hub:
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """In its thread. A database that cannot be read now is tried again."""
-        after = self._end
+        after, pause = self._end, _RETRY_SECONDS
         while not self._tailer.is_stopped:
             try:
                 for page in self._tailer.follow(after):
-                    after = page[-1].event_id
+                    after, pause = page[-1].event_id, _RETRY_SECONDS
                     loop.call_soon_threadsafe(self._take, [_frame(event) for event in page])
             except RuntimeError:
                 return  # the loop has ended
             except (FleetError, sqlite3.Error, OSError) as error:
                 log.write(self._home, "gateway", f"the outbox cannot be followed now: {error}")
-                time.sleep(_RETRY_SECONDS)
+                self._tailer.pause(pause)
+                pause = min(2 * pause, _RETRY_SECONDS_MOST)
 
     def _take(self, frames: list[Frame]) -> None:
         self._frames += frames

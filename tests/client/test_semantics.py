@@ -80,6 +80,9 @@ def test_it_is_off_until_the_user_turns_it_on(jobs: Jobs) -> None:
     asked = answer(jobs, {"briefing_id": 1, "impact_level": "major"})
     work(jobs, "change something")
     run(jobs)
+    told = jobs.console("config", "set", "semantics.enabled", "true").stderr
+    assert "tokens" in told and "max_usd_per_day" in told, "it does not say what it costs"
+    jobs.set("semantics.enabled", "false")
     assert asked == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
