@@ -20,7 +20,7 @@ from fleet_lib.processes import ProcessName
 from fleet_lib.redact import redact
 
 LEASE_SECONDS = 30
-ATTEMPTS = 3  # of a job that never began; one that began is not begun again
+ATTEMPTS = 3  # of a job that never began; one that began is not run again
 _SUMMARY_LIMIT = 300  # characters
 
 _LANE = """CASE WHEN {0}.type = 'commander_turn' THEN 'commander' ELSE coalesce({0}.project_id,
@@ -171,14 +171,11 @@ class JobRunRepo:
     def settle_lost(self, run: Run) -> str:
         """What becomes of a run whose runner died, its process being gone; the job's status then.
 
-        Before Claude Code said a word, nothing was done: the job is queued again. After it, files may
-        have changed and money was spent: it failed, and a person decides.
+        Claude Code gets its prompt only after its process is on record. Before that nothing was done: the
+        job is queued again. After it, files may have changed and money was spent: it failed, and a person
+        decides.
         """
-        began = bool(
-            self._connection.execute(
-                "SELECT 1 FROM job_stream_chunks WHERE job_id = ? LIMIT 1", (run.job_id,)
-            ).fetchone()
-        )
+        began = run.process_id is not None
         if run.cancel_requested_at:
             outcome = Outcome("canceled")
         elif began or run.attempt >= ATTEMPTS:

@@ -163,8 +163,10 @@ def test_a_lost_job_is_queued_again_failed_or_canceled_by_one_rule(
     jobs, runs = JobRepo(connection), JobRunRepo(connection)
     fresh, begun, unwanted = (queue(connection) for _ in range(3))
     for _ in range(3):
-        claim(connection, DEAD)
-    jobs.append_stream_chunk(begun, '{"type":"system"}')
+        run = claim(connection, DEAD)
+        if run.job_id == begun:
+            assert runs.note_process(run, 999999, 1.0)
+            jobs.append_stream_chunk(begun, '{"type":"system"}')
     runs.request_cancel(unwanted)
     told = dict(recover(connection, ME))
     assert told == {fresh: "queued", begun: "failed", unwanted: "canceled"}

@@ -492,8 +492,9 @@ class Runner:
         """The run, the job, its event, and what the answer brings about: one transaction."""
         try:
             with self._writing() as connection:
+                runs = JobRunRepo(connection)
                 if work.reason == "shutdown" and outcome.status == "failed":
-                    return JobRunRepo(connection).settle_lost(work.run)
+                    return runs.settle_lost(runs.latest(work.job.job_id) or work.run)
                 if outcome.status == "completed" and work.request.purpose:
                     answer = json.loads(outcome.result_json or "{}").get("structured_output")
                     semantics.apply(connection, work.request.briefing_ids, answer)
@@ -501,7 +502,7 @@ class Runner:
                     conversations = ConversationRepo(connection)
                     conversation = conversations.get_or_create_commander(self._home)
                     conversations.goes_on_in(conversation, outcome.session_id)
-                took = JobRunRepo(connection).finish(work.run, outcome)
+                took = runs.finish(work.run, outcome)
                 return outcome.status if took else "given to another runner"
         except BadInput as error:
             return self._finish(work, replace(outcome, status="failed", error=str(error)))

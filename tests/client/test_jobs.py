@@ -301,24 +301,35 @@ def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_
     assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
 
 
-def test_a_job_that_had_not_begun_is_queued_again_and_runs_once(jobs: Jobs) -> None:
-    gate = jobs.folder / "gate"
-    jobs.client(before=f"if not os.path.exists({str(gate)!r}): time.sleep(60)")
-    job_id = jobs.submit("begin at last")
+def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs: Jobs) -> None:
+    """Its runner was killed between the claim and the start of a client."""
+    jobs.fleet.script("begin at last", Text("Begun."))
+    job_id = jobs.queue("begin at last", status="running")
+    jobs.write(
+        "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, started_at)"
+        " VALUES (?, 1, ?, '9999-01-01T00:00:00.000Z', 1, '2026-01-01T00:00:00.000Z')",
+        job_id,
+        f"{os.uname().nodename} 999999 1.00",
+    )
+    done = jobs.console("jobs", "run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert f"job {job_id}'s runner had died: queued" in done.stdout
+    assert jobs.job(job_id)["status"] == "completed" and jobs.run_of(job_id)["attempt"] == 2
+    assert len(jobs.fleet.model.main_requests("begin at last")) == 1, "it ran twice"
+    assert len(jobs.events()) == 1
+
+
+def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Jobs) -> None:
+    jobs.client(before=SLEEPS)
+    job_id = jobs.submit("say nothing")
     jobs.until(jobs.started)
     jobs.until(lambda: jobs.run_of(job_id)["process_id"])
     (runner,) = jobs.runners()
     os.kill(runner.pid, signal.SIGKILL)
-    gate.touch()
-
-    done = jobs.console("jobs", "run", "--once")
-    assert done.returncode == 0, done.stderr
-    assert f"job {job_id}'s runner had died: queued" in done.stdout
-    assert jobs.job(job_id)["status"] == "completed"
-    first, second = jobs.started()
-    assert not is_alive(first["pid"]) and second["at"] > first["at"]
-    assert len(jobs.fleet.model.main_requests("begin at last")) == 1, "it ran twice"
-    assert len(jobs.events()) == 1
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert jobs.job(job_id)["status"] == "failed"
+    (started,) = jobs.started()
+    assert not is_alive(started["pid"])
 
 
 def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: Jobs) -> None:
@@ -334,7 +345,7 @@ def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: 
             done = jobs.console("jobs", "run", "--once")
             assert done.returncode == 0, done.stderr
             assert stranger.poll() is None
-            assert jobs.job(job_id)["status"] == "completed"
+            assert jobs.job(job_id)["status"] == "failed"
         finally:
             stranger.kill()
 
