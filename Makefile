@@ -6,7 +6,7 @@ WORKERS ?= 3
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .tools/claude/node_modules/.bin/claude
 
-.PHONY: help setup test check format bench torture schema docs clean picture
+.PHONY: help setup test check format bench torture fuzz schema docs clean picture
 
 help:
 	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
@@ -14,6 +14,7 @@ help:
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    what a hook, a drain and the gateway cost"
 	@echo "make torture  kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
+	@echo "make fuzz     100,000 inputs for everything that reads what others wrote"
 	@echo "make schema   fleet_lib/schema.sql from the migrations"
 	@echo "make docs     docs/commands/ from the console's help"
 	@echo "make picture  docs/status.svg and docs/dashboard.png from a real run"
@@ -54,6 +55,9 @@ bench: $(VENV)/ready
 
 torture: $(VENV)/ready
 	$(BIN)/python -m torture $(if $(SEED),--seed $(SEED)) $(SCENARIO)
+
+fuzz: $(VENV)/ready
+	$(BIN)/python -m fuzz $(TARGET)
 
 schema: $(VENV)/ready
 	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql

@@ -23,6 +23,8 @@ _HERE = Path(__file__).resolve().parent
 
 Was = dict[str, str | None]
 
+_JSON_BLANKS = " \t\r\n"  # what JSON calls white space, and no more
+
 
 @dataclass(frozen=True)
 class Change:
@@ -164,7 +166,7 @@ def write(change: Change) -> Path | None:
 def _parsed(path: Path, text: str | None) -> dict[str, Any]:
     body = (text or "").removeprefix("\ufeff")
     try:
-        settings = json.loads(body) if body.strip() else {}
+        settings = json.loads(body) if body.strip(_JSON_BLANKS) else {}
     except ValueError as error:
         raise BadInput(
             f"{path} is not valid JSON ({error}): mend it, then run this again"
@@ -281,7 +283,7 @@ class _Editor:
         if container.parts:
             last = container.parts[-1]
             before = container.parts[-2].end if len(container.parts) > 1 else container.start + 1
-            lead = self.text[before : last.name_start].lstrip(",")
+            lead = self.text[before : last.name_start].replace(",", "")  # wherever it stands
             if "\n" in lead:
                 indent = lead.rpartition("\n")[2]
                 added = f",{self._line_end}{indent}{label}{self._pretty(value, indent)}"

@@ -315,7 +315,7 @@ def _section_items(name: str, tokens: list[Token]) -> tuple[str, ...]:
             if depth == 1:
                 items.append("")
         elif token.type == "list_item_close":
-            depth -= 1
+            depth = max(depth - 1, 0)  # the heading itself may stand in an item that ends here
         elif token.type == "inline" and depth:
             items[-1] = f"{items[-1]} {token.content}"
         elif token.type == "inline":
