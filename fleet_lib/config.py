@@ -76,7 +76,7 @@ class SemanticsSettings(_Section):
     enabled: bool = Field(
         False,
         description="Let a model say what a briefing means that nobody classified: one call for up to ten,"
-        " some 10,000 tokens, within jobs.max_usd_per_day.",
+        " of some 40,000 characters (perhaps 10,000 tokens), within jobs.max_usd_per_day.",
     )
     model: Literal["haiku", "sonnet", "opus"] = Field(
         "haiku", description="The model that says it."
