@@ -66,24 +66,30 @@ class _Drainer:
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
         while names := spool.pending(self._home):
-            batch = self._choose(names)
-            rejected: dict[str, str] = {}
-            begun_before = dict(self._attempts)
-            try:
-                with _watchdog(self._home):
-                    prepared = list(self._prepare_all(batch, rejected))
-                # What was read did not end the drainer; what ends it from here on is not the entries.
-                for name in batch:
-                    self._attempts.pop(name, None)
-                _write_journal(self._home, self._attempts, durable=False)
-                self._apply_patiently(prepared, rejected)
-            except Exception:
-                # The trouble is not the entries'.
-                self._attempts = begun_before
-                _write_journal(self._home, self._attempts, durable=False)
-                raise
-            self._settle(batch, rejected)
+            # Listed once for all of them: a hundred thousand names take longer than a batch.
+            at = 0
+            while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
+                self._work_off(batch)
+                at += len(batch)
         _sweep(self._home)
+
+    def _work_off(self, batch: list[str]) -> None:
+        rejected: dict[str, str] = {}
+        begun_before = dict(self._attempts)
+        try:
+            with _watchdog(self._home):
+                prepared = list(self._prepare_all(batch, rejected))
+            # What was read did not end the drainer; what ends it from here on is not the entries.
+            for name in batch:
+                self._attempts.pop(name, None)
+            _write_journal(self._home, self._attempts, durable=False)
+            self._apply_patiently(prepared, rejected)
+        except Exception:
+            # The trouble is not the entries'.
+            self._attempts = begun_before
+            _write_journal(self._home, self._attempts, durable=False)
+            raise
+        self._settle(batch, rejected)
 
     def have_meaning_asked(self) -> None:
         """Where the user wants that: start the runner, which asks a model about new briefings once a
