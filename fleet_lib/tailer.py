@@ -6,7 +6,6 @@ extra), and looked at now and then all the same.
 """
 
 import contextlib
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +50,7 @@ class Tailer:
         ):
             settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
             while not self.is_stopped:
-                page = _page(connection, after)
+                page = OutboxRepo(connection).get_after(after, PAGE)
                 if page:
                     after = page[-1].event_id
                     yield page
@@ -64,10 +63,6 @@ class Tailer:
                 if self._changed.wait(wait):
                     self._changed.clear()
                     settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
-
-
-def _page(connection: sqlite3.Connection, after: int) -> list[OutboxEvent]:
-    return OutboxRepo(connection).get_after(after, PAGE)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from fleet_lib import db, paths
 from fleet_lib.conversations import COMMANDER_MODEL, ConversationRepo
 from fleet_lib.errors import FleetError, NotFound
 from fleet_lib.job_runs import JobRunRepo
-from fleet_lib.jobs import Job, JobModel, JobRepo
+from fleet_lib.jobs import JobModel, JobRepo
 
 
 class JobFailed(FleetError):
@@ -42,6 +42,7 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
       fleet ask "what did the api project do today?" --model haiku
       fleet ask "who is blocked?" --json | jq -r .answer
     """
+    from commander.jobs.reading import answer_of
     from commander.jobs.request import JobRequest
     from commander.jobs.submit import cancel, submit
 
@@ -70,7 +71,8 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
         assert job is not None
         run = JobRunRepo(connection).latest(job_id)
     if as_json:
-        told = {"job_id": job_id, "status": job.status, "answer": _answer(job), "error": job.error}
+        answer = answer_of(job) if job.status == "completed" else None
+        told = {"job_id": job_id, "status": job.status, "answer": answer, "error": job.error}
         told |= {"session_id": run and run.session_id, "cost_usd": run and run.cost_usd}
         print_json(told)
     if job.status != "completed":
@@ -117,10 +119,3 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> None:
             at_line_start = piece.endswith("\n")
     if not quiet and not at_line_start:
         click.echo()
-
-
-def _answer(job: Job) -> str | None:
-    from commander.jobs.reading import value_of
-
-    answer = value_of(job.result_json or "").get("result")
-    return answer if isinstance(answer, str) and job.status == "completed" else None

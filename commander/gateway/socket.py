@@ -153,12 +153,11 @@ class Client:
                 if job.status in FINISHED:
                     for chunk in rest:
                         await self._send_chunk(job_id, chunk)
-                    answer = reading.value_of(job.result_json or "").get("result")
                     await self._send(
                         messages.JobCompleted(
                             job_id=job_id,
                             status=job.status,
-                            answer=answer if isinstance(answer, str) else None,
+                            answer=reading.answer_of(job),
                             error=job.error,
                         )
                     )

@@ -9,8 +9,7 @@ from commander.jobs import submit as queue
 from commander.jobs.request import JobRequest
 from fleet_lib import db, paths
 from fleet_lib.errors import NotFound
-from fleet_lib.job_runs import JobRunRepo
-from fleet_lib.jobs import FINISHED, Job, JobRepo
+from fleet_lib.jobs import Job, JobRepo
 from fleet_lib.projects import ProjectRepo
 
 
@@ -52,13 +51,8 @@ class JobDesk:
 
     def cancel(self, job_id: int) -> Job:
         """Ask for its end, and do not wait for it. Raises NotFound."""
-        with self._writing() as connection, db.transaction(connection):
-            runs = JobRunRepo(connection)
-            job = JobRepo(connection).get(job_id)
-            if job is None:
-                raise NotFound(f"there is no job {job_id}")
-            if job.status not in FINISHED and not runs.request_cancel(job_id):
-                runs.cancel_unclaimed(job_id)
+        with self._writing() as connection:
+            queue.request_cancel(connection, job_id)
         return self.get(job_id)
 
     @contextlib.contextmanager

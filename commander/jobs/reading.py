@@ -41,7 +41,7 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """A job as programs see it: what it was asked, how it ended, what it cost."""
     runs = JobRunRepo(connection)
     run = runs.latest(job.job_id)
-    request, result = value_of(job.request_json), value_of(job.result_json or "")
+    request = value_of(job.request_json)
     return {
         "job_id": job.job_id,
         "type": job.type,
@@ -52,7 +52,7 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "ts_started": job.ts_started,
         "ts_finished": job.ts_finished,
         "prompt": str(request.get("prompt") or ""),
-        "answer": result.get("result") if isinstance(result.get("result"), str) else None,
+        "answer": answer_of(job),
         "error": job.error,
         "cost_usd": runs.cost_of(job.job_id),
         "input_tokens": run.input_tokens if run else None,
@@ -60,6 +60,12 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "session_id": run.session_id if run else None,
         "attempts": run.attempt if run else 0,
     }
+
+
+def answer_of(job: Job) -> str | None:
+    """What its session said in the end."""
+    answer = value_of(job.result_json or "").get("result")
+    return answer if isinstance(answer, str) else None
 
 
 def value_of(chunk: str) -> dict[str, Any]:

@@ -257,7 +257,7 @@ class Runner:
                 except FleetError as error:
                     self._refuse(runs, job, str(error))
                     continue
-                left = settings.jobs.max_usd_per_day - runs.spent_since(start_of_day())
+                left = left_today(connection, settings)
                 if left < LEAST_BUDGET_USD:
                     if at_work:
                         return None  # it may cost less than it may, and leave some
@@ -327,8 +327,7 @@ class Runner:
         connection = self._connect()
         wait = 0 if self._mode == "once" else 60 * settings.semantics.wait_minutes
         batch, self._semantics_in = semantics.due(connection, wait)
-        spent = JobRunRepo(connection).spent_since(start_of_day())
-        if settings.jobs.max_usd_per_day - spent < LEAST_BUDGET_USD:
+        if left_today(connection, settings) < LEAST_BUDGET_USD:
             self._semantics_in = math.inf  # tomorrow's, if they are news then
             return
         if not batch:
@@ -393,7 +392,7 @@ class Runner:
             try:
                 # Who it is comes first, and durably: it does nothing before it has its prompt.
                 if not await self._in_thread(self._note_process, work, child.name):
-                    work.end("lost")
+                    return Outcome("failed", error="another runner has it", cost_usd=0.0)
                 return await self._attend(work, child)
             finally:
                 await child.end(0.0)
@@ -506,6 +505,11 @@ class Runner:
                 return outcome.status if took else "given to another runner"
         except BadInput as error:
             return self._finish(work, replace(outcome, status="failed", error=str(error)))
+
+
+def left_today(connection: sqlite3.Connection, settings: Config) -> float:
+    """US dollars that jobs begun today may still cost."""
+    return settings.jobs.max_usd_per_day - JobRunRepo(connection).spent_since(start_of_day())
 
 
 def day_is_spent(settings: Config) -> str:

@@ -8,10 +8,10 @@ from commander.claude import claude_program
 from commander.jobs import request as requests
 from commander.jobs.child import GRACE_SECONDS
 from commander.jobs.request import JobRequest
-from commander.jobs.runner import LEAST_BUDGET_USD, day_is_spent, recover
+from commander.jobs.runner import LEAST_BUDGET_USD, day_is_spent, left_today, recover
 from fleet_lib import config, db, run_jobs
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.job_runs import JobRunRepo, is_lost, runner_name, start_of_day
+from fleet_lib.job_runs import JobRunRepo, is_lost, runner_name
 from fleet_lib.jobs import FINISHED, JobModel, JobRepo, JobType
 from fleet_lib.projects import Project
 
@@ -42,8 +42,7 @@ def submit(
     if project and not Path(project.repo_root).is_dir():
         raise BadInput(f"the project's folder {project.repo_root} is not there any more")
     with db.transaction(connection):
-        spent = JobRunRepo(connection).spent_since(start_of_day())
-        if settings.jobs.max_usd_per_day - spent < LEAST_BUDGET_USD:
+        if left_today(connection, settings) < LEAST_BUDGET_USD:
             raise BadInput(day_is_spent(settings))
         job_id = JobRepo(connection).create(
             type=type,
@@ -56,9 +55,8 @@ def submit(
     return job_id
 
 
-def cancel(connection: sqlite3.Connection, job_id: int) -> str:
-    """End a job, waiting until its process is really gone; its status then. Raises NotFound."""
-    deadline = time.monotonic() + 3 * GRACE_SECONDS
+def request_cancel(connection: sqlite3.Connection, job_id: int) -> None:
+    """Have a job ended, without waiting for it. Raises NotFound."""
     runs = JobRunRepo(connection)
     with db.transaction(connection):
         job = JobRepo(connection).get(job_id)
@@ -67,6 +65,13 @@ def cancel(connection: sqlite3.Connection, job_id: int) -> str:
         # Queued, or another program's that runs: nobody of ours has a process to end.
         if job.status not in FINISHED and not runs.request_cancel(job_id):
             runs.cancel_unclaimed(job_id)
+
+
+def cancel(connection: sqlite3.Connection, job_id: int) -> str:
+    """End a job, waiting until its process is really gone; its status then. Raises NotFound."""
+    deadline = time.monotonic() + 3 * GRACE_SECONDS
+    request_cancel(connection, job_id)
+    runs = JobRunRepo(connection)
     while True:
         job = JobRepo(connection).get(job_id)
         run = runs.latest(job_id)

@@ -171,6 +171,7 @@ class Interactive:
         self._sockets = tempfile.TemporaryDirectory(prefix="fleet-tmux-")
         self._tmux = ["tmux", "-L", "client", "-f", os.devnull]
         clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+        self._sent = ""
         self._run(
             *("new-session", "-d", "-x", "160", "-y", "50", "-c", str(cwd)),
             shlex.join([*clean, *command]),
@@ -193,10 +194,21 @@ class Interactive:
         self.close()
 
     def send(self, text: str) -> None:
-        """Type a line, see it arrive in the input, and press Enter."""
+        """Type a line, see it arrive in the input, and press Enter.
+
+        A command that takes a while leaves its line in the input, and what is typed before that is gone joins it.
+        """
+        deadline = time.monotonic() + 10
+        while self._sent and self._sent in self._input() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        self._sent = text[-40:]
         self._run("send-keys", "-l", text)
         self.wait_for(re.escape(text[-40:]), timeout=10)
         self.keys("Enter")
+
+    def _input(self) -> str:
+        """The line that the client reads from: the last one with its mark."""
+        return next((line for line in reversed(self.screen().splitlines()) if "❯" in line), "")
 
     def keys(self, *names: str) -> None:
         """Press keys by their tmux names: `Escape`, `C-c`, `Enter`."""
