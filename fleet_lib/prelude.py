@@ -6,6 +6,7 @@ newest mentions; silent events never. What is left out is counted.
 """
 
 import os
+import sys
 import time
 
 from fleet_lib import paths, spool
@@ -18,10 +19,30 @@ if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
 
 else:
+
+    def _quick_sqlite():
+        """What sqlite3 itself imports everything from: its Python half adds datetime and 3 ms. And that
+        without functools, of which it takes lru_cache alone: another 4 ms, where the work is done in C."""
+        if "functools" in sys.modules:
+            import _sqlite3
+
+            return _sqlite3
+        from _functools import _lru_cache_wrapper
+
+        class Functools:
+            def lru_cache(size):
+                return lambda function: _lru_cache_wrapper(function, size, False, tuple)
+
+        sys.modules["functools"] = Functools
+        try:
+            import _sqlite3
+        finally:
+            del sys.modules["functools"]
+        return _sqlite3
+
     try:
-        # What sqlite3 itself imports everything from; its Python half adds datetime and 3 ms.
-        import _sqlite3 as sqlite3
-    except ImportError:
+        sqlite3 = _quick_sqlite()
+    except (ImportError, AttributeError):
         import sqlite3
 
 SCHEMA_VERSION = 3  # the newest migration's number; any other file gives no prelude

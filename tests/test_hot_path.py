@@ -91,7 +91,7 @@ def test_a_capturing_hook_imports_os_and_time_and_the_spool(
         ("user_prompt_submit", "UserPromptSubmit", True),
     ],
 )
-def test_a_printing_hook_adds_sqlite_and_what_that_brings(
+def test_a_printing_hook_adds_sqlite_and_nothing_that_it_would_bring(
     fleet: Fleet, python: str, hook: str, event: str, commander: bool
 ) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
@@ -103,14 +103,29 @@ def test_a_printing_hook_adds_sqlite_and_what_that_brings(
 
     found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
 
-    allowed = brought_by(python, "import os, time, _sqlite3") - brought_by(python, "pass")
+    allowed = brought_by(python, "import os, time") - brought_by(python, "pass")
     if (hook, commander) == ("user_prompt_submit", False):
         # A plugin registers it for every session: a worker's prompt costs what a capture costs.
         assert found <= PARTS_OF_OS | OURS
         return
-    needed = OURS | {"fleet_lib.prelude", "fcntl"}
+    needed = OURS | {"fleet_lib.prelude", "fcntl", "_sqlite3", "_functools"}
     assert found == allowed - {"time"} | needed | (found & {"time"})
     assert found & HEAVY == set()
+
+
+@every_interpreter
+def test_what_is_imported_after_the_prelude_is_whole(python: str) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from fleet_lib import prelude\n"
+        "import functools, sqlite3\n"
+        "assert functools.lru_cache(4)(abs)(-1) == 1 and functools.partial(abs, -1)() == 1\n"
+        "connection = sqlite3.connect(':memory:', cached_statements=3)\n"
+        "for _ in range(2):\n"
+        "    for number in range(5):\n"
+        "        assert connection.execute(f'SELECT {number}').fetchone() == (number,)\n"
+    )
+    subprocess.run([python, "-I", "-S", "-c", script], check=True)
 
 
 @every_interpreter
