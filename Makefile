@@ -12,7 +12,7 @@ help:
 	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
 	@echo "make test     all tests"
 	@echo "make check    ruff, ruff format, mypy --strict"
-	@echo "make bench    what a hook, a drain and the gateway cost"
+	@echo "make bench    docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
 	@echo "make torture  kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
 	@echo "make fuzz     100,000 inputs for everything that reads what others wrote"
 	@echo "make schema   fleet_lib/schema.sql from the migrations"
@@ -49,9 +49,8 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 
 bench: $(VENV)/ready
-	$(BIN)/python benchmarks/hot_path.py
-	$(BIN)/python benchmarks/drain.py
-	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	$(BIN)/python -m benchmarks
 
 torture: $(VENV)/ready
 	$(BIN)/python -m torture $(if $(SEED),--seed $(SEED)) $(SCENARIO)

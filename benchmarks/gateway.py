@@ -1,13 +1,10 @@
 """What the gateway costs: from the commit of an event to each of 100 WebSocket clients, and 10,000 events to all.
 
-    python benchmarks/gateway.py [--clients 100] [--events 500] [--burst 10000]
-
 Writer, gateway and clients are processes of their own on one machine. The delay is taken from the moment at which
-the writer's commit returned, by the system's monotonic clock. In the same run and in turn with it, as a
-measure of the machine: one loopback round trip of the same size between two bare processes.
+the writer's commit returned, by the system's monotonic clock. In the same run, as a measure of the machine:
+one loopback round trip of the same size between two bare processes.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -17,16 +14,18 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import connect
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.report import Plot, Section, table
+from fleet_lib import db
 
-from fleet_lib import db  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
+CLIENTS, EVENTS, BURST = 100, 500, 10_000
+MEDIAN_LIMIT_MS, P99_LIMIT_MS = 20, 100  # DESIGN section 11
 
 _WRITER = """
 import json, sqlite3, sys, time
@@ -37,7 +36,7 @@ for number in range(int(sys.argv[2])):
     print(time.monotonic(), flush=True)
     time.sleep(0.02)
 """
-_BURST = """
+_INSERT_BURST = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=60)
 for batch in range(int(sys.argv[2]) // 20):
@@ -47,51 +46,61 @@ for batch in range(int(sys.argv[2]) // 20):
 """
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--clients", type=int, default=100)
-    options.add_argument("--events", type=int, default=500)
-    options.add_argument("--burst", type=int, default=10_000)
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
-        db.connect(home / "fleet.db").close()
-        env = os.environ | {"FLEET_HOME": str(home)}
-        gateway = subprocess.Popen(
-            [sys.executable, "-m", "commander", "gateway", "--port", "0", "--no-browser"],
-            env=env,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert gateway.stdout is not None
-            found = re.search(r"http://(\S+)/\?token=(\S+)", gateway.stdout.readline())
-            assert found
-            address, headers = f"ws://{found[1]}/ws", {"Authorization": f"Bearer {found[2]}"}
-            database = str(home / "fleet.db")
-            delays = asyncio.run(_delays(address, headers, database, given.clients, given.events))
-            began = time.monotonic()
-            asyncio.run(
-                _burst(address, headers, database, given.clients, given.events, given.burst)
-            )
-            seconds = time.monotonic() - began
-        finally:
-            gateway.terminate()
-            gateway.wait()
-    trip = _round_trip()
-    ranked = sorted(delays)
-    at_99 = ranked[int(len(ranked) * 0.99)]
-    middle = statistics.median(ranked)
-    print(f"{given.clients} clients, {given.events} events one by one, every 20 ms\n")
-    print("| commit to client | ms | times a loopback round trip | limit |\n|---|---|---|---|")
-    for name, value, limit in (("median", middle, 20), ("99th percentile", at_99, 100)):
-        print(f"| {name} | {1000 * value:.1f} | {value / trip:.0f} | {limit} ms |")
-    total = given.clients * given.burst
-    print(
-        f"\n{given.burst:,} events written at once, to {given.clients} clients: {seconds:.1f} s,"
-        f" {total / seconds:,.0f} messages a second; a loopback round trip {1e6 * trip:.0f} µs"
+def measure(folder: Path) -> list[Section]:
+    home = folder / "gateway"
+    db.connect(home / "fleet.db").close()
+    gateway = subprocess.Popen(
+        [sys.executable, "-m", "commander", "gateway", "--port", "0", "--no-browser"],
+        env=os.environ | {"FLEET_HOME": str(home)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    try:
+        assert gateway.stdout is not None
+        found = re.search(r"http://(\S+)/\?token=(\S+)", gateway.stdout.readline())
+        assert found
+        address, headers = f"ws://{found[1]}/ws", {"Authorization": f"Bearer {found[2]}"}
+        database = str(home / "fleet.db")
+        delays = sorted(asyncio.run(_delays(address, headers, database)))
+        began = time.monotonic()
+        asyncio.run(_burst(address, headers, database))
+        seconds = time.monotonic() - began
+    finally:
+        gateway.terminate()
+        gateway.wait()
+    trip = _round_trip()
+    rows = [
+        (name, f"{1000 * value:.1f}", f"{value / trip:.0f}", f"{limit} ms")
+        for name, value, limit in (
+            ("median", statistics.median(delays), MEDIAN_LIMIT_MS),
+            ("99th percentile", delays[int(len(delays) * 0.99)], P99_LIMIT_MS),
+        )
+    ]
+
+    def draw(axes: Any) -> None:
+        shares = [100 * number / len(delays) for number in range(len(delays))]
+        axes.step([1000 * delay for delay in delays][::50], shares[::50], where="post")
+        axes.axvline(MEDIAN_LIMIT_MS, color="#c92a2a", linewidth=1, linestyle="--")
+        axes.axvline(P99_LIMIT_MS, color="#c92a2a", linewidth=1, linestyle="--")
+        axes.set(
+            xlabel="ms from commit to client; red: limits of median and 99th percentile",
+            ylabel="% there",
+        )
+        axes.set_xlim(left=0)
+
+    return [
+        Section(
+            "What the gateway costs",
+            "python -m benchmarks gateway",
+            f"an event is committed every 20 ms, {EVENTS} times, and comes in at each of {CLIENTS} clients, which are one process;"
+            f" then {BURST:,} events at once, to all of them. The delay counts from the moment at which the commit returned.",
+            [table(("commit to client", "ms", "times a loopback round trip", "limit"), rows)],
+            [Plot("gateway", "How long an event takes from its commit to a client", draw)],
+            f"{BURST:,} events written at once, to {CLIENTS} clients: {seconds:.1f} s, {CLIENTS * BURST / seconds:,.0f} messages a"
+            f" second; a loopback round trip {1e6 * trip:.0f} µs.",
+        )
+    ]
 
 
 async def _follow(
@@ -110,17 +119,15 @@ async def _follow(
     return arrived
 
 
-async def _delays(
-    address: str, headers: dict[str, str], database: str, clients: int, events: int
-) -> list[float]:
+async def _delays(address: str, headers: dict[str, str], database: str) -> list[float]:
     live = asyncio.Semaphore(0)
     following = [
-        asyncio.create_task(_follow(address, headers, 0, events, live)) for _ in range(clients)
+        asyncio.create_task(_follow(address, headers, 0, EVENTS, live)) for _ in range(CLIENTS)
     ]
-    for _ in range(clients):
+    for _ in range(CLIENTS):
         await live.acquire()
     writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _WRITER, database, str(events), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", _WRITER, database, str(EVENTS), stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await writer.communicate()
     committed = [float(line) for line in printed.split()]
@@ -131,16 +138,14 @@ async def _delays(
     ]
 
 
-async def _burst(
-    address: str, headers: dict[str, str], database: str, clients: int, start: int, events: int
-) -> None:
+async def _burst(address: str, headers: dict[str, str], database: str) -> None:
     live = asyncio.Semaphore(0)
     following = [
-        asyncio.create_task(_follow(address, headers, start, start + events, live))
-        for _ in range(clients)
+        asyncio.create_task(_follow(address, headers, EVENTS, EVENTS + BURST, live))
+        for _ in range(CLIENTS)
     ]
     writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _BURST, database, str(events)
+        sys.executable, "-c", _INSERT_BURST, database, str(BURST)
     )
     await asyncio.gather(*following)
     await writer.wait()
@@ -160,7 +165,3 @@ def _round_trip() -> float:
                 times.append(time.perf_counter() - began)
         other.wait()
     return statistics.median(times)
-
-
-if __name__ == "__main__":
-    main()

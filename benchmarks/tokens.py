@@ -1,69 +1,80 @@
 """What the Commander reads over a simulated day: 30 sessions of ten projects, each ending a turn every 20 minutes for
 eight hours, and a human who looks in twelve times. The preludes that it is told, against giving it
 every briefing whole.
-
-    python benchmarks/tokens.py [--seed 1]
-
-Characters, which Claude counts about four to a token of English; the ratio is what matters.
 """
 
-import argparse
+import json
 import random
-import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from fleet_lib import clock, db, paths, prelude, spool  # noqa: E402
-from fleet_lib.facts import Repositories  # noqa: E402
-from fleet_lib.ingest import Ingest, prepare  # noqa: E402
+from benchmarks.report import Plot, Section, table
+from fleet_lib import db, paths, prelude, spool
+from fleet_lib.facts import Repositories
+from fleet_lib.ingest import Ingest, prepare
 
 SESSIONS, PROJECTS, HOURS, LOOKS = 30, 10, 8, 12
+SEED = 1
 MINUTE = 60 * 10**9
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--seed", type=int, default=1)
-    chosen = random.Random(options.parse_args().seed)
-    with tempfile.TemporaryDirectory() as folder:
-        home = str(Path(folder) / "home")
-        spool.make_folders(home)
-        connection = db.connect(paths.database(home))
-        repositories, told, cursor, whole, turns, number = Repositories(), 0, 0, 0, 0, 0
-        looks = {HOURS * 60 * (look + 1) // LOOKS for look in range(LOOKS)}
-        start = 1_795_500_000 * 10**9
-        for minute in range(1, HOURS * 60 + 1):
-            for session in range(SESSIONS):
-                if (minute + session * 7) % 20:
-                    continue
-                number += 1
-                project = Path(folder) / f"project-{session % PROJECTS}"
-                project.mkdir(exist_ok=True)
-                words = _message(chosen, number)
-                entry = spool.Entry(
-                    f"{number:020d}.Stop.s.1", "Stop", start + minute * MINUTE + session, str(project), "", None,
-                    _payload(session, number, words), None,
-                )  # fmt: skip
-                prepared = prepare(entry, home, repositories, lambda seconds: None)
-                with db.transaction(connection):
-                    Ingest(connection, home, repositories).apply(prepared)
-                whole += len(words)
-                turns += 1
-            if minute in looks:
-                reader = prelude.open_database(home)
-                text, cursor = prelude.delta(reader, cursor, prelude.BUDGET)
-                reader.close()
-                told += len(text)
-        connection.close()
-    print(f"{turns} turns of {SESSIONS} sessions, {LOOKS} looks ({clock.iso(start)[:10]})\n")
-    print("| what the Commander reads | characters | about tokens | ratio |\n|---|---|---|---|")
-    print(f"| every briefing whole | {whole:,} | {whole // 4:,} | 1.00 |")
-    print(f"| the preludes | {told:,} | {told // 4:,} | {told / whole:.3f} |")
+def measure(folder: Path) -> list[Section]:
+    chosen = random.Random(SEED)
+    home = str(folder / "tokens")
+    spool.make_folders(home)
+    connection = db.connect(paths.database(home))
+    repositories = Repositories()
+    cursor = turns = whole = told = 0
+    hours, wholes, tolds = [0.0], [0], [0]
+    looks = {HOURS * 60 * (look + 1) // LOOKS for look in range(LOOKS)}
+    start = 1_795_500_000 * 10**9
+    for minute in range(1, HOURS * 60 + 1):
+        for session in range(SESSIONS):
+            if (minute + session * 7) % 20:
+                continue
+            turns += 1
+            project = folder / f"project-{session % PROJECTS}"
+            project.mkdir(exist_ok=True)
+            words = _message(chosen, turns)
+            entry = spool.Entry(
+                f"{turns:020d}.Stop.s.1", "Stop", start + minute * MINUTE + session, str(project), "", None,
+                _payload(session, turns, words), None,
+            )  # fmt: skip
+            prepared = prepare(entry, home, repositories, lambda seconds: None)
+            with db.transaction(connection):
+                Ingest(connection, home, repositories).apply(prepared)
+            whole += len(words)
+        if minute in looks:
+            reader = prelude.open_database(home)
+            text, cursor = prelude.delta(reader, cursor, prelude.BUDGET)
+            reader.close()
+            told += len(text)
+            hours.append(minute / 60)
+            wholes.append(whole)
+            tolds.append(told)
+    connection.close()
+
+    def draw(axes: Any) -> None:
+        axes.plot(hours, wholes, marker="o", label="every briefing whole")
+        axes.plot(hours, tolds, marker="o", label="the preludes")
+        axes.set(xlabel="hours", ylabel="characters", yscale="symlog")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+
+    rows = [
+        (name, f"{count:,}", f"{count // 4:,}", f"{count / whole:.3f}")
+        for name, count in (("every briefing whole", whole), ("the preludes", told))
+    ]
+    return [
+        Section(
+            "What the Commander reads",
+            "python -m benchmarks tokens",
+            f"a simulated day of {SESSIONS} sessions in {PROJECTS} projects, {turns} turns in {HOURS} hours; a human looks in {LOOKS} times."
+            " Characters, of which a token of English has about four; the ratio is what matters.",
+            [table(("what the Commander reads", "characters", "about tokens", "ratio"), rows)],
+            [Plot("tokens", "What the Commander has read so far, over the day", draw)],
+        )
+    ]
 
 
 def _message(chosen: random.Random, number: int) -> str:
@@ -82,8 +93,6 @@ def _message(chosen: random.Random, number: int) -> str:
 
 
 def _payload(session: int, number: int, words: str) -> bytes:
-    import json
-
     return json.dumps(
         {
             "session_id": f"session-{session}",
@@ -91,7 +100,3 @@ def _payload(session: int, number: int, words: str) -> bytes:
             "last_assistant_message": words,
         }
     ).encode()
-
-
-if __name__ == "__main__":
-    main()

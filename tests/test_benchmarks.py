@@ -1,0 +1,29 @@
+"""The benchmarks run, on little: what they measure is worth having only while they work."""
+
+import re
+import subprocess
+import sys
+
+from support import ROOT
+
+
+def test_whole_processes_are_measured_in_one_interleaved_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "processes", "--rounds", "2", "--largest", "1000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("stop", "session_start", "user_prompt_submit", "fleet status", "the drainer"):
+        assert re.search(rf"^\| {name}[^|]*\|.* \d", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_page_names_its_commands_and_every_plot_is_there() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    plots = re.findall(r"\]\((benchmarks/\w+\.svg)\)", page)
+    assert len(plots) >= 4
+    assert all((ROOT / "docs" / plot).read_text().startswith("<?xml") for plot in plots)
+    for name in ("processes", "drain", "gateway", "tokens"):
+        assert f"`python -m benchmarks {name}" in page
