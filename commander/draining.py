@@ -10,6 +10,8 @@ from fleet_lib import drain as drainer_entry
 from fleet_lib import paths, spool
 from fleet_lib.errors import DatabaseUnusable
 
+_DEATHS = 5  # more than an entry's attempts
+
 
 def drain(
     home: str, *, timeout: float = 660.0, on_wait: Callable[[int], None] | None = None
@@ -17,29 +19,37 @@ def drain(
     """Return when everything that is in the spool now has been applied or quarantined, and how much
     that was, also when another drainer did it. `on_wait(left)` is called while that one is at work.
 
-    Raises DatabaseUnusable when the database cannot be used; the entries are still there then.
+    Raises DatabaseUnusable when the database cannot be used, or not within `timeout` seconds; the entries
+    are still there then, and a drainer that is at work goes on.
     """
     there = set(spool.pending(home))
     deadline = time.monotonic() + timeout
+    deaths = 0
     while left := there.intersection(spool.pending(home)):
         script = Path(drainer_entry.__file__)
         # A process of its own: an entry that hangs is ended with it, and not with the console.
-        done = subprocess.run(
+        drainer = subprocess.Popen(
             [sys.executable, "-I", str(script), home],
-            check=False,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        if done.returncode not in (drainer_entry.DONE, drainer_entry.BUSY):
-            raise DatabaseUnusable(_last_reason(home))
-        if done.returncode == drainer_entry.BUSY:
+        try:
+            code = drainer.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            code = None
+        if code == drainer_entry.BUSY:
             if on_wait:
                 on_wait(len(left))
             _wait_for_other(home)
+        elif code == drainer_entry.UNUSABLE:
+            raise DatabaseUnusable(_last_reason(home))
+        elif code not in (None, drainer_entry.DONE):
+            # An entry ended it, or somebody did: after a few times the entry is in quarantine.
+            deaths += 1
+            if deaths > _DEATHS:
+                raise DatabaseUnusable(f"the drainer ended {deaths} times before it was done")
         if time.monotonic() > deadline:
-            raise DatabaseUnusable(
-                f"{len(left)} entries still wait after {timeout:.0f} s; `fleet status` says why"
-            )
+            raise DatabaseUnusable(f"{len(left)} entries still wait after {timeout:.0f} s")
     return len(there)
 
 

@@ -280,8 +280,8 @@ def _sections(body: str) -> Iterator[tuple[str, Any]]:
     for index, token in enumerate(tokens):
         if token.type != "heading_open":
             continue
-        name = _field_name(_plain(tokens[index + 1].content).strip(" :."))
-        if name in _SECTIONS:
+        name = _section_name(tokens, index)
+        if name:
             inside = _until_next_heading(tokens, index)
             if name == "summary":
                 words = " ".join(
@@ -296,26 +296,38 @@ def _sections(body: str) -> Iterator[tuple[str, Any]]:
 
 
 def _until_next_heading(tokens: list[Token], index: int) -> list[Token]:
+    """A section's tokens: through its subsections, but for one that is a section of its own."""
     level = tokens[index].tag
     end = index + 3
     while end < len(tokens) and not (
-        tokens[end].type == "heading_open" and tokens[end].tag <= level
+        tokens[end].type == "heading_open"
+        and (tokens[end].tag <= level or _section_name(tokens, end))
     ):
         end += 1
     return tokens[index + 3 : end]
+
+
+def _section_name(tokens: list[Token], index: int) -> str | None:
+    name = _field_name(_plain(tokens[index + 1].content).strip(" :."))
+    return name if name in _SECTIONS else None
 
 
 def _section_items(name: str, tokens: list[Token]) -> tuple[str, ...]:
     """A list's items, each with what is nested in it; paragraphs outside lists, line by line."""
     items: list[str] = []
     depth = 0
+    in_heading = False
     for token in tokens:
-        if token.type == "list_item_open":
+        if token.type in ("heading_open", "heading_close"):
+            in_heading = token.type == "heading_open"
+        elif token.type == "list_item_open":
             depth += 1
             if depth == 1:
                 items.append("")
         elif token.type == "list_item_close":
             depth = max(depth - 1, 0)  # the heading itself may stand in an item that ends here
+        elif token.type == "inline" and in_heading:
+            continue
         elif token.type == "inline" and depth:
             items[-1] = f"{items[-1]} {token.content}"
         elif token.type == "inline":

@@ -135,7 +135,7 @@ class _Drainer:
                 yield item
             except FileNotFoundError:
                 continue
-            except (spool.Malformed, IsADirectoryError, BadEntry) as error:
+            except (spool.Malformed, BadEntry) as error:
                 rejected[name] = str(error)
             except _TookTooLong:
                 rejected[name] = "reading it took too long"
@@ -180,11 +180,11 @@ class _Drainer:
 
     def _settle(self, batch: list[str], rejected: dict[str, str]) -> None:
         """After the commit: applied entries go, the others to quarantine."""
+        spool.acknowledge(self._home, [name for name in batch if name not in rejected])
         for name, said in rejected.items():
             reason = redact(said)
             log.write(self._home, "drain", f"quarantined {name}: {reason}")
             spool.quarantine(self._home, name, reason)
-        spool.acknowledge(self._home, [name for name in batch if name not in rejected])
 
     def _note_attempt(self, batch: list[str]) -> None:
         """Note what is begun, durably. Of many entries none is blamed: an unfinished batch only marks

@@ -214,9 +214,10 @@ class Ingest:
         self._announce_once("error", payload)
 
     def _dispatch(self, prepared: Prepared) -> str:
-        if prepared.payload.agent_id:
-            return "left alone: a subagent's, not a turn of its own"
         event = prepared.entry.event
+        # Who asks for a permission holds the session up, whoever it is.
+        if prepared.payload.agent_id and event != "Notification":
+            return "left alone: a subagent's, not a turn of its own"
         if prepared.is_commander:
             return self._commander(prepared)
         if event == "SessionStart":
@@ -291,8 +292,9 @@ class Ingest:
             return "unchanged: older than what is known of the session"
         session = (session or self._new_session(prepared)).but(last_seen_at=prepared.received_at)
         outcome = "noted"
-        if kind in _WAITS_FOR_A_HUMAN and session.state != "waiting_for_permission":
-            detail = _said(prepared.payload.message or kind)
+        detail = _said(prepared.payload.message or kind)
+        is_waiting = session.state == "waiting_for_permission"
+        if kind in _WAITS_FOR_A_HUMAN and not (is_waiting and session.detail == detail):
             details = {
                 "sessionId": session.session_id,
                 "projectId": session.project_id,
@@ -313,7 +315,7 @@ class Ingest:
                 event_id=event_id,
             )
             outcome = "the session waits for a human"
-        elif kind in _ANSWERED and session.state == "waiting_for_permission":
+        elif kind in _ANSWERED and is_waiting:
             session = session.but(state="working", state_at=prepared.received_at)
             outcome = "the session goes on"
         elif kind == "idle_prompt" and session.state == "working":
@@ -356,15 +358,18 @@ class Ingest:
 
     def _turn_ended(self, prepared: Prepared) -> str:
         session_id, turn_key = prepared.session_id, prepared.turn_key
-        # Without a prompt_id the turn is found in a transcript that has gone on by the next time.
-        replayed = prepared.payload.prompt_id is None and self._briefings.has_input(
-            session_id, prepared.digest
+        turn = self._briefings.get_turn(session_id, turn_key)
+        # Without a prompt_id the turn is the transcript's last one, which another payload may have told
+        # of already. (In a turn that nobody told of, the same bytes are news: old clients' all look alike.)
+        replayed = (
+            prepared.payload.prompt_id is None
+            and turn is not None
+            and self._briefings.has_input(session_id, prepared.digest)
         )
         if replayed or not self._briefings.take_input(session_id, turn_key, prepared.digest):
             return "unchanged: this payload was applied before"
         known = self._sessions.get(session_id)
         project_id = self._project(prepared, known)
-        turn = self._briefings.get_turn(session_id, turn_key)
         before = self._briefings.get(turn.briefing_id) if turn else None
         written, source, status_digest = self._words(prepared, known)
         told = self._compose(prepared, written, known, before, project_id)

@@ -19,7 +19,9 @@ def write(home: str, who: str, message: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, f"{stamp} {who} {text}\n".encode("utf-8", "replace"))
-            if os.fstat(descriptor).st_size > LIMIT_BYTES:
+            mine = os.fstat(descriptor)
+            # Another writer may have put a new file in its place meanwhile.
+            if mine.st_size > LIMIT_BYTES and mine.st_ino == os.stat(path).st_ino:
                 os.replace(path, path + ".1")
         finally:
             os.close(descriptor)

@@ -59,4 +59,7 @@ def backups(home: str) -> str:
 
 def is_commander(project_folder: str, home: str) -> bool:
     """Whether a session of this project folder is the Commander: the folder is FLEET_HOME itself."""
-    return bool(project_folder) and os.path.realpath(project_folder) == os.path.realpath(home)
+    try:
+        return os.path.samefile(project_folder, home)
+    except (OSError, ValueError):
+        return False  # one of them is not there

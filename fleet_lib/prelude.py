@@ -768,7 +768,9 @@ def _other_sessions(
     folder = project_folder
     while row is None and folder not in ("", os.path.dirname(folder)):
         row = connection.execute(
-            "SELECT project_id FROM projects WHERE repo_root = ?", (folder,)
+            "SELECT project_id FROM projects WHERE repo_root = ? OR repo_root = ? OR git_remote = ?"
+            " ORDER BY repo_root = ? DESC LIMIT 1",
+            (folder, *_elsewhere(folder), folder),
         ).fetchone()
         folder = os.path.dirname(folder)
     if row is None:
@@ -792,6 +794,37 @@ def _other_sessions(
         touched = f"; touched {clean(files, 240)}" if files else ""
         lines.append(f"- session {clean(other[:8], 8)}{place} ({_words(state)}){touched}")
     return lines
+
+
+def _elsewhere(folder: str) -> "tuple[str | None, str | None]":
+    """(the main worktree of a worktree, origin's address of a clone), as a first session there finds its
+    project: without asking git, which takes longer than the whole hook."""
+    git = os.path.join(folder, ".git")
+    try:
+        if os.path.isdir(git):
+            return None, _origin(_small_file(os.path.join(git, "config")))
+        pointer = _small_file(git)
+    except (OSError, ValueError):
+        return None, None
+    main, mark, _ = pointer.partition("gitdir: ")[2].partition("/.git/worktrees/")
+    return (main if mark else None), None
+
+
+def _origin(config: str) -> "str | None":
+    section = config.partition('[remote "origin"]')[2].partition("\n[")[0]
+    for line in section.splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "url":
+            return value.strip()
+    return None
+
+
+def _small_file(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 65536).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
 
 
 # --- lines ------------------------------------------------------------------------------------

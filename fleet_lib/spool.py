@@ -14,6 +14,7 @@ from fleet_lib import paths
 
 VERSION = "1"
 _FOLDERS = ("tmp", "bad", "new")
+_LARGEST_BYTES = paths.MAX_PAYLOAD_BYTES + (2 << 20)  # payload, status file and header
 _SESSION_ID_CHARS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
 
 
@@ -55,11 +56,20 @@ def safe_session_id(text: str) -> str:
 def make_folders(home: str) -> None:
     os.makedirs(home, mode=0o700, exist_ok=True)
     root = os.path.join(home, "spool")
+    is_made = False
     for folder in (root, *(os.path.join(root, name) for name in _FOLDERS)):
         try:
             os.mkdir(folder, 0o700)
+            is_made = True
         except FileExistsError:
             pass  # also by another hook, at this moment
+    if is_made:
+        # A new folder is durable once the one that names it is.
+        for folder in (root, home, os.path.dirname(home)):
+            try:
+                sync_folder(folder)
+            except OSError:
+                pass  # the parent may be nobody's to read
 
 
 def put(
@@ -123,7 +133,12 @@ def pending(home: str, session_id: "str | None" = None) -> "list[str]":
 
 def read(path: str, name: "str | None" = None) -> Entry:
     """The entry at `path`. Raises Malformed, or OSError (FileNotFoundError once it is applied)."""
-    with open(path, "rb") as file:
+    # Whatever else stands there (a pipe, a device, a folder) must hold nobody up.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if facts.st_mode & 0o170000 != 0o100000 or facts.st_size > _LARGEST_BYTES:
+            raise Malformed("not a spool entry: no plain file, or too large")
         data = file.read()
     head, separator, body = data.partition(b"\n\n")
     fields = {}
@@ -162,7 +177,8 @@ def acknowledge(home: str, names: "list[str]") -> None:
 
 def quarantine(home: str, name: str, reason: str) -> None:
     """Move an entry that cannot be applied to `bad/`, its reason beside it."""
-    bad = os.path.join(paths.spool(home, "bad"), name)
+    # Some other program's name may be too long for the reason's.
+    bad = os.path.join(paths.spool(home, "bad"), name[:200])
     descriptor = os.open(bad + ".reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         _write(descriptor, reason.encode("utf-8", "replace") + b"\n")

@@ -100,7 +100,9 @@ class Call:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             when, _, last = os.read(descriptor, 4096).partition(b" ")
             recent = when.isdigit() and 0 <= time.time_ns() - int(when) < _COPY_WINDOW_NS
-            if last == call and (prompt_id or recent):
+            # A prompt is told once, whenever a copy comes; a session may start twice within a prompt,
+            # each time it is compacted.
+            if last == call and (recent or (prompt_id and self.event == "UserPromptSubmit")):
                 return False
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(time.time_ns()).encode() + b" " + call, 0)
@@ -209,9 +211,10 @@ def field(payload, key):
 def read_status_file(call):
     """The bytes of the session's status file in its project folder, or None."""
     session_id = spool.safe_session_id(call.session_id)
-    if not session_id or not call.folder():
+    if not session_id:
         return None
-    path = os.path.join(call.folder(), ".claude", f"status.v5.{session_id}.md")
+    # The hook's own folder, where the payload's has escapes in it.
+    path = os.path.join(call.folder() or os.getcwd(), ".claude", f"status.v5.{session_id}.md")
     try:
         # Never through a planted link, and never waiting on a planted pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -147,7 +147,7 @@ def reading() -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def drain_waiting(home: str, timeout: float = 30.0) -> str:
+def drain_waiting(home: str, timeout: float = 10.0) -> str:
     """Apply what waits in the spool; "" or why that was not possible."""
     from commander.draining import drain  # the lock's library takes longer to import than a query
 
