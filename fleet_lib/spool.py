@@ -135,11 +135,14 @@ def read(path: str, name: "str | None" = None) -> Entry:
     """The entry at `path`. Raises Malformed, or OSError (FileNotFoundError once it is applied)."""
     # Whatever else stands there (a pipe, a device, a folder) must hold nobody up.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if facts.st_mode & 0o170000 != 0o100000 or facts.st_size > _LARGEST_BYTES:
-            raise Malformed("not a spool entry: no plain file, or too large")
-        data = file.read()
+            raise Malformed("not a spool entry: not a plain file, or too large")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read()
+    finally:
+        os.close(descriptor)
     head, separator, body = data.partition(b"\n\n")
     fields = {}
     for line in head.split(b"\n"):

@@ -129,6 +129,11 @@ def test_front_matter_with_a_body_is_read_with_windows_line_ends() -> None:
     assert briefing.warnings == ()
 
 
+def test_a_known_section_inside_another_is_its_own_and_a_heading_is_no_item() -> None:
+    briefing = parse("## Next steps\n- real step\n### Later\n- another\n### Blockers\n- a key\n")
+    assert (briefing.next_steps, briefing.blockers) == (("real step", "another"), ("a key",))
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_sections_are_read(end: str) -> None:
     briefing = parse(SECTIONS.replace("\n", end))

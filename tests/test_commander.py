@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -161,6 +162,17 @@ def test_a_context_that_starts_empty_gets_the_recap_again(
     assert "Open alerts from before:" in recap and "Turn 2" in recap
     assert "Mentions:" not in recap
     assert prompt(told, "p2", session) == ""
+
+
+def test_a_context_that_is_compacted_twice_in_one_turn_gets_the_recap_each_time(
+    told: Fleet,
+) -> None:
+    start(told)
+    stop(told, "p1")
+    for _ in range(2):
+        given = call(source="compact", prompt_id="p2")
+        assert "Projects:" in told.context(told.hook("session_start", given, told.home))
+        time.sleep(1.1)  # longer than a second copy of one call takes
 
 
 def test_two_commander_sessions_have_a_cursor_each(told: Fleet) -> None:

@@ -1,5 +1,6 @@
 """The drainer: nothing lost, nothing twice, one at a time, whatever happens to it or to the database."""
 
+import contextlib
 import json
 import os
 import random
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Fleet
+from support import ROOT, Fleet
 
+from commander import draining
 from fleet_lib import drain, drainer, spool
+from fleet_lib.errors import DatabaseUnusable
 
 
 def stop(number: int, **more: Any) -> dict[str, Any]:
@@ -274,3 +277,58 @@ def test_the_drainers_folders_and_files_are_private(fleet: Fleet) -> None:
     for path in [fleet.home, *fleet.home.rglob("*")]:
         mode = path.stat().st_mode & 0o777
         assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
+
+
+def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(fleet: Fleet) -> None:
+    spool.make_folders(str(fleet.home))
+    (fleet.home / "spool" / "new" / ("x" * 252)).write_bytes(b"not ours")
+    put(fleet, 1)
+    fleet.drain()
+    assert fleet.waiting() == [] and briefings(fleet) == ["p1"]
+    assert list(fleet.quarantine()) == ["x" * 200]
+
+
+def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Fleet) -> None:
+    for number in range(400):
+        put(fleet, number)
+    draining = subprocess.Popen(
+        [sys.executable, "-m", "commander.cli", "drain"],
+        env=fleet.env(),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killed = 0
+    while draining.poll() is None and killed < 2:
+        for pid in _drainers_of(fleet):
+            time.sleep(0.15)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    _, error = draining.communicate(timeout=60)
+    assert killed == 2 and draining.returncode == 0, error
+    assert len(briefings(fleet)) == 400
+
+
+def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
+    fleet.console("db", "migrate")
+    put(fleet, 1)
+    holder = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    try:
+        with pytest.raises(DatabaseUnusable, match="1 entries still wait after 1 s"):
+            draining.drain(str(fleet.home), timeout=1.0)
+        assert time.monotonic() - began < 10
+    finally:
+        holder.close()
+    fleet.wait_for_drainers()
+    assert briefings(fleet) == ["p1"]  # it went on behind
+
+
+def _drainers_of(fleet: Fleet) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", f"drain.py {fleet.home}"], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]

@@ -449,3 +449,47 @@ def _transcript(path: Path, prompt: str | None, final: str, edited: Path) -> Pat
 def _everything(fleet: Fleet) -> dict[str, list[tuple[Any, ...]]]:
     tables = ("projects", "briefings", "outbox_events", "turns", "turn_inputs", "sessions")
     return {table: fleet.rows(f"SELECT * FROM {table}") for table in tables}
+
+
+def test_every_turn_of_the_oldest_clients_is_kept_though_all_their_payloads_are_the_same(
+    fleet: Fleet,
+) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    transcript = fleet.folder / "t.jsonl"
+    lines = ""
+    call = stop(transcript_path=str(transcript))
+    del call["prompt_id"], call["last_assistant_message"]
+    for number in (1, 2, 3):
+        user = {"type": "user", "uuid": f"u{number}", "message": {"content": f"do {number}"}}
+        text = [{"type": "text", "text": f"Answer {number}."}]
+        answer = {"type": "assistant", "message": {"content": text}}
+        lines += json.dumps(user | {"timestamp": clock.now()}) + "\n" + json.dumps(answer) + "\n"
+        transcript.write_text(lines)
+        for _copy in range(2):
+            fleet.hook("stop", call, project)
+        fleet.drain()
+    assert fleet.rows("SELECT raw_markdown FROM briefings") == [
+        (f"Answer {number}.",) for number in (1, 2, 3)
+    ]
+    assert [kind for kind, _ in fleet.events()] == ["briefing_added"] * 3
+
+
+def test_a_subagent_that_waits_for_a_permission_holds_its_session_up(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    asks = {"notification_type": "permission_prompt", "message": "may it use Bash?"}
+    fleet.hook("notification", {"session_id": "s", "agent_id": "a1", **asks}, project)
+    fleet.drain()
+    assert fleet.events() == [("session_blocked", "highlight")]
+
+
+def test_another_question_of_a_waiting_session_is_news(fleet: Fleet) -> None:
+    project = fleet.folder / "p"
+    project.mkdir()
+    for message in ("may it use Bash?", "may it use Bash?", "may it edit pay.py?"):
+        asks = {"notification_type": "permission_prompt", "message": message}
+        fleet.hook("notification", {"session_id": "s", **asks}, project)
+        fleet.drain()
+    told = fleet.rows("SELECT json_extract(payload_json, '$.session.detail') FROM outbox_events")
+    assert told == [("may it use Bash?",), ("may it edit pay.py?",)]

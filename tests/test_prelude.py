@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import git, make_repository
 from support_prelude import Fleet, Raw, label_of, section, statements_of, utf16_length
 
 from fleet_lib import clock, db, migrate, paths, prelude
@@ -541,6 +542,19 @@ def test_a_folder_that_had_no_session_is_found_by_its_root(fleet: Fleet, folder:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/elsewhere", last_seen_at=ago(60))
     assert "- session s2 (working)" in prelude.worker_facts(fleet.home, folder, "s1")
+
+
+def test_the_first_session_in_a_worktree_or_a_clone_is_told_of_the_repositorys_others(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    address = "https://github.com/example/api.git"
+    main = make_repository(tmp_path / "api", address)
+    git(main, "worktree", "add", "-q", str(tmp_path / "feature"))
+    clone = make_repository(tmp_path / "api-2", address)
+    fleet.project("api__1", "api", repo_root=str(main), git_remote=address)
+    fleet.session("s2", "api__1", "working", folder=str(main), last_seen_at=ago(60))
+    for folder in (tmp_path / "feature", clone, clone / "below"):
+        assert "- session s2 (working)" in prelude.worker_facts(fleet.home, str(folder), "s1")
 
 
 @pytest.mark.parametrize("folder", ["", "/", "relative", "/work", "/nowhere/at all"])

@@ -362,3 +362,38 @@ def test_a_drain_ends_well_after_the_quarantine_was_thrown_away(fleet: Fleet) ->
 
     assert len(fleet.quarantine()) == 1
     assert fleet.waiting() == []
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _too_large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(70 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("plant", [_pipe, _device, _folder, _too_large])
+def test_what_is_no_plain_file_holds_up_neither_drainer_nor_prompt(
+    undrained: Fleet, plant: Callable[[Path], None]
+) -> None:
+    fleet = undrained
+    spool.make_folders(str(fleet.home))
+    plant(folder_of(str(fleet.home), "new") / "00000000000000000001.Stop.commander.1")
+    spool.put(str(fleet.home), "Stop", b'{"session_id":"s","prompt_id":"p"}', "s", "/no/where")
+    began = time.monotonic()
+    prompt = {"session_id": "commander", "prompt_id": "p1"}
+    assert fleet.hook("user_prompt_submit", prompt, fleet.home).returncode == 0
+    fleet.drain()
+    assert time.monotonic() - began < 30
+    assert fleet.waiting() == []
+    assert ["not a spool entry" in reason for reason in fleet.quarantine().values()] == [True]
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
