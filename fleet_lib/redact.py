@@ -16,23 +16,38 @@ _HINTS = tuple(
     glsoat- glrt- glcbt- glimt- glptt- glagent- gloas- sk- sk_ rk_ eyj aiza ya29. npm_ _authtoken pypi-
     sg. sq0csp accountkey= hf_ hvs. dop_v1_ dapi shpat_ shpca_ shppa_ shpss_
     /webhooks/ webhook.office atatt3 atbb sharedaccesskey lin_api_ authorization
+    password passwd pwd secret token api_key api-key apikey access-key dckr_pat_ gsk_ xai- r8_ figd_ sntrys_ sntryu_
+    ntn_ pmak- nrak- glsa_ pscale_tkn_ dp.pt. dp.st. rubygems_ sbp_ gocspx- eaacedeose0cba akcp
+    age-secret-key- .atlasv1.
     """.split()
 )
 _LONG_WORD = re.compile(r"[\w.:-]{32,}")
 _UNMARKED = re.compile(
     r"AC[a-z0-9]{32}|SK[a-z0-9]{32}|\d{8}:[\w-]{35}|[MNO][\w-]{23,25}\.[\w-]{6}\.|[0-9a-z]{32}-us\d"
 )
+# What somebody calls a secret is one if it looks like one: eight characters or more, letters and digits, no
+# expression of a program and no path.
+_NAME = r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key)"
+_NAMED = re.compile(
+    rf"(?i)({_NAME}[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?)(?![/~.]|https?:)"
+    r"(?=[^\s\"'`,;<>(){}\[\]$&]{0,200}\d)(?=[^\s\"'`,;<>(){}\[\]$&]{0,200}[a-z])([^\s\"'`,;<>(){}\[\]$&]{8,200})"
+)
+_PREFIX = (
+    r"\b(?:dckr_pat_|gsk_|xai-|r8_|figd_|sntr[yu]s_|ntn_|pmak-|nrak-|glsa_|pscale_tkn_|dp\.[ps]t\.|rubygems_|sbp_|gocspx-"
+    r"|eaacedeose0cba|akcp)(?=[\w-]{0,100}\d)[\w-]{20,}"
+)
 # The same, exactly: what passes here is worth the import of detect-secrets.
 _MAYBE = re.compile(
     r"(?i:<private|aws.{0,30}(?:key|secret|pw|pass|token)|secret_?access_?key|session_?token|\bxox|\bxapp-|hooks\.slack|bearer\s"
-    r"|/webhooks/|webhook\.office|\batatt3|\batbb|sharedaccesskey|\blin_api_|authorization: basic)"
+    r"|/webhooks/|webhook\.office|\batatt3|\batbb|sharedaccesskey|\blin_api_|authorization: (?:basic|token)"
+    rf"|{_NAME}[\"']?\s{{0,4}}[:=]|{_PREFIX}|age-secret-key-1|\.atlasv1\.)"
     r"|-----BEGIN|://[^\s/:]{0,200}:[^\s]{1,400}@|://[\w.-]{16,400}@|A3T[A-Z0-9]|A[BK]IA|ACCA|ASIA|gh[pousr]_|github_pat_|\bgl[a-z]{2,6}-"
     r"|GR1348941|\bsk[-_]|\brk_|\beyJ|AIza|ya29\.|npm_|_authToken|pypi-|\bSG\.|sq0csp|\bAC[a-z0-9]{32}"
     r"|\bSK[a-z0-9]{32}|AccountKey=|\d{8}:[\w-]{35}|-us\d|\b[MNO][\w-]{23,25}\.[\w-]{6}\."
     r"|\bhf_|\bhvs\.|dop_v1_|\bdapi[0-9a-f]|\bshp[a-z]{2}_"
 )
 
-_PRIVATE = re.compile(r"(?is)<private(?=[\s/>]|\Z).*?(?:</private\s*>|\Z)")
+_PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 _KEY_BLOCK = re.compile(
     r"(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY( BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
@@ -47,7 +62,7 @@ _OWN_KINDS = (
     ("google-api-key", r"\bAIza[0-9A-Za-z_-]{35}"),
     ("google-oauth-token", r"\bya29\.[0-9A-Za-z_-]{20,}"),
     ("anthropic-api-key", r"\bsk-ant-[A-Za-z0-9_-]{20,}"),
-    ("openai-token", r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{32,}"),
+    ("openai-token", r"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{32,}"),
     ("slack-token", r"(?i)\bx(?:ox[a-z]|app)-[A-Za-z0-9-]{10,}"),
     ("stripe-key", r"\b[sr]k_(?:live|test)_[0-9A-Za-z]{16,}"),
     ("hugging-face-token", r"\bhf_[A-Za-z0-9]{30,}"),
@@ -66,6 +81,10 @@ _OWN_KINDS = (
     ("atlassian-token", r"\bAT(?:ATT3|BB)[A-Za-z0-9_=-]{20,}"),
     ("azure-shared-key", r"(?<=SharedAccessKey=)[A-Za-z0-9+/=]{20,}"),
     ("linear-api-key", r"\blin_api_[A-Za-z0-9]{20,}"),
+    ("token", rf"(?i){_PREFIX}"),
+    ("age-key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{30,}"),
+    ("terraform-token", r"\b\w{14}\.atlasv1\.[\w-]{60,}"),
+    ("authorization-token", r"(?i)(?<=authorization: token )[\w.~+/-]{16,}=*"),
     ("basic-credentials", r"(?i)(?<=authorization: basic )[A-Za-z0-9+/=]{8,}"),
     ("bearer-token", r"(?i)(?<=bearer )(?=\S*\d)[A-Za-z0-9._~+/-]{20,}=*"),
 )
@@ -84,14 +103,28 @@ def redact(text: str) -> str:
     """
     if not _may_hold_secret(text):
         return text
-    text = _PRIVATE.sub(_MASK.format("private"), text)
+    text = _without_private(text)
     text = _KEY_BLOCK.sub(_MASK.format("private-key"), text)
     text = _URL_PASSWORD.sub(rf"\1{_MASK.format('url-password')}", text)
     text = _URL_TOKEN.sub(rf"\1{_MASK.format('url-token')}", text)
     text = _AWS_SECRET.sub(rf"\1{_MASK.format('aws-secret-key')}", text)
     for kind, pattern in _patterns():
         text = pattern.sub(_MASK.format(kind), text)
-    return text
+    return _NAMED.sub(rf"\1{_MASK.format('named-secret')}", text)
+
+
+def _without_private(text: str) -> str:
+    """`<private>` through the `</private>` that closes it, also where another stands inside."""
+    kept, depth, end = [], 0, 0
+    for tag in _PRIVATE_TAG.finditer(text):
+        if not tag[1]:
+            if not depth:
+                kept += [text[end : tag.start()], _MASK.format("private")]
+            depth += 1
+        elif depth:
+            depth -= 1
+            end = tag.end()
+    return text if not kept else "".join([*kept, "" if depth else text[end:]])
 
 
 def _may_hold_secret(text: str) -> bool:

@@ -452,3 +452,49 @@ def test_nothing_secret_in_a_quarantined_entry_is_stored(fleet: Fleet) -> None:
     fleet.drain()
     assert len(fleet.quarantine()) == 4
     assert leaked(fleet, secrets) == []
+
+
+NAMED = chars(ALNUM, 12).map(lambda text: "x7" + text)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "DB_PASSWORD={}",
+        "password: {}",
+        '{{"password": "{}"}}',
+        "API_KEY={}",
+        'client_secret = "{}"',
+        "https://example.org/?access_token={}&page=1",
+        "X-Api-Key: {}",
+        "mysql --password={} shop",
+        "CLOUDFLARE_API_TOKEN={}",
+    ],
+)
+@given(secret=NAMED)
+@settings(max_examples=20, deadline=None)
+def test_what_its_name_calls_a_secret_is_masked(written: str, secret: str) -> None:
+    told = redact(f"I set {written.format(secret)} in the file.")
+    assert secret not in told and told.endswith(" in the file.")
+    assert redact(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the token: a refresh token",
+        "token = request.headers['x-token-1']",
+        "password: ${DB_PASSWORD_1}",
+        "secret: ~/keys/key1.pem",
+        "max_tokens=100000 and token_count: 12345678",
+        "the password = None until step 2",
+        "sk-scikit-learn-contrib-package-name-is-long",
+    ],
+)
+def test_what_is_only_called_a_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_private_part_inside_another_hides_through_the_outer_ones_end() -> None:
+    assert redact("a <private>b <private>c</private> d</private> e") == "a (redacted:private) e"
+    assert redact("a <private>b <private>c</private> d") == "a (redacted:private)"
