@@ -166,6 +166,14 @@ class Ground:
         """Every kept turn has exactly one briefing and that its event; no event is without its briefing; nothing waits
         and nothing is in quarantine; the database passes its integrity check. Raises Broken."""
         self.drain()
+        try:
+            faults = self._faults()
+        except sqlite3.Error as error:
+            raise Broken(f"the database cannot be read: {error}") from None
+        if faults:
+            raise Broken("; ".join(faults[:10]))
+
+    def _faults(self) -> list[str]:
         faults = []
         with contextlib.closing(sqlite3.connect(self.home / "fleet.db")) as connection:
             integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
@@ -202,8 +210,7 @@ class Ground:
         if waiting or bad:
             reasons = [path.read_text() for path in bad if path.suffix == ".reason"]
             faults.append(f"{len(waiting)} wait, {len(bad)} in quarantine: {reasons[:3]}")
-        if faults:
-            raise Broken("; ".join(faults[:10]))
+        return faults
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from torture.ground import PYTHON, ROOT, Broken, Ground
+from torture.recording import MODES, disk, record
 
 Scenario = Callable[[Ground, int], str]
 
@@ -59,6 +59,8 @@ def kills(ground: Ground, size: int) -> str:
             choice = delays[(number * 251 + turn * 17) % len(delays)]
             # A hook takes about 20 ms: half of those that are killed have not written yet.
             ground.turn(name, turn, folder, kill_after=choice * 0.3 if choice < 0.1 else None)
+            if choice > 0.9:
+                ground.turn(name, turn, folder)  # as a hook that is registered twice
 
     def submit() -> None:
         """Rows as another program queues them, and a runner started as whoever submits starts one."""
@@ -282,7 +284,16 @@ def disk_full(ground: Ground, size: int) -> str:
         ground.end_all()
         if new.is_dir() and any(path.stat().st_size < 3000 for path in new.iterdir()):
             raise Broken("half an entry was moved in")
+    lock = _hold(ground)
     ground.turn("after", 0, folder)
+    ground.end_all()
+    os.close(lock)
+    waiting = {path.name for path in (ground.home / "spool" / "new").iterdir()}
+    drainer = [PYTHON, "-I", str(ROOT / "fleet_lib" / "drain.py"), str(ground.home)]
+    # A database cannot grow either.
+    subprocess.run([PYTHON, "-c", script, "4096", *drainer], env=ground.environment(), check=False)
+    if {path.name for path in (ground.home / "spool" / "new").iterdir()} != waiting or not waiting:
+        raise Broken("a drainer that could write nothing let go of what waits")
     ground.check()
     if told != 1:
         raise Broken(f"the user was told {told} times")
@@ -323,16 +334,20 @@ def corrupt(ground: Ground, size: int) -> str:
         database = ground.home / "fleet.db"
         with contextlib.closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        is_unreadable = number % 2 == 0
         with database.open("r+b") as file:
+            if is_unreadable:
+                file.write(ground.random.randbytes(64))
             for _ in range(200):
-                file.seek(
-                    ground.random.randrange(100 if number % 2 else 0, database.stat().st_size - 64)
-                )
+                file.seek(ground.random.randrange(100, database.stat().st_size - 64))
                 file.write(ground.random.randbytes(64))
         if not ground.turn("after", number, folder):
             raise Broken("a hook failed on a corrupt database")
         ground.console("drain")  # it may or may not notice; it must not lose
         ground.end_all()
+        waits = any((ground.home / "spool" / "new").iterdir())
+        if not waits and is_unreadable:
+            raise Broken("a turn is gone, and no database can have it")
         said = ground.console("doctor")
         if said.returncode == 0 and "database" not in said.stdout:
             raise Broken("doctor says nothing of it")
@@ -340,8 +355,7 @@ def corrupt(ground: Ground, size: int) -> str:
             path.unlink()
         shutil.copy(backup, database)
         # What was applied to the corrupt file is gone with it, as its backup's age says; what waits is not.
-        waiting = {path.name for path in (ground.home / "spool" / "new").iterdir()}
-        if not waiting:
+        if not waits:
             ground.kept.discard(("after", f"after-p{number}"))
     ground.check()
     return f"{size} times"
@@ -425,52 +439,73 @@ def clock_back(ground: Ground, size: int) -> str:
 
 
 def power_loss(ground: Ground, size: int) -> str:
-    """All processes are frozen at a random instant and the disk is copied as it is, `size` times: each copy can be read,
-    drained, and has everything that was acknowledged before."""
+    """Some turns are recorded, each write, sync and rename. The disks that a power loss could leave at `size` random
+    instants of it, of each four (see recording.py), can be read, drained, and have all that was acknowledged before."""
+    if not shutil.which("strace"):
+        return "not done: strace is not there"
+    turns = 12
     folder = ground.project("p")
-    ground.turn("first", 0, folder)
-    stop = threading.Event()
+    payloads = {}
+    for number in range(turns):
+        prompt = f"power-p{number}"
+        ground.sent.add(("power", prompt))
+        payloads[prompt] = {
+            "hook_event_name": "Stop",
+            "session_id": "power",
+            "prompt_id": prompt,
+            "cwd": str(folder),
+            "last_assistant_message": f"Turn {number} is done. " + "word " * 2000,
+        }
+    load = ground.folder / "load.py"
+    load.write_text(_LOAD.format(python=PYTHON, hook=str(ROOT / "hooks" / "stop.py")))
+    environment = ground.environment(CLAUDE_PROJECT_DIR=str(folder))
+    given = json.dumps(payloads)
+    steps = record([PYTHON, str(load), given], ground.home, environment)
+    ends = {  # step number: the prompt whose hook had exited 0 by then
+        at: step.path.split()[-1]
+        for at, step in enumerate(steps)
+        if step.what == "exit" and "stop.py" in step.path
+    }
+    if len(ends) != turns:
+        raise Broken(f"{len(ends)} of {turns} hooks were recorded")
+    instants = sorted(ground.random.sample(range(1, len(steps) + 1), min(size, len(steps))))
+    disks = 0
+    for instant in instants:
+        kept = {("power", prompt) for at, prompt in ends.items() if at < instant}
+        for mode in MODES:
+            after = Ground(ground.folder / f"disk-{disks}", ground.seed)
+            after.sent, after.kept = set(ground.sent), kept
+            files, folders = disk(steps[:instant], ground.home, mode, ground.random)
+            for name in sorted(folders):
+                (after.home / name).mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                (after.home / name).write_bytes(content)
+            disks += 1
+            try:
+                after.drain()
+                if kept or (after.home / "fleet.db").exists():
+                    after.check()
+            except Broken as error:
+                raise Broken(f"after step {instant} of {len(steps)}, {mode}: {error}") from None
+            shutil.rmtree(after.folder)
+    return f"{disks} disks of {len(steps)} steps, {turns} turns"
 
-    def work(number: int) -> None:
-        turn = 0
-        while not stop.is_set():
-            turn += 1
-            ground.turn(f"w{number}", turn, folder)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    copies: list[tuple[Path, set[tuple[str, str]]]] = []
-    try:
-        for number in range(size):
-            time.sleep(ground.random.random() * 0.4)
-            acknowledged = set(ground.kept)
-            frozen = [*ground.processes("drain.py"), *ground.processes("stop.py")]
-            for process in frozen:
-                with contextlib.suppress(Exception):
-                    process.send_signal(signal.SIGSTOP)
-            copy = ground.folder / f"copy-{number}"
-            shutil.copytree(ground.home, copy, ignore_dangling_symlinks=True, copy_function=_copy)
-            for process in frozen:
-                with contextlib.suppress(Exception):
-                    process.send_signal(signal.SIGCONT)
-            copies.append((copy, acknowledged))
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    for copy, acknowledged in copies:
-        after = Ground(ground.folder, ground.seed)
-        after.home, after.sent, after.kept = copy, set(ground.sent), acknowledged
-        (copy / "fleet.db-shm").unlink(missing_ok=True)  # memory, which no power loss leaves
-        after.check()
-    ground.check()
-    return f"{size} copies, {len(ground.kept)} turns"
-
-
-def _copy(source: str, target: str) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a hook that was started since
-        shutil.copy2(source, target)
+# Runs the hooks one after the other, with a pause now and then in which the drainer gets done. The prompt goes along as an
+# argument, which no hook reads, so that the recording knows whose end it sees.
+_LOAD = """
+import json, os, subprocess, sys, time
+for number, (prompt, payload) in enumerate(json.loads(sys.argv[1]).items()):
+    command = [{python!r}, "-I", "-S", {hook!r}, prompt]
+    subprocess.run(command, input=json.dumps(payload).encode(), stdout=subprocess.DEVNULL, check=True)
+    if number % 4 == 3:
+        time.sleep(1)
+new = os.path.join(os.environ["FLEET_HOME"], "spool", "new")
+for _ in range(300):
+    if not os.listdir(new):
+        break
+    time.sleep(0.1)
+"""
 
 
 def _hold(ground: Ground) -> int:
@@ -494,5 +529,5 @@ SCENARIOS: dict[str, tuple[Scenario, int, int]] = {
     "spool-removed": (spool_removed, 30, 500),
     "read-only": (read_only, 5, 50),
     "clock-back": (clock_back, 8, 100),
-    "power-loss": (power_loss, 5, 100),
+    "power-loss": (power_loss, 4, 300),
 }
