@@ -64,6 +64,15 @@ def write_command(home: Path, python: Path) -> None:
     path.chmod(0o755)
 
 
+def note_written(home: Path, change: settings.Change) -> None:
+    """Our entries were taken out of a file of the folder: as it is now it is still as Fleet wrote it, if it was."""
+    record = _read_record(home)
+    name = change.path.relative_to(home).as_posix()
+    if change.before and change.after and record.get(name) == _digest(change.before.encode()):
+        record[name] = _digest(change.after.encode())
+        _write(home / _RECORD, json.dumps(record, indent=2) + "\n")
+
+
 def written_files(home: Path) -> list[str]:
     """The files of the folder that Fleet has written, its user's edits in them or not."""
     return [*_read_record(home), _RECORD]

@@ -6,6 +6,7 @@ is an environment and after there was one. Every step is whole or not done, and 
 import argparse
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import shlex
@@ -21,7 +22,13 @@ if __name__ == "__main__":
     sys.path.insert(0, str(SOURCE))
 
 from commander import environment, settings  # noqa: E402
-from commander.folder import HOME_TEMPLATE, make_commander_folder, write_command, written_files  # noqa: E402
+from commander.folder import (  # noqa: E402
+    HOME_TEMPLATE,
+    make_commander_folder,
+    note_written,
+    write_command,
+    written_files,
+)
 from fleet_lib import db, migrate, paths  # noqa: E402
 from fleet_lib.atomic import write_whole  # noqa: E402
 from fleet_lib.errors import BadInput, FleetError  # noqa: E402
@@ -118,7 +125,7 @@ def install(
     say("\nDone. Claude Code sessions that start from now on are captured.")
     say(f"  {fleet} status       who needs you")
     say(f"  {fleet} commander    the Commander")
-    say(f"  ln -s {fleet} ~/.local/bin/    for `fleet` on your PATH")
+    say(f"  mkdir -p ~/.local/bin && ln -s {fleet} ~/.local/bin/    for `fleet` on your PATH")
 
 
 def uninstall(
@@ -131,11 +138,18 @@ def uninstall(
     if commanders.exists() and not options.purge:
         changes.append(settings.without_hooks(commanders, {}))
     doomed = [home / name for name in (*_PROGRAM, *(_DATA if options.purge else ()))]
+    others = _other_users(home, file)
+    if others and options.purge:
+        raise BadInput(
+            f"{home} is used by {others[0]} too: uninstall that first (--claude-dir {others[0].parent})"
+        )
+    if others:
+        doomed = []
     if options.purge:
         _require_fleet_home(home, claude)
         doomed += [home / name for name in written_files(home)]
-        doomed += sorted(claude.glob("settings.json.fleet-backup-*"))
-        doomed += sorted((home / ".claude").glob("settings.json.fleet-backup-*"))
+        doomed += [*_backups(file), *_backups(commanders)]
+    was_there = home.exists()
     if options.dry_run:
         for change in changes:
             say(change.diff() or f"{change.path}: has no hooks of Fleet's")
@@ -144,7 +158,11 @@ def uninstall(
                 say(f"would be removed: {path}")
         return
     for change in changes:
-        settings.write(change)
+        backup = settings.write(change)
+        if backup and options.purge:
+            backup.unlink()
+        if change.path == commanders:
+            note_written(home, change)
         say(
             f"{change.path}: "
             + ("Fleet's hooks are out" if change.is_one else "no hooks of Fleet's")
@@ -156,11 +174,19 @@ def uninstall(
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+    if others:
+        _write_record(home, file, None)
+        say(f"The program stays in {home}: {others[0]} has its hooks too.")
+        return
     if not options.purge:
+        plugin = claude / "plugins" / "data"
+        for python in sorted(plugin.glob("fleet-*/venv/bin/python")):
+            write_command(home, python)  # it goes on as a plugin
         if home.exists():
             size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
             say(
-                f"What was captured is still in {home} ({size / 1e6:.1f} MB); --purge removes it too."
+                f"What was captured is still in {home} ({size / 1e6:.1f} MB). To remove it too:\n"
+                f"  ./install.sh --uninstall --purge --fleet-home {shlex.quote(str(home))}"
             )
         return
     for folder in sorted((home / ".claude").glob("**/"), reverse=True):
@@ -171,8 +197,10 @@ def uninstall(
     if home.exists():
         left = ", ".join(sorted(path.name for path in home.iterdir()))
         say(f"{home} stays: it holds what is not Fleet's ({left})")
-    else:
+    elif was_there:
         say(f"{home} is gone")
+    else:
+        say(f"There is no {home}. If Fleet's data is elsewhere, name it with --fleet-home.")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -257,15 +285,39 @@ def _show_main_job(home: Path, quiet: bool) -> None:
 
 def _read_record(home: Path, file: Path) -> settings.Was:
     """What stood in a settings file where we put our entries."""
+    return dict(_record(home).get(str(file.resolve())) or {})
+
+
+def _write_record(home: Path, file: Path, was: settings.Was | None) -> None:
+    """Note it; None: our entries are out."""
+    record = _record(home) | {str(file.resolve()): was}
+    kept = {path: what for path, what in record.items() if what is not None}
+    write_whole(home / _RECORD, json.dumps(kept) + "\n")
+
+
+def _record(home: Path) -> dict[str, settings.Was]:
+    """{settings file: what stood there}, of all that our entries were put into."""
     try:
         record = json.loads((home / _RECORD).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return dict(record.get(str(file.resolve()), {})) if isinstance(record, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def _write_record(home: Path, file: Path, was: settings.Was) -> None:
-    write_whole(home / _RECORD, json.dumps({str(file.resolve()): was}) + "\n")
+def _other_users(home: Path, file: Path) -> list[Path]:
+    """The other settings files that have hooks of this home's program."""
+    found = []
+    for name in _record(home):
+        other = Path(name)
+        if other != file.resolve() and str(home / "venv" / "app") in (settings.read(other) or ""):
+            found.append(other)
+    return found
+
+
+def _backups(file: Path) -> list[Path]:
+    """The copies that we made of a settings file, beside what it links to."""
+    file = file.resolve()
+    return sorted(file.parent.glob(f"{glob.escape(file.name)}.fleet-backup-*"))
 
 
 def _take_out_completion(home: Path) -> None:
@@ -281,7 +333,7 @@ def _require_fleet_home(home: Path, claude: Path) -> None:
     real = home.resolve()
     if real in (Path.home().resolve(), claude.resolve(), *claude.resolve().parents):
         raise BadInput(f"{home} is no folder of Fleet's own; nothing was removed")
-    marks = ("fleet.db", "spool", "venv", *written_files(home))
+    marks = ("fleet.db", "spool", *_PROGRAM, *written_files(home))
     if home.exists() and not any((home / mark).exists() for mark in marks):
         raise BadInput(f"{home} holds no Fleet; nothing was removed")
 

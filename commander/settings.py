@@ -3,6 +3,7 @@ entries are: every other byte stays, and taking them out gives back the bytes th
 """
 
 import difflib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -43,10 +44,17 @@ class Change:
         return self.before != self.after
 
     def diff(self) -> str:
-        """As `diff -u` would print it."""
-        before, after = (text.splitlines() if text else [] for text in (self.before, self.after))
+        """As `diff -u` would print it, for `patch`."""
+        before, after = (
+            list(io.StringIO(text or "", newline="\n")) for text in (self.before, self.after)
+        )
         name = str(self.path)
-        return "\n".join(difflib.unified_diff(before, after, name, name, lineterm=""))
+        lines = difflib.unified_diff(before, after, name, name)
+        ended = (
+            line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+            for line in lines
+        )
+        return "".join(ended).removesuffix("\n")
 
 
 def settings_example() -> Path:

@@ -1,5 +1,6 @@
 """install.sh: a real installation into a throwaway user's folder, upgraded, interrupted, and taken out."""
 
+import hashlib
 import json
 import os
 import random
@@ -146,7 +147,11 @@ def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
     assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
     assert not (commander / "venv").is_symlink() and not (commander / "versions").exists()
-    assert "hooks" not in json.loads((commander / ".claude" / "settings.json").read_text())
+    kept = commander / ".claude" / "settings.json"
+    assert "hooks" not in json.loads(kept.read_text())
+    written = json.loads((commander / ".claude" / "fleet-written.json").read_text())
+    # So that a later installation takes it for what it is, not for its user's.
+    assert written[".claude/settings.json"] == hashlib.sha256(kept.read_bytes()).hexdigest()
     done = run(home, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
     assert "(notes.txt)" in done.stdout
@@ -320,3 +325,39 @@ def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
     assert "uv = " in (made / "pyvenv.cfg").read_text()
+
+
+def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out(
+    tmp_path: Path,
+) -> None:
+    home = new_user(tmp_path, None)
+    shared = ("--fleet-home", str(home / "shared"))
+    for name in ("one", "two"):
+        (home / name).mkdir()
+        done = run(home, "--claude-dir", str(home / name), *shared)
+        assert done.returncode == 0, done.stderr
+    refused = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "one"), *shared)
+    assert refused.returncode == 1 and "two/settings.json too" in refused.stderr
+    done = run(home, "--uninstall", "--claude-dir", str(home / "one"), *shared)
+    assert "The program stays" in done.stdout
+    assert list((home / "one").iterdir()) == []
+    entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
+    assert os.access(entry["command"], os.X_OK)
+    done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
+    assert done.returncode == 0, done.stderr
+    assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()
+
+
+def test_purge_right_after_a_build_that_failed_takes_out_what_it_left(tmp_path: Path) -> None:
+    home = new_user(tmp_path)
+    before = tree(home / ".claude")
+    failed = run(
+        home,
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        UV_INDEX_URL="http://127.0.0.1:9",
+        PIP_RETRIES="0",
+    )
+    assert failed.returncode == 1
+    done = run(home, "--uninstall", "--purge")
+    assert done.returncode == 0, done.stderr
+    assert tree(home / ".claude") == before

@@ -1,6 +1,7 @@
 """The settings file: our entries go in and out, and no other byte changes."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,20 @@ def test_backups_hold_what_was_there_and_are_bounded(tmp_path: Path) -> None:
     assert len(backups) == settings.BACKUPS_KEPT
     assert REAL in [backup.read_text() for backup in backups]
     assert {backup.stat().st_mode & 0o777 for backup in backups} == {0o600}
+
+
+@pytest.mark.parametrize(
+    "text", [*FILES, '{"a":1}\r\n', '{"a": "\u2028",\r\n "b": 1}', '{\r"a": 1\r}']
+)
+def test_the_difference_that_a_dry_run_shows_can_be_applied(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "settings.json"
+    if text is None:
+        return  # patch knows files that are there
+    file.write_bytes(text.encode())
+    change = settings.with_hooks(file, OURS, {})
+    shown = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
+    applying = ["git", "apply", "-p0", "--whitespace=nowarn", "-"]
+    subprocess.run(applying, input=shown.encode(), cwd=tmp_path, check=True)
+    assert file.read_bytes() == (change.after or "").encode()

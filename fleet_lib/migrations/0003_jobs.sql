@@ -34,9 +34,9 @@ CREATE INDEX briefing_derived_unasked ON briefing_derived(briefing_id)
   WHERE asked_job_id IS NULL AND changed_something = 1;
 
 -- A Commander's own turn is nothing that the Commander is told of, also when it failed.
-DROP INDEX outbox_events_by_class;
-DROP INDEX outbox_events_by_group;
-DROP INDEX outbox_events_by_type;
+DROP INDEX IF EXISTS outbox_events_by_class;
+DROP INDEX IF EXISTS outbox_events_by_group;
+DROP INDEX IF EXISTS outbox_events_by_type;
 CREATE INDEX outbox_events_by_class ON outbox_events(
   (CASE
     WHEN type = 'job_completed' AND typeof(payload_json) = 'text' AND json_valid(payload_json)
