@@ -250,21 +250,28 @@ def runner_name() -> str:
 
 def is_gone(runner: str) -> bool:
     """Whether a lease's holder was a process of this machine that is no more."""
+    process = _here(runner)
+    return process is not None and not processes.is_alive(process)
+
+
+def _here(runner: str) -> ProcessName | None:
+    """The process of this machine that a lease names."""
     host, _, rest = runner.partition(" ")
     pid, _, started = rest.partition(" ")
     if host != socket.gethostname() or not pid.isdecimal():
-        return False
-    return not processes.is_alive(ProcessName(int(pid), float(started or 0)))
+        return None
+    return ProcessName(int(pid), float(started or 0))
 
 
 def is_lost(run: Run) -> bool:
-    """Whether nobody has the run any more: its runner is gone, or did not renew its lease."""
-    return is_gone(run.runner) or run.lease_until < clock.now()
+    """Whether nobody has the run any more: its runner is gone; or, where that cannot be seen from here, did
+    not renew its lease. (A lease runs out by the clock, also while the machine sleeps.)"""
+    return is_gone(run.runner) if _here(run.runner) else run.lease_until < clock.now()
 
 
 def start_of_day() -> str:
     """The local midnight before now, as the database writes times."""
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).astimezone()
     return clock.iso(int(midnight.timestamp()) * 1_000_000_000)
 
 

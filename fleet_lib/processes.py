@@ -9,16 +9,15 @@ from dataclasses import dataclass
 
 import psutil
 
-_CLOCK_TOLERANCE_SECONDS = (
-    2.0  # a start time is counted from the boot, whose time follows the clock
-)
+_TOLERANCE_SECONDS = 0.05  # of what is counted in hundredths
 _POLL_SECONDS = 0.02
 _KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessName:
-    """A process for as long as it lives: its number, and when it started (Unix seconds)."""
+    """A process for as long as it lives: its number, and when it started (seconds since the boot, which do not
+    move when somebody sets the clock)."""
 
     pid: int
     started: float
@@ -30,14 +29,15 @@ def name_of(pid: int) -> ProcessName | None:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return ProcessName(pid, process.create_time())
+        boot = psutil.boot_time()  # first: some versions count the other from what this found
+        return ProcessName(pid, process.create_time() - boot)
     except psutil.Error:
         return None
 
 
 def is_alive(process: ProcessName) -> bool:
     found = name_of(process.pid)
-    return found is not None and abs(found.started - process.started) < _CLOCK_TOLERANCE_SECONDS
+    return found is not None and abs(found.started - process.started) < _TOLERANCE_SECONDS
 
 
 def end(process: ProcessName, grace_seconds: float) -> None:

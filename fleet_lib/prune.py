@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_lib import clock, db
+from fleet_lib.job_runs import start_of_day
 from fleet_lib.prelude import ACTIVE_SESSION_SECONDS, OPEN_ALERT_SECONDS, SESSION
 
 CURSOR_DAYS = 30
@@ -88,7 +89,8 @@ _UNSEEN_JOB = f"""j.job_id IN (SELECT json_extract(payload_json, '$.job.jobId') 
     WHERE event_id > {_HELD} AND type = 'job_completed'
       AND CASE WHEN typeof(payload_json) = 'text' THEN json_valid(payload_json) ELSE 0 END)"""
 _JOB_GOES = f"""(j.status IN ('completed', 'failed', 'canceled') AND {_JOB_ENDED} < :before
-    AND j.job_id < (SELECT max(job_id) FROM jobs) AND NOT ifnull({_UNSEEN_JOB}, 0))"""
+    AND j.job_id < (SELECT max(job_id) FROM jobs) AND NOT ifnull({_UNSEEN_JOB}, 0)
+    AND NOT EXISTS (SELECT 1 FROM job_runs r WHERE r.job_id = j.job_id AND r.started_at >= :today))"""
 
 _COMMANDER_GOES = """(c.updated_at < min(:before, :cursors_since)
     AND c.session_id NOT IN (SELECT claude_session_id FROM conversations
@@ -172,6 +174,7 @@ def _bounds(before: str | None) -> dict[str, Any]:
     """What the conditions above are given. Without `before` nothing is old."""
     return {
         "before": before or "",
+        "today": start_of_day(),  # what today's jobs cost counts towards the day's cap
         "before_briefing": 0,
         "cursors_since": _ago(CURSOR_DAYS * 86400),
         "alerts_since": _ago(OPEN_ALERT_SECONDS),

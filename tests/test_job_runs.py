@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from support import ROOT
 
 from commander.jobs.runner import recover
 from fleet_lib import clock, db, processes
@@ -264,3 +266,33 @@ def test_a_stranger_with_the_same_number_is_left_alone() -> None:
 def test_a_runner_is_known_by_its_name() -> None:
     assert not is_gone(ME)
     assert is_gone(DEAD) and not is_gone(ELSEWHERE) and not is_gone("nonsense")
+
+
+def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system counts starts from the boot, and moves the boot's time with the clock."""
+    process, name = start("import time; time.sleep(60)")
+    boot, created = psutil.boot_time, psutil.Process.create_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    assert processes.is_alive(name)
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = "from fleet_lib import job_runs; from datetime import datetime as d\n"
+    program += "class D(d):\n  now = classmethod(lambda c: c(2026, 10, 25, 15))\n"
+    program += "job_runs.datetime = D; print(job_runs.start_of_day())"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TZ": "Europe/Berlin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert done.stdout.strip() == "2026-10-24T22:00:00.000Z"

@@ -1,6 +1,7 @@
 """What a person writes for a moment and for a size, as click reads it. One parser for every command."""
 
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,6 +93,12 @@ class Prompt(click.ParamType):  # type: ignore[type-arg]
                 return self.checked("x" * len(data))  # cut in the middle of a letter
             raise BadInput("the prompt is not UTF-8 text") from None
 
+    def read_stdin(self) -> str:
+        """Raises BadInput."""
+        if sys.stdin is None:
+            raise BadInput("there is no prompt: stdin is closed")
+        return self.read(sys.stdin.buffer)
+
     def checked(self, text: str) -> str:
         """Raises BadInput."""
         if not text.strip():
@@ -102,3 +109,6 @@ class Prompt(click.ParamType):  # type: ignore[type-arg]
                 " name files in it rather than their contents"
             )
         return text
+
+
+JOB_ID = click.IntRange(1, 2**63 - 1)  # as SQLite counts

@@ -43,13 +43,13 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
       fleet ask "who is blocked?" --json | jq -r .answer
     """
     from commander.jobs.reading import answer_of
-    from commander.jobs.request import JobRequest
+    from commander.jobs.request import make
     from commander.jobs.submit import cancel, submit
 
     home = paths.home()
     if not (Path(home) / "CLAUDE.md").exists():
         raise NotFound(f"{home} is no Commander's folder yet: run ./install.sh")
-    text = Prompt().read(sys.stdin.buffer) if question == "-" else question
+    text = Prompt().read_stdin() if question == "-" else question
     with writing() as connection:
         known = ConversationRepo(connection).get_or_create_commander(home).model
     connection = db.connect(paths.database(home))
@@ -59,7 +59,7 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
             home,
             type="commander_turn",
             model=model or _model(known),
-            request=JobRequest(prompt=Prompt().checked(text), timeout_seconds=timeout),
+            request=make(prompt=Prompt().checked(text), timeout_seconds=timeout),
         )
         try:
             _stream(connection, job_id, quiet=as_json)

@@ -10,7 +10,8 @@ from commander.claude import claude_program, last_conversation
 from commander.cli._shared import drain_waiting, writing
 from fleet_lib import db, paths
 from fleet_lib.conversations import ConversationRepo
-from fleet_lib.errors import DatabaseUnusable, NotFound
+from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
+from fleet_lib.jobs import JobRepo
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -59,6 +60,16 @@ def _reset(home: Path) -> None:
     """Forget the session, and nothing else."""
     drain_waiting(str(home))  # a turn that waits there would be its last again
     with writing() as connection:
+        asked = [
+            job
+            for job in JobRepo(connection).query(status="running")
+            if job.type == "commander_turn"
+        ]
+        if asked:
+            raise BadInput(
+                f"the Commander is answering a question (job {asked[0].job_id}), which would go on in this"
+                f" conversation: wait for it, or `fleet jobs cancel {asked[0].job_id}`"
+            )
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(str(home))
         conversations.goes_on_in(conversation, None)

@@ -20,11 +20,11 @@ from commander.cli._shared import (
     project_names,
     reading,
 )
-from commander.cli._types import Prompt
+from commander.cli._types import JOB_ID, Prompt
 from commander.jobs import reading as stream
 from fleet_lib import clock, db, paths, run_jobs
 from fleet_lib.errors import NotFound
-from fleet_lib.jobs import Job, JobModel, JobRepo, JobStatus
+from fleet_lib.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.prelude import clean
 from fleet_lib.projects import Project, ProjectRepo
 
@@ -108,13 +108,13 @@ def submit(
       fleet jobs submit --type doc_patch --model haiku --file task.md
       git diff | fleet jobs submit --project api --json
     """
-    from commander.jobs.request import JobRequest
+    from commander.jobs.request import make
     from commander.jobs.submit import submit as queue
 
     text = _prompt(prompt, file)
     with reading() as connection:
         where = find_project(connection, name) if name else _project_here(connection)
-    request = JobRequest(
+    request = make(
         prompt=text,
         allowed_tools=tools,
         permission_mode=permission_mode,
@@ -171,7 +171,7 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
 
 
 @jobs.command("show")
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JOB_ID)
 @json_option
 def show_(job_id: int, as_json: bool) -> None:
     """Show one job: what it was asked, how it ended, what it cost, and its answer.
@@ -211,7 +211,7 @@ def show_(job_id: int, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JOB_ID)
 @click.option(
     "--follow", "-f", is_flag=True, help="Stay until the job has ended. Ctrl-C leaves it running."
 )
@@ -244,7 +244,7 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True)
+@click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
     """Cancel jobs, queued or running; returns once their processes are gone.
@@ -263,8 +263,9 @@ def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
             status = end(connection, job_id)
             told.append({"job_id": job_id, "status": status})
             if not as_json:
-                was = " already" if before == status else ""
-                click.echo(f"job {job_id} {'was' + was + ' ' if was else ''}{status}")
+                is_over = status in FINISHED
+                was = "was already " if before == status else ""
+                click.echo(f"job {job_id} {was + status if is_over else 'is still being ended'}")
     if as_json:
         print_json(told)
     if any(row["status"] != "canceled" for row in told):
@@ -328,11 +329,11 @@ def _prompt(prompt: str | None, file: str | None) -> str:
             raise click.UsageError("the prompt is given twice: as an argument and as --file")
         return file
     if prompt is None or prompt == "-":
-        if prompt is None and sys.stdin.isatty():
+        if prompt is None and (sys.stdin is None or sys.stdin.isatty()):
             raise click.UsageError(
                 "there is no prompt: give it as an argument, a --file, or on stdin"
             )
-        return Prompt().read(sys.stdin.buffer)
+        return Prompt().read_stdin()
     return Prompt().checked(prompt)
 
 

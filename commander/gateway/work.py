@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from commander.gateway.messages import JobWish
 from commander.jobs import submit as queue
-from commander.jobs.request import JobRequest
+from commander.jobs.request import make
 from fleet_lib import db, paths
 from fleet_lib.errors import NotFound
 from fleet_lib.jobs import Job, JobRepo
@@ -21,7 +21,7 @@ class JobDesk:
 
     def submit(self, wish: JobWish) -> int:
         """The id of the queued job. Raises FleetError."""
-        request = JobRequest(
+        request = make(
             prompt=wish.prompt,
             allowed_tools=tuple(wish.allowed_tools),
             permission_mode=wish.permission_mode,

@@ -4,9 +4,9 @@ shows that to everybody, and the system refuses a long one."""
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from fleet_lib import semantics
@@ -14,6 +14,7 @@ from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
 from fleet_lib.jobs import PROMPT_LIMIT, Job
 
+RULE_LIMIT = 1000  # characters of a rule for tools
 PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
 
 # Claude Code's own settings among the variables that it also gives to its children. The others of the
@@ -66,8 +67,48 @@ class JobRequest(BaseModel):
     purpose: Literal["semantic_fields"] | None = None  # Fleet's own errand
     briefing_ids: tuple[int, ...] = ()
 
+    @field_validator("allowed_tools", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return () if value is None else value
+
+    @field_validator("allowed_tools")
+    @classmethod
+    def _rules_only(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            if not is_rule(rule):
+                raise ValueError(
+                    f"{rule[:80]!r} is not a rule for tools, such as Edit or Bash(npm test:*)"
+                )
+        return rules
+
+    @field_validator("purpose", mode="before")
+    @classmethod
+    def _ours_or_none(cls, value: Any) -> Any:
+        return value if value == "semantic_fields" else None
+
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
+
+
+def is_rule(text: str) -> bool:
+    """Whether a text may stand where Claude Code takes rules for tools: the first word with a dash would be
+    an option again, and any option can be given that way."""
+    return 0 < len(text) <= RULE_LIMIT and text.isprintable() and text.strip()[:1] not in ("", "-")
+
+
+def make(**fields: Any) -> JobRequest:
+    """A request of somebody's own wishes. Raises BadInput."""
+    try:
+        return JobRequest(**fields)
+    except ValidationError as error:
+        raise BadInput(_fault(error)) from None
+
+
+def _fault(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the request"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def read(job: Job) -> JobRequest:
@@ -75,9 +116,7 @@ def read(job: Job) -> JobRequest:
     try:
         request = JobRequest.model_validate_json(job.request_json)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the request"
-        raise BadInput(f"its request cannot be read: {place}: {first['msg']}") from None
+        raise BadInput(f"its request cannot be read: {_fault(error)}") from None
     if not request.prompt.strip():
         raise BadInput("its prompt is empty")
     return request
@@ -140,7 +179,7 @@ def commander_tools(home: str) -> tuple[str, ...]:
         allowed = value["permissions"]["allow"]
     except (OSError, ValueError, TypeError, KeyError):
         return ()
-    return tuple(rule for rule in allowed if isinstance(rule, str))
+    return tuple(rule for rule in allowed if isinstance(rule, str) and is_rule(rule))
 
 
 def environment(job: Job, home: str) -> dict[str, str]:

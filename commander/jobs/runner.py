@@ -74,13 +74,15 @@ def run(home: str, mode: Mode, say: Say = lambda notice: None) -> float:
     return asyncio.run(Runner(home, mode, say).work())
 
 
-def recover(connection: sqlite3.Connection, me: str) -> list[tuple[int, str]]:
-    """Settle the runs whose runner died: its `claude` is ended first, then the job is queued again or has
-    failed. [(job_id, status)]."""
+def recover(
+    connection: sqlite3.Connection, me: str, job_id: int | None = None
+) -> list[tuple[int, str]]:
+    """Settle the runs whose runner died, or one job's: its `claude` is ended first, then the job is queued
+    again or has failed. [(job_id, status)]."""
     settled = []
     runs = JobRunRepo(connection)
     for lost in runs.at_work():
-        if lost.runner == me or not is_lost(lost):
+        if lost.runner == me or job_id not in (None, lost.job_id) or not is_lost(lost):
             continue
         if lost.process_id is not None and lost.process_started is not None:
             processes.end(ProcessName(lost.process_id, lost.process_started), 5.0)
@@ -315,7 +317,7 @@ class Runner:
         root = project.repo_root if project else job.repo_root
         if not root:
             raise BadInput("it names no project that is known, and no folder")
-        if not Path(root).is_dir():
+        if not Path(root).is_absolute() or not Path(root).is_dir():
             raise BadInput(f"its folder {root} is not there any more")
         return Path(root)
 
@@ -401,7 +403,7 @@ class Runner:
         """Give it the prompt, keep its lines, and see it to its end."""
         stream = _Stream()
         giving = asyncio.create_task(child.give(work.request.prompt))
-        reading = asyncio.create_task(self._keep_lines(work, child, stream))
+        reading = asyncio.create_task(self._to_its_end(work, child, stream))
         stopping = asyncio.create_task(work.stop.wait())
         seconds = work.request.timeout_seconds or work.config.jobs.timeout_seconds
         try:
@@ -411,14 +413,18 @@ class Runner:
             if not reading.done():
                 work.end("timeout")
                 await child.end()
-            await reading
-            code = await child.wait()
+            code = await reading
         finally:
             for task in (giving, stopping, reading):
                 task.cancel()
         if work.reason and not (work.reason == "timeout" and stream.result):
             return self._ended_by_us(work, stream, seconds)
         return self._judged(work, stream, code, await child.complaint())
+
+    async def _to_its_end(self, work: Work, child: Child, stream: "_Stream") -> int:
+        """Its exit code; it may live on after its last line."""
+        await self._keep_lines(work, child, stream)
+        return await child.wait()
 
     async def _keep_lines(self, work: Work, child: Child, stream: "_Stream") -> None:
         """Each line a row as it comes; those that come together share a commit."""
@@ -429,7 +435,8 @@ class Runner:
                 async for line in child.lines():
                     await queue.put(line)
             finally:
-                await queue.put(None)
+                with contextlib.suppress(asyncio.QueueFull):  # nobody reads on
+                    queue.put_nowait(None)
 
         reading = asyncio.create_task(read())
         try:
@@ -472,7 +479,10 @@ class Runner:
         if result is None:
             said = complaint.splitlines()[-1] if complaint else "it said nothing"
             return stream.outcome("failed", error=f"claude ended with {code}, no result: {said}")
-        if result.get("is_error") or code:
+        ended_by_us = work.reason == "timeout"  # its result was there before
+        if code and not result.get("is_error") and not ended_by_us:
+            return stream.outcome("failed", error=f"claude ended with {code} after its result")
+        if result.get("is_error"):
             errors = result.get("errors")
             said = str(result.get("result") or "")
             if isinstance(errors, list) and errors:
@@ -503,8 +513,17 @@ class Runner:
                     conversations.goes_on_in(conversation, outcome.session_id)
                 took = runs.finish(work.run, outcome)
                 return outcome.status if took else "given to another runner"
-        except BadInput as error:
+        except (sqlite3.Error, FleetError) as error:
+            if not isinstance(error, BadInput):
+                raise
             return self._finish(work, replace(outcome, status="failed", error=str(error)))
+        except Exception as error:
+            # One job's odd answer must not be the end of the runner, nor of the other jobs.
+            log.write(self._home, "jobs", f"job {work.job.job_id}: {type(error).__name__}: {error}")
+            return self._finish(
+                work,
+                Outcome("failed", error=f"its end could not be stored: {type(error).__name__}"),
+            )
 
 
 def left_today(connection: sqlite3.Connection, settings: Config) -> float:
@@ -534,17 +553,22 @@ class _Stream:
         if not line.strip():
             return None
         try:
-            value = json.loads(line)
+            # NaN is no JSON.
+            value = json.loads(line, parse_constant=lambda _name: None)
         except (ValueError, RecursionError):
             value = {"type": "fleet_unreadable", "text": line[:2000].decode("utf-8", "replace")}
-        value = _redacted(value) if isinstance(value, dict) else {"type": "fleet_unreadable"}
+        if not isinstance(value, dict):
+            value = {"type": "fleet_unreadable"}
+        try:
+            value = _redacted(value)
+        except RecursionError:  # nested without end: what it says at its surface is enough
+            flat = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
+            value = _redacted(flat)
         if value.get("type") == "result":
             self.result = value
         if isinstance(value.get("session_id"), str):
             self._session_id = value["session_id"]
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        # A lone surrogate cannot be stored.
-        text = text.encode("utf-8", "replace").decode()
         self._kept += len(text)
         if self._kept <= STREAM_LIMIT or value.get("type") == "result":
             return text
@@ -557,7 +581,6 @@ class _Stream:
         result = self.result or {}
         usage = result.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        cost = result.get("total_cost_usd")
         read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         return Outcome(
             status,
@@ -565,10 +588,17 @@ class _Stream:
             summary=summary,
             error=error,
             session_id=self._session_id,
-            cost_usd=float(cost) if isinstance(cost, int | float) else None,
+            cost_usd=_dollars(result.get("total_cost_usd")),
             input_tokens=sum(_number(usage.get(name)) for name in read) if usage else None,
             output_tokens=_number(usage.get("output_tokens")) if usage else None,
         )
+
+
+def _dollars(value: object) -> float | None:
+    """None for what no cost can be: then the run counts as its budget."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+        return None
+    return float(value)
 
 
 def _number(value: object) -> int:
@@ -577,9 +607,9 @@ def _number(value: object) -> int:
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return redact(value.encode("utf-8", "replace").decode())
     if isinstance(value, list):
         return [_redacted(item) for item in value]
     if isinstance(value, dict):
-        return {key: _redacted(item) for key, item in value.items()}
+        return {_redacted(key): _redacted(item) for key, item in value.items()}
     return value

@@ -78,5 +78,5 @@ def cancel(connection: sqlite3.Connection, job_id: int) -> str:
         if job is None or job.status in FINISHED or time.monotonic() > deadline:
             return job.status if job else "canceled"
         if run and run.ended_at is None and is_lost(run):
-            recover(connection, runner_name())
+            recover(connection, runner_name(), job_id)
         time.sleep(_POLL_SECONDS)

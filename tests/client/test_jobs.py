@@ -439,3 +439,112 @@ def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
         )
         for row in rows
     }
+
+
+# --- odd clients: a program in the client's place that does what the real one does rarely ---
+
+_ODD = """#!{python} -I
+import json, os, sys, time
+prompt = sys.stdin.read()
+def say(**told):
+    print(json.dumps({{"type": "result", "is_error": False, "session_id": "s", **told}}), flush=True)
+{does}
+"""
+
+
+def _beta(jobs: Jobs) -> None:
+    """A second project."""
+    jobs.fleet.worker(jobs.fleet.repository("beta"), "know the project beta")
+    jobs.fleet.drain()
+
+
+def _odd(jobs: Jobs, does: str) -> None:
+    jobs.program.write_text(_ODD.format(python=sys.executable, does=does))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ["Edit", "--dangerously-skip-permissions"],
+        ["Edit", " --mcp-config", "{}"],
+        ["-p"],
+        [""],
+        ["Edit\n--settings"],
+    ],
+)
+def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: list[str]) -> None:
+    row = jobs.queue("do it", request_json=json.dumps({"prompt": "do it", "allowedTools": rules}))
+    tools = [word for rule in rules for word in ("--allow-tool", rule)]
+    done = jobs.console("jobs", "submit", "--project", "alpha", *tools, "do it")
+    assert done.returncode == 1 and "is not a rule for tools" in done.stderr
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert "is not a rule for tools" in jobs.job(row)["error"]
+    assert jobs.started() == []
+
+
+def test_one_odd_answer_is_no_other_jobs_end(jobs: Jobs) -> None:
+    _beta(jobs)
+    _odd(jobs, 'say(result=prompt + ": a\\ud800b", total_cost_usd=-5); time.sleep(2)')
+    ids = [jobs.queue(name, name) for name in ("alpha", "beta")]
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert jobs.wait(*ids) == ["completed", "completed"]
+    assert json.loads(jobs.job(ids[0])["result_json"])["result"] == "alpha: a?b"
+    assert jobs.run_of(ids[0])["cost_usd"] is None  # and so counts as its budget
+
+
+def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result(
+    jobs: Jobs,
+) -> None:
+    _odd(
+        jobs,
+        "deep = []\nfor _ in range(900): deep = [deep]\n"
+        'say(result="done", usage=deep, total_cost_usd=10**400)',
+    )
+    job = jobs.queue("alpha")
+    assert jobs.console("jobs", "run", "--once").returncode == 0
+    assert jobs.wait(job) == ["completed"]
+
+
+def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: Jobs) -> None:
+    _odd(jobs, 'say(result="done"); os.close(1); time.sleep(60)')
+    began = time.monotonic()
+    job = jobs.submit("hang", "--timeout", "2")
+    assert jobs.wait(job) == ["completed"]  # its result was there
+    assert time.monotonic() - began < 30
+    again = jobs.submit("hang", "--timeout", "50")
+    jobs.until(lambda: jobs.job(again)["status"] == "running")
+    assert jobs.console("jobs", "cancel", str(again)).returncode == 0
+    assert jobs.wait(again) == ["canceled"]
+
+
+def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Jobs) -> None:
+    _odd(jobs, 'say(result="the answer"); sys.exit(3)')
+    job = jobs.queue("alpha")
+    jobs.console("jobs", "run", "--once")
+    assert jobs.wait(job) == ["failed"]
+    assert jobs.job(job)["error"] == "claude ended with 3 after its result"
+
+
+def test_a_cancel_leaves_the_other_jobs_of_a_runner_whose_leases_ran_out(jobs: Jobs) -> None:
+    _beta(jobs)
+    _odd(jobs, 'time.sleep(6); say(result="done")')
+    stays, goes = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")
+    jobs.until(lambda: jobs.job(stays)["status"] == jobs.job(goes)["status"] == "running")
+    jobs.write("UPDATE job_runs SET lease_until = '2020-01-01T00:00:00.000Z'")  # it slept
+    jobs.console("jobs", "cancel", str(goes))
+    assert jobs.wait(stays, goes) == ["completed", "canceled"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "--project", "alpha", "--timeout", "nan", "hi"),
+        ("submit", "--project", "alpha", "--max-usd", "nan", "hi"),
+        ("cancel", "99999999999999999999"),
+        ("show", "99999999999999999999"),
+    ],
+)
+def test_a_number_that_is_none_gets_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
+    done = jobs.console("jobs", *arguments)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert jobs.fleet.rows("SELECT * FROM jobs") == []
