@@ -103,6 +103,59 @@ def turn_hooks_off(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOOKS": "off"}})
 
 
+def hold_no_settings(fleet: Fleet) -> None:
+    (fleet.home.parent / ".claude" / "settings.json").write_text("[]")
+
+
+def hold_hooks_in_a_list(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"hooks": []})
+
+
+def turn_hooks_off_in_the_shell(fleet: Fleet) -> None:
+    fleet.environment["FLEET_HOOKS"] = "off"
+
+
+def name_another_home(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOME": "/srv/elsewhere"}})
+
+
+def install_for_another_home(fleet: Fleet) -> None:
+    app = fleet.folder / "app"
+    app.mkdir()
+    (app / "fleet-home.txt").write_text("/srv/elsewhere")
+    for name in ("hooks", "fleet_lib"):
+        (app / name).symlink_to(ROOT / name)
+
+    def change(value: Any) -> Any:
+        return json.loads(json.dumps(value).replace(str(ROOT / "hooks"), str(app / "hooks")))
+
+    edit_settings(fleet, change)
+
+
+def start_only_when_resumed(fleet: Fleet) -> None:
+    change_group(fleet, "SessionStart", matcher="resume")
+
+
+def notify_of_nothing(fleet: Fleet) -> None:
+    change_group(fleet, "Notification", matcher="nothing")
+
+
+def make_it_async(fleet: Fleet) -> None:
+    change_entry(fleet, "Stop", {"async": True})
+
+
+def make_it_a_prompt(fleet: Fleet) -> None:
+    change_entry(fleet, "Stop", {"type": "prompt"})
+
+
+def change_group(fleet: Fleet, event: str, **fields: Any) -> None:
+    edit_settings(fleet, lambda value: value["hooks"][event][0].update(fields) or value)
+
+
+def change_entry(fleet: Fleet, event: str, fields: "dict[str, Any]") -> None:
+    edit_settings(fleet, lambda value: value["hooks"][event][0]["hooks"][0].update(fields) or value)
+
+
 def take_a_hook_out(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value["hooks"].pop("StopFailure") and value)
 
@@ -232,9 +285,19 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("trouble", "check", "level", "words", "mend"),
     [
-        (break_settings, "settings", "failed", "line 1 column 11", "mend it"),
+        (break_settings, "settings", "failed", "line 1 column 11", "edit /"),
+        (hold_no_settings, "settings", "failed", "is not a JSON object", "is {}"),
+        (hold_hooks_in_a_list, "settings", "failed", "`hooks` is not an object", "edit /"),
+        (hold_hooks_in_a_list, "registration", "failed", "no hook for", "settings.json first"),
         (disable_hooks, "settings", "failed", "disableAllHooks", "take that line out"),
-        (turn_hooks_off, "settings", "failed", "FLEET_HOOKS is off", "unset FLEET_HOOKS"),
+        (turn_hooks_off, "settings", "failed", "in the env of /", "take FLEET_HOOKS out of /"),
+        (turn_hooks_off_in_the_shell, "settings", "failed", "this shell", "unset FLEET_HOOKS"),
+        (name_another_home, "settings", "failed", "FLEET_HOME is /srv/elsewhere", "out of /"),
+        (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
+        (start_only_when_resumed, "registration", "failed", "matcher 'resume'", "./install.sh"),
+        (notify_of_nothing, "registration", "failed", "matcher 'nothing'", "./install.sh"),
+        (make_it_async, "registration", "failed", "Stop (by the settings) is async", "install"),
+        (make_it_a_prompt, "registration", "failed", "type prompt, not command", "./install.sh"),
         (take_a_hook_out, "registration", "failed", "no hook for StopFailure", "./install.sh"),
         (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
         (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
