@@ -13,7 +13,9 @@ import pytest
 from support import ROOT, Fleet, make_repository, payload
 
 from commander import settings
+from commander.doctor import kept
 from commander.doctor.checks import CHECKS
+from commander.doctor.findings import Patient
 from commander.folder import make_commander_folder
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
@@ -88,7 +90,7 @@ def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
     printed = well.console("doctor").stdout
     assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
     assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
-    assert printed.rstrip().endswith("Nothing is broken, 1 warning.")
+    assert printed.rstrip().endswith("Nothing failed, 1 warning.")
 
 
 def break_settings(fleet: Fleet) -> None:
@@ -307,6 +309,7 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (spoil_the_database, "database", "failed", "not a database", "backups"),
         (make_it_newer, "database", "failed", "schema 99", "upgrade"),
         (make_it_older, "database", "warning", "schema 0", "fleet db migrate"),
+        (spoil_the_database, "jobs", "note", "unknown: file is not a database", ""),
         (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
         (leave_an_old_entry, "spool", "warning", "1 wait, the oldest for 1 h", "fleet drain"),
         (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
@@ -326,12 +329,55 @@ def test_each_trouble_is_seen_and_its_mending_named(
 ) -> None:
     trouble(well)
     before = tree(well.home.parent)
-    findings = doctor(well, 1 if level == "failed" else 0)
+    findings = doctor(well, 1 if level == "failed" or trouble is spoil_the_database else 0)
     found = [row for row in of(findings, check) if row["level"] == level]
     assert len(found) == 1, findings
     assert words in found[0]["found"] and mend in found[0]["mend"]
     assert SECRET not in json.dumps(findings)
     assert tree(well.home.parent) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway.token",
+        "backups/fleet-1.db",
+        "settings-record.json",
+        "spool/tmp/",
+        "log/fleet.log.1",
+    ],
+)
+def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str) -> None:
+    path = well.home / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if name.endswith("/"):
+        path.mkdir(exist_ok=True)
+    else:
+        path.write_text("")
+    path.chmod(0o755 if path.is_dir() else 0o644)
+    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "warning" and f"{path} is open to others" in finding.found
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "ok"
+
+
+def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
+    well.hook("stop", payload("Stop") | {"prompt_id": "later"}, well.folder)
+    (name,) = well.waiting()
+    bad = well.home / "spool" / "bad"
+    (well.home / "spool" / "new" / name).rename(bad / name)
+    (bad / f"{name}.reason").write_text("the disk was full\n")
+    well.console("replay", "--dry-run", str(bad / name))
+    assert (bad / name).exists()
+    well.console("replay", str(bad / name))
+    assert list(bad.iterdir()) == []
+    (finding,) = kept.quarantine(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "ok"
+    elsewhere = well.folder / "payload.json"
+    elsewhere.write_text(json.dumps(payload("Stop")))
+    well.console("replay", str(elsewhere))
+    assert elsewhere.exists()
 
 
 def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
@@ -347,7 +393,6 @@ def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
 
 def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
     from commander.doctor import checks
-    from commander.doctor.findings import Patient
 
     def broken(patient: Patient) -> Any:
         raise RuntimeError("ours to mend")
