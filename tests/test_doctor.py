@@ -415,6 +415,8 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
         path.write_text(f"ValueError: {SAID!r} in {private}/plan.md")
     with (well.home / "log" / "fleet.log").open("a") as log:
         log.write(f"2026-11-24T07:00:00Z drain KeyError: '{SAID}' {SECRET} {private}/plan.md\n")
+        log.write(f"2026-11-24T07:00:01Z drain quarantined 1.Stop: acme wants {SAID}\n")
+        log.write(f"{SAID} of acme, BadAcmeError\n2026-11-24T07:00:02Z jobs AcmeError: acme\n")
     well.environment["FLEET_EXTRA"] = SECRET
     target = tmp_path / "report.zip"
     done = well.console("doctor", "--report", str(target))
@@ -422,6 +424,13 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
     assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as bundle:
         text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
+        told = bundle.read("log.txt").decode().splitlines()[-4:]
+    assert told == [
+        "2026-11-24T07:00:00Z drain KeyError",
+        "2026-11-24T07:00:01Z drain",
+        "…",
+        "2026-11-24T07:00:02Z jobs",
+    ]
     for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(well.home.parent)):
         assert kept_out not in text
     assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
