@@ -171,7 +171,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
     ("arguments", "code", "words"),
     [
         (("briefings", "show", "99"), 1, "fleet briefings list"),
-        (("briefings", "show", "x y"), 1, "is no id"),
+        (("briefings", "show", "x y"), 1, "is not an id"),
         (("briefings", "list", "--project", "nope"), 1, "fleet projects list"),
         (("briefings", "list", "--status", "nope"), 2, "blocked"),
         (("events", "list", "--after", "-1"), 2, "--after"),

@@ -282,8 +282,11 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
 def terminal() -> "Console":
     """rich's console for this terminal: NO_COLOR and TERM=dumb respected, nothing guessed from data."""
     from rich.console import Console
+    from rich.theme import Theme
 
-    return Console(markup=False, emoji=False, highlight=False)
+    # rich's own have a black background.
+    theme = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
+    return Console(markup=False, emoji=False, highlight=False, theme=theme)
 
 
 class Harmless:
