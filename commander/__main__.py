@@ -5,6 +5,15 @@ import sys
 
 
 def main() -> None:
+    try:
+        _main()
+    except ImportError as error:  # a package is missing: no command, not even doctor, would run
+        if "--debug" in sys.argv:
+            raise
+        sys.exit(f"Fleet's environment is broken ({error}): run ./install.sh in Fleet's checkout")
+
+
+def _main() -> None:
     if sys.argv[1:] == ["statusline"]:
         from fleet_lib import paths, prelude
 

@@ -58,7 +58,14 @@ def write_command(home: Path, python: Path) -> None:
     """`bin/fleet`: the console of the environment that this interpreter is of. Our own script, since an
     installer's breaks where a path has a `$` in it, and starts slower."""
     start = "from commander.__main__ import main; main()"
-    text = f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -c {shlex.quote(start)} "$@"\n'
+    text = f"""#!/bin/sh
+python={shlex.quote(str(python))}
+if [ ! -x "$python" ]; then
+    echo "Fleet's environment is broken ($python is missing): run ./install.sh in Fleet's checkout" >&2
+    exit 1
+fi
+exec "$python" -I -c {shlex.quote(start)} "$@"
+"""
     path = home / "bin" / "fleet"
     _write(path, text)
     path.chmod(0o755)

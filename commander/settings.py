@@ -24,6 +24,8 @@ _HERE = Path(__file__).resolve().parent
 
 Was = dict[str, str | None]
 
+_FIX = ": fix it, then run this again"
+
 _JSON_BLANKS = " \t\r\n"  # what JSON calls white space, and no more
 
 
@@ -90,7 +92,7 @@ def read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text: mend it, then run this again") from None
+        raise BadInput(f"{path} is not UTF-8 text{_FIX}") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})") from None
 
@@ -122,6 +124,15 @@ def without_hooks(path: Path, was: Was) -> Change:
     after = _without(text, was)
     made_by_us = "" in was and was[""] is None
     return Change(path, text, None if made_by_us and after == "" else after)
+
+
+def fault(path: Path, ours: dict[str, list[Any]]) -> str:
+    """Why `with_hooks` would refuse the file, "" if it would not."""
+    try:
+        _require_shape(path, _parsed(path, read(path)), ours)
+    except BadInput as error:
+        return str(error).removesuffix(_FIX)
+    return ""
 
 
 def our_entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
@@ -176,24 +187,22 @@ def _parsed(path: Path, text: str | None) -> dict[str, Any]:
     try:
         settings = json.loads(body) if body.strip(_JSON_BLANKS) else {}
     except ValueError as error:
-        raise BadInput(
-            f"{path} is not valid JSON ({error}): mend it, then run this again"
-        ) from None
+        raise BadInput(f"{path} is not valid JSON ({error}){_FIX}") from None
     except RecursionError:
         raise BadInput(f"{path} is nested too deeply to be a settings file") from None
     if not isinstance(settings, dict):
-        raise BadInput(f"{path} holds no JSON object: mend it, then run this again")
+        raise BadInput(f"{path} is not a JSON object{_FIX}")
     return settings
 
 
 def _require_shape(path: Path, settings: dict[str, Any], ours: dict[str, Any]) -> None:
     hooks = settings.get("hooks")
     if hooks is not None and not isinstance(hooks, dict):
-        raise BadInput(f"{path}: `hooks` is no object: mend it, then run this again")
+        raise BadInput(f"{path}: `hooks` is not an object{_FIX}")
     for event in ours:
         groups = (hooks or {}).get(event)
         if groups is not None and not isinstance(groups, list):
-            raise BadInput(f"{path}: `hooks.{event}` is no list: mend it, then run this again")
+            raise BadInput(f"{path}: `hooks.{event}` is not a list{_FIX}")
 
 
 def _is_registered(settings: dict[str, Any], ours: dict[str, list[Any]]) -> bool:

@@ -100,7 +100,7 @@ def parse(text: str, *, bare_front_matter: bool = True) -> Briefing:
     line such as "Branch: main was merged" is prose.
     """
     warnings: list[str] = []
-    front, body = _split_front_matter(text.replace("\r\n", "\n"), bare_front_matter)
+    front, body = split_front_matter(text.replace("\r\n", "\n"), bare_front_matter)
     values = _front_matter_values(front, warnings) if front is not None else {}
     fields: dict[str, Any] = {}
     for key, value in values.items():
@@ -116,7 +116,7 @@ def parse(text: str, *, bare_front_matter: bool = True) -> Briefing:
 
 def first_line(text: str) -> str:
     """The first line of prose in a markdown text, without its markup; "" if there is none."""
-    _, body = _split_front_matter(text, bare=True)
+    _, body = split_front_matter(text, bare=True)
     for line in body[:20_000].splitlines():
         plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
         if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
@@ -136,7 +136,7 @@ def _is_briefing_info(info: str) -> bool:
 # --- front matter -----------------------------------------------------------------------------
 
 
-def _split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
+def split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
     """(front matter, body). With `bare`, one that forgets its dashes but has a known key counts."""
     text = text.lstrip("\ufeff")
     if match := _FRONT_MATTER.match(text[:_FRONT_MATTER_LIMIT]):

@@ -7,6 +7,7 @@ here, rather than read differently there.
 
 import contextlib
 import os
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -151,40 +152,61 @@ def get(home: str, key: str) -> Setting:
     return _setting(load(home), key)
 
 
-def put(home: str, key: str, text: str | None) -> Setting:
-    """Write one setting, the file's comments and order kept, or take it out (None). Raises BadInput, and
-    the file is as it was."""
+def put(home: str, key: str, text: str) -> Setting:
+    """Write one setting, the file's comments and order kept. What the file becomes must be right, not what
+    it was. Raises BadInput, and the file is as it was."""
     _require_known(key)
     path = path_of(home)
     original = _read(path)
-    _check(path, original)
-    document = tomlkit.parse(original)
+    document = _parsed(path, original)
     section, name = key.split(".")
-    if text is None:
-        if name in document.get(section, {}):
-            del document[section][name]
-            if not document[section]:
-                del document[section]
-    else:
-        if section not in document:
-            document[section] = tomlkit.table()
-        document[section][name] = _typed(key, text)
+    if not isinstance(document.get(section), MutableMapping):
+        document[section] = tomlkit.table()
+    document[section][name] = _typed(key, text)
     written = tomlkit.dumps(document)
     _check(None, written)
+    _write(path, original, written)
+    return get(home, key)
+
+
+def unset(home: str, key: str) -> bool:
+    """Take one setting or section out, also one that is wrong or that Fleet does not know; whether it was
+    there. Anything else that is wrong stays for `load` to say. Raises BadInput for what is not TOML."""
+    path = path_of(home)
+    original = _read(path)
+    document = _parsed(path, original)
+    section, _, name = key.partition(".")
+    there = document.get(section)
+    if not name and there is not None:
+        del document[section]
+    elif isinstance(there, MutableMapping) and name in there:
+        del there[name]
+        if not document[section]:
+            del document[section]
+    else:
+        return False
+    _write(path, original, tomlkit.dumps(document))
+    return True
+
+
+def _write(path: Path, original: str, written: str) -> None:
     if written != original:
         target = path.resolve()  # a link stays one
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(target, written)
-    return get(home, key)
+
+
+def _parsed(path: Path | None, text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except tomlkit.exceptions.ParseError as error:
+        raise BadInput(f"{path}, line {error.line}: this is not TOML: {error}") from None
+    except tomlkit.exceptions.TOMLKitError as error:
+        raise BadInput(f"{path}: this is not TOML: {error}") from None
 
 
 def _check(path: Path | None, text: str) -> Config:
-    try:
-        document = tomlkit.parse(text)
-    except tomlkit.exceptions.ParseError as error:
-        raise BadInput(f"{path}, line {error.line}: this is no TOML: {error}") from None
-    except tomlkit.exceptions.TOMLKitError as error:
-        raise BadInput(f"{path}: this is no TOML: {error}") from None
+    document = _parsed(path, text)
     try:
         config = Config.model_validate(document.unwrap())
     except ValidationError as error:

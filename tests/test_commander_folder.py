@@ -135,3 +135,22 @@ def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
 def test_without_its_folder_it_says_how_to_make_it(fleet: Fleet) -> None:
     done = fleet.console("commander", check=False)
     assert done.returncode == 1 and "./install.sh" in done.stderr
+
+
+def test_a_broken_environment_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    python = tmp_path / "my $venv" / "python"
+    folder.write_command(tmp_path, python)
+    command = tmp_path / "bin" / "fleet"
+    gone = subprocess.run([command, "doctor"], capture_output=True, text=True)
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("Fleet's environment is broken") and str(python) in gone.stderr
+    assert gone.stderr.endswith("run ./install.sh in Fleet's checkout\n")
+    # The interpreter is there and a package is not.
+    start = "import sys; sys.modules['click'] = None; import commander.__main__ as m; m.main()"
+    for arguments in (["doctor"], ["status", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", start, *arguments], capture_output=True, text=True, cwd=ROOT
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1 and "run ./install.sh" in done.stderr
+        assert "click" in done.stderr

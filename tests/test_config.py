@@ -38,7 +38,7 @@ def test_without_a_file_every_setting_has_its_default(home: str) -> None:
         ("[claude] # a comment\n\n# another\nprogram = 7\n", 4, "a text in quotes"),
         ("claude.program = 7\n", 1, "a text in quotes"),
         ('[claude]\nprogram = """\na\n"""\n[history]\nkeep_days = -1\n', 6, "from 0 to 36500"),
-        ("[prelude\n", 1, "no TOML"),
+        ("[prelude\n", 1, "not TOML"),
     ],
 )
 def test_a_wrong_file_is_answered_with_file_line_and_what_is_allowed(
@@ -88,7 +88,7 @@ def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
     for key, value in values.items():
         config.put(home, key, value)
     for key in unset:
-        config.put(home, key, None)
+        config.unset(home, key)
         values.pop(key, None)
     read = {one.key: one for one in config.settings(home)}
     for key, one in read.items():
@@ -141,6 +141,43 @@ def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
     wrong = fleet.console("config", "set", "prelude.budge", "1", check=False)
     assert wrong.returncode == 1
     assert "prelude.budget" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "left"),
+    [
+        ("# mine\n[prelude]\nbudget = 50\n", "prelude.budget", "# mine\n"),
+        ("[prelude]\nbuget = 5\nbudget = 2000\n", "prelude.buget", "[prelude]\nbudget = 2000\n"),
+        ("[colours]\nx = 1\n[worker]\nfacts = true\n", "colours", "[worker]\nfacts = true\n"),
+        ("[colours]\nx = 1\n", "colours.x", ""),
+        ("worker = 3\n", "worker", ""),
+    ],
+)
+def test_a_setting_that_is_wrong_or_unknown_can_be_unset(
+    fleet: Fleet, text: str, key: str, left: str
+) -> None:
+    fleet.home.mkdir()
+    write(str(fleet.home), text)
+    assert fleet.console("config", "list", check=False).returncode == 1
+    fleet.console("config", "unset", key)
+    assert (fleet.home / "config.toml").read_text() == left
+    assert fleet.console("config", "list").returncode == 0
+
+
+def test_of_two_wrong_settings_one_is_unset_and_the_other_is_named(fleet: Fleet) -> None:
+    fleet.home.mkdir()
+    write(str(fleet.home), "[prelude]\nbudget = 50\nsize = 3\n")
+    first = fleet.console("config", "unset", "prelude.budget", check=False)
+    assert first.returncode == 1 and "prelude.size" in first.stderr
+    assert (fleet.home / "config.toml").read_text() == "[prelude]\nsize = 3\n"
+    fleet.console("config", "unset", "prelude.size")
+    unknown = fleet.console("config", "unset", "prelude.size", check=False)
+    assert unknown.returncode == 1 and "there is no setting prelude.size" in unknown.stderr
+
+
+def test_a_wrong_setting_can_be_set_right(home: str) -> None:
+    write(home, "[prelude]\nbudget = 50\n")
+    assert config.put(home, "prelude.budget", "2000").value == 2000
 
 
 def test_hooks_obey_the_file_and_the_environment_wins(fleet: Fleet) -> None:

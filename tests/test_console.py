@@ -64,13 +64,70 @@ def test_reading_commands_print_json_for_programs(used: Fleet, command: tuple[st
     assert json.loads(used.console(*command, "--json").stdout)
 
 
-@pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
-    used: Fleet, command: tuple[str, ...]
-) -> None:
+# Escape sequences in 7 and in 8 bits, an operating system command, DEL, a change of direction.
+STEERING = "\x1b[2J|\x9b2J|\x9d0;title\x07|\x7f|\u202e|\u2066|\u2028|\U000e0001"
+
+
+@pytest.fixture
+def steering(used: Fleet) -> Fleet:
+    """What another program may have written, past our own cleaning."""
     used.console("drain")
-    plain = used.console(*command).stdout + used.console("briefings", "show", "2").stdout
-    assert "\x1b" not in plain and "works" in plain
+    for column in ("turns.summary", "briefings.raw_markdown", "projects.repo_root"):
+        table, name = column.split(".")
+        used.rows(f"UPDATE {table} SET {name} = {name} || ?", STEERING)
+    used.rows(
+        "UPDATE briefings SET blockers_json = ?, branch = ?", json.dumps([STEERING]), STEERING
+    )
+    used.rows(
+        "UPDATE outbox_events SET payload_json = json_set(payload_json, '$.briefing.summary', ?)",
+        STEERING,
+    )
+    used.rows(
+        "INSERT INTO jobs (ts_created, type, model, status, request_json, result_json, error)"
+        " VALUES ('2026-01-01T00:00:00.000Z', ?1, ?1, 'failed', ?2, '{}', ?1)",
+        STEERING,
+        json.dumps({"prompt": STEERING}),
+    )
+    line = json.dumps({"type": "result", "result": STEERING}, ensure_ascii=False)
+    used.rows("UPDATE jobs SET stream_chunks_json = ?", json.dumps([line]))
+    return used
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *READING,
+        *(("briefings", "show", "e2"), ("jobs", "list"), ("jobs", "show", "1")),
+        *(("jobs", "logs", "1"), ("doctor",), ("config", "list"), ("export",)),
+    ],
+    ids=" ".join,
+)
+def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
+    steering: Fleet, command: tuple[str, ...]
+) -> None:
+    for form in ([], ["--json"]) if command != ("export",) else ([],):
+        done = steering.console(
+            *command, *form, check=command not in (("doctor",), ("jobs", "logs", "1"))
+        )
+        for printed in (done.stdout, done.stderr):
+            unprintable = [char for char in printed if not char.isprintable() and char != "\n"]
+            assert unprintable == [], (form, unprintable)
+
+
+def test_json_escapes_what_is_not_printable_and_holds_the_same_value(steering: Fleet) -> None:
+    shown = json.loads(steering.console("briefings", "show", "1", "--json").stdout)
+    exported = [json.loads(line) for line in steering.console("export").stdout.splitlines()]
+    (same,) = [row for row in exported if row.get("briefing_id") == 1 and row["kind"] == "briefing"]
+    for told in (shown, same):
+        assert told["raw_markdown"].endswith(STEERING) and told["branch"] == STEERING
+
+
+def test_an_exported_file_of_markdown_steers_no_terminal(steering: Fleet) -> None:
+    folder = steering.folder / "notes"
+    steering.console("export", "--format", "markdown", "--output", str(folder))
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert [char for char in text if not char.isprintable() and char != "\n"] == []
 
 
 def test_briefings_are_found_by_what_they_say_and_shown_by_the_preludes_ids(used: Fleet) -> None:
@@ -171,7 +228,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
     ("arguments", "code", "words"),
     [
         (("briefings", "show", "99"), 1, "fleet briefings list"),
-        (("briefings", "show", "x y"), 1, "is no id"),
+        (("briefings", "show", "x y"), 1, "is not an id"),
         (("briefings", "list", "--project", "nope"), 1, "fleet projects list"),
         (("briefings", "list", "--status", "nope"), 2, "blocked"),
         (("events", "list", "--after", "-1"), 2, "--after"),

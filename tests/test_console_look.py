@@ -1,6 +1,7 @@
 """What a person sees: the console in a pseudo-terminal of 80 columns. No text of a briefing may steer it."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -153,6 +154,28 @@ def test_a_briefing_is_rendered_for_a_person_and_raw_in_a_pipe(used: Fleet) -> N
     seen = SGR.sub("", see(used, "briefings", "show", "2"))
     assert "# Done" not in seen and "Done" in seen and "http://a.example" in seen
     assert "# Done" in used.console("briefings", "show", "2").stdout
+
+
+def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
+    text = (
+        "---\nstatus: blocked\nsummary: Waits for ops\nblockers: [zeta key]\n---\nUse `pay.py`.\n"
+    )
+    call = {"session_id": "f", "prompt_id": "p"}
+    used.hook("stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, used.folder)
+    used.console("drain")
+    raw = see(used, "briefings", "show", "4")
+    assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
+    seen = [line.strip() for line in SGR.sub("", raw).splitlines()]
+    assert "status: blocked" in seen and "summary: Waits for ops" in seen and "Use pay.py." in seen
+    assert not any("status: blocked summary:" in line for line in seen)
+    for words, excerpt in (
+        ("pay", "Use `pay.py`."),
+        ("zeta", "zeta key"),
+        ("ops", "Waits for ops"),
+    ):
+        told = json.loads(used.console("briefings", "search", words, "--json").stdout)
+        assert [row["excerpt"].strip() for row in told if row["briefing_id"] == 4] == [excerpt]
+        assert "summary:" not in see(used, "briefings", "search", words)
 
 
 def test_states_have_colours_that_mean_something(used: Fleet) -> None:

@@ -13,7 +13,9 @@ import pytest
 from support import ROOT, Fleet, make_repository, payload
 
 from commander import settings
+from commander.doctor import kept
 from commander.doctor.checks import CHECKS
+from commander.doctor.findings import Patient
 from commander.folder import make_commander_folder
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
@@ -88,7 +90,7 @@ def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
     printed = well.console("doctor").stdout
     assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
     assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
-    assert printed.rstrip().endswith("Nothing is broken, 1 warning.")
+    assert printed.rstrip().endswith("Nothing failed, 1 warning.")
 
 
 def break_settings(fleet: Fleet) -> None:
@@ -101,6 +103,59 @@ def disable_hooks(fleet: Fleet) -> None:
 
 def turn_hooks_off(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOOKS": "off"}})
+
+
+def hold_no_settings(fleet: Fleet) -> None:
+    (fleet.home.parent / ".claude" / "settings.json").write_text("[]")
+
+
+def hold_hooks_in_a_list(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"hooks": []})
+
+
+def turn_hooks_off_in_the_shell(fleet: Fleet) -> None:
+    fleet.environment["FLEET_HOOKS"] = "off"
+
+
+def name_another_home(fleet: Fleet) -> None:
+    edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOME": "/srv/elsewhere"}})
+
+
+def install_for_another_home(fleet: Fleet) -> None:
+    app = fleet.folder / "app"
+    app.mkdir()
+    (app / "fleet-home.txt").write_text("/srv/elsewhere")
+    for name in ("hooks", "fleet_lib"):
+        (app / name).symlink_to(ROOT / name)
+
+    def change(value: Any) -> Any:
+        return json.loads(json.dumps(value).replace(str(ROOT / "hooks"), str(app / "hooks")))
+
+    edit_settings(fleet, change)
+
+
+def start_only_when_resumed(fleet: Fleet) -> None:
+    change_group(fleet, "SessionStart", matcher="resume")
+
+
+def notify_of_nothing(fleet: Fleet) -> None:
+    change_group(fleet, "Notification", matcher="nothing")
+
+
+def make_it_async(fleet: Fleet) -> None:
+    change_entry(fleet, "Stop", {"async": True})
+
+
+def make_it_a_prompt(fleet: Fleet) -> None:
+    change_entry(fleet, "Stop", {"type": "prompt"})
+
+
+def change_group(fleet: Fleet, event: str, **fields: Any) -> None:
+    edit_settings(fleet, lambda value: value["hooks"][event][0].update(fields) or value)
+
+
+def change_entry(fleet: Fleet, event: str, fields: "dict[str, Any]") -> None:
+    edit_settings(fleet, lambda value: value["hooks"][event][0]["hooks"][0].update(fields) or value)
 
 
 def take_a_hook_out(fleet: Fleet) -> None:
@@ -232,9 +287,19 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("trouble", "check", "level", "words", "mend"),
     [
-        (break_settings, "settings", "failed", "line 1 column 11", "mend it"),
+        (break_settings, "settings", "failed", "line 1 column 11", "edit /"),
+        (hold_no_settings, "settings", "failed", "is not a JSON object", "is {}"),
+        (hold_hooks_in_a_list, "settings", "failed", "`hooks` is not an object", "edit /"),
+        (hold_hooks_in_a_list, "registration", "failed", "no hook for", "settings.json first"),
         (disable_hooks, "settings", "failed", "disableAllHooks", "take that line out"),
-        (turn_hooks_off, "settings", "failed", "FLEET_HOOKS is off", "unset FLEET_HOOKS"),
+        (turn_hooks_off, "settings", "failed", "in the env of /", "take FLEET_HOOKS out of /"),
+        (turn_hooks_off_in_the_shell, "settings", "failed", "this shell", "unset FLEET_HOOKS"),
+        (name_another_home, "settings", "failed", "FLEET_HOME is /srv/elsewhere", "out of /"),
+        (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
+        (start_only_when_resumed, "registration", "failed", "matcher 'resume'", "./install.sh"),
+        (notify_of_nothing, "registration", "failed", "matcher 'nothing'", "./install.sh"),
+        (make_it_async, "registration", "failed", "Stop (by the settings) is async", "install"),
+        (make_it_a_prompt, "registration", "failed", "type prompt, not command", "./install.sh"),
         (take_a_hook_out, "registration", "failed", "no hook for StopFailure", "./install.sh"),
         (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
         (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
@@ -244,6 +309,7 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (spoil_the_database, "database", "failed", "not a database", "backups"),
         (make_it_newer, "database", "failed", "schema 99", "upgrade"),
         (make_it_older, "database", "warning", "schema 0", "fleet db migrate"),
+        (spoil_the_database, "jobs", "note", "unknown: file is not a database", ""),
         (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
         (leave_an_old_entry, "spool", "warning", "1 wait, the oldest for 1 h", "fleet drain"),
         (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
@@ -263,12 +329,55 @@ def test_each_trouble_is_seen_and_its_mending_named(
 ) -> None:
     trouble(well)
     before = tree(well.home.parent)
-    findings = doctor(well, 1 if level == "failed" else 0)
+    findings = doctor(well, 1 if level == "failed" or trouble is spoil_the_database else 0)
     found = [row for row in of(findings, check) if row["level"] == level]
     assert len(found) == 1, findings
     assert words in found[0]["found"] and mend in found[0]["mend"]
     assert SECRET not in json.dumps(findings)
     assert tree(well.home.parent) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway.token",
+        "backups/fleet-1.db",
+        "settings-record.json",
+        "spool/tmp/",
+        "log/fleet.log.1",
+    ],
+)
+def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str) -> None:
+    path = well.home / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if name.endswith("/"):
+        path.mkdir(exist_ok=True)
+    else:
+        path.write_text("")
+    path.chmod(0o755 if path.is_dir() else 0o644)
+    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "warning" and f"{path} is open to others" in finding.found
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "ok"
+
+
+def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
+    well.hook("stop", payload("Stop") | {"prompt_id": "later"}, well.folder)
+    (name,) = well.waiting()
+    bad = well.home / "spool" / "bad"
+    (well.home / "spool" / "new" / name).rename(bad / name)
+    (bad / f"{name}.reason").write_text("the disk was full\n")
+    well.console("replay", "--dry-run", str(bad / name))
+    assert (bad / name).exists()
+    well.console("replay", str(bad / name))
+    assert list(bad.iterdir()) == []
+    (finding,) = kept.quarantine(Patient(well.home, well.home.parent / ".claude"))
+    assert finding.level == "ok"
+    elsewhere = well.folder / "payload.json"
+    elsewhere.write_text(json.dumps(payload("Stop")))
+    well.console("replay", str(elsewhere))
+    assert elsewhere.exists()
 
 
 def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
@@ -284,7 +393,6 @@ def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
 
 def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
     from commander.doctor import checks
-    from commander.doctor.findings import Patient
 
     def broken(patient: Patient) -> Any:
         raise RuntimeError("ours to mend")
@@ -307,6 +415,8 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
         path.write_text(f"ValueError: {SAID!r} in {private}/plan.md")
     with (well.home / "log" / "fleet.log").open("a") as log:
         log.write(f"2026-11-24T07:00:00Z drain KeyError: '{SAID}' {SECRET} {private}/plan.md\n")
+        log.write(f"2026-11-24T07:00:01Z drain quarantined 1.Stop: acme wants {SAID}\n")
+        log.write(f"{SAID} of acme, BadAcmeError\n2026-11-24T07:00:02Z jobs AcmeError: acme\n")
     well.environment["FLEET_EXTRA"] = SECRET
     target = tmp_path / "report.zip"
     done = well.console("doctor", "--report", str(target))
@@ -314,6 +424,13 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
     assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as bundle:
         text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
+        told = bundle.read("log.txt").decode().splitlines()[-4:]
+    assert told == [
+        "2026-11-24T07:00:00Z drain KeyError",
+        "2026-11-24T07:00:01Z drain",
+        "…",
+        "2026-11-24T07:00:02Z jobs",
+    ]
     for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(well.home.parent)):
         assert kept_out not in text
     assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text

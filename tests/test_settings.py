@@ -210,9 +210,9 @@ def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | Non
     [
         ('{\n  "a": 1,\n}', "line 3 column 1"),
         ('{"a": 1 // no\n}', "line 1 column 9"),
-        ("[]", "no JSON object"),
-        ('{"hooks": []}', "`hooks` is no object"),
-        ('{"hooks": {"Stop": {}}}', "`hooks.Stop` is no list"),
+        ("[]", "not a JSON object"),
+        ('{"hooks": []}', "`hooks` is not an object"),
+        ('{"hooks": {"Stop": {}}}', "`hooks.Stop` is not a list"),
         ('{"a": "\udcff"}', "UTF-8"),
         ("[" * 100_000, "JSON"),
     ],

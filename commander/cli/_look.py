@@ -224,7 +224,21 @@ def a_person_looks() -> bool:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(as_json(value, indent=2))
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON that steers no terminal: the same value, and whatever is not printable as \\uXXXX."""
+    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def escaped(text: str) -> str:
+    """JSON text with its unprintable characters as \\uXXXX."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def print_table(
@@ -282,8 +296,11 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
 def terminal() -> "Console":
     """rich's console for this terminal: NO_COLOR and TERM=dumb respected, nothing guessed from data."""
     from rich.console import Console
+    from rich.theme import Theme
 
-    return Console(markup=False, emoji=False, highlight=False)
+    # rich's own have a black background.
+    theme = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
+    return Console(markup=False, emoji=False, highlight=False, theme=theme)
 
 
 class Harmless:

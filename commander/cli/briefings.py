@@ -63,7 +63,7 @@ def briefings() -> None:
     "--since",
     type=Moment(),
     metavar="WHEN",
-    help="Not older: 30m, 2h, 3d, 1w, or an ISO date or time.",
+    help="Only briefings newer than this: 30m, 2h, 3d, 1w, or an ISO date or time.",
 )
 @limit_option(20)
 @json_option
@@ -133,7 +133,7 @@ def show(id: str, as_json: bool) -> None:
     match = re.fullmatch(r"#?(e?)(\d{1,18})", id)
     if not match:
         raise BadInput(
-            f"{id!r} is no id: 12 or #12 for a briefing, e40 for an event, as `fleet briefings list`"
+            f"{id!r} is not an id: 12 or #12 for a briefing, e40 for an event, as `fleet briefings list`"
             " and `fleet events list` show them"
         )
     number = int(match[2])
@@ -178,11 +178,15 @@ def search(words: tuple[str, ...], project_name: str | None, limit: int, as_json
         found = BriefingRepo(connection).search(" ".join(words), project_id=project_id, limit=limit)
         told = [_as_dict(connection, record) | {"excerpt": excerpt} for record, excerpt in found]
         names = project_names(connection)
+    parts = [re.escape(word) for text in words for word in re.findall(r"\w+", text)]
+    marked = rf"\b(?:{'|'.join(parts)})"
+    for row in told:
+        row["excerpt"] = _excerpt(row, marked)
     if as_json:
         print_json(told)
         return
     if told and _look.a_person_looks():
-        _show_found(told, names, words)
+        _show_found(told, names, marked)
         return
     rows = [
         (
@@ -199,10 +203,8 @@ def search(words: tuple[str, ...], project_name: str | None, limit: int, as_json
     print_table(("id", "ended", "project", "status", "summary", "found"), rows, nothing)
 
 
-def _show_found(told: list[dict[str, Any]], names: dict[str, str], words: tuple[str, ...]) -> None:
+def _show_found(told: list[dict[str, Any]], names: dict[str, str], marked: str) -> None:
     """Two lines each: the briefing, and under it where the words stand."""
-    parts = [re.escape(word) for text in words for word in re.findall(r"\w+", text)]
-    marked = rf"\b({'|'.join(parts)})"
     lines: list[Line] = []
     for row in told:
         place, status, ended = (
@@ -245,7 +247,7 @@ def _print_whole(told: dict[str, Any], names: dict[str, str]) -> None:
     if _look.a_person_looks():
         console = _look.terminal()
         facts = [part.rich(console.width) for part in _facts_for_a_person(told, names)]
-        _look.show_rendered(console, *facts, _look.markdown(told["raw_markdown"]))
+        _look.show_rendered(console, *facts, _look.markdown(_readable(told)))
         return
     click.echo(f"Briefing #{told['briefing_id']}: {safe(told['summary'])}")
     for name in _FACTS:
@@ -263,6 +265,43 @@ def _print_whole(told: dict[str, Any], names: dict[str, str]) -> None:
 
 
 _PARTIAL = "(the transcript was not complete: files may be missing)"
+
+
+def _parted(told: dict[str, Any]) -> tuple[str, str]:
+    """(front matter as it was written, body); a message has none without its dashes."""
+    from fleet_lib.briefing_parser import (
+        split_front_matter,
+    )  # slow to import, and a list needs none
+
+    text = told["raw_markdown"]
+    front, body = split_front_matter(text, bare=told["source"] != "message")
+    return (text[: len(text) - len(body)], body) if front is not None else ("", text)
+
+
+def _readable(told: dict[str, Any]) -> str:
+    """The briefing as markdown; its front matter, which markdown would take for a heading, as code."""
+    front, body = _parted(told)
+    if not front:
+        return body
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", front)), default=0))
+    return f"{fence}yaml\n{front.strip()}\n{fence}\n\n{body}"
+
+
+def _excerpt(told: dict[str, Any], marked: str) -> str:
+    """Where the words stand: in the body, or in a field rather than in the front matter around it."""
+    for text in (
+        _parted(told)[1],
+        told["summary"],
+        *(one for name in _LISTS for one in told[name]),
+    ):
+        if found := re.search(f"(?i){marked}", text):
+            start, end = max(0, found.start() - 60), min(len(text), found.end() + 80)
+            if start:
+                start = text.find(" ", start, found.start()) + 1 or start
+            if end < len(text):
+                end = max(text.rfind(" ", found.end(), end), found.end())
+            return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
+    return str(told["excerpt"])
 
 
 def _facts_for_a_person(told: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:

@@ -93,14 +93,20 @@ def set_(key: str, value: str) -> None:
 @config.command("unset")
 @click.argument("key")
 def unset(key: str) -> None:
-    """Take one setting out of the file: its default counts again.
+    """Take one setting out of the file: its default counts again. Takes unknown and wrong ones too.
 
     \b
     Examples:
       fleet config unset prelude.budget
     """
-    one = settings.put(paths.home(), key, None)
-    click.echo(f"{one.key} = {_shown(one.value)} (the default)")
+    home = paths.home()
+    was_there = settings.unset(home, key)
+    if was_there:
+        click.echo(f"{key} removed from {_file()}", err=True)
+    known = {one.key: one for one in settings.settings(home)}  # says what else is wrong
+    if key in known or not was_there:
+        one = known.get(key) or settings.get(home, key)
+        click.echo(f"{one.key} = {_shown(one.value)} (the default)")
 
 
 def _shown(value: settings.Value) -> str:

@@ -1,10 +1,12 @@
 """`fleet doctor`: is everything as it should be?"""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from commander.cli._look import count
 from commander.cli._shared import json_option, print_json
 from commander.doctor import checks, report
 from commander.doctor.findings import Finding, Patient
@@ -49,15 +51,17 @@ def doctor(bundle: str | None, as_json: bool) -> None:
     else:
         for finding in found:
             _print(finding)
-        count = sum(finding.level == "warning" for finding in found)
-        click.echo()
-        warnings = f"{count} warning{'s' if count > 1 else ''}" if count else ""
-        verdict = (
-            "Something is broken" if failed else "Nothing is broken" if count else "All is well"
-        )
-        click.secho(", ".join(part for part in (verdict, warnings) if part) + ".", bold=True)
+        click.secho(f"\n{_verdict(found)}", bold=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _verdict(found: list[Finding]) -> str:
+    levels = Counter(finding.level for finding in found)
+    if not levels["failed"] and not levels["warning"]:
+        return "All is well."
+    warnings = f", {count(levels['warning'], 'warning')}" if levels["warning"] else ""
+    return f"{levels['failed'] or 'Nothing'} failed{warnings}."
 
 
 def _print(finding: Finding) -> None:

@@ -1,7 +1,6 @@
 """`fleet events`: the outbox, listed or followed."""
 
 import contextlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -118,7 +117,7 @@ def tail(after: int | None, as_json: bool) -> None:
         for page in Tailer(path).follow(cursor):
             for event in page:
                 if as_json:
-                    click.echo(json.dumps(_as_dict(event), ensure_ascii=False))
+                    click.echo(_look.as_json(_as_dict(event)))
                     continue
                 if event.project_id and event.project_id not in names:
                     names = project_names(connection)

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import click
 
+from commander.cli._look import as_json
 from commander.cli._shared import find_project, reading, safe
 from commander.cli._types import Moment
 from fleet_lib.briefings import BriefingRecord, BriefingRepo
@@ -156,12 +157,12 @@ def _briefing_as_markdown(record: BriefingRecord) -> str:
     facts = [
         f"status: {record.status}",
         *(f"impact: {record.impact_level}" for _ in [1] if record.impact_level),
-        *(f"branch: {safe(record.branch)}" for _ in [1] if record.branch),
+        *(f"branch: {record.branch}" for _ in [1] if record.branch),
         *(f"commit: {record.head_commit}" for _ in [1] if record.head_commit),
         f"session: {record.session_id}",
     ]
     lines = [f"\n## #{record.briefing_id} · {(record.ended_at or record.created_at)[:16]}Z", ""]
-    lines += [f"- {fact}" for fact in facts]
+    lines += [f"- {safe(fact)}" for fact in facts]
     for title, items in (("Blockers", record.blockers), ("Files", record.files_touched)):
         if items:
             lines += ["", f"{title}:", ""] + [
@@ -174,7 +175,7 @@ def _briefing_as_markdown(record: BriefingRecord) -> str:
 
 
 def _line(kind: str, value: dict[str, Any]) -> str:
-    return json.dumps({"kind": kind, **value}, ensure_ascii=False)
+    return as_json({"kind": kind, **value})
 
 
 def _file_name(text: str) -> str:

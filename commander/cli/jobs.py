@@ -1,7 +1,6 @@
 """`fleet jobs`: headless Claude Code, queued."""
 
 import contextlib
-import json
 import sqlite3
 import sys
 from pathlib import Path
@@ -298,7 +297,7 @@ def run(once: bool, as_json: bool) -> None:
             if notice.job_id is not None:
                 told: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
                 told |= {"cost_usd": notice.cost_usd, "error": notice.error}
-                click.echo(json.dumps(told, ensure_ascii=False))
+                click.echo(_look.as_json(told))
         else:
             click.echo(clean(notice.text, 500))
 
@@ -359,7 +358,7 @@ def _job(connection: sqlite3.Connection, job_id: int) -> Job:
 def _print_chunks(chunks: list[str], as_json: bool) -> None:
     if as_json:
         for chunk in chunks:
-            click.echo(chunk)
+            click.echo(_look.escaped(chunk))
         return
     lines: list[Line] = []
     for chunk in chunks:

@@ -52,7 +52,7 @@ def drain(as_json: bool) -> None:
 def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     """Run hook payload FILES, or spool entries, and say what each became.
 
-    Replaying what was applied before changes nothing.
+    Replaying what was applied before changes nothing. An entry of the quarantine that was applied leaves it.
 
     \b
     Examples:
@@ -71,6 +71,8 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
                 prepared = prepare(entry, home, repositories)
                 with db.transaction(connection):
                     outcome = Ingest(connection, home, repositories).apply(prepared)
+                if not dry_run:
+                    _leave_quarantine(file, home)
             except (BadEntry, spool.Malformed) as error:
                 ok, outcome = False, str(error)
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
@@ -114,6 +116,12 @@ def _entry(file: Path) -> spool.Entry:
         raise BadEntry("the file is neither a spool entry nor a payload with a hook_event_name")
     received_ns = file.stat().st_mtime_ns
     return spool.Entry(file.name, event, received_ns, "", "", None, data, None)
+
+
+def _leave_quarantine(file: Path, home: str) -> None:
+    if file.resolve().parent == Path(paths.spool(home, "bad")).resolve():
+        file.unlink()
+        Path(f"{file}.reason").unlink(missing_ok=True)
 
 
 def _quarantined(home: str) -> set[str]:

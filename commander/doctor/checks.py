@@ -17,7 +17,7 @@ def examine(patient: Patient) -> list[Finding]:
         try:
             found += check(patient)
         except Exception as error:
-            said = clean(f"this check failed itself: {type(error).__name__}: {error}", 300)
+            said = clean(f"the check itself crashed: {type(error).__name__}: {error}", 300)
             found.append(Finding("failed", name, said, "please report it", "fleet doctor --report"))
     return found
 

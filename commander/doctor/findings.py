@@ -36,6 +36,9 @@ class Hook:
     place: str  # settings, plugin, or commander
     event: str
     command: tuple[str, ...]
+    matcher: str = ""
+    kind: str = "command"  # its `type`
+    is_async: bool = False
 
 
 @dataclass
@@ -59,6 +62,27 @@ class Patient:
     def settings(self) -> dict[str, Any]:
         """The user's settings; {} where they cannot be read, which the settings check says."""
         return _json_object(self.settings_file)
+
+    @cached_property
+    def every_settings(self) -> dict[Path, dict[str, Any]]:
+        """The settings files that count in this folder, the one that wins first."""
+        here = Path.cwd() / ".claude"
+        files = (here / "settings.local.json", here / "settings.json", self.settings_file)
+        return {file: _json_object(file) for file in files}
+
+    def variables(self, name: str) -> Iterator[tuple[str, Path | None]]:
+        """(value, the settings file whose `env` has it, None for this shell), the one that wins first."""
+        for file, value in self.every_settings.items():
+            named = value.get("env")
+            if isinstance(named, dict) and name in named:
+                yield str(named[name]), file
+        if name in os.environ:
+            yield os.environ[name], None
+
+    @cached_property
+    def fault(self) -> str:
+        """Why the user's settings file can be neither used nor edited, "" if it can."""
+        return settings.fault(self.settings_file, wanted_hooks())
 
     @cached_property
     def plugins(self) -> dict[str, Path]:
@@ -94,15 +118,23 @@ class Patient:
             ("settings", self.settings),
             ("commander", _json_object(self.home / ".claude" / "settings.json")),
         ):
-            for event, _, _, entry in settings.our_entries(value):
-                yield Hook(place, event, _command(entry))
+            for event, number, _, entry in settings.our_entries(value):
+                yield _hook(place, event, value["hooks"][event][number], entry)
         for folder in self.plugins.values():
-            for event, _, _, entry in settings.our_entries(
-                _json_object(folder / "hooks" / "hooks.json")
-            ):
-                words = _command(entry)
-                root = "${CLAUDE_PLUGIN_ROOT}"
-                yield Hook("plugin", event, tuple(w.replace(root, str(folder)) for w in words))
+            value = settings.fill(
+                _json_object(folder / "hooks" / "hooks.json"),
+                {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
+            )
+            for event, number, _, entry in settings.our_entries(value):
+                yield _hook("plugin", event, value["hooks"][event][number], entry)
+
+
+def wanted_hooks() -> dict[str, list[Any]]:
+    """{event: groups} that a complete registration has."""
+    hooks: dict[str, list[Any]] = json.loads(settings.settings_example().read_text("utf-8"))[
+        "hooks"
+    ]
+    return hooks
 
 
 def open_untouched(path: Path) -> sqlite3.Connection:
@@ -115,6 +147,17 @@ def open_untouched(path: Path) -> sqlite3.Connection:
     )
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
+
+
+def _hook(place: str, event: str, group: dict[str, Any], entry: dict[str, Any]) -> Hook:
+    return Hook(
+        place,
+        event,
+        _command(entry),
+        matcher=str(group.get("matcher") or ""),
+        kind=str(entry.get("type")),
+        is_async=bool(entry.get("async") or entry.get("asyncRewake")),
+    )
 
 
 def _command(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from commander import settings
 from commander.claude import claude_program
-from commander.doctor.findings import INSTALL, Finding, Hook, Patient
+from commander.doctor.findings import INSTALL, Finding, Hook, Patient, wanted_hooks
 from fleet_lib import config, paths, spool
 from fleet_lib.errors import FleetError
 from fleet_lib.prelude import clean
@@ -28,6 +28,7 @@ from fleet_lib.redact import redact
 
 SLOW_RATIO = 3.0
 PROMPT_ID_SINCE = (2, 1, 196)
+_WITHOUT_MATCHER = ("Stop", "UserPromptSubmit")  # Claude Code ignores one there
 _SAMPLE = {"session_id": "doctor", "prompt_id": "doctor", "last_assistant_message": "A sample."}
 
 
@@ -134,44 +135,51 @@ def configuration(patient: Patient) -> Iterator[Finding]:
 
 def settings_file(patient: Patient) -> Iterator[Finding]:
     file = patient.settings_file
-    try:
-        text = settings.read(file)
-        json.loads((text or "{}").removeprefix("\ufeff"))
-    except (FleetError, ValueError) as error:
+    if patient.fault:
         yield Finding(
             "failed",
             "settings",
-            f"{file} is not valid JSON: {error}" if isinstance(error, ValueError) else str(error),
-            "Claude Code reads none of it, so no hook runs",
-            "mend it at that place",
+            patient.fault,
+            "Claude Code cannot use it, so no hook runs",
+            f"edit {file}: an empty settings file is {{}}",
         )
         return
-    yield Finding("ok", "settings", str(file) if text is not None else f"no {file}")
-    for other in (
-        file,
-        *(Path.cwd() / ".claude" / n for n in ("settings.json", "settings.local.json")),
-    ):
-        with contextlib.suppress(FleetError, ValueError):
-            value = json.loads((settings.read(other) or "{}").removeprefix("\ufeff"))
-            if isinstance(value, dict) and value.get("disableAllHooks"):
-                yield Finding(
-                    "failed",
-                    "settings",
-                    f"disableAllHooks in {other}",
-                    "nothing is captured",
-                    "take that line out",
-                )
-    named = patient.settings.get("env")
-    every = {**os.environ, **(named if isinstance(named, dict) else {})}
-    if str(every.get("FLEET_HOOKS", "")).lower() == "off":
+    yield Finding("ok", "settings", str(file) if file.exists() else f"no {file}")
+    for other, value in patient.every_settings.items():
+        if value.get("disableAllHooks"):
+            yield Finding(
+                "failed",
+                "settings",
+                f"disableAllHooks in {other}",
+                "nothing is captured",
+                "take that line out",
+            )
+    hooks_switch, where = next(patient.variables("FLEET_HOOKS"), ("", None))
+    if hooks_switch.lower() == "off":
         yield Finding(
-            "failed", "settings", "FLEET_HOOKS is off", "nothing is captured", "unset FLEET_HOOKS"
+            "failed",
+            "settings",
+            f"FLEET_HOOKS is off in {f'the env of {where}' if where else 'this shell'}",
+            "nothing is captured",
+            f"take FLEET_HOOKS out of {where}"
+            if where
+            else "unset FLEET_HOOKS, also in your shell's profile",
         )
+    for named, where in patient.variables("FLEET_HOME"):
+        if where and not _is_same(named, patient.home):
+            yield Finding(
+                "failed",
+                "settings",
+                f"FLEET_HOME is {named} in the env of {where}",
+                f"sessions keep their data there, and this command looks in {patient.home}",
+                f"take FLEET_HOME out of {where}, or set the same in your shell's profile",
+            )
 
 
 def registration(patient: Patient) -> Iterator[Finding]:
-    wanted = list(json.loads(settings.settings_example().read_text("utf-8"))["hooks"])
-    there = Counter((hook.place, hook.event) for hook in patient.hooks())
+    wanted = list(wanted_hooks())
+    every = list(patient.hooks())
+    there = Counter((hook.place, hook.event) for hook in every)
     places = {place for place, _ in there} - {"commander"}
     missing = [event for event in wanted if not any(there[place, event] for place in places)]
     if missing:
@@ -180,7 +188,7 @@ def registration(patient: Patient) -> Iterator[Finding]:
             "registration",
             f"no hook for {', '.join(missing)}",
             "those moments are not captured",
-            INSTALL,
+            f"fix {patient.settings_file} first, then {INSTALL}" if patient.fault else INSTALL,
         )
     else:
         yield Finding(
@@ -194,6 +202,15 @@ def registration(patient: Patient) -> Iterator[Finding]:
             "the Commander is not told what is new",
             INSTALL,
         )
+    for hook in every:
+        for found, means in _changed(hook):
+            yield Finding(
+                "failed",
+                "registration",
+                f"{hook.event} (by the {hook.place}) {found}",
+                means,
+                INSTALL,
+            )
     for (place, event), count in there.items():
         if count > 1:
             yield Finding(
@@ -211,15 +228,47 @@ def registration(patient: Patient) -> Iterator[Finding]:
             "a turn is still one briefing; one of the two is enough",
             "./install.sh --uninstall, or: claude plugin uninstall fleet",
         )
-        homes = {_home_of(hook) or _default_home(patient) for hook in patient.hooks()}
-        if len(homes) > 1:
-            yield Finding(
-                "failed",
-                "registration",
-                f"they keep their data in different folders: {', '.join(sorted(homes))}",
-                "each has half of what happens",
-                f"set FLEET_HOME in the env of {patient.settings_file}",
-            )
+    if any(where for _, where in patient.variables("FLEET_HOME")):
+        return  # it wins over what a hook was installed for
+    homes = {home for hook in every if (home := _home_of(hook))}
+    if {"settings", "plugin"} <= places:
+        homes.add(_default_home(patient))
+    for other in sorted(home for home in homes if not _is_same(home, patient.home)):
+        yield Finding(
+            "failed",
+            "registration",
+            f"sessions that are started without FLEET_HOME keep their data in {other}",
+            f"this command looks in {patient.home}, and each has half of what happens",
+            f"set FLEET_HOME in the env of {patient.settings_file}, or nowhere at all",
+        )
+
+
+def _changed(hook: Hook) -> Iterator[tuple[str, str]]:
+    """(what, what that means) of a registration that would not run each time, or not as a hook must."""
+    if hook.kind != "command":
+        yield f"has the type {clean(hook.kind, 40)}, not command", "it does not run"
+    if hook.is_async:
+        yield "is async", "`claude -p` kills it at its end, so turns are lost"
+    if hook.event in _WITHOUT_MATCHER or hook.matcher in ("", "*"):
+        return
+    ((group, *_),) = [groups for event, groups in wanted_hooks().items() if event == hook.event]
+    moments = [moment for moment in str(group.get("matcher") or "").split("|") if moment]
+    try:
+        left_out = [moment for moment in moments if not re.fullmatch(hook.matcher, moment)]
+    except re.error:
+        left_out = moments
+    if left_out or not moments:
+        told = clean(hook.matcher, 60)
+        yield (
+            f"has the matcher {told!r}",
+            f"it does not run for {', '.join(left_out)}"
+            if moments
+            else "it runs at some of those moments only",
+        )
+
+
+def _is_same(named: str, home: Path) -> bool:
+    return os.path.realpath(Path(named).expanduser()) == os.path.realpath(home)
 
 
 def _home_of(hook: Hook) -> str:

@@ -15,6 +15,12 @@ BACKLOG_SECONDS = 120
 LATE_SECONDS = 600
 WAL_BYTES = 256 * 1024 * 1024
 FREE_BYTES = 500 * 1024 * 1024
+# The home ("") and what is private in it.
+_PRIVATE = (
+    *("", "fleet.db", "fleet.db-wal", "fleet.db-shm", "backups", "backups/*.db", "config.toml"),
+    *("spool", "spool/new", "spool/bad", "spool/tmp", "log", "log/fleet.log*"),
+    *("gateway.token", "settings-record.json"),
+)
 
 
 def database(patient: Patient) -> Iterator[Finding]:
@@ -64,7 +70,9 @@ def database(patient: Patient) -> Iterator[Finding]:
         )
     if not wrong:
         size = path.stat().st_size / 1e6
-        yield Finding("ok", "database", f"schema {version}, {rows} briefings, {size:.1f} MB, sound")
+        yield Finding(
+            "ok", "database", f"schema {version}, {rows} briefings, {size:.1f} MB, integrity ok"
+        )
     wal = Path(f"{path}-wal")
     if wal.exists() and wal.stat().st_size > WAL_BYTES:
         yield Finding(
@@ -89,23 +97,12 @@ def _unusable(path: Path, error: Exception) -> Finding:
 def modes(patient: Patient) -> Iterator[Finding]:
     if not patient.home.is_dir():
         return
-    names = [
-        "",
-        "fleet.db",
-        "fleet.db-wal",
-        "fleet.db-shm",
-        "spool",
-        "spool/new",
-        "spool/bad",
-        "log",
-    ]
     lax = []
-    for path in [
-        patient.home / name for name in [*names, "log/fleet.log", "backups", "config.toml"]
-    ]:
-        with contextlib.suppress(OSError):
-            if path.stat().st_mode & 0o077:
-                lax.append(path)
+    for pattern in _PRIVATE:
+        for path in sorted(patient.home.glob(pattern)) if pattern else [patient.home]:
+            with contextlib.suppress(OSError):
+                if path.stat().st_mode & 0o077:
+                    lax.append(path)
     if not lax:
         yield Finding("ok", "modes", "readable by you alone")
     for path in lax:
@@ -128,7 +125,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
             "disk",
             said,
             "when it is full, turns are lost, and the session is told so",
-            "make room; fleet db prune --dry-run shows what history takes",
+            "make room; fleet db prune --dry-run shows how much space history uses",
         )
     else:
         yield Finding("ok", "disk", said)
@@ -166,7 +163,8 @@ def quarantine(patient: Patient) -> Iterator[Finding]:
         "quarantine",
         f"{len(bad)} entries; the newest: {clean(reason, 160)}",
         "they could not be applied, and are kept for 30 days",
-        f"fleet replay '{bad[-1]}'",
+        f"fleet replay '{folder}'/*; what it refuses cannot be applied: report it, or delete it with its"
+        " .reason",
     )
 
 
@@ -184,7 +182,7 @@ def log(patient: Patient) -> Iterator[Finding]:
         "warning",
         "log",
         f"{len(recent)} lines in the last day; the newest: {clean(recent[-1], 200)}",
-        "each is something that went wrong",
+        "each line is a problem that occurred",
         f"tail '{paths.log_file(str(patient.home))}'",
     )
 
@@ -214,7 +212,7 @@ def capture(patient: Patient) -> Iterator[Finding]:
             "capture",
             f"{said}, but a session wrote its transcript {_span(time.time() - newest)} ago",
             "a session that was started before Fleet was installed has no hooks",
-            "start that session anew (claude --resume)",
+            "restart that session (claude --resume)",
         )
     else:
         yield Finding("ok" if last else "note", "capture", said)
@@ -224,17 +222,21 @@ def jobs(patient: Patient) -> Iterator[Finding]:
     path = Path(paths.database(str(patient.home)))
     if not path.exists():
         return
-    with contextlib.closing(open_untouched(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        if migrate.version_of(connection) != migrate.latest_version():
-            return  # the database check says that
-        runs = job_runs.JobRunRepo(connection)
-        at_work = runs.at_work()
-        lost = [run for run in at_work if job_runs.is_lost(run)]
-        queued = connection.execute(
-            "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
-        ).fetchone()
-        spent = runs.spent_since(job_runs.start_of_day())
+    try:
+        with contextlib.closing(open_untouched(path)) as connection:
+            connection.row_factory = sqlite3.Row
+            if migrate.version_of(connection) != migrate.latest_version():
+                return  # the database check says that
+            runs = job_runs.JobRunRepo(connection)
+            at_work = runs.at_work()
+            lost = [run for run in at_work if job_runs.is_lost(run)]
+            queued = connection.execute(
+                "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
+            ).fetchone()
+            spent = runs.spent_since(job_runs.start_of_day())
+    except sqlite3.Error as error:
+        yield Finding("note", "jobs", clean(f"unknown: {error}", 200), "see database, above")
+        return
     mend = "fleet jobs run --once"
     if lost:
         numbers = ", ".join(str(run.job_id) for run in lost[:5])

@@ -1,7 +1,8 @@
 """`fleet doctor --report`: a bundle that tells somebody else enough, and nothing of what was said in a session.
-What goes in is chosen; nothing is copied and then cleaned, but the log, whose lines are Fleet's own words.
+What goes in is chosen; nothing is copied and then cleaned.
 """
 
+import builtins
 import contextlib
 import json
 import os
@@ -15,13 +16,21 @@ from typing import Any
 
 from commander import settings
 from commander.doctor.findings import Finding, Patient, open_untouched
-from fleet_lib import migrate, paths
+from fleet_lib import errors, migrate, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.redact import redact
 
 LOG_LINES = 200
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”")
 _PATH = re.compile(r"(?<![\w.~])(?:~|/)[^\s:;,'\")]*/[^\s:;,'\")]*")
+_LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (hook|drain|jobs|gateway|plugin)(?= |$)")
+_ERRORS = {
+    error.__name__
+    for module in (builtins, sqlite3, json, errors)
+    for error in vars(module).values()
+    if isinstance(error, type) and issubclass(error, Exception)
+}
+_ERROR_NAME = re.compile(rf"\b({'|'.join(sorted(_ERRORS))})\b")
 # Of our own files the end of the path tells enough.
 _OURS = re.compile(r"(fleet\.db|spool|log|venv|versions|backups|hooks|fleet_lib|commander)(?=/|$)")
 
@@ -145,6 +154,13 @@ def _environment() -> dict[str, str]:
 def _log(patient: Patient) -> list[str]:
     with contextlib.suppress(OSError):
         text = Path(paths.log_file(str(patient.home))).read_text("utf-8", "replace")
-        # When, who, and the words up to what may be somebody else's.
-        return [_plain(line[:160]) for line in text.splitlines()[-LOG_LINES:]]
+        return [_log_line(line) for line in text.splitlines()[-LOG_LINES:]]
     return []
+
+
+def _log_line(line: str) -> str:
+    """When, which part of Fleet, and the kind of error; an error's words may be anybody's."""
+    match = _LOG_LINE.match(line)
+    if not match:
+        return "…"
+    return " ".join([*match.groups(), *_ERROR_NAME.findall(line[match.end() :])[:1]])
