@@ -35,6 +35,10 @@ class ConversationRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
+    def get_all(self) -> list[Conversation]:
+        rows = self._connection.execute("SELECT * FROM conversations ORDER BY created_at")
+        return [_from_row(row) for row in rows]
+
     def get_or_create_commander(self, cwd: str, model: str = COMMANDER_MODEL) -> Conversation:
         found = self.get_commander()
         if found:

@@ -6,6 +6,7 @@ extra), and looked at now and then all the same.
 """
 
 import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +23,22 @@ _SETTLE_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
 
 
+def identity(database: Path | str) -> tuple[int, int] | None:
+    """Which file is there: a restored one is another. Only ever looked at, never opened past SQLite."""
+    try:
+        found = Path(database).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Tailer:
     """Follows the outbox of one database. `stop` ends it from another thread."""
 
     def __init__(self, database: str | Path) -> None:
         self._database = Path(database)
         self._changed = threading.Event()
+        self._followed: tuple[int, int] | None = None
         self.is_stopped = False
 
     def stop(self) -> None:
@@ -41,28 +52,48 @@ class Tailer:
             time.sleep(_LAST_PAUSE_SECONDS)
 
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
-        """Pages of the events after a cursor as they come, for ever; [] is never among them.
+        """Pages of the events after a cursor as they come, for ever. An empty page says that the database is
+        another one now, or was set back; it goes on after the cursor or, before that, its newest event.
 
         Raises DatabaseUnusable where there is no database, sqlite3.Error where it cannot be read."""
-        with (
-            contextlib.closing(db.connect_read_only(self._database)) as connection,
-            _watching(self._database, self._changed.set) as is_watched,
-        ):
-            settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+        with _watching(self._database, self._changed.set) as is_watched:
             while not self.is_stopped:
-                page = OutboxRepo(connection).get_after(after, PAGE)
-                if page:
-                    after = page[-1].event_id
-                    yield page
-                    continue
-                if time.monotonic() < settled_at:
-                    time.sleep(pause)
-                    pause = min(2 * pause, _LAST_PAUSE_SECONDS)
-                    continue
-                wait = _SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS
-                if self._changed.wait(wait):
-                    self._changed.clear()
-                    settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
+                opened = identity(self._database)
+                with contextlib.closing(db.connect_read_only(self._database)) as connection:
+                    newest = OutboxRepo(connection).latest_id()
+                    if newest < after or self._followed not in (None, opened):
+                        after = min(after, newest)
+                        yield []
+                    self._followed = opened
+                    for page in self._pages(connection, after, is_watched):
+                        after = page[-1].event_id
+                        yield page
+
+    def _pages(
+        self, connection: sqlite3.Connection, after: int, is_watched: bool
+    ) -> Iterator[list[OutboxEvent]]:
+        """Until this is no longer the database, or it was set back."""
+        outbox = OutboxRepo(connection)
+        looked_at = time.monotonic()
+        settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+        while not self.is_stopped:
+            page = outbox.get_after(after, PAGE)
+            if page:
+                after = page[-1].event_id
+                yield page
+                continue
+            now = time.monotonic()
+            if now - looked_at > _SLOW_POLL_SECONDS:
+                looked_at = now
+                if identity(self._database) != self._followed or outbox.latest_id() < after:
+                    return
+            if now < settled_at:
+                time.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+                continue
+            if self._changed.wait(_SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS):
+                self._changed.clear()
+                settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
 
 
 @contextlib.contextmanager

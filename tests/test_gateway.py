@@ -1,8 +1,10 @@
 """The gateway: nobody misses an event, nobody else gets in, and nothing that a client says breaks it."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -22,7 +24,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fleet_lib import db
+from fleet_lib import db, migrate, paths
 
 
 @pytest.fixture
@@ -139,6 +141,168 @@ def test_what_other_programs_put_into_the_outbox_is_coped_with(
     assert [message["event_id"] for message in messages] == list(range(1, 8))
     assert messages[4]["event"]["job_id"] == 5
     assert len(gateway.get("/api/v1/events").json()["events"]) == len(payloads)
+
+
+ODD_ROWS = [
+    {"project_id": b"\xff\x00"},
+    {"project_id": 7, "broadcast_level": 3.5},
+    {"type": b"\xff", "ts": b"\xfe", "broadcast_level": b"high"},
+    {"briefing_id": "seven", "delivered": "maybe"},
+    {"briefing_id": b"\x01", "payload_json": b"\xff"},
+]
+
+
+def test_an_odd_row_reaches_live_clients_and_ends_nothing(gateway: Gateway, fleet: Fleet) -> None:
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        until_live(client)
+        for odd in ODD_ROWS:
+            row = {"ts": "2026-11-24T08:00:00.000Z", "type": "error", "payload_json": "{}"} | odd
+            fleet.rows(
+                f"INSERT INTO outbox_events ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                *row.values(),
+            )
+        insert_events(fleet, 1)
+        found = [receive(client) for _ in range(len(ODD_ROWS) + 1)]
+    assert [message["event_id"] for message in found] == list(range(1, len(ODD_ROWS) + 2))
+    assert found[0]["event"]["project_id"] == "\ufffd\0"
+    assert (found[1]["event"]["project_id"], found[1]["event"]["broadcast_level"]) == ("7", "3.5")
+    assert found[3]["event"]["briefing_id"] is None
+
+
+def test_events_and_watches_outlive_a_database_that_could_not_be_read(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    """The client is sent away, so that it comes back, rather than left without events."""
+    insert_events(fleet, 2)
+    job = _insert_job(fleet, "running")
+    with gateway.client() as subscriber, gateway.client() as watcher:
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        send(watcher, type="job.watch", job_id=job)
+        send(subscriber, type="fleet.subscribe", from_event_id=2)
+        for client in (watcher, subscriber):
+            error = receive(client)
+            assert (error["type"], error["code"]) == ("error", "unavailable")
+            assert "99" in error["message"]
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(subscriber)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
+        send(watcher, type="ping")
+        assert receive(watcher)["type"] == "pong", "a message that failed ends no connection"
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
+        send(watcher, type="job.watch", job_id=job)
+        assert receive(watcher)["type"] == "job.started"
+        # While it is watched, too.
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        assert receive(watcher)["code"] == "unavailable"
+        with pytest.raises(ConnectionClosed):
+            receive(watcher)
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        assert until_live(client) == [1, 2]
+
+
+def test_what_could_not_be_marked_as_delivered_is_marked_later(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    assert gateway.process is not None
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        until_live(client)
+        # A later Fleet's database, between the look at the event and the mark.
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        insert_events(fleet, 2)
+        assert [receive(client)["event_id"] for _ in range(2)] == [1, 2]
+        _until(lambda: "not put down yet" in _log(fleet))
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
+        insert_events(fleet, 1)
+        assert receive(client)["event_id"] == 3
+        _until(lambda: delivered(fleet) == [1, 1, 1])
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        insert_events(fleet, 1)
+        assert receive(client)["event_id"] == 4
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.process.communicate(timeout=20) == ("", ""), "its end is a quiet one"
+    assert gateway.process.returncode in (0, -signal.SIGTERM)
+    gateway.process = None
+
+
+def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    job = _insert_job(fleet, "running")
+    fleet.rows("INSERT INTO job_stream_chunks VALUES (?, 0, ?)", job, '{"type": "assistant"}')
+    with gateway.client() as client:
+        for _ in range(2):
+            send(client, type="job.watch", job_id=job)
+            assert receive(client) == {"type": "job.started", "job_id": job}
+            assert receive(client)["chunk"] == {"type": "assistant"}
+        # As many more as somebody looks at in a day: the last is shown as well.
+        for _ in range(25):
+            other = _insert_job(fleet, "running")
+            send(client, type="job.watch", job_id=other)
+            assert receive(client) == {"type": "job.started", "job_id": other}
+
+
+@pytest.mark.parametrize("how", ["another file", "set back in place"])
+def test_a_restored_database_is_followed_and_clients_are_told(
+    gateway: Gateway, fleet: Fleet, tmp_path: Path, how: str
+) -> None:
+    path = fleet.home / "fleet.db"
+    insert_events(fleet, 3, "old")
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "backup.db")) as backup,
+    ):
+        source.backup(backup)
+        backup.execute("PRAGMA journal_mode = DELETE")
+    insert_events(fleet, 5, "lost")
+    with gateway.client() as client, gateway.client() as behind:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        assert until_live(client) == list(range(1, 9))
+        _until(lambda: delivered(fleet) == [1] * 8)
+        if how == "another file":
+            for name in ("fleet.db-wal", "fleet.db-shm"):
+                (fleet.home / name).unlink(missing_ok=True)
+            (tmp_path / "backup.db").replace(path)
+        else:
+            with (
+                contextlib.closing(sqlite3.connect(path)) as target,
+                contextlib.closing(sqlite3.connect(tmp_path / "backup.db")) as backup,
+            ):
+                backup.backup(target)
+        assert receive(client) == {"type": "fleet.live", "cursor": 3}
+        insert_events(fleet, 1, "new")
+        event = receive(client)
+        assert event["event_id"] == 4 and event["event"]["data"]["summary"] == "new 0"
+        # Who comes back with a cursor of what is lost is told the same.
+        send(behind, type="fleet.subscribe", from_event_id=8)
+        assert receive(behind) == {"type": "fleet.live", "cursor": 4}
+        insert_events(fleet, 1, "newer")
+        assert receive(behind)["event_id"] == 5
+        _until(lambda: delivered(fleet)[3:] == [1, 1])
+    assert fleet.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
+    from commander.gateway.hub import Frame, Hub
+
+    hub = Hub(str(fleet.home))
+    for first in range(1, 2001, 50):
+        hub._take([Frame(number, "x" * 100_000, False) for number in range(first, first + 50)])
+        assert sum(len(frame.text) for frame in hub._frames) <= 32_000_000
+        assert [frame.event_id for frame in hub._frames] == hub._ids
+        assert hub._ids == list(range(hub._start + 1, first + 50))
+    hub._take([Frame(2001, "x" * 50_000_000, False)])
+    assert (hub._frames, hub._start, hub._end) == ([], 2001, 2001)
 
 
 @pytest.mark.parametrize(
@@ -407,6 +571,88 @@ def test_every_endpoint_answers_and_is_described(
     assert gateway.get("/api/v1/briefings/99").json()["error"]["code"] == "not_found"
 
 
+def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gateway) -> None:
+    described = gateway.get("/api/v1/openapi.json").json()
+    refs = re.findall(r'"\$ref": "([^"]+)"', json.dumps(described))
+    assert "#/components/schemas/BriefingLine" in refs
+    for ref in refs:
+        found = described
+        for part in ref.removeprefix("#/").split("/"):
+            found = found[part]
+        assert found["type"] == "object", ref
+    told = {
+        (method, path): [one["name"] for one in operation["parameters"]]
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert told == {
+        ("get", "/api/v1/health"): [],
+        ("get", "/api/v1/overview"): [],
+        ("get", "/api/v1/projects"): [],
+        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "limit"],
+        ("get", "/api/v1/briefings/search"): ["q", "project_id", "limit"],
+        ("get", "/api/v1/briefings/{briefing_id}"): ["briefing_id"],
+        ("get", "/api/v1/events"): ["after", "limit"],
+        ("get", "/api/v1/jobs"): ["project_id", "status", "limit"],
+        ("post", "/api/v1/jobs"): [],
+        ("get", "/api/v1/jobs/{job_id}"): ["job_id"],
+        ("post", "/api/v1/jobs/{job_id}/cancel"): ["job_id"],
+        ("get", "/api/v1/conversations"): [],
+        ("get", "/api/v1/prelude"): ["recap"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path", ["briefings/{}", "jobs/{}", "briefings/x", "briefings/-1", "no/such", "briefings/" + "9" * 5000]
+)  # fmt: skip
+def test_what_is_not_there_is_a_404_of_the_api(gateway: Gateway, path: str) -> None:
+    answer = gateway.get("/api/v1/" + path.format("9" * 23))
+    assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
+    assert "Traceback" not in _log(fleet=gateway.fleet)
+
+
+def test_the_api_copes_with_what_other_programs_put_into_the_tables(
+    gateway: Gateway, fleet: Fleet, tmp_path: Path
+) -> None:
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+    _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
+    fleet.rows(
+        "INSERT INTO conversations (conversation_id, kind, cwd, model, last_outbox_event_id_seen,"
+        " created_at, updated_at) VALUES ('c', 'commander', '/', 'opus', NULL, '', '')"
+    )
+    assert gateway.get("/api/v1/conversations").json()[0]["last_outbox_event_id_seen"] == 0
+    connection = sqlite3.connect(fleet.home / "fleet.db")
+    with contextlib.closing(connection), connection:
+        for table, columns in {
+            "projects": ("repo_root", "git_remote", "created_at"),
+            "briefings": ("session_id", "branch", "created_at", "raw_markdown"),
+            "conversations": ("cwd", "claude_session_id"),
+            "sessions": ("detail",),
+        }.items():
+            for column in columns:
+                connection.execute(f"UPDATE {table} SET {column} = x'FF00'")
+    for path in ("overview", "projects", "briefings", "briefings/1", "conversations", "prelude"):
+        answer = gateway.get("/api/v1/" + path)
+        assert answer.status_code == 200, (path, answer.text, _log(fleet))
+        answer.json()
+
+
+def _insert_job(fleet: Fleet, status: str) -> int:
+    with sqlite3.connect(fleet.home / "fleet.db") as connection:
+        number = connection.execute(
+            "INSERT INTO jobs (ts_created, ts_started, type, model, status, request_json) VALUES"
+            " ('2026-11-24T08:00:00.000Z', '2026-11-24T08:00:00.000Z', 'worker_task', 'haiku', ?, '{}')",
+            (status,),
+        ).lastrowid
+    assert number is not None
+    return number
+
+
+def _log(fleet: Fleet) -> str:
+    path = Path(paths.log_file(str(fleet.home)))
+    return path.read_text() if path.exists() else ""
+
+
 @pytest.mark.parametrize(
     ("text", "gone"),
     [
@@ -433,7 +679,7 @@ def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
     ("arguments", "said"),
     [
         (("--host", "0.0.0.0"), "--allow-remote"),
-        (("--host", "192.0.2.1", "--allow-remote"), "cannot be listened at"),
+        (("--host", "192.0.2.1", "--allow-remote"), "cannot listen on 192.0.2.1:8737: "),
         (("--port", "99999"), "is not in the range"),
     ],
 )
@@ -458,7 +704,7 @@ def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
 
 def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
     done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
-    assert done.returncode == 1 and "--port 0 takes a free one" in done.stderr
+    assert done.returncode == 1 and "--port 0 takes any free port" in done.stderr
 
 
 def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(

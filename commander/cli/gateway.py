@@ -17,23 +17,23 @@ DEFAULT_PORT = 8737
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Where to listen; 0 takes a free port.",
+    help="The port to listen on; 0 takes any free one.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--allow-remote",
     is_flag=True,
-    help="Listen at an address that other machines reach: unencrypted, with the token as the only lock.",
+    help="Allow an address that other machines can reach: unencrypted, with the token as the only lock.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the dashboard in a browser.")
 @click.option(
-    "--new-token", is_flag=True, help="Make a new token: old links and logins open nothing."
+    "--new-token", is_flag=True, help="Make a new token; old links and logins stop working."
 )
 def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: bool) -> None:
-    """Serve the dashboard, an API and a WebSocket with every event, on this machine alone.
+    """Serve the dashboard, an API and a WebSocket with every event, to this machine only.
 
-    It prints a link that logs the browser in once. Programs send the token in $FLEET_HOME/gateway.token as
-    `Authorization: Bearer TOKEN`. Ctrl-C ends it; clients go on from their cursors when it is back. Needs
+    It prints a link that logs your browser in. Programs send the token in $FLEET_HOME/gateway.token as
+    `Authorization: Bearer TOKEN`. Ctrl-C stops it; clients resume from their cursors when it is back. Needs
     the extra fleet[gateway] (./install.sh --with gateway).
 
     \b
@@ -53,8 +53,8 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
     is_local = host in ("127.0.0.1", "localhost", "::1")
     if not is_local and not allow_remote:
         raise BadInput(
-            f"{host} can be reached by other machines, and what is sent is not encrypted: if that is meant,"
-            " add --allow-remote"
+            f"other machines can reach {host}, and the traffic is not encrypted;"
+            " add --allow-remote if you want that"
         )
     home = paths.home()
     db.connect(paths.database(home)).close()
@@ -63,7 +63,7 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
         listening = app.bind(host, port)
     except OSError as error:
         raise BadInput(
-            f"{host}:{port} cannot be listened at: {error.strerror}; --port 0 takes a free one"
+            f"cannot listen on {host}:{port}: {error.strerror}; --port 0 takes any free port"
         ) from None
     port = listening.getsockname()[1]
     address = "127.0.0.1" if host == "localhost" else str(listening.getsockname()[0])
@@ -72,7 +72,7 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
     click.echo(f"Fleet's dashboard: {link}")
     if not is_local:
         click.echo(
-            "Other machines can reach this address; whoever has the token gets in.", err=True
+            "Other machines can reach this address; anyone with the token can get in.", err=True
         )
     if browser:
         webbrowser.open(link)

@@ -1,11 +1,13 @@
 """The HTTP API under /api/v1, and its description. Reads open the database read-only, a request each."""
 
 import contextlib
+import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import nh3
 from markdown_it import MarkdownIt
@@ -18,9 +20,9 @@ from starlette.routing import Route
 from commander.gateway import messages
 from commander.gateway.work import JobDesk
 from commander.jobs.reading import describe
-from fleet_lib import db, overview, paths, prelude
+from fleet_lib import db, log, overview, paths, prelude
 from fleet_lib.briefings import BriefingRecord, BriefingRepo
-from fleet_lib.conversations import Conversation
+from fleet_lib.conversations import Conversation, ConversationRepo
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs import JobRepo
 from fleet_lib.levels import ImpactLevel, Status
@@ -98,6 +100,14 @@ class Endpoint:
     body: type[BaseModel] | None = None
 
 
+async def no_such_page(request: Request, error: Exception) -> Response:
+    """What no route knows, and a method that it does not have."""
+    status = getattr(error, "status_code", 404)
+    return _error(
+        status, "not_found" if status == 404 else "refused", str(getattr(error, "detail", ""))
+    )
+
+
 class Api:
     def __init__(self, home: str, desk: JobDesk, clients: Callable[[], int]) -> None:
         self._home = home
@@ -126,13 +136,17 @@ class Api:
                 return _error(413, "too_large", "the body is too large")
             try:
                 told = await run_in_threadpool(endpoint.call, self, request, given)
-                body = adapter.dump_json(adapter.validate_python(told))
+                body = _json(adapter, told)
             except NotFound as error:
                 return _error(404, "not_found", str(error))
             except BadInput as error:
                 return _error(400, "refused", str(error))
-            except (FleetError, sqlite3.Error) as error:
+            except (FleetError, sqlite3.Error, OSError) as error:
                 return _error(503, "unavailable", str(error))
+            except Exception as error:
+                said = f"{request.url.path} failed: {type(error).__name__}: {error}"
+                log.write(self._home, "gateway", said)
+                return _error(500, "internal", "the gateway failed at this; its log says how")
             return Response(body, media_type="application/json")
 
         return Route(endpoint.path, answer, methods=[endpoint.method])
@@ -170,16 +184,16 @@ class Api:
             return [_line(repo, record, excerpt) for record, excerpt in found]
 
     def briefing(self, request: Request, query: Nothing) -> BriefingPage:
-        number = request.path_params["briefing_id"]
+        number = _number(request, "briefing")
         with self._reading() as connection:
             repo = BriefingRepo(connection)
             record = repo.get(number)
             if record is None:
                 raise NotFound(f"there is no briefing {number}")
-            return BriefingPage(
+            return BriefingPage.model_construct(
                 briefing=record,
                 summary=_line(repo, record).summary,
-                html=self.rendered(record.raw_markdown),
+                html=self.rendered(messages.text_of(record.raw_markdown)),
             )
 
     def events(self, request: Request, query: EventQuery) -> messages.EventPage:
@@ -196,7 +210,7 @@ class Api:
             return [describe(connection, job) for job in found]
 
     def job(self, request: Request, query: Nothing) -> dict[str, Any]:
-        number = request.path_params["job_id"]
+        number = _number(request, "job")
         with self._reading() as connection:
             job = JobRepo(connection).get(number)
             if job is None:
@@ -207,16 +221,12 @@ class Api:
         return messages.JobQueued(job_id=self._desk.submit(wish))
 
     def cancel(self, request: Request, query: Nothing) -> dict[str, Any]:
-        self._desk.cancel(request.path_params["job_id"])
+        self._desk.cancel(_number(request, "job"))
         return self.job(request, query)
 
     def conversations(self, request: Request, query: Nothing) -> list[Conversation]:
         with self._reading() as connection:
-            rows = connection.execute("SELECT * FROM conversations ORDER BY created_at")
-            return [
-                Conversation(**{name: row[name] for name in Conversation.__annotations__})
-                for row in rows
-            ]
+            return ConversationRepo(connection).get_all()
 
     def prelude(self, request: Request, query: PreludeQuery) -> messages.Prelude:
         with self._reading() as connection:
@@ -256,12 +266,12 @@ ENDPOINTS = [
     Endpoint("/projects", "Every project", Nothing, list[Project], Api.projects),
     Endpoint("/briefings", "Briefings, the newest first", BriefingQuery, list[BriefingLine], Api.briefings),
     Endpoint("/briefings/search", "Briefings that hold every word, the best first", SearchQuery, list[BriefingLine], Api.search),
-    Endpoint("/briefings/{briefing_id:int}", "One briefing, whole", Nothing, BriefingPage, Api.briefing),
+    Endpoint("/briefings/{briefing_id}", "One briefing, whole", Nothing, BriefingPage, Api.briefing),
     Endpoint("/events", "Events after a cursor, the oldest first", EventQuery, messages.EventPage, Api.events),
     Endpoint("/jobs", "Jobs, the newest first", JobQuery, list[dict[str, Any]], Api.jobs),
     Endpoint("/jobs", "Submit a job", Nothing, messages.JobQueued, Api.submit, "POST", messages.JobWish),
-    Endpoint("/jobs/{job_id:int}", "One job", Nothing, dict[str, Any], Api.job),
-    Endpoint("/jobs/{job_id:int}/cancel", "Have a job ended", Nothing, dict[str, Any], Api.cancel, "POST"),
+    Endpoint("/jobs/{job_id}", "One job", Nothing, dict[str, Any], Api.job),
+    Endpoint("/jobs/{job_id}/cancel", "Have a job ended", Nothing, dict[str, Any], Api.cancel, "POST"),
     Endpoint("/conversations", "The Commander's conversation", Nothing, list[Conversation], Api.conversations),
     Endpoint("/prelude", "What the Commander's next prompt would be told", PreludeQuery, messages.Prelude, Api.prelude),
 ]  # fmt: skip
@@ -269,53 +279,77 @@ ENDPOINTS = [
 
 def openapi() -> dict[str, Any]:
     """The API described as OpenAPI 3.1, from the models that it is checked with."""
+    models: list[tuple[int, Literal["serialization", "validation"], TypeAdapter[Any]]] = []
+    for number, endpoint in enumerate(ENDPOINTS):
+        models.append((number, "serialization", TypeAdapter(endpoint.answers)))
+        if endpoint.body:
+            models.append((number, "validation", TypeAdapter(endpoint.body)))
+    schemas, shared = TypeAdapter.json_schemas(models, ref_template="#/components/schemas/{model}")
     told: dict[str, Any] = {}
-    for endpoint in ENDPOINTS:
-        path = "/api/v1" + endpoint.path.replace(":int", "")
+    for number, endpoint in enumerate(ENDPOINTS):
+        # A query's fields are plain: none refers to another model.
+        fields = endpoint.query.model_json_schema().get("properties", {})
         parameters = [
-            {
-                "name": name,
-                "in": "query",
-                "required": field.is_required(),
-                "schema": endpoint.query.model_json_schema()["properties"][name],
-            }
+            {"name": name, "in": "query", "required": field.is_required(), "schema": fields[name]}
             for name, field in endpoint.query.model_fields.items()
         ]
         parameters += [
-            {"name": part[1:].split(":")[0], "in": "path", "required": True, "schema": {"type": "integer"}}
-            for part in endpoint.path.replace("}", "").split("/")
-            if part.startswith("{")
-        ]  # fmt: skip
-        answer = TypeAdapter(endpoint.answers).json_schema(mode="serialization")
+            {"name": name, "in": "path", "required": True, "schema": {"type": "integer"}}
+            for name in re.findall(r"{(.+?)}", endpoint.path)
+        ]
         operation: dict[str, Any] = {
             "summary": endpoint.does,
             "parameters": parameters,
             "responses": {
-                "200": {"description": "OK", "content": {"application/json": {"schema": answer}}}
+                "200": {"description": "OK", "content": _as_json(schemas[number, "serialization"])},
+                "default": {"description": "{error: {code, message}}"},
             },
         }
         if endpoint.body:
-            schema = endpoint.body.model_json_schema()
-            content = {"application/json": {"schema": schema}}
+            content = _as_json(schemas[number, "validation"])
             operation["requestBody"] = {"required": True, "content": content}
-        told.setdefault(path, {})[endpoint.method.lower()] = operation
+        told.setdefault("/api/v1" + endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fleet's gateway", "version": version("fleet")},
         "paths": told,
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": shared.get("$defs", {}),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
         "security": [{"token": []}],
     }
+
+
+def _as_json(schema: Any) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
 def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None) -> BriefingLine:
     turn = repo.turn_of(record.briefing_id)
     fields = asdict(record)
-    return BriefingLine(
+    # As it stands there: another program may have stored what no field here would let in.
+    return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
-        summary=turn.summary if turn else record.raw_markdown[:200],
+        summary=turn.summary if turn else messages.text_of(record.raw_markdown)[:200],
         excerpt=excerpt,
     )
+
+
+def _number(request: Request, kind: str) -> int:
+    """The number in the address. Raises NotFound where nothing can have it."""
+    text = str(request.path_params[f"{kind}_id"])
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise NotFound(f"there is no {kind} {text[:30]}")
+    return int(text)
+
+
+def _json(adapter: TypeAdapter[Any], told: Any) -> bytes:
+    try:
+        return adapter.dump_json(told, warnings=False)
+    except ValueError:  # bytes or half a character that another program stored
+        plain = adapter.dump_python(told, warnings=False)
+        return json.dumps(plain, default=messages.text_of).encode()
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from commander.gateway.access import Guard
-from commander.gateway.api import Api
+from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
 from commander.gateway.socket import Client
 from commander.gateway.work import JobDesk
@@ -61,6 +62,7 @@ def make(home: str, token: str, port: int, host: str) -> ASGIApp:
             Route("/{view:str}", page),
             Route("/{view:str}/{which:str}", page),
         ],
+        exception_handlers={HTTPException: no_such_page},
         lifespan=lifespan,
     )
     return Guard(app, token, port, host)

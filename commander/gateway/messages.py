@@ -158,19 +158,26 @@ def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
         return event, event.model_dump_json()
 
 
+def text_of(value: object) -> str:
+    """A column that should hold text; another program may have stored bytes or a number."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _event_of(stored: OutboxEvent) -> FleetEvent:
     payload = stored.payload or {}
     job = payload.get("job")
     number = job.get("jobId") if isinstance(job, dict) else None
     return FleetEvent(
         event_id=stored.event_id,
-        ts=str(stored.ts),
+        ts=text_of(stored.ts),
         event=EventBody(
-            type=str(stored.type),
-            project_id=stored.project_id,
+            type=text_of(stored.type),
+            project_id=None if stored.project_id is None else text_of(stored.project_id),
             briefing_id=stored.briefing_id if isinstance(stored.briefing_id, int) else None,
             job_id=number if isinstance(number, int) else None,
-            broadcast_level=stored.broadcast_level,
+            broadcast_level=None
+            if stored.broadcast_level is None
+            else text_of(stored.broadcast_level),
             data=payload,
         ),
     )
