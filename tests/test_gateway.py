@@ -391,7 +391,10 @@ for batch in range(500):
         ids: list[int] = []
         headers = {"Authorization": f"Bearer {gateway.token}"}
         address = f"ws://127.0.0.1:{gateway.port}/ws"
-        async with connect_async(address, additional_headers=headers, compression=None) as client:
+        # On two cores a handshake may take its time beside a million messages.
+        async with connect_async(
+            address, additional_headers=headers, compression=None, open_timeout=90, ping_timeout=90
+        ) as client:
             await client.send(json.dumps({"type": "fleet.subscribe", "from_event_id": 0}))
             while not ids or ids[-1] < events:
                 message = str(await client.recv())
