@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support import PAYLOADS, ROOT, Fleet, payload
 
 from fleet_lib import paths, spool
@@ -833,6 +835,44 @@ def test_no_hook_writes_outside_fleet_home(undrained: Fleet, project: Path) -> N
             said(run(hook, given, env, cwd=project))
 
     assert tree(undrained.folder, undrained.home) == before
+
+
+# Payloads as they are, with any value in any place, in pieces, and any bytes at all.
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.just("../../etc/passwd"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_changed = st.builds(
+    lambda name, changes, cut: as_bytes(payload(name) | changes)[:cut],
+    st.sampled_from(CAPTURED),
+    st.dictionaries(
+        st.sampled_from(["session_id", "cwd", "prompt_id", "agent_id", "source"]), _values
+    ),
+    st.none() | st.integers(0, 400),
+)
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    hook=st.sampled_from(ALL), is_commander=st.booleans(), data=_changed | st.binary(max_size=400)
+)
+def test_any_bytes_leave_a_hook_well_and_nothing_outside_fleet_home(
+    fleet: Fleet, hook: str, is_commander: bool, data: bytes
+) -> None:
+    if not (fleet.home / "venv").exists():
+        without_drainer(fleet)
+    before = tree(fleet.folder, fleet.home)
+    folder = fleet.home if is_commander else fleet.folder
+    environment = fleet.env(TMPDIR=str(fleet.folder), CLAUDE_PROJECT_DIR=str(folder))
+    said(run(hook, data, environment, cwd=fleet.folder))
+    assert tree(fleet.folder, fleet.home) == before
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
