@@ -18,7 +18,8 @@ def claude_program(home: str) -> str:
         return found
     if named:
         raise BadInput(
-            f"claude.program names {named}, which cannot be run: fleet config set mends it"
+            f"claude.program names {named}, which cannot be run: fix it with"
+            " `fleet config set claude.program PATH`"
         )
     raise NotFound(
         "claude is not on PATH: install Claude Code, or `fleet config set claude.program PATH`"

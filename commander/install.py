@@ -87,11 +87,11 @@ def install(
     # Before anything is made: a settings file that we cannot edit.
     change = settings.with_hooks(file, ours, _read_record(home, file))
     if options.dry_run:
-        say(change.diff() or f"{file}: the hooks are registered")
+        say(change.diff() or f"{file}: hooks already registered")
         say(f"\nThe program and the Commander's folder would be in {home}. Nothing was changed.")
         return
     if home.exists() and not home.is_dir():
-        raise BadInput(f"{home} is no folder: name another one with --fleet-home")
+        raise BadInput(f"{home} is not a folder: name another one with --fleet-home")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if home.stat().st_mode & 0o077:
         home.chmod(0o700)  # it holds what you and the model said
@@ -109,7 +109,10 @@ def install(
     write_command(home, python)
     _migrate(home, say)
     for name in make_commander_folder(home, python, hooks):
-        say(f"{home / name} has edits of yours and stays; this Fleet's is in {HOME_TEMPLATE}")
+        say(
+            f"{home / name} was edited by you and left unchanged; the new version is in"
+            f" {HOME_TEMPLATE}"
+        )
     change = settings.with_hooks(file, ours, _read_record(home, file))
     if change.is_one:
         # The record first: without it nobody could tell what was there before us.
@@ -117,7 +120,7 @@ def install(
         backup = settings.write(change)
         say(f"{file}: hooks registered" + (f" (before: {backup.name})" if backup else ""))
     else:
-        say(f"{file}: the hooks were registered")
+        say(f"{file}: hooks already registered")
     if json.loads((change.after or "{}").removeprefix("\ufeff")).get("disableAllHooks"):
         say(f"\n{file} has disableAllHooks: nothing is captured until you take that out.")
     _show_main_job(home, options.quiet)
@@ -165,7 +168,7 @@ def uninstall(
             note_written(home, change)
         say(
             f"{change.path}: "
-            + ("Fleet's hooks are out" if change.is_one else "no hooks of Fleet's")
+            + ("removed Fleet's hooks" if change.is_one else "has no hooks of Fleet's")
         )
     _take_out_completion(home)
     with _no_drainer(home):
@@ -280,7 +283,7 @@ def _show_main_job(home: Path, quiet: bool) -> None:
         stderr=subprocess.STDOUT if quiet else None,
     )
     if done.returncode:
-        raise BadInput(f"the main job failed on the sample. {(done.stdout or '').strip()}")
+        raise BadInput(f"self-check failed. {(done.stdout or '').strip()}".strip())
 
 
 def _read_record(home: Path, file: Path) -> settings.Was:
@@ -332,7 +335,7 @@ def _require_fleet_home(home: Path, claude: Path) -> None:
     """Never remove what is not Fleet's."""
     real = home.resolve()
     if real in (Path.home().resolve(), claude.resolve(), *claude.resolve().parents):
-        raise BadInput(f"{home} is no folder of Fleet's own; nothing was removed")
+        raise BadInput(f"{home} is not a folder of Fleet's own; nothing was removed")
     marks = ("fleet.db", "spool", *_PROGRAM, *written_files(home))
     if home.exists() and not any((home / mark).exists() for mark in marks):
         raise BadInput(f"{home} holds no Fleet; nothing was removed")

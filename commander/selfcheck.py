@@ -79,11 +79,11 @@ def _run(python: Path, hook: Path, home: Path, project: Path, call: dict[str, st
 
 def main() -> int:
     """For install.sh: with the hooks of this very environment."""
-    print("\nThe main job on a sample, in a throwaway home:\n")
+    print("\nSelf-check: capturing sample turns in a temporary home:\n")
     try:
         show_main_job(Path(sys.executable), Path(__file__).resolve().parent.parent / "hooks")
     except (FleetError, OSError) as error:
-        print(f"the main job failed: {error}", file=sys.stderr)
+        print(f"self-check failed: {error}", file=sys.stderr)
         return 1
     return 0
 

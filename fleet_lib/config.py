@@ -37,7 +37,7 @@ class PreludeSettings(_Section):
         prelude.BUDGET,
         ge=prelude.BUDGET_RANGE[0],
         le=prelude.BUDGET_RANGE[1],
-        description="Characters that the Commander is told at most.",
+        description="Maximum length of the Commander's update, in characters.",
     )
 
 
@@ -76,12 +76,10 @@ class JobsSettings(_Section):
 class SemanticsSettings(_Section):
     enabled: bool = Field(
         False,
-        description="Let a model say what a briefing means that nobody classified: one call for up to ten,"
+        description="Let a model classify briefings whose author left fields out: one call for up to ten,"
         " of some 40,000 characters (perhaps 10,000 tokens), within jobs.max_usd_per_day.",
     )
-    model: Literal["haiku", "sonnet", "opus"] = Field(
-        "haiku", description="The model that says it."
-    )
+    model: Literal["haiku", "sonnet", "opus"] = Field("haiku", description="The model to use.")
     wait_minutes: int = Field(
         5, ge=0, le=720, description="How long briefings are gathered before a model is asked."
     )

@@ -38,7 +38,9 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
-            "new": count_news(connection, seen),
+            "started": conversation is not None,
+            # Without a Commander nobody is behind.
+            "new": count_news(connection, seen) if conversation else 0,
         },
         "jobs": _jobs(connection),
         "capture": capture(home, connection),
@@ -50,7 +52,7 @@ def nothing(home: str) -> dict[str, Any]:
     return {
         "needs_human": [],
         "projects": [],
-        "commander": {"last_event_seen": 0, "last_event": 0, "new": 0},
+        "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0},
         "capture": capture(home, None),
     }

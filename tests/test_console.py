@@ -44,7 +44,36 @@ def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
     text = "\n".join(lines)
     assert re.search(r"web +#2 +completed +just now +The form works", text)
     assert "Capture: last just now, 0 waiting, 0 in quarantine" in text
-    assert "Commander: 3 events behind" in text
+    assert "Commander: not started yet" in text  # and nobody is behind, as in the status line
+    assert used.console("statusline").stdout == "fleet: 1 needs you\n"
+    used.rows(
+        "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
+        " last_outbox_event_id_seen) VALUES ('c', 'commander', '', '', '', '', 0)"
+    )
+    assert "Commander: 3 events behind" in used.console("status").stdout
+    assert used.console("statusline").stdout == "fleet: 1 needs you, 3 new\n"
+    used.rows("UPDATE conversations SET last_outbox_event_id_seen = 3")
+    assert "Commander: up to date" in used.console("status").stdout
+    assert used.console("statusline").stdout == "fleet: 1 needs you\n"
+
+
+@pytest.mark.parametrize("noun", ["projects", "briefings", "events", "jobs"])
+def test_before_the_first_capture_a_program_gets_an_empty_list(fleet: Fleet, noun: str) -> None:
+    assert json.loads(fleet.console(noun, "list", "--json").stdout) == []
+    assert not fleet.home.exists()
+    person = fleet.console(noun, "list", check=False)
+    assert person.returncode == 1 and "nothing was captured yet" in person.stderr
+
+
+def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:
+    used.console("drain")
+    used.rows("UPDATE briefings SET ended_at = '2099-01-01T00:00:00.000Z' WHERE briefing_id = 1")
+    used.rows("UPDATE projects SET updated_at = '2098-01-01T00:00:00.000Z' WHERE repo_name = 'web'")
+    used.rows(
+        "INSERT INTO projects VALUES ('new__1', 'new', '/new', NULL, 'active', '2099', '2099')"
+    )
+    listed = json.loads(used.console("projects", "list", "--json").stdout)
+    assert [row["repo_name"] for row in listed] == ["shop-api", "web", "new"]
 
 
 def test_status_of_a_new_home_says_what_to_do(fleet: Fleet) -> None:
@@ -242,6 +271,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("status", "--watch"), 2, "needs a terminal"),
         (("status", "--watch", "--json"), 2, "fleet events tail --json"),
         (("replay", "/no/such/file"), 2, "does not exist"),
+        (("export", "--output", "/nope/x"), 1, "/nope/x cannot be written: /nope: No such file"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(

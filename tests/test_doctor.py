@@ -388,7 +388,7 @@ def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
 
 def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
     fleet.home.write_text("")
-    assert "is no folder" in of(doctor(fleet, 1), "home")[0]["found"]
+    assert "is not a folder" in of(doctor(fleet, 1), "home")[0]["found"]
 
 
 def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:

@@ -123,7 +123,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     assert again.returncode == 0, again.stderr
     assert environment.extras_of(commander / "venv") == ["gateway"]
     assert (commander / "venv/app/commander/gateway/static/app.js").exists()
-    assert "CLAUDE.md has edits of yours and stays" in again.stdout
+    assert "CLAUDE.md was edited by you and left unchanged" in again.stdout
     assert f"schema 0 → {migrate.latest_version()}; backup: " in again.stdout
     assert (commander / "CLAUDE.md").read_text() == "mine"
     assert (home / ".claude" / "settings.json").read_bytes() == before

@@ -16,7 +16,7 @@ import click
 from commander.cli._look import print_json as print_json
 from commander.cli._look import print_table as print_table
 from commander.cli._look import safe as safe
-from fleet_lib import db, paths
+from fleet_lib import db, migrate, paths
 from fleet_lib import prelude as text
 from fleet_lib.errors import BadInput, DatabaseUnusable, FleetError, NewerSchema, NotFound
 from fleet_lib.projects import Project, ProjectRepo
@@ -72,7 +72,7 @@ def _told(error: Exception) -> str:
     told = text.clean(f"{where}{error}", 500)
     if "`" in told or not isinstance(error, sqlite3.Error | OSError | DatabaseUnusable):
         return told
-    return f"{told}{'' if told.endswith('?') else ';'} `fleet doctor` looks further"
+    return f"{told}{' Run' if told.endswith('?') else '; run'} `fleet doctor` for details"
 
 
 def _forget_stdout() -> None:
@@ -123,7 +123,8 @@ def limit_option(default: int) -> Callable[[F], F]:
 @contextlib.contextmanager
 def reading() -> Iterator[sqlite3.Connection]:
     """The database for a reading command: what waits in the spool is drained first, and where that
-    is not possible the command still answers from what is there."""
+    is not possible the command still answers from what is there. Before the first capture that is
+    nothing: a person is told so, a program gets an empty answer."""
     home = paths.home()
     require_usable(home)
     undrained = drain_waiting(home)
@@ -133,18 +134,28 @@ def reading() -> Iterator[sqlite3.Connection]:
     except NewerSchema:
         raise
     except DatabaseUnusable:
-        if not path.exists():
+        if path.exists():
+            # An older file, the original system's perhaps: backed up, migrated.
+            db.connect(path).close()
+            connection = db.connect_read_only(path)
+        elif not undrained and click.get_current_context().params.get("as_json"):
+            connection = empty_database()
+        else:
             raise
-        db.connect(
-            path
-        ).close()  # an older file, the original system's perhaps: backed up, migrated
-        connection = db.connect_read_only(path)
     if undrained:
-        click.echo(f"fleet: not drained: {undrained}; `fleet doctor` looks further", err=True)
+        click.echo(f"fleet: not drained: {undrained}; run `fleet doctor` for details", err=True)
     try:
         yield connection
     finally:
         connection.close()
+
+
+def empty_database() -> sqlite3.Connection:
+    """A database in memory that holds nothing."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    migrate.migrate(connection, None)
+    return connection
 
 
 def drain_waiting(home: str, timeout: float = 10.0) -> str:
@@ -162,9 +173,9 @@ def require_usable(home: str) -> None:
     """Raises DatabaseUnusable where $FLEET_HOME is there and can be no home."""
     folder, file = Path(home), Path(paths.database(home))
     if os.path.lexists(folder) and not folder.is_dir():
-        raise DatabaseUnusable(f"{folder} is no folder: is FLEET_HOME right?")
+        raise DatabaseUnusable(f"{folder} is not a folder: is FLEET_HOME right?")
     if os.path.lexists(file) and not file.is_file():
-        raise DatabaseUnusable(f"{file} is no file")
+        raise DatabaseUnusable(f"{file} is not a file")
     if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):
         raise DatabaseUnusable(f"{home} cannot be read by you")
 

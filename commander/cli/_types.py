@@ -37,7 +37,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         try:
             moment = datetime.fromisoformat(text).astimezone().timestamp()
         except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is no time: 30m, 12h, 90d, 2w, 2026-01-31T14:00", param, ctx)
+            self.fail(f"{value!r} is not a time: 30m, 12h, 90d, 2w, 2026-01-31T14:00", param, ctx)
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
         return _iso(moment)
@@ -53,7 +53,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
             return value
         match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]{0,3})", value.strip().lower())
         if not match or match[2] not in _BYTES or not float(match[1]):
-            self.fail(f"{value!r} is no size: 500MB, 2GB", param, ctx)
+            self.fail(f"{value!r} is not a size: 500MB, 2GB", param, ctx)
         return int(float(match[1]) * _BYTES[match[2]])
 
 

@@ -49,7 +49,9 @@ class EventId(click.ParamType):  # type: ignore[type-arg]  # generic since click
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         match = re.fullmatch(r"#?e?(\d{1,18})", str(value))
         return (
-            int(match[1]) if match else self.fail(f"{value!r} is no event: 40 or e40", param, ctx)
+            int(match[1])
+            if match
+            else self.fail(f"{value!r} is not an event: 40 or e40", param, ctx)
         )
 
 

@@ -70,7 +70,10 @@ def export(
             return
         assert output is not None
         every = [chosen] if chosen else ProjectRepo(connection).get_all()
-        output.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            output.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{output} cannot be made: {error.strerror}") from None
         targets = {one.project_id: output / f"{_file_name(one.project_id)}.md" for one in every}
         for target in targets.values():
             _refuse(target, force)
@@ -189,7 +192,11 @@ def _refuse(path: Path, force: bool) -> None:
 
 def _write(path: Path, parts: Iterator[str]) -> int:
     """Write a file whole or not at all, readable by its owner alone; how many parts it has."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=".fleet-export.")
+    folder = path.absolute().parent
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".fleet-export.")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {folder}: {error.strerror}") from None
     count = 0
     try:
         file: TextIO

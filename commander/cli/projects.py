@@ -36,7 +36,7 @@ def projects() -> None:
 @click.option("--all", "show_all", is_flag=True, help="Archived ones too.")
 @json_option
 def list_(show_all: bool, as_json: bool) -> None:
-    """List projects, the latest changed first.
+    """List projects, the one with the latest briefing first.
 
     \b
     Examples:
@@ -48,6 +48,7 @@ def list_(show_all: bool, as_json: bool) -> None:
         found = repo.get_all() if show_all else repo.get_active()
         activity = repo.activity()
         names = project_names(connection)
+    found.sort(key=lambda one: activity.get(one.project_id, (0, ""))[1], reverse=True)
     told = [
         asdict(project) | {"briefings": number, "last_briefing_at": last}
         for project in found

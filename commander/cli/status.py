@@ -39,7 +39,7 @@ _DRAIN_AGAIN_SECONDS = 30.0  # after a drain that failed
 def status(watch: float | None, as_json: bool) -> None:
     """Who needs a human, the latest of each project, and whether capture is flowing.
 
-    What stands first needs you first: sessions that are blocked, failed or wait for a permission.
+    Most urgent first: sessions that are blocked, failed or wait for a permission.
     #12 is a briefing: `fleet briefings show 12` prints it whole.
 
     \b
@@ -116,7 +116,7 @@ def _look_now(home: str) -> tuple[Line | Table, ...]:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
             return _parts(overview.overview(connection, home))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
-        return (Line((Cell(f"{error}; `fleet doctor` looks further", "red"),)),)
+        return (Line((Cell(f"{error}; run `fleet doctor` for details", "red"),)),)
 
 
 def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
@@ -188,10 +188,12 @@ def _state(name: str) -> Cell:
     return Cell(words, _look.STYLES.get(name, ""), whole=True)
 
 
-def _commander_lines(told: dict[str, int]) -> tuple[Line, ...]:
+def _commander_lines(told: dict[str, Any]) -> tuple[Line, ...]:
+    if not told["started"]:
+        return (Line(("Commander: not started yet (`fleet commander` starts it)",)),)
     behind = told["new"]
     if not behind:
-        return (Line(("Commander: has been told all",)),)
+        return (Line(("Commander: up to date",)),)
     return (Line((f"Commander: {count(behind, 'event')} behind (`fleet prelude` shows them)",)),)
 
 

@@ -39,7 +39,7 @@ def home(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "failed",
             "home",
-            f"{patient.home} is no folder",
+            f"{patient.home} is not a folder",
             "nothing can be kept there",
             "set FLEET_HOME to a folder",
         )
