@@ -6,6 +6,7 @@ extra), and looked at now and then all the same.
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -105,6 +106,8 @@ def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
     except ImportError:
         yield False
         return
+    # It complains of being stopped while it reads, which is how it is always stopped.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     wal = f"{database.resolve()}-wal"
 
     class Handler(FileSystemEventHandler):

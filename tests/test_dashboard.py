@@ -1,6 +1,9 @@
 """The dashboard, as a person with a real browser sees it."""
 
+import contextlib
+import json
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,10 +76,13 @@ def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
         shown.goto(gateway.link)
         shown.click("nav >> text=Timeline")
         expect(shown.locator("#events a.row")).to_have_count(3)
-        shown.select_option("#filter-type", "session_blocked")
+        chips = shown.locator("#filter-type button")
+        assert chips.all_inner_texts() == ["everything 3", "briefings 2", "stuck sessions 1"]
+        shown.click("#filter-type button[value=session_blocked]")
         expect(shown.locator("#events a.row")).to_have_count(1)
         assert "type=session_blocked" in shown.url
-        shown.select_option("#filter-type", "")
+        expect(shown.locator("#filter-type [aria-pressed=true]")).to_have_text("stuck sessions 1")
+        shown.click("#filter-type button[value='']")
         shown.select_option("#filter-project", label="alpha")
         expect(shown.locator("#events a.row")).to_have_count(1)
         stop_turn(fleet, alpha, 3, "Alpha did more.", "s-1")
@@ -88,6 +94,8 @@ def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
         expect(shown.locator("#filter-project")).to_have_value(re.compile("alpha__"))
         shown.select_option("#filter-level", "highlight")
         expect(shown.locator("#events")).to_contain_text("No events that match.")
+        shown.click("text=Show all")
+        expect(shown.locator("#events a.row")).to_have_count(5)
 
 
 def test_search_answers_while_one_types(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
@@ -127,6 +135,92 @@ def test_it_catches_up_after_the_gateway_was_away(
         expect(shown.locator("#events a.row")).to_have_count(4)
         texts = shown.locator("#events a.row .text").all_inner_texts()
         assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
+
+
+def test_it_says_who_is_working_and_for_how_long(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, "The parser is mended.", "s-1")
+    stop_turn(fleet, beta, 2, BLOCKED, "s-2")
+    _until_briefings(fleet, 2)
+    fleet.rows(
+        "UPDATE sessions SET state = 'working', state_at ="
+        " strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-130 seconds') WHERE session_id = 's-1'"
+    )
+    with page() as shown:
+        shown.goto(gateway.link)
+        expect(shown.locator("#working a.row")).to_contain_text("alpha")
+        expect(shown.locator("#working .tag")).to_have_text("working")
+        expect(shown.locator("#working time")).to_have_text("for 2m")
+        expect(shown.locator("#needs a.row")).to_contain_text("beta")
+
+
+def test_the_timeline_is_parted_by_days_and_knows_the_exact_time(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    for days, text in ((3, "long ago"), (1, "last"), (0, "new")):
+        fleet.rows(
+            "INSERT INTO outbox_events (ts, type, payload_json) VALUES"
+            " (strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?), 'briefing_added', ?)",
+            f"-{days} days",
+            json.dumps({"summary": text}),
+        )
+    with page(timezone_id="UTC", locale="en-GB") as shown:
+        shown.goto(gateway.link)
+        shown.goto(gateway.base + "/timeline")
+        days = shown.locator("#events .day")
+        expect(days).to_have_count(3)
+        assert days.all_inner_texts()[:2] == ["TODAY", "YESTERDAY"]
+        times = shown.locator("#events time")
+        assert re.fullmatch(r"\d\d:\d\d", times.nth(1).inner_text())
+        assert re.search(r"20\d\d.*\d\d:\d\d:\d\d", times.nth(0).get_attribute("title") or "")
+
+
+def test_a_job_that_is_opened_again_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> None:
+    said = {"type": "assistant", "message": {"content": [{"type": "text", "text": "I begin."}]}}
+    fleet.rows(
+        "INSERT INTO jobs (ts_created, ts_started, type, model, status, request_json) VALUES"
+        " ('2026-11-24T08:00:00.000Z', '2026-11-24T08:00:00.000Z', 'worker_task', 'haiku', 'running', '{}')"
+    )
+    fleet.rows("INSERT INTO job_stream_chunks VALUES (1, 0, ?)", json.dumps(said))
+    with page() as shown:
+        shown.goto(gateway.link)
+        is_live(shown)
+        for _ in range(3):
+            shown.click("nav >> text=Jobs")
+            shown.click("#jobs a.row")
+            expect(shown.locator("#log")).to_have_text("I begin.")
+        # One press alone cancels nothing.
+        shown.click("#cancel")
+        expect(shown.locator("#cancel")).to_have_text("Press again to cancel it")
+        shown.click("#cancel")
+        deadline = time.monotonic() + 10
+        while fleet.rows("SELECT status FROM jobs") == [("running",)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_it_recovers_when_an_older_database_is_put_in_place(
+    gateway: Gateway, fleet: Fleet, alpha: Path, tmp_path: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, "It was saved.")
+    _until_briefings(fleet, 1)
+    fleet.wait_for_drainers()
+    path = fleet.home / "fleet.db"
+    with contextlib.closing(sqlite3.connect(path)) as source:
+        source.execute("VACUUM INTO ?", (str(tmp_path / "backup.db"),))
+    insert_events(fleet, 3, "lost")
+    with page() as shown:
+        shown.goto(gateway.link)
+        shown.goto(gateway.base + "/timeline")
+        expect(shown.locator("#events a.row")).to_have_count(4)
+        for name in ("fleet.db-wal", "fleet.db-shm"):
+            (fleet.home / name).unlink(missing_ok=True)
+        (tmp_path / "backup.db").replace(path)
+        expect(shown.locator("#events a.row")).to_have_count(1)
+        is_live(shown)
+        insert_events(fleet, 1, "after it")
+        expect(shown.locator("#events a.row").first).to_contain_text("after it 0")
 
 
 HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
@@ -213,6 +307,11 @@ def test_it_works_with_the_keyboard_alone(gateway: Gateway, fleet: Fleet, alpha:
         expect(shown.locator("#events")).to_be_visible()
         keys.press("p")
         expect(shown.locator("h1")).to_contain_text("next prompt")
+        keys.press("?")
+        expect(shown.locator("#help")).to_contain_text("Next and previous row")
+        keys.press("Escape")
+        expect(shown.locator("#help")).to_be_hidden()
+        expect(shown.locator("h1").first).to_contain_text("next prompt")
         keys.press("r")
         expect(shown.locator("#projects")).to_be_visible()
         # And by Tab, as everywhere: the skip link first, then the views, each with a visible focus.
@@ -242,6 +341,13 @@ def test_it_is_readable_on_a_phone_in_light_and_dark(
             shown.goto(gateway.base + address)
             expect(shown.locator("h1").first).to_be_visible()
             assert shown.evaluate("document.documentElement.scrollWidth") <= 360, address
+            small = shown.evaluate(
+                "[...document.querySelectorAll('nav a, a.row, a.fact, button, select, input')].filter((one) =>"
+                " one.type !== 'checkbox' && one.offsetHeight && one.offsetHeight < 43.5).map((one) => one.outerHTML)"
+            )
+            assert small == [], "a thumb needs 44 px"
+            top = shown.evaluate("document.querySelector('main').getBoundingClientRect().top")
+            assert top < 70, "the header leaves the page its room"
         shown.goto(gateway.base + "/")
         expect(shown.locator("#needs")).to_be_visible()
         contrast = shown.evaluate(_CONTRAST)
@@ -263,7 +369,7 @@ _CONTRAST = """() => {
     return "rgb(255, 255, 255)";
   };
   const found = {};
-  for (const element of document.querySelectorAll("h1, h2, nav a, .tag, .name, .text, .when, .note, #connection")) {
+  for (const element of document.querySelectorAll("h1, h2, nav a, .tag, .name, .text, .when, .note, .fact, .meta, .chip, .count, #connection")) {
     const [a, b] = [light(getComputedStyle(element).color), light(ground(element))].sort((x, y) => y - x);
     const name = element.className || element.tagName;
     found[name] = Math.min(found[name] ?? 99, (a + 0.05) / (b + 0.05));

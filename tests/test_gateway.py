@@ -572,6 +572,16 @@ def test_every_endpoint_answers_and_is_described(
         answer = gateway.get(path)
         assert answer.status_code == 422 and answer.json()["error"]["code"] == "bad_request"
     assert gateway.get("/api/v1/briefings/99").json()["error"]["code"] == "not_found"
+    # The fields on top of a briefing are code, not one great heading.
+    stop_turn(
+        fleet,
+        tmp_path / "alpha",
+        2,
+        "```briefing\n---\nsummary: One\nstatus: blocked\n---\nIt waits.\n```",
+    )
+    _until(lambda: len(fleet.rows("SELECT 1 FROM briefings")) == 2)
+    html = gateway.get("/api/v1/briefings/2").json()["html"]
+    assert "summary: One\nstatus: blocked\n</code>" in html and "<p>It waits.</p>" in html
 
 
 def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gateway) -> None:

@@ -114,7 +114,7 @@ class Api:
         self._desk = desk
         self._clients = clients
         # No HTML of a briefing's own gets through, and what is rendered is sanitised all the same.
-        self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+        self._markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
 
     def routes(self) -> list[Route]:
         found = [self._route(endpoint) for endpoint in ENDPOINTS]
@@ -240,7 +240,7 @@ class Api:
     def rendered(self, text: str) -> str:
         """Markdown as HTML that a page may show: no script, no handler, no link but http, https and mailto."""
         return nh3.clean(
-            self._markdown.render(text),
+            self._markdown.render(_FRONT_MATTER.sub(r"~~~~yaml\n\1\n~~~~\n", text, count=1)),
             tags=_TAGS,
             attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}},
             url_schemes={"http", "https", "mailto"},
@@ -256,6 +256,8 @@ class Api:
         return JSONResponse(openapi())
 
 
+# Fields on top of a briefing: as markdown they would be one great heading.
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TAGS = set(
     "a p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del table thead tbody tr th td".split()
 )

@@ -4,10 +4,12 @@
 
 const KEPT = 2000; // events in memory
 const REPLAYED = 300; // of the newest, at the start
+const SHOWN = 200;
 const BAD = ["blocked", "failed", "error", "doc_drift_warning"];
-const WAIT = ["waiting_for_input", "waiting_for_permission", "running", "session_blocked", "queued"];
-const GOOD = ["completed", "working"];
-const TYPES = ["briefing_added", "session_started", "session_blocked", "doc_drift_warning", "skill_updated", "job_completed", "error"];
+const WAIT = ["waiting_for_input", "waiting_for_permission", "session_blocked", "queued"];
+const BUSY = ["working", "running"];
+const GOOD = ["completed"];
+const TYPES = { briefing_added: "briefings", session_started: "starts", session_blocked: "stuck sessions", doc_drift_warning: "stale docs", skill_updated: "skills", job_completed: "jobs", error: "errors" };
 const LEVELS = ["silent", "mention", "highlight"];
 
 const main = document.getElementById("main");
@@ -41,27 +43,50 @@ function words(name) {
 }
 
 function tag(name, kind = name) {
-  const tone = BAD.includes(kind) ? "bad" : WAIT.includes(kind) ? "wait" : GOOD.includes(kind) ? "good" : "";
-  return h("span", { class: `tag ${tone}` }, words(name));
+  return h("span", { class: `tag ${toneOf(kind)}` }, words(name));
 }
 
-function ago(moment) {
+function toneOf(kind) {
+  return BAD.includes(kind) ? "bad" : WAIT.includes(kind) ? "wait" : BUSY.includes(kind) ? "busy" : GOOD.includes(kind) ? "good" : "";
+}
+
+function dayOf(moment) {
+  const date = new Date(moment);
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86400000);
+  if (Number.isNaN(days)) return "At an unknown time";
+  return days === 0 ? "Today" : days === 1 ? "Yesterday" : date.toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
+}
+
+function timeText(moment, kind) {
   const seconds = (Date.now() - Date.parse(moment)) / 1000;
   if (Number.isNaN(seconds)) return String(moment ?? "");
-  for (const [unit, size] of [["d", 86400], ["h", 3600], ["m", 60]]) if (seconds >= size) return `${Math.floor(seconds / size)}${unit} ago`;
-  return "just now";
+  if (kind === "clock" && dayOf(moment) !== "Today") return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const [unit, size] = [["d", 86400], ["h", 3600], ["m", 60]].find(([, size]) => seconds >= size) || [];
+  if (!unit) return kind === "for" ? "for a moment" : "just now";
+  return kind === "for" ? `for ${Math.floor(seconds / size)}${unit}` : `${Math.floor(seconds / size)}${unit} ago`;
 }
 
-function when(moment) {
-  return h("time", { class: "when", datetime: moment, title: moment }, ago(moment));
+// kind: "ago", "for" how long, or "clock", which is the time of day where that was another day.
+function when(moment, kind = "ago") {
+  const date = new Date(moment);
+  const exact = Number.isNaN(date.getTime()) ? moment : date.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
+  return h("time", { class: "when", datetime: moment, title: exact, "data-kind": kind }, timeText(moment, kind));
 }
 
 function nameOf(project) {
   return project ? state.names.get(project) || project.split("__")[0] : "–";
 }
 
-function row(href, name, label, text, moment, attributes = {}) {
-  return h("a", { class: "row", href, "data-link": true, ...attributes }, h("span", { class: "name" }, name), label, h("span", { class: "text" }, text || ""), when(moment));
+function row(href, name, label, text, time, attributes = {}) {
+  return h("a", { class: "row", href, "data-link": true, "data-key": href, ...attributes }, h("span", { class: "name", title: name }, name), label, h("span", { class: "text" }, text || ""), time);
+}
+
+function plural(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function timelineOf(project) {
+  return `/timeline?project=${encodeURIComponent(project || "")}`;
 }
 
 function card(rows, empty, attributes = {}) {
@@ -72,7 +97,7 @@ function card(rows, empty, attributes = {}) {
 
 function textOf(event) {
   const { data, type } = event.event;
-  const said = data.briefing?.summary || data.error?.message || data.session?.detail || data.docDrift?.docPath || data.skill?.path || data.job?.error || data.job?.summary || data.summary || data.message;
+  const said = data.briefing?.summary || data.error?.message || data.session?.detail || data.docDrift?.docPath || data.docDrift?.sources?.join?.(", ") || data.skill?.path || data.job?.error || data.job?.summary || data.summary || data.message;
   return typeof said === "string" ? said : type === "session_started" ? "a session started" : "";
 }
 
@@ -83,13 +108,13 @@ function statusOf(event) {
 
 function addressOf(event) {
   const { briefing_id, job_id } = event.event;
-  return job_id ? `/jobs/${job_id}` : briefing_id ? `/briefing/${briefing_id}` : `/timeline?project=${encodeURIComponent(event.event.project_id || "")}`;
+  return job_id ? `/jobs/${job_id}` : briefing_id ? `/briefing/${briefing_id}` : timelineOf(event.event.project_id);
 }
 
 function eventRow(event, isFresh) {
   const kind = event.event.type === "doc_drift_warning" ? "doc_drift_warning" : statusOf(event);
   const what = event.event.type === "job_completed" ? `job ${statusOf(event)}` : statusOf(event);
-  return row(addressOf(event), nameOf(event.event.project_id), tag(what, kind), textOf(event), event.ts, { "data-event": event.event_id, class: `row${isFresh ? " fresh" : ""}` });
+  return row(addressOf(event), nameOf(event.event.project_id), tag(what, kind), textOf(event), when(event.ts, "clock"), { "data-key": event.event_id, class: `row${isFresh ? " fresh" : ""}` });
 }
 
 function take(event) {
@@ -105,6 +130,8 @@ function soon() {
   // Whatever the number of events, the view is drawn again once.
   timer ??= setTimeout(() => {
     timer = null;
+    // Nobody loses the text that is just being selected.
+    if (!getSelection().isCollapsed && main.contains(getSelection().anchorNode)) return soon();
     VIEWS[here().view]?.live?.();
   }, 120);
 }
@@ -112,11 +139,11 @@ function soon() {
 // --- the connection ---
 
 let patience = 500;
+let trouble = "";
 function connect() {
   const socket = new WebSocket(`ws://${location.host}/ws`);
   state.socket = socket;
   socket.onopen = () => {
-    patience = 500;
     socket.send(JSON.stringify({ type: "fleet.subscribe", from_event_id: state.cursor }));
     if (state.watched) socket.send(JSON.stringify({ type: "job.watch", job_id: state.watched }));
   };
@@ -124,23 +151,29 @@ function connect() {
     const message = JSON.parse(received.data);
     if (message.type === "fleet.event") take(message);
     else if (message.type === "fleet.live") {
+      // An older database was put in the place of this one: nothing that is shown holds any more.
+      if (message.cursor < state.cursor) return location.reload();
+      patience = 500;
       state.isLive = true;
       state.drawn = state.cursor ?? 0;
       show("live", "live");
-    }
+      if (state.failed) draw();
+    } else if (message.type === "error") trouble = message.message;
     else if (message.type.startsWith("job.")) VIEWS.jobs.message(message);
   };
   socket.onclose = () => {
-    show("offline", "reconnecting");
+    show("offline", "reconnecting", trouble);
+    trouble = "";
     setTimeout(connect, patience);
     patience = Math.min(patience * 1.6, 5000);
   };
 }
 
-function show(kind, text) {
+function show(kind, text, title = "") {
   const place = document.getElementById("connection");
   place.dataset.state = kind;
   place.textContent = text;
+  place.title = title;
 }
 
 // --- views ---
@@ -151,18 +184,25 @@ const VIEWS = {
     async draw() {
       const told = await get("/overview");
       for (const one of told.projects) state.names.set(one.project_id, one.project);
-      const needs = told.needs_human.map((one) => row(one.briefing_id ? `/briefing/${one.briefing_id}` : `/timeline?project=${encodeURIComponent(one.project_id)}`, one.project, tag(one.state), one.detail, one.since));
-      const latest = told.projects.map((one) => row(one.briefing_id ? `/briefing/${one.briefing_id}` : `/timeline?project=${encodeURIComponent(one.project_id)}`, one.project, tag(one.status || "no briefing"), one.summary, one.at));
-      const sessions = told.sessions.map((one) => row(one.briefing_id ? `/briefing/${one.briefing_id}` : `/timeline?project=${encodeURIComponent(one.project_id)}`, nameOf(one.project_id), tag(one.state), one.detail || `session ${one.session_id.slice(0, 8)}`, one.last_seen_at));
-      const { capture, jobs, commander } = told;
+      const { needs_human: needs, projects, capture, jobs, commander } = told;
+      const address = (one) => (one.briefing_id ? `/briefing/${one.briefing_id}` : timelineOf(one.project_id));
+      const ofSession = (one) => row(address(one), nameOf(one.project_id), tag(one.state), one.detail || `session ${one.session_id.slice(0, 8)}`, when(one.since, one.state === "completed" ? "ago" : "for"), { "data-key": one.session_id });
+      const needy = new Set(needs.map((one) => one.session_id));
+      const others = told.sessions.filter((one) => !needy.has(one.session_id));
+      const working = others.filter((one) => one.state === "working");
+      const waiting = others.filter((one) => one.state === "waiting_for_input");
+      const idle = others.filter((one) => !working.includes(one) && !waiting.includes(one));
+      const latest = projects.map((one) => row(address(one), one.project, tag(one.status || "no briefing"), one.summary, when(one.at)));
+      const fact = (href, kind, text) => h(href ? "a" : "span", { class: `fact ${toneOf(kind)}`, href, "data-link": !!href }, text);
       return [
         h("h1", {}, needs.length ? `${needs.length} need${needs.length === 1 ? "s" : ""} you` : "Nobody needs you"),
-        needs.length ? card(needs, "", { class: "card needs", id: "needs" }) : null,
+        h("div", { class: "facts" }, fact(null, working.length && "working", `${working.length} working`), fact(null, waiting.length && "queued", `${waiting.length} waiting for input`), fact("/jobs", jobs.running && "running", jobs.running || jobs.queued ? `${plural(jobs.running, "job")} running, ${jobs.queued} queued` : "no jobs running"), fact("/prelude", "", commander.new ? `Commander: ${commander.new} new` : "Commander: up to date"), capture.waiting ? fact(null, "", `${capture.waiting} being captured`) : null, capture.quarantined ? fact(null, "failed", `${capture.quarantined} in quarantine: run fleet doctor`) : null),
+        needs.length ? card(needs.map(ofSession), "", { class: "card needs", id: "needs" }) : null,
+        section("Working now", working, ofSession, "working"),
+        section("Waiting for input", waiting, ofSession, "waiting"),
         h("h2", {}, "Projects"),
-        card(latest, "Nothing was captured yet. Finish a turn in any Claude Code session.", { id: "projects" }),
-        h("h2", {}, "Sessions at work"),
-        card(sessions, "No session is open.", { id: "sessions" }),
-        h("p", { class: "note" }, `Commander: ${commander.new ? `${commander.new} new` : "has been told all"} · Jobs: ${jobs.running} at work, ${jobs.queued} queued · Capture: ${capture.waiting} waiting, ${capture.quarantined} in quarantine`),
+        card(latest, "Nothing was captured yet. Finish a turn in any Claude Code session and it appears here.", { id: "projects" }),
+        section("Idle sessions", idle, ofSession, "sessions"),
       ];
     },
     live: () => draw(),
@@ -173,20 +213,31 @@ const VIEWS = {
     async draw() {
       const { parameters } = here();
       const chosen = state.events.filter((event) => this.matches(event, parameters));
-      const newest = chosen.slice(-200).reverse();
-      const rows = newest.map((event) => eventRow(event, state.isLive && event.event_id > state.drawn));
+      const rows = [];
+      let day = "";
+      for (const event of chosen.slice(-SHOWN).reverse()) {
+        if (dayOf(event.ts) !== day) rows.push(h("h2", { class: "day" }, (day = dayOf(event.ts))));
+        rows.push(eventRow(event, state.isLive && event.event_id > state.drawn));
+      }
       state.drawn = state.cursor ?? 0;
-      return [h("h1", {}, "Timeline"), this.filters(parameters), card(rows, "No events that match.", { id: "events", "aria-live": "polite" })];
+      const isFiltered = ["project", "type", "level"].some((name) => parameters.get(name));
+      const none = !state.isLive ? "Loading…" : isFiltered ? ["No events that match. ", h("button", { type: "button", onclick: () => go({ project: "", type: "", level: "" }) }, "Show all")] : "Nothing has happened yet. Whatever a session does appears here.";
+      return [h("h1", {}, "Timeline"), this.filters(parameters), card(rows, none, { id: "events" }), chosen.length > SHOWN ? h("p", { class: "note" }, `The newest ${SHOWN} of ${chosen.length}.`) : null];
     },
-    matches(event, parameters) {
-      const level = event.event.broadcast_level || "mention";
-      return (!parameters.get("project") || event.event.project_id === parameters.get("project")) && (!parameters.get("type") || event.event.type === parameters.get("type")) && (!parameters.get("level") || level === parameters.get("level"));
+    matches({ event }, parameters, but) {
+      const values = { project: event.project_id, type: event.type, level: event.broadcast_level || "mention" };
+      return Object.entries(values).every(([name, value]) => name === but || !parameters.get(name) || parameters.get(name) === value);
     },
     filters(parameters) {
       const choice = (name, values, labels = words) =>
         h("label", {}, name, h("select", { name, id: `filter-${name}`, onchange: (change) => go({ [name]: change.target.value }) }, h("option", { value: "" }, "all"), values.map((value) => h("option", { value, selected: parameters.get(name) === value }, labels(value)))));
       const projects = [...new Set([...state.names.keys(), ...state.events.map((event) => event.event.project_id).filter(Boolean)])];
-      return h("div", { class: "filters" }, choice("project", projects, nameOf), choice("level", LEVELS), choice("type", TYPES));
+      const counts = new Map();
+      for (const event of state.events) if (this.matches(event, parameters, "type")) counts.set(event.event.type, (counts.get(event.event.type) || 0) + 1);
+      const type = parameters.get("type") || "";
+      const chip = (value, text, count) => h("button", { class: "chip", type: "button", id: `type-${value || "all"}`, value, "aria-pressed": String(value === type), onclick: () => go({ type: value }) }, text, " ", h("span", { class: "count" }, String(count)));
+      const known = [...new Set([...Object.keys(TYPES), ...counts.keys()])].filter((value) => counts.get(value) || value === type).map((value) => chip(value, TYPES[value] || words(value), counts.get(value) || 0));
+      return h("div", { class: "filters" }, h("div", { class: "chips", id: "filter-type", role: "group", "aria-label": "Type" }, chip("", "everything", [...counts.values()].reduce((sum, count) => sum + count, 0)), known), choice("project", projects, nameOf), choice("level", LEVELS));
     },
     live: () => draw(),
   },
@@ -196,22 +247,20 @@ const VIEWS = {
     async draw({ which }) {
       const { briefing, summary, html } = await get(`/briefings/${Number(which)}`);
       const facts = [
-        ["status", tag(briefing.status)],
-        ["impact", briefing.impact_level && tag(briefing.impact_level)],
+        ["blockers", list(briefing.blockers)],
+        ["next steps", list(briefing.next_steps)],
+        ["impact", briefing.impact_level],
         ["documents", briefing.doc_drift_risk && `${briefing.doc_drift_risk} risk of being stale`],
         ["branch", briefing.branch],
         ["commits", briefing.head_commit && `${(briefing.base_commit || "").slice(0, 8)}…${briefing.head_commit.slice(0, 8)}`],
-        ["ended", when(briefing.ended_at || briefing.created_at)],
         ["session", briefing.session_id && h("code", {}, `claude --resume ${briefing.session_id}`)],
-        ["blockers", list(briefing.blockers)],
-        ["next steps", list(briefing.next_steps)],
         ["files", briefing.files_touched.length ? briefing.files_touched.slice(0, 60).map((file) => h("code", {}, file)) : null],
       ];
       const prose = h("div", { class: "card prose", id: "text" });
       prose.innerHTML = html; // sanitised by the server
       return [
         h("h1", {}, summary),
-        h("p", { class: "note" }, `#${briefing.briefing_id} of `, h("a", { href: `/timeline?project=${encodeURIComponent(briefing.project_id)}`, "data-link": true }, nameOf(briefing.project_id))),
+        h("p", { class: "meta" }, tag(briefing.status), h("a", { href: timelineOf(briefing.project_id), "data-link": true }, nameOf(briefing.project_id)), when(briefing.ended_at || briefing.created_at), h("span", {}, `briefing ${briefing.briefing_id}`)),
         definitions(facts),
         prose,
       ];
@@ -224,9 +273,9 @@ const VIEWS = {
       const { parameters } = here();
       const text = parameters.get("q") || "";
       if (document.activeElement !== query) query.value = text;
-      const found = text.trim() ? await get("/briefings/search", { q: text, project_id: parameters.get("project") }) : [];
-      const rows = found.map((one) => row(`/briefing/${one.briefing_id}`, nameOf(one.project_id), tag(one.status), marked(one.excerpt || one.summary, text), one.ended_at || one.created_at));
-      return [h("h1", {}, text.trim() ? `Briefings with “${text.trim()}”` : "Search"), card(rows, text.trim() ? "No briefing has all of these words." : "Type a word or two.", { id: "found" })];
+      const found = await (text.trim() ? get("/briefings/search", { q: text, project_id: parameters.get("project") }) : get("/briefings"));
+      const rows = found.map((one) => row(`/briefing/${one.briefing_id}`, nameOf(one.project_id), tag(one.status), marked(one.excerpt || one.summary, text), when(one.ended_at || one.created_at)));
+      return [h("h1", {}, text.trim() ? `Briefings with “${text.trim()}”` : "The latest briefings"), card(rows, text.trim() ? "No briefing has all of these words." : "There are no briefings yet.", { id: "found" })];
     },
   },
 
@@ -235,35 +284,38 @@ const VIEWS = {
     async draw({ which }) {
       if (which) return this.one(Number(which));
       const jobs = await get("/jobs", { limit: 100 });
-      const rows = jobs.map((job) => row(`/jobs/${job.job_id}`, nameOf(job.project_id), tag(job.status), job.error || job.prompt, job.ts_created));
-      return [h("h1", {}, "Jobs"), card(rows, "No jobs. `fleet jobs submit` queues one.", { id: "jobs" })];
+      const rows = jobs.map((job) => row(`/jobs/${job.job_id}`, nameOf(job.project_id), tag(job.status), job.error || job.prompt, job.status === "running" ? when(job.ts_started, "for") : when(job.ts_finished || job.ts_created)));
+      return [h("h1", {}, "Jobs"), card(rows, ["No jobs yet. ", h("code", {}, "fleet jobs submit"), " queues one."], { id: "jobs" })];
     },
     async one(number) {
       const job = await get(`/jobs/${number}`);
       const isOver = ["completed", "failed", "canceled"].includes(job.status);
       const facts = [
-        ["status", h("span", { id: "job-status" }, tag(job.status))],
-        ["project", nameOf(job.project_id)],
+        ["prompt", job.prompt],
         ["type", `${words(job.type)}, ${job.model}`],
         ["cost", job.cost_usd === null ? null : `$${job.cost_usd.toFixed(4)}`],
-        ["created", when(job.ts_created)],
         ["error", job.error],
         ["session", job.session_id && h("code", {}, job.session_id)],
-        ["prompt", job.prompt],
       ];
       state.watched = number;
       if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify({ type: "job.watch", job_id: number }));
-      const cancel = h("button", { id: "cancel", type: "button", onclick: () => state.socket.send(JSON.stringify({ type: "job.cancel", job_id: number })) }, "Cancel this job");
-      return [h("h1", {}, `Job ${number}`), definitions(facts), isOver ? null : h("p", {}, cancel), h("h2", {}, "Output"), h("pre", { class: "log", id: "log", tabindex: 0, "aria-live": "polite" })];
+      const cancel = h("button", { id: "cancel", type: "button", onclick: () => this.cancel(number) }, "Cancel this job");
+      return [h("h1", {}, `Job ${number}`), h("p", { class: "meta" }, h("span", { id: "job-status" }, tag(job.status)), h("a", { href: timelineOf(job.project_id), "data-link": true }, nameOf(job.project_id)), when(job.ts_finished || job.ts_started || job.ts_created), isOver ? null : cancel), definitions(facts), h("h2", {}, "Output"), h("pre", { class: "log", id: "log", tabindex: 0, "aria-live": "polite" })];
+    },
+    cancel(number) {
+      const button = document.getElementById("cancel");
+      if (button.dataset.asked) return state.socket.send(JSON.stringify({ type: "job.cancel", job_id: number }));
+      button.dataset.asked = "true";
+      button.textContent = "Press again to cancel it";
     },
     message(message) {
       const { view, which } = here();
       if (message.job_id !== state.watched || view !== "jobs" || Number(which) !== message.job_id) return;
       const log = document.getElementById("log");
       if (message.type === "job.started") log?.replaceChildren();
-      if (message.type === "job.stream") {
+      if (message.type === "job.stream" && log) {
         const isAtEnd = log.scrollTop + log.clientHeight > log.scrollHeight - 30;
-        log?.append(...linesOf(message.chunk));
+        log.append(...linesOf(message.chunk));
         if (isAtEnd) log.scrollTop = log.scrollHeight;
       }
       if (message.type === "job.started") document.getElementById("job-status")?.replaceChildren(tag("running"));
@@ -292,6 +344,10 @@ const VIEWS = {
     live: () => draw(),
   },
 };
+
+function section(title, found, toRow, id) {
+  return found.length ? [h("h2", {}, title), card(found.map(toRow), "", { id })] : null;
+}
 
 function list(items) {
   return items.length ? h("ul", {}, items.map((item) => h("li", {}, item))) : null;
@@ -346,22 +402,35 @@ async function draw(isMoved) {
   const turn = ++drawing;
   const place = here();
   let parts;
+  state.failed = false;
   try {
     parts = await VIEWS[place.view].draw(place);
   } catch (error) {
+    state.failed = true;
     parts = [h("h1", {}, VIEWS[place.view].title), h("p", { class: "empty", role: "alert" }, error.message)];
   }
   if (turn !== drawing) return; // overtaken by a newer one
-  const focused = document.activeElement?.closest?.("a.row")?.getAttribute("href") || null;
+  const focused = document.activeElement?.closest?.("a.row")?.dataset.key;
   const control = main.contains(document.activeElement) ? document.activeElement.id : "";
-  main.replaceChildren(...parts.flat().filter(Boolean));
+  put(parts.flat(2).filter(Boolean), isMoved);
   document.title = `${place.view === "roster" ? main.querySelector("h1")?.textContent : VIEWS[place.view].title} – Fleet`;
   for (const link of document.querySelectorAll("nav a")) link.dataset.view === place.view ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   if (isMoved) {
     scrollTo(0, 0);
     if (document.activeElement !== query) main.focus({ preventScroll: true });
-  } else if (focused) [...main.querySelectorAll("a.row")].find((one) => one.getAttribute("href") === focused)?.focus({ preventScroll: true });
-  else if (control) document.getElementById(control)?.focus();
+  } else if (focused) [...main.querySelectorAll("a.row")].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
+  else if (control && document.activeElement.id !== control) document.getElementById(control)?.focus({ preventScroll: true });
+}
+
+function put(parts, isMoved) {
+  // What has not changed stays, so that an open list of choices stays open while events come in.
+  if (isMoved) main.replaceChildren();
+  parts.forEach((part, at) => {
+    const old = main.children[at];
+    if (!old) main.append(part);
+    else if (!old.isEqualNode(part)) old.replaceWith(part);
+  });
+  while (main.children.length > parts.length) main.lastElementChild.remove();
 }
 
 addEventListener("click", (click) => {
@@ -383,7 +452,12 @@ document.getElementById("search").addEventListener("submit", (submit) => {
   main.querySelector("a.row")?.focus();
 });
 
+const help = document.getElementById("help");
+document.getElementById("help-open").addEventListener("click", () => help.showModal());
+help.addEventListener("click", () => help.close());
+
 addEventListener("keydown", (key) => {
+  if (help.open) return key.key === "?" ? help.close() : undefined; // Escape closes it by itself
   if (key.metaKey || key.ctrlKey || key.altKey) return;
   const isTyping = ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName);
   if (key.key === "Escape") return document.activeElement === query ? main.focus() : history.back();
@@ -391,7 +465,8 @@ addEventListener("keydown", (key) => {
   const rows = [...main.querySelectorAll("a.row")];
   const at = rows.indexOf(document.activeElement);
   const views = { r: "/", t: "/timeline", o: "/jobs", p: "/prelude" };
-  if (key.key === "/") query.focus(), query.select();
+  if (key.key === "?") help.showModal();
+  else if (key.key === "/") query.focus(), query.select();
   else if (key.key === "j" || key.key === "ArrowDown") rows[Math.min(at + 1, rows.length - 1)]?.focus();
   else if (key.key === "k" || key.key === "ArrowUp") rows[Math.max(at - 1, 0)]?.focus();
   else if (views[key.key]) open(views[key.key]);
@@ -400,8 +475,8 @@ addEventListener("keydown", (key) => {
 });
 
 setInterval(() => {
-  for (const time of main.querySelectorAll("time")) time.textContent = ago(time.dateTime);
-}, 30000);
+  for (const time of main.querySelectorAll("time")) time.textContent = timeText(time.dateTime, time.dataset.kind);
+}, 15000);
 
 async function start() {
   draw(); // the focus stays where a page's beginning is
