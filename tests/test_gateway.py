@@ -508,6 +508,48 @@ def test_a_cookie_alone_changes_nothing(gateway: Gateway) -> None:
         assert receive(client)["type"] == "pong"
 
 
+def test_the_browser_is_started_with_what_is_good_once_and_no_token_stays_in_an_address(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """`ps` shows a browser's command line to everybody."""
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    gateway = subprocess.Popen(
+        [sys.executable, "-m", "commander", "gateway", "--port", "0"],
+        env=fleet.env(BROWSER=str(browser)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert gateway.stdout is not None
+        base, _, token = gateway.stdout.readline().split()[-1].partition("?token=")
+        _until(opened.exists)
+        address = opened.read_text().strip()
+        assert token not in address and address.startswith(base)
+        answer = httpx.get(address)
+        assert answer.status_code == 303 and "HttpOnly" in answer.headers["set-cookie"]
+        assert httpx.get(address).status_code == 401
+        answer = httpx.get(f"{base}timeline?type=error&token={token}")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/timeline?type=error")
+        answer = httpx.get(f"{base}/evil.example?token={token}")
+        assert answer.headers.get("location", "/")[:2] != "//"
+        assert httpx.request("TRACE", f"{base}?token={token}").status_code != 303
+    finally:
+        gateway.terminate()
+        gateway.wait()
+
+
+def test_another_programs_cookies_lock_nobody_out(gateway: Gateway) -> None:
+    mine = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
+    for other in ('prefs={"a":1}', "a[b]=1", "name=José x".encode().decode("latin-1"), "=", "x"):
+        for cookie in (f"{other}; {mine}", f"{mine}; {other}"):
+            headers = {"Cookie": cookie.encode("latin-1")}
+            assert httpx.get(gateway.base + "/api/v1/health", headers=headers).status_code == 200
+
+
 def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
     old = gateway.token
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]

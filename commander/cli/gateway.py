@@ -1,5 +1,6 @@
 """`fleet gateway`: the dashboard, the API and the event stream."""
 
+import secrets
 import sys
 import webbrowser
 
@@ -68,12 +69,13 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
     port = listening.getsockname()[1]
     address = "127.0.0.1" if host == "localhost" else str(listening.getsockname()[0])
     shown = f"[{address}]" if ":" in address else address
-    link = f"http://{shown}:{port}/?token={token}"
-    click.echo(f"Fleet's dashboard: {link}")
+    base = f"http://{shown}:{port}/"
+    click.echo(f"Fleet's dashboard: {base}?token={token}")
     if not is_local:
         click.echo(
             "Other machines can reach this address; anyone with the token can get in.", err=True
         )
+    once = secrets.token_urlsafe(24)
     if browser:
-        webbrowser.open(link)
-    app.run(app.make(home, token, port, host), listening)
+        webbrowser.open(f"{base}?once={once}")
+    app.run(app.make(home, token, port, host, once), listening)

@@ -5,9 +5,8 @@ import hashlib
 import hmac
 import os
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
@@ -52,9 +51,13 @@ def token_of(home: str, *, fresh: bool = False) -> str:
 class Guard:
     """Lets a request through to `app` only where it is allowed to be made."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1", once: str = ""
+    ) -> None:
+        """`once` lets in like the token, one time: a browser is started with it, whose command line `ps` shows."""
         self._app = app
         self._token = token
+        self._once = once
         names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
         # Bound to every address, the name that it is reached by cannot be known.
         is_any = host in ("0.0.0.0", "::")  # noqa: S104
@@ -69,7 +72,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        in_query = given = dict(query).get("token", "") or self._spend(dict(query).get("once", ""))
         bearer = headers.get("authorization", "")
         if bearer.lower().startswith("bearer "):
             given = bearer[7:].strip()
@@ -77,8 +81,12 @@ class Guard:
         if fault:
             await _refuse(scope, receive, send, *fault)
             return
-        if scope["type"] == "http" and scope["path"] == "/" and given:
-            response = RedirectResponse("/", status_code=303)
+        is_page = scope["type"] == "http" and not scope["path"].startswith(("/api/", "/static/"))
+        if is_page and scope["method"] == "GET" and in_query:
+            # The token must not stay in the address, which is kept in the history and copied.
+            rest = urlencode([pair for pair in query if pair[0] not in ("token", "once")])
+            address = "/" + scope["path"].lstrip("/") + ("?" + rest if rest else "")
+            response = RedirectResponse(address, status_code=303)
             response.set_cookie(
                 self._cookie,
                 self._cookie_value,
@@ -95,8 +103,9 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_host(hosts[0]):
             return 403, "this host is not served here\n"
-        origin = headers.get("origin")
-        if origin is not None and origin != f"http://{hosts[0]}":
+        origins = headers.getlist("origin")
+        origin = origins[0] if origins else None
+        if len(origins) > 1 or (origin is not None and origin != f"http://{hosts[0]}"):
             return 403, "no other page may ask this\n"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return 403, "no other page may ask this\n"
@@ -114,17 +123,23 @@ class Guard:
             return 403, "a cookie alone changes nothing: send the token or an Origin\n"
         return None
 
+    def _spend(self, once: str) -> str:
+        """The token for what is good once."""
+        if not (once and self._once and hmac.compare_digest(once.encode(), self._once.encode())):
+            return ""
+        self._once = ""
+        return self._token
+
     def _is_host(self, host: str) -> bool:
         return self._hosts is None or host.lower() in self._hosts
 
     def _has_cookie(self, headers: Headers) -> bool:
-        try:
-            cookies = SimpleCookie("; ".join(headers.getlist("cookie")))
-        except CookieError:
-            return False
-        cookie = cookies.get(self._cookie)
-        return cookie is not None and hmac.compare_digest(
-            cookie.value.encode(), self._cookie_value.encode()
+        # Other ports of this host set cookies too, and a parser may give up at theirs.
+        pairs = (part.partition("=") for part in ";".join(headers.getlist("cookie")).split(";"))
+        return any(
+            name.strip() == self._cookie
+            and hmac.compare_digest(value.strip().encode(), self._cookie_value.encode())
+            for name, _, value in pairs
         )
 
 

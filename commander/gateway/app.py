@@ -27,7 +27,7 @@ MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
 
 
-def make(home: str, token: str, port: int, host: str) -> ASGIApp:
+def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp:
     """The application, behind its guard. `port` is what it is reached at."""
     hub = Hub(home)
     desk = JobDesk(home)
@@ -65,7 +65,7 @@ def make(home: str, token: str, port: int, host: str) -> ASGIApp:
         exception_handlers={HTTPException: no_such_page},
         lifespan=lifespan,
     )
-    return Guard(app, token, port, host)
+    return Guard(app, token, port, host, once)
 
 
 def bind(host: str, port: int) -> socket.socket:
