@@ -274,7 +274,7 @@ const VIEWS = {
       const text = parameters.get("q") || "";
       if (document.activeElement !== query) query.value = text;
       const found = await (text.trim() ? get("/briefings/search", { q: text, project_id: parameters.get("project") }) : get("/briefings"));
-      const rows = found.map((one) => row(`/briefing/${one.briefing_id}`, nameOf(one.project_id), tag(one.status), marked(one.excerpt || one.summary, text), when(one.ended_at || one.created_at)));
+      const rows = found.map((one) => row(`/briefing/${one.briefing_id}`, nameOf(one.project_id), tag(one.status), marked(String(holds(one.summary, text) ? one.summary : one.excerpt || one.summary), text), when(one.ended_at || one.created_at)));
       return [h("h1", {}, text.trim() ? `Briefings with “${text.trim()}”` : "The latest briefings"), card(rows, text.trim() ? "No briefing has all of these words." : "There are no briefings yet.", { id: "found" })];
     },
   },
@@ -300,7 +300,7 @@ const VIEWS = {
       state.watched = number;
       if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify({ type: "job.watch", job_id: number }));
       const cancel = h("button", { id: "cancel", type: "button", onclick: () => this.cancel(number) }, "Cancel this job");
-      return [h("h1", {}, `Job ${number}`), h("p", { class: "meta" }, h("span", { id: "job-status" }, tag(job.status)), h("a", { href: timelineOf(job.project_id), "data-link": true }, nameOf(job.project_id)), when(job.ts_finished || job.ts_started || job.ts_created), isOver ? null : cancel), definitions(facts), h("h2", {}, "Output"), h("pre", { class: "log", id: "log", tabindex: 0, "aria-live": "polite" })];
+      return [h("h1", {}, `Job ${number}`), h("p", { class: "meta" }, h("span", { id: "job-status" }, tag(job.status)), h("a", { href: timelineOf(job.project_id), "data-link": true }, nameOf(job.project_id)), job.status === "running" ? when(job.ts_started, "for") : when(job.ts_finished || job.ts_created), isOver ? null : cancel), definitions(facts), h("h2", {}, "Output"), h("pre", { class: "log", id: "log", tabindex: 0, "aria-live": "polite" })];
     },
     cancel(number) {
       const button = document.getElementById("cancel");
@@ -357,6 +357,10 @@ function definitions(facts) {
   return h("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
+function holds(text, words_) {
+  return words_.toLowerCase().split(/\s+/).every((word) => String(text).toLowerCase().includes(word));
+}
+
 function marked(text, words_) {
   const known = words_.trim().split(/\s+/).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const parts = known.length ? text.split(new RegExp(`(${known.join("|")})`, "gi")) : [text];
@@ -369,7 +373,7 @@ function linesOf(chunk) {
   const lines = blocks.map((block) => {
     if (block.type === "text") return h("div", {}, block.text);
     if (block.type === "tool_use") return h("div", { class: "tool" }, `· ${block.name} ${block.input?.command || block.input?.file_path || block.input?.pattern || ""}`);
-    if (block.type === "tool_result") return h("div", { class: block.is_error ? "error" : "dim" }, `  ${typeof block.content === "string" ? block.content.slice(0, 600) : "…"}`);
+    if (block.type === "tool_result") return h("div", { class: block.is_error ? "error" : "dim" }, typeof block.content === "string" ? block.content.slice(0, 600) : "…");
     return null;
   });
   if (chunk.type === "result" && chunk.is_error) lines.push(h("div", { class: "error" }, String(chunk.result || chunk.errors || "error")));
