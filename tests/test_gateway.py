@@ -854,3 +854,20 @@ def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Flee
     assert fleet.rows(f"SELECT {columns} FROM outbox_events") == before
     with sqlite3.connect(fleet.home / "fleet.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_an_event_too_large_for_common_clients_holds_none_of_them_up(
+    gateway: Gateway, fleet: Fleet
+) -> None:
+    with sqlite3.connect(fleet.home / "fleet.db") as connection:
+        connection.executemany(
+            "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('t', 'briefing_added', ?)",
+            [(json.dumps({"summary": "é" * 1_200_000}),), ('{"summary": "small"}',)],
+        )
+    with gateway.client() as client:
+        send(client, type="fleet.subscribe", from_event_id=0)
+        first, second = receive(client), receive(client)
+    assert first["event"]["data"]["cut"] is True
+    assert second["event"]["data"] == {"summary": "small"}
+    whole = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
+    assert len(whole["summary"]) == 1_200_000

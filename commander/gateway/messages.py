@@ -8,6 +8,8 @@ from commander.jobs.request import PermissionMode
 from fleet_lib.jobs import PROMPT_LIMIT
 from fleet_lib.outbox import OutboxEvent
 
+FRAME_LIMIT = 250_000  # characters; four bytes each are what common clients take, 1 MiB
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -149,10 +151,15 @@ class Health(BaseModel):
 
 
 def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
-    """An event as a message, and as JSON."""
+    """An event as a message, and as it goes over a WebSocket: a payload that common clients would hang up at
+    is cut there, and whole in the API."""
     event = _event_of(stored)
     try:
-        return event, event.model_dump_json()
+        text = event.model_dump_json()
+        if len(text) > FRAME_LIMIT:
+            cut = event.event.model_copy(update={"data": {"cut": True, "characters": len(text)}})
+            text = event.model_copy(update={"event": cut}).model_dump_json()
+        return event, text
     except ValueError:  # half a character, or nested without an end: another program's payload
         event.event.data = {}
         return event, event.model_dump_json()
