@@ -3,6 +3,7 @@ two halves of a captured turn. One interleaved run (A B C A B C …), so that a 
 all of them; ratios of medians against `python -I -c pass` of the same interpreter.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -183,8 +184,11 @@ def _quiet(folder: Path, homes: set[str]) -> None:
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or ())
         if "drain.py" in command and str(folder) in command:
-            process.kill()
-            process.wait(5)
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                # Whoever is its parent now may take its time to reap it.
+                while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.002)
 
 
 def _timed(command: Command) -> tuple[float, float]:
