@@ -93,7 +93,7 @@ def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
         expect(shown.locator("#events a.row")).to_have_count(2)
         expect(shown.locator("#filter-project")).to_have_value(re.compile("alpha__"))
         shown.select_option("#filter-level", "highlight")
-        expect(shown.locator("#events")).to_contain_text("No events that match.")
+        expect(shown.locator("#events")).to_contain_text("None of the newest 5 events matches.")
         shown.click("text=Show all")
         expect(shown.locator("#events a.row")).to_have_count(5)
 

@@ -3,7 +3,7 @@
 // one exception is a briefing's HTML, which the server has sanitised.
 
 const KEPT = 2000; // events in memory
-const REPLAYED = 300; // of the newest, at the start
+const REPLAYED = KEPT; // of the newest, at the start
 const SHOWN = 200;
 const BAD = ["blocked", "failed", "error", "doc_drift_warning"];
 const WAIT = ["waiting_for_input", "waiting_for_permission", "session_blocked", "queued"];
@@ -161,9 +161,12 @@ function connect() {
     } else if (message.type === "error") trouble = message.message;
     else if (message.type.startsWith("job.")) VIEWS.jobs.message(message);
   };
-  socket.onclose = () => {
+  socket.onclose = async () => {
     show("offline", "reconnecting", trouble);
     trouble = "";
+    // A handshake does not say why it was refused.
+    const answer = await fetch("/api/v1/health").catch(() => null);
+    if (answer?.status === 401) return show("offline", "logged out", "Open the link that `fleet gateway` prints.");
     setTimeout(connect, patience);
     patience = Math.min(patience * 1.6, 5000);
   };
@@ -221,7 +224,7 @@ const VIEWS = {
       }
       state.drawn = state.cursor ?? 0;
       const isFiltered = ["project", "type", "level"].some((name) => parameters.get(name));
-      const none = !state.isLive ? "Loading…" : isFiltered ? ["No events that match. ", h("button", { type: "button", onclick: () => go({ project: "", type: "", level: "" }) }, "Show all")] : "Nothing has happened yet. Whatever a session does appears here.";
+      const none = !state.isLive ? "Loading…" : isFiltered ? [`None of the newest ${state.events.length} events matches. `, h("button", { type: "button", onclick: () => go({ project: "", type: "", level: "" }) }, "Show all")] : "Nothing has happened yet. Whatever a session does appears here.";
       return [h("h1", {}, "Timeline"), this.filters(parameters), card(rows, none, { id: "events" }), chosen.length > SHOWN ? h("p", { class: "note" }, `The newest ${SHOWN} of ${chosen.length}.`) : null];
     },
     matches({ event }, parameters, but) {
@@ -384,19 +387,19 @@ function linesOf(chunk) {
 
 function here() {
   const [, view, which] = location.pathname.split("/");
-  return { view: VIEWS[view] ? view : "roster", which: which && decodeURIComponent(which), parameters: new URLSearchParams(location.search) };
+  return { view: VIEWS[view] ? view : "roster", which, parameters: new URLSearchParams(location.search) };
 }
 
 function go(changes) {
   const parameters = here().parameters;
   for (const [name, value] of Object.entries(changes)) value ? parameters.set(name, value) : parameters.delete(name);
-  history.replaceState(null, "", `${location.pathname}${parameters.size ? "?" : ""}${parameters}`);
+  history.replaceState(history.state, "", `${location.pathname}${parameters.size ? "?" : ""}${parameters}`);
   draw();
 }
 
 function open(address, isReplaced) {
-  if (isReplaced) history.replaceState(null, "", address);
-  else if (address !== location.pathname + location.search) history.pushState(null, "", address);
+  if (isReplaced) history.replaceState(history.state, "", address);
+  else if (address !== location.pathname + location.search) history.pushState({ isInside: true }, "", address);
   state.watched = null;
   draw(true);
 }
@@ -464,7 +467,7 @@ addEventListener("keydown", (key) => {
   if (help.open) return key.key === "?" ? help.close() : undefined; // Escape closes it by itself
   if (key.metaKey || key.ctrlKey || key.altKey) return;
   const isTyping = ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName);
-  if (key.key === "Escape") return document.activeElement === query ? main.focus() : history.back();
+  if (key.key === "Escape") return document.activeElement === query ? main.focus() : history.state?.isInside ? history.back() : null;
   if (isTyping) return;
   const rows = [...main.querySelectorAll("a.row")];
   const at = rows.indexOf(document.activeElement);
