@@ -55,6 +55,8 @@ def test_a_job_is_followed_live_and_canceled_in_the_browser(jobs: Jobs, gateway:
         shown.click("#jobs a.row:has-text('work for ever')")
         expect(shown.locator("#job-status")).to_have_text("running")
         shown.click("#cancel")
+        expect(shown.locator("#cancel")).to_have_text("Press again to cancel it")
+        shown.click("#cancel")
         expect(shown.locator("#job-status")).to_have_text("canceled", timeout=15_000)
     assert jobs.wait(job_id) == ["canceled"]
 
