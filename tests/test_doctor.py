@@ -441,3 +441,19 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
 def test_every_check_is_on_the_page_in_order() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(CHECKS)
+
+
+def test_doctor_looks_where_install_sh_was_told_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from commander.doctor.findings import Patient
+
+    home, elsewhere = tmp_path / "fleet", tmp_path / "elsewhere"
+    home.mkdir()
+    record = {str(elsewhere / "settings.json"): {}}
+    (home / "settings-record.json").write_text(json.dumps(record))
+    monkeypatch.setenv("FLEET_HOME", str(home))
+    monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
+    assert Patient.here().claude == elsewhere
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "named"))
+    assert Patient.here().claude == tmp_path / "named"

@@ -41,6 +41,23 @@ class Hook:
     is_async: bool = False
 
 
+def _installed_into(home: Path, usual: Path) -> Path:
+    """Claude Code's folder as `install.sh --claude-dir` had it named, where it was not the usual one."""
+    try:
+        known = [
+            Path(name) for name in json.loads((home / "settings-record.json").read_text("utf-8"))
+        ]
+    except (OSError, ValueError, TypeError):
+        return usual
+    if (
+        not known
+        or (usual / "settings.json").resolve() in known
+        or known[0].name != "settings.json"
+    ):
+        return usual
+    return known[0].parent
+
+
 @dataclass
 class Patient:
     """The installation that is looked at. Nothing here writes."""
@@ -51,8 +68,11 @@ class Patient:
 
     @classmethod
     def here(cls) -> "Patient":
+        home = Path(paths.home())
         claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
-        return cls(Path(paths.home()), claude)
+        if "CLAUDE_CONFIG_DIR" not in os.environ:
+            claude = _installed_into(home, claude)
+        return cls(home, claude)
 
     @property
     def settings_file(self) -> Path:
