@@ -98,10 +98,14 @@ class Child:
         """SIGTERM, and SIGKILL to whatever is left after the grace."""
         await asyncio.to_thread(processes.end, self.name, grace_seconds)
 
+    def close(self) -> None:
+        """Read no more of it: what it started may hold its stderr open for as long as it likes."""
+        self._stderr_reader.cancel()
+
     async def complaint(self) -> str:
         """The end of what it wrote to stderr."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._stderr_reader), _LEFTOVER_SECONDS)
+            await asyncio.wait_for(self._stderr_reader, _LEFTOVER_SECONDS)
         return self._stderr.decode("utf-8", "replace").strip()
 
     async def _read_stderr(self) -> None:

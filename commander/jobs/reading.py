@@ -91,7 +91,7 @@ def words_of(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
     elif kind == "result":
         cost = value.get("total_cost_usd")
         told = f"{value.get('num_turns')} turns"
-        if isinstance(cost, int | float):
+        if isinstance(cost, int | float) and abs(cost) < 1e6:  # and no NaN
             told += f", ${cost:.4f}"
         yield ("error" if value.get("is_error") else "note"), told
     elif kind in ("fleet_cut", "fleet_unreadable"):

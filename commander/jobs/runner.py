@@ -193,7 +193,10 @@ class Runner:
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + _RENEW_SECONDS
             for job_id, status in await self._in_thread(self._renew_and_recover):
-                self._say(Notice(f"job {job_id}'s runner had died: {status}", job_id, status))
+                text = f"job {job_id}'s runner had died: {status}"
+                self._say(
+                    Notice(text, job_id, status, error=await self._in_thread(self._error, job_id))
+                )
         if not self._work:
             return
         at_work = {run.job_id: run for run in await self._in_thread(self._at_work)}
@@ -227,6 +230,10 @@ class Runner:
         with self._writing() as connection:
             JobRunRepo(connection).renew(self._me)
         return recover(self._connect(), self._me)
+
+    def _error(self, job_id: int) -> str | None:
+        job = JobRepo(self._connect()).get(job_id)
+        return job.error if job else None
 
     def _at_work(self) -> list[Run]:
         return JobRunRepo(self._connect()).at_work()
@@ -317,7 +324,9 @@ class Runner:
         root = project.repo_root if project else job.repo_root
         if not root:
             raise BadInput("it names no project that is known, and no folder")
-        if not Path(root).is_absolute() or not Path(root).is_dir():
+        if not Path(root).is_absolute():
+            raise BadInput(f"its folder {root} is not an absolute path")
+        if not Path(root).is_dir():
             raise BadInput(f"its folder {root} is not there any more")
         return Path(root)
 
@@ -398,6 +407,7 @@ class Runner:
                 return await self._attend(work, child)
             finally:
                 await child.end(0.0)
+                child.close()
 
     async def _attend(self, work: Work, child: Child) -> Outcome:
         """Give it the prompt, keep its lines, and see it to its end."""
@@ -434,9 +444,12 @@ class Runner:
             try:
                 async for line in child.lines():
                     await queue.put(line)
-            finally:
-                with contextlib.suppress(asyncio.QueueFull):  # nobody reads on
-                    queue.put_nowait(None)
+            except asyncio.CancelledError:
+                raise  # nobody takes from the queue any more
+            except BaseException:
+                await queue.put(None)
+                raise
+            await queue.put(None)
 
         reading = asyncio.create_task(read())
         try:
@@ -520,10 +533,11 @@ class Runner:
         except Exception as error:
             # One job's odd answer must not be the end of the runner, nor of the other jobs.
             log.write(self._home, "jobs", f"job {work.job.job_id}: {type(error).__name__}: {error}")
-            return self._finish(
-                work,
-                Outcome("failed", error=f"its end could not be stored: {type(error).__name__}"),
-            )
+            said = f"its end could not be stored: {type(error).__name__}"
+            with self._writing() as connection:
+                bare = Outcome("failed", error=said, cost_usd=outcome.cost_usd)
+                JobRunRepo(connection).finish(work.run, bare)
+            return "failed"
 
 
 def left_today(connection: sqlite3.Connection, settings: Config) -> float:
@@ -602,7 +616,7 @@ def _dollars(value: object) -> float | None:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < 2**60 else 0
 
 
 def _redacted(value: Any) -> Any:
