@@ -258,9 +258,10 @@ def _here(runner: str) -> ProcessName | None:
     """The process of this machine that a lease names."""
     host, _, rest = runner.partition(" ")
     pid, _, started = rest.partition(" ")
-    if host != socket.gethostname() or not pid.isdecimal():
+    try:
+        return ProcessName(int(pid), float(started)) if host == socket.gethostname() else None
+    except ValueError:
         return None
-    return ProcessName(int(pid), float(started or 0))
 
 
 def is_lost(run: Run) -> bool:

@@ -296,3 +296,13 @@ def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_chan
         cwd=ROOT,
     )
     assert done.stdout.strip() == "2026-10-24T22:00:00.000Z"
+
+
+def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
+    connection: sqlite3.Connection,
+) -> None:
+    queue(connection)
+    claim(connection, f"{socket.gethostname()} 1 nonsense")
+    assert recover(connection, ME) == []
+    connection.execute("UPDATE job_runs SET lease_until = '2026-01-01T00:00:00.000Z'")
+    assert len(recover(connection, ME)) == 1

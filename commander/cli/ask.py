@@ -62,7 +62,7 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
             request=make(prompt=Prompt().checked(text), timeout_seconds=timeout),
         )
         try:
-            _stream(connection, job_id, quiet=as_json)
+            has_spoken = _stream(connection, job_id, quiet=as_json)
         except KeyboardInterrupt:
             click.echo("\ntaking it back …", err=True)
             cancel(connection, job_id)
@@ -75,6 +75,8 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
         told = {"job_id": job_id, "status": job.status, "answer": answer, "error": job.error}
         told |= {"session_id": run and run.session_id, "cost_usd": run and run.cost_usd}
         print_json(told)
+    elif job.status == "completed" and not has_spoken:
+        click.echo(safe(answer_of(job) or ""))
     if job.status != "completed":
         if as_json:
             raise click.exceptions.Exit(1)
@@ -88,17 +90,18 @@ def _model(known: str) -> JobModel:
     return COMMANDER_MODEL
 
 
-def _stream(connection: Any, job_id: int, *, quiet: bool) -> None:
-    """Print the answer as it is written; what it looks up on the way is told to a person on stderr."""
+def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
+    """Print the answer as it is written; what it looks up on the way is told to a person on stderr. False if
+    there was nothing to print."""
     from commander.jobs import reading as stream
 
     runs = JobRunRepo(connection)
     if not quiet and sys.stderr.isatty() and len(runs.at_work()) > 0:
         click.echo("waiting for its turn …", err=True)
-    written, at_line_start = "", True
+    written, at_line_start, has_spoken = "", True, False
     for chunk in stream.follow(connection, job_id, partials=True):
         value = stream.value_of(chunk)
-        if quiet:
+        if quiet or _is_synthetic(value):
             continue
         if value.get("type") == "stream_event":
             pieces = [stream.delta_of(value)]
@@ -116,6 +119,13 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> None:
             continue
         for piece in filter(None, pieces):
             click.echo(safe(piece), nl=False)
-            at_line_start = piece.endswith("\n")
+            at_line_start, has_spoken = piece.endswith("\n"), True
     if not quiet and not at_line_start:
         click.echo()
+    return has_spoken
+
+
+def _is_synthetic(value: dict[str, Any]) -> bool:
+    """Whether Claude Code itself says it: an error of the API, which is the job's error too."""
+    message = value.get("message")
+    return isinstance(message, dict) and message.get("model") == "<synthetic>"

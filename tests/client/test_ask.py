@@ -94,6 +94,7 @@ def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None
     done = jobs.console("ask", "an unlucky question")
     assert done.returncode == 1
     assert "no answer: API Error: 400 no such luck" in done.stderr
+    assert done.stdout == "", "the error is said twice"
     assert jobs.fleet.cursor() == 0
 
     jobs.console("ask", "a better question")
