@@ -166,9 +166,8 @@ def command(
     if resume:
         words += ["--resume", resume]
     tools = request.allowed_tools or (commander_tools(home) if is_commander else ())
-    if tools:
-        words += ["--allowed-tools", *tools]  # takes all that follows
-    return words
+    # With a space between them, what follows and looks like an option would be one.
+    return words + [f"--allowed-tools={tool}" for tool in tools]
 
 
 def commander_tools(home: str) -> tuple[str, ...]:
