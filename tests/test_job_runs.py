@@ -306,3 +306,10 @@ def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
     assert recover(connection, ME) == []
     connection.execute("UPDATE job_runs SET lease_until = '2026-01-01T00:00:00.000Z'")
     assert len(recover(connection, ME)) == 1
+
+
+def test_a_start_that_was_put_down_by_the_clock_is_still_known() -> None:
+    """As Fleet did before it counted from the boot."""
+    me = psutil.Process()
+    assert processes.is_alive(ProcessName(me.pid, me.create_time()))
+    assert not processes.is_alive(ProcessName(me.pid, me.create_time() - 100))
