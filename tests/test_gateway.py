@@ -214,21 +214,27 @@ def test_what_could_not_be_marked_as_delivered_is_marked_later(
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
+        # One that needs no mark, so that the outbox is known to be followed and nothing is marked yet.
+        with sqlite3.connect(fleet.home / "fleet.db") as connection:
+            connection.execute(
+                "INSERT INTO outbox_events (ts, type, payload_json, delivered) VALUES ('t', 'x', '{}', 1)"
+            )
+        assert receive(client)["event_id"] == 1
         # A later Fleet's database, between the look at the event and the mark.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         insert_events(fleet, 2)
-        assert [receive(client)["event_id"] for _ in range(2)] == [1, 2]
+        assert [receive(client)["event_id"] for _ in range(2)] == [2, 3]
         _until(lambda: "not put down yet" in _log(fleet))
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
         insert_events(fleet, 1)
-        assert receive(client)["event_id"] == 3
-        _until(lambda: delivered(fleet) == [1, 1, 1])
+        assert receive(client)["event_id"] == 4
+        _until(lambda: delivered(fleet) == [1, 1, 1, 1])
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         insert_events(fleet, 1)
-        assert receive(client)["event_id"] == 4
+        assert receive(client)["event_id"] == 5
     gateway.process.send_signal(signal.SIGTERM)
     assert gateway.process.communicate(timeout=20) == ("", ""), "its end is a quiet one"
     assert gateway.process.returncode in (0, -signal.SIGTERM)

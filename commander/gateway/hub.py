@@ -24,7 +24,7 @@ _KEPT_BYTES = 32_000_000  # and no more than this, however large they are
 _AT_ONCE = 200
 _MARK_SECONDS = 0.25
 _UNMARKED = 100_000  # ids that wait to be marked; of more, the newest
-_RETRY_SECONDS, _RETRY_SECONDS_MOST = 1.0, 60.0
+_RETRY_SECONDS = 1.0  # to open a database costs little, and every client waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Hub:
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """In its thread. Whatever goes wrong is tried again: without this, nobody hears anything."""
-        after, pause = self._end, _RETRY_SECONDS
+        after, last_said = self._end, ""
         while not self._tailer.is_stopped:
             try:
                 for page in self._tailer.follow(after):
@@ -121,14 +121,15 @@ class Hub:
                     else:
                         after = min(after, self._read(after)[1])
                         loop.call_soon_threadsafe(self._reset, after)
-                    pause = _RETRY_SECONDS
+                    last_said = ""
             except Exception as error:
                 if loop.is_closed():
                     return
                 said = f"{type(error).__name__}: {error}"
-                log.write(self.home, "gateway", f"the outbox cannot be followed now: {said}")
-                self._tailer.pause(pause)
-                pause = min(2 * pause, _RETRY_SECONDS_MOST)
+                if said != last_said:
+                    log.write(self.home, "gateway", f"the outbox cannot be followed now: {said}")
+                last_said = said
+                self._tailer.pause(_RETRY_SECONDS)
 
     def _take(self, frames: list[Frame]) -> None:
         self._frames += frames
@@ -167,6 +168,7 @@ class Hub:
         sent."""
         waiting: set[int] = set()
         connection, opened, resets, pause = None, None, 0, _MARK_SECONDS
+        last_said = ""
         is_last = False
         while not is_last:
             is_last = self._is_over.wait(pause)
@@ -189,14 +191,17 @@ class Hub:
                 with db.transaction(connection):
                     OutboxRepo(connection).mark_all_delivered(waiting)
                 waiting.clear()
-                pause = _MARK_SECONDS
+                pause, last_said = _MARK_SECONDS, ""
             except (FleetError, sqlite3.Error, OSError) as error:
-                log.write(self.home, "gateway", f"what was delivered is not put down yet: {error}")
+                if str(error) != last_said:
+                    told = f"what was delivered is not put down yet: {error}"
+                    log.write(self.home, "gateway", told)
+                last_said = str(error)
                 if connection:
                     connection.close()
                     connection = None
                 waiting = set(sorted(waiting)[-_UNMARKED:])
-                pause = min(max(_RETRY_SECONDS, 2 * pause), _RETRY_SECONDS_MOST)
+                pause = _RETRY_SECONDS
         if connection:
             connection.close()
 
