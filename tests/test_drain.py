@@ -79,13 +79,15 @@ def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: 
 
 def test_a_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
     chance = random.Random(20261123)
-    for number in range(400):
-        put(fleet, number)
-    for _ in range(25):
+    interrupted = 0
+    for round_ in range(10):
+        for number in range(round_ * 40, round_ * 40 + 40):
+            put(fleet, number)
         process = start_drainer(fleet)
-        time.sleep(chance.uniform(0.1, 0.6))
+        time.sleep(chance.uniform(0.1, 0.5))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        interrupted += process.wait() == -signal.SIGKILL and bool(fleet.waiting())
+    assert interrupted, "no kill came in the middle"
     fleet.drain()
     assert fleet.quarantine() == {}
     assert briefings(fleet) == [f"p{number}" for number in range(400)]

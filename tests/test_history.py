@@ -215,9 +215,9 @@ def test_a_bound_that_is_none_is_wrong_usage(
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
-def test_hooks_and_drainers_go_on_while_fifty_thousand_are_pruned(history: History) -> None:
+def test_hooks_and_drainers_go_on_while_many_are_pruned(history: History) -> None:
     history.project("api")
-    history.turns("api", [400 - number / 200 for number in range(50_000)], "words " * 20)
+    history.turns("api", [400 - number / 80 for number in range(20_000)], "words " * 20)
     folder = make_repository(history.fleet.folder / "web")
     waits: list[float] = []
     ended = threading.Event()
@@ -237,7 +237,7 @@ def test_hooks_and_drainers_go_on_while_fifty_thousand_are_pruned(history: Histo
     finally:
         ended.set()
         writer.join()
-    assert told["deleted"]["briefings"] > 30_000
+    assert told["deleted"]["briefings"] > 12_000
     assert max(waits) < 5.0, "a writer's patience"
     history.fleet.hook("stop", {"session_id": "s", "last_assistant_message": "On."}, folder)
     history.fleet.drain()
@@ -247,6 +247,7 @@ def test_hooks_and_drainers_go_on_while_fifty_thousand_are_pruned(history: Histo
 def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 200 for number in range(20_000)], "words " * 20)
+    interrupted = 0
     for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-m", "commander", "db", "prune", "--older-than", "310d"],
@@ -257,8 +258,9 @@ def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
         )
         time.sleep(random.uniform(0.4, 1.5))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        interrupted += process.wait() == -signal.SIGKILL
         history.check()
+    assert interrupted, "no kill came in time"
     history.prune("--older-than", "310d")
     assert len(history.briefings()) < 2100
     history.check()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT, Fleet
+from support import ROOT, Fleet, path_with_uv
 
 from commander import environment
 from commander.selfcheck import SelfCheckFailed, show_main_job
@@ -119,7 +119,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     before = (home / ".claude" / "settings.json").read_bytes()
     version = (commander / "venv").resolve()
     assert environment.extras_of(commander / "venv") == []
-    again = run(home, "--with", "gateway")
+    again = run(home, "--with", "gateway", PATH=path_with_uv(home.parent))
     assert again.returncode == 0, again.stderr
     assert environment.extras_of(commander / "venv") == ["gateway"]
     assert (commander / "venv/app/commander/gateway/static/app.js").exists()
@@ -228,7 +228,8 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     other = tmp_path / "other claude"
     other.mkdir()
     (other / "settings.json").write_text('{"disableAllHooks": true}')
-    done = run(home, CLAUDE_CONFIG_DIR=str(other))
+    surroundings = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
+    done = run(home, **surroundings)
     assert done.returncode == 0, done.stderr
     assert "disableAllHooks: nothing is captured" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
@@ -239,13 +240,13 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(
             [str(ROOT / "install.sh"), "--quiet"],
-            env=environment_of(home) | {"CLAUDE_CONFIG_DIR": str(other)},
+            env=environment_of(home) | surroundings,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(chosen.uniform(0.1, 8))
+        time.sleep(chosen.uniform(0.1, 5))
         os.killpg(process.pid, number)
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
@@ -253,7 +254,7 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
             [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, seed
-    done = run(home, "--quiet", CLAUDE_CONFIG_DIR=str(other))
+    done = run(home, "--quiet", **surroundings)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), seed
     done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
@@ -318,10 +319,7 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
 
 
 def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "uv").symlink_to(Path(sys.prefix) / "bin" / "uv")
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", path_with_uv(tmp_path))
     made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
     assert "uv = " in (made / "pyvenv.cfg").read_text()
@@ -334,7 +332,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
     shared = ("--fleet-home", str(home / "shared"))
     for name in ("one", "two"):
         (home / name).mkdir()
-        done = run(home, "--claude-dir", str(home / name), *shared)
+        done = run(home, "--claude-dir", str(home / name), *shared, PATH=path_with_uv(tmp_path))
         assert done.returncode == 0, done.stderr
     refused = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "one"), *shared)
     assert refused.returncode == 1 and "two/settings.json too" in refused.stderr
