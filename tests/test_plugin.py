@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from support import ROOT, Fleet, path_with_uv, payload
+from support import ROOT, Fleet, payload
 
 from commander import bootstrap
 from fleet_lib.briefing_parser import ImpactLevel, find_block, parse
@@ -129,13 +129,15 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
     assert (data / "bootstrap.json").stat().st_mtime_ns == made_at
     assert fleet.waiting() == []
     # After an update it is made anew, and what a running hook holds stays.
-    fleet.environment["PATH"] = path_with_uv(fleet.folder)
     before = (data / "venv").resolve()
     os.utime(plugin / "pyproject.toml")
     hook(fleet, plugin, "stop")
     wait_for_another(fleet, data, before)
     assert (before / "bin" / "python").exists()
-    # And where it is there and broken.
+    # And where it is there and broken; the next drainer sees that, not one that has imported all already.
+    while fleet.waiting():
+        time.sleep(0.05)
+    fleet.wait_for_drainers()
     before = (data / "venv").resolve()
     shutil.rmtree(before / "app" / "pydantic")
     os.utime(data / "bootstrap.json", (0, 0))
