@@ -163,12 +163,10 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
 
     `shown` is (after, through), the event ids between which the text lies. Raises Unavailable.
     """
-    # The spool's list first, the database's snapshot after it: an entry applied in between is in
-    # both, and counting one twice changes nothing.
-    names = spool.pending(home, session_id)
+    waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, _ = _session_cursor(connection, home, session_id, names)
+        cursor, _ = _session_cursor(connection, session_id, waiting)
         build = delta if source == "resume" else recap
         text, through = build(connection, cursor, budget(home))
         return text, (cursor, through)
@@ -178,10 +176,10 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
 
 def commander_prompt(home: str, session_id: str) -> "Shown":
     """(text, shown) for a Commander's prompt: the delta after what it has already been shown."""
-    names = spool.pending(home, session_id)
+    waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, started_through = _session_cursor(connection, home, session_id, names)
+        cursor, started_through = _session_cursor(connection, session_id, waiting)
         after = max(cursor, started_through)
         text, through = delta(connection, after, budget(home))
         return text, (after, through)
@@ -370,8 +368,21 @@ def count_news(connection: sqlite3.Connection, after: int) -> int:
     return sum([_count(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
 
 
+def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
+    """The session's entries in the spool, read before the database's snapshot is taken: one that is gone by then
+    was committed, and is in the snapshot. One applied in between is in both, and counting it twice
+    changes nothing; were only its name known, it would be in neither."""
+    entries = []
+    for name in spool.pending(home, session_id):
+        try:
+            entries.append(spool.read_pending(home, name))
+        except (OSError, spool.Malformed):
+            pass
+    return entries
+
+
 def _session_cursor(
-    connection: sqlite3.Connection, home: str, session_id: str, names: "list[str]"
+    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
 ) -> "tuple[int, int]":
     """(cursor, shown by SessionStart through) of one Commander session, its entries that still wait
     in the spool counted as applied: a queued prompt comes before the drainer is done."""
@@ -387,11 +398,7 @@ def _session_cursor(
             (session_id,),
         ).fetchall()
     )
-    for name in names:
-        try:
-            entry = spool.read_pending(home, name)
-        except (OSError, spool.Malformed):
-            continue
+    for entry in waiting:
         if entry.shown and cursor is None:
             cursor = entry.shown[0]
         if entry.event == "SessionStart" and entry.shown:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import Fleet, make_repository
 
-from fleet_lib import db
+from fleet_lib import db, prelude
 from fleet_lib.outbox import OutboxRepo
 
 
@@ -173,6 +173,24 @@ def test_a_context_that_is_compacted_twice_in_one_turn_gets_the_recap_each_time(
         given = call(source="compact", prompt_id="p2")
         assert "Projects:" in told.context(told.hook("session_start", given, told.home))
         time.sleep(1.1)  # longer than a second copy of one call takes
+
+
+def test_a_drainer_that_applies_the_start_while_the_prompt_reads_has_nothing_told_again(
+    told: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed in the spool, not in the snapshot yet, then applied and gone."""
+    assert "Turn 2" in start(told)
+    assert told.waiting()
+    really_open = prelude.open_database
+
+    def open_and_drain(home: str) -> Any:
+        connection = really_open(home)
+        told.drain()
+        return connection
+
+    monkeypatch.setattr(prelude, "open_database", open_and_drain)
+    assert prelude.commander_prompt(str(told.home), "commander-1")[0] == ""
+    assert not told.waiting()
 
 
 def test_two_commander_sessions_have_a_cursor_each(told: Fleet) -> None:
