@@ -15,7 +15,7 @@ help:
 	@echo "make bench    docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
 	@echo "make torture  kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
 	@echo "make fuzz     100,000 inputs for everything that reads what others wrote"
-	@echo "make schema   fleet_lib/schema.sql from the migrations"
+	@echo "make schema   fleet_lib/store/schema.sql from the migrations"
 	@echo "make docs     docs/commands/ from the console's help"
 	@echo "make picture  docs/status.svg and docs/dashboard.png from a real run"
 
@@ -59,7 +59,7 @@ fuzz: $(VENV)/ready
 	$(BIN)/python -m fuzz $(TARGET)
 
 schema: $(VENV)/ready
-	$(BIN)/python -m fleet_lib.migrate > fleet_lib/schema.sql
+	$(BIN)/python -m fleet_lib.store.migrate > fleet_lib/store/schema.sql
 
 picture: $(VENV)/ready
 	$(BIN)/python docs/picture.py $(CHROMIUM)

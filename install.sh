@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs Fleet into Claude Code's folder, upgrades it, or takes it out: ./install.sh --help
-# Here only a Python is found that can run the rest, which is commander/install.py.
+# Here only a Python is found that can run the rest, which is commander/setup/install.py.
 set -eu
 umask 077
 source_dir=$(cd "$(dirname "$0")" && pwd)
 for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
   if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    exec "$candidate" -I "$source_dir/commander/install.py" "$@"
+    exec "$candidate" -I "$source_dir/commander/setup/install.py" "$@"
   fi
 done
 printf 'install.sh: Fleet needs Python 3.11 or later; %s was found. Install one, then run this again.\n' \

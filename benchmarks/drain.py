@@ -90,7 +90,7 @@ def _plain_loop(home: Path, database: Path) -> float:
 
 def _drain(home: Path) -> tuple[float, float]:
     """(seconds, peak memory in MB) of the drainer."""
-    script = ROOT / "fleet_lib" / "drain.py"
+    script = ROOT / "fleet_lib" / "drain" / "drain.py"
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-I", str(script), str(home)])
     _, status, usage = os.wait4(process.pid, 0)

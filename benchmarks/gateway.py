@@ -21,7 +21,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 
 from benchmarks.report import Plot, Section, table
-from fleet_lib import db
+from fleet_lib.store import db
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS, EVENTS, BURST = 100, 500, 10_000

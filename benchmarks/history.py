@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_lib import db, paths, spool
+from fleet_lib import paths, spool
+from fleet_lib.store import db
 
 NOW = "2026-11-23T00:00:00.000Z"
 PROJECTS = 30

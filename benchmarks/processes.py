@@ -97,7 +97,7 @@ def _commands(folder: Path, python: str, sizes: Sequence[int]) -> list[Command]:
     drainer = Command(
         TURN,
         "the drainer, from its start to its end",
-        [sys.executable, "-I", str(ROOT / "fleet_lib" / "drain.py"), str(whole)],
+        [sys.executable, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), str(whole)],
         environment=environment(whole, project),
         prepare=_Turns(whole, project),
     )

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Plot, Section, table
-from fleet_lib import db, paths, prelude, spool
-from fleet_lib.facts import Repositories
-from fleet_lib.ingest import Ingest, prepare
+from fleet_lib import hot_settings, paths, spool
+from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.prelude.database import open_database
+from fleet_lib.prelude.delta import delta
+from fleet_lib.store import db
+from fleet_lib.turn.facts import Repositories
 
 SESSIONS, PROJECTS, HOURS, LOOKS = 30, 10, 8, 12
 SEED = 1
@@ -45,8 +48,8 @@ def measure(folder: Path) -> list[Section]:
                 Ingest(connection, home, repositories).apply(prepared)
             whole += len(words)
         if minute in looks:
-            reader = prelude.open_database(home)
-            text, cursor = prelude.delta(reader, cursor, prelude.BUDGET)
+            reader = open_database(home)
+            text, cursor = delta(reader, cursor, hot_settings.BUDGET)
             reader.close()
             told += len(text)
             hours.append(minute / 60)

@@ -15,9 +15,10 @@ def main() -> None:
 
 def _main() -> None:
     if sys.argv[1:] == ["statusline"]:
-        from fleet_lib import paths, prelude
+        from fleet_lib import paths
+        from fleet_lib.prelude.status_line import status_line
 
-        os.write(1, prelude.status_line(paths.home()).encode() + b"\n")
+        os.write(1, status_line(paths.home()).encode() + b"\n")
         os._exit(0)
     from commander.cli import main as console
 

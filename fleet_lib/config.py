@@ -16,9 +16,9 @@ import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet_lib import prelude
-from fleet_lib.atomic import write_whole
+from fleet_lib import hot_settings
 from fleet_lib.errors import BadInput
+from fleet_lib.files import write_whole
 
 
 class _Section(BaseModel):
@@ -34,9 +34,9 @@ class WorkerSettings(_Section):
 
 class PreludeSettings(_Section):
     budget: int = Field(
-        prelude.BUDGET,
-        ge=prelude.BUDGET_RANGE[0],
-        le=prelude.BUDGET_RANGE[1],
+        hot_settings.BUDGET,
+        ge=hot_settings.BUDGET_RANGE[0],
+        le=hot_settings.BUDGET_RANGE[1],
         description="Maximum length of the Commander's update, in characters.",
     )
 
@@ -213,7 +213,7 @@ def _check(path: Path | None, text: str) -> Config:
         section, name = key.split(".")
         meant = _value(config, key)
         is_set = name in document.get(section, {})
-        said = prelude.setting_in(text.encode(), section, name)
+        said = hot_settings.setting_in(text.encode(), section, name)
         if said != (_spelled(meant) if is_set else ""):
             raise BadInput(
                 f"{path}: hooks read {key} line by line: write it as a line `[{section}]` and below"

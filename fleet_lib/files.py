@@ -1,9 +1,12 @@
-"""Reading files that somebody else chose: regular ones only, and no more than asked for."""
+"""Files: read only where they are regular, written whole or not at all. Standard library only, since the
+installer uses it too."""
 
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
@@ -26,3 +29,19 @@ def open_regular(path: str) -> Iterator[int | None]:
         yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
+
+
+def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:
+    """Write a file aside and move it in; with the mode of another one, if that is there, else 0600."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode_of is not None and mode_of.exists():
+            Path(temporary).chmod(mode_of.stat().st_mode & 0o7777)
+        Path(temporary).replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()

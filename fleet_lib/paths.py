@@ -6,8 +6,14 @@ import os
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
+# The folder that holds the packages `hooks`, `fleet_lib` and `commander`: a checkout, or site-packages.
+PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# What a process is started with, by path.
+DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
+
 # install.sh writes the home that it installed into beside the packages.
-_INSTALLED_HOME = os.path.join(os.path.dirname(os.path.dirname(__file__)), "fleet-home.txt")
+_INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
 
 
 def home() -> str:
@@ -28,6 +34,13 @@ def _installed_home() -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def uri(path: str, mode: str) -> str:
+    """A path as the `file:` URI that SQLite opens with `uri=True`; mode is `ro` or `rw`. In a URI `%`, `?`
+    and `#` have meanings of their own."""
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{quoted}?mode={mode}"
 
 
 def database(home: str) -> str:

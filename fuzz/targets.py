@@ -11,18 +11,21 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from commander import settings
 from commander.gateway import messages
 from commander.gateway.api import Api
+from commander.gateway.jobs import JobDesk
 from commander.gateway.socket import _complaint
-from commander.gateway.work import JobDesk
-from commander.jobs import reading
-from commander.jobs.runner import _Stream
-from fleet_lib import briefing_parser, db, prelude, spool, transcript
+from commander.setup import settings
+from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
-from fleet_lib.facts import Repositories
-from fleet_lib.ingest import Ingest, prepare
+from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.jobs import stream as reading
+from fleet_lib.jobs.runner import _Stream
 from fleet_lib.redact import redact
+from fleet_lib.store import db
+from fleet_lib.text import clean
+from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn.facts import Repositories
 
 Target = Callable[[bytes], None]
 
@@ -136,7 +139,7 @@ def stream(data: bytes) -> None:
 def words(data: bytes) -> None:
     """Somebody's words: one line without controls or tags; masked twice is masked once."""
     text = data.decode("utf-8", "replace")
-    line = prelude.clean(text, 200)
+    line = clean(text, 200)
     assert len(line) <= 200 and "\n" not in line and "<" not in line and ">" not in line
     assert line.isprintable(), line
     masked = redact(text)

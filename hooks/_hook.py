@@ -5,12 +5,10 @@ payload means is the drainer's business, what a session is told is prelude.py's.
 """
 
 import os
-import sys
 import time
 
-from fleet_lib import paths, spool
+from fleet_lib import paths, spool, wake
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STATUS_FILE_LIMIT = 1024 * 1024
 _COPY_WINDOW_NS = 1_000_000_000
 
@@ -71,20 +69,20 @@ class Call:
 
     def read_fields(self):
         """The payload's fields that a printing hook needs, parsed by SQLite."""
-        from fleet_lib import prelude
+        from fleet_lib.prelude import hook_json
 
         names = ("session_id", "cwd", "source", "prompt_id", "agent_id")
-        fields = prelude.payload_fields(self.payload, names)
+        fields = hook_json.payload_fields(self.payload, names)
         self.session_id = fields.get("session_id") or self.session_id
         self.cwd = fields.get("cwd") or self.cwd
         return fields
 
     def tell(self, text, fields):
         """Print the text as context, and say whether Claude Code took it from this copy."""
-        from fleet_lib import prelude
+        from fleet_lib.prelude import hook_json
 
         return self.claim(fields.get("prompt_id", ""), fields.get("source", "")) and self.print(
-            prelude.hook_output(self.event, text)
+            hook_json.hook_output(self.event, text)
         )
 
     def claim(self, prompt_id, source):
@@ -116,33 +114,6 @@ class Call:
             os.unlink(self._claim("SessionStart"))
         except OSError:
             pass
-
-    def start_drainer(self):
-        """Start the drainer if anything waits. It is single-flight by itself: a hook that looked
-        for a running one would skip a start that is needed."""
-        with os.scandir(paths.spool(self.home, "new")) as entries:
-            if next(entries, None) is None:
-                return
-        plugin = os.environ.get("CLAUDE_PLUGIN_DATA")
-        places = [os.path.join(self.home, "venv"), os.path.join(ROOT, ".venv")]
-        if plugin:
-            places.append(os.path.join(plugin, "venv"))
-        for place in places:
-            python = os.path.join(place, "bin", "python")
-            if os.access(python, os.X_OK):
-                break
-        else:
-            python = sys.executable
-        script = os.path.join(ROOT, "fleet_lib", "drain.py")
-        # All but git's: an inherited GIT_DIR would override `git -C`. What the package index and the model
-        # are reached with is needed where a plugin's environment is made, or a job run.
-        environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
-        null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
-        command = [python, "-I", script, self.home]
-        try:
-            os.posix_spawn(python, command, environment, file_actions=null, setsid=True)
-        except NotImplementedError:  # an old C library: then the drainer does that itself
-            os.posix_spawn(python, command, environment, file_actions=null)
 
     def _claim(self, event):
         session = spool.safe_session_id(self.session_id) or "-"
@@ -179,10 +150,7 @@ def run(event, handle):
             try:
                 handle(call)
             finally:
-                try:
-                    call.start_drainer()
-                except FileNotFoundError:
-                    pass  # no spool: nothing was ever captured here
+                wake.start_drainer(call.home)
     except BaseException as error:
         from fleet_lib import log
 

@@ -14,17 +14,18 @@ def start(call):
 
 def tell(call):
     """Print what this session is told; what of the outbox the Commander was shown, else None."""
-    from fleet_lib import paths, prelude
+    from fleet_lib import hot_settings, paths
+    from fleet_lib.prelude import commander, database, workers
 
     fields = call.read_fields()
     text, shown = "", None
     try:
         if paths.is_commander(call.folder(), call.home):
             source = fields.get("source", "")
-            text, shown = prelude.commander_start(call.home, call.session_id, source)
-        elif fields and prelude.tells_workers(call.home):
-            text = prelude.worker_facts(call.home, call.folder(), call.session_id)
-    except prelude.Unavailable:
+            text, shown = commander.commander_start(call.home, call.session_id, source)
+        elif fields and hot_settings.tells_workers(call.home):
+            text = workers.worker_facts(call.home, call.folder(), call.session_id)
+    except database.Unavailable:
         return None  # no prelude this time; the same events are there the next
     return shown if not text or call.tell(text, fields) else None
 

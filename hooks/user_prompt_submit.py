@@ -11,18 +11,18 @@ def prompt(call):
     # A plugin's copy runs at every worker's prompt, and is nobody's business there.
     if folder and not paths.is_commander(folder, call.home):
         return
-    from fleet_lib import prelude
+    from fleet_lib.prelude import commander, database, hook_json
 
     fields = call.read_fields()
     if fields.get("agent_id") or (not folder and not paths.is_commander(call.cwd, call.home)):
         return
     try:
-        text, shown = prelude.commander_prompt(call.home, call.session_id)
-    except prelude.Unavailable:
+        text, shown = commander.commander_prompt(call.home, call.session_id)
+    except database.Unavailable:
         return  # no prelude this time; the same events are there the next
     if text and call.tell(text, fields):
         # After it was printed: a cursor may only move over what was shown.
-        receipt = prelude.prompt_receipt(call.session_id, fields.get("prompt_id", ""))
+        receipt = hook_json.prompt_receipt(call.session_id, fields.get("prompt_id", ""))
         call.put(receipt, shown=shown)
 
 

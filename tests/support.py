@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleet_lib import db, drain, paths, spool
+from fleet_lib import paths, spool
+from fleet_lib.drain import drain
+from fleet_lib.store import db
 
 ROOT = Path(__file__).resolve().parent.parent
 PAYLOADS = Path(__file__).resolve().parent / "payloads"

@@ -10,7 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleet_lib import db, paths, prelude
+from fleet_lib import hot_settings, paths
+from fleet_lib.prelude.database import open_database
+from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.recap import recap
+from fleet_lib.store import db
 
 TS = "2026-11-23T06:55:16.123Z"
 CONTENT_TABLES = (
@@ -116,14 +120,14 @@ class Fleet:
 
     # --- reading ---
 
-    def delta(self, after: int = 0, room: int = prelude.BUDGET) -> str:
-        return self._read(prelude.delta, after, room)
+    def delta(self, after: int = 0, room: int = hot_settings.BUDGET) -> str:
+        return self._read(delta, after, room)
 
-    def recap(self, after: int = 0, room: int = prelude.BUDGET) -> str:
-        return self._read(prelude.recap, after, room)
+    def recap(self, after: int = 0, room: int = hot_settings.BUDGET) -> str:
+        return self._read(recap, after, room)
 
     def _read(self, build: Callable[..., tuple[str, int]], after: int, room: int) -> str:
-        connection = prelude.open_database(self.home)
+        connection = open_database(self.home)
         try:
             with within(seconds=5):
                 text, through = build(connection, after, room)
@@ -189,7 +193,7 @@ def utf16_length(text: str) -> int:
 
 def statements_of(home: str, read: Callable[[sqlite3.Connection], object]) -> list[str]:
     """The SQL that `read` runs, its values filled in."""
-    connection = prelude.open_database(home)
+    connection = open_database(home)
     seen: list[str] = []
     try:
         connection.set_trace_callback(seen.append)

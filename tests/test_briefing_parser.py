@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_lib.briefing_parser import Briefing, find_block, first_line, parse
+from fleet_lib.turn.briefing_parser import Briefing, find_block, first_line, parse
 
 FRONT = """---
 status: blocked

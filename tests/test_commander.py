@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from support import Fleet, make_repository
 
-from fleet_lib import db, prelude
-from fleet_lib.outbox import OutboxRepo
+from fleet_lib.prelude import commander
+from fleet_lib.prelude.commander import commander_prompt
+from fleet_lib.prelude.database import open_database
+from fleet_lib.store import db
+from fleet_lib.store.outbox import OutboxRepo
 
 
 def add_briefing(fleet: Fleet, number: int, status: str = "completed") -> None:
@@ -181,15 +184,15 @@ def test_a_drainer_that_applies_the_start_while_the_prompt_reads_has_nothing_tol
     """Listed in the spool, not in the snapshot yet, then applied and gone."""
     assert "Turn 2" in start(told)
     assert told.waiting()
-    really_open = prelude.open_database
+    really_open = open_database
 
     def open_and_drain(home: str) -> Any:
         connection = really_open(home)
         told.drain()
         return connection
 
-    monkeypatch.setattr(prelude, "open_database", open_and_drain)
-    assert prelude.commander_prompt(str(told.home), "commander-1")[0] == ""
+    monkeypatch.setattr(commander, "open_database", open_and_drain)
+    assert commander_prompt(str(told.home), "commander-1")[0] == ""
     assert not told.waiting()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support import ROOT, Fleet, payload
 
-from commander import folder
-from commander.folder import make_commander_folder
+from commander.setup import commander_folder as folder
+from commander.setup.commander_folder import make_commander_folder
 
 PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
 

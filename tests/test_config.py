@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, Fleet, payload
 
-from fleet_lib import config, prelude
+from fleet_lib import config, hot_settings
 from fleet_lib.errors import BadInput
 
 
@@ -23,7 +23,7 @@ def write(home: str, text: str) -> None:
 
 def test_without_a_file_every_setting_has_its_default(home: str) -> None:
     assert all(one.value == one.default for one in config.settings(home))
-    assert config.load(home).prelude.budget == prelude.BUDGET
+    assert config.load(home).prelude.budget == hot_settings.BUDGET
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
             if expected is None
             else expected
         )
-    assert prelude.budget(home) == read["prelude.budget"].value
-    assert prelude.tells_workers(home) == read["worker.facts"].value
+    assert hot_settings.budget(home) == read["prelude.budget"].value
+    assert hot_settings.tells_workers(home) == read["worker.facts"].value
 
 
 def test_setting_one_keeps_comments_order_and_the_rest(home: str) -> None:
@@ -195,7 +195,7 @@ def test_a_broken_file_costs_a_hook_nothing(fleet: Fleet) -> None:
     (fleet.home / "config.toml").write_bytes(b"\xff[prelude\nbudget = \x00 many\n[worker]\nfacts")
     done = fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
     assert done.stdout and len(fleet.waiting()) == 1
-    assert prelude.budget(str(fleet.home)) == prelude.BUDGET
+    assert hot_settings.budget(str(fleet.home)) == hot_settings.BUDGET
 
 
 def test_every_setting_is_on_the_page() -> None:

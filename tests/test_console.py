@@ -215,7 +215,7 @@ def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_al
 ) -> None:
     fleet.home.mkdir()
     database = sqlite3.connect(fleet.home / "fleet.db")
-    database.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    database.executescript((ROOT / "fleet_lib/store/migrations/0001_reference.sql").read_text())
     database.execute("ALTER TABLE outbox_events DROP COLUMN broadcast_level")
     database.execute(
         "INSERT INTO projects VALUES ('api__1', 'api', '/api', NULL, 'active', '', '')"

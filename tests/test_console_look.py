@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from support import ROOT, Fleet, make_repository
 
-from commander.cli import _look
+from commander.cli import _display as _look
 
 SGR = re.compile(r"\x1b\[[\d;]*m")
 NASTY = (

@@ -14,7 +14,7 @@ from gateway_world import Gateway, insert_events, stop_turn
 from playwright.sync_api import Page, expect
 from support import Fleet, make_repository, payload
 
-from fleet_lib import db
+from fleet_lib.store import db
 
 BLOCKED = "I wait.\n\n```briefing\n---\nstatus: blocked\nsummary: Stuck on a key\nblockers: [the staging key]\n---\n```"
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from fleet_lib import db, migrate
-from fleet_lib.briefings import BriefingRepo
 from fleet_lib.errors import DatabaseUnusable, NewerSchema
-from fleet_lib.jobs import JobRepo
-from fleet_lib.outbox import OutboxRepo
-from fleet_lib.projects import ProjectRepo
+from fleet_lib.store import db, migrate
+from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.jobs import JobRepo
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import ProjectRepo
 
 # The specification's DDL, letter for letter (reference/fleet-db-architecture.md).
 REFERENCE = """
@@ -300,14 +300,14 @@ def test_an_adopted_file_that_others_could_read_becomes_private(path: Path) -> N
 
 
 def test_the_schema_file_is_what_the_migrations_make(path: Path) -> None:
-    text = (ROOT / "fleet_lib" / "schema.sql").read_text()
+    text = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()
     header = "".join(re.findall(r"\A(?:--[^\n]*\n|\n)+", text))
     assert "Generated" in header
     assert text.removeprefix(header) == migrate.schema_of(db.connect(path))
 
 
 def test_the_schema_file_alone_makes_the_same_database(path: Path, tmp_path: Path) -> None:
-    script = (ROOT / "fleet_lib" / "schema.sql").read_text()
+    script = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()
     with contextlib.closing(sqlite3.connect(tmp_path / "from-schema.db")) as other:
         for statement in migrate.statements(script):
             other.execute(statement)
@@ -396,7 +396,7 @@ def test_a_backup_holds_what_is_only_in_the_write_ahead_log(path: Path) -> None:
 def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Path) -> None:
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[2])\n"
-        "from fleet_lib import db\n"
+        "from fleet_lib.store import db\n"
         "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
         "connection = db.connect(sys.argv[1])\n"
         "with db.transaction(connection):\n"

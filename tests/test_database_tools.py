@@ -15,8 +15,8 @@ import pytest
 from support import ROOT, Fleet, make_repository, payload
 
 from commander.cli import generate
-from fleet_lib import migrate, schema_difference
 from fleet_lib.errors import BadInput
+from fleet_lib.store import migrate, schema_difference
 
 
 def get(url: str, *, browser: "urllib.request.OpenerDirector | None" = None) -> "tuple[int, str]":
@@ -82,7 +82,7 @@ def test_without_datasette_it_says_how_to_get_it(fleet: Fleet, tmp_path: Path) -
     assert done.returncode == 1 and "--with studio" in done.stderr
 
 
-SCHEMA = (ROOT / "fleet_lib" / "schema.sql").read_text()
+SCHEMA = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()
 
 
 def with_statements(sql: str) -> sqlite3.Connection:

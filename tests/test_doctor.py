@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository, payload
 
-from commander import settings
-from commander.doctor import kept
+from commander.doctor import data as kept
 from commander.doctor.checks import CHECKS
 from commander.doctor.findings import Patient
-from commander.folder import make_commander_folder
+from commander.setup import settings
+from commander.setup.commander_folder import make_commander_folder
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
 SAID = "the quarterly figures are in the drawer"
@@ -213,7 +213,7 @@ def make_it_older(fleet: Fleet) -> None:
     for path in fleet.home.glob("fleet.db*"):
         path.unlink()
     old = sqlite3.connect(fleet.home / "fleet.db")
-    old.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    old.executescript((ROOT / "fleet_lib/store/migrations/0001_reference.sql").read_text())
     old.close()
     (fleet.home / "fleet.db").chmod(0o600)
 

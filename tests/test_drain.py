@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet
 
-from commander import draining
-from fleet_lib import drain, drainer, spool
+from fleet_lib import spool
+from fleet_lib.drain import drain, drainer
+from fleet_lib.drain import foreground as draining
 from fleet_lib.errors import DatabaseUnusable
 
 
@@ -153,14 +154,14 @@ def test_an_entry_that_ends_its_drainer_is_quarantined_the_third_time(fleet: Fle
     script = f"""
 import os, sys
 sys.path.insert(0, {str(Path(drain.__file__).parent.parent)!r})
-from fleet_lib import drainer
+from fleet_lib.drain import drainer
 real = drainer.prepare
 def prepare(entry, *rest):
     if entry.name == {poison!r}:
         os.kill(os.getpid(), 9)
     return real(entry, *rest)
 drainer.prepare = prepare
-from fleet_lib import drain
+from fleet_lib.drain import drain
 sys.exit(drain.main({str(fleet.home)!r}))
 """
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from support import PAYLOADS, Fleet, git, make_repository, payload
 
-from fleet_lib import facts
 from fleet_lib.errors import GitTimeout
-from fleet_lib.facts import Repositories
-from fleet_lib.git import GitState, commits_since, head_at, read_git_state
-from fleet_lib.transcript import read_turn
+from fleet_lib.turn import facts
+from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.git import GitState, commits_since, head_at, read_git_state
+from fleet_lib.turn.transcript import read_turn
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
 SECOND = "fa85a4c5-36c9-494b-89a0-1eba5a42ad1a"
@@ -300,7 +300,7 @@ def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("fleet_lib.git.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("fleet_lib.turn.git.TIMEOUT_SECONDS", 0.2)
     start = time.monotonic()
     with pytest.raises(GitTimeout):
         read_git_state(str(repository))

@@ -24,7 +24,8 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fleet_lib import db, migrate, paths
+from fleet_lib import paths
+from fleet_lib.store import db, migrate
 
 
 @pytest.fixture
@@ -730,7 +731,7 @@ def _log(fleet: Fleet) -> str:
 )  # fmt: skip
 def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
     from commander.gateway.api import Api
-    from commander.gateway.work import JobDesk
+    from commander.gateway.jobs import JobDesk
 
     html = Api("/nowhere", JobDesk("/nowhere"), lambda: 0).rendered(text)
     assert gone.lower() not in html.lower()

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository
 
-from fleet_lib import clock, db, prune
+from fleet_lib import clock
+from fleet_lib.history import prune
+from fleet_lib.store import db
 
 DAY = 86400
 

@@ -1030,7 +1030,9 @@ def test_a_drainer_that_cannot_import_its_library_says_so_in_the_log(fleet: Flee
     plugin = fleet.folder / "plugin"
     for name in ("hooks", "fleet_lib"):
         shutil.copytree(ROOT / name, plugin / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (plugin / "fleet_lib" / "drainer.py").write_text("import a_library_that_is_not_here\n")
+    (plugin / "fleet_lib" / "drain" / "drainer.py").write_text(
+        "import a_library_that_is_not_here\n"
+    )
 
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(plugin / "hooks" / "stop.py")],

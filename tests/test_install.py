@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from support import ROOT, Fleet, path_with_uv
 
-from commander import environment
-from commander.selfcheck import SelfCheckFailed, show_main_job
-from fleet_lib import migrate
+from commander.setup import environment
+from commander.setup.selfcheck import SelfCheckFailed, show_main_job
+from fleet_lib.store import migrate
 
 THEIRS = """{
     "model": "opus",
@@ -114,7 +114,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     for path in commander.glob("fleet.db*"):
         path.unlink()
     old = sqlite3.connect(database)
-    old.executescript((ROOT / "fleet_lib/migrations/0001_reference.sql").read_text())
+    old.executescript((ROOT / "fleet_lib/store/migrations/0001_reference.sql").read_text())
     old.close()
     before = (home / ".claude" / "settings.json").read_bytes()
     version = (commander / "venv").resolve()
@@ -187,7 +187,7 @@ def test_uninstall_needs_nothing_of_what_was_installed(tmp_path: Path) -> None:
     """The home may be gone, and another one than the default."""
     home = new_user(tmp_path, None)
     settings = home / ".claude" / "settings.json"
-    from commander import settings as editor
+    from commander.setup import settings as editor
 
     gone = tmp_path / "gone" / "venv"
     ours = editor.registration(editor.settings_example(), gone / "bin/python", gone / "app/hooks")

@@ -16,12 +16,13 @@ import psutil
 import pytest
 from support import ROOT
 
-from commander.jobs.runner import recover
-from fleet_lib import clock, db, processes
-from fleet_lib.job_runs import JobRunRepo, Outcome, Run, is_gone, runner_name, start_of_day
-from fleet_lib.jobs import JobRepo
-from fleet_lib.outbox import OutboxRepo
+from fleet_lib import clock, processes
+from fleet_lib.jobs.runner import recover
 from fleet_lib.processes import ProcessName
+from fleet_lib.store import db
+from fleet_lib.store.job_runs import JobRunRepo, Outcome, Run, is_gone, runner_name, start_of_day
+from fleet_lib.store.jobs import JobRepo
+from fleet_lib.store.outbox import OutboxRepo
 
 ME = runner_name()
 DEAD = f"{socket.gethostname()} 999999 1.00"
@@ -284,7 +285,7 @@ def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.Mo
 def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program = "from fleet_lib import job_runs; from datetime import datetime as d\n"
+    program = "from fleet_lib.store import job_runs; from datetime import datetime as d\n"
     program += "class D(d):\n  now = classmethod(lambda c: c(2026, 10, 25, 15))\n"
     program += "job_runs.datetime = D; print(job_runs.start_of_day())"
     done = subprocess.run(

@@ -15,8 +15,8 @@ from typing import get_args
 import pytest
 from support import ROOT, Fleet, payload
 
-from commander import bootstrap
-from fleet_lib.briefing_parser import ImpactLevel, find_block, parse
+from commander.setup import plugin as bootstrap
+from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]

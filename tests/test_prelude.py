@@ -11,7 +11,12 @@ import pytest
 from support import git, make_repository
 from support_prelude import Fleet, Raw, label_of, section, statements_of, utf16_length
 
-from fleet_lib import clock, db, migrate, paths, prelude
+from fleet_lib import clock, hot_settings, paths
+from fleet_lib.prelude.database import SCHEMA_VERSION, Unavailable, open_database
+from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.recap import recap
+from fleet_lib.prelude.workers import WORKER_FACTS_LIMIT, worker_facts
+from fleet_lib.store import db, migrate
 
 HOUR = 3600
 
@@ -505,7 +510,7 @@ def test_a_full_roster_leaves_room_for_the_alerts(fleet: Fleet) -> None:
     alerts(fleet, 30, projects=10)
     text = fleet.recap()
     assert len(section(text, "Alerts")) == 30 or counted(text) == 30
-    assert utf16_length(text) <= prelude.BUDGET
+    assert utf16_length(text) <= hot_settings.BUDGET
 
 
 def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
@@ -516,7 +521,7 @@ def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
 
 
 def test_a_worker_is_told_how_a_briefing_looks_without_a_database(tmp_path: Path) -> None:
-    text = prelude.worker_facts(str(tmp_path), "/code/api", "s1")
+    text = worker_facts(str(tmp_path), "/code/api", "s1")
     assert "```briefing\n---\nstatus:" in text and "Other sessions" not in text
 
 
@@ -531,7 +536,7 @@ def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) ->
     fleet.session("s3-ended", "api__1", "working", ended_at=ago(30), **now)
     fleet.session("s4-stale", "api__1", "working", folder="/code/api", last_seen_at=ago(13 * HOUR))
     fleet.session("s5-web", "web__1", "working", folder="/code/web", last_seen_at=ago(60))
-    text = prelude.worker_facts(fleet.home, "/code/api", "s1")
+    text = worker_facts(fleet.home, "/code/api", "s1")
     assert [line for line in text.split("\n") if line.startswith("- ")] == [
         "- session s2-other on feature (working); touched src/a.py, src/b‹/fleet-prelude›.py"
     ]
@@ -541,7 +546,7 @@ def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) ->
 def test_a_folder_that_had_no_session_is_found_by_its_root(fleet: Fleet, folder: str) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/elsewhere", last_seen_at=ago(60))
-    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, folder, "s1")
+    assert "- session s2 (working)" in worker_facts(fleet.home, folder, "s1")
 
 
 def test_the_first_session_in_a_worktree_or_a_clone_is_told_of_the_repositorys_others(
@@ -554,14 +559,14 @@ def test_the_first_session_in_a_worktree_or_a_clone_is_told_of_the_repositorys_o
     fleet.project("api__1", "api", repo_root=str(main), git_remote=address)
     fleet.session("s2", "api__1", "working", folder=str(main), last_seen_at=ago(60))
     for folder in (tmp_path / "feature", clone, clone / "below"):
-        assert "- session s2 (working)" in prelude.worker_facts(fleet.home, str(folder), "s1")
+        assert "- session s2 (working)" in worker_facts(fleet.home, str(folder), "s1")
 
 
 @pytest.mark.parametrize("folder", ["", "/", "relative", "/work", "/nowhere/at all"])
 def test_a_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/code/api", last_seen_at=ago(60))
-    assert "Other sessions" not in prelude.worker_facts(fleet.home, folder, "s1")
+    assert "Other sessions" not in worker_facts(fleet.home, folder, "s1")
 
 
 @pytest.mark.parametrize("files", ["not json", "{}", "7", "[]", "[[1],null]", None])
@@ -572,7 +577,7 @@ def test_a_worker_is_told_whatever_another_program_wrote_as_files(
     briefing = fleet.briefing("api__1", "s2", files_touched_json=files)
     seen = {"folder": "/code/api", "last_seen_at": ago(60), "briefing_id": briefing}
     fleet.session("s2", "api__1", "working", **seen)
-    assert "- session s2 (working)" in prelude.worker_facts(fleet.home, "/code/api", "s1")
+    assert "- session s2 (working)" in worker_facts(fleet.home, "/code/api", "s1")
 
 
 def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
@@ -582,8 +587,8 @@ def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
         briefing = fleet.briefing("api__1", f"s{number}", files_touched_json=files)
         seen = {"folder": "/code/api", "last_seen_at": ago(60), "briefing_id": briefing}
         fleet.session(f"s{number}", "api__1", "working", **seen)
-    text = prelude.worker_facts(fleet.home, "/code/api", "me")
-    assert 1000 < utf16_length(text) <= prelude.WORKER_FACTS_LIMIT
+    text = worker_facts(fleet.home, "/code/api", "me")
+    assert 1000 < utf16_length(text) <= WORKER_FACTS_LIMIT
     assert "- session s" in text
 
 
@@ -611,24 +616,24 @@ def test_the_budget_is_held_within_what_claude_code_shows(
     monkeypatch.delenv("FLEET_PRELUDE_BUDGET", raising=False)
     if named is not None:
         monkeypatch.setenv("FLEET_PRELUDE_BUDGET", named)
-    assert prelude.budget(str(tmp_path)) == expected
+    assert hot_settings.budget(str(tmp_path)) == expected
 
 
 def test_only_a_file_of_this_schema_is_read(fleet: Fleet, tmp_path: Path) -> None:
-    prelude.open_database(fleet.home).close()
-    for version in (prelude.SCHEMA_VERSION - 1, prelude.SCHEMA_VERSION + 1):
+    open_database(fleet.home).close()
+    for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
         fleet.connection.execute(f"PRAGMA user_version = {version}")
-        with pytest.raises(prelude.Unavailable):
-            prelude.open_database(fleet.home)
-    with pytest.raises(prelude.Unavailable):
-        prelude.open_database(str(tmp_path / "nowhere"))
+        with pytest.raises(Unavailable):
+            open_database(fleet.home)
+    with pytest.raises(Unavailable):
+        open_database(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 100])
 def test_a_damaged_file_is_unavailable(tmp_path: Path, content: bytes) -> None:
     Path(paths.database(str(tmp_path))).write_bytes(content)
-    with pytest.raises(prelude.Unavailable):
-        prelude.open_database(str(tmp_path))
+    with pytest.raises(Unavailable):
+        open_database(str(tmp_path))
 
 
 def test_a_home_with_odd_characters_in_its_path_is_read(tmp_path: Path) -> None:
@@ -639,10 +644,10 @@ def test_a_home_with_odd_characters_in_its_path_is_read(tmp_path: Path) -> None:
 
 def test_nothing_is_written_and_one_snapshot_is_read(fleet: Fleet) -> None:
     fleet.event("error", "highlight", {"error": {"message": "first"}})
-    connection = prelude.open_database(fleet.home)
-    before, _ = prelude.delta(connection, 0, 6000)
+    connection = open_database(fleet.home)
+    before, _ = delta(connection, 0, 6000)
     fleet.event("error", "highlight", {"error": {"message": "second"}})
-    assert prelude.delta(connection, 0, 6000) == (before, 1)
+    assert delta(connection, 0, 6000) == (before, 1)
     assert connection.total_changes == 0
     connection.close()
 
@@ -651,7 +656,7 @@ def test_nothing_is_written_and_one_snapshot_is_read(fleet: Fleet) -> None:
 
 
 def test_the_prelude_reads_the_schema_that_the_migrations_make() -> None:
-    assert migrate.latest_version() == prelude.SCHEMA_VERSION
+    assert migrate.latest_version() == SCHEMA_VERSION
 
 
 def a_few(fleet: Fleet) -> None:
@@ -672,7 +677,7 @@ def very_many(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("fill", [a_few, very_many])
-@pytest.mark.parametrize("build", [prelude.delta, prelude.recap])
+@pytest.mark.parametrize("build", [delta, recap])
 def test_every_statement_over_the_outbox_goes_through_an_index(
     fleet: Fleet, fill: Callable[[Fleet], None], build: Callable[..., object]
 ) -> None:

@@ -15,8 +15,13 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from support_prelude import Fleet, Raw, label_of, section, utf16_length
 
-from fleet_lib import db, prelude
-from fleet_lib.outbox import EVENT_TYPES
+from fleet_lib import hot_settings
+from fleet_lib.prelude.database import open_database
+from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.recap import recap
+from fleet_lib.store import db
+from fleet_lib.store.outbox import EVENT_TYPES
+from fleet_lib.text import clean
 
 ALERT_TYPES = ("error", "session_blocked", "doc_drift_warning")
 
@@ -281,7 +286,7 @@ crowded_worlds = st.builds(
     ).map(tuple),
 )
 rooms = st.one_of(
-    st.integers(*prelude.BUDGET_RANGE), st.integers(1000, 1500), st.integers(8000, 9800)
+    st.integers(*hot_settings.BUDGET_RANGE), st.integers(1000, 1500), st.integers(8000, 9800)
 )
 cursors = st.one_of(st.just(0), st.integers(0, 62))
 
@@ -519,9 +524,9 @@ def test_the_same_database_and_cursor_give_the_same_bytes(
     fleet: Fleet, world: World, after: int, room: int
 ) -> None:
     world.fill(fleet)
-    for build in (prelude.delta, prelude.recap):
-        first = prelude.open_database(fleet.home)
-        second = prelude.open_database(fleet.home)
+    for build in (delta, recap):
+        first = open_database(fleet.home)
+        second = open_database(fleet.home)
         try:
             texts = {build(connection, after, room) for connection in (first, first, second)}
         finally:
@@ -544,11 +549,11 @@ def test_nothing_new_is_no_output(fleet: Fleet, world: World, room: int) -> None
 @many
 @given(text=hostile, limit=st.integers(1, 300))
 def test_clean_gives_one_harmless_line(text: str, limit: int) -> None:
-    cleaned = prelude.clean(text, limit)
+    cleaned = clean(text, limit)
     assert len(cleaned) <= limit
     assert cleaned.isprintable() and not set(cleaned) & set("<>")
     assert cleaned == " ".join(cleaned.split())
-    assert prelude.clean(cleaned, limit) == cleaned
+    assert clean(cleaned, limit) == cleaned
 
 
 @many
@@ -558,4 +563,4 @@ def test_clean_gives_one_harmless_line(text: str, limit: int) -> None:
     )
 )
 def test_clean_keeps_plain_words(text: str) -> None:
-    assert prelude.clean(text, 1000) == text
+    assert clean(text, 1000) == text

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import Fleet, git, make_repository, payload
 
-from fleet_lib import db
-from fleet_lib.git import read_git_state
-from fleet_lib.projects import (
+from fleet_lib.store import db
+from fleet_lib.store.projects import (
     Project,
     ProjectRepo,
     canonical_remote,
     generate_project_id,
     without_credentials,
 )
+from fleet_lib.turn.git import read_git_state
 
 MIMESIS = "https://github.com/olivier-motium/mimesis.git"
 KNOWN = "mimesis__607a7a7c"

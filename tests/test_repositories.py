@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleet_lib import db
-from fleet_lib.briefings import BriefingRecord, BriefingRepo, Turn
-from fleet_lib.conversations import Conversation, ConversationRepo
 from fleet_lib.errors import BadInput
-from fleet_lib.jobs import Job, JobRepo
-from fleet_lib.outbox import EVENT_TYPES, OutboxEvent, OutboxRepo
-from fleet_lib.projects import Project, ProjectRepo
+from fleet_lib.store import db
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
+from fleet_lib.store.conversations import Conversation, ConversationRepo
+from fleet_lib.store.jobs import Job, JobRepo
+from fleet_lib.store.outbox import EVENT_TYPES, OutboxEvent, OutboxRepo
+from fleet_lib.store.projects import Project, ProjectRepo
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 REMOTE = "https://github.com/olivier-motium/mimesis.git"

@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from commander.cli import main
-from commander.jobs import reading, runner, submit
-from fleet_lib import config, db
-from fleet_lib.job_runs import JobRunRepo, Run
-from fleet_lib.jobs import Job, JobRepo
+from fleet_lib import config
+from fleet_lib.jobs import runner, submit
+from fleet_lib.jobs import stream as reading
+from fleet_lib.store import db
+from fleet_lib.store.job_runs import JobRunRepo, Run
+from fleet_lib.store.jobs import Job, JobRepo
 
 CLIENT = """\
 #!{python} -I

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from commander import settings
+from commander.setup import settings
 from fleet_lib.errors import BadInput
 
 OURS = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[

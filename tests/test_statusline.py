@@ -79,5 +79,12 @@ def test_it_brings_no_console_with_it(fleet: Fleet) -> None:
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "fleet_lib.prelude" in imported
-    assert not imported & {"click", "pydantic", "json", "rich", "fleet_lib.db", "commander.cli"}
+    assert "fleet_lib.prelude.status_line" in imported
+    assert not imported & {
+        "click",
+        "pydantic",
+        "json",
+        "rich",
+        "fleet_lib.store.db",
+        "commander.cli",
+    }

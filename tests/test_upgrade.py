@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, Fleet, payload
 
-from fleet_lib import migrate
+from fleet_lib.store import migrate
 
 DATABASES = Path(__file__).resolve().parent / "databases"
 RELEASED = {"original": 0, "v2": 2, "v3": 3}
@@ -95,12 +95,12 @@ def older(tmp_path: Path) -> Path:
     for name in ("hooks", "fleet_lib", "commander"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     newest = migrate.latest_version()
-    for file in (copy / "fleet_lib" / "migrations").glob(f"{newest:04d}_*.sql"):
+    for file in (copy / "fleet_lib" / "store" / "migrations").glob(f"{newest:04d}_*.sql"):
         file.unlink()
-    text = (copy / "fleet_lib" / "prelude.py").read_text()
+    text = (copy / "fleet_lib" / "prelude" / "database.py").read_text()
     text, count = re.subn(r"(?m)^SCHEMA_VERSION = \d+", f"SCHEMA_VERSION = {newest - 1}", text)
     assert count == 1
-    (copy / "fleet_lib" / "prelude.py").write_text(text)
+    (copy / "fleet_lib" / "prelude" / "database.py").write_text(text)
     return copy
 
 

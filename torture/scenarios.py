@@ -78,7 +78,7 @@ def kills(ground: Ground, size: int) -> str:
                     (projects[number % len(projects)], json.dumps({"prompt": seconds})),
                 )
                 connection.commit()
-            runner = [PYTHON, "-I", str(ROOT / "fleet_lib" / "run_jobs.py"), str(ground.home)]
+            runner = [PYTHON, "-I", str(ROOT / "fleet_lib" / "jobs" / "run.py"), str(ground.home)]
             subprocess.Popen(runner, env=ground.environment(), start_new_session=True)
             time.sleep(0.15)
 
@@ -182,7 +182,7 @@ def crowd(ground: Ground, size: int) -> str:
     def drain() -> None:
         while not reading.is_set():
             subprocess.run(
-                [PYTHON, "-I", str(ROOT / "fleet_lib" / "drain.py"), str(ground.home)],
+                [PYTHON, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), str(ground.home)],
                 env=ground.environment(),
                 check=False,
                 capture_output=True,
@@ -222,7 +222,7 @@ def migrations(ground: Ground, size: int) -> str:
     for _ in range(size):
         shutil.rmtree(ground.home, ignore_errors=True)
         ground.home.mkdir(parents=True)
-        reference = (ROOT / "fleet_lib" / "migrations" / "0001_reference.sql").read_text()
+        reference = (ROOT / "fleet_lib" / "store" / "migrations" / "0001_reference.sql").read_text()
         with contextlib.closing(sqlite3.connect(ground.home / "fleet.db")) as connection:
             connection.executescript(reference)
             connection.execute(
@@ -289,7 +289,7 @@ def disk_full(ground: Ground, size: int) -> str:
     ground.end_all()
     os.close(lock)
     waiting = {path.name for path in (ground.home / "spool" / "new").iterdir()}
-    drainer = [PYTHON, "-I", str(ROOT / "fleet_lib" / "drain.py"), str(ground.home)]
+    drainer = [PYTHON, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), str(ground.home)]
     # A database cannot grow either.
     subprocess.run([PYTHON, "-c", script, "4096", *drainer], env=ground.environment(), check=False)
     if {path.name for path in (ground.home / "spool" / "new").iterdir()} != waiting or not waiting:

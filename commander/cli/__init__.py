@@ -3,7 +3,7 @@ or a status does not wait for the imports of the rest."""
 
 import click
 
-from commander.cli._shared import Console
+from commander.cli._app import Console
 
 # {command: its module here}; the module's attribute has the command's name.
 _MODULES = {

@@ -7,13 +7,14 @@ from typing import Any, cast, get_args
 
 import click
 
-from commander.cli._shared import json_option, print_json, safe, writing
-from commander.cli._types import Prompt
-from fleet_lib import db, paths
-from fleet_lib.conversations import COMMANDER_MODEL, ConversationRepo
+from commander.cli._app import json_option, print_json, safe, writing
+from commander.cli._params import Prompt
+from fleet_lib import paths
 from fleet_lib.errors import FleetError, NotFound
-from fleet_lib.job_runs import JobRunRepo
-from fleet_lib.jobs import JobModel, JobRepo
+from fleet_lib.store import db
+from fleet_lib.store.conversations import COMMANDER_MODEL, ConversationRepo
+from fleet_lib.store.job_runs import JobRunRepo
+from fleet_lib.store.jobs import JobModel, JobRepo
 
 
 class JobFailed(FleetError):
@@ -42,9 +43,9 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
       fleet ask "what did the api project do today?" --model haiku
       fleet ask "who is blocked?" --json | jq -r .answer
     """
-    from commander.jobs.reading import answer_of
-    from commander.jobs.request import make
-    from commander.jobs.submit import cancel, submit
+    from fleet_lib.jobs.request import make
+    from fleet_lib.jobs.stream import answer_of
+    from fleet_lib.jobs.submit import cancel, submit
 
     home = paths.home()
     if not (Path(home) / "CLAUDE.md").exists():
@@ -93,7 +94,7 @@ def _model(known: str) -> JobModel:
 def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
     """Print the answer as it is written; what it looks up on the way is told to a person on stderr. False if
     there was nothing to print."""
-    from commander.jobs import reading as stream
+    from fleet_lib.jobs import stream
 
     runs = JobRunRepo(connection)
     if not quiet and sys.stderr.isatty() and len(runs.at_work()) > 0:

@@ -8,9 +8,8 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli import _look
-from commander.cli._look import Cell, Line, Table, project, state, when
-from commander.cli._shared import (
+from commander.cli import _display as _look
+from commander.cli._app import (
     find_project,
     json_option,
     limit_option,
@@ -20,13 +19,14 @@ from commander.cli._shared import (
     reading,
     safe,
 )
-from commander.cli._types import Moment
+from commander.cli._display import Cell, Line, Table, project, state, when
+from commander.cli._params import Moment
 from commander.cli.completion import complete_briefing, complete_project
-from fleet_lib.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
-from fleet_lib.outbox import OutboxEvent, OutboxRepo
-from fleet_lib.prelude import clean
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.text import clean
 
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -269,9 +269,9 @@ _PARTIAL = "(the transcript was not complete: files may be missing)"
 
 def _parted(told: dict[str, Any]) -> tuple[str, str]:
     """(front matter as it was written, body); a message has none without its dashes."""
-    from fleet_lib.briefing_parser import (
-        split_front_matter,
-    )  # slow to import, and a list needs none
+    from fleet_lib.turn.briefing_parser import (
+        split_front_matter,  # slow to import, and a list needs none
+    )
 
     text = told["raw_markdown"]
     front, body = split_front_matter(text, bare=told["source"] != "message")

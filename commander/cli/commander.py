@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from commander.claude import claude_program, last_conversation
-from commander.cli._shared import drain_waiting, writing
-from fleet_lib import db, paths
-from fleet_lib.conversations import ConversationRepo
+from commander.cli._app import drain_waiting, writing
+from fleet_lib import paths
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
-from fleet_lib.jobs import JobRepo
+from fleet_lib.jobs.claude import claude_program, last_conversation
+from fleet_lib.store import db
+from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.jobs import JobRepo
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

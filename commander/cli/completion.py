@@ -14,7 +14,8 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError
-from fleet_lib.prelude import clean, open_database
+from fleet_lib.prelude.database import open_database
+from fleet_lib.text import clean
 
 SHELLS = ("bash", "zsh", "fish")
 _OLDEST_BASH = (4, 4)  # click's script needs `compopt` and `complete -o nosort`

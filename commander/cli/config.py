@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 import click
 
-from commander.cli._shared import json_option, print_json, print_table
+from commander.cli._app import json_option, print_json, print_table
 from fleet_lib import config as settings
 from fleet_lib import paths
-from fleet_lib.prelude import clean
+from fleet_lib.text import clean
 
 
 @click.group()

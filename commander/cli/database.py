@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from commander.cli._shared import existing_database, json_option, print_json
+from commander.cli._app import existing_database, json_option, print_json
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.studio import studio
-from fleet_lib import db as database
-from fleet_lib import migrate, paths, verify
+from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.store import db as database
+from fleet_lib.store import migrate, verify
 
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
@@ -97,7 +98,7 @@ def check(as_json: bool) -> None:
     problems: list[str] = []
     with contextlib.closing(database.connect_read_only(path)) as connection:
         problems += verify.problems(connection, thorough=True)
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+    with contextlib.closing(sqlite3.connect(paths.uri(str(path), "rw"), uri=True)) as connection:
         try:
             connection.execute(
                 "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from commander.cli._look import count
-from commander.cli._shared import json_option, print_json
+from commander.cli._app import json_option, print_json
+from commander.cli._display import count
 from commander.doctor import checks, report
 from commander.doctor.findings import Finding, Patient
-from fleet_lib.prelude import clean
+from fleet_lib.text import clean
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failed": "red"}
 _MARKS = {"ok": "ok", "note": "note", "warning": "warning", "failed": "FAILED"}

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from commander.cli import _look
-from commander.cli._look import Cell, Table, project, when
-from commander.cli._shared import (
+from commander.cli import _display as _look
+from commander.cli._app import (
     json_option,
     limit_option,
     print_json,
@@ -18,9 +17,11 @@ from commander.cli._shared import (
     project_names,
     reading,
 )
-from fleet_lib import clock, db, paths
-from fleet_lib.outbox import OutboxEvent, OutboxRepo
-from fleet_lib.tailer import Tailer
+from commander.cli._display import Cell, Table, project, when
+from fleet_lib import clock, paths
+from fleet_lib.store import db
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.views.tailer import Tailer
 
 # Where the types keep their one line of meaning; the first that is a text is taken.
 _TEXTS = (

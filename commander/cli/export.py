@@ -12,13 +12,13 @@ from typing import Any, TextIO
 
 import click
 
-from commander.cli._look import as_json
-from commander.cli._shared import find_project, reading, safe
-from commander.cli._types import Moment
-from fleet_lib.briefings import BriefingRecord, BriefingRepo
+from commander.cli._app import find_project, reading, safe
+from commander.cli._display import as_json
+from commander.cli._params import Moment
 from fleet_lib.errors import BadInput
-from fleet_lib.outbox import OutboxRepo
-from fleet_lib.projects import Project, ProjectRepo
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import Project, ProjectRepo
 
 _PAGE = 500
 

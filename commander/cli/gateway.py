@@ -6,8 +6,9 @@ import webbrowser
 
 import click
 
-from fleet_lib import db, paths
+from fleet_lib import paths
 from fleet_lib.errors import BadInput
+from fleet_lib.store import db
 
 DEFAULT_PORT = 8737
 

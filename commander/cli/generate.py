@@ -5,16 +5,17 @@ from pathlib import Path
 
 import click
 
-from fleet_lib import migrate, schema_difference
+from fleet_lib import paths
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.store import migrate, schema_difference
 
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
+_CHECKOUT = Path(paths.PROGRAM)
 
 
 @click.command("generate")
 @click.argument("name")
 def generate(name: str) -> None:
-    """Begin the next migration from what you changed in fleet_lib/schema.sql.
+    """Begin the next migration from what you changed in fleet_lib/store/schema.sql.
 
     For developers, in a checkout. Added tables, columns, indexes and triggers are written as SQL; what
     ALTER TABLE cannot do is left as a TODO that does not run.
@@ -27,7 +28,7 @@ def generate(name: str) -> None:
         raise BadInput(f"{name!r} is no name for a migration: small letters, digits and _")
     if not (_CHECKOUT / "pyproject.toml").exists():
         raise NotFound("this Fleet is an installed copy: run it in a checkout, .venv/bin/fleet")
-    click.echo(write(_CHECKOUT / "fleet_lib", name))
+    click.echo(write(_CHECKOUT / "fleet_lib" / "store", name))
 
 
 def write(folder: Path, name: str) -> str:
@@ -42,7 +43,7 @@ def write(folder: Path, name: str) -> str:
     lines += [f"To do by hand: {line}" for line in todo]
     lines += [
         "",
-        "Next: say in it why; in fleet_lib/prelude.py let SCHEMA_VERSION be"
+        "Next: say in it why; in fleet_lib/prelude/database.py let SCHEMA_VERSION be"
         f" {version}; `make schema`; `make test`.",
     ]
     return "\n".join(lines)

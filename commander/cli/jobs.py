@@ -8,9 +8,8 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli import _look
-from commander.cli._look import Cell, Line, Table, project, show, when
-from commander.cli._shared import (
+from commander.cli import _display as _look
+from commander.cli._app import (
     find_project,
     json_option,
     limit_option,
@@ -19,13 +18,16 @@ from commander.cli._shared import (
     project_names,
     reading,
 )
-from commander.cli._types import JOB_ID, Prompt
-from commander.jobs import reading as stream
-from fleet_lib import clock, db, paths, run_jobs
+from commander.cli._display import Cell, Line, Table, project, show, when
+from commander.cli._params import JOB_ID, Prompt
+from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
-from fleet_lib.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
-from fleet_lib.prelude import clean
-from fleet_lib.projects import Project, ProjectRepo
+from fleet_lib.jobs import run as run_jobs
+from fleet_lib.jobs import stream
+from fleet_lib.store import db
+from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
+from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.text import clean
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # a commander_turn is `fleet ask`'s
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
@@ -107,8 +109,8 @@ def submit(
       fleet jobs submit --type doc_patch --model haiku --file task.md
       git diff | fleet jobs submit --project api --json
     """
-    from commander.jobs.request import make
-    from commander.jobs.submit import submit as queue
+    from fleet_lib.jobs.request import make
+    from fleet_lib.jobs.submit import submit as queue
 
     text = _prompt(prompt, file)
     with reading() as connection:
@@ -253,7 +255,7 @@ def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
       fleet jobs cancel 12
       fleet jobs cancel 12 13 --json
     """
-    from commander.jobs.submit import cancel as end
+    from fleet_lib.jobs.submit import cancel as end
 
     told = []
     with contextlib.closing(db.connect(paths.database(paths.home()))) as connection:
@@ -287,7 +289,7 @@ def run(once: bool, as_json: bool) -> None:
       fleet jobs run --once
       fleet jobs run --once --json
     """
-    from commander.jobs import runner
+    from fleet_lib.jobs import runner
 
     home = paths.home()
     db.connect(paths.database(home)).close()

@@ -2,11 +2,14 @@
 
 import click
 
-from commander.cli._look import show_text
-from commander.cli._shared import json_option, print_json, reading
+from commander.cli._app import json_option, print_json, reading
+from commander.cli._display import show_text
 from commander.cli.events import EventId
-from fleet_lib import db, paths
-from fleet_lib import prelude as text
+from fleet_lib import hot_settings, paths
+from fleet_lib.prelude import delta
+from fleet_lib.prelude import recap as longer
+from fleet_lib.prelude.database import conversation_cursor
+from fleet_lib.store import db
 
 
 @click.command()
@@ -32,9 +35,9 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
         with db.transaction(connection, "DEFERRED"):
             # The prelude's rows are plain tuples, as in the hooks.
             connection.row_factory = None
-            cursor = text.conversation_cursor(connection) if after is None else after
-            build = text.recap if recap else text.delta
-            body, through = build(connection, cursor, text.budget(paths.home()))
+            cursor = conversation_cursor(connection) if after is None else after
+            build = longer.recap if recap else delta.delta
+            body, through = build(connection, cursor, hot_settings.budget(paths.home()))
     finally:
         connection.close()
     if as_json:

@@ -4,8 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from commander.cli._look import Cell, folder, when
-from commander.cli._shared import (
+from commander.cli._app import (
     find_project,
     json_option,
     print_json,
@@ -14,8 +13,9 @@ from commander.cli._shared import (
     reading,
     writing,
 )
+from commander.cli._display import Cell, folder, when
 from commander.cli.completion import complete_project
-from fleet_lib.projects import ProjectRepo
+from fleet_lib.store.projects import ProjectRepo
 
 
 @click.group()

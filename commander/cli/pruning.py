@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from commander.cli._shared import drain_waiting, existing_database, json_option, print_json
-from commander.cli._types import Moment, Size, human_size
+from commander.cli._app import drain_waiting, existing_database, json_option, print_json
+from commander.cli._params import Moment, Size, human_size
 from fleet_lib import clock, config, paths
-from fleet_lib import db as database
-from fleet_lib import prune as history
+from fleet_lib.history import prune as history
+from fleet_lib.store import db as database
 
 _NAMES = {
     "briefings": "briefings",

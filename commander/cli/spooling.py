@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from commander.cli._shared import json_option, print_json
-from commander.draining import drain as drain_now
-from fleet_lib import db, migrate, paths, spool
+from commander.cli._app import json_option, print_json
+from fleet_lib import paths, spool
+from fleet_lib.drain.foreground import drain as drain_now
 from fleet_lib.errors import BadEntry
-from fleet_lib.facts import Repositories
-from fleet_lib.ingest import Ingest, prepare
-from fleet_lib.prelude import clean
+from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.store import db, migrate
+from fleet_lib.text import clean
+from fleet_lib.turn.facts import Repositories
 
 
 @click.command()

@@ -10,17 +10,13 @@ from typing import Any
 
 import click
 
-from commander.cli import _look
-from commander.cli._look import Cell, Line, Table, count
-from commander.cli._shared import (
-    drain_waiting,
-    json_option,
-    print_json,
-    reading,
-    require_usable,
-)
-from fleet_lib import db, overview, paths, spool
+from commander.cli import _display as _look
+from commander.cli._app import drain_waiting, json_option, print_json, reading, require_usable
+from commander.cli._display import Cell, Line, Table, count
+from fleet_lib import paths, spool
 from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.store import db
+from fleet_lib.views import overview
 
 _WORDS = {"waiting_for_permission": "waits for permission", "waiting_for_input": "waits for you"}
 _DRAIN_AGAIN_SECONDS = 30.0  # after a drain that failed

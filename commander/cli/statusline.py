@@ -3,7 +3,7 @@
 import click
 
 from fleet_lib import paths
-from fleet_lib.prelude import status_line
+from fleet_lib.prelude.status_line import status_line
 
 
 @click.command()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from commander.cli._shared import drain_waiting, existing_database
+from commander.cli._app import drain_waiting, existing_database
 from fleet_lib import paths
 from fleet_lib.errors import NotFound
 
-_METADATA = Path(__file__).resolve().parent.parent / "studio.json"
+_METADATA = Path(paths.PROGRAM) / "commander" / "studio.json"
 
 
 @click.command("studio")

@@ -3,9 +3,10 @@ docs/troubleshooting.md has a section for each of them."""
 
 from collections.abc import Callable, Iterator
 
-from commander.doctor import installation, kept
+from commander.doctor import data as kept
+from commander.doctor import installation
 from commander.doctor.findings import Finding, Patient
-from fleet_lib.prelude import clean
+from fleet_lib.text import clean
 
 Check = Callable[[Patient], Iterator[Finding]]
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from commander import bootstrap, settings
+from commander.setup import plugin as bootstrap
+from commander.setup import settings
 from fleet_lib import paths
 from fleet_lib.errors import BadInput
 
@@ -160,11 +161,10 @@ def wanted_hooks() -> dict[str, list[Any]]:
 def open_untouched(path: Path) -> sqlite3.Connection:
     """A reader that leaves no file behind: without a write-ahead log there is nothing to wait for, and
     the file is read as it is."""
-    name = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    is_quiet = not Path(f"{path}-wal").exists()
-    connection = sqlite3.connect(
-        f"file:{name}?mode=ro{'&immutable=1' if is_quiet else ''}", uri=True, timeout=2
-    )
+    uri = paths.uri(str(path), "ro")
+    if not Path(f"{path}-wal").exists():
+        uri += "&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, timeout=2)
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
 

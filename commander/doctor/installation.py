@@ -18,13 +18,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from commander import settings
-from commander.claude import claude_program
 from commander.doctor.findings import INSTALL, Finding, Hook, Patient, wanted_hooks
+from commander.setup import settings
 from fleet_lib import config, paths, spool
 from fleet_lib.errors import FleetError
-from fleet_lib.prelude import clean
+from fleet_lib.jobs.claude import claude_program
 from fleet_lib.redact import redact
+from fleet_lib.text import clean
 
 SLOW_RATIO = 3.0
 PROMPT_ID_SINCE = (2, 1, 196)

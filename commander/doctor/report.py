@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from commander import settings
 from commander.doctor.findings import Finding, Patient, open_untouched
-from fleet_lib import errors, migrate, paths
+from commander.setup import settings
+from fleet_lib import errors, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.redact import redact
+from fleet_lib.store import migrate
 
 LOG_LINES = 200
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”")

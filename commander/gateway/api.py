@@ -18,17 +18,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages
-from commander.gateway.work import JobDesk
-from commander.jobs.reading import describe
-from fleet_lib import db, log, overview, paths, prelude
-from fleet_lib.briefings import BriefingRecord, BriefingRepo
-from fleet_lib.conversations import Conversation, ConversationRepo
+from commander.gateway.jobs import JobDesk
+from fleet_lib import hot_settings, log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
-from fleet_lib.jobs import JobRepo
+from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
-from fleet_lib.migrate import latest_version
-from fleet_lib.outbox import OutboxRepo
-from fleet_lib.projects import Project, ProjectRepo
+from fleet_lib.prelude.database import conversation_cursor
+from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.recap import recap
+from fleet_lib.store import db
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.conversations import Conversation, ConversationRepo
+from fleet_lib.store.jobs import JobRepo
+from fleet_lib.store.migrate import latest_version
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.views import overview
 
 Limit = Annotated[int, Field(ge=1, le=500)]
 
@@ -232,9 +237,9 @@ class Api:
         with self._reading() as connection:
             connection.row_factory = None  # as in the hooks
             connection.execute("BEGIN")
-            cursor = prelude.conversation_cursor(connection)
-            build = prelude.recap if query.recap else prelude.delta
-            text, through = build(connection, cursor, prelude.budget(self._home))
+            cursor = conversation_cursor(connection)
+            build = recap if query.recap else delta
+            text, through = build(connection, cursor, hot_settings.budget(self._home))
         return messages.Prelude(after_event_id=cursor, through_event_id=through, text=text)
 
     def rendered(self, text: str) -> str:

@@ -19,8 +19,8 @@ from starlette.websockets import WebSocket
 from commander.gateway.access import Guard
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
+from commander.gateway.jobs import JobDesk
 from commander.gateway.socket import Client
-from commander.gateway.work import JobDesk
 
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message

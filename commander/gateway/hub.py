@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from commander.gateway.messages import wire_form
-from fleet_lib import db, log, paths
+from fleet_lib import log, paths
 from fleet_lib.errors import FleetError
-from fleet_lib.outbox import OutboxEvent, OutboxRepo
-from fleet_lib.tailer import PAGE, Tailer, identity
+from fleet_lib.store import db
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.views.tailer import PAGE, Tailer, identity
 
 _KEPT = 5000  # events that clients are served from memory
 _KEPT_BYTES = 32_000_000  # and no more than this, however large they are

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from commander.jobs.request import PermissionMode
-from fleet_lib.jobs import PROMPT_LIMIT
-from fleet_lib.outbox import OutboxEvent
+from fleet_lib.jobs.request import PermissionMode
+from fleet_lib.store.jobs import PROMPT_LIMIT
+from fleet_lib.store.outbox import OutboxEvent
 
 FRAME_LIMIT = 250_000  # characters; four bytes each are what common clients take, 1 MiB
 

@@ -13,11 +13,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from commander.gateway import messages
 from commander.gateway.hub import Hub
-from commander.gateway.work import JobDesk
-from commander.jobs import reading
+from commander.gateway.jobs import JobDesk
 from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
-from fleet_lib.jobs import FINISHED, JobRepo, is_partial
+from fleet_lib.jobs import stream as reading
+from fleet_lib.store.jobs import FINISHED, JobRepo, is_partial
 
 SEND_SECONDS = (
     20.0  # for a batch of events; who takes longer is dropped, and goes on from its cursor

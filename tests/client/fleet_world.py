@@ -32,8 +32,8 @@ from scripted_model import (
     last_prompt_context,
 )
 
-from commander import settings
-from commander.folder import make_commander_folder
+from commander.setup import settings
+from commander.setup.commander_folder import make_commander_folder
 
 _PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
 

@@ -13,8 +13,8 @@ from claude_client import REPOSITORY
 from fleet_world import Fleet, blocked_by
 from scripted_model import Text, ToolUse, session_of
 
-from commander import settings
-from commander.folder import write_command
+from commander.setup import settings
+from commander.setup.commander_folder import write_command
 
 pytestmark = pytest.mark.usefixtures("terminal")
 

@@ -13,8 +13,8 @@ from fleet_world import Fleet
 from job_world import Jobs
 from scripted_model import Fail, Reply, Request, Text, ToolUse, newest_prompt
 
-from fleet_lib import db
-from fleet_lib.briefings import BriefingRepo
+from fleet_lib.store import db
+from fleet_lib.store.briefings import BriefingRepo
 
 
 @pytest.fixture

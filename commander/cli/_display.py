@@ -1,0 +1,330 @@
+"""How things look: tables, relative times, colours, the pager. A terminal gets rich's rendering, fitted
+to its width; a pipe gets plain aligned lines without rich being imported. What is data never becomes
+an escape sequence, rich markup or a link."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleet_lib import clock
+from fleet_lib.text import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.text import Text
+
+# What a state means to the person who looks.
+STYLES = {
+    "blocked": "red",
+    "failed": "red",
+    "error": "red",
+    "canceled": "dim",
+    "waiting_for_input": "yellow",
+    "waiting_for_permission": "yellow",
+    "running": "yellow",
+    "completed": "green",
+    "archived": "dim",
+}
+_STATE_HEADINGS = ("status", "state")
+_CELL_LIMIT = 200  # characters
+_LAST_COLUMN_WIDTH = 40  # cells that the last column gets, if need be at the others' cost
+_NARROWED_WIDTHS = (14, 8)  # cells that are left of another column then; and on a narrow terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text, how it looks to a person, and what a program gets in its place."""
+
+    text: object
+    style: str = ""
+    piped: object = None
+    marked: str = ""  # a regular expression of what stands out in it
+    whole: bool = False  # its column is not narrowed
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: its cells one after another; cut at the terminal's edge, or on to the next line."""
+
+    cells: tuple[object, ...]
+    wraps: bool = False
+
+    def plain(self) -> Iterator[str]:
+        yield "".join(_piped(cell, 2000, True) for cell in self.cells).rstrip()
+
+    def rich(self, width: int) -> "RenderableType":
+        from rich.text import Text
+
+        text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
+        for cell in self.cells:
+            text.append_text(_rich_text(cell, 2000, True))
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Aligned columns under headings, or without. The last column takes what room there is; the one
+    headed `optional` is left out on a terminal that has none for it."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    optional: str = ""
+    indent: int = 0
+    widths: Sequence[int] = ()  # fixed, of all columns but the last
+
+    def plain(self) -> Iterator[str]:
+        rows = [[_piped(cell, _CELL_LIMIT) for cell in row] for row in self.rows]
+        table = [list(self.headings), *rows] if self.headings else rows
+        widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
+        for row in table:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            yield (" " * self.indent + "  ".join([*cells, row[-1]])).rstrip()
+
+    def rich(self, width: int) -> "RenderableType":
+        from rich.padding import Padding
+        from rich.table import Table as RichTable
+
+        rows = [[self._styled(cell, at) for at, cell in enumerate(row)] for row in self.rows]
+        headings = [_rich_text(Cell(name, "bold"), 80) for name in self.headings]
+        shown = list(range(len(rows[0])))
+        table = [headings, *rows] if headings else rows
+        whole = {
+            at
+            for row in self.rows
+            for at, cell in enumerate(row)
+            if isinstance(cell, Cell) and cell.whole
+        } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
+        widths = _fit(table, shown, width - self.indent, whole, self.widths)
+        if self.optional in self.headings and widths[-1] < 40:
+            shown.remove(list(self.headings).index(self.optional))
+            widths = _fit(table, shown, width - self.indent, whole, ())
+        # The gaps are columns too: what a column's padding takes differs between rich's versions.
+        made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
+        for column, column_width in zip(shown, widths, strict=True):
+            if column != shown[0]:
+                made.add_column("", width=2, no_wrap=True)
+            heading = headings[column] if headings else ""
+            made.add_column(heading, width=column_width, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            first, *others = (row[column] for column in shown)
+            made.add_row(first, *(cell for other in others for cell in ("", other)))
+        return Padding(made, (0, 0, 0, self.indent), expand=False) if self.indent else made
+
+    def _styled(self, cell: object, column: int) -> "Text":
+        is_state = bool(self.headings) and self.headings[column] in _STATE_HEADINGS
+        if is_state and not isinstance(cell, Cell):
+            cell = state(cell)
+        return _rich_text(cell, _CELL_LIMIT)
+
+
+def _fit(
+    table: "list[list[Text]]",
+    shown: list[int],
+    room: int,
+    whole: set[int],
+    fixed: Sequence[int],
+) -> list[int]:
+    """The columns' widths in cells. Where the last would get too little, the widest others give."""
+    *others, last = (max(row[column].cell_len for row in table) for column in shown)
+    others = list(fixed) or others
+    too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
+    for least in _NARROWED_WIDTHS:
+        while too_wide > 0:
+            giving = [
+                at for at, have in enumerate(others) if have > least and shown[at] not in whole
+            ]
+            if not giving:
+                break
+            others[max(giving, key=others.__getitem__)] -= 1
+            too_wide -= 1
+        too_wide -= _LAST_COLUMN_WIDTH // 2  # half the room must do there
+    return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
+
+
+def _piped(cell: object, limit: int, is_part: bool = False) -> str:
+    if isinstance(cell, Cell):
+        cell = cell.text if cell.piped is None else cell.piped
+    return _cleaned(cell, limit, is_part)
+
+
+def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
+    from rich.text import Text
+
+    given = cell if isinstance(cell, Cell) else Cell(cell)
+    words = _cleaned(given.text, limit, is_part)
+    text = Text(words, style=given.style, no_wrap=True, overflow="ellipsis")
+    if given.marked:
+        text.highlight_regex(f"(?i){given.marked}", "bold yellow")
+    return text
+
+
+def _cleaned(value: object, limit: int, is_part: bool) -> str:
+    """`clean`; a part of a line keeps the spaces that part it from the next."""
+    words = clean(value, limit)
+    if not is_part or not isinstance(value, str):
+        return words
+    start, end = len(value) - len(value.lstrip(" ")), len(value) - len(value.rstrip(" "))
+    return f"{value[:start]}{words}{value[len(value) - end :]}" if words else " " * start
+
+
+# --- cells ------------------------------------------------------------------------------------
+
+
+def state(name: object) -> Cell:
+    """A status or state: its colour and plain words for a person, its name for a program."""
+    return Cell(str(name).replace("_", " "), STYLES.get(str(name), ""), name, whole=True)
+
+
+def when(moment: str | None) -> Cell:
+    """A time: "4m ago" for a person, ISO for a program."""
+    return Cell(ago(moment), "dim", moment) if moment else Cell("-")
+
+
+def project(names: Mapping[str, str], project_id: str | None) -> Cell:
+    """A project: its name for a person, its id for a program."""
+    return Cell(names.get(project_id, project_id), "", project_id) if project_id else Cell("-")
+
+
+def folder(path: str) -> Cell:
+    """A folder, with ~ for a person."""
+    home = str(Path.home())
+    short = "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path
+    return Cell(short, "", path)
+
+
+def ago(moment: str) -> str:
+    """An ISO time as "just now", "4m ago", "3h ago", "2d ago", "5w ago"; what is no time, cut."""
+    try:
+        seconds = max(0.0, time.time() - clock.parse(moment).timestamp())
+    except (ValueError, OverflowError):
+        return clean(moment, 16)
+    for unit, size in (("w", 14 * 86400), ("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // (7 * 86400 if unit == 'w' else size):.0f}{unit} ago"
+    return "just now"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 event`, `3 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def a_person_looks() -> bool:
+    return sys.stdout.isatty()
+
+
+def print_json(value: Any) -> None:
+    click.echo(as_json(value, indent=2))
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON that steers no terminal: the same value, and whatever is not printable as \\uXXXX."""
+    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def escaped(text: str) -> str:
+    """JSON text with its unprintable characters as \\uXXXX."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str, optional: str = ""
+) -> None:
+    """Print rows of texts or Cells under headings, or the words `empty` where there are none. A column
+    headed "status" or "state" is coloured by its value."""
+    show(Table(headings, rows, optional)) if rows else click.echo(empty)
+
+
+def show(*parts: Line | Table) -> None:
+    """Print the parts: to a person through the pager where they are longer than the screen."""
+    if not a_person_looks():
+        for part in parts:
+            for line in part.plain():
+                click.echo(line)
+        return
+    console = terminal()
+    show_rendered(console, *(part.rich(console.width) for part in parts))
+
+
+def show_text(text: str) -> None:
+    """Print a text of several lines."""
+    if not a_person_looks():
+        click.echo(text)
+        return
+    from rich.text import Text
+
+    show_rendered(terminal(), Text(safe(text)))
+
+
+def markdown(text: str) -> "RenderableType":
+    """Markdown for `show_rendered`; its links are texts with their address."""
+    from rich.markdown import Markdown
+
+    return Markdown(
+        safe(text), hyperlinks=False, code_theme="ansi_dark", inline_code_theme="ansi_dark"
+    )
+
+
+def show_rendered(console: "Console", *parts: "RenderableType") -> None:
+    """Print what rich renders, in a pager where it is longer than the screen."""
+    with console.capture() as captured:
+        console.print(Harmless(*parts), end="")
+    text = captured.get()
+    context = click.get_current_context(silent=True)
+    no_pager = context is not None and context.find_root().params.get("no_pager")
+    if no_pager or text.count("\n") < console.height:
+        click.echo(text, nl=False, color=True)
+        return
+    os.environ.setdefault("LESS", "-FRX")  # with a dash, or click takes the colours out
+    click.echo_via_pager(text.removesuffix("\n"))
+
+
+def terminal() -> "Console":
+    """rich's console for this terminal: NO_COLOR and TERM=dumb respected, nothing guessed from data."""
+    from rich.console import Console
+    from rich.theme import Theme
+
+    # rich's own have a black background.
+    theme = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
+    return Console(markup=False, emoji=False, highlight=False, theme=theme)
+
+
+class Harmless:
+    """Renders its parts, and lets only styles through: no control character that a part's text still
+    holds, no link."""
+
+    def __init__(self, *parts: "RenderableType") -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.segment import Segment
+
+        for part in self._parts:
+            for lines in console.render_lines(part, options, pad=False):
+                for text, style, control in lines:
+                    if control is None:
+                        unlinked = style.update_link(None) if style and style.link else style
+                        yield Segment(safe(text), unlinked)
+                yield Segment.line()
+
+
+def safe(value: object) -> str:
+    """A text of several lines without terminal escapes or other control characters."""
+    return "\n".join(
+        "".join(char if char.isprintable() or char == "\t" else "�" for char in line)
+        for line in str(value).replace("\r\n", "\n").split("\n")
+    )

@@ -1,0 +1,62 @@
+"""Jobs, as the gateway's clients may have them: submitted, looked at, canceled."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+from commander.gateway.messages import JobWish
+from fleet_lib import paths
+from fleet_lib.errors import NotFound
+from fleet_lib.jobs import submit as queue
+from fleet_lib.jobs.request import make
+from fleet_lib.store import db
+from fleet_lib.store.jobs import Job, JobRepo
+from fleet_lib.store.projects import ProjectRepo
+
+
+class JobDesk:
+    """Opens the database for each call; call it from a thread."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def submit(self, wish: JobWish) -> int:
+        """The id of the queued job. Raises FleetError."""
+        request = make(
+            prompt=wish.prompt,
+            allowed_tools=tuple(wish.allowed_tools),
+            permission_mode=wish.permission_mode,
+            timeout_seconds=wish.timeout_seconds,
+            max_usd=wish.max_usd,
+        )
+        with self._writing() as connection:
+            project = ProjectRepo(connection).get(wish.project_id)
+            if project is None:
+                raise NotFound(f"there is no project {wish.project_id!r}")
+            return queue.submit(
+                connection,
+                self._home,
+                type=wish.type,
+                model=wish.model,
+                request=request,
+                project=project,
+            )
+
+    def get(self, job_id: int) -> Job:
+        """Raises NotFound."""
+        with self._writing() as connection:
+            job = JobRepo(connection).get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}")
+        return job
+
+    def cancel(self, job_id: int) -> Job:
+        """Ask for its end, and do not wait for it. Raises NotFound."""
+        with self._writing() as connection:
+            queue.request_cancel(connection, job_id)
+        return self.get(job_id)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(db.connect(paths.database(self._home))) as connection:
+            yield connection

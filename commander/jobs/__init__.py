@@ -1,1 +1,0 @@
-"""Headless jobs: `claude -p` as a dependable queue."""

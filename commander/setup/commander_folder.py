@@ -1,0 +1,109 @@
+"""The Commander's folder: its CLAUDE.md, its settings and its skill, in $FLEET_HOME. A file that is as an
+earlier Fleet wrote it is brought up to date; one that its user has changed stays as it is.
+
+    python -m commander.setup.commander_folder FLEET_HOME     for a plugin, which brings the hooks itself
+"""
+
+import hashlib
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from commander.setup import settings
+from fleet_lib import paths
+from fleet_lib.files import write_whole
+
+HOME_TEMPLATE = Path(paths.PROGRAM) / "commander" / "home"
+_RECORD = ".claude/fleet-written.json"
+
+
+def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -> list[str]:
+    """Make it or bring it up to date. Without an interpreter and a hooks folder the settings register no
+    hook. Returns the files that were left alone because their user has changed them."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record = _read_record(home)
+    kept = []
+    for source in sorted(path for path in HOME_TEMPLATE.rglob("*") if path.is_file()):
+        name = source.relative_to(HOME_TEMPLATE).as_posix()
+        text = _filled(source, home, python, hooks)
+        target = home / name
+        there = target.read_bytes() if target.exists() else None
+        if there is not None and _digest(there) != record.get(name) and there != text.encode():
+            kept.append(name)
+            if source.suffix == ".json" and hooks:
+                # Without the hook it would be no Commander.
+                settings.write(settings.with_hooks(target, json.loads(text)["hooks"], {}))
+            continue
+        if there != text.encode():
+            _write(target, text)
+        record[name] = _digest(text.encode())
+    _write(home / _RECORD, json.dumps(record, indent=2) + "\n")
+    return kept
+
+
+def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -> str:
+    text = source.read_text("utf-8")
+    fleet = home / "bin" / "fleet"
+    if source.suffix != ".json":
+        return text.replace("@FLEET@", shlex.quote(str(fleet)))
+    template = json.loads(text)
+    if python is None or hooks is None:
+        del template["hooks"]
+    values = {"@FLEET@": shlex.quote(str(fleet)), "@PYTHON@": str(python), "@HOOKS@": str(hooks)}
+    filled = settings.fill(template, values)
+    return json.dumps(filled, ensure_ascii=False, indent=2) + "\n"
+
+
+def write_command(home: Path, python: Path) -> None:
+    """`bin/fleet`: the console of the environment that this interpreter is of. Our own script, since an
+    installer's breaks where a path has a `$` in it, and starts slower."""
+    start = "from commander.__main__ import main; main()"
+    text = f"""#!/bin/sh
+python={shlex.quote(str(python))}
+if [ ! -x "$python" ]; then
+    echo "Fleet's environment is broken ($python is missing): run ./install.sh in Fleet's checkout" >&2
+    exit 1
+fi
+exec "$python" -I -c {shlex.quote(start)} "$@"
+"""
+    path = home / "bin" / "fleet"
+    _write(path, text)
+    path.chmod(0o755)
+
+
+def note_written(home: Path, change: settings.Change) -> None:
+    """Our entries were taken out of a file of the folder: as it is now it is still as Fleet wrote it, if it was."""
+    record = _read_record(home)
+    name = change.path.relative_to(home).as_posix()
+    if change.before and change.after and record.get(name) == _digest(change.before.encode()):
+        record[name] = _digest(change.after.encode())
+        _write(home / _RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def written_files(home: Path) -> list[str]:
+    """The files of the folder that Fleet has written, its user's edits in them or not."""
+    return [*_read_record(home), _RECORD]
+
+
+def _read_record(home: Path) -> dict[str, str]:
+    """{file: digest of what was last written there}."""
+    try:
+        record = json.loads((home / _RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, text)
+
+
+if __name__ == "__main__":
+    make_commander_folder(Path(sys.argv[1]), None, None)
+    write_command(Path(sys.argv[1]), Path(sys.executable))

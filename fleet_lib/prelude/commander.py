@@ -1,0 +1,85 @@
+"""What a Commander session is shown, and from which event on."""
+
+from fleet_lib import hot_settings, spool
+from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3
+from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.hook_json import payload_fields
+from fleet_lib.prelude.recap import recap
+
+TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+if TYPE_CHECKING:
+    Shown = tuple[str, tuple[int, int]]
+
+
+def commander_start(home: str, session_id: str, source: str) -> "Shown":
+    """(text, shown) for a Commander's SessionStart: a recap, or on resume the delta alone.
+
+    `shown` is (after, through), the event ids between which the text lies. Raises Unavailable.
+    """
+    waiting = _waiting(home, session_id)
+    connection = open_database(home)
+    try:
+        cursor, _ = _session_cursor(connection, session_id, waiting)
+        build = delta if source == "resume" else recap
+        text, through = build(connection, cursor, hot_settings.budget(home))
+        return text, (cursor, through)
+    finally:
+        connection.close()
+
+
+def commander_prompt(home: str, session_id: str) -> "Shown":
+    """(text, shown) for a Commander's prompt: the delta after what it has already been shown."""
+    waiting = _waiting(home, session_id)
+    connection = open_database(home)
+    try:
+        cursor, started_through = _session_cursor(connection, session_id, waiting)
+        after = max(cursor, started_through)
+        text, through = delta(connection, after, hot_settings.budget(home))
+        return text, (after, through)
+    finally:
+        connection.close()
+
+
+def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
+    """The session's entries in the spool, read before the database's snapshot is taken: one that is gone by then
+    was committed, and is in the snapshot. One applied in between is in both, and counting it twice
+    changes nothing; were only its name known, it would be in neither."""
+    entries = []
+    for name in spool.pending(home, session_id):
+        try:
+            entries.append(spool.read_pending(home, name))
+        except (OSError, spool.Malformed):
+            pass
+    return entries
+
+
+def _session_cursor(
+    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
+) -> "tuple[int, int]":
+    """(cursor, shown by SessionStart through) of one Commander session, its entries that still wait
+    in the spool counted as applied: a queued prompt comes before the drainer is done."""
+    row = connection.execute(
+        "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
+        " WHERE session_id = ?",
+        (session_id,),
+    ).fetchone()
+    cursor, started_through = row if row else (None, 0)
+    shown = dict(
+        connection.execute(
+            "SELECT prompt_id, through_event_id FROM prelude_shown WHERE session_id = ?",
+            (session_id,),
+        ).fetchall()
+    )
+    for entry in waiting:
+        if entry.shown and cursor is None:
+            cursor = entry.shown[0]
+        if entry.event == "SessionStart" and entry.shown:
+            started_through = entry.shown[1]
+        elif entry.event in ("UserPromptSubmit", "Stop"):
+            prompt_id = payload_fields(entry.payload, ("prompt_id",)).get("prompt_id", "")
+            if entry.event == "Stop":
+                seed = conversation_cursor(connection) if cursor is None else cursor
+                cursor = max(seed, started_through, shown.get(prompt_id, 0))
+            elif entry.shown:
+                shown[prompt_id] = entry.shown[1]
+    return conversation_cursor(connection) if cursor is None else cursor, started_through

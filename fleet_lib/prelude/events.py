@@ -1,0 +1,137 @@
+"""The outbox as the prelude reads it: events by class, newest first, and how many there are."""
+
+from fleet_lib.prelude.database import sqlite3
+from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, VALID_JSON
+
+TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+if TYPE_CHECKING:
+    from typing import Any
+
+COUNTED = 5_000  # what is left out is counted exactly up to here
+INDIVIDUAL = 150  # more single lines than this never fit a budget
+
+# One event as the lines below need it. `j` is the payload where it is JSON, else NULL.
+_EVENT_SQL = f"""
+SELECT event_id, type, project_id,
+  (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
+  coalesce(json_extract(j, '$.sessionId'),
+    (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
+  coalesce(json_extract(j, '$.briefing.status'), json_extract(j, '$.session.status'),
+    json_extract(j, '$.job.status'), json_extract(j, '$.status')),
+  substr(coalesce(json_extract(j, '$.briefing.summary'), json_extract(j, '$.error.message'),
+    json_extract(j, '$.session.detail'), json_extract(j, '$.docDrift.docPath'),
+    json_extract(j, '$.skill.path'), json_extract(j, '$.job.error'), json_extract(j, '$.job.summary'),
+    json_extract(j, '$.summary'), json_extract(j, '$.message'),
+    (SELECT t.summary FROM turns t WHERE t.briefing_id = e.briefing_id LIMIT 1),
+    (SELECT b.raw_markdown FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
+  json_extract(j, '$.docDrift.docPath'),
+  json_extract(j, '$.job.type'), json_extract(j, '$.job.jobId'),
+  j IS NULL
+FROM (SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
+  WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e
+"""
+
+
+class Event:
+    """One row of the outbox, its payload taken apart."""
+
+    __slots__ = (
+        "briefing_id",
+        "document",
+        "event_id",
+        "job_id",
+        "job_type",
+        "project_id",
+        "session_id",
+        "status",
+        "text",
+        "ts",
+        "type",
+        "unreadable",
+    )
+
+    def __init__(self, row: "tuple[Any, ...]") -> None:
+        self.event_id, self.type, project_id, self.briefing_id, self.ts = row[:5]
+        self.project_id = project_id or None
+        self.session_id, self.status, self.text, self.document = row[5:9]
+        self.job_type, self.job_id, self.unreadable = row[9:]
+
+    def label(self) -> str:
+        """The id that `fleet briefings show` takes."""
+        return f"#{self.briefing_id}" if self.briefing_id is not None else f"#e{self.event_id}"
+
+
+def count_news(connection: sqlite3.Connection, after: int) -> int:
+    """How many events after a cursor the Commander would be told of, each class exactly up to COUNTED."""
+    return sum([count_class(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
+
+
+def count_class(connection: sqlite3.Connection, kind: int, after: int) -> int:
+    """How many of a class, exactly up to COUNTED."""
+    row = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
+        f" AND event_id > ? LIMIT {COUNTED})",
+        (kind, after),
+    ).fetchone()
+    return int(row[0])
+
+
+def newest_of_class(
+    connection: "sqlite3.Connection", kind: int, after: int, limit: int
+) -> "list[Any]":
+    """(event_id, type, project_id, briefing_id) of the newest of a class, newest first."""
+    return connection.execute(
+        f"SELECT event_id, type, project_id, briefing_id FROM outbox_events WHERE ({CLASS}) = ?"
+        f" AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
+        (kind, after),
+    ).fetchall()
+
+
+def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Event]":
+    """The events of these ids, newest first."""
+    return [Event(row) for row in connection.execute(_EVENT_SQL, (str(event_ids),))]
+
+
+def read_groups(
+    connection: sqlite3.Connection, kind: int, after: int
+) -> "list[tuple[str | None, str, int, int]]":
+    """[(project_id, type, count, newest event id)] of a class, in no order; not all, where there are
+    more than could be shown. By hopping along the index: a GROUP BY would sort every event, and this
+    is asked when there are many. The hops stay inside SQL: what other programs put into these
+    columns may not survive the way through Python."""
+    return connection.execute(_GROUPS_SQL, {"kind": kind, "after": after}).fetchall()
+
+
+_GROUPS_SQL = f"""
+WITH RECURSIVE hop(project, type) AS (
+  SELECT * FROM (SELECT ifnull(project_id, ''), type FROM outbox_events WHERE ({CLASS}) = :kind
+    ORDER BY ifnull(project_id, ''), type LIMIT 1)
+  UNION ALL
+  SELECT ifnull(o.project_id, ''), o.type FROM hop JOIN outbox_events o ON o.event_id = coalesce(
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+      AND ifnull(project_id, '') = hop.project AND type > hop.type ORDER BY type LIMIT 1),
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+      AND ifnull(project_id, '') > hop.project ORDER BY ifnull(project_id, ''), type LIMIT 1))
+  LIMIT 1000)
+SELECT nullif(project, ''), type,
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND ifnull(project_id, '') = hop.project
+    AND type = hop.type AND event_id > :after),
+  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after) AS newest
+FROM hop WHERE newest IS NOT NULL LIMIT {INDIVIDUAL + 1}
+"""
+
+TYPES_SQL = f"""
+WITH RECURSIVE hop(type) AS (
+  SELECT * FROM (SELECT type FROM outbox_events WHERE ({CLASS}) = :kind ORDER BY type LIMIT 1)
+  UNION ALL
+  SELECT (SELECT type FROM outbox_events WHERE ({CLASS}) = :kind AND type > hop.type
+    ORDER BY type LIMIT 1) FROM hop WHERE hop.type IS NOT NULL
+)
+SELECT type,
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND type = hop.type
+    AND event_id > :after),
+  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind AND type = hop.type
+    AND event_id > :after) AS newest
+FROM hop WHERE newest IS NOT NULL
+"""

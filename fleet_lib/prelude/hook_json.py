@@ -1,0 +1,47 @@
+"""The JSON that a printing hook reads and writes, by SQLite: Python's own module takes longer to import than
+the whole hook."""
+
+from fleet_lib.prelude.database import decode, sqlite3
+
+
+def hook_output(event: str, text: str) -> bytes:
+    """The one JSON object that Claude Code takes context from."""
+    return _json(
+        "json_object('hookSpecificOutput', json_object('hookEventName', ?, 'additionalContext', ?))",
+        (event, text),
+    )
+
+
+def prompt_receipt(session_id: str, prompt_id: str) -> bytes:
+    """What a shown prelude's spool entry holds in place of the prompt, which is nobody's business."""
+    return _json(
+        "json_object('hook_event_name', 'UserPromptSubmit', 'session_id', ?, 'prompt_id', ?)",
+        (session_id, prompt_id),
+    )
+
+
+def _json(expression: str, values: "tuple[str, ...]") -> bytes:
+    """JSON made by SQLite: Python's own takes longer to import than the whole hook."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        return bytes(connection.execute("SELECT " + expression, values).fetchone()[0], "utf-8")
+    finally:
+        connection.close()
+
+
+def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]":
+    """The named top-level strings of a hook payload (bytes) as a dict; {} if it is no JSON object."""
+    text = payload.decode("utf-8", "replace")
+    connection = sqlite3.connect(":memory:")
+    connection.text_factory = decode
+    try:
+        # One statement, so that SQLite parses the text once.
+        columns = ", ".join([f"json_extract(text, '$.{name}')" for name in names])
+        values = connection.execute(
+            f"SELECT {columns} FROM (SELECT ? AS text) WHERE json_valid(text)", (text,)
+        ).fetchone()
+        return {name: value for name, value in zip(names, values or ()) if isinstance(value, str)}
+    except sqlite3.Error:
+        return {}
+    finally:
+        connection.close()

@@ -1,0 +1,69 @@
+"""Events of the prelude as lines: the project's name, what happened, and in whose words."""
+
+from fleet_lib.prelude.database import sqlite3
+from fleet_lib.prelude.events import Event
+from fleet_lib.text import clean
+
+LINE_LIMIT = 220  # characters of somebody's words in one line
+
+
+class Names:
+    """A project's name by its id: the repository's, or the whole id where two share a name."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: dict[str | None, str] = {None: "-"}
+
+    def __call__(self, project_id: "str | None") -> str:
+        if project_id not in self._known:
+            row = self._connection.execute(
+                "SELECT repo_name, (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
+                " FROM projects p WHERE project_id = ?",
+                (project_id,),
+            ).fetchone()
+            name = row[0] if row and row[1] == 1 else project_id
+            self._known[project_id] = clean(name, 50)
+        return self._known[project_id]
+
+
+def event_line(names: Names, event: Event) -> str:
+    kind = kind_of(event)
+    return (
+        f"- {event.label()} {names(event.project_id)} · {kind}: {event_text(event, LINE_LIMIT)}"
+        f" · {minute(event.ts)}"
+    )
+
+
+def kind_of(event: Event) -> str:
+    """What happened, in a word or two."""
+    if event.unreadable:
+        return clean(event.type, 30)
+    if event.type == "briefing_added":
+        return words(event.status or "briefing")
+    if event.type == "session_blocked":
+        return words(event.status or "blocked")
+    if event.type == "job_completed":
+        return f"job {clean(event.job_id, 12)} {words(event.status or 'completed')}"
+    return words(event.type)
+
+
+def event_text(event: Event, limit: int) -> str:
+    if event.unreadable:
+        return f"its payload is unreadable (event {event.event_id})"
+    if event.text is None:
+        return clean(event.job_type, limit) if event.job_type is not None else "no text"
+    return clean(event.text, limit) or "no text"
+
+
+def is_briefing(event: Event) -> bool:
+    return event.briefing_id is not None and event.type == "briefing_added"
+
+
+def words(name: object) -> str:
+    return clean(name, 30).replace("_", " ")
+
+
+def minute(ts: object) -> str:
+    """`2026-11-23T06:55:16.123Z` as `2026-11-23 06:55Z`; another program's form, cut."""
+    text = clean(ts, 30)
+    return text[:10] + " " + text[11:16] + "Z" if text[10:11] == "T" else text[:16]

@@ -1,0 +1,33 @@
+"""The status line: one short line for Claude Code's own, asked for every few seconds."""
+
+import os
+
+from fleet_lib import paths
+from fleet_lib.prelude.database import Unavailable, open_database, read_conversation, sqlite3
+from fleet_lib.prelude.events import COUNTED, count_news
+from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK_SQL, seconds_ago
+
+
+def status_line(home: str) -> str:
+    """How many sessions need a human, and how many events the Commander has not been told of: one short
+    line. Without a Commander nobody is behind."""
+    try:
+        connection = open_database(home)
+    except Unavailable:
+        return (
+            "fleet: no database" if os.path.exists(paths.database(home)) else "fleet: nothing yet"
+        )
+    try:
+        since = seconds_ago(OPEN_ALERT_SECONDS)
+        stuck = connection.execute("SELECT count(*)" + STUCK_SQL, (since,)).fetchone()[0]
+        parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
+        conversation = read_conversation(connection)
+        if conversation:
+            new = count_news(connection, conversation[0])
+            if new:
+                parts.append(f"{new}{'+' if new >= COUNTED else ''} new")
+        return "fleet: " + (", ".join(parts) or "nothing new")
+    except sqlite3.Error:
+        return "fleet: no database"
+    finally:
+        connection.close()

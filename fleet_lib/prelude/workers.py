@@ -1,0 +1,116 @@
+"""What a worker's session is shown when it starts: how a briefing looks, and its neighbours in the repository."""
+
+import os
+
+from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
+from fleet_lib.prelude.lines import words
+from fleet_lib.rules import ACTIVE_SESSION_SECONDS, seconds_ago
+from fleet_lib.text import clean, size
+
+WORKER_FACTS_LIMIT = 1500  # characters
+
+
+def worker_facts(home: str, project_folder: str, session_id: str) -> str:
+    """What a worker's session is told when it starts; at most WORKER_FACTS_LIMIT characters."""
+    lines = [
+        "This environment keeps a briefing of every finished turn (Fleet). The last message of a turn"
+        " is its briefing; a fenced block with the info string `briefing` says it more exactly:",
+        "```briefing",
+        "---",
+        "status: completed | blocked | failed | waiting_for_input",
+        "summary: one line",
+        "blockers: [what is waited for]",
+        "next_steps: [what comes next]",
+        "---",
+        "```",
+    ]
+    try:
+        connection = open_database(home)
+    except Unavailable:
+        return "\n".join(lines)
+    try:
+        sessions = _other_sessions(connection, project_folder, session_id)
+    except sqlite3.Error:
+        sessions = []
+    finally:
+        connection.close()
+    title = "Other sessions active in this repository now (reported data):"
+    for number, line in enumerate(sessions):
+        more = [title, line] if number == 0 else [line]
+        if size([*lines, *more]) > WORKER_FACTS_LIMIT:
+            break
+        lines += more
+    return "\n".join(lines)
+
+
+def _other_sessions(
+    connection: sqlite3.Connection, project_folder: str, session_id: str
+) -> "list[str]":
+    """A line for each other session at work in this folder's repository."""
+    if not project_folder:
+        return []
+    project_folder = project_folder.encode("utf-8", "replace").decode()  # as it is stored
+    row = connection.execute(
+        "SELECT project_id FROM sessions WHERE folder = ? ORDER BY last_seen_at DESC LIMIT 1",
+        (project_folder,),
+    ).fetchone()
+    folder = project_folder
+    while row is None and folder not in ("", os.path.dirname(folder)):
+        row = connection.execute(
+            "SELECT project_id FROM projects WHERE repo_root = ? OR repo_root = ? OR git_remote = ?"
+            " ORDER BY repo_root = ? DESC LIMIT 1",
+            (folder, *_elsewhere(folder), folder),
+        ).fetchone()
+        folder = os.path.dirname(folder)
+    if row is None:
+        return []
+    since = seconds_ago(ACTIVE_SESSION_SECONDS)
+    rows = connection.execute(
+        """
+        SELECT s.session_id, s.state, b.branch,
+          CASE WHEN json_valid(b.files_touched_json) THEN
+            (SELECT group_concat(value, ', ') FROM
+              (SELECT value FROM json_each(b.files_touched_json) LIMIT 8)) END
+        FROM sessions s LEFT JOIN briefings b ON b.briefing_id = s.briefing_id
+        WHERE s.project_id = ? AND s.session_id <> ? AND s.ended_at IS NULL AND s.last_seen_at > ?
+        ORDER BY s.last_seen_at DESC, s.session_id LIMIT 20
+        """,
+        (row[0], session_id or "", since),
+    ).fetchall()
+    lines = []
+    for other, state, branch, files in rows:
+        place = f" on {clean(branch, 40)}" if branch else ""
+        touched = f"; touched {clean(files, 240)}" if files else ""
+        lines.append(f"- session {clean(other[:8], 8)}{place} ({words(state)}){touched}")
+    return lines
+
+
+def _elsewhere(folder: str) -> "tuple[str | None, str | None]":
+    """(the main worktree of a worktree, origin's address of a clone), as a first session there finds its
+    project: without asking git, which takes longer than the whole hook."""
+    git = os.path.join(folder, ".git")
+    try:
+        if os.path.isdir(git):
+            return None, _origin(_small_file(os.path.join(git, "config")))
+        pointer = _small_file(git)
+    except (OSError, ValueError):
+        return None, None
+    main, mark, _ = pointer.partition("gitdir: ")[2].partition("/.git/worktrees/")
+    return (main if mark else None), None
+
+
+def _origin(config: str) -> "str | None":
+    section = config.partition('[remote "origin"]')[2].partition("\n[")[0]
+    for line in section.splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "url":
+            return value.strip()
+    return None
+
+
+def _small_file(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 65536).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,125 @@
+"""The Commander's conversation, its sessions, and how far each has been told."""
+
+import sqlite3
+import uuid
+from dataclasses import dataclass
+
+from fleet_lib import clock
+from fleet_lib.store.jobs import JobModel
+
+COMMANDER_MODEL: JobModel = "opus"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    conversation_id: str
+    kind: str
+    cwd: str
+    model: str
+    claude_session_id: str | None
+    last_outbox_event_id_seen: int
+    created_at: str
+    updated_at: str
+
+
+class ConversationRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get_commander(self) -> Conversation | None:
+        row = self._connection.execute(
+            "SELECT * FROM conversations WHERE kind = 'commander'"
+            " ORDER BY created_at, conversation_id LIMIT 1"
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def get_all(self) -> list[Conversation]:
+        rows = self._connection.execute("SELECT * FROM conversations ORDER BY created_at")
+        return [_from_row(row) for row in rows]
+
+    def get_or_create_commander(self, cwd: str, model: str = COMMANDER_MODEL) -> Conversation:
+        found = self.get_commander()
+        if found:
+            return found
+        now = clock.now()
+        self._connection.execute(
+            "INSERT INTO conversations (conversation_id, kind, cwd, model,"
+            " last_outbox_event_id_seen, created_at, updated_at)"
+            " VALUES (?, 'commander', ?, ?, 0, ?, ?)",
+            (str(uuid.uuid4()), cwd, model, now, now),
+        )
+        created = self.get_commander()
+        assert created is not None
+        return created
+
+    def goes_on_in(self, conversation: Conversation, session_id: str | None) -> None:
+        """Which session of Claude Code the conversation goes on in; None: a fresh one. What was told
+        stays told."""
+        self._connection.execute(
+            "UPDATE conversations SET claude_session_id = ?, updated_at = ?"
+            " WHERE conversation_id = ?",
+            (session_id, clock.now(), conversation.conversation_id),
+        )
+
+    # --- the Commander's sessions ---
+
+    def join(self, conversation: Conversation, session_id: str, seed: int | None) -> None:
+        """Give a session of the Commander its own cursor, once: what its hook counted from, else
+        where the conversation is now."""
+        cursor = conversation.last_outbox_event_id_seen if seed is None else seed
+        self._connection.execute(
+            "INSERT OR IGNORE INTO commander_sessions (session_id, conversation_id,"
+            " cursor_event_id, start_through_event_id, updated_at) VALUES (?, ?, ?, 0, ?)",
+            (session_id, conversation.conversation_id, cursor, clock.now()),
+        )
+
+    def shown_at_start(self, session_id: str, through_event_id: int) -> None:
+        self._connection.execute(
+            "UPDATE commander_sessions SET start_through_event_id = ?, updated_at = ?"
+            " WHERE session_id = ?",
+            (through_event_id, clock.now(), session_id),
+        )
+
+    def shown_at_prompt(self, session_id: str, prompt_id: str, through_event_id: int) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO prelude_shown (session_id, prompt_id, through_event_id)"
+            " VALUES (?, ?, ?)",
+            (session_id, prompt_id, through_event_id),
+        )
+
+    def commit_shown(self, conversation: Conversation, session_id: str, prompt_id: str) -> None:
+        """A turn ended: what its prompt showed and what its SessionStart showed has arrived. Cursors
+        only move forward, so applying it again changes nothing."""
+        self._connection.execute(
+            "UPDATE commander_sessions SET updated_at = ?3, cursor_event_id = max(cursor_event_id,"
+            " start_through_event_id, ifnull((SELECT through_event_id FROM prelude_shown"
+            " WHERE session_id = ?1 AND prompt_id = ?2), 0)) WHERE session_id = ?1",
+            (session_id, prompt_id, clock.now()),
+        )
+        self._connection.execute(
+            "DELETE FROM prelude_shown WHERE session_id = ?1 AND through_event_id <="
+            " (SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?1)",
+            (session_id,),
+        )
+        self._connection.execute(
+            "UPDATE conversations SET claude_session_id = ?2, updated_at = ?3,"
+            " last_outbox_event_id_seen = max(ifnull(last_outbox_event_id_seen, 0),"
+            " ifnull((SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?2), 0))"
+            " WHERE conversation_id = ?1",
+            (conversation.conversation_id, session_id, clock.now()),
+        )
+
+
+def _from_row(row: sqlite3.Row) -> Conversation:
+    return Conversation(
+        row["conversation_id"],
+        row["kind"],
+        row["cwd"],
+        row["model"],
+        row["claude_session_id"],
+        row["last_outbox_event_id_seen"] or 0,
+        row["created_at"],
+        row["updated_at"],
+    )

@@ -1,0 +1,159 @@
+"""Opening the database and beginning a transaction. No SQL about any table lives here."""
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from fleet_lib import paths
+from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.store import migrate
+
+BUSY_TIMEOUT_SECONDS = 5.0
+
+# The file itself is the trouble, not what is being written to it: keep the entries and try later.
+_UNUSABLE_CODES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+def primary_code(error: sqlite3.Error) -> int | None:
+    """SQLite's primary result code of an error, None where Python itself raised it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def is_unusable(error: sqlite3.Error) -> bool:
+    return primary_code(error) in _UNUSABLE_CODES
+
+
+def is_of_other_shape(error: sqlite3.Error) -> bool:
+    """A table or column of ours is not there: the file's trouble, whatever was written to it."""
+    return str(error).startswith(("no such table", "no such column", "table ", "no such module"))
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
+    """Open for reading and writing, creating and migrating as needed.
+
+    Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
+    that `is_unusable` knows.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(path)
+    except OSError as error:
+        raise DatabaseUnusable(f"{path}: {error.strerror}") from None
+    connection = _open(paths.uri(str(path), "rw"), busy_timeout)
+    try:
+        migrate.require_known_version(connection)
+        _set_file_modes(connection, busy_timeout)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate.migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_read_only(path: str | Path) -> sqlite3.Connection:
+    """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
+    path = Path(path)
+    connection = open_as_it_is(path)
+    try:
+        version = migrate.require_known_version(connection)
+        if version < migrate.latest_version():
+            raise DatabaseUnusable(
+                f"the database has schema version {version}, this Fleet needs "
+                f"{migrate.latest_version()}: run `fleet db migrate`"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_as_it_is(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is none."""
+    if not path.exists():
+        raise DatabaseUnusable(
+            f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
+        )
+    return _open(paths.uri(str(path), "ro"), BUSY_TIMEOUT_SECONDS)
+
+
+@contextmanager
+def transaction(
+    connection: sqlite3.Connection, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+) -> Iterator[sqlite3.Connection]:
+    """Commit on success, roll back on any exception. Writers take IMMEDIATE: a deferred one that
+    reads first fails at once, without waiting, when another writer got in between."""
+    connection.execute(f"BEGIN {mode}")
+    try:
+        yield connection
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    # Another program may have stored bytes that are no UTF-8; a reader must not fail on them.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def _make_private(path: Path) -> None:
+    """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the file's.
+    The original system's file may be readable by others.
+
+    One that is there is never opened past SQLite: closing it again would drop the locks that this process
+    holds on it by its other connections, and who closes last elsewhere would take the log away from them.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+
+
+def _set_file_modes(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """WAL and incremental auto-vacuum. The switch to WAL needs the file alone and, unlike a statement,
+    fails at once when it is not: two first openings would meet here."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                # Order matters: once the first page is written in WAL mode, this stays off.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -1,0 +1,284 @@
+"""Who runs a job: the claim under a lease, the limits, what a run cost, and how it ends with its event.
+
+A claim and a run's end are each one transaction of the caller's. A lane holds one job at a time: a
+project's, and the Commander's conversation.
+"""
+
+import os
+import socket
+import sqlite3
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fleet_lib import clock, processes
+from fleet_lib.processes import ProcessName
+from fleet_lib.redact import redact
+from fleet_lib.store.jobs import Job, JobRepo, JobStatus
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.text import clean
+
+LEASE_SECONDS = 30
+ATTEMPTS = 3  # of a job that never began; one that began is not run again
+_SUMMARY_LIMIT = 300  # characters
+
+_LANE = """CASE WHEN {0}.type = 'commander_turn' THEN 'commander' ELSE coalesce({0}.project_id,
+  (SELECT project_id FROM projects WHERE repo_root = {0}.repo_root LIMIT 1), {0}.repo_root,
+  {0}.job_id) END"""
+_NEXT_SQL = f"""
+SELECT j.* FROM jobs j WHERE j.status = 'queued' AND {_LANE.format("j")} NOT IN (
+  SELECT {_LANE.format("b")} FROM job_runs r JOIN jobs b ON b.job_id = r.job_id
+  WHERE r.ended_at IS NULL)
+ORDER BY j.type <> 'commander_turn', j.job_id LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job."""
+
+    job_id: int
+    attempt: int
+    runner: str
+    lease_until: str
+    budget_usd: float
+    process_id: int | None
+    process_started: float | None  # Unix seconds
+    cancel_requested_at: str | None
+    session_id: str | None
+    cost_usd: float | None  # None: not known
+    input_tokens: int | None
+    output_tokens: int | None
+    started_at: str
+    ended_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    status: JobStatus
+    result_json: str | None = None
+    summary: str = ""  # one line of what came out
+    error: str = ""
+    session_id: str | None = None
+    cost_usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    quiet: bool = False  # its success is told by what it brought about
+
+
+class JobRunRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._jobs = JobRepo(connection)
+
+    # --- claiming ---
+
+    def next_job(self) -> Job | None:
+        """The job to run next: the Commander's turn first, since a person waits for it, then the oldest
+        whose lane is free. A busy project holds up nobody else."""
+        row = self._connection.execute(_NEXT_SQL).fetchone()
+        return self._jobs.get(row["job_id"]) if row else None
+
+    def claim(self, job: Job, runner: str, budget_usd: float) -> Run | None:
+        """queued → running under this runner's lease. None if somebody was faster."""
+        if not self._jobs.update_status(job.job_id, "running"):
+            return None
+        self._connection.execute(
+            "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, started_at)"
+            " SELECT ?1, ifnull(max(attempt), 0) + 1, ?2, ?3, ?4, ?5 FROM job_runs WHERE job_id = ?1",
+            (job.job_id, runner, _lease_end(), budget_usd, clock.now()),
+        )
+        return self.latest(job.job_id)
+
+    def renew(self, runner: str) -> None:
+        self._connection.execute(
+            "UPDATE job_runs SET lease_until = ? WHERE runner = ? AND ended_at IS NULL",
+            (_lease_end(), runner),
+        )
+
+    def note_process(self, run: Run, process_id: int, started: float) -> bool:
+        """Which process runs it. False if the run is not this runner's any more."""
+        cursor = self._connection.execute(
+            "UPDATE job_runs SET process_id = ?, process_started = ?"
+            " WHERE job_id = ? AND attempt = ? AND runner = ? AND ended_at IS NULL",
+            (process_id, started, run.job_id, run.attempt, run.runner),
+        )
+        return cursor.rowcount == 1
+
+    def request_cancel(self, job_id: int) -> bool:
+        """Ask whoever runs it to end it. False if nobody of ours does."""
+        cursor = self._connection.execute(
+            "UPDATE job_runs SET cancel_requested_at = ifnull(cancel_requested_at, ?)"
+            " WHERE job_id = ? AND ended_at IS NULL",
+            (clock.now(), job_id),
+        )
+        return cursor.rowcount == 1
+
+    # --- looking ---
+
+    def at_work(self) -> list[Run]:
+        """The runs that have not ended, their runner alive or not."""
+        rows = self._connection.execute(
+            "SELECT * FROM job_runs WHERE ended_at IS NULL ORDER BY job_id"
+        )
+        return [_from_row(row) for row in rows]
+
+    def latest(self, job_id: int) -> Run | None:
+        row = self._connection.execute(
+            "SELECT * FROM job_runs WHERE job_id = ? ORDER BY attempt DESC LIMIT 1", (job_id,)
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def cost_of(self, job_id: int) -> float | None:
+        """What all runs of a job cost, where that is known."""
+        row = self._connection.execute(
+            "SELECT sum(cost_usd) FROM job_runs WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def spent_since(self, moment: str) -> float:
+        """US dollars of the runs begun since an ISO time. One whose cost is not known, still at work or
+        ended by force, counts as its budget: the day's cap holds whatever it turns out to be."""
+        row = self._connection.execute(
+            "SELECT total(ifnull(cost_usd, budget_usd)) FROM job_runs WHERE started_at >= ?",
+            (moment,),
+        ).fetchone()
+        return float(row[0])
+
+    # --- ending ---
+
+    def finish(self, run: Run, outcome: Outcome) -> bool:
+        """End a run and its job, with the job's event. False if it was not this runner's any more; where
+        another program has ended the job meanwhile, only the run ends."""
+        if not self._close(run, outcome):
+            return False
+        self._end_job(run.job_id, outcome)
+        return True
+
+    def refuse(self, job: Job, reason: str) -> None:
+        """queued → failed, with its event."""
+        self._end_job(job.job_id, Outcome("failed", error=reason))
+
+    def cancel_unclaimed(self, job_id: int) -> bool:
+        """End a job that nobody of ours runs, with its event. False if it has ended."""
+        return self._end_job(job_id, Outcome("canceled"))
+
+    def settle_lost(self, run: Run) -> str:
+        """What becomes of a run whose runner died, its process being gone; the job's status then.
+
+        Claude Code gets its prompt only after its process is on record. Before that nothing was done: the
+        job is queued again. After it, files may have changed and money was spent: it failed, and a person
+        decides.
+        """
+        began = run.process_id is not None
+        if run.cancel_requested_at:
+            outcome = Outcome("canceled")
+        elif began or run.attempt >= ATTEMPTS:
+            outcome = Outcome(
+                "failed",
+                error="its runner died while it was at work; look what it has done so far"
+                if began
+                else f"its runner died {ATTEMPTS} times before it began",
+            )
+        elif self._close(run, Outcome("queued", cost_usd=0.0)):
+            return "queued" if self._jobs.requeue(run.job_id) else "ended"
+        else:
+            return "ended"
+        return outcome.status if self.finish(run, outcome) else "ended"
+
+    def _close(self, run: Run, outcome: Outcome) -> bool:
+        cursor = self._connection.execute(
+            "UPDATE job_runs SET ended_at = ?, session_id = ?, cost_usd = ?, input_tokens = ?,"
+            " output_tokens = ? WHERE job_id = ? AND attempt = ? AND runner = ? AND ended_at IS NULL",
+            (
+                clock.now(),
+                outcome.session_id,
+                outcome.cost_usd,
+                outcome.input_tokens,
+                outcome.output_tokens,
+                run.job_id,
+                run.attempt,
+                run.runner,
+            ),
+        )
+        return cursor.rowcount == 1
+
+    def _end_job(self, job_id: int, outcome: Outcome) -> bool:
+        if outcome.status == "completed":
+            moved = self._jobs.complete(job_id, outcome.result_json or "null")
+        elif outcome.status == "canceled":
+            moved = self._jobs.cancel(job_id)
+        else:
+            error = clean(redact(outcome.error), 2000)
+            moved = self._jobs.fail(job_id, error, outcome.result_json)
+        job = self._jobs.get(job_id)
+        if moved and job:
+            self._announce(job, outcome)
+        return moved
+
+    def _announce(self, job: Job, outcome: Outcome) -> None:
+        told: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
+        for name, text in (("summary", outcome.summary), ("error", outcome.error)):
+            if text:
+                told[name] = clean(redact(text), _SUMMARY_LIMIT)
+        if outcome.cost_usd is not None:
+            told["costUsd"] = round(outcome.cost_usd, 6)
+        payload: dict[str, Any] = {"job": told}
+        if outcome.session_id:
+            payload["sessionId"] = outcome.session_id
+        level = "highlight" if job.status == "failed" else "mention"
+        if job.type == "commander_turn" or (outcome.quiet and job.status == "completed"):
+            level = "silent"  # or the Commander would hear its own echo
+        OutboxRepo(self._connection).add(
+            type="job_completed",
+            project_id=job.project_id,
+            broadcast_level=level,
+            payload=payload,
+        )
+
+
+def runner_name() -> str:
+    """This process, as a lease names its holder."""
+    me = processes.name_of(os.getpid())
+    return f"{socket.gethostname()} {os.getpid()} {me.started if me else 0:.2f}"
+
+
+def is_gone(runner: str) -> bool:
+    """Whether a lease's holder was a process of this machine that is no more."""
+    process = _here(runner)
+    return process is not None and not processes.is_alive(process)
+
+
+def _here(runner: str) -> ProcessName | None:
+    """The process of this machine that a lease names."""
+    host, _, rest = runner.partition(" ")
+    pid, _, started = rest.partition(" ")
+    try:
+        return ProcessName(int(pid), float(started)) if host == socket.gethostname() else None
+    except ValueError:
+        return None
+
+
+def is_lost(run: Run) -> bool:
+    """Whether nobody has the run any more: its runner is gone; or, where that cannot be seen from here, did
+    not renew its lease. (A lease runs out by the clock, also while the machine sleeps.)"""
+    return is_gone(run.runner) if _here(run.runner) else run.lease_until < clock.now()
+
+
+def start_of_day() -> str:
+    """The local midnight before now, as the database writes times."""
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).astimezone()
+    return clock.iso(int(midnight.timestamp()) * 1_000_000_000)
+
+
+def _lease_end() -> str:
+    return clock.iso(time.time_ns() + LEASE_SECONDS * 1_000_000_000)
+
+
+def _from_row(row: sqlite3.Row) -> Run:
+    return Run(*(row[name] for name in Run.__annotations__))

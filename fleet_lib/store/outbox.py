@@ -1,0 +1,162 @@
+"""The outbox: events that other readers follow, each from a cursor of its own."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from fleet_lib import clock
+from fleet_lib.errors import BadInput
+from fleet_lib.rules import ALERT, CLASS, SESSION
+
+EventType = Literal[
+    "briefing_added",
+    "session_started",
+    "session_blocked",
+    "doc_drift_warning",
+    "skill_updated",
+    "job_completed",
+    "error",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    event_id: int
+    ts: str
+    type: str  # another program may have written one that is not in EVENT_TYPES
+    project_id: str | None
+    briefing_id: int | None
+    broadcast_level: str | None
+    payload_json: str
+    delivered: bool
+
+    @property
+    def payload(self) -> dict[str, Any] | None:
+        """The payload as an object, None where another program wrote something else."""
+        try:
+            value = json.loads(self.payload_json)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+class OutboxRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        *,
+        type: EventType,
+        payload: dict[str, Any] | None = None,
+        payload_json: str | None = None,
+        project_id: str | None = None,
+        briefing_id: int | None = None,
+        broadcast_level: str | None = None,
+        ts: str | None = None,
+    ) -> int:
+        """Append an event and return its id. Raises BadInput for an unknown type."""
+        if type not in EVENT_TYPES:
+            raise BadInput(f"{type!r} is no event type: one of {', '.join(EVENT_TYPES)}")
+        text = payload_json if payload_json is not None else _text(payload or {})
+        cursor = self._connection.execute(
+            "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level,"
+            " payload_json) VALUES (?, ?, ?, ?, ?, ?)",
+            (ts or clock.now(), type, project_id, briefing_id, broadcast_level, text),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def has_alert(self, type: EventType, payload: dict[str, Any]) -> bool:
+        """Whether this very alert was announced before."""
+        row = self._connection.execute(
+            f"SELECT 1 FROM outbox_events WHERE ({CLASS}) = {ALERT} AND type = ?"
+            " AND payload_json = ? LIMIT 1",
+            (type, _text(payload)),
+        ).fetchone()
+        return row is not None
+
+    def has_of_session(self, type: EventType, session_id: str) -> bool:
+        """Whether an event of this type names this session."""
+        row = self._connection.execute(
+            f"SELECT 1 FROM outbox_events WHERE ({SESSION}) = ? AND type = ? LIMIT 1",
+            (session_id, type),
+        ).fetchone()
+        return row is not None
+
+    def get(self, event_id: int) -> OutboxEvent | None:
+        row = self._connection.execute(
+            "SELECT * FROM outbox_events WHERE event_id = ?", (event_id,)
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def get_after(self, event_id: int, limit: int = 100) -> list[OutboxEvent]:
+        """The events after a cursor, oldest first; page on from the last one's id."""
+        rows = self._connection.execute(
+            "SELECT * FROM outbox_events WHERE event_id > ? ORDER BY event_id LIMIT ?",
+            (event_id, limit),
+        )
+        return [_from_row(row) for row in rows]
+
+    def get_undelivered(self, limit: int = 100) -> list[OutboxEvent]:
+        """The events that no live subscriber took yet, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM outbox_events WHERE delivered = 0 ORDER BY event_id LIMIT ?", (limit,)
+        )
+        return [_from_row(row) for row in rows]
+
+    def get_latest(self, limit: int = 20) -> list[OutboxEvent]:
+        """The newest events, oldest of them first."""
+        rows = self._connection.execute(
+            "SELECT * FROM outbox_events ORDER BY event_id DESC LIMIT ?", (limit,)
+        ).fetchall()
+        return [_from_row(row) for row in reversed(rows)]
+
+    def latest_id(self) -> int:
+        return int(
+            self._connection.execute(
+                "SELECT ifnull(max(event_id), 0) FROM outbox_events"
+            ).fetchone()[0]
+        )
+
+    def mark_delivered(self, event_id: int) -> bool:
+        """False if it was delivered before, or is not there."""
+        cursor = self._connection.execute(
+            "UPDATE outbox_events SET delivered = 1 WHERE event_id = ? AND delivered = 0",
+            (event_id,),
+        )
+        return cursor.rowcount == 1
+
+    def mark_all_delivered(self, event_ids: Iterable[int]) -> int:
+        """How many of them were not delivered before."""
+        cursor = self._connection.execute(
+            "UPDATE outbox_events SET delivered = 1 WHERE delivered = 0"
+            " AND event_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(event_ids)),),
+        )
+        return cursor.rowcount
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(payload: dict[str, Any]) -> str:
+    return _encoder.encode(payload)
+
+
+def _from_row(row: sqlite3.Row) -> OutboxEvent:
+    return OutboxEvent(
+        row["event_id"],
+        row["ts"],
+        row["type"],
+        row["project_id"],
+        row["briefing_id"],
+        row["broadcast_level"],
+        row["payload_json"] if isinstance(row["payload_json"], str) else repr(row["payload_json"]),
+        bool(row["delivered"]),
+    )

@@ -1,0 +1,128 @@
+"""Following the outbox from a cursor: every event once, in order, whoever wrote it. Blocks; runs in a thread
+of its own where that matters.
+
+Idle it costs nothing: the folder is watched for changes of the database where watchdog is there (an
+extra), and looked at now and then all the same.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fleet_lib.store import db
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+
+PAGE = 500
+_SLOW_POLL_SECONDS = 2.0  # behind the watch
+_POLL_SECONDS = 0.2  # without one
+# A commit is written before it can be read, by as long as the disk takes: one look is not enough.
+_SETTLE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
+
+
+def identity(database: Path | str) -> tuple[int, int] | None:
+    """Which file is there: a restored one is another. Only ever looked at, never opened past SQLite."""
+    try:
+        found = Path(database).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Tailer:
+    """Follows the outbox of one database. `stop` ends it from another thread."""
+
+    def __init__(self, database: str | Path) -> None:
+        self._database = Path(database)
+        self._changed = threading.Event()
+        self._followed: tuple[int, int] | None = None
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        self._changed.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, or less where it is stopped."""
+        deadline = time.monotonic() + seconds
+        while not self.is_stopped and time.monotonic() < deadline:
+            time.sleep(_LAST_PAUSE_SECONDS)
+
+    def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
+        """Pages of the events after a cursor as they come, for ever. An empty page says that the database is
+        another one now, or was set back; it goes on after the cursor or, before that, its newest event.
+
+        Raises DatabaseUnusable where there is no database, sqlite3.Error where it cannot be read."""
+        with _watching(self._database, self._changed.set) as is_watched:
+            while not self.is_stopped:
+                opened = identity(self._database)
+                with contextlib.closing(db.connect_read_only(self._database)) as connection:
+                    newest = OutboxRepo(connection).latest_id()
+                    if newest < after or self._followed not in (None, opened):
+                        after = min(after, newest)
+                        yield []
+                    self._followed = opened
+                    for page in self._pages(connection, after, is_watched):
+                        after = page[-1].event_id
+                        yield page
+
+    def _pages(
+        self, connection: sqlite3.Connection, after: int, is_watched: bool
+    ) -> Iterator[list[OutboxEvent]]:
+        """Until this is no longer the database, or it was set back."""
+        outbox = OutboxRepo(connection)
+        looked_at = time.monotonic()
+        settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+        while not self.is_stopped:
+            page = outbox.get_after(after, PAGE)
+            if page:
+                after = page[-1].event_id
+                yield page
+                continue
+            now = time.monotonic()
+            if now - looked_at > _SLOW_POLL_SECONDS:
+                looked_at = now
+                if identity(self._database) != self._followed or outbox.latest_id() < after:
+                    return
+            if now < settled_at:
+                time.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+                continue
+            if self._changed.wait(_SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS):
+                self._changed.clear()
+                settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
+
+
+@contextlib.contextmanager
+def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
+    """Call `changed` whenever the database may have. False where nothing can watch it."""
+    try:
+        from watchdog.events import FileSystemEvent, FileSystemEventHandler
+        from watchdog.observers import Observer
+    except ImportError:
+        yield False
+        return
+    # It complains of being stopped while it reads, which is how it is always stopped.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+    wal = f"{database.resolve()}-wal"
+
+    class Handler(FileSystemEventHandler):
+        def on_modified(self, event: FileSystemEvent) -> None:
+            if event.src_path == wal:
+                changed()
+
+    observer = Observer()
+    try:
+        observer.schedule(Handler(), str(database.resolve().parent))
+        observer.start()
+    except OSError:  # the system's limit of watches
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        observer.stop()
