@@ -30,9 +30,8 @@ def test_it_registers_what_the_settings_register_by_the_systems_python() -> None
     assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
 
 
-def test_its_version_is_the_programs() -> None:
+def test_its_description_is_the_package_description() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert PLUGIN["version"] == project["version"]
     assert PLUGIN["description"] == project["description"]
 
 
