@@ -125,6 +125,24 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
     assert "Alerts:\n" not in open_alerts, "the delta was told again"
 
 
+def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:
+    """Left alone, 2.1.332 sends the first one with every later turn."""
+    wishes = {"turn one": "Talk like a stone.", "turn two": "Talk like a river.", "turn three": ""}
+    for prompt, system in wishes.items():
+        request = json.dumps({"prompt": prompt, "systemPrompt": system})
+        job_id = jobs.queue(prompt, type="commander_turn", project_id=None, request_json=request)
+        assert jobs.console("jobs", "run", "--once").returncode == 0
+        assert jobs.wait(job_id) == ["completed"]
+
+    heard = {}
+    for prompt in wishes:
+        (asked, *_) = jobs.fleet.model.main_requests(prompt)
+        sent = json.dumps(asked["system"])
+        heard[prompt] = [words for words in ("stone", "river") if f"Talk like a {words}." in sent]
+    assert heard == {"turn one": ["stone"], "turn two": ["river"], "turn three": []}
+    assert "turn one" in json.dumps(asked["messages"]), "it is not the same conversation"
+
+
 def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     import signal
 
