@@ -28,10 +28,9 @@ TOOLS = ("Bash", "Edit", "Write", "Read", "Agent")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def claude_program() -> Path | None:
-    """The pinned client: `FLEET_TEST_CLAUDE`, else the repository's own; None if there is none."""
-    named = os.environ.get("FLEET_TEST_CLAUDE")
-    program = Path(named) if named else REPOSITORY / ".tools/claude/node_modules/.bin/claude"
+def claude_program(version: str) -> Path | None:
+    """The client of that version, where `make setup` puts it; None if it is not there."""
+    program = REPOSITORY / f".tools/claude-{version}/node_modules/.bin/claude"
     return program if program.exists() else None
 
 
@@ -158,9 +157,13 @@ class World:
         extra_args: Sequence[str] = (),
         extra_env: Mapping[str, str] | None = None,
     ) -> Interactive:
-        """Start an interactive session in a trusted folder and wait for its input line."""
+        """Start an interactive session in a trusted folder and wait for its input line.
+
+        It asks before it uses a tool, also where a new client would start in auto mode.
+        """
         self.trust(cwd)
-        command = [str(self.program), "--model", "sonnet", *extra_args]
+        command = [str(self.program), "--model", "sonnet", "--permission-mode", "default"]
+        command += extra_args
         return Interactive(command, cwd, self.environment(extra_env))
 
 
