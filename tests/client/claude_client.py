@@ -209,6 +209,12 @@ class Interactive:
         self.wait_for(re.escape(text[-40:]), timeout=10)
         self.keys("Enter")
 
+    def clear_input(self) -> None:
+        """Take back what stands in the input line: 2.1.332 puts the text of an erased prompt there again."""
+        self._sent = ""
+        self.keys("C-u")
+        self.wait_for(r"^\s*[│ ]*❯\s*(Try .*)?[│ ]*$")
+
     def _input(self) -> str:
         """The line that the client reads from: the last one with its mark."""
         return next((line for line in reversed(self.screen().splitlines()) if "❯" in line), "")

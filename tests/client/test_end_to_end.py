@@ -112,6 +112,10 @@ def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, sta
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
+@pytest.mark.fails_with(
+    "2.1.332",
+    reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
+)
 def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     fleet.script(
@@ -193,7 +197,13 @@ def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet:
     assert briefing["base_commit"] == before
 
 
+@pytest.mark.fails_with(
+    "2.1.332",
+    reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
+)
 def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
+    """The hook starts late, as on a loaded machine: the client may exit before it has run."""
+    fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
 
     (briefing,) = fleet.briefings()

@@ -46,7 +46,10 @@ def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
     job = jobs.job(job_id)
     assert json.loads(job["result_json"])["result"] == "The note is written."
     kinds = [json.loads(chunk)["type"] for chunk in json.loads(job["stream_chunks_json"])]
-    assert kinds == ["system", "assistant", "user", "assistant", "result"]
+    assert kinds[0] == "system"  # 2.1.332 has more than one line of that type
+    assert [kind for kind in kinds if kind != "system"] == [
+        *("assistant", "user", "assistant", "result")
+    ]
     assert jobs.fleet.rows("SELECT * FROM job_stream_chunks") == []
     run = jobs.run_of(job_id)
     assert run["cost_usd"] > 0 and run["input_tokens"] == 20 and run["output_tokens"] == 10
@@ -145,12 +148,13 @@ def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
 
 def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
     """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
-    jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": "sleep 987"}), Text("ok"))
+    command = _endless_command(jobs)
+    jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": command}), Text("ok"))
     job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
-    jobs.until(lambda: _sleepers("sleep 987"))
+    jobs.until(lambda: _running(command))
     done = jobs.console("jobs", "cancel", str(job_id))
     assert (done.returncode, done.stdout) == (0, f"job {job_id} canceled\n"), done.stderr
-    assert not _sleepers("sleep 987")
+    assert not _running(command)
     (event,) = jobs.events()
     assert (event["status"], event["level"]) == ("canceled", "mention")
 
@@ -251,7 +255,7 @@ def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
 
 
 def test_a_job_that_reaches_its_own_cap_says_so(jobs: Jobs) -> None:
-    job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.00001}')
+    job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.000001}')
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert jobs.job(job_id)["status"] == "failed"
     assert "it reached its cap" in jobs.job(job_id)["error"]
@@ -283,11 +287,10 @@ def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> 
 def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_ended(
     jobs: Jobs,
 ) -> None:
-    jobs.fleet.script(
-        "work very long", ToolUse("Bash", {"command": "sleep 654"}), Text("never said")
-    )
+    command = _endless_command(jobs)
+    jobs.fleet.script("work very long", ToolUse("Bash", {"command": command}), Text("never said"))
     job_id = jobs.submit("work very long", "--allow-tool", "Bash")
-    jobs.until(lambda: _sleepers("sleep 654"))
+    jobs.until(lambda: _running(command))
     (runner,) = jobs.runners()
     os.kill(runner.pid, signal.SIGKILL)
     client = jobs.started()[0]["pid"]
@@ -296,7 +299,7 @@ def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_
     next_job = jobs.submit("something else")
     assert jobs.wait(job_id, next_job) == ["failed", "completed"]
     assert "its runner died" in jobs.job(job_id)["error"]
-    assert not is_alive(client) and not _sleepers("sleep 654")
+    assert not is_alive(client) and not _running(command)
     assert len(jobs.started()) == 2, "it was run again"
     assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
 
@@ -426,7 +429,14 @@ def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
     assert said in jobs.job(job_id)["error"]
 
 
-def _sleepers(command: str) -> list[str]:
+def _endless_command(jobs: Jobs) -> str:
+    """2.1.332 refuses a plain `sleep`. The file's name makes it the only one of its kind."""
+    file = jobs.folder / "nothing.log"
+    file.touch()
+    return f"tail -f {file}"
+
+
+def _running(command: str) -> list[str]:
     found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
     return found.stdout.split()
 

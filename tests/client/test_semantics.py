@@ -123,7 +123,9 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
 
     # Nothing but the question: no tools, no hooks, no session left behind, the text as data.
     (request,) = asked
-    assert [tool["name"] for tool in request["tools"]] == ["StructuredOutput"]
+    # 2.1.332 has a tool without a use beside it.
+    tools = {tool["name"] for tool in request["tools"]} - {"DeferredToolPlaceholder"}
+    assert tools == {"StructuredOutput"}
     assert "I changed it." in newest_prompt(request)
     assert len(json.dumps(request)) < 8000
     (session,) = jobs.fleet.rows("SELECT session_id FROM job_runs")
