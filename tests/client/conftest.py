@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from claude_client import claude_program
 from fleet_world import Fleet
+from job_world import Jobs
 from scripted_model import ScriptedModel
 from support import CLIENTS, by_version
 
@@ -84,6 +85,15 @@ def fleet(tmp_path: Path, program: Path) -> Iterator[Fleet]:
             machine.drain()
             assert list((spool / "bad").iterdir()) == []
         assert not log.exists() or log.read_text() == ""
+
+
+@pytest.fixture
+def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
+    """What runs jobs on that machine, in a project named alpha."""
+    made = Jobs(fleet, tmp_path)
+    fleet.know("alpha")
+    yield made
+    made.kill_all()
 
 
 def _missing(what: str) -> None:

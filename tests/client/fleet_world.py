@@ -105,6 +105,16 @@ class Fleet:
         git(path, "commit", "-q", "-m", "first")
         return path
 
+    def know(self, name: str) -> Path:
+        """A repository that is a project of Fleet's, made known without a client."""
+        repository = self.repository(name)
+        stop = {"hook_event_name": "Stop", "session_id": f"s-{name}", "prompt_id": f"p-{name}"}
+        stop |= {"cwd": str(repository), "last_assistant_message": f"Now {name} is known."}
+        file = self._repositories.with_name(f"{name}.json")
+        file.write_text(json.dumps(stop))
+        self.console("replay", str(file))
+        return repository
+
     def worker(
         self, cwd: Path, prompt: str, *replies: Reply, env: Mapping[str, str] | None = None
     ) -> Turn:

@@ -64,6 +64,7 @@ def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
     assert (fleet.home.parent / "looked").read_text() == "looked up status\n"
 
 
+@pytest.mark.one_client
 def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> None:
     jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
     jobs.fleet.script("a short question", Text("The short answer."))
@@ -79,6 +80,7 @@ def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> N
     assert len(told) == 1, "it was told twice"
 
 
+@pytest.mark.one_client
 def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
     jobs.fleet.drain()
     waiting = [jobs.queue(f"task {number} of the queue") for number in range(4)]
@@ -143,6 +145,7 @@ def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs
     assert "turn one" in json.dumps(asked["messages"]), "it is not the same conversation"
 
 
+@pytest.mark.one_client
 def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     import signal
 
@@ -156,6 +159,7 @@ def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     assert not is_alive(jobs.started()[0]["pid"])
 
 
+@pytest.mark.one_client
 def test_without_a_commanders_folder_it_says_what_makes_one(jobs: Jobs) -> None:
     (jobs.fleet.home / "CLAUDE.md").unlink()
     done = jobs.console("ask", "anybody there?")
