@@ -59,7 +59,7 @@ def program(client_version: str) -> Path:
     """The Claude Code client of that version."""
     found = claude_program(client_version)
     if found is None:
-        _missing(f"Claude Code {client_version} is not in .tools: run make setup")
+        _missing(f"no Claude Code {client_version}: run make setup CLAUDE_VERSION={client_version}")
     assert found is not None
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.split()[0] == client_version
