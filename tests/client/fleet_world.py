@@ -132,7 +132,9 @@ class Fleet:
         fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
-        """A headless Commander's turn, a new session unless one is resumed; it may fail."""
+        """A headless Commander's turn, a new session unless one is resumed; it may fail. What others have done
+        before is in the database, however late their drainers are."""
+        self.drain()
         return self.turn(self.home, prompt, *replies, resume=resume, fork=fork, env=env)
 
     def turn(

@@ -129,6 +129,7 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
 
 def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:
     """Left alone, 2.1.332 sends the first one with every later turn."""
+    jobs.fleet.drain()
     wishes = {"turn one": "Talk like a stone.", "turn two": "Talk like a river.", "turn three": ""}
     for prompt, system in wishes.items():
         request = json.dumps({"prompt": prompt, "systemPrompt": system})
