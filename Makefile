@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 # The Claude Code versions that tests run with, each with its captured payloads: oldest supported and newest.
-CLAUDE_VERSIONS := $(notdir $(wildcard tests/payloads/*.*.*))
+CLAUDE_VERSIONS := $(sort $(notdir $(wildcard tests/payloads/*.*.*)))
 # One of them: make test-client CLAUDE_VERSION=2.1.332
 CLAUDE_VERSION ?= $(CLAUDE_VERSIONS)
 CLAUDES := $(CLAUDE_VERSION:%=.tools/claude-%/node_modules/.bin/claude)
