@@ -141,7 +141,7 @@ class _Turns:
         self._number += 1
         payload = history.turn(self._project, self._number)
         transcript = self._project.parent / "transcript.jsonl"
-        lines = (ROOT / "tests" / "payloads" / "transcript.jsonl").read_text()
+        lines = (ROOT / "tests" / "payloads" / "2.1.197" / "transcript.jsonl").read_text()
         transcript.write_text(
             lines
             + json.dumps(

@@ -12,6 +12,16 @@ from support import Fleet
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--client",
+        action="append",
+        metavar="VERSION",
+        help="version of Claude Code that the tests in tests/client run with; may be repeated"
+        " (default: every version that tests/payloads has a folder of)",
+    )
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path / "user" / "fleet home", tmp_path)

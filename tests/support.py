@@ -15,6 +15,15 @@ from fleet_lib.store import db
 ROOT = Path(__file__).resolve().parent.parent
 PAYLOADS = Path(__file__).resolve().parent / "payloads"
 
+
+def by_version(version: str) -> list[int]:
+    """A key that sorts 2.1.99 before 2.1.100."""
+    return [int(number) for number in version.split(".")]
+
+
+# The versions of Claude Code that Fleet is tested with, oldest first: those that payloads were captured from.
+CLIENTS = sorted((path.name for path in PAYLOADS.iterdir() if path.is_dir()), key=by_version)
+
 # Hooks know nothing of an outer Claude Code session, nor of an outer git.
 for name in [
     n for n in os.environ if n.startswith(("CLAUDE", "FLEET_HOOKS", "FLEET_HOME", "GIT_"))
@@ -23,9 +32,25 @@ for name in [
 
 
 def payload(name: str) -> dict[str, Any]:
-    """A captured hook payload, e.g. "Stop"."""
-    value: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
+    """A captured hook payload: "Stop" of the oldest client, or "2.1.332/Stop"."""
+    path = name if "/" in name else f"{CLIENTS[0]}/{name}"
+    value: dict[str, Any] = json.loads((PAYLOADS / f"{path}.json").read_text())
     return value
+
+
+def captured_payloads(*events: str) -> list[str]:
+    """The captured payloads of all clients, e.g. "2.1.332/Stop"; of these hook events if named."""
+    names = (
+        f"{client}/{path.stem}"
+        for client in CLIENTS
+        for path in sorted((PAYLOADS / client).glob("*.json"))
+    )
+    return [name for name in names if not events or event_of(name) in events]
+
+
+def event_of(name: str) -> str:
+    """The hook event of a captured payload, by its name."""
+    return name.rpartition("/")[2].partition("-")[0]
 
 
 @dataclass

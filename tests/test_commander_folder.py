@@ -12,6 +12,7 @@ from support import ROOT, Fleet, payload
 
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder
+from fleet_lib.jobs.claude import knows_option
 
 PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
 
@@ -130,6 +131,34 @@ def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
     claude.chmod(stat.S_IRUSR)
     done = fleet.console("commander", check=False)
     assert done.returncode == 1 and "claude.program" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("help_text", "knows"),
+    [
+        ("Usage: claude\n  --system-prompt-snapshot <on|off>  Record it", True),
+        ("Usage: claude\n  --system-prompt <prompt>  Use it", False),
+        ("Usage: claude\n  --system-prompt-snapshots  All of them", False),
+        ("\udcff", False),
+        ("", False),
+    ],
+)
+def test_an_option_is_known_when_the_help_names_it(
+    claude: Path, help_text: str, knows: bool
+) -> None:
+    text = claude.with_name("help")
+    text.write_text(help_text, errors="surrogateescape")
+    claude.write_text(f'#!/bin/sh\n[ "$*" = --help ] && cat "{text}"\n')
+    assert knows_option(str(claude), "--system-prompt-snapshot") is knows
+
+
+def test_a_client_that_cannot_be_asked_knows_no_option(
+    tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not knows_option(str(tmp_path / "none"), "--help")
+    monkeypatch.setattr("fleet_lib.jobs.claude.HELP_SECONDS", 0.2)
+    claude.write_text("#!/bin/sh\nexec sleep 20\n")
+    assert not knows_option(str(claude), "--help")
 
 
 def test_without_its_folder_it_says_how_to_make_it(fleet: Fleet) -> None:

@@ -197,7 +197,7 @@ def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
 
 
 def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
-    good, bad = ROOT / "tests/payloads/Stop.json", fleet.folder / "bad.json"
+    good, bad = ROOT / "tests/payloads/2.1.197/Stop.json", fleet.folder / "bad.json"
     bad.write_text("{")
     dry = fleet.console("replay", "--dry-run", str(good))
     assert "briefing #1 (new, completed) of api-svc__" in dry.stdout
@@ -223,7 +223,7 @@ def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_al
     database.commit()
     database.close()
     before = (fleet.home / "fleet.db").read_bytes()
-    fleet.console("replay", "--dry-run", str(ROOT / "tests/payloads/Stop.json"))
+    fleet.console("replay", "--dry-run", str(ROOT / "tests/payloads/2.1.197/Stop.json"))
     assert (fleet.home / "fleet.db").read_bytes() == before
     assert "api" in fleet.console("status").stdout
     assert len(list((fleet.home / "backups").iterdir())) == 1

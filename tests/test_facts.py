@@ -482,7 +482,7 @@ def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
 
 def captured(folder: Path) -> list[dict[str, Any]]:
     """The captured session of two turns, as if it had run in this folder."""
-    text = (PAYLOADS / "transcript.jsonl").read_text()
+    text = (PAYLOADS / "2.1.197" / "transcript.jsonl").read_text()
     return [json.loads(line) for line in text.replace("/home/dev/code/api-svc", str(folder)).splitlines()]  # fmt: skip
 
 
@@ -521,6 +521,27 @@ def test_the_captured_transcript_tells_each_turn(tmp_path: Path) -> None:
     assert (second.files, second.partial) == ([], False)
     last = read_turn(path, None, "Second turn, nothing touched.", 0)
     assert (last.files, last.partial) == ([], False) and last.prompt_key
+
+
+@pytest.mark.parametrize(
+    ("transcript", "prompt", "last", "files"),
+    [
+        ("headless-async-agent", "tools please", "All done.", ["/home/dev/code/api-svc/app.py"]),
+        ("headless-async-agent", "and now?", "done", []),
+        ("interactive", "perm allow", "allowed answer", []),
+        ("interactive", "second msg", "second answer", []),
+    ],
+)
+def test_the_captured_transcripts_of_the_newest_client_tell_each_turn(
+    transcript: str, prompt: str, last: str, files: list[str]
+) -> None:
+    path = PAYLOADS / "2.1.332" / f"transcript-{transcript}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    (prompt_id,) = {
+        line["promptId"] for line in lines if line.get("message", {}).get("content") == prompt
+    }
+    turn = read_turn(str(path), prompt_id, last, 0)
+    assert (turn.final_text, turn.files, turn.partial) == (last, files, False)
 
 
 def test_the_captured_session_becomes_two_briefings(fleet: Fleet) -> None:

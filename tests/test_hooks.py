@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import PAYLOADS, ROOT, Fleet, payload
+from support import PAYLOADS, ROOT, Fleet, captured_payloads, event_of, payload
 
 from fleet_lib import paths, spool
 
@@ -33,9 +33,7 @@ HOOKS = {
 }
 ALL = list(HOOKS.values())
 SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]  # for whoever is no Commander
-CAPTURED = sorted(
-    path.stem for path in PAYLOADS.glob("*.json") if path.stem.partition("-")[0] in HOOKS
-)
+CAPTURED = captured_payloads(*HOOKS)
 BLOCKED = "```briefing\n---\nstatus: blocked\nsummary: no staging password\n---\n```"
 FAILED = "Fleet could not keep this turn"
 
@@ -141,7 +139,7 @@ STOP = as_bytes({"session_id": "s-1", "cwd": "/", "hook_event_name": "Stop"})
 def test_a_captured_payload_is_in_the_spool_as_it_was_given(
     undrained: Fleet, name: str, python: str
 ) -> None:
-    event = name.partition("-")[0]
+    event = event_of(name)
     given = (PAYLOADS / f"{name}.json").read_bytes()
     environment = undrained.env(CLAUDE_PROJECT_DIR=str(undrained.folder))
 
@@ -190,7 +188,7 @@ def test_a_commanders_prompt_is_told_what_is_new_and_its_text_is_not_kept(
     assert b"MY OWN WORDS" not in receipt.payload
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in PAYLOADS.glob("*.json")))
+@pytest.mark.parametrize("name", captured_payloads())
 def test_another_events_payload_harms_no_hook(undrained: Fleet, name: str) -> None:
     given = (PAYLOADS / f"{name}.json").read_bytes()
     for hook in ("stop", "session_start"):
@@ -829,7 +827,7 @@ def test_no_hook_writes_outside_fleet_home(undrained: Fleet, project: Path) -> N
     environment = undrained.env(TMPDIR=str(undrained.folder))
     for folder in (project, undrained.home):
         for event, hook in HOOKS.items():
-            name = next(name for name in CAPTURED if name.startswith(event))
+            name = next(name for name in CAPTURED if event_of(name) == event)
             given = as_bytes(payload(name) | {"cwd": str(project), "session_id": "s-1"})
             env = {**environment, "CLAUDE_PROJECT_DIR": str(folder)}
             said(run(hook, given, env, cwd=project))

@@ -1,13 +1,16 @@
-"""Where Claude Code is on this machine."""
+"""Where Claude Code is on this machine, and what it can do."""
 
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 from fleet_lib import config
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.store.conversations import ConversationRepo
+
+HELP_SECONDS = 10.0  # that a program may take to print its help
 
 
 def claude_program(home: str) -> str:
@@ -24,6 +27,25 @@ def claude_program(home: str) -> str:
     raise NotFound(
         "claude is not on PATH: install Claude Code, or `fleet config set claude.program PATH`"
     )
+
+
+def knows_option(program: str, option: str) -> bool:
+    """Whether this Claude Code has a command line option, which its help says in 0.2 s.
+
+    It is asked every time: what the path leads to may be replaced by an update at any moment. False if it
+    does not answer.
+    """
+    try:
+        done = subprocess.run(
+            [program, "--help"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=HELP_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return option.encode() in done.stdout.split()
 
 
 def last_conversation(connection: sqlite3.Connection) -> str | None:

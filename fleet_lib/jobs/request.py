@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
 from fleet_lib.jobs import semantics
+from fleet_lib.jobs.claude import knows_option
 from fleet_lib.store.jobs import PROMPT_LIMIT, Job
 
 RULE_LIMIT = 1000  # characters of a rule for tools
@@ -145,7 +146,9 @@ def command(
     resume: str | None,
     scratch: Path,
 ) -> list[str]:
-    """The command line of a job. Texts that may be long go to files in `scratch`."""
+    """The command line of a job. Texts that may be long go to files in `scratch`. It may ask the program for
+    its help, which takes a moment."""
+    is_commander = job.type == "commander_turn"
     words = [program, "-p", "--output-format", "stream-json", "--verbose", "--model", job.model]
     words += ["--max-budget-usd", f"{budget_usd:.6f}"]
     words += ["--permission-mode", permission_mode(job.type, request, config)]
@@ -158,7 +161,10 @@ def command(
         told = [text for text in (_TYPE_PROMPTS.get(job.type), request.system_prompt) if text]
         if told:
             words += ["--append-system-prompt-file", _file(scratch, "system", "\n\n".join(told))]
-    is_commander = job.type == "commander_turn"
+        if told and is_commander and knows_option(program, "--system-prompt-snapshot"):
+            # The conversation goes on in other turns. Claude Code would record this system prompt and send
+            # it with each of them, or ignore it in favor of the one that it has recorded before.
+            words += ["--system-prompt-snapshot", "off"]
     if is_commander:
         words += ["--include-partial-messages"]
     else:

@@ -388,19 +388,19 @@ class Runner:
             folder = await self._in_thread(lambda: self._folder(self._connect(), job, request))
             empty = Path(scratch) / "empty"
             empty.mkdir()
+            command = await asyncio.to_thread(
+                requests.command,
+                job,
+                request,
+                work.config,
+                home=self._home,
+                program=claude_program(self._home),
+                budget_usd=work.run.budget_usd,
+                resume=resume,
+                scratch=Path(scratch),
+            )
             child = await Child.start(
-                requests.command(
-                    job,
-                    request,
-                    work.config,
-                    home=self._home,
-                    program=claude_program(self._home),
-                    budget_usd=work.run.budget_usd,
-                    resume=resume,
-                    scratch=Path(scratch),
-                ),
-                folder or empty,
-                requests.environment(job, self._home),
+                command, folder or empty, requests.environment(job, self._home)
             )
             try:
                 # Who it is comes first, and durably: it does nothing before it has its prompt.
