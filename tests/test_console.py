@@ -42,9 +42,9 @@ def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
     assert lines[0] == "Needs you: 1"
     assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
     text = "\n".join(lines)
-    assert re.search(r"web +#2 +completed +just now +The form works", text)
-    assert "Capture: last just now, 0 waiting, 0 in quarantine" in text
-    assert "Commander: not started yet" in text  # and nobody is behind, as in the status line
+    assert re.search(r"web +#2 +done +just now +The form works", text)
+    assert "Last capture: just now; 0 waiting, 0 in quarantine." in text
+    assert "Commander: not started. " in text  # and nobody is behind, as in the status line
     assert used.console("statusline").stdout == "fleet: 1 needs you\n"
     used.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
@@ -271,7 +271,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("status", "--watch"), 2, "needs a terminal"),
         (("status", "--watch", "--json"), 2, "fleet events tail --json"),
         (("replay", "/no/such/file"), 2, "does not exist"),
-        (("export", "--output", "/nope/x"), 1, "/nope/x cannot be written: /nope: No such file"),
+        (("export", "--output", "/nope/x"), 1, "cannot write /nope/x: /nope: No such file"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
@@ -365,7 +365,7 @@ def test_fleet_alone_prints_its_help(fleet: Fleet) -> None:
 def test_archive_and_restore_say_what_was_and_how_to_undo(used: Fleet) -> None:
     used.console("drain")
     assert (
-        "is archived; `fleet projects restore web__"
+        "is archived. To undo this, run `fleet projects restore web__"
         in used.console("projects", "archive", "web").stdout
     )
     assert "was already archived" in used.console("projects", "archive", "web").stdout
