@@ -111,7 +111,7 @@ class Config(_Section):
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
 
 
-# What hooks and the drainer read, and the environment variable that overrides it.
+# What hooks and the drainer read, and the variable that has the last word.
 HOT: dict[str, str | None] = {
     "worker.facts": "FLEET_WORKER_FACTS",
     "prelude.budget": "FLEET_PRELUDE_BUDGET",
@@ -132,7 +132,7 @@ class Setting:
     default: Value
     allowed: str
     description: str
-    variable: str | None  # the environment variable that overrides it now
+    variable: str | None  # an environment variable that wins, and is set
 
 
 def path_of(home: str) -> Path:

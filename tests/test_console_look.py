@@ -184,6 +184,30 @@ def test_states_have_colours_that_mean_something(used: Fleet) -> None:
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
+def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(used: Fleet) -> None:
+    asking = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
+    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": asking}
+    used.hook("stop", call, used.folder / "payments")
+    needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
+    used.hook("notification", {"session_id": "s3"} | needed, used.folder / "payments")
+    words = {
+        ("status",): {"needs permission", "asks you", "blocked", "done"},
+        ("briefings", "list"): {"asks you", "blocked", "done"},
+        ("briefings", "show", "4"): {"asks you"},
+        ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
+    }
+    for command, expected in words.items():
+        seen = SGR.sub("", see(used, *command, columns=200))
+        assert all(word in seen for word in expected), (command, seen)
+        if command[-1] != "4":  # a briefing is shown with the text that its author wrote
+            assert "waiting" not in seen.replace("0 waiting", ""), (command, seen)
+            assert "completed" not in seen, (command, seen)
+    listed = json.loads(used.console("briefings", "list", "--json").stdout)
+    assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
+    (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
+    assert permission["state"] == "waiting_for_permission"
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_are_off_where_they_are_not_wanted(
     used: Fleet, environment: dict[str, str]

@@ -85,12 +85,12 @@ def test_what_waits_in_the_spool_is_not_drained(well: Fleet) -> None:
 
 
 def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
-    assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
+    assert well.console("doctor").stdout.rstrip().endswith("All is well.")
     (well.home / "fleet.db").chmod(0o644)
     printed = well.console("doctor").stdout
     assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
-    assert f"fix: chmod 600 '{well.home}/fleet.db'" in printed
-    assert printed.rstrip().endswith("No check failed, 1 warning.")
+    assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
+    assert printed.rstrip().endswith("Nothing failed, 1 warning.")
 
 
 def break_settings(fleet: Fleet) -> None:

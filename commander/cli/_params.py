@@ -156,6 +156,14 @@ def complete_briefing(
     ]
 
 
+project_option = click.option(
+    "--project",
+    metavar="PROJECT",
+    shell_complete=complete_project,
+    help="Only this project: its repository's name or its id.",
+)
+
+
 def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
     try:
         with contextlib.closing(open_database(paths.home())) as connection:

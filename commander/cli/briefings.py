@@ -26,7 +26,7 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import Moment, complete_briefing, complete_project
+from commander.cli._params import Moment, complete_briefing, project_option
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
@@ -50,13 +50,6 @@ _FACTS = (
 _LIST_STYLES = {"blockers": "red", "warnings": "yellow"}
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
-_project_option = click.option(
-    "--project",
-    metavar="PROJECT",
-    shell_complete=complete_project,
-    help="Only this project: its repository's name or its id.",
-)
-
 
 @click.group()
 def briefings() -> None:
@@ -71,7 +64,7 @@ def briefings() -> None:
 
 
 @briefings.command("list")
-@_project_option
+@project_option
 @click.option("--session", "session_id", help="Only this session: its id.")
 @click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
 @click.option(
@@ -171,7 +164,7 @@ def show_(id: str, as_json: bool) -> None:
 
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
-@_project_option
+@project_option
 @limit_option(20)
 @json_option
 def search(words: tuple[str, ...], project: str | None, limit: int, as_json: bool) -> None:

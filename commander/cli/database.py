@@ -9,7 +9,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import existing_database
-from commander.cli._display import print_json
+from commander.cli._display import human_size, print_json
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.studio import studio
@@ -82,11 +82,12 @@ def status_(as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    rows = report.pop("rows")
-    for name, value in report.items():
-        click.echo(f"{name.replace('_', ' ')}: {value}")
-    for table, count in rows.items():
-        click.echo(f"  {table}: {count}")
+    click.echo(f"Database: {path}")
+    click.echo(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
+    click.echo(f"Size: {human_size(report['bytes'])}")
+    click.echo("Rows:")
+    for table, number in report["rows"].items():
+        click.echo(f"  {table}: {number:,}")
 
 
 @db.command("check")
@@ -101,17 +102,9 @@ def check(as_json: bool) -> None:
       fleet db check
     """
     path = existing_database()
-    problems: list[str] = []
     with contextlib.closing(database.connect_read_only(path)) as connection:
-        problems += verify.problems(connection, thorough=True)
-    with contextlib.closing(sqlite3.connect(paths.uri(str(path), "rw"), uri=True)) as connection:
-        try:
-            connection.execute(
-                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"
-            )
-        except sqlite3.DatabaseError as error:
-            problems.append(f"search index: {error}")
-        connection.rollback()
+        problems = verify.problems(connection, thorough=True)
+    problems += verify.search_index_problems(path)
     if as_json:
         print_json({"path": str(path), "ok": not problems, "problems": problems})
     elif problems:

@@ -1,4 +1,4 @@
-"""`fleet doctor`: check the installation and suggest fixes."""
+"""`fleet doctor`: is everything as it should be?"""
 
 from collections import Counter
 from dataclasses import asdict
@@ -23,13 +23,13 @@ _MARKS = {"ok": "ok", "note": "note", "warning": "warning", "failed": "FAILED"}
     is_flag=False,
     flag_value="",
     metavar="FILE",
-    help="Write a bundle for a bug report, without secrets or briefing texts, and print its name.",
+    help="Write a bundle for a bug report, without secrets and briefing text, and print its name.",
 )
 @json_option
 def doctor(bundle: str | None, as_json: bool) -> None:
-    """Check the installation and suggest fixes. Changes nothing.
+    """Check the installation, and say what mends what is wrong. Changes nothing.
 
-    Exit code 1 if a check failed; warnings and notes are no failures.
+    Exit code 1 if anything has failed; a warning or a note is no failure.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def doctor(bundle: str | None, as_json: bool) -> None:
     failed = any(finding.level == "failed" for finding in found)
     if bundle is not None:
         path = report.write(patient, found, Path(bundle) if bundle else None)
-        click.echo(f"Wrote {path}. Look through it before you send it. It contains:")
+        click.echo(f"{path}: look through it before you send it; it holds:")
         for name in report.names(path):
             click.echo(f"  {name}")
         return
@@ -58,16 +58,15 @@ def doctor(bundle: str | None, as_json: bool) -> None:
 
 def _verdict(found: list[Finding]) -> str:
     levels = Counter(finding.level for finding in found)
-    failed, warnings = levels["failed"], levels["warning"]
-    if not failed and not warnings:
-        return "No problems found."
-    checks_failed = f"{count(failed, 'check')} failed" if failed else "No check failed"
-    return f"{checks_failed}, {count(warnings, 'warning')}." if warnings else f"{checks_failed}."
+    if not levels["failed"] and not levels["warning"]:
+        return "All is well."
+    warnings = f", {count(levels['warning'], 'warning')}" if levels["warning"] else ""
+    return f"{levels['failed'] or 'Nothing'} failed{warnings}."
 
 
 def _print(finding: Finding) -> None:
     mark = click.style(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level])
     click.echo(f"{mark}{finding.check.ljust(14)}{clean(finding.found, 400)}")
-    details = [finding.means, f"fix: {finding.mend}" if finding.mend else ""]
-    if any(details):
-        click.echo(f"{'':22}" + ". ".join(clean(part, 400) for part in details if part))
+    said = [finding.means, f"mend: {finding.mend}" if finding.mend else ""]
+    if any(said):
+        click.echo(f"{'':22}" + ". ".join(clean(part, 400) for part in said if part))

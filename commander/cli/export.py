@@ -11,7 +11,7 @@ import click
 
 from commander.cli._database import reading
 from commander.cli._display import as_json, count, safe
-from commander.cli._params import Moment, complete_project
+from commander.cli._params import Moment, project_option
 from fleet_lib.errors import BadInput
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.export import export_records, project_as_markdown
@@ -33,11 +33,7 @@ from fleet_lib.views.projects import find_project
     type=click.Path(path_type=Path),
     help="The file (jsonl; default: stdout) or the folder (markdown) to write.",
 )
-@click.option(
-    "--project",
-    shell_complete=complete_project,
-    help="Only this project: its repository's name or its id.",
-)
+@project_option
 @click.option(
     "--since",
     type=Moment(),

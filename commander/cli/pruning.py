@@ -11,17 +11,17 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, existing_database
-from commander.cli._display import human_size, print_json
+from commander.cli._display import count, human_size, print_json
 from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
 from fleet_lib.store import db as database
 
-_NAMES = {
-    "briefings": "briefings",
-    "outbox_events": "events",
-    "jobs": "jobs",
-    "sessions": "sessions",
+_NOUNS = {
+    "briefings": "briefing",
+    "outbox_events": "event",
+    "jobs": "job",
+    "sessions": "session",
 }
 
 
@@ -87,9 +87,11 @@ def _configured_bounds() -> tuple[str | None, int | None]:
 
 
 def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bool) -> None:
-    parts = [f"{report.deleted.get(t, 0):,} {name}" for t, name in _NAMES.items()]
-    gone = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing"
-    if dry_run:
+    numbers = {noun: report.deleted.get(table, 0) for table, noun in _NOUNS.items()}
+    gone = ", ".join(count(number, noun) for noun, number in numbers.items() if number)
+    if not gone:
+        click.echo(f"Nothing to delete. {path} is {human_size(report.file_bytes_after)}.")
+    elif dry_run:
         freed = report.used_bytes_before - report.used_bytes_after
         click.echo(f"Would delete {gone} and free about {human_size(freed)}.")
     else:
@@ -99,7 +101,7 @@ def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bo
             f" {human_size(max(freed, 0))} smaller."
         )
     if report.kept:
-        reasons = ", ".join(f"{count:,} {why}" for why, count in report.kept.items())
+        reasons = ", ".join(f"{number:,} {why}" for why, number in report.kept.items())
         click.echo(f"Kept although old: {reasons}.")
     for note in report.notes:
         click.echo(f"Note: {note}.")
@@ -119,7 +121,7 @@ def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bo
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar if stderr is a terminal and the work takes long."""
+    """A bar on a terminal's stderr, for long work only; elsewhere nothing."""
     if not sys.stderr.isatty():
         yield None
         return
