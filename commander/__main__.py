@@ -1,5 +1,5 @@
-"""The entry point of `fleet`. Claude Code runs the status line every few seconds, so that command starts
-without the console."""
+"""The entry point of `fleet`. Claude Code runs the status line every few seconds, so that command
+starts without the console."""
 
 import os
 import sys

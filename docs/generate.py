@@ -1,5 +1,5 @@
-"""Writes docs/commands/ from the console's help: `make docs`. tests/test_docs.py checks that the pages are
-up to date, so nothing in them may depend on the machine or the terminal."""
+"""Writes docs/commands/ from the console's help: `make docs`. tests/test_docs.py checks that the
+pages are up to date, so nothing in them may depend on the machine or the terminal."""
 
 import inspect
 import re
@@ -26,13 +26,13 @@ INDEX = """\
 ## Rules for all commands
 
 - Reading commands apply new captures first, so that their output is up to date.
-- A terminal gets tables that fit its width, relative times, and a pager for long output. A pipe gets
-  plain aligned lines with whole ids. `--json` prints whole records with times in ISO 8601.
-- The exit code is 0; 1 for a failure, with one line on stderr that says what to do next; 2 for wrong
-  usage.
+- A terminal gets tables that fit its width, relative times, and a pager for long output. A pipe
+  gets plain aligned lines with whole ids. `--json` prints whole records with times in ISO 8601.
+- The exit code is 0; 1 for a failure, with one line on stderr that says what to do next; 2 for
+  wrong usage.
 - `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
-- A project is named by its repository's name, or by its id if two projects share that name. `#12` is
-  a briefing, `e40` an event.
+- A project is named by its repository's name, or by its id if two projects share that name. `#12`
+  is a briefing, `e40` an event.
 
 {options}
 *Written by `make docs` from `fleet --help`.*
@@ -81,7 +81,8 @@ def _subcommands(group: click.Group, context: click.Context) -> dict[str, click.
 
 
 def _body(command: click.Command) -> Iterator[str]:
-    """The help text: paragraphs wrapped as prose, and what click does not rewrap (\\b) as a code block."""
+    """The help text: paragraphs wrapped as prose, and what click does not rewrap (\\b) as a code
+    block."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
         lines = paragraph.splitlines()
         if lines and lines[0].strip() == "\b":
@@ -95,7 +96,8 @@ def _body(command: click.Command) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A table of the options, without --help, which every command has. The text describes arguments."""
+    """A table of the options, without --help, which every command has. The text describes
+    arguments."""
     records = [
         record
         for parameter in command.params
@@ -110,7 +112,10 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _wrapped(lines: list[str]) -> str:
-    return textwrap.fill(" ".join(lines), 100, break_long_words=False, break_on_hyphens=False)
+    """The lines as one paragraph, without a line break in `code`."""
+    joined = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), " ".join(lines))
+    filled = textwrap.fill(joined, 100, break_long_words=False, break_on_hyphens=False)
+    return filled.replace("\0", " ")
 
 
 def _cell(text: str) -> str:

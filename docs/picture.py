@@ -1,6 +1,6 @@
-"""Makes the README's pictures: `make picture`. The real hooks capture five turns in a throwaway home;
-docs/status.svg is what `fleet status` prints to a terminal, docs/dashboard.png what a browser shows of
-`fleet gateway`. Only the times are made up."""
+"""Makes the README's pictures: `make picture`. The real hooks capture five turns in a throwaway
+home; docs/status.svg is what `fleet status` prints to a terminal, docs/dashboard.png what a browser
+shows of `fleet gateway`. Only the times are made up."""
 
 import fcntl
 import io
@@ -23,14 +23,31 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 92, 30
+_STAGING = "Staging runs Kubernetes 1.31, production follows"
+_BLOCKED = "Payment tests need the staging credentials"
+_PERMISSION = "Claude needs your permission to use Bash"
 TURNS = (
     # minutes ago, project, hook, fields of the payload
-    (190, "infra", "stop", {"summary": "Staging runs Kubernetes 1.31, production follows", "impact_level": "major"}),
-    (31, "web", "stop", {"summary": "The login form explains what is wrong", "impact_level": "minor"}),
+    (190, "infra", "stop", {"summary": _STAGING, "impact_level": "major"}),
+    (31, "web", "stop", {"summary": "The login form explains errors", "impact_level": "minor"}),
     (24, "docs-site", "stop", {"summary": "Search finds headings too", "impact_level": "minor"}),
-    (12, "shop-api", "stop", {"summary": "Payment tests need the staging credentials", "status": "blocked", "blockers": ["staging credentials for the payment provider"]}),
-    (4, "web", "notification", {"notification_type": "permission_prompt", "message": "Claude needs your permission to use Bash"}),
-)  # fmt: skip
+    (
+        12,
+        "shop-api",
+        "stop",
+        {
+            "summary": _BLOCKED,
+            "status": "blocked",
+            "blockers": ["staging credentials for the payment provider"],
+        },
+    ),
+    (
+        4,
+        "web",
+        "notification",
+        {"notification_type": "permission_prompt", "message": _PERMISSION},
+    ),
+)
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ def normal(text: str) -> str:
 
 
 def age(moment: str) -> str:
-    """A time for a person: "just now", "4m ago", "3h ago", "2d ago", "5w ago". A text that is no time is
-    cut to 16 characters."""
+    """A time for a person: "just now", "4m ago", "3h ago", "2d ago", "5w ago". A text that is no
+    time is cut to 16 characters."""
     try:
         seconds = max(0.0, time.time() - parse(moment).timestamp())
     except (ValueError, OverflowError):

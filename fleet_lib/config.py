@@ -1,8 +1,8 @@
 """config.toml: the settings, their allowed values, and the line of a wrong one.
 
-Importing a TOML parser would be too slow for a hook. Hooks read their settings (`HOT`) line by line, so
-these must be written as this module writes them: a `[section]` line and a `name = value` line. Another
-form is an error here, so that hooks never read something else than this module does.
+Importing a TOML parser would be too slow for a hook. Hooks read their settings (`HOT`) line by
+line, so these must be written as this module writes them: a `[section]` line and a `name = value`
+line. Another form is an error here, so that hooks never read something else than this module does.
 """
 
 import contextlib
@@ -89,8 +89,8 @@ class JobsSettings(_Section):
 class SemanticsSettings(_Section):
     enabled: bool = Field(
         False,
-        description="Let a model fill in fields that a briefing's author left out. One call reads up to ten"
-        " briefings, about 10,000 tokens, and counts towards jobs.max_usd_per_day.",
+        description="Let a model fill in fields that a briefing's author left out. One call reads up"
+        " to ten briefings, about 10,000 tokens, and counts towards jobs.max_usd_per_day.",
     )
     model: Literal["haiku", "sonnet", "opus"] = Field(
         "haiku", description="The model that fills in the fields."
@@ -140,8 +140,8 @@ def path_of(home: str) -> Path:
 
 
 def load(home: str) -> Config:
-    """The checked settings, or the defaults if there is no file. Raises BadInput that names the file, the
-    line and the allowed values."""
+    """The checked settings, or the defaults if there is no file. Raises BadInput that names the
+    file, the line and the allowed values."""
     return _check(path_of(home), _read(path_of(home)))
 
 
@@ -166,8 +166,8 @@ def get(home: str, key: str) -> Setting:
 
 
 def put(home: str, key: str, text: str) -> Setting:
-    """Set one setting and keep the file's comments and order. The result must be valid; the file as it was
-    need not be. Raises BadInput and leaves the file unchanged."""
+    """Set one setting and keep the file's comments and order. The result must be valid; the file as
+    it was need not be. Raises BadInput and leaves the file unchanged."""
     _require_known(key)
     path = path_of(home)
     original = _read(path)
@@ -183,8 +183,8 @@ def put(home: str, key: str, text: str) -> Setting:
 
 
 def unset(home: str, key: str) -> bool:
-    """Remove one setting or section, which may be wrong or unknown. Returns whether it was there. Other
-    faults of the file stay for `load` to report. Raises BadInput if the file is not TOML."""
+    """Remove one setting or section, which may be wrong or unknown. Returns whether it was there.
+    Other faults of the file stay for `load` to report. Raises BadInput if the file is not TOML."""
     path = path_of(home)
     original = _read(path)
     document = _parsed(path, original)
@@ -250,8 +250,8 @@ def _fault(path: Path | None, text: str, error: ValidationError) -> str:
 
 
 def _line_of(text: str, place: list[str]) -> int:
-    """The number of a key's line, from 1. Every item of a parsed document prints as it was read, so the
-    lines before the key can be counted."""
+    """The number of a key's line, from 1. Every item of a parsed document prints as it was read, so
+    the lines before the key can be counted."""
     line = 1
     container: Any = tomlkit.parse(text)
     for depth, part in enumerate(place):

@@ -1,5 +1,5 @@
-"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported only when it is used, so
-that a TAB or a status does not wait for the imports of the others."""
+"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported only when it is
+used, so that a TAB or a status does not wait for the imports of the others."""
 
 import click
 
@@ -47,6 +47,7 @@ def main(debug: bool, no_pager: bool) -> None:
       fleet briefings show 12
       fleet doctor                      check the installation
 
-    Data is stored in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets tables,
-    colours (unless NO_COLOR is set) and a pager; a pipe gets plain lines; --json prints JSON.
+    Data is stored in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets
+    tables, colours (unless NO_COLOR is set) and a pager; a pipe gets plain lines; --json prints
+    JSON.
     """

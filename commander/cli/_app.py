@@ -1,5 +1,5 @@
-"""The click application: command groups that import a command's module on demand, one line for every
-error, and the options that several commands share."""
+"""The click application: command groups that import a command's module on demand, one line for
+every error, and the options that several commands share."""
 
 import contextlib
 import difflib
@@ -37,8 +37,8 @@ def limit_option(default: int) -> Callable[[F], F]:
 
 
 class Console(click.Group):
-    """Imports a command's module only when that command is used. An error becomes one line on stderr
-    with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""
+    """Imports a command's module only when that command is used. An error becomes one line on
+    stderr with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""
 
     def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,8 +92,8 @@ def _discard_stdout() -> None:
 
 @contextlib.contextmanager
 def _usage_error_in_one_line() -> Iterator[None]:
-    """click prints a usage error in three lines. A group without a command prints its help and is no
-    error."""
+    """click prints a usage error in three lines. A group without a command prints its help and is
+    no error."""
     try:
         yield
     except click.UsageError as error:

@@ -17,9 +17,9 @@ from fleet_lib.text import clean
 
 @contextlib.contextmanager
 def reading() -> Iterator[sqlite3.Connection]:
-    """The database for a reading command. The spool is drained first; if that fails, the command still
-    answers from what is stored. Before the first capture --json gets an empty database, and a person
-    an error that says so."""
+    """The database for a reading command. The spool is drained first; if that fails, the command
+    still answers from what is stored. Before the first capture --json gets an empty database, and a
+    person an error that says so."""
     home = paths.home()
     require_usable(home)
     undrained = drain_spool(home)
@@ -39,7 +39,8 @@ def reading() -> Iterator[sqlite3.Connection]:
             raise
     if undrained:
         click.echo(
-            f"fleet: new captures could not be applied: {undrained}; run `fleet doctor` for details",
+            f"fleet: new captures could not be applied: {undrained};"
+            " run `fleet doctor` for details",
             err=True,
         )
     try:

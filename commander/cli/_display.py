@@ -1,6 +1,6 @@
-"""How output looks: tables, words for states, relative times, colours, the pager. A terminal gets rich's
-rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never becomes an
-escape sequence, rich markup or a link."""
+"""How output looks: tables, words for states, relative times, colours, the pager. A terminal gets
+rich's rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never
+becomes an escape sequence, rich markup or a link."""
 
 import json
 import os
@@ -38,8 +38,8 @@ _STATE_WORDS = {
 }
 _STATE_HEADINGS = ("status", "state")
 _CELL_LIMIT = 200  # characters
-_LAST_COLUMN_WIDTH = 40  # cells that the last column gets, if need be at the others' cost
-_NARROWED_WIDTHS = (14, 8)  # cells that are left of another column then; and on a narrow terminal
+_LAST_COLUMN_WIDTH = 40  # cells; the other columns shrink to leave it that much
+_NARROWED_WIDTHS = (14, 8)  # cells that a column shrinks to; the second on a narrow terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns, with or without headings. The last column gets the remaining width; the one headed
-    `optional` is left out on a terminal that is too narrow for it."""
+    """Aligned columns, with or without headings. The last column gets the remaining width; the one
+    headed `optional` is left out on a terminal that is too narrow for it."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -109,7 +109,7 @@ class Table:
         if self.optional in self.headings and widths[-1] < 40:
             shown.remove(list(self.headings).index(self.optional))
             widths = _fit(table, shown, width - self.indent, whole, ())
-        # The gaps are columns: how much room a column's padding takes differs between rich's versions.
+        # The gaps are columns: the width of a column's padding differs between rich's versions.
         made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
             if column != shown[0]:
@@ -135,7 +135,8 @@ def _fit(
     whole: set[int],
     fixed: Sequence[int],
 ) -> list[int]:
-    """The columns' widths in cells. If the last one would be too narrow, the widest others shrink."""
+    """The columns' widths in cells. If the last one would be too narrow, the widest others
+    shrink."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
     too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
@@ -235,7 +236,8 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the same."""
+    """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the
+    same."""
     return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
@@ -251,8 +253,8 @@ def escaped(text: str) -> str:
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str, optional: str = ""
 ) -> None:
-    """Print rows of texts or Cells under headings, or the sentence `empty` if there are none. A column
-    headed "status" or "state" holds values for `state`."""
+    """Print rows of texts or Cells under headings, or the sentence `empty` if there are none. A
+    column headed "status" or "state" holds values for `state`."""
     show(Table(headings, rows, optional)) if rows else click.echo(empty)
 
 
@@ -301,7 +303,8 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
 
 
 def terminal() -> "Console":
-    """rich's console for this terminal. It respects NO_COLOR and TERM=dumb, and reads no markup in data."""
+    """rich's console for this terminal. It respects NO_COLOR and TERM=dumb, and reads no markup in
+    data."""
     from rich.console import Console
     from rich.theme import Theme
 
@@ -311,7 +314,8 @@ def terminal() -> "Console":
 
 
 class Harmless:
-    """Renders its parts and lets only styles through: no control characters of a part's text, no links."""
+    """Renders its parts and lets only styles through: no control characters of a part's text, no
+    links."""
 
     def __init__(self, *parts: "RenderableType") -> None:
         self._parts = parts

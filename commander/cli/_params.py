@@ -1,5 +1,6 @@
-"""The values that a user types, each parsed in one place for all commands: a time, a size, an event, a
-prompt. And what TAB offers for projects and briefings; a TAB drains nothing and reports no errors."""
+"""The values that a user types, each parsed in one place for all commands: a time, a size, an
+event, a prompt. And what TAB offers for projects and briefings; a TAB drains nothing and reports no
+errors."""
 
 import contextlib
 import re

@@ -119,8 +119,8 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
 def show_(id: str, as_json: bool) -> None:
     """Print one whole briefing.
 
-    ID is the number of a briefing (12, #12) or of an event (e40). For an event this prints the briefing
-    that the event is about, or the event itself if there is none.
+    ID is the number of a briefing (12, #12) or of an event (e40). For an event this prints the
+    briefing that the event is about, or the event itself if there is none.
 
     \b
     Examples:

@@ -28,7 +28,7 @@ from fleet_lib.store.jobs import JobRepo
 )
 @click.argument("claude_options", nargs=-1, type=click.UNPROCESSED)
 def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
-    """Open the Commander, in its last conversation.
+    """Open the Commander in its last conversation.
 
     The Commander is Claude Code in the folder $FLEET_HOME. CLAUDE_OPTIONS are passed to `claude`.
 
@@ -77,8 +77,8 @@ def _reset(home: Path) -> None:
         )
         if answering:
             raise BadInput(
-                f"the Commander is answering a question in this conversation (job {answering.job_id});"
-                f" wait for it, or run `fleet jobs cancel {answering.job_id}`"
+                "the Commander is answering a question in this conversation"
+                f" (job {answering.job_id}); wait for it, or run `fleet jobs cancel {answering.job_id}`"
             )
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(str(home))

@@ -1,5 +1,5 @@
-"""`fleet completion`: install TAB completion in bash, zsh and fish, and remove it without a trace. What TAB
-offers is in _params."""
+"""`fleet completion`: install TAB completion in bash, zsh and fish, and remove it without a trace.
+What TAB offers is in _params."""
 
 import os
 import shlex
@@ -48,7 +48,8 @@ _shell_argument = click.argument(
 def install(shell: str | None) -> None:
     """Install completion for SHELL.
 
-    SHELL is bash, zsh or fish (default: the shell in $SHELL). The files that it wrote are printed. Installing again changes nothing.
+    SHELL is bash, zsh or fish (default: the shell in $SHELL). Prints the files that it wrote.
+    Installing again changes nothing.
 
     \b
     Examples:
@@ -79,6 +80,8 @@ def install(shell: str | None) -> None:
 @_shell_argument
 def uninstall(shell: str | None) -> None:
     """Remove completion from SHELL, or from every shell.
+
+    SHELL is bash, zsh or fish.
 
     \b
     Examples:
@@ -154,8 +157,8 @@ def _require_recent_bash() -> None:
     found = tuple(int(word) for word in done.stdout.split() if word.isdecimal())
     if found and found < _OLDEST_BASH:
         raise FleetError(
-            f"{bash} is version {'.'.join(map(str, found))}, and completion needs 4.4 or later (macOS"
-            " comes with 3.2); install a newer bash, or use zsh: `fleet completion install zsh`"
+            f"{bash} is version {'.'.join(map(str, found))}, and completion needs 4.4 or later"
+            " (macOS comes with 3.2); install a newer bash, or use zsh: `fleet completion install zsh`"
         )
 
 
@@ -195,8 +198,8 @@ def _start_line(shell: str, script: Path) -> tuple[Path | None, str]:
 
 
 def _set_start_line(rc: Path, line: str | None) -> bool:
-    """Put this line into the user's start file, or remove Fleet's line if None. Returns whether the file
-    changed. All other bytes, the mode and a symbolic link stay as they are."""
+    """Put this line into the user's start file, or remove Fleet's line if None. Returns whether the
+    file changed. All other bytes, the mode and a symbolic link stay as they are."""
     before = rc.read_bytes() if rc.exists() else b""
     mark = f"# {_MARK}".encode()
     kept = b"".join(row for row in before.splitlines(keepends=True) if mark not in row)

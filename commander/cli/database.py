@@ -95,7 +95,7 @@ def status_(as_json: bool) -> None:
 def check(as_json: bool) -> None:
     """Check integrity, foreign keys and the search index.
 
-    Exit code 1 if there is a problem.
+    The exit code is 1 if there is a problem.
 
     \b
     Examples:
@@ -123,8 +123,8 @@ def check(as_json: bool) -> None:
 def backup(target: Path | None, as_json: bool) -> None:
     """Back up the database.
 
-    TARGET is a folder (default: $FLEET_HOME/backups). The copy is consistent even if the database is
-    being written to.
+    TARGET is a folder (default: $FLEET_HOME/backups). The copy is consistent even if the database
+    is being written to.
 
     \b
     Examples:

@@ -47,9 +47,9 @@ _TAIL_WIDTHS = (6, 8, 14, 22)
 def events() -> None:
     """List or follow events.
 
-    There is an event for each briefing, each session that gets stuck, each error and each document that
-    may be stale. The Commander, the gateway and other programs follow them. `fleet briefings show e40`
-    prints what event e40 is about.
+    There is an event for each briefing, each session that gets stuck, each error and each document
+    that may be stale. The Commander, the gateway and other programs follow them. `fleet briefings
+    show e40` prints what event e40 is about.
 
     \b
     Examples:
@@ -91,7 +91,9 @@ def list_(after: int | None, limit: int, as_json: bool) -> None:
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
 @json_option
 def tail(after: int | None, as_json: bool) -> None:
-    """Follow events as they arrive, one line each. Stop with Ctrl-C.
+    """Follow events as they arrive.
+
+    Each is one line; with --json, one JSON object. Stop with Ctrl-C.
 
     \b
     Examples:

@@ -46,7 +46,8 @@ def export(
 ) -> None:
     """Export briefings and events.
 
-    They are exported as they are stored: secrets are masked, everything else is complete. In JSON lines, `kind` says what a line is: project, briefing or event.
+    They are exported as they are stored: secrets are masked, everything else is complete. In JSON
+    lines, `kind` says what a line is: project, briefing or event.
 
     \b
     Examples:

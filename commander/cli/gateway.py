@@ -27,7 +27,7 @@ DEFAULT_PORT = 8737
 @click.option(
     "--allow-remote",
     is_flag=True,
-    help="Allow an address that other machines can reach: unencrypted, protected only by the token.",
+    help="Allow an address that other machines can reach, unencrypted and protected only by a token.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the dashboard in a browser.")
 @click.option(
@@ -36,7 +36,8 @@ DEFAULT_PORT = 8737
 def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: bool) -> None:
     """Serve the dashboard and the HTTP API.
 
-    Only this machine can reach them. A WebSocket sends every event. The printed link logs your browser in. Programs send the token in $FLEET_HOME/gateway.token as
+    Only this machine can reach them, unless you add --allow-remote. A WebSocket sends every event.
+    The printed link logs your browser in. Programs send the token in $FLEET_HOME/gateway.token as
     `Authorization: Bearer TOKEN`. Stop it with Ctrl-C; after a restart, clients resume from their
     cursors. Needs the extra fleet[gateway]: ./install.sh --with gateway.
 

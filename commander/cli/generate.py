@@ -17,8 +17,8 @@ _CHECKOUT = Path(paths.PROGRAM)
 def generate(name: str) -> None:
     """Write the next migration (for developers).
 
-    It is made in a checkout from your changes in fleet_lib/store/schema.sql. Added tables, columns, indexes and triggers become SQL; what ALTER
-    TABLE cannot do becomes a TODO that does not run.
+    It is made in a checkout from your changes in fleet_lib/store/schema.sql. Added tables, columns,
+    indexes and triggers become SQL; what ALTER TABLE cannot do becomes a TODO that does not run.
 
     \b
     Examples:
@@ -32,7 +32,8 @@ def generate(name: str) -> None:
 
 
 def write(folder: Path, name: str) -> str:
-    """Write the migration beside the others in `folder`. Returns the next steps. Raises BadInput."""
+    """Write the migration beside the others in `folder`. Returns the next steps. Raises
+    BadInput."""
     sql, todo = schema_difference.next_migration((folder / "schema.sql").read_text("utf-8"))
     if not sql:
         raise BadInput("schema.sql has no changes; change it first, then run this again")

@@ -17,8 +17,8 @@ from fleet_lib.views.preview import prelude_preview
 def prelude(recap: bool, after: int | None, as_json: bool) -> None:
     """Print what the Commander's next prompt would add. No cursor moves.
 
-    These are the events after its cursor, compacted: all alerts, the newest highlight of each project,
-    ten mentions, and a count of the rest.
+    These are the events after its cursor, compacted: all alerts, the newest highlight of each
+    project, ten mentions, and a count of the rest.
 
     \b
     Examples:

@@ -14,8 +14,8 @@ from fleet_lib.views.projects import find_project, project_names, project_record
 def projects() -> None:
     """List, archive and restore projects.
 
-    A project is a repository that sessions ran in. It is named by its repository's name, or by its id if two projects share that name. All
-    worktrees and clones of one remote are one project.
+    A project is a repository that sessions ran in. It is named by its repository's name, or by its
+    id if two projects share that name. All worktrees and clones of one remote are one project.
 
     \b
     Examples:

@@ -43,10 +43,10 @@ _NOUNS = {
 def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: bool) -> None:
     """Delete old history and free its space.
 
-    Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an option,
-    the settings history.keep_days and history.max_megabytes apply. Never deletes open alerts, events that
-    the Commander has not seen, the newest briefing of each project, and unfinished jobs. Sessions may be
-    working meanwhile.
+    Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
+    option, the settings history.keep_days and history.max_megabytes apply. Never deletes open
+    alerts, events that the Commander has not seen, the newest briefing of each project, or
+    unfinished jobs. Sessions may be working meanwhile.
 
     \b
     Examples:

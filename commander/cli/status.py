@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,9 @@ from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db
 from fleet_lib.views import overview
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 
 
@@ -40,15 +43,15 @@ _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
     flag_value=2.0,
     type=click.FloatRange(0.5, 3600),
     metavar="[SECONDS]",
-    help="Refresh the status every so many seconds (2 if not given). Stop with Ctrl-C.",
+    help="Refresh the status every SECONDS (default: 2). Stop with Ctrl-C.",
 )
 @json_option
 def status(watch: float | None, as_json: bool) -> None:
     """Show what needs your attention and what is new.
 
-    Sessions that are blocked, failed or need permission come first, then the latest briefing of each
-    project, then the state of the Commander and of capture. #12 is a briefing: `fleet briefings show 12`
-    prints it.
+    Sessions that are blocked, failed or need permission come first, then the latest briefing of
+    each project, then the state of the Commander and of capture. #12 is a briefing: `fleet
+    briefings show 12` prints it.
 
     \b
     Examples:
@@ -98,22 +101,23 @@ def _watch(home: str, seconds: float) -> None:
                 parts.append(
                     Line((Cell(f"New captures could not be applied: {undrained}", "red"),))
                 )
-            with console.capture() as captured:
-                rendered = [part.rich(console.width) for part in (*parts, footer)]
-                console.print(Harmless(*rendered), end="")
-            lines = captured.get().splitlines()
-            if len(lines) > console.height:
-                left = len(lines) - console.height + 2
-                lines = [*lines[: console.height - 2], f"… {left} more lines", lines[-1]]
-            if (drawn := "\r\n".join(lines)) != shown:
-                # One write that clears the rest of each line and of the screen, so nothing flickers.
+            if (drawn := _frame(console, [*parts, footer])) != shown:
                 shown = drawn
-                click.echo(
-                    "\x1b[H" + drawn.replace("\r\n", "\x1b[K\r\n") + "\x1b[K\x1b[J",
-                    nl=False,
-                    color=True,
-                )
+                # One write clears the rest of each line and of the screen, so nothing flickers.
+                cleared = drawn.replace("\r\n", "\x1b[K\r\n")
+                click.echo(f"\x1b[H{cleared}\x1b[K\x1b[J", nl=False, color=True)
             time.sleep(seconds)
+
+
+def _frame(console: "Console", parts: list[Line | Table]) -> str:
+    """The parts as lines that fit the terminal; the last one is always shown."""
+    with console.capture() as captured:
+        console.print(Harmless(*(part.rich(console.width) for part in parts)), end="")
+    lines = captured.get().splitlines()
+    if len(lines) > console.height:
+        left = len(lines) - console.height + 2
+        lines = [*lines[: console.height - 2], f"… {left} more lines", lines[-1]]
+    return "\r\n".join(lines)
 
 
 def _current_parts(home: str) -> tuple[Line | Table, ...]:

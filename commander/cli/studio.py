@@ -23,8 +23,8 @@ _METADATA = Path(paths.PROGRAM) / "commander" / "studio.json"
 def studio(port: int | None, no_browser: bool) -> None:
     """Browse the database with Datasette, read-only.
 
-    Stop it with Ctrl-C. The printed address contains a token. Requests without it, from other programs or web pages, are
-    refused. Needs the extra fleet[studio]: ./install.sh --with studio.
+    Stop it with Ctrl-C. The printed address contains a token. Requests without it, from other
+    programs or web pages, are refused. Needs the extra fleet[studio]: ./install.sh --with studio.
 
     \b
     Examples:

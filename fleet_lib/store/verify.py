@@ -11,8 +11,8 @@ SLOW_SECONDS = 20.0
 
 
 def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
-    """What is wrong, a line each; [] if nothing is. Not thorough: indexes are not compared with their
-    tables, and whatever is not looked at after SLOW_SECONDS is taken as well."""
+    """What is wrong, a line each; [] if nothing is. Not thorough: indexes are not compared with
+    their tables, and whatever is not looked at after SLOW_SECONDS is taken as well."""
     found: list[str] = []
     deadline = float("inf") if thorough else time.monotonic() + SLOW_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
@@ -37,8 +37,8 @@ def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
 
 
 def search_index_problems(path: Path) -> list[str]:
-    """Whether the search index holds what the briefings say. FTS5 answers only to an INSERT, which is
-    rolled back."""
+    """Whether the search index holds what the briefings say. FTS5 answers only to an INSERT, which
+    is rolled back."""
     uri = paths.uri(str(path), "rw")
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         try:

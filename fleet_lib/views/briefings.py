@@ -1,4 +1,5 @@
-"""A briefing as a record for programs, as markdown for a reader, and the excerpt that a search shows."""
+"""A briefing as a record for programs, as markdown for a reader, and the excerpt that a search
+shows."""
 
 import re
 import sqlite3
@@ -28,7 +29,8 @@ def ended_at(record: dict[str, Any]) -> str:
 
 
 def as_markdown(record: dict[str, Any]) -> str:
-    """The briefing's text with its front matter in a code block: markdown would make a heading of it."""
+    """The briefing's text with its front matter in a code block: markdown would make a heading of
+    it."""
     front, body = _split(record)
     if not front:
         return body

@@ -1,5 +1,5 @@
-"""Events as records for programs, and what one says in a line. An event may come from another program:
-its payload may hold anything."""
+"""Events as records for programs, and what one says in a line. An event may come from another
+program: its payload may hold anything."""
 
 from dataclasses import asdict
 from typing import Any
@@ -21,7 +21,8 @@ _STATUSES = (("briefing", "status"), ("session", "status"), ("job", "status"))
 
 
 def event_record(event: OutboxEvent) -> dict[str, Any]:
-    """The event with its payload as an object; with `payload_json` as stored if it is no JSON object."""
+    """The event with its payload as an object; with `payload_json` as stored if it is no JSON
+    object."""
     record = asdict(event)
     payload = event.payload
     if payload is not None:

@@ -1,5 +1,5 @@
-"""The history for other programs and for reading: records, or one markdown text per project. A page is
-read at a time, so a large history needs no more memory than a small one."""
+"""The history for other programs and for reading: records, or one markdown text per project. A page
+is read at a time, so a large history needs no more memory than a small one."""
 
 import json
 import sqlite3
@@ -39,8 +39,8 @@ def export_records(
 def project_as_markdown(
     connection: sqlite3.Connection, project: Project, since: str | None
 ) -> Iterator[str]:
-    """A head, then one part per briefing, newest first. Texts are as stored: the caller removes control
-    characters."""
+    """A head, then one part per briefing, newest first. Texts are as stored: the caller removes
+    control characters."""
     head = {
         "project": project.project_id,
         "repository": project.repo_name,

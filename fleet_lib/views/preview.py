@@ -1,5 +1,6 @@
-"""What the Commander's next prompt would add, for people and programs that want to look. Reads only: no
-cursor moves. A file of its own because it is the one view that needs the prelude's modules."""
+"""What the Commander's next prompt would add, for people and programs that want to look. Reads
+only: no cursor moves. A file of its own because it is the one view that needs the prelude's
+modules."""
 
 import contextlib
 from typing import Any

@@ -23,7 +23,8 @@ def project_names(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def find_project(connection: sqlite3.Connection, name: str) -> Project:
-    """The project with this id or repository name. Raises NotFound, or BadInput if several have it."""
+    """The project with this id or repository name. Raises NotFound, or BadInput if several have
+    it."""
     found = ProjectRepo(connection).find(name)
     if not found:
         names = [project.repo_name for project in ProjectRepo(connection).get_all()]
