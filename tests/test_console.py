@@ -10,7 +10,10 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 from support import ROOT, Fleet, make_repository
+
+from commander.cli import _database, main
 
 READING = [
     ("status",),
@@ -63,6 +66,18 @@ def test_before_the_first_capture_a_program_gets_an_empty_list(fleet: Fleet, nou
     assert not fleet.home.exists()
     person = fleet.console(noun, "list", check=False)
     assert person.returncode == 1 and "nothing was captured yet" in person.stderr
+
+
+def test_captures_that_cannot_be_applied_are_not_called_no_captures(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEET_HOME", str(fleet.home))
+    monkeypatch.setattr(_database, "drain_spool", lambda home: "the disk is full")
+    for arguments in (["briefings", "list"], ["briefings", "list", "--json"]):
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1
+        assert "could not be applied: the disk is full; run `fleet doctor`" in done.output
+        assert "nothing was captured" not in done.output
 
 
 def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:

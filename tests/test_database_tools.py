@@ -120,7 +120,8 @@ def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
     said = generate.write(tmp_path, "notes_and_moods")
     version = migrate.latest_version() + 1
     written = (tmp_path / "migrations" / f"{version:04}_notes_and_moods.sql").read_text()
-    assert "set SCHEMA_VERSION in" in said and f"to {version}, then" in said and "To do by hand" not in said
+    assert "set SCHEMA_VERSION in" in said and f"to {version}, then" in said
+    assert "To do by hand" not in said
     with contextlib.closing(with_statements(written)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         assert {"notes", "notes_by_text"} <= names and "turns_by_briefing" not in names

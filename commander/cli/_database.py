@@ -33,10 +33,15 @@ def reading() -> Iterator[sqlite3.Connection]:
             # An older schema, perhaps the original system's: connect() backs it up and migrates it.
             db.connect(path).close()
             connection = db.connect_read_only(path)
-        elif not undrained and click.get_current_context().params.get("as_json"):
+        elif undrained:
+            raise DatabaseUnusable(f"new captures could not be applied: {undrained}") from None
+        elif click.get_current_context().params.get("as_json"):
             connection = _empty_database()
         else:
-            raise
+            raise NotFound(
+                "nothing was captured yet; finish a turn in any Claude Code session,"
+                " or run `fleet doctor` if you already did"
+            ) from None
     if undrained:
         click.echo(
             f"fleet: new captures could not be applied: {undrained};"
