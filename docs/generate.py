@@ -23,16 +23,16 @@ INDEX = """\
 |---|---|
 {commands}
 
-## Rules for all commands
+## All commands
 
-- Reading commands apply new captures first, so that their output is up to date.
+- Commands that read apply what waits in the spool first, so their output is up to date.
 - A terminal gets tables that fit its width, relative times, and a pager for long output. A pipe
-  gets plain aligned lines with whole ids. `--json` prints whole records with times in ISO 8601.
-- The exit code is 0; 1 for a failure, with one line on stderr that says what to do next; 2 for
+  gets plain aligned lines with whole ids. `--json` prints whole records with ISO 8601 times.
+- The exit code is 0, 1 for a failure (with one line on stderr that says what to do next), or 2 for
   wrong usage.
 - `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
-- A project is named by its repository's name, or by its id if two projects share that name. `#12`
-  is a briefing, `e40` an event.
+- A project is named by its repository's name, or by its id if two have the same name. `#12` is a
+  briefing, `e40` an event.
 
 {options}
 *Written by `make docs` from `fleet --help`.*
@@ -96,8 +96,7 @@ def _body(command: click.Command) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A table of the options, without --help, which every command has. The text describes
-    arguments."""
+    """A table of the options. --help is left out; arguments are explained in the text."""
     records = [
         record
         for parameter in command.params
