@@ -1,9 +1,10 @@
-"""Writes the command pages of docs/commands/ from the console's own help (`make docs`).
-tests/test_docs.py checks that they are up to date. The result does not depend on the terminal."""
+"""Writes docs/commands/ from the console's help: `make docs`. tests/test_docs.py checks that the
+pages are up to date, so nothing in them may depend on the machine or the terminal."""
 
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ INDEX = """\
   briefing, `e40` an event.
 
 {options}
-*Made by `make docs` from `fleet --help`.*
+*Written by `make docs` from `fleet --help`.*
 """
 
 
@@ -74,13 +75,14 @@ def _section(command: click.Command, name: str, parent: click.Context, level: in
 
 
 def _subcommands(group: click.Group, context: click.Context) -> dict[str, click.Command]:
-    """In the group's own order, the hidden ones left out."""
+    """In the group's order, without hidden ones."""
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command and not command.hidden}
 
 
 def _body(command: click.Command) -> Iterator[str]:
-    """The help text: paragraphs as prose, and what click keeps as it is (\\b) as a block."""
+    """The help text: paragraphs wrapped as prose, and what click does not rewrap (\\b) as a code
+    block."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
         lines = paragraph.splitlines()
         if lines and lines[0].strip() == "\b":
@@ -90,7 +92,7 @@ def _body(command: click.Command) -> Iterator[str]:
                 lines = lines[1:]
             yield from ("```", *inspect.cleandoc("\n" + "\n".join(lines)).splitlines(), "```", "")
         elif lines:
-            yield from (" ".join(line.strip() for line in lines), "")
+            yield from (_wrapped(lines), "")
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -106,6 +108,13 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         for names, description in records:
             yield f"| `{_cell(names)}` | {_cell(description)} |"
         yield ""
+
+
+def _wrapped(lines: list[str]) -> str:
+    """The lines as one paragraph, without a line break in `code`."""
+    joined = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), " ".join(lines))
+    filled = textwrap.fill(joined, 100, break_long_words=False, break_on_hyphens=False)
+    return filled.replace("\0", " ")
 
 
 def _cell(text: str) -> str:

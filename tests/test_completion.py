@@ -144,9 +144,9 @@ def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
     assert files() == once
     assert (user / ".zshrc").is_symlink()
     assert (dotfiles / "zshrc").stat().st_mode & 0o777 == 0o600
-    assert "removed" in fleet.console("completion", "uninstall").stdout
+    assert "Removed" in fleet.console("completion", "uninstall").stdout
     assert files() == before
-    assert "no completion is installed" in fleet.console("completion", "uninstall").stdout
+    assert "Completion is not installed." in fleet.console("completion", "uninstall").stdout
 
 
 def test_a_start_file_that_install_made_goes_with_it(fleet: Fleet) -> None:

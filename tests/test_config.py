@@ -31,7 +31,7 @@ def test_without_a_file_every_setting_has_its_default(home: str) -> None:
     [
         ("# hi\n\n[prelude]\n# why\nbudget = 50\n", 5, "a whole number from 1000 to 9800"),
         ('[prelude]\nbudget = "many"\n', 2, 'prelude.budget = "many" is not allowed'),
-        ("\n\n[colours]\nx = 1\n", 3, "there is no setting colours. There are: worker.facts"),
+        ("\n\n[colours]\nx = 1\n", 3, "there is no setting colours; the settings are worker.facts"),
         ("[worker]\nfacts = true\n\n[prelude]\n\nbudget = 4000\nsize = 3\n", 7, "prelude.size"),
         ("[worker]\nfacts = 1\n", 2, "true or false"),
         ("worker = 3\n", 1, "write `[worker]`"),

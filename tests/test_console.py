@@ -10,7 +10,10 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 from support import ROOT, Fleet, make_repository
+
+from commander.cli import _database, main
 
 READING = [
     ("status",),
@@ -42,9 +45,9 @@ def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
     assert lines[0] == "Needs you: 1"
     assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
     text = "\n".join(lines)
-    assert re.search(r"web +#2 +completed +just now +The form works", text)
-    assert "Capture: last just now, 0 waiting, 0 in quarantine" in text
-    assert "Commander: not started yet" in text  # and nobody is behind, as in the status line
+    assert re.search(r"web +#2 +done +just now +The form works", text)
+    assert "Last capture: just now; 0 waiting, 0 in quarantine." in text
+    assert "Commander: not started. " in text  # and nobody is behind, as in the status line
     assert used.console("statusline").stdout == "fleet: 1 needs you\n"
     used.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
@@ -63,6 +66,18 @@ def test_before_the_first_capture_a_program_gets_an_empty_list(fleet: Fleet, nou
     assert not fleet.home.exists()
     person = fleet.console(noun, "list", check=False)
     assert person.returncode == 1 and "nothing was captured yet" in person.stderr
+
+
+def test_captures_that_cannot_be_applied_are_not_called_no_captures(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEET_HOME", str(fleet.home))
+    monkeypatch.setattr(_database, "drain_spool", lambda home: "the disk is full")
+    for arguments in (["briefings", "list"], ["briefings", "list", "--json"]):
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1
+        assert "could not be applied: the disk is full; run `fleet doctor`" in done.output
+        assert "nothing was captured" not in done.output
 
 
 def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:
@@ -271,7 +286,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("status", "--watch"), 2, "needs a terminal"),
         (("status", "--watch", "--json"), 2, "fleet events tail --json"),
         (("replay", "/no/such/file"), 2, "does not exist"),
-        (("export", "--output", "/nope/x"), 1, "/nope/x cannot be written: /nope: No such file"),
+        (("export", "--output", "/nope/x"), 1, "cannot write /nope/x: /nope: No such file"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
@@ -365,7 +380,7 @@ def test_fleet_alone_prints_its_help(fleet: Fleet) -> None:
 def test_archive_and_restore_say_what_was_and_how_to_undo(used: Fleet) -> None:
     used.console("drain")
     assert (
-        "is archived; `fleet projects restore web__"
+        "is archived. To undo this, run `fleet projects restore web__"
         in used.console("projects", "archive", "web").stdout
     )
     assert "was already archived" in used.console("projects", "archive", "web").stdout

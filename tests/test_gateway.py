@@ -766,7 +766,7 @@ def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
 
 def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
     done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
-    assert done.returncode == 1 and "--port 0 takes any free port" in done.stderr
+    assert done.returncode == 1 and "use --port 0 for a free port" in done.stderr
 
 
 def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(

@@ -123,7 +123,7 @@ def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
             check=False,
         )
 
-    line = f"the database has schema version {newest}, this Fleet knows {newest - 1}: upgrade Fleet"
+    line = f"the database has schema version {newest}, this Fleet knows only {newest - 1}; upgrade Fleet"
     for command in (
         ("status",),
         ("briefings", "list"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import json_option, print_json
+from commander.cli._app import json_option
+from commander.cli._display import print_json
 from fleet_lib import paths, spool
 from fleet_lib.drain.foreground import drain as drain_now
 from fleet_lib.errors import BadEntry
