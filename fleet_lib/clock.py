@@ -23,3 +23,8 @@ def parse(text: str) -> datetime:
 def normal(text: str) -> str:
     """Any ISO 8601 form as the database's. Raises ValueError."""
     return iso(int(parse(text).timestamp() * 1000) * 1_000_000)
+
+
+def nanoseconds(text: str) -> int:
+    """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
+    return int(parse(text).timestamp() * 1_000_000_000)

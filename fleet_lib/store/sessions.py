@@ -1,7 +1,7 @@
 """The latest state of every worker session: who is at work, who is stuck, and on what."""
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 SessionState = Literal[
@@ -25,9 +25,6 @@ class Session:
     head_at: int | None  # Unix nanoseconds
     status_digest: str | None
     status_turn: str | None
-
-    def but(self, **changes: object) -> "Session":
-        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 _NAMES = tuple(Session.__annotations__)
