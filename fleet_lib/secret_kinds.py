@@ -111,7 +111,7 @@ KINDS = (
         "token",
         "dckr_pat_ gsk_ xai- r8_ figd_ sntrys_ sntryu_ ntn_ pmak- nrak- glsa_ pscale_tkn_ dp.pt. dp.st."
         " rubygems_ sbp_ gocspx- eaacedeose0cba akcp",
-        r"(?i)\b(?:dckr_pat_|gsk_|xai-|r8_|figd_|sntr[yu]s_|sntryu_|ntn_|pmak-|nrak-|glsa_|pscale_tkn_"
+        r"(?i)\b(?:dckr_pat_|gsk_|xai-|r8_|figd_|sntry[su]_|ntn_|pmak-|nrak-|glsa_|pscale_tkn_"
         r"|dp\.[ps]t\.|rubygems_|sbp_|gocspx-|eaacedeose0cba|akcp)(?=[\w-]{0,100}\d)[\w-]{20,}",
     ),
     _kind("age-key", "age-secret-key-1", r"\bAGE-SECRET-KEY-1[A-Z0-9]{30,}"),
