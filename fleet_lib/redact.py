@@ -6,7 +6,7 @@ from fleet_lib.secret_kinds import KINDS, Kind
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
-_SHORTEST = 8  # characters; no shorter secret can be told from a word
+_SHORTEST = 8  # characters; no shorter secret can be distinguished from a word
 _LONG_WORD = re.compile(r"[\w.:-]{32,}")
 _PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 

@@ -19,7 +19,7 @@ from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
-# What is derived where nobody wrote it, so that a model may classify it better.
+# Fields that are derived where they were not written, so that a model may classify them better.
 _LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
 _CLASSIFIED = (*_LEVELS, "status", "blockers", "next_steps")
 
@@ -72,7 +72,7 @@ class ComposedTurn:
     status_digest: str | None
     warnings: tuple[str, ...]
     stale: Mapping[str, list[str]] = field(default_factory=dict)  # {document: files it mentions}
-    # {field that nobody wrote: its derived value, None once somebody else has set it}
+    # {field that was not written: its derived value, None once a reader or a model has set it}
     derived: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> BriefingFields:
@@ -207,8 +207,8 @@ def _levels(
     before: BriefingRecord | None,
     derived_before: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({level: its value}, {level that nobody wrote: what was derived}). A level that somebody else has set
-    since the turn first ended stays as that one set it; what was derived is None then."""
+    """({level: its value}, {level that was not written: what was derived}). A level that a reader or a model
+    has set since the turn first ended stays as it is; what was derived is None then."""
     impact = written.impact_level or derive.impact_of([*files, *docs])
     levels: dict[str, Any] = {
         "impact_level": impact,

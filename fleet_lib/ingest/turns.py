@@ -25,7 +25,7 @@ def ended(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
         and stored is not None
         and repos.briefings.has_input(session_id, prepared.digest)
     )
-    if is_replayed or not repos.briefings.take_input(session_id, turn_key, prepared.digest):
+    if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "unchanged: this payload was applied before"
     known = repos.sessions.get(session_id)
     before = repos.briefings.get(stored.briefing_id) if stored else None
