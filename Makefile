@@ -21,7 +21,7 @@ help:
 
 setup: $(VENV)/ready $(CLAUDE)
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml .claude-plugin/plugin.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

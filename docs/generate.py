@@ -1,5 +1,5 @@
-"""The command pages of docs/commands/, from the console's own help: `make docs` writes them, and
-tests/test_docs.py holds them to it. Nothing here depends on the machine or the terminal."""
+"""Writes the command pages of docs/commands/ from the console's own help (`make docs`).
+tests/test_docs.py checks that they are up to date. The result does not depend on the terminal."""
 
 import inspect
 import re
@@ -22,14 +22,16 @@ INDEX = """\
 |---|---|
 {commands}
 
-## Everywhere
+## All commands
 
-- Reading commands apply what waits in the spool first, so what they show is up to date.
-- `--json` is for programs: whole records, times in ISO 8601. A pipe gets plain aligned lines with whole ids; a terminal gets
-  tables that fit its width, relative times, and a pager for what is longer than the screen.
-- Exit code 0; 1 for a failure, with one line on stderr that says what to do next; 2 for wrong usage.
+- Commands that read apply what waits in the spool first, so their output is up to date.
+- A terminal gets tables that fit its width, relative times, and a pager for long output. A pipe
+  gets plain aligned lines with whole ids. `--json` prints whole records with ISO 8601 times.
+- The exit code is 0, 1 for a failure (with one line on stderr that says what to do next), or 2 for
+  wrong usage.
 - `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
-- A project is named by its repository's name, or by its id where two have that name. `#12` is a briefing, `e40` an event.
+- A project is named by its repository's name, or by its id if two have the same name. `#12` is a
+  briefing, `e40` an event.
 
 {options}
 *Made by `make docs` from `fleet --help`.*
@@ -92,7 +94,7 @@ def _body(command: click.Command) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A table of the options; --help is every command's and is left out, arguments are in the text."""
+    """A table of the options. --help is left out; arguments are explained in the text."""
     records = [
         record
         for parameter in command.params
@@ -101,8 +103,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     ]
     if records:
         yield from ("| option | what it does |", "|---|---|")
-        for names, told in records:
-            yield f"| `{_cell(names)}` | {_cell(told)} |"
+        for names, description in records:
+            yield f"| `{_cell(names)}` | {_cell(description)} |"
         yield ""
 
 

@@ -1,6 +1,6 @@
-"""Makes the README's pictures: the real hooks capture five turns in a throwaway home; docs/status.svg is what
-`fleet status` prints to a terminal, drawn by rich, docs/dashboard.png what a browser shows of `fleet gateway`.
-`make picture`; the moments alone are set by hand."""
+"""Draws the README's pictures (`make picture`). Real hooks capture five turns in a temporary home.
+docs/status.svg is what `fleet status` prints to a terminal, docs/dashboard.png what a browser shows of
+`fleet gateway`. Only the times are set by hand."""
 
 import fcntl
 import io

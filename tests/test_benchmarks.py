@@ -26,4 +26,4 @@ def test_the_page_names_its_commands_and_every_plot_is_there() -> None:
     assert len(plots) >= 4
     assert all((ROOT / "docs" / plot).read_text().startswith("<?xml") for plot in plots)
     for name in ("processes", "drain", "gateway", "tokens"):
-        assert f"`python -m benchmarks {name}" in page
+        assert f"    python -m benchmarks {name}" in page
