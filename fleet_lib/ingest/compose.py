@@ -19,9 +19,7 @@ from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
-# Fields that are derived where they were not written, so that a model may classify them better.
 _LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
-_CLASSIFIED = (*_LEVELS, "status", "blockers", "next_steps")
 
 # What a reader would call news; a change of it is a new revision.
 _MEANING = (
@@ -138,17 +136,11 @@ def compose(
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(written, files, docs, len(stale), before, derived_before)
-    derived |= {
-        name: value
-        for name, value in (
-            ("status", status),
-            ("blockers", blockers),
-            ("next_steps", stored_texts(written.next_steps or ())),
-        )
-        if getattr(written, name) is None
-    }
-    if prepared.entry.event == "StopFailure":
-        derived.pop("status", None)  # Claude Code says it
+    derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
+    if (
+        written.status is None and prepared.entry.event == "Stop"
+    ):  # a failure needs no second opinion
+        derived["status"] = status
     head = head_of(prepared)[0]
     base = before.base_commit if before else known.head_commit if known else None
     branch = written.branch or (prepared.git.branch if prepared.git else None)
