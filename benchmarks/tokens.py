@@ -10,11 +10,12 @@ from typing import Any
 
 from benchmarks.report import Plot, Section, table
 from fleet_lib import hot_settings, paths, spool
-from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.prelude.database import open_database
 from fleet_lib.prelude.delta import delta
 from fleet_lib.store import db
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import prepare
+from fleet_lib.turn.repositories import Repositories
 
 SESSIONS, PROJECTS, HOURS, LOOKS = 30, 10, 8, 12
 SEED = 1
@@ -44,8 +45,7 @@ def measure(folder: Path) -> list[Section]:
                 _payload(session, turns, words), None,
             )  # fmt: skip
             prepared = prepare(entry, home, repositories, lambda seconds: None)
-            with db.transaction(connection):
-                Ingest(connection, home, repositories).apply(prepared)
+            apply_one(connection, home, prepared, repositories)
             whole += len(words)
         if minute in looks:
             reader = open_database(home)

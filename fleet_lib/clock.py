@@ -42,3 +42,8 @@ def age(moment: str) -> str:
         if seconds >= least:
             return f"{seconds // size:.0f}{unit} ago"
     return "just now"
+
+
+def nanoseconds(text: str) -> int:
+    """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
+    return int(parse(text).timestamp() * 1_000_000_000)

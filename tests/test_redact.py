@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support import Fleet, git, make_repository, payload
 
 from fleet_lib.redact import redact
+from fleet_lib.secret_kinds import KINDS, Kind
 
 LOWER, UPPER, DIGITS = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
 ALNUM = LOWER + UPPER + DIGITS
@@ -165,6 +166,26 @@ def test_every_kind_is_masked_in_any_text_and_the_mask_says_what_it_was(name: st
 def test_every_kind_is_masked_whatever_stands_beside_it(name: str, around: str) -> None:
     secret = example(name)
     assert secret not in redact(around.format(SECRETS[name][2].format(secret)))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name} {kind.source[:20]}")
+def test_every_row_of_the_table_is_masked_and_its_hints_let_it_through(kind: Kind) -> None:
+    """Whatever its pattern matches holds one of its hints; a row whose hints are wrong would silently never
+    be tried."""
+
+    @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    def holds(text: str) -> None:
+        found = kind.pattern.search(text)
+        assume(found)
+        assert found is not None
+        secret = found["secret"] if "secret" in kind.pattern.groupindex else found[0]
+        assert not kind.hints or any(hint in text.lower() for hint in kind.hints)
+        masked = redact(f"{text} in a text")
+        assert "(redacted:" in masked
+        assert secret not in masked or len(secret) < 8
+
+    holds()
 
 
 def test_what_the_aws_command_line_prints_is_masked() -> None:

@@ -506,7 +506,7 @@ def test_a_turn_is_kept_with_its_briefing(connection: sqlite3.Connection, projec
 
 def test_an_input_is_taken_once(connection: sqlite3.Connection) -> None:
     repo = BriefingRepo(connection)
-    assert [repo.take_input("s", "t", d) for d in ("x", "x", "y")] == [True, False, True]
+    assert [repo.mark_seen("s", "t", d) for d in ("x", "x", "y")] == [True, False, True]
 
 
 # --- outbox -----------------------------------------------------------------------------------

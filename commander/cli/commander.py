@@ -82,7 +82,7 @@ def _reset(home: Path) -> None:
             )
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(str(home))
-        conversations.goes_on_in(conversation, None)
+        conversations.continue_in(conversation, None)
     seen = conversation.last_outbox_event_id_seen
     click.echo(
         "The next `fleet commander` or `fleet ask` starts a new conversation."

@@ -17,12 +17,13 @@ from types import FrameType
 
 from fleet_lib import hot_settings, log, paths, spool
 from fleet_lib.errors import BadEntry
-from fleet_lib.ingest.ingest import Ingest, Prepared, prepare
+from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.jobs import run as run_jobs
 from fleet_lib.jobs import semantics
 from fleet_lib.redact import redact
 from fleet_lib.store import db
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
+from fleet_lib.turn.repositories import Repositories
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
@@ -152,10 +153,11 @@ class _Drainer:
         """One transaction for the batch; a database that others hold is tried for ten minutes."""
         deadline = time.monotonic() + BUSY_RETRY_SECONDS
         pause = 0.05
-        while True:
+        while prepared:
             try:
-                self._apply(prepared, rejected)
-                return
+                prepared, missing = self._apply(prepared, rejected)
+                if missing:
+                    self._read_more(prepared, missing, rejected)
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
@@ -163,15 +165,36 @@ class _Drainer:
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    def _apply(self, prepared: list[Prepared], rejected: dict[str, str]) -> None:
+    def _read_more(
+        self, prepared: list[Prepared], missing: NotRead, rejected: dict[str, str]
+    ) -> None:
+        """Read what the first of these entries still lacks."""
+        entry = prepared[0].entry
+        try:
+            with _watchdog(self._home), _time_limit(len(entry.payload)):
+                prepared[0] = read_more(prepared[0], missing, self._repositories)
+        except _TookTooLong:
+            rejected[entry.name] = "reading it took too long"
+            del prepared[0]
+
+    def _apply(
+        self, prepared: list[Prepared], rejected: dict[str, str]
+    ) -> tuple[list[Prepared], NotRead | None]:
+        """Apply the entries in one transaction; those that are left, and what the first of them lacks. It is
+        read outside the transaction, and no later entry is applied before it."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
         failed: dict[str, str] = {}
         with _watchdog(self._home), db.transaction(self._connection):
-            ingest = Ingest(self._connection, self._home, self._repositories)
-            for item in prepared:
+            ingest = Ingest(self._connection, self._home)
+            left: list[Prepared] = []
+            missing = None
+            for number, item in enumerate(prepared):
                 try:
                     ingest.apply(item)
+                except NotRead as error:
+                    left, missing = prepared[number:], error
+                    break
                 except sqlite3.Error as error:
                     if db.is_unusable(error) or db.is_of_other_shape(error):
                         raise
@@ -183,6 +206,7 @@ class _Drainer:
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, _session_of(name), reason)
         rejected |= failed
+        return left, missing
 
     def _settle(self, batch: list[str], rejected: dict[str, str]) -> None:
         """After the commit: applied entries go, the others to quarantine."""

@@ -525,7 +525,7 @@ class Runner:
                 if work.job.type == "commander_turn" and outcome.status == "completed":
                     conversations = ConversationRepo(connection)
                     conversation = conversations.get_or_create_commander(self._home)
-                    conversations.goes_on_in(conversation, outcome.session_id)
+                    conversations.continue_in(conversation, outcome.session_id)
                 took = runs.finish(work.run, outcome)
                 return outcome.status if took else "given to another runner"
         except (sqlite3.Error, FleetError) as error:

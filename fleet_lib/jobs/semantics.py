@@ -10,20 +10,22 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput
-from fleet_lib.ingest.turn_events import DETAIL_LIMIT, TurnEvents, meaning_of
+from fleet_lib.ingest.compose import detail_of, meaning_of
+from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.levels import DocDriftRisk, ImpactLevel, Status
 from fleet_lib.redact import redact
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, SemanticFields, Turn
 from fleet_lib.store.outbox import OutboxRepo
-from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
-from fleet_lib.turn import facts
+from fleet_lib.turn.derive import broadcast_of
 
 BATCH = 10  # briefings that one job asks about
 WAIT_MINUTES = 5
@@ -215,7 +217,7 @@ def _changes(
         meaning.doc_drift_risk
     ):
         said["doc_drift_risk"] = before.doc_drift_risk  # documents were found that mention it
-    said["broadcast_level"] = facts.broadcast_of(said["impact_level"])
+    said["broadcast_level"] = broadcast_of(said["impact_level"])
     changes: SemanticFields = {}
     for name, value in said.items():
         now = getattr(before, name)
@@ -241,8 +243,9 @@ def _tell_session(
         before.status,
     ):
         return
-    detail = next(iter(after.blockers), summary)[:DETAIL_LIMIT]
-    sessions.save(session.but(state=after.status, detail=detail, event_id=event_id))
+    detail = detail_of(after.blockers, summary)
+    state = cast(SessionState, after.status)
+    sessions.save(replace(session, state=state, detail=detail, event_id=event_id))
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ class Outcome:
     cost_usd: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    quiet: bool = False  # its success is told by what it brought about
+    quiet: bool = False  # its success needs no event: what it changed has events of its own
 
 
 class JobRunRepo:
@@ -80,12 +80,12 @@ class JobRunRepo:
 
     def next_job(self) -> Job | None:
         """The job to run next: the Commander's turn first, since a person waits for it, then the oldest
-        whose lane is free. A busy project holds up nobody else."""
+        whose lane is free. A busy project does not hold up the others."""
         row = self._connection.execute(_NEXT_SQL).fetchone()
         return self._jobs.get(row["job_id"]) if row else None
 
     def claim(self, job: Job, runner: str, budget_usd: float) -> Run | None:
-        """queued → running under this runner's lease. None if somebody was faster."""
+        """queued → running under this runner's lease. None if another runner was faster."""
         if not self._jobs.update_status(job.job_id, "running"):
             return None
         self._connection.execute(
@@ -111,7 +111,7 @@ class JobRunRepo:
         return cursor.rowcount == 1
 
     def request_cancel(self, job_id: int) -> bool:
-        """Ask whoever runs it to end it. False if nobody of ours does."""
+        """Ask its runner to end it. False if no runner of Fleet has it."""
         cursor = self._connection.execute(
             "UPDATE job_runs SET cancel_requested_at = ifnull(cancel_requested_at, ?)"
             " WHERE job_id = ? AND ended_at IS NULL",
@@ -165,7 +165,7 @@ class JobRunRepo:
         self._end_job(job.job_id, Outcome("failed", error=reason))
 
     def cancel_unclaimed(self, job_id: int) -> bool:
-        """End a job that nobody of ours runs, with its event. False if it has ended."""
+        """End a job that no runner of Fleet has, with its event. False if it has ended."""
         return self._end_job(job_id, Outcome("canceled"))
 
     def settle_lost(self, run: Run) -> str:
@@ -222,13 +222,13 @@ class JobRunRepo:
         return moved
 
     def _announce(self, job: Job, outcome: Outcome) -> None:
-        told: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
+        details: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
         for name, text in (("summary", outcome.summary), ("error", outcome.error)):
             if text:
-                told[name] = clean(redact(text), _SUMMARY_LIMIT)
+                details[name] = clean(redact(text), _SUMMARY_LIMIT)
         if outcome.cost_usd is not None:
-            told["costUsd"] = round(outcome.cost_usd, 6)
-        payload: dict[str, Any] = {"job": told}
+            details["costUsd"] = round(outcome.cost_usd, 6)
+        payload: dict[str, Any] = {"job": details}
         if outcome.session_id:
             payload["sessionId"] = outcome.session_id
         level = "highlight" if job.status == "failed" else "mention"
@@ -265,7 +265,7 @@ def _here(runner: str) -> ProcessName | None:
 
 
 def is_lost(run: Run) -> bool:
-    """Whether nobody has the run any more: its runner is gone; or, where that cannot be seen from here, did
+    """Whether no runner has the run any more: its runner is gone; or, where that cannot be seen from here, did
     not renew its lease. (A lease runs out by the clock, also while the machine sleeps.)"""
     return is_gone(run.runner) if _here(run.runner) else run.lease_until < clock.now()
 

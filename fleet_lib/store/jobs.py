@@ -202,7 +202,7 @@ class JobRepo:
 
 
 def is_partial(chunk: str) -> bool:
-    """Whether a chunk is a part of a message, for whoever watches; the whole message follows it."""
+    """Whether a chunk is a part of a message, for a reader that follows the stream; the whole message comes after it."""
     return chunk[:40].replace(" ", "").startswith('{"type":"stream_event"')
 
 

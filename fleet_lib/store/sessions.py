@@ -1,7 +1,7 @@
-"""The latest state of every worker session: who is at work, who is stuck, and on what."""
+"""The latest state of every worker session: which are at work, which are stuck, and on what."""
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 SessionState = Literal[
@@ -25,9 +25,6 @@ class Session:
     head_at: int | None  # Unix nanoseconds
     status_digest: str | None
     status_turn: str | None
-
-    def but(self, **changes: object) -> "Session":
-        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 _NAMES = tuple(Session.__annotations__)
@@ -54,8 +51,8 @@ class SessionRepo:
         self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
     def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
-        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first. Those of
-        archived projects are nobody's business."""
+        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first.
+        Sessions of archived projects do not count."""
         rows = self._connection.execute(
             "SELECT s.* FROM sessions s JOIN projects p ON p.project_id = s.project_id"
             " WHERE s.ended_at IS NULL"

@@ -1,5 +1,4 @@
-"""The facts of a turn that nobody wrote: what git and the documents of its repository say, cached for a
-drain, and the fields that follow from it."""
+"""What git and the documents of a turn's repository say, cached for one drain."""
 
 import contextlib
 import os
@@ -25,7 +24,7 @@ class Repositories:
         self._silent: set[str] = set()
 
     def state(self, folder: str, received_ns: int) -> GitState | None:
-        """The state of the repository around a folder; None if there is none (or git has no say)."""
+        """The state of the repository around a folder; None if there is none, or git is silent."""
         if self._read_at.get(folder, -1) < received_ns:
             self._read_at[folder] = time.time_ns()
             self._states[folder] = None
@@ -37,20 +36,21 @@ class Repositories:
         return self._states[folder]
 
     def is_silent(self, folder: str) -> bool:
-        """Whether git did not answer for this folder: then nobody knows if it is a repository."""
+        """Whether git did not answer for this folder, so that it may or may not be a repository."""
         return folder in self._silent
 
-    def files_of_commits(self, state: GitState, commits: Sequence[str]) -> tuple[str, ...]:
-        """The files that these commits changed, relative to the repository, in commit order."""
+    def files_of_commits(
+        self, state: GitState, commits: Sequence[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """{commit: the files that it changed, relative to the repository}; no files where git is silent."""
         missing = [commit for commit in commits if commit not in self._commit_files]
         if missing:
             with contextlib.suppress(GitTimeout):
                 self._commit_files.update(read_commit_files(state.toplevel, missing))
-        return tuple(
-            dict.fromkeys(file for commit in commits for file in self._commit_files.get(commit, ()))
-        )
+        return {commit: self._commit_files.get(commit, ()) for commit in commits}
 
-    def documents(self, state: GitState) -> "Documents":
+    def documents(self, state: GitState) -> Documents:
+        """The index of the working tree's documents, read again for each newer state."""
         read_at, known = self._documents.get(state.toplevel, (-1, None))
         if known is None or read_at < state.read_at_ns:
             known = Documents(state.toplevel)
@@ -78,20 +78,3 @@ def relative_files(paths: Sequence[str], state: GitState | None, folder: str) ->
         if name not in found:
             found.append(name)
     return found
-
-
-def impact_of(files: Sequence[str]) -> str:
-    """impact_level by the number of files touched."""
-    if not files:
-        return "trivial"
-    return "minor" if len(files) <= 5 else "moderate" if len(files) <= 20 else "major"
-
-
-def broadcast_of(impact: str) -> str:
-    """broadcast_level by impact_level."""
-    return {"trivial": "silent", "major": "highlight"}.get(impact, "mention")
-
-
-def risk_of(stale_documents: int) -> str:
-    """doc_drift_risk by the number of documents left behind."""
-    return "low" if stale_documents == 0 else "medium" if stale_documents == 1 else "high"
