@@ -284,7 +284,7 @@ def test_an_error_is_one_line_that_says_what_to_do(
 
 
 def test_debug_lets_the_traceback_through(used: Fleet) -> None:
-    done = used.console("--debug", "briefings", "show", "99", check=False)
+    done = used.console_process("--debug", "briefings", "show", "99", check=False)
     assert "Traceback" in done.stderr
 
 
