@@ -6,18 +6,20 @@ WORKERS ?= 3
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .tools/claude/node_modules/.bin/claude
 
-.PHONY: help setup test check format bench torture fuzz schema docs clean picture
+.PHONY: help setup test test-slow test-all check format bench torture fuzz schema docs clean picture
 
 help:
-	@echo "make setup    the environment in .venv, and the Claude Code client that tests run"
-	@echo "make test     all tests"
-	@echo "make check    ruff, ruff format, mypy --strict"
-	@echo "make bench    docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
-	@echo "make torture  kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
-	@echo "make fuzz     100,000 inputs for everything that reads what others wrote"
-	@echo "make schema   fleet_lib/schema.sql from the migrations"
-	@echo "make docs     docs/commands/ from the console's help"
-	@echo "make picture  docs/status.svg and docs/dashboard.png from a real run"
+	@echo "make setup      the environment in .venv, and the Claude Code client that tests run"
+	@echo "make test       the tests to run while you work: a few minutes"
+	@echo "make test-slow  the others: torture, fuzzing, builds, a browser, the real Claude Code client"
+	@echo "make test-all   both"
+	@echo "make check      ruff, ruff format, mypy --strict"
+	@echo "make bench      docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
+	@echo "make torture    kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
+	@echo "make fuzz       100,000 inputs for everything that reads what others wrote"
+	@echo "make schema     fleet_lib/schema.sql from the migrations"
+	@echo "make docs       docs/commands/ from the console's help"
+	@echo "make picture    docs/status.svg and docs/dashboard.png from a real run"
 
 setup: $(VENV)/ready $(CLAUDE)
 
@@ -36,8 +38,13 @@ $(CLAUDE):
 	  { $@ --version >/dev/null 2>&1 || node .tools/claude/node_modules/@anthropic-ai/claude-code/install.cjs; }; \
 	else echo "npm is not there: the tests with the real Claude Code client will be skipped" >&2; fi
 
-test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+test-all: test test-slow
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

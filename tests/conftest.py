@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 from support import Fleet
 
+CLIENT = Path(__file__).resolve().parent / "client"
+
 # Whoever starts the tests in the background has Ctrl-C ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that a real Claude Code client is started for is in the slow lane."""
+    for item in items:
+        if CLIENT in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 import pytest
 from support import ROOT, Fleet, make_repository
@@ -328,8 +327,7 @@ def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert tail.stdout is not None
-    assert tail.stdout.readline()
-    time.sleep(0.2)
+    assert all(tail.stdout.readline() for _ in range(3))  # all that there is: now it waits
     tail.send_signal(signal.SIGINT)
     _, errors = tail.communicate(timeout=10)
     assert (tail.returncode, errors) == (0, "")

@@ -74,6 +74,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
     return home, done.stdout
 
 
+@pytest.mark.slow
 def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -83,6 +84,7 @@ def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
     assert "bin/fleet' commander" in printed
 
 
+@pytest.mark.slow
 def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path, str]") -> None:
     home, _ = installed
     settings = json.loads((home / ".claude" / "settings.json").read_text())
@@ -104,6 +106,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
     assert [row["raw_markdown"] for row in json.loads(listed.stdout)] == ["Hello."]
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_running_hooks(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     assert commander.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_no_trace(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -221,6 +225,7 @@ def test_wrong_usage_is_said_and_nothing_is_made(
     assert not (home / ".claude" / "commander").exists()
 
 
+@pytest.mark.slow
 def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_quiet(
     tmp_path: Path,
 ) -> None:
@@ -278,6 +283,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / ".claude").exists()
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "venv").symlink_to("before")
@@ -291,6 +297,7 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_p
     assert [path.name for path in (tmp_path / "envs").iterdir()] == ["lock"]
 
 
+@pytest.mark.slow
 def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
     import fcntl
 
@@ -318,6 +325,7 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
         show_main_job(Path(sys.executable), empty)
 
 
+@pytest.mark.slow
 def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
     made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
@@ -325,6 +333,7 @@ def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "uv = " in (made / "pyvenv.cfg").read_text()
 
 
+@pytest.mark.slow
 def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out(
     tmp_path: Path,
 ) -> None:
@@ -346,6 +355,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()
 
 
+@pytest.mark.slow
 def test_purge_right_after_a_build_that_failed_takes_out_what_it_left(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home / ".claude")
