@@ -84,8 +84,7 @@ class Fleet:
         python = self.home / "venv" / "bin" / "python"
         try:
             spool.make_folders(str(self.home))
-            python.parent.mkdir(parents=True, exist_ok=True)
-            python.symlink_to(NOTHING)
+            self.replace_drainer()
         except FileExistsError:
             with self._holding_lock() if python.resolve() != NOTHING else contextlib.nullcontext():
                 yield
@@ -100,6 +99,12 @@ class Fleet:
             for folder in (python.parent, python.parent.parent):
                 with contextlib.suppress(OSError):  # the test has files of its own there
                     folder.rmdir()
+
+    def replace_drainer(self) -> None:
+        """From now on, the drainer that a hook starts is a program that does nothing."""
+        python = self.home / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.symlink_to(NOTHING)
 
     @contextlib.contextmanager
     def _holding_lock(self) -> Iterator[None]:

@@ -337,6 +337,7 @@ def test_markdown_needs_a_folder(history: History) -> None:
     assert done.returncode == 2 and "--output" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_large_export_takes_hardly_more_memory_than_a_small_one(
     history: History, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]  # for whoever
 CAPTURED = sorted(
     path.stem for path in PAYLOADS.glob("*.json") if path.stem.partition("-")[0] in HOOKS
 )
+FEW_CAPTURED = ("SessionStart-startup", "UserPromptSubmit", "Stop")
 BLOCKED = "```briefing\n---\nstatus: blocked\nsummary: no staging password\n---\n```"
 FAILED = "Fleet could not keep this turn"
 
@@ -64,8 +65,23 @@ def _interpreters() -> dict[str, str]:
 
 
 INTERPRETERS = _interpreters()
+_VERSIONS = list(INTERPRETERS)
+_OWN = "{}.{}".format(*sys.version_info[:2])
+
+
+def unless(is_fast: bool) -> "tuple[pytest.MarkDecorator, ...]":
+    """The marks of one case of a matrix: the fast lane has every row and every column, the slow one the rest."""
+    return () if is_fast else (pytest.mark.slow,)
+
+
 every_interpreter = pytest.mark.parametrize(
-    "python", list(INTERPRETERS.values()), ids=list(INTERPRETERS)
+    "python",
+    [
+        pytest.param(
+            program, id=version, marks=unless(version in (_OWN, _VERSIONS[0], _VERSIONS[-1]))
+        )
+        for version, program in INTERPRETERS.items()
+    ],
 )
 
 
@@ -110,16 +126,11 @@ def said(done: "subprocess.CompletedProcess[bytes]") -> dict[str, Any]:
     return answer
 
 
-def without_drainer(fleet: Fleet) -> Fleet:
-    """The same home, with a program that does nothing for a drainer. There is no spool yet."""
-    (fleet.home / "venv" / "bin").mkdir(parents=True, exist_ok=True)
-    (fleet.home / "venv" / "bin" / "python").symlink_to("/bin/true")
-    return fleet
-
-
 @pytest.fixture
 def undrained(fleet: Fleet) -> Fleet:
-    return without_drainer(fleet)
+    """A home without a spool yet, whose drainer is a program that does nothing."""
+    fleet.replace_drainer()
+    return fleet
 
 
 def kept(fleet: Fleet) -> list[spool.Entry]:
@@ -136,8 +147,22 @@ STOP = as_bytes({"session_id": "s-1", "cwd": "/", "hook_event_name": "Stop"})
 # --- captured payloads -------------------------------------------------------------------------
 
 
-@every_interpreter
-@pytest.mark.parametrize("name", CAPTURED)
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        pytest.param(
+            name,
+            program,
+            id=f"{name}-{version}",
+            marks=unless(
+                version == _OWN
+                or (version in (_VERSIONS[0], _VERSIONS[-1]) and name in FEW_CAPTURED)
+            ),
+        )
+        for name in CAPTURED
+        for version, program in INTERPRETERS.items()
+    ],
+)
 def test_a_captured_payload_is_in_the_spool_as_it_was_given(
     undrained: Fleet, name: str, python: str
 ) -> None:
@@ -229,8 +254,23 @@ ANY_BYTES = {
 }
 
 
-@pytest.mark.parametrize("hook", ALL)
-@pytest.mark.parametrize("given", list(ANY_BYTES.values()), ids=list(ANY_BYTES))
+# One hook that only captures gets every input, and one that parses; the others get these.
+FEW_BYTES = ("empty", "half of an object", "lone surrogates", "deep nesting")
+
+
+@pytest.mark.parametrize(
+    ("hook", "given"),
+    [
+        pytest.param(
+            hook,
+            given,
+            id=f"{name}-{hook}",
+            marks=unless(hook in ("stop", "session_start") or name in FEW_BYTES),
+        )
+        for hook in ALL
+        for name, given in ANY_BYTES.items()
+    ],
+)
 def test_whatever_is_on_stdin_a_hook_ends_well_and_keeps_it(
     undrained: Fleet, hook: str, given: bytes
 ) -> None:
@@ -240,7 +280,10 @@ def test_whatever_is_on_stdin_a_hook_ends_well_and_keeps_it(
     assert [entry.payload for entry in kept(undrained)] == [given] * (hook in SPOOLING)
 
 
-@pytest.mark.parametrize("hook", ALL)
+@pytest.mark.parametrize(
+    "hook",
+    [pytest.param(hook, marks=unless(hook in ("stop", "session_start"))) for hook in ALL],
+)
 def test_fifty_megabytes_are_kept_whole(undrained: Fleet, hook: str) -> None:
     given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "é" * (25 * 1000 * 1000 // 3)})
 
@@ -341,7 +384,8 @@ def with_news(fleet: Fleet) -> Fleet:
     """A home whose Commander has something to be told."""
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
-    return without_drainer(fleet)
+    fleet.replace_drainer()
+    return fleet
 
 
 def _broken_pipe() -> int:
@@ -574,7 +618,7 @@ def test_a_poor_environment_harms_no_hook(
     home = undrained.home
     if "FLEET_HOME" in missing:
         home = undrained.home.parent / "claude" / "commander"
-        without_drainer(Fleet(home, tmp_path))
+        Fleet(home, tmp_path).replace_drainer()
 
     for hook in ALL:
         said(run(hook, STOP, environment))
@@ -867,7 +911,7 @@ def test_any_bytes_leave_a_hook_well_and_nothing_outside_fleet_home(
     fleet: Fleet, hook: str, is_commander: bool, data: bytes
 ) -> None:
     if not (fleet.home / "venv").exists():
-        without_drainer(fleet)
+        fleet.replace_drainer()
     before = tree(fleet.folder, fleet.home)
     folder = fleet.home if is_commander else fleet.folder
     environment = fleet.env(TMPDIR=str(fleet.folder), CLAUDE_PROJECT_DIR=str(folder))

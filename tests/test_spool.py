@@ -30,8 +30,7 @@ def home(tmp_path: Path) -> str:
 @pytest.fixture
 def undrained(fleet: Fleet) -> Fleet:
     """A home that was never used, whose drainer is a program that does nothing."""
-    (fleet.home / "venv" / "bin").mkdir(parents=True)
-    (fleet.home / "venv" / "bin" / "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     return fleet
 
 
