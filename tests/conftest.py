@@ -26,7 +26,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path / "user" / "fleet home", tmp_path)
     fleet.home.parent.mkdir()
     yield fleet
-    subprocess.run(["pkill", "-9", "-f", f"drain.py {fleet.home}"], check=False)
+    if fleet.is_being_drained():
+        subprocess.run(["pkill", "-9", "-f", f"drain.py {fleet.home}"], check=False)
 
 
 @pytest.fixture(autouse=True)

@@ -145,6 +145,17 @@ class Fleet:
                 return
         raise AssertionError("a drainer does not end")
 
+    def is_being_drained(self) -> bool:
+        """Whether a drainer holds the lock, as each does until it ends."""
+        try:
+            with open(paths.lock(str(self.home))) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass  # nothing was ever drained here
+        return False
+
     def drain(self) -> None:
         """Apply what waits, in this process: under the drainer's lock, and with the environment, the
         folder and the umask that it has. What the drainer's own process is needed for is tested in

@@ -1,7 +1,6 @@
 """The drainer: nothing lost, nothing twice, one at a time, whatever happens to it or to the database."""
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -71,16 +70,10 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 
 def wait_for_a_drainer(fleet: Fleet) -> None:
-    """Until a drainer has the lock."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with (fleet.home / "spool" / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
+    while not fleet.is_being_drained():
+        assert time.monotonic() < deadline, "no drainer takes the lock"
         time.sleep(0.01)
-    raise TimeoutError("no drainer takes the lock")
 
 
 @contextlib.contextmanager
