@@ -138,12 +138,16 @@ class Fleet:
     def wait_for_drainers(self) -> None:
         """Until no drainer of this home is left; they end at once where the lock is held."""
         for _ in range(1000):
-            found = subprocess.run(
-                ["pgrep", "-f", f"drain.py {self.home}"], capture_output=True, check=False
-            )
-            if found.returncode:
+            if not self.drainers():
                 return
         raise AssertionError("a drainer does not end")
+
+    def drainers(self) -> list[int]:
+        """The process numbers of this home's drainers."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"drain.py {self.home}"], capture_output=True, text=True, check=False
+        )
+        return [int(line) for line in found.stdout.split()]
 
     def is_being_drained(self) -> bool:
         """Whether a drainer holds the lock, as each does until it ends."""

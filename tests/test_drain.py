@@ -406,7 +406,7 @@ def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Flee
         while len(killed) < 2:
             assert draining.poll() is None
             wait_for_a_drainer(fleet)
-            for pid in set(_drainers_of(fleet)) - killed:
+            for pid in set(fleet.drainers()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
     _, error = draining.communicate(timeout=60)
@@ -423,10 +423,3 @@ def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()
     assert briefings(fleet) == ["p1"]  # it went on behind
-
-
-def _drainers_of(fleet: Fleet) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-f", f"drain.py {fleet.home}"], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in found.stdout.split()]

@@ -945,13 +945,6 @@ def test_only_the_user_can_read_what_hooks_and_drainer_leave(fleet: Fleet, umask
 # --- the drainer that a hook starts ------------------------------------------------------------
 
 
-def drainers(fleet: Fleet) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-f", f"drain.py {fleet.home}"], capture_output=True, text=True
-    )
-    return [int(line) for line in found.stdout.split()]
-
-
 def wait_until(true: Callable[[], Any], seconds: float = 20) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := true()):
@@ -985,7 +978,7 @@ def test_neither_the_hook_nor_a_reader_of_its_output_waits_for_the_drainer(busy:
 
     # subprocess.run has read stdout and stderr to their ends.
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert len(wait_until(lambda: drainers(busy))) == 1
+    assert len(wait_until(busy.drainers)) == 1
     assert took < 5
     assert len(busy.waiting()) == 1
 
@@ -1001,7 +994,7 @@ def test_the_drainer_is_a_session_of_its_own_without_gits_variables(busy: Fleet)
         GIT_INDEX_FILE="/somewhere/else",
         ANTHROPIC_API_KEY="sk-secret",
     )
-    [drainer] = wait_until(lambda: drainers(busy))
+    [drainer] = wait_until(busy.drainers)
     proc = Path(f"/proc/{drainer}")
     wait_until(lambda: os.readlink(proc / "cwd") == "/")
 
@@ -1024,12 +1017,12 @@ def test_the_drainer_outlives_the_group_of_processes_that_its_hook_was_in(busy: 
     )
     assert shell.stdout is not None
     assert shell.stdout.readline() == b"done\n"
-    [drainer] = wait_until(lambda: drainers(busy))
+    [drainer] = wait_until(busy.drainers)
     os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
     time.sleep(0.2)
 
-    assert drainers(busy) == [drainer]
+    assert busy.drainers() == [drainer]
 
 
 def test_a_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -> None:
@@ -1038,7 +1031,7 @@ def test_a_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -
     with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         fleet.hook("stop", payload("Stop") | {"prompt_id": "p-2"}, fleet.folder, background=True)
-        wait_until(lambda: drainers(fleet))
+        wait_until(fleet.drainers)
         db.execute("ROLLBACK")
     wait_until(lambda: not fleet.waiting())
     fleet.wait_for_drainers()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -63,6 +62,11 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
     }
+
+
+def made(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
+    """What is there by that name, a new link of an old name too."""
+    return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +243,14 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     assert "disableAllHooks: nothing is captured" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
-    # Interrupted wherever it is: the settings stay valid, the hooks run, and the next run mends all.
-    seed = random.randrange(1000)
-    chosen = random.Random(seed)
-    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run mends all.
+    for number, stage in (
+        (signal.SIGKILL, "versions/*/pyvenv.cfg"),
+        (signal.SIGINT, "versions/*/lib/*/site-packages/click"),
+        (signal.SIGTERM, "versions/*/app"),
+        (signal.SIGKILL, "venv"),
+    ):
+        before = made(other / "commander", stage)
         process = subprocess.Popen(
             [str(ROOT / "install.sh"), "--quiet"],
             env=environment_of(home) | surroundings,
@@ -251,16 +259,18 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(chosen.uniform(0.1, 5))
+        while made(other / "commander", stage) <= before:
+            assert process.poll() is None, f"it ended before {stage}"
+            time.sleep(0.005)
         os.killpg(process.pid, number)
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
         call = subprocess.run(
             [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
         )
-        assert call.returncode == 0, seed
+        assert call.returncode == 0, stage
     done = run(home, "--quiet", **surroundings)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), seed
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
 
