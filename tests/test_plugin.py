@@ -172,7 +172,8 @@ def test_without_a_package_index_nothing_is_lost_and_it_says_why(
     tried_at = (Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
-    time.sleep(0.5)
+    while subprocess.run(["pgrep", "-f", f"bootstrap.py --again {fleet.home}"]).returncode == 0:
+        time.sleep(0.05)  # which the drainer has become
     assert (
         Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json"
     ).stat().st_mtime_ns == tried_at
