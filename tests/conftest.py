@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import Fleet
 
 CLIENT = Path(__file__).resolve().parent / "client"
 
 # Whoever starts the tests in the background has Ctrl-C ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example takes says more about the machine than about the code; what must be quick has a test.
+settings.register_profile("fleet", settings(), deadline=None)
+settings.load_profile("fleet")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
