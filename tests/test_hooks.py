@@ -69,7 +69,7 @@ _VERSIONS = list(INTERPRETERS)
 _OWN = "{}.{}".format(*sys.version_info[:2])
 
 
-def unless(is_fast: bool) -> "tuple[pytest.MarkDecorator, ...]":
+def slow_unless(is_fast: bool) -> "tuple[pytest.MarkDecorator, ...]":
     """The marks of one case of a matrix: the fast lane has every row and every column, the slow one the rest."""
     return () if is_fast else (pytest.mark.slow,)
 
@@ -78,7 +78,7 @@ every_interpreter = pytest.mark.parametrize(
     "python",
     [
         pytest.param(
-            program, id=version, marks=unless(version in (_OWN, _VERSIONS[0], _VERSIONS[-1]))
+            program, id=version, marks=slow_unless(version in (_OWN, _VERSIONS[0], _VERSIONS[-1]))
         )
         for version, program in INTERPRETERS.items()
     ],
@@ -154,7 +154,7 @@ STOP = as_bytes({"session_id": "s-1", "cwd": "/", "hook_event_name": "Stop"})
             name,
             program,
             id=f"{name}-{version}",
-            marks=unless(
+            marks=slow_unless(
                 version == _OWN
                 or (version in (_VERSIONS[0], _VERSIONS[-1]) and name in FEW_CAPTURED)
             ),
@@ -265,7 +265,7 @@ FEW_BYTES = ("empty", "half of an object", "lone surrogates", "deep nesting")
             hook,
             given,
             id=f"{name}-{hook}",
-            marks=unless(hook in ("stop", "session_start") or name in FEW_BYTES),
+            marks=slow_unless(hook in ("stop", "session_start") or name in FEW_BYTES),
         )
         for hook in ALL
         for name, given in ANY_BYTES.items()
@@ -282,7 +282,7 @@ def test_whatever_is_on_stdin_a_hook_ends_well_and_keeps_it(
 
 @pytest.mark.parametrize(
     "hook",
-    [pytest.param(hook, marks=unless(hook in ("stop", "session_start"))) for hook in ALL],
+    [pytest.param(hook, marks=slow_unless(hook in ("stop", "session_start"))) for hook in ALL],
 )
 def test_fifty_megabytes_are_kept_whole(undrained: Fleet, hook: str) -> None:
     given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "é" * (25 * 1000 * 1000 // 3)})
