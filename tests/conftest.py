@@ -14,7 +14,8 @@ CLIENT = Path(__file__).resolve().parent / "client"
 # Whoever starts the tests in the background has Ctrl-C ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long one example takes says more about the machine than about the code; what must be quick has a test.
+# How long one example takes says more about the machine than about the code. What must be quick
+# has a test of its own.
 settings.register_profile("fleet", settings(), deadline=None)
 settings.load_profile("fleet")
 

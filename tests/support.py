@@ -1,5 +1,5 @@
-"""What tests are written with: the hooks as real subprocesses, the drainer and the console in the test's own
-process or in one of their own, git repositories."""
+"""What tests are written with: the hooks as real subprocesses, the drainer and the console in the
+test's own process or in one of their own, git repositories."""
 
 import atexit
 import contextlib
@@ -59,8 +59,8 @@ class Fleet:
         background: bool = False,
         **environment: str,
     ) -> "subprocess.CompletedProcess[bytes]":
-        """Run a hook as Claude Code does, as a process. The drainer that it starts is a program that does
-        nothing, so that a test sees what the hook left, unless `background` asks for the real one."""
+        """Run a hook as Claude Code does, as a process. The drainer that it starts is a program that
+        does nothing, so that a test sees what the hook left; `background` asks for the real one."""
         data = given if isinstance(given, bytes) else json.dumps(given).encode()
         every = self.env(**environment)
         if project is not None:
@@ -79,8 +79,8 @@ class Fleet:
     @contextlib.contextmanager
     def without_drainer(self) -> Iterator[None]:
         """Within the block, hooks find a program that does nothing where they look first for the
-        drainer's interpreter: the installed environment's. One that is really installed stays, and its
-        drainer finds the lock held."""
+        drainer's interpreter: the installed environment's. One that is really installed stays, and
+        its drainer finds the lock held."""
         python = self.home / "venv" / "bin" / "python"
         try:
             spool.make_folders(str(self.home))
@@ -161,8 +161,8 @@ class Fleet:
         return False
 
     def drain(self) -> None:
-        """Apply what waits, in this process: under the drainer's lock, and with the environment, the
-        folder and the umask that it has. What the drainer's own process is needed for is tested in
+        """Apply what waits, in this process: under the drainer's lock, and with the environment,
+        the folder and the umask that it has. What needs the drainer's own process is tested in
         test_drain.py, test_hooks.py, torture/ and tests/client."""
         try:
             lock = os.open(paths.lock(str(self.home)), os.O_RDWR | os.O_CREAT, 0o600)
@@ -196,8 +196,8 @@ class Fleet:
         assert done.returncode == 0, (done.returncode, done.stderr, self.log())
 
     def console(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """`fleet` with these arguments, in this process. One that does not return, keeps a lock until
-        its process ends, or is about a process runs as `console_process`."""
+        """`fleet` with these arguments, in this process. A command that does not return, or keeps a
+        lock until its process ends, needs `console_process`."""
         with _in_place_of_a_process(self.env(), ROOT):
             result = CliRunner().invoke(
                 console_main, arguments, prog_name="fleet", catch_exceptions=False
@@ -261,7 +261,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def _in_place_of_a_process(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Within the block, this process has the environment and the folder that another one would have."""
+    """Within the block, this process has the environment and folder that another would have."""
     with mock.patch.dict(os.environ, environment, clear=True), contextlib.chdir(folder):
         yield
 

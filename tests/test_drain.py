@@ -175,24 +175,30 @@ def ended():
     print(-left)
 sys.setprofile(count)
 """
-    for number in range(20):
-        put(fleet, number)
+
+    def put_twenty(round_: int) -> None:
+        for number in range(round_ * 20, round_ * 20 + 20):
+            put(fleet, number)
+
+    put_twenty(0)
+    fleet.drain_process()  # makes the database
+    put_twenty(1)
     with start_changed_drainer(fleet, killed_at_a_call, 0) as whole:
         calls = int(said(whole))
     assert whole.returncode == drain.DONE and calls > 1000
     chance = random.Random(20261123)
-    for round_ in range(1, 11):
-        for number in range(round_ * 20, round_ * 20 + 20):
-            put(fleet, number)
-        at = chance.randrange((round_ - 1) * calls // 10, round_ * calls // 10)
+    for round_ in range(2, 12):
+        put_twenty(round_)
+        part = calls * 95 // 1000  # what is left over makes it more calls, and never fewer
+        at = chance.randrange((round_ - 2) * part, (round_ - 1) * part)
         with start_changed_drainer(fleet, killed_at_a_call, max(1, at)) as process:
             pass
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     fleet.drain_process()
     assert fleet.quarantine() == {}
-    assert briefings(fleet) == [f"p{number}" for number in range(220)]
+    assert briefings(fleet) == [f"p{number}" for number in range(240)]
     events = fleet.rows("SELECT count(*), count(DISTINCT briefing_id) FROM outbox_events")
-    assert events == [(220, 220)]
+    assert events == [(240, 240)]
 
 
 def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> None:

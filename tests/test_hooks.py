@@ -70,7 +70,8 @@ _OWN = "{}.{}".format(*sys.version_info[:2])
 
 
 def slow_unless(is_fast: bool) -> "tuple[pytest.MarkDecorator, ...]":
-    """The marks of one case of a matrix: the fast lane has every row and every column, the slow one the rest."""
+    """The marks of one cell of a matrix: the fast lane has every row and every column, the slow
+    lane has the rest."""
     return () if is_fast else (pytest.mark.slow,)
 
 

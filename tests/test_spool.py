@@ -173,7 +173,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert os.listdir(folder_of(home, "tmp")) == os.listdir(folder_of(home, "new")) == []
 
 
-# The Stop hook that kills itself at its sys.argv[1]th call of a function, or says how many there were.
+# The Stop hook, killed at its sys.argv[1]th call of a function; 0: it says how many there were.
 KILLED_AT_A_CALL = f"""
 import os, sys
 left = int(sys.argv[1])
@@ -196,16 +196,19 @@ exec(code, {{"__name__": "__main__", "__file__": path}})
 
 
 def test_a_hook_killed_at_any_instant_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
-    """Killed before each call that it makes, of the system's functions too. Torture kills it within them."""
+    """Killed before each call that it makes, of the system's functions too. Torture kills it
+    within them."""
     given = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
 
+    (undrained.folder / "payload").write_bytes(given)
+
     def hook(killed_at: int) -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            [*STOP[:-1], "-c", KILLED_AT_A_CALL, str(killed_at)],
-            input=given,
-            env=undrained.env(),
-            capture_output=True,
-        )
+        command = [*STOP[:-1], "-c", KILLED_AT_A_CALL, str(killed_at)]
+        # From a file: how many reads a pipe takes is chance.
+        with (undrained.folder / "payload").open("rb") as stdin:
+            return subprocess.run(
+                command, stdin=stdin, env=undrained.env(), stdout=subprocess.PIPE, check=False
+            )
 
     hook(0)  # makes the folders
     calls = int(hook(0).stdout)
