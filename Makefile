@@ -9,19 +9,21 @@ CLAUDE_VERSIONS := $(sort $(notdir $(wildcard tests/payloads/*.*.*)))
 CLAUDE_VERSION ?= $(CLAUDE_VERSIONS)
 CLAUDES := $(CLAUDE_VERSION:%=.tools/claude-%/node_modules/.bin/claude)
 
-.PHONY: help setup test test-client check format bench torture fuzz schema docs clean picture
+.PHONY: help setup test test-slow test-all test-client check format bench torture fuzz schema docs clean picture
 
 help:
-	@echo "make setup    the environment in .venv, and the Claude Code clients that tests run"
-	@echo "make test     all tests"
-	@echo "make test-client  the tests with the real Claude Code (CLAUDE_VERSION=2.1.332 for one)"
-	@echo "make check    ruff, ruff format, mypy --strict"
-	@echo "make bench    docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
-	@echo "make torture  kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
-	@echo "make fuzz     100,000 inputs for everything that reads what others wrote"
-	@echo "make schema   fleet_lib/store/schema.sql from the migrations"
-	@echo "make docs     docs/commands/ from the console's help"
-	@echo "make picture  docs/status.svg and docs/dashboard.png from a real run"
+	@echo "make setup        the environment in .venv, and the Claude Code clients that tests run"
+	@echo "make test         the tests to run while you work: a few minutes"
+	@echo "make test-slow    the others: torture, fuzzing, builds, a browser, the real Claude Code clients"
+	@echo "make test-all     both"
+	@echo "make test-client  those with the real Claude Code (CLAUDE_VERSION=2.1.332 for one version)"
+	@echo "make check        ruff, ruff format, mypy --strict"
+	@echo "make bench        docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
+	@echo "make torture      kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
+	@echo "make fuzz         100,000 inputs for everything that reads what others wrote"
+	@echo "make schema       fleet_lib/store/schema.sql from the migrations"
+	@echo "make docs         docs/commands/ from the console's help"
+	@echo "make picture      docs/status.svg and docs/dashboard.png from a real run"
 
 setup: $(VENV)/ready $(CLAUDES)
 
@@ -41,8 +43,13 @@ $(VENV)/ready: pyproject.toml .claude-plugin/plugin.json
 	    node .tools/claude-$*/node_modules/@anthropic-ai/claude-code/install.cjs; }; \
 	else echo "npm is not there: the tests with the real Claude Code $* will be skipped" >&2; fi
 
-test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+test-all: test test-slow
 
 test-client: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/client $(CLAUDE_VERSION:%=--client %)

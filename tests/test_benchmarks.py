@@ -4,9 +4,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 from support import ROOT
 
 
+@pytest.mark.slow
 def test_whole_processes_are_measured_in_one_interleaved_run() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "processes", "--rounds", "2", "--largest", "1000"],

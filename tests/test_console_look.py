@@ -108,7 +108,7 @@ def used(fleet: Fleet) -> Fleet:
         )
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
-    fleet.console("drain")
+    fleet.drain()
     # What another program may have written, past our own redaction and cleaning.
     fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", NASTY)
     fleet.rows("UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", NASTY)
@@ -163,7 +163,7 @@ def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
     )
     call = {"session_id": "f", "prompt_id": "p"}
     used.hook("stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, used.folder)
-    used.console("drain")
+    used.drain()
     raw = see(used, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
     seen = [line.strip() for line in SGR.sub("", raw).splitlines()]

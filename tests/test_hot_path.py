@@ -81,8 +81,7 @@ def own_imports(python: str, hook: str, given: bytes, environment: dict[str, str
 def test_a_capturing_hook_imports_os_and_time_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
-    fleet.home.joinpath("venv", "bin").mkdir(parents=True)
-    fleet.home.joinpath("venv", "bin", "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     given = as_bytes(payload("Notification-permission_prompt"))
 
     found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
@@ -108,8 +107,7 @@ def test_a_printing_hook_adds_sqlite_and_nothing_that_it_would_bring(
 ) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
-    fleet.home.joinpath("venv", "bin").mkdir(parents=True)
-    fleet.home.joinpath("venv", "bin", "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     project = fleet.home if commander else fleet.folder
     given = as_bytes(payload(event) | {"session_id": "s-2"})
 
