@@ -24,6 +24,7 @@ from commander.cli._params import Moment
 from commander.cli.completion import complete_briefing, complete_project
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
+from fleet_lib.lines import summary_of
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
@@ -224,7 +225,7 @@ def _show_found(told: list[dict[str, Any]], names: dict[str, str], marked: str) 
 def _as_dict(connection: sqlite3.Connection, record: BriefingRecord) -> dict[str, Any]:
     turn = BriefingRepo(connection).turn_of(record.briefing_id)
     return asdict(record) | {
-        "summary": turn.summary if turn else record.raw_markdown[:200],
+        "summary": summary_of(turn.summary if turn else None, record.raw_markdown),
         "revision": turn.revision if turn else 1,
         "source": turn.source if turn else None,
         "facts_partial": turn.facts_partial if turn else None,

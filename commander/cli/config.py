@@ -47,9 +47,6 @@ def list_(as_json: bool) -> None:
         for one in every
     ]
     print_table(("setting", "value", "source", "may be"), rows, "no settings")
-    for one in every:
-        if one.variable:
-            click.echo(f"{one.variable} is set in the environment and wins over {one.key}.")
     click.echo(f"\nfleet config get KEY says what a setting is for. File: {_file()}")
 
 
@@ -86,8 +83,6 @@ def set_(key: str, value: str) -> None:
     one = settings.put(paths.home(), key, value)
     click.echo(f"{one.key} = {_shown(one.value)}")
     click.echo(one.description, err=True)
-    if one.variable:
-        click.echo(f"{one.variable} is set in the environment and wins over it.", err=True)
 
 
 @config.command("unset")

@@ -18,23 +18,11 @@ from commander.cli._app import (
     reading,
 )
 from commander.cli._display import Cell, Table, project, when
-from fleet_lib import clock, paths
+from fleet_lib import clock, lines, paths
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.tailer import Tailer
 
-# Where the types keep their one line of meaning; the first that is a text is taken.
-_TEXTS = (
-    ("briefing", "summary"),
-    ("error", "message"),
-    ("session", "detail"),
-    ("docDrift", "docPath"),
-    ("skill", "path"),
-    ("job", "error"),
-    ("job", "summary"),
-    ("job", "type"),
-)
-_STATUSES = (("briefing", "status"), ("session", "status"), ("job", "status"))
 _KINDS = {
     "doc_drift_warning": ("docs may be stale", "yellow"),
     "session_started": ("session started", "dim"),
@@ -143,8 +131,7 @@ def _meaning(event: OutboxEvent) -> tuple[Cell, Cell]:
         return Cell(event.type.replace("_", " "), "", event.type), Cell(
             "(its payload is unreadable)", "dim"
         )
-    status = _first_text(payload, _STATUSES)
-    words = _first_text(payload, _TEXTS) or payload.get("summary") or payload.get("message") or ""
+    status = _status(payload)
     what, style = event.type.replace("_", " "), _look.STYLES.get(status or event.type, "")
     if event.type in _KINDS:
         what, style = _KINDS[event.type]
@@ -155,14 +142,14 @@ def _meaning(event: OutboxEvent) -> tuple[Cell, Cell]:
     elif event.type in ("briefing_added", "session_blocked") and status:
         again = " (again)" if event.type == "briefing_added" and _revision(payload) > 1 else ""
         what = status.replace("_", " ") + again
-    return Cell(what, style, event.type, whole=True), Cell(words)
+    return Cell(what, style, event.type, whole=True), Cell(lines.line_of(event.type, payload))
 
 
-def _first_text(payload: dict[str, Any], places: tuple[tuple[str, str], ...]) -> str:
-    for outer, inner in places:
-        part = payload.get(outer)
-        if isinstance(part, dict) and isinstance(part.get(inner), str) and part[inner]:
-            return str(part[inner])
+def _status(payload: dict[str, Any]) -> str:
+    for name in ("briefing", "session", "job"):
+        part = payload.get(name)
+        if isinstance(part, dict) and isinstance(part.get("status"), str) and part["status"]:
+            return str(part["status"])
     return ""
 
 
