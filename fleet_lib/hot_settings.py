@@ -1,6 +1,6 @@
-"""Settings that hooks and the drainer read. Hot path: a TOML parser would take longer to import than the
-whole hook, so a plain value is read as it is written. fleet_lib/config.py refuses a file of which this
-would read something else."""
+"""Settings that hooks and the drainer read. Hot path: a TOML parser would take longer to import
+than the whole hook, so a plain value is read as it is written. fleet_lib/config.py refuses a file
+of which this would read something else."""
 
 import os
 

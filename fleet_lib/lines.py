@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LINE_LIMIT = 500  # characters
 _BEGINNING = 200  # characters of a briefing's text that stand for its missing summary
 _SOURCES = 8  # files that a drift warning without a document names
+_NO_DOCUMENT = "the turn names no document"  # its author wrote only that the risk is high
+_STARTED = "a session started"
 
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
@@ -44,9 +46,8 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
         sources = drift.get("sources")
         files = sources if isinstance(sources, list) else []
         named = [file for file in files if isinstance(file, str)][:_SOURCES]
-        # The worker wrote that documents went stale, and not which.
-        return one_line(f"those about {', '.join(named)}" if named else "not named", LINE_LIMIT)
-    return "a session started" if type == "session_started" else ""
+        return one_line(f"those about {', '.join(named)}" if named else _NO_DOCUMENT, LINE_LIMIT)
+    return _STARTED if type == "session_started" else ""
 
 
 def _sql_of(place: "tuple[str, ...]") -> str:
@@ -61,8 +62,8 @@ EVENT_LINE = f"""coalesce({", ".join([_sql_of(place) for place in _PLACES])},
     CASE WHEN json_type(j, '$.docDrift') = 'object' THEN coalesce('those about ' ||
       (SELECT group_concat(value, ', ') FROM (SELECT value FROM json_each(
         CASE WHEN json_type(j, '$.docDrift.sources') = 'array' THEN j END, '$.docDrift.sources')
-        WHERE type = 'text' LIMIT {_SOURCES})), 'not named') END,
-    CASE WHEN j IS NOT NULL AND type = 'session_started' THEN 'a session started' END)"""
+        WHERE type = 'text' LIMIT {_SOURCES})), '{_NO_DOCUMENT}') END,
+    CASE WHEN j IS NOT NULL AND type = 'session_started' THEN '{_STARTED}' END)"""
 
 # The summary of the briefing `b`, or the beginning of its text: `without_front_matter` comes after.
 BRIEFING_SUMMARY = (

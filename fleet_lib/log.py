@@ -1,5 +1,5 @@
-"""The log: one line for each thing that went wrong, in a private file of bounded size. Hot path: hooks
-and the drainer's stub write here too, and import it only then."""
+"""The log: one line for each thing that went wrong, in a private file of bounded size. Hot path:
+hooks and the drainer's stub write here too, and import it only then."""
 
 import os
 import time

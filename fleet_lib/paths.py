@@ -1,11 +1,11 @@
-"""Where everything lives under FLEET_HOME. Hot path: standard library only. Nothing is created here."""
+"""Where everything lives under FLEET_HOME. Nothing is created here. Hot path."""
 
 import os
 
 # No hook's input is larger. What is beyond it is read and dropped.
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
-# The folder that holds the packages `hooks`, `fleet_lib` and `commander`: a checkout, or site-packages.
+# The folder of the packages `hooks`, `fleet_lib` and `commander`: a checkout or site-packages.
 PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # A room that needs the drainer and stands below it starts it as a process, by this path.
@@ -16,8 +16,8 @@ _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
 
 
 def home() -> str:
-    """Fleet's home as an absolute path: the variable FLEET_HOME, else the home that this program was
-    installed into, else `commander` in Claude Code's folder."""
+    """Fleet's home as an absolute path: the variable FLEET_HOME, else the home that this program
+    was installed into, else `commander` in Claude Code's folder."""
     named = os.environ.get("FLEET_HOME") or _installed_home()
     if not named:
         claude = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
@@ -36,8 +36,8 @@ def _installed_home() -> str:
 
 
 def uri(path: str, mode: str) -> str:
-    """A path as the `file:` URI that SQLite opens with `uri=True`; the mode is `ro` or `rw`. `%`, `?`
-    and `#` have meanings of their own in a URI."""
+    """A path as the `file:` URI that SQLite opens with `uri=True`; the mode is `ro` or `rw`.
+    `%`, `?` and `#` have meanings of their own in a URI."""
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode={mode}"
 
@@ -70,7 +70,7 @@ def backups(home: str) -> str:
 
 
 def is_commander(project_folder: str, home: str) -> bool:
-    """Whether a session of this project folder is the Commander: the folder is FLEET_HOME itself."""
+    """Whether a session of this folder is a Commander: the folder is Fleet's home itself."""
     try:
         return os.path.samefile(project_folder, home)
     except (OSError, ValueError):

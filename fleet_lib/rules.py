@@ -1,5 +1,5 @@
-"""The rules that several readers share, as SQL: the class of an event, which sessions are stuck, and
-which are at work. Hot path."""
+"""The rules that several readers share, as SQL: the class of an event, which sessions are stuck,
+and which are at work. Hot path."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Other people's words as one harmless line, and how long a text is. Hot path: nothing is imported."""
+"""Other people's words as one harmless line, and how long a text is. Hot path."""
 
 # `str.isprintable` accepts these, but no reader except a model sees them: variation selectors,
 # joiners, fillers.

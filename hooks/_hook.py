@@ -1,8 +1,8 @@
-"""What every hook shares: reading stdin, the guard that lets no failure out, spooling the payload, and
-starting the drainer. Hot path.
+"""What every hook shares: reading stdin, the guard that lets no failure out, spooling the payload,
+and starting the drainer. Hot path.
 
-A hook exits 0 whatever happens, and prints one JSON object or nothing. It decides nothing: the drainer
-knows what a payload means, and fleet_lib/prelude what a session is shown.
+A hook exits 0 whatever happens, and prints one JSON object or nothing. It decides nothing: the
+drainer knows what a payload means, and fleet_lib/prelude what a session is shown.
 """
 
 import os
@@ -36,7 +36,7 @@ class Call:
         self.project = os.environ.get("CLAUDE_PROJECT_DIR", "")
 
     def folder(self) -> str:
-        """The session's project folder: where it was started, even after a `cd` in the Bash tool."""
+        """The session's project folder: where it started, even after a `cd` in the Bash tool."""
         return self.project or self.cwd
 
     def put(
@@ -87,7 +87,8 @@ class Call:
         return fields
 
     def add_context(self, text: str, fields: "dict[str, str]") -> bool:
-        """Print the text as context; whether this copy of the hook printed it and Claude Code took it."""
+        """Print the text as context, if this copy of the hook is the one to print; whether Claude
+        Code took it."""
         from fleet_lib.prelude import hook_json
         from hooks import _claim
 
@@ -141,8 +142,8 @@ def capture(call: Call) -> None:
 
 
 def field(payload: bytes, key: bytes) -> str:
-    """A plain string field of a JSON payload, found without parsing: "" if it is not there or has an
-    escape in it. Good enough for names and hints; what is stored comes from the parser."""
+    """A plain string field of a JSON payload, found without parsing: "" if it is not there or has
+    an escape in it. Good enough for names and hints; what is stored comes from the parser."""
     at = payload.find(b'"' + key + b'"')
     if at < 0:
         return ""
@@ -176,8 +177,8 @@ def read_status_file(call: Call) -> "bytes | None":
 
 
 def _read_stdin() -> bytes:
-    """Everything up to the end. What is over the limit is read and dropped, so that the writer never
-    gets a broken pipe; one byte over the limit is kept to show that there was more."""
+    """Everything up to the end. What is over the limit is read and dropped, so that the writer
+    never gets a broken pipe; one byte over the limit is kept to show that there was more."""
     parts: list[bytes] = []
     size, limit = 0, paths.MAX_PAYLOAD_BYTES
     try:

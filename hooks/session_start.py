@@ -1,4 +1,4 @@
-"""SessionStart: shows the Commander what is new, and a worker a few facts. The payload goes to the spool."""
+"""SessionStart: shows the Commander what is new and a worker a few facts; spools the payload."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def start(call: "_hook.Call") -> None:
 
 
 def show(call: "_hook.Call") -> "tuple[int, int] | None":
-    """Print what this session is shown; which events of the outbox a Commander was shown, else None."""
+    """Print what this session is shown; the events that a Commander was shown, else None."""
     from fleet_lib import hot_settings, paths
     from fleet_lib.prelude import commander, database, workers
 

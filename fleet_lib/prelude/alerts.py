@@ -1,4 +1,4 @@
-"""The alerts of a delta: all of them, merged by session or turn, in the most detailed form that fits."""
+"""The alerts of a delta: all of them, merged by session or turn, in the longest form that fits."""
 
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
@@ -28,7 +28,7 @@ def alert_lines(connection: sqlite3.Connection, names: Names, after: int, room: 
     types = count_types(connection, ALERT, after)
     groups = read_groups(connection, ALERT, after)
     count = sum([number for _, number, _ in types])
-    # `read_groups` stops when there are more groups than can be shown; then the types have them all.
+    # If there are more groups than can be shown, some are missing; the types have every alert.
     if sum([group[2] for group in groups]) == count:
         lines = _group_lines(connection, names, groups, room)
         if lines:

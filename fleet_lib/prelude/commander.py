@@ -1,5 +1,5 @@
-"""What a Commander session is shown, and after which event it begins. The database has the session's
-cursor; what still waits in the spool moves it further."""
+"""What a Commander session is shown, and after which event it begins: the session's cursor is in
+the database, and entries that still wait in the spool move it further."""
 
 from fleet_lib import hot_settings, spool
 from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3

@@ -96,8 +96,8 @@ def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tupl
 
 
 def _newest_mentions(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
-    """The newest events, newest first, as (event, how many events it stands for): the revisions of a
-    briefing are shown as one."""
+    """The newest events, newest first, as (event, how many events it stands for): the revisions of
+    a briefing are shown as one."""
     chosen: dict[tuple[str, int], list[int]] = {}
     for event_id, type_, _, briefing_id in newest_of_class(connection, MENTION, after, _CONSIDERED):
         revision = type_ == "briefing_added" and isinstance(briefing_id, int)

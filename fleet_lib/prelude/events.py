@@ -96,12 +96,12 @@ def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list
 def read_groups(
     connection: sqlite3.Connection, kind: int, after: int
 ) -> "list[tuple[str | None, str, int, int]]":
-    """[(project_id, type, count, newest event id)] of a class, in no order; not all of them if there
-    are more than could be shown.
+    """[(project_id, type, count, newest event id)] of a class, in no order; not all of them if
+    there are more than could be shown.
 
     The statement hops along the index, because a GROUP BY would sort every event, and groups are
-    asked for when there are many. It hops in SQL, because what other programs put into these columns
-    may not survive the way through Python."""
+    asked for when there are many. It hops in SQL, because what other programs put into these
+    columns may not survive the way through Python."""
     return connection.execute(_GROUPS_SQL, {"kind": kind, "after": after}).fetchall()
 
 
@@ -117,8 +117,8 @@ WITH RECURSIVE hop(project, type) AS (
       AND ifnull(project_id, '') > hop.project ORDER BY ifnull(project_id, ''), type LIMIT 1))
   LIMIT 1000)
 SELECT nullif(project, ''), type,
-  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND ifnull(project_id, '') = hop.project
-    AND type = hop.type AND event_id > :after),
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after),
   (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind
     AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after) AS newest
 FROM hop WHERE newest IS NOT NULL LIMIT {INDIVIDUAL + 1}

@@ -1,5 +1,5 @@
-"""The JSON that a printing hook reads and writes. SQLite does it: Python's own module takes longer to
-import than the whole hook."""
+"""The JSON that a printing hook reads and writes. SQLite does it: Python's own module takes longer
+to import than the whole hook."""
 
 from fleet_lib.prelude.database import decode, sqlite3
 
@@ -7,7 +7,8 @@ from fleet_lib.prelude.database import decode, sqlite3
 def hook_output(event: str, text: str) -> bytes:
     """The one JSON object that Claude Code takes context from."""
     return _json(
-        "json_object('hookSpecificOutput', json_object('hookEventName', ?, 'additionalContext', ?))",
+        "json_object('hookSpecificOutput',"
+        " json_object('hookEventName', ?, 'additionalContext', ?))",
         (event, text),
     )
 

@@ -8,7 +8,7 @@ WORDS_LIMIT = 220  # characters of an event's own words in one line
 
 
 class Names:
-    """A project's name by its id: the repository's name, or the whole id if two projects share it."""
+    """A project's name by its id: the repository's, or the whole id if two projects share it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -17,7 +17,8 @@ class Names:
     def __call__(self, project_id: "str | None") -> str:
         if project_id not in self._known:
             row = self._connection.execute(
-                "SELECT repo_name, (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
+                "SELECT repo_name,"
+                " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
                 " FROM projects p WHERE project_id = ?",
                 (project_id,),
             ).fetchone()

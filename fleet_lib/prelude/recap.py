@@ -1,4 +1,4 @@
-"""The longer prelude, for a context that starts empty: the projects, the open alerts, then the delta."""
+"""The longer prelude, for a context that starts empty: the projects, the open alerts, the delta."""
 
 from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
 from fleet_lib.prelude.database import sqlite3
@@ -30,7 +30,7 @@ def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, 
 
 
 def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
-    """(a line for each active project that has a briefing, the most recent first; how many projects)."""
+    """(a line for each active project with a briefing, newest briefing first; how many)."""
     source = """
         FROM projects p JOIN briefings b ON b.briefing_id =
           (SELECT max(briefing_id) FROM briefings WHERE project_id = p.project_id)
@@ -59,8 +59,9 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
     rows, total = _newest_rows(
         connection,
         """
-        SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at, (SELECT b.briefing_id
-          FROM briefings b WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
+        SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at,
+          (SELECT b.briefing_id FROM briefings b
+            WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
         f"FROM sessions s WHERE {STUCK} AND s.event_id <= :after",
         "ORDER BY s.state_at DESC, s.session_id",

@@ -1,5 +1,5 @@
-"""Fleet's part of Claude Code's status line. It has a process of its own every few seconds, which is
-why it stands apart from `fleet status`."""
+"""Fleet's part of Claude Code's status line. It runs in a process of its own every few seconds,
+which is why it stands apart from `fleet status`."""
 
 import os
 
@@ -10,8 +10,8 @@ from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
 
 
 def status_line(home: str) -> str:
-    """How many sessions need you, and how many events the Commander has not seen. Before a Commander
-    has started, its events are not counted."""
+    """How many sessions need you, and how many events the Commander has not seen. If no
+    Commander was ever started, events are not counted."""
     try:
         connection = open_database(home)
     except Unavailable:

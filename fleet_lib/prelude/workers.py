@@ -1,5 +1,5 @@
-"""What a worker is shown when it starts: how a briefing looks, and which other sessions are at work in
-the same repository."""
+"""What a worker is shown when it starts: how a briefing looks, and which other sessions are at work
+in the same repository."""
 
 import os
 
@@ -14,8 +14,9 @@ WORKER_FACTS_LIMIT = 1500  # characters
 def worker_facts(home: str, project_folder: str, session_id: str) -> str:
     """The facts for one worker, at most WORKER_FACTS_LIMIT characters."""
     lines = [
-        "Fleet keeps a briefing of every finished turn in this environment. The last message of a"
-        " turn is its briefing; a fenced block with the info string `briefing` makes it more exact:",
+        "Fleet keeps a briefing of every finished turn in this environment. The last message of"
+        " a turn is its briefing; a fenced block with the info string `briefing` makes it more"
+        " exact:",
         "```briefing",
         "---",
         "status: completed | blocked | failed | waiting_for_input",
@@ -76,7 +77,7 @@ def _other_sessions(
 
 
 def _project_of(connection: sqlite3.Connection, project_folder: str) -> "str | None":
-    """The project of the folder's newest session, else of the nearest folder above it that has one."""
+    """The project of the folder's newest session, else of the nearest folder that has one."""
     if not project_folder:
         return None
     project_folder = project_folder.encode("utf-8", "replace").decode()  # as it is stored
@@ -97,7 +98,7 @@ def _project_of(connection: sqlite3.Connection, project_folder: str) -> "str | N
 
 def _elsewhere(folder: str) -> "tuple[str | None, str | None]":
     """(the main worktree of a worktree, origin's address of a clone), read from `.git`: to ask git
-    takes longer than the whole hook. The drainer finds a first session's project in the same way."""
+    takes longer than the whole hook. The drainer finds a first session's project the same way."""
     git = os.path.join(folder, ".git")
     try:
         if os.path.isdir(git):
