@@ -38,9 +38,8 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
         value: object = payload
         for name in place:
             value = value.get(name) if isinstance(value, dict) else None
-        line = one_line(value, LINE_LIMIT) if isinstance(value, str) else ""
-        if line:
-            return line
+        if isinstance(value, str) and value:
+            return one_line(value, LINE_LIMIT)
     drift = payload.get("docDrift")
     if isinstance(drift, dict):
         sources = drift.get("sources")
@@ -52,8 +51,7 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
 
 def _sql_of(place: "tuple[str, ...]") -> str:
     path = "'$." + ".".join(place) + "'"
-    text = f"nullif(trim(json_extract(j, {path}), ' ' || char(9, 10, 13)), '')"
-    return f"CASE WHEN json_type(j, {path}) = 'text' THEN {text} END"
+    return f"CASE json_type(j, {path}) WHEN 'text' THEN nullif(json_extract(j, {path}), '') END"
 
 
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is

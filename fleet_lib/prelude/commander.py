@@ -5,7 +5,6 @@ from fleet_lib import hot_settings, spool
 from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3
 from fleet_lib.prelude.delta import delta
 from fleet_lib.prelude.hook_json import payload_fields
-from fleet_lib.prelude.recap import recap
 
 TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
     `shown` is (after, through): the text reports the events after the first id, up to and including
     the second. Raises Unavailable.
     """
+    from fleet_lib.prelude.recap import recap  # which a prompt does not need
+
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:

@@ -14,9 +14,9 @@ WORKER_FACTS_LIMIT = 1500  # characters
 def worker_facts(home: str, project_folder: str, session_id: str) -> str:
     """The facts for one worker, at most WORKER_FACTS_LIMIT characters."""
     lines = [
-        "Fleet keeps a briefing of every finished turn in this environment. The last message of"
-        " a turn is its briefing; a fenced block with the info string `briefing` makes it more"
-        " exact:",
+        "This environment keeps a briefing of every finished turn (Fleet). The last message of a"
+        " turn is its briefing; a fenced block with the info string `briefing` says it more"
+        " exactly:",
         "```briefing",
         "---",
         "status: completed | blocked | failed | waiting_for_input",
