@@ -37,8 +37,8 @@ STATUS = (
     " json_extract(payload_json, '$.status')) END"
 )
 
-# Whether the session `s` is stuck and needs a person: an open alert. A project that was archived
-# needs nobody any more. `:alerts_since` is now less OPEN_ALERT_SECONDS.
+# Whether the session `s` is stuck and needs a person: an open alert. Alerts of an archived project
+# are not open. `:alerts_since` is now less OPEN_ALERT_SECONDS.
 STUCK = """(s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
     AND s.state_at > :alerts_since AND EXISTS (SELECT 1 FROM projects stuck_in
       WHERE stuck_in.project_id = s.project_id AND ifnull(stuck_in.status, 'active') = 'active'))"""

@@ -9,7 +9,7 @@ import os
 
 from fleet_lib import paths, spool, wake
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     from collections.abc import Callable
 

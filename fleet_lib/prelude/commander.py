@@ -6,7 +6,7 @@ from fleet_lib.prelude.database import conversation_cursor, open_database, sqlit
 from fleet_lib.prelude.delta import delta
 from fleet_lib.prelude.hook_json import payload_fields
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
 

@@ -6,7 +6,7 @@ import sys
 
 from fleet_lib import paths
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     import sqlite3 as sqlite3  # others take it from here
     from typing import Any

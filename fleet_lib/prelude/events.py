@@ -5,7 +5,7 @@ from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, without_front_matter
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, VALID_JSON
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     from typing import Any
 

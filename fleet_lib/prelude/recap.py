@@ -8,7 +8,7 @@ from fleet_lib.prelude.lines import Names, minute, spaced
 from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
 from fleet_lib.text import clean, size
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     from typing import Any
 
