@@ -1,4 +1,4 @@
-"""An event in one line and a briefing in one line: written once, and by one rule for every reader."""
+"""An event and a briefing in one line each: written once, and by one rule for every reader."""
 
 import json
 from pathlib import Path
