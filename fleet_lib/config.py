@@ -6,7 +6,6 @@ line. Another form is an error here, so that hooks never read something else tha
 """
 
 import contextlib
-import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,13 +110,8 @@ class Config(_Section):
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
 
 
-# What hooks and the drainer read, and the variable that has the last word.
-HOT: dict[str, str | None] = {
-    "worker.facts": "FLEET_WORKER_FACTS",
-    "prelude.budget": "FLEET_PRELUDE_BUDGET",
-    "semantics.enabled": None,
-    "semantics.wait_minutes": None,
-}
+# What hooks and the drainer read, line by line.
+HOT = ("worker.facts", "prelude.budget", "semantics.enabled", "semantics.wait_minutes")
 
 
 Value = bool | int | float | str
@@ -132,7 +126,6 @@ class Setting:
     default: Value
     allowed: str
     description: str
-    variable: str | None  # an environment variable that wins, and is set
 
 
 def path_of(home: str) -> Path:
@@ -278,14 +271,12 @@ def _as_read(key: Any, item: Any) -> str:
 def _setting(config: Config, key: str) -> Setting:
     section, name = key.split(".")
     field = _model(Config.model_fields[section]).model_fields[name]
-    variable = HOT.get(key)
     return Setting(
         key,
         _value(config, key),
         field.default,
         _allowed(key),
         field.description or "",
-        variable if variable and os.environ.get(variable) else None,
     )
 
 

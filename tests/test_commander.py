@@ -309,9 +309,8 @@ def test_workers_are_told_of_each_other(fleet: Fleet) -> None:
         assert len(facts) <= 1500
         assert "```briefing" in facts
         assert "session other on main (completed); touched a.py, b.py" in facts
-    off = fleet.hook(
-        "session_start", call("me", source="startup"), repository, FLEET_WORKER_FACTS="off"
-    )
+    (fleet.home / "config.toml").write_text("[worker]\nfacts = false\n")
+    off = fleet.hook("session_start", call("me", source="startup"), repository)
     assert off.stdout == b""
 
 

@@ -122,7 +122,8 @@ def steering(used: Fleet) -> Fleet:
         "UPDATE briefings SET blockers_json = ?, branch = ?", json.dumps([STEERING]), STEERING
     )
     used.rows(
-        "UPDATE outbox_events SET payload_json = json_set(payload_json, '$.briefing.summary', ?)",
+        "UPDATE outbox_events SET payload_json ="
+        " json_set(payload_json, '$.briefing.summary', ?1, '$.line', ?1)",
         STEERING,
     )
     used.rows(

@@ -518,7 +518,8 @@ def test_every_event_type_of_the_reference_is_kept(
 ) -> None:
     repo = OutboxRepo(connection)
     event = repo.get(repo.add(type=kind, payload={"a": "ü"}, briefing_id=42, project_id="p"))
-    assert event is not None and event.payload == {"a": "ü"}
+    line = {"line": "a session started"} if kind == "session_started" else {}
+    assert event is not None and event.payload == {"a": "ü"} | line
     assert (event.type, event.briefing_id, event.project_id) == (kind, 42, "p")
     assert event.delivered is False and ISO.fullmatch(event.ts)
 

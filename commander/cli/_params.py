@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
+from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
 from fleet_lib.prelude.database import open_database
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
@@ -145,15 +146,16 @@ def complete_briefing(
 ) -> list[CompletionItem]:
     """The latest briefings' numbers, each with its project and summary."""
     rows = _rows(
-        "SELECT b.briefing_id, p.repo_name, coalesce((SELECT t.summary FROM turns t"
-        " WHERE t.briefing_id = b.briefing_id LIMIT 1), substr(b.raw_markdown, 1, 200))"
+        f"SELECT b.briefing_id, p.repo_name, {BRIEFING_SUMMARY}"
         " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
         " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
     )
     return [
-        CompletionItem(str(number), help=f"{clean(name, 30)}: {clean(summary, 60)}")
-        for number, name, summary in rows
+        CompletionItem(
+            str(number), help=f"{clean(name, 30)}: {clean(without_front_matter(text), 60)}"
+        )
+        for number, name, text in rows
     ]
 
 

@@ -49,8 +49,6 @@ def list_(as_json: bool) -> None:
         for setting in found
     ]
     print_table(("setting", "value", "source", "allowed"), rows, "No settings.")
-    for setting in found:
-        _print_variable(setting, err=False)
     click.echo(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
 
 
@@ -88,7 +86,6 @@ def set_(key: str, value: str) -> None:
     setting = settings.put(paths.home(), key, value)
     click.echo(f"{setting.key} = {_shown(setting.value)}")
     click.echo(setting.description, err=True)
-    _print_variable(setting, err=True)
 
 
 @config.command("unset")
@@ -112,14 +109,6 @@ def unset(key: str) -> None:
     if key in known or not is_removed:
         setting = known.get(key) or settings.get(home, key)
         click.echo(f"{setting.key} = {_shown(setting.value)} (the default)")
-
-
-def _print_variable(setting: settings.Setting, *, err: bool) -> None:
-    if setting.variable:
-        click.echo(
-            f"The environment variable {setting.variable} is set and overrides {setting.key}.",
-            err=err,
-        )
 
 
 def _shown(value: settings.Value) -> str:

@@ -21,12 +21,12 @@ from commander.cli._display import (
 from commander.cli._display import as_json as json_text
 from commander.cli._params import EventId
 from fleet_lib import clock, paths
+from fleet_lib.lines import line_of
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.events import (
     event_record,
     event_status,
-    event_text,
     job_number,
     revision_of,
 )
@@ -140,7 +140,7 @@ def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     elif event.type in ("briefing_added", "session_blocked") and status:
         is_again = event.type == "briefing_added" and revision_of(payload) > 1
         what = state_words(status) + (" (again)" if is_again else "")
-    return Cell(what, style, event.type, whole=True), Cell(event_text(payload))
+    return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
 
 
 def _time_of_day(moment: str) -> str:

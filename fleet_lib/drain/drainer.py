@@ -204,7 +204,7 @@ class _Drainer:
                 except Exception as error:  # ours to mend, and no reason to hold up the others
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
-                ingest.record_quarantine(name, _session_of(name), reason)
+                ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
         rejected |= failed
         return left, missing
 
@@ -294,12 +294,6 @@ def _write_journal(home: str, attempts: dict[str, int], *, durable: bool) -> Non
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _session_of(name: str) -> str | None:
-    """The session id in an entry's name."""
-    parts = name.split(".")
-    return parts[2] if len(parts) == 4 and parts[2] != "-" else None
 
 
 def _sweep(home: str) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import asdict
 from typing import Any
 
+from fleet_lib.lines import summary_of
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 
 LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
@@ -16,7 +17,7 @@ def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) ->
     """The whole briefing, and what is known of its turn; a briefing of another program has none."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
     return asdict(briefing) | {
-        "summary": turn.summary if turn else briefing.raw_markdown[:200],
+        "summary": summary_of(turn.summary if turn else None, briefing.raw_markdown),
         "revision": turn.revision if turn else 1,
         "source": turn.source if turn else None,
         "facts_partial": turn.facts_partial if turn else None,

@@ -268,7 +268,8 @@ def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fl
 
 @pytest.mark.one_client
 def test_worker_facts_can_be_turned_off(fleet: Fleet) -> None:
-    turn = fleet.worker(fleet.repository("alpha"), "hello", env={"FLEET_WORKER_FACTS": "off"})
+    (fleet.home / "config.toml").write_text("[worker]\nfacts = false\n")
+    turn = fleet.worker(fleet.repository("alpha"), "hello")
 
     assert fleet.context("hello") == ""
     assert [briefing["session_id"] for briefing in fleet.briefings()] == [turn.session_id]
