@@ -1,5 +1,7 @@
-"""Files: read only where they are regular, written whole or not at all. Standard library only, since the
-installer uses it too."""
+"""Files: read only where they are regular, written whole or not at all. Python 3.9 and later, standard library
+only, since the installer and the plugin use it too."""
+
+from __future__ import annotations
 
 import contextlib
 import os

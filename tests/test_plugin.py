@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 from support import ROOT, Fleet, payload
 
-from commander.setup import plugin as bootstrap
+from commander.setup import plugin as plugin_environment
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
@@ -83,7 +83,7 @@ def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> No
 def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
     deadline = time.monotonic() + seconds
     while True:
-        known = bootstrap.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
+        known = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
         if known.get("state") == state:
             return known
         assert time.monotonic() < deadline, (known, fleet.log())
@@ -92,8 +92,10 @@ def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str,
 
 def wait_for_another(fleet: Fleet, data: Path, before: Path) -> None:
     deadline = time.monotonic() + 120
-    while (data / "venv").resolve() == before or bootstrap.read_state(data)["state"] != "ready":
-        assert time.monotonic() < deadline, (bootstrap.read_state(data), fleet.log())
+    while (data / "venv").resolve() == before or plugin_environment.read_state(data)[
+        "state"
+    ] != "ready":
+        assert time.monotonic() < deadline, (plugin_environment.read_state(data), fleet.log())
         time.sleep(0.2)
 
 

@@ -1,1 +1,1 @@
-"""`fleet doctor`: is everything as it should be, and if not, what mends it. Reads only, and never drains."""
+"""`fleet doctor`: the checks of an installation and the report for a bug. Reads only and never drains."""
