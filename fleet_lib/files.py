@@ -4,11 +4,13 @@ only, since the installer and the plugin use it too."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
@@ -31,6 +33,15 @@ def open_regular(path: str) -> Iterator[int | None]:
         yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} if there is no such file or it holds anything else."""
+    try:
+        value = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from commander.setup import plugin, settings, settings_record
 from fleet_lib import paths
-from fleet_lib.errors import BadInput
+from fleet_lib.files import read_json_object
 
 Level = Literal["ok", "note", "warning", "failed"]
 
@@ -76,14 +76,14 @@ class Installation:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The user's settings; {} if they cannot be read, which the settings check reports."""
-        return _json_object(self.settings_file)
+        return read_json_object(self.settings_file)
 
     @cached_property
     def every_settings(self) -> dict[Path, dict[str, Any]]:
         """The settings files that apply in the current folder, the one that wins first."""
         here = Path.cwd() / ".claude"
         files = (here / "settings.local.json", here / "settings.json", self.settings_file)
-        return {file: _json_object(file) for file in files}
+        return {file: read_json_object(file) for file in files}
 
     def variables(self, name: str) -> Iterator[tuple[str, Path | None]]:
         """(value, the settings file whose `env` has it or None for this shell), the one that wins first."""
@@ -102,7 +102,9 @@ class Installation:
     @cached_property
     def plugins(self) -> dict[str, Path]:
         """{name: folder} of Fleet's enabled plugins."""
-        installed = _json_object(self.claude / "plugins" / "installed_plugins.json").get("plugins")
+        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json").get(
+            "plugins"
+        )
         enabled = self.settings.get("enabledPlugins")
         found = {}
         for name, places in installed.items() if isinstance(installed, dict) else ():
@@ -113,7 +115,7 @@ class Installation:
 
     def _plugin_root(self, name: str, cached: Path) -> Path:
         """A plugin of a marketplace that is a folder runs from that folder."""
-        known = _json_object(self.claude / "plugins" / "known_marketplaces.json")
+        known = read_json_object(self.claude / "plugins" / "known_marketplaces.json")
         market = known.get(name.partition("@")[2])
         if isinstance(market, dict) and market.get("source", {}).get("source") == "directory":
             return Path(str(market.get("installLocation") or cached))
@@ -131,13 +133,13 @@ class Installation:
         """Every hook of Fleet that Claude Code would run."""
         for place, value in (
             ("settings", self.settings),
-            ("commander", _json_object(self.commander_settings_file)),
+            ("commander", read_json_object(self.commander_settings_file)),
         ):
             for event, number, _, entry in settings.our_entries(value):
                 yield _hook(place, event, value["hooks"][event][number], entry)
         for folder in self.plugins.values():
             value = settings.fill(
-                _json_object(folder / "hooks" / "hooks.json"),
+                read_json_object(folder / "hooks" / "hooks.json"),
                 {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
             )
             for event, number, _, entry in settings.our_entries(value):
@@ -191,11 +193,3 @@ def _command(entry: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(arguments, list):
         return (str(entry.get("command")), *map(str, arguments))
     return ("sh", "-c", str(entry.get("command")))
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads((settings.read(path) or "{}").removeprefix("\ufeff"))
-    except (BadInput, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

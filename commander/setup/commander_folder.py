@@ -12,17 +12,17 @@ from pathlib import Path
 
 from commander.setup import settings
 from fleet_lib import paths
-from fleet_lib.files import write_whole
+from fleet_lib.files import read_json_object, write_whole
 
 HOME_TEMPLATE = Path(paths.PROGRAM) / "commander" / "home"
-_RECORD = ".claude/fleet-written.json"
+_RECORD = ".claude/fleet-written.json"  # {file: digest of what Fleet wrote there last}
 
 
 def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -> list[str]:
     """Make or update the folder. Without an interpreter and a hooks folder its settings register no hook.
     Returns the files that were left alone because the user has edited them."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record = _read_record(home)
+    record = read_json_object(home / _RECORD)
     edited = []
     for source in sorted(path for path in HOME_TEMPLATE.rglob("*") if path.is_file()):
         name = source.relative_to(HOME_TEMPLATE).as_posix()
@@ -75,7 +75,7 @@ exec "$python" -I -c {shlex.quote(start)} "$@"
 def note_written(home: Path, change: settings.Change) -> None:
     """Note that Fleet's hooks were removed from a file of this folder. A file that was as Fleet wrote it still
     counts as that, so that a later installation updates it."""
-    record = _read_record(home)
+    record = read_json_object(home / _RECORD)
     name = change.path.relative_to(home).as_posix()
     if change.before and change.after and record.get(name) == _digest(change.before.encode()):
         record[name] = _digest(change.after.encode())
@@ -84,16 +84,7 @@ def note_written(home: Path, change: settings.Change) -> None:
 
 def written_files(home: Path) -> list[str]:
     """The files of the folder that Fleet has written, whether the user has edited them or not."""
-    return [*_read_record(home), _RECORD]
-
-
-def _read_record(home: Path) -> dict[str, str]:
-    """{file: digest of what was last written there}."""
-    try:
-        record = json.loads((home / _RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return [*read_json_object(home / _RECORD), _RECORD]
 
 
 def _digest(data: bytes) -> str:

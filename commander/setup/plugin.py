@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from commander.setup import environment
 from fleet_lib import log, paths, spool
-from fleet_lib.files import write_whole
+from fleet_lib.files import read_json_object, write_whole
 
 RETRY_SECONDS = 600  # after a failure; otherwise each hook would try again
 
@@ -97,10 +97,7 @@ def data_folders() -> "list[Path]":
 def read_state(data: Path) -> "dict[str, str]":
     """bootstrap.json in a plugin's data folder: state (building, ready or failed), at (ISO 8601), source
     (see _source) and reason. {} if there is none."""
-    try:
-        value = json.loads((data / "bootstrap.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    value = read_json_object(data / "bootstrap.json")
     return {"state": "", "at": "", "source": "", "reason": "", **value} if value else {}
 
 

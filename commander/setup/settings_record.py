@@ -6,18 +6,14 @@ from pathlib import Path
 
 from commander.setup import settings
 from commander.setup.settings_editor import Was
-from fleet_lib.files import write_whole
+from fleet_lib.files import read_json_object, write_whole
 
 NAME = "settings-record.json"
 
 
 def read_all(home: Path) -> dict[str, Was]:
     """{settings file: what stood there}; {} if the record is missing or damaged."""
-    try:
-        record = json.loads((home / NAME).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return read_json_object(home / NAME)
 
 
 def read(home: Path, file: Path) -> Was:
