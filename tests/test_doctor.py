@@ -486,6 +486,24 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
     assert again.returncode == 1 and "already exists" in again.stderr
 
 
+def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
+    user = fleet.folder / "Jane Merger"
+    fleet.home = user / ".claude" / "commander"
+    fleet.home.mkdir(parents=True)
+    fleet.environment |= {"HOME": str(user), "FLEET_HOME": str(fleet.home)}
+    hook: dict[str, Any] = {"type": "command"}
+    hook["command"] = str(fleet.home / "venv" / "bin" / "python")
+    hook["args"] = ["-I", "-S", str(fleet.home / "venv" / "app" / "hooks" / "stop.py")]
+    settings_file = user / ".claude" / "settings.json"
+    settings_file.write_text(json.dumps({"hooks": {"Stop": [{"hooks": [hook]}]}}))
+    target = fleet.folder / "report.zip"
+    fleet.console("doctor", "--report", str(target))
+    with zipfile.ZipFile(target) as bundle:
+        text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
+    assert "hooks/stop.py" in text
+    assert "Jane" not in text and "Merger" not in text
+
+
 def test_every_check_is_on_the_page_in_order() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(CHECKS)

@@ -14,6 +14,7 @@ from typing import get_args
 
 import pytest
 from support import ROOT, Fleet, payload
+from test_hooks import INTERPRETERS
 
 from commander.setup import plugin as plugin_environment
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
@@ -185,6 +186,18 @@ def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin:
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
     assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
+
+
+@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
+def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin: Path) -> None:
+    script = plugin / "commander" / "setup" / "plugin.py"
+    done = subprocess.run(
+        [INTERPRETERS["3.9"], "-I", str(script), "--explain", str(fleet.home)],
+        env=fleet.env(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr.startswith("fleet: The environment is built")
 
 
 def test_before_the_first_turn_the_command_says_what_will_happen(

@@ -73,8 +73,14 @@ def _row(finding: Finding) -> dict[str, str]:
 
 def _masked(text: str) -> str:
     """A text of Fleet's own, without the quotations and paths in it, and with secrets masked."""
-    without_quotes = _QUOTED.sub("'…'", redact(text))
-    return _PATH.sub(_short_path, without_quotes)[:400]
+    return _without_paths(_QUOTED.sub("'…'", redact(text)))[:400]
+
+
+def _without_paths(text: str) -> str:
+    # The folders that are known may have a space in them, which ends a path for the pattern.
+    for folder in (paths.home(), str(Path.home())):
+        text = re.sub(re.escape(folder) + r"(?=/|\b)", "~", text) if len(folder) > 1 else text
+    return _PATH.sub(_short_path, text)
 
 
 def _short_path(match: re.Match[str]) -> str:
@@ -99,7 +105,7 @@ def _shape(value: Any, key: str = "") -> Any:
 def _own_hook(item: Any) -> Any:
     if isinstance(item, list):
         return [_own_hook(part) for part in item]
-    return _PATH.sub(_short_path, item) if isinstance(item, str) else item
+    return _without_paths(item) if isinstance(item, str) else item
 
 
 def _database(installation: Installation) -> dict[str, Any]:
