@@ -9,6 +9,6 @@ for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
     exec "$candidate" -I "$source_dir/commander/setup/install.py" "$@"
   fi
 done
-printf 'install.sh: Fleet needs Python 3.11 or later, but %s was found. Install it and run this again.\n' \
-  "$(python3 --version 2>/dev/null || echo 'no python3')" >&2
+printf 'install.sh: Fleet needs Python 3.11 or later, but %s was found. %s\n' \
+  "$(python3 --version 2>/dev/null || echo 'no python3')" 'Install it and run this again.' >&2
 exit 1

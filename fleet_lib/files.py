@@ -1,5 +1,5 @@
-"""Files: read only where they are regular, written whole or not at all. Python 3.9 and later, standard library
-only, since the installer and the plugin use it too."""
+"""Files: read only where they are regular, written whole or not at all. Python 3.9 and later,
+standard library only, since the installer and the plugin use it too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
-    """At most `limit` bytes of a regular file; None for anything else: no link, no device, no pipe."""
+    """At most `limit` bytes of a regular file; None for anything else (link, device, pipe)."""
     with open_regular(path) as descriptor:
         if descriptor is None:
             return None
@@ -45,7 +45,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:
-    """Write a file aside and move it in; with the mode of another one, if that is there, else 0600."""
+    """Write a file aside and move it in, with the mode of `mode_of` if that exists, else 0600."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

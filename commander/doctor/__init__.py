@@ -1,1 +1,1 @@
-"""`fleet doctor`: the checks of an installation and the report for a bug. Reads only and never drains."""
+"""`fleet doctor`: the checks, which only read, and the bug report. Nothing here drains."""

@@ -1,5 +1,5 @@
-"""The list of checks, in the order in which they are printed, and how they are run. Each check yields at least
-one finding; docs/troubleshooting.md has a section for each."""
+"""The list of checks, in the order in which they are printed, and how they are run. Each check
+yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
 

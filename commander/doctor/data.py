@@ -1,4 +1,5 @@
-"""The checks of Fleet's folder and what lies in it: the database, the spool, the log, captures, jobs."""
+"""The checks of Fleet's folder and what lies in it: the database, the spool, the log, captures,
+jobs."""
 
 import contextlib
 import os
@@ -90,7 +91,7 @@ def database(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "ok",
             "database",
-            f"Schema version {version}, {rows:,} briefing{'' if rows == 1 else 's'}, {size:.1f} MB."
+            f"Schema version {version}, {_number(rows, 'briefing', 'briefings')}, {size:.1f} MB."
             " The integrity check found no problem.",
         )
     yield from _write_ahead_log(Path(f"{path}-wal"))
@@ -169,7 +170,9 @@ def backlog(installation: Installation) -> Iterator[Finding]:
         return
     received = names[0].split(".")[0]
     age = time.time() - int(received) / 1e9 if received.isdecimal() else 0.0
-    found = f"{_entries(len(names))} waiting, the oldest for {_span(age)}."
+    found = (
+        f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {_span(age)}."
+    )
     if age > BACKLOG_SECONDS:
         yield Finding(
             "warning",
@@ -196,9 +199,10 @@ def quarantine(installation: Installation) -> Iterator[Finding]:
     yield Finding(
         "warning",
         "quarantine",
-        f"{_entries(len(bad))} in quarantine. The newest: {clean(reason, 160)}",
+        f"{_number(len(bad), 'entry is', 'entries are')} in quarantine."
+        f" The newest: {clean(reason, 160)}",
         "They could not be applied. They are deleted after 30 days.",
-        f"fleet replay '{folder}'/*; if one fails again, report it or delete it and its .reason file",
+        f"fleet replay '{folder}'/*; if one fails again, report it, or delete it and its .reason",
     )
 
 
@@ -213,11 +217,11 @@ def log(installation: Installation) -> Iterator[Finding]:
     if not recent:
         yield Finding("ok", "log", "No problem was logged in the last 24 hours.")
         return
-    lines_have = "1 line has" if len(recent) == 1 else f"{len(recent)} lines have"
     yield Finding(
         "warning",
         "log",
-        f"{lines_have} been logged in the last 24 hours. The newest: {clean(recent[-1], 200)}",
+        f"{_number(len(recent), 'line was', 'lines were')} logged in the last 24 hours."
+        f" The newest: {clean(recent[-1], 200)}",
         "Each line is a problem that occurred.",
         f"tail '{log_file}'",
     )
@@ -304,7 +308,7 @@ def jobs(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "jobs",
-            f"{'1 job is' if queued == 1 else f'{queued} jobs are'} queued but no runner is running.",
+            f"{_number(queued, 'job is', 'jobs are')} queued but no runner is running.",
             "They wait until a runner is started.",
             "fleet jobs run --once",
         )
@@ -327,8 +331,8 @@ def commander(installation: Installation) -> Iterator[Finding]:
     )
 
 
-def _entries(number: int) -> str:
-    return "1 entry is" if number == 1 else f"{number:,} entries are"
+def _number(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _age(moment: str) -> float:

@@ -86,7 +86,8 @@ class Installation:
         return {file: read_json_object(file) for file in files}
 
     def variables(self, name: str) -> Iterator[tuple[str, Path | None]]:
-        """(value, the settings file whose `env` has it or None for this shell), the one that wins first."""
+        """(value, the settings file whose `env` has it or None for this shell), the one that wins
+        first."""
         for file, value in self.every_settings.items():
             named = value.get("env")
             if isinstance(named, dict) and name in named:
@@ -167,8 +168,8 @@ def wanted_hooks() -> dict[str, list[Any]]:
 
 
 def open_untouched(path: Path) -> sqlite3.Connection:
-    """A connection that only reads and leaves no file behind: without a write-ahead log there is nothing
-    to wait for, so the file is read as it is."""
+    """A connection that only reads and leaves no file behind: without a write-ahead log there is
+    nothing to wait for, so the file is read as it is."""
     uri = paths.uri(str(path), "ro")
     if not Path(f"{path}-wal").exists():
         uri += "&immutable=1"

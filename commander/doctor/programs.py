@@ -80,7 +80,8 @@ def environment(installation: Installation) -> Iterator[Finding]:
             yield Finding(
                 "failed",
                 "environment",
-                f"The environment of the plugin in {folder} could not be built ({state['at']}): {reason}",
+                f"The environment of the plugin in {folder} could not be built ({state['at']}):"
+                f" {reason}",
                 "Captured turns wait safely in the spool. Fleet tries again at the end of a turn.",
                 "remove the cause, or install Fleet with ./install.sh",
             )

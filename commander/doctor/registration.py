@@ -1,4 +1,5 @@
-"""The checks of which hooks Claude Code runs: Fleet's own, as they are registered, and those of others."""
+"""The checks of which hooks Claude Code runs: Fleet's own, as they are registered, and those of
+others."""
 
 import contextlib
 import os
@@ -132,7 +133,8 @@ def _home_of(hook: Hook) -> str:
 
 
 def other_hooks(installation: Installation) -> Iterator[Finding]:
-    """Other programs' hooks for the same events. If a session is slow, one of them may be the reason."""
+    """Other programs' hooks for the same events. If a session is slow, one of them may be the
+    reason."""
     ours = {hook.event for hook in installation.hooks()}
     others = [
         f"{event}: {clean(redact(' '.join(map(str, words))), 80)}"

@@ -1,5 +1,5 @@
-"""`fleet doctor --report`: a ZIP file for a bug report, without secrets and without the text of any session.
-What goes in is selected piece by piece; nothing is copied first and cleaned afterwards."""
+"""`fleet doctor --report`: a ZIP file for a bug report, without secrets and without the text of any
+session. What goes in is selected piece by piece; nothing is copied first and cleaned afterwards."""
 
 import builtins
 import contextlib
@@ -166,7 +166,8 @@ def _log(installation: Installation) -> list[str]:
 
 
 def _log_line(line: str) -> str:
-    """The time, the part of Fleet and the type of the error. The error's message may quote a session."""
+    """The time, the part of Fleet and the type of the error. The error's message may quote a
+    session."""
     match = _LOG_LINE.match(line)
     if not match:
         return "…"

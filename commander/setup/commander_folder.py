@@ -1,7 +1,7 @@
-"""The Commander's folder $FLEET_HOME: CLAUDE.md, settings and a skill. A file that is still as Fleet wrote it is
-updated; a file that the user has edited is left alone.
+"""The Commander's folder $FLEET_HOME: CLAUDE.md, settings and a skill. A file that is still as
+Fleet wrote it is updated; a file that the user has edited is left alone.
 
-    python -m commander.setup.commander_folder FLEET_HOME     for a plugin, which registers the hooks itself
+    python -m commander.setup.commander_folder FLEET_HOME     for a plugin, which has its own hooks
 """
 
 import hashlib
@@ -19,8 +19,8 @@ _RECORD = ".claude/fleet-written.json"  # {file: digest of what Fleet wrote ther
 
 
 def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -> list[str]:
-    """Make or update the folder. Without an interpreter and a hooks folder its settings register no hook.
-    Returns the files that were left alone because the user has edited them."""
+    """Make or update the folder. Without an interpreter and a hooks folder its settings register no
+    hook. Returns the files that were left alone because the user has edited them."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = read_json_object(home / _RECORD)
     edited = []
@@ -56,8 +56,8 @@ def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -
 
 
 def write_command(home: Path, python: Path) -> None:
-    """Write `bin/fleet`, which runs the console of this interpreter's environment. The script that an
-    installer would write breaks if a path contains `$`, and starts more slowly."""
+    """Write `bin/fleet`, which runs the console of this interpreter's environment. The script that
+    an installer would write breaks if a path contains `$`, and starts more slowly."""
     start = "from commander.__main__ import main; main()"
     text = f"""#!/bin/sh
 python={shlex.quote(str(python))}
@@ -73,8 +73,8 @@ exec "$python" -I -c {shlex.quote(start)} "$@"
 
 
 def note_written(home: Path, change: settings.Change) -> None:
-    """Note that Fleet's hooks were removed from a file of this folder. A file that was as Fleet wrote it still
-    counts as that, so that a later installation updates it."""
+    """Note that Fleet's hooks were removed from a file of this folder. A file that was as Fleet
+    wrote it still counts as that, so that a later installation updates it."""
     record = read_json_object(home / _RECORD)
     name = change.path.relative_to(home).as_posix()
     if change.before and change.after and record.get(name) == _digest(change.before.encode()):

@@ -1,5 +1,6 @@
-"""Fleet's own virtual environment: built in a new folder, then put in place with one rename, one build at a
-time. Python 3.9 and later, standard library only: a plugin runs it with any `python3`."""
+"""Fleet's own virtual environment: built in a new folder, then put in place with one rename, one
+build at a time. Python 3.9 and later, standard library only: a plugin runs it with any
+`python3`."""
 
 import contextlib
 import fcntl
@@ -22,7 +23,8 @@ EXTRAS = {"gateway": "starlette", "studio": "datasette"}
 
 
 class BuildFailed(OSError):
-    """The environment could not be built; one line says why. An earlier environment is untouched."""
+    """The environment could not be built; one line says why. An earlier environment is
+    untouched."""
 
 
 def find_python(candidates: "tuple[str, ...]" = CANDIDATES) -> "str | None":
@@ -47,9 +49,10 @@ def build(
     extras: "Iterable[str]" = (),
     say: "Callable[[str], object]" = print,
 ) -> Path:
-    """Build an environment in `envs` with the program of `source` (a checkout), and let `link` point to it.
-    The previous environment stays for hooks that are running; older ones are removed. The program uses
-    `home` as its FLEET_HOME. Extras of the previous environment are kept. Raises BuildFailed."""
+    """Build an environment in `envs` with the program of `source` (a checkout), and let `link`
+    point to it. The previous environment stays for hooks that are running; older ones are removed.
+    The program uses `home` as its FLEET_HOME. Extras of the previous environment are kept. Raises
+    BuildFailed."""
     envs.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_build(envs / "lock", say), _interrupted_by_signals():
         new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
@@ -57,7 +60,7 @@ def build(
             chosen = sorted({*extras, *extras_of(link)})
             _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python)
             site = _output([str(new / "bin" / "python"), "-c", _SITE])
-            # Settings and running sessions hold the path of the hooks, so it must not depend on the version.
+            # Settings and running sessions hold the hooks' path: it must not depend on the version.
             (new / "app").symlink_to(os.path.relpath(site, new))
             if home:
                 (Path(site) / "fleet-home.txt").write_bytes(os.fsencode(home))
@@ -88,7 +91,8 @@ def _fill(new: Path, source: str, python: str) -> None:
         _run([python, "-m", "venv", str(new)])
     except BuildFailed as error:
         raise BuildFailed(
-            f"Python could not create a virtual environment (on Debian: apt install python3-venv): {error}"
+            "Python could not create a virtual environment (on Debian: apt install python3-venv):"
+            f" {error}"
         ) from None
     pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, source])
@@ -152,7 +156,8 @@ def _only_build(path: Path, say: "Callable[[str], object]") -> "Iterator[None]":
 
 @contextlib.contextmanager
 def _interrupted_by_signals() -> "Iterator[None]":
-    """Within the block, SIGTERM and SIGHUP act like Ctrl-C, so that a half-built environment is removed."""
+    """Within the block, SIGTERM and SIGHUP act like Ctrl-C, so that a half-built environment is
+    removed."""
 
     def end(number: int, _frame: "FrameType | None") -> None:
         raise SystemExit(128 + number)

@@ -1,6 +1,6 @@
-"""install.sh: builds the environment, makes the Commander's folder and registers the hooks in Claude Code's
-settings. Every step is done whole or not at all, and can be repeated. Standard library only, since it runs
-from a checkout before there is an environment."""
+"""install.sh: builds the environment, makes the Commander's folder and registers the hooks in
+Claude Code's settings. Every step is done whole or not at all, and can be repeated. Standard
+library only, since it runs from a checkout before there is an environment."""
 
 import argparse
 import contextlib
@@ -64,8 +64,8 @@ def main(arguments: list[str]) -> int:
 
 
 def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], object]) -> None:
-    """Install or upgrade. Raises FleetError or OSError with one line; an earlier installation then still
-    works."""
+    """Install or upgrade. Raises FleetError or OSError with one line; an earlier installation then
+    still works."""
     file = claude / "settings.json"
     python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
     _registration(

@@ -1,7 +1,7 @@
-"""The environment of Fleet as a plugin. A drainer that lacks Fleet's libraries starts this file, which builds
-the environment in the background, in the folder that Claude Code keeps for the plugin's data. The hooks do
-not need it, since they only write into the spool. Python 3.9 and later, standard library only: it runs with
-any `python3`.
+"""The environment of Fleet as a plugin. A drainer that lacks Fleet's libraries starts this file,
+which builds the environment in the background, in the folder that Claude Code keeps for the
+plugin's data. The hooks do not need it, since they only write into the spool. Python 3.9 and later,
+standard library only: it runs with any `python3`.
 
     python3 -I plugin.py FLEET_HOME             build it unless this plugin has built it, then drain
     python3 -I plugin.py --again FLEET_HOME     the same, but also build it again if it cannot drain
@@ -59,7 +59,8 @@ def _build(data: Path, home: str) -> None:
     source = Path(paths.PROGRAM)
     environment.build(data / "versions", data / "venv", source, python, say=lambda line: None)
     built = str(data / "venv" / "bin" / "python")
-    if os.spawnv(os.P_WAIT, built, [built, "-I", "-m", "commander.setup.commander_folder", home]):  # noqa: S606
+    make_folder = [built, "-I", "-m", "commander.setup.commander_folder", home]
+    if os.spawnv(os.P_WAIT, built, make_folder):  # noqa: S606
         raise environment.BuildFailed(f"the Commander's folder {home} could not be made")
 
 
@@ -71,8 +72,8 @@ def explain(home: str) -> str:
     for state in sorted(states, key=lambda state: state["at"], reverse=True):
         if state["state"] == "building":
             return (
-                f"fleet: The environment is being built (since {state['at']}). This takes about half"
-                f" a minute.\n  {waiting}"
+                f"fleet: The environment is being built (since {state['at']}). This takes about"
+                f" half a minute.\n  {waiting}"
             )
         if state["state"] == "failed":
             return (
@@ -95,8 +96,8 @@ def data_folders() -> "list[Path]":
 
 
 def read_state(data: Path) -> "dict[str, str]":
-    """bootstrap.json in a plugin's data folder: state (building, ready or failed), at (ISO 8601), source
-    (see _source) and reason. {} if there is none."""
+    """bootstrap.json in a plugin's data folder: state (building, ready or failed), at (ISO 8601),
+    source (see _source) and reason. {} if there is none."""
     value = read_json_object(data / "bootstrap.json")
     return {"state": "", "at": "", "source": "", "reason": "", **value} if value else {}
 
@@ -108,7 +109,8 @@ def _write_state(data: Path, state: str, reason: str = "") -> None:
 
 
 def _is_settled(data: Path, is_broken: bool) -> bool:
-    """Whether there is nothing to do: it was built from this plugin and works, or building it has just failed."""
+    """Whether there is nothing to do: it was built from this plugin and works, or building it has
+    just failed."""
     known = read_state(data)
     if known.get("source") != _source():
         return False

@@ -1,5 +1,5 @@
-"""The self-check at the end of install.sh: captures sample turns with the real hooks in a temporary home, and
-shows what the Commander would be shown."""
+"""The self-check at the end of install.sh: captures sample turns with the real hooks in a temporary
+home, and shows what the Commander would be shown."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""Fleet's hook entries in a settings file of Claude Code. Only the entries are edited: every other byte stays,
-and removing them restores the bytes that were there before."""
+"""Fleet's hook entries in a settings file of Claude Code. Only the entries are edited: every other
+byte stays, and removing them restores the bytes that were there before."""
 
 import difflib
 import glob
@@ -29,7 +29,8 @@ _FIX = ": fix it, then run this again"
 
 @dataclass(frozen=True)
 class Change:
-    """The text of a settings file before and after an edit. None means that the file does not exist."""
+    """The text of a settings file before and after an edit. None means that the file does not
+    exist."""
 
     path: Path
     before: str | None
@@ -61,7 +62,8 @@ def settings_example() -> Path:
 
 
 def registration(template: Path, python: Path, hooks: Path) -> dict[str, Any]:
-    """A settings template filled in with the interpreter and the hooks folder of this installation."""
+    """A settings template filled in with the interpreter and the hooks folder of this
+    installation."""
     values = {"@PYTHON@": str(python), "@HOOKS@": str(hooks)}
     filled: dict[str, Any] = fill(json.loads(template.read_text("utf-8")), values)
     return filled
@@ -93,9 +95,9 @@ def read(path: Path) -> str | None:
 
 
 def with_hooks(path: Path, ours: dict[str, list[Any]], was: Was) -> Change:
-    """The change that registers Fleet's groups (event: groups) once, after the other groups of each event.
-    Entries of an older Fleet are removed. `was` comes from the change that registered them last. Raises
-    BadInput if the file is not a settings file. Nothing is written here."""
+    """The change that registers Fleet's groups (event: groups) once, after the other groups of each
+    event. Entries of an older Fleet are removed. `was` comes from the change that registered them
+    last. Raises BadInput if the file is not a settings file. Nothing is written here."""
     text = read(path)
     settings = _parsed(path, text)
     if _is_registered(settings, ours):
@@ -113,7 +115,8 @@ def with_hooks(path: Path, ours: dict[str, list[Any]], was: Was) -> Change:
 
 
 def without_hooks(path: Path, was: Was) -> Change:
-    """The change that removes all of Fleet's hook entries and what Fleet added for them. Raises BadInput."""
+    """The change that removes all of Fleet's hook entries and what Fleet added for them. Raises
+    BadInput."""
     text = read(path)
     _parsed(path, text)
     after = _without(text, was)
@@ -131,7 +134,8 @@ def fault(path: Path, ours: dict[str, list[Any]]) -> str:
 
 
 def entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
-    """(event, number of the group, number in the group, entry) of every hook entry, whatever it looks like."""
+    """(event, number of the group, number in the group, entry) of every hook entry, whatever it
+    looks like."""
     hooks = settings.get("hooks") if isinstance(settings, dict) else None
     for event, groups in hooks.items() if isinstance(hooks, dict) else ():
         for number, group in enumerate(groups if isinstance(groups, list) else ()):
@@ -146,7 +150,8 @@ def our_entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
 
 
 def is_ours(entry: Any) -> bool:
-    """Whether a hook entry is Fleet's: an isolated interpreter that runs one of Fleet's hook files."""
+    """Whether a hook entry is Fleet's: an isolated interpreter that runs one of Fleet's hook
+    files."""
     if not isinstance(entry, dict):
         return False
     arguments, command = entry.get("args"), entry.get("command")
@@ -161,8 +166,8 @@ def is_ours(entry: Any) -> bool:
 
 
 def write(change: Change) -> Path | None:
-    """Write the change whole or not at all. A link is followed and the mode of the file stays. Returns the
-    backup next to the file, if there was a file. Raises OSError."""
+    """Write the change whole or not at all. A link is followed and the mode of the file stays.
+    Returns the backup next to the file, if there was a file. Raises OSError."""
     if not change.has_effect:
         return None
     target = change.path.resolve()

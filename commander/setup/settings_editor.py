@@ -1,4 +1,5 @@
-"""A settings file as text: Fleet's groups are added and removed, and every other byte stays as it is."""
+"""A settings file as text: Fleet's groups are added and removed, and every other byte stays as it
+is."""
 
 import json
 import re
@@ -8,14 +9,16 @@ from typing import Any
 JSON_BLANKS = " \t\r\n"  # what JSON calls white space
 BLANKS = "\ufeff" + JSON_BLANKS  # with a byte order mark before it
 
-# {path of a container, e.g. "hooks.Stop": its text before Fleet added something; "" is the whole file, None
-# if there was no file}. It tells an empty list that was there from one that Fleet added.
+# {path of a container, e.g. "hooks.Stop": its text before Fleet added something}. The path "" is
+# the whole file, with None if there was no file. It tells an empty list that was there from one
+# that Fleet added.
 Was = dict[str, str | None]
 
 
 @dataclass(slots=True)
 class Node:
-    """Where a JSON value stands in the text. The members of an object have names, those of a list have none."""
+    """Where a JSON value stands in the text. The members of an object have names, those of a list
+    have none."""
 
     start: int
     end: int
@@ -56,7 +59,8 @@ class SettingsEditor:
                 self._append(groups, f"hooks.{event}", None, group)
 
     def remove(self, event: str, number: int, inner: int) -> None:
-        """Remove one entry, and what that leaves empty unless it was there before Fleet's entries."""
+        """Remove one entry, and what that leaves empty unless it was there before Fleet's
+        entries."""
         hooks = self._member(self._root(), "hooks")
         groups = self._member(hooks, event)
         entries = self._member(groups.parts[number], "hooks")

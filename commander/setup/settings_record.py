@@ -1,5 +1,5 @@
-"""settings-record.json in Fleet's folder. For each settings file that Fleet's hooks were added to, it keeps the
-text that stood in their place, so that uninstalling restores it."""
+"""settings-record.json in Fleet's folder. For each settings file that Fleet's hooks were added to,
+it keeps the text that stood in their place, so that uninstalling restores it."""
 
 import json
 from pathlib import Path

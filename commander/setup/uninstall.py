@@ -1,5 +1,5 @@
-"""`install.sh --uninstall`: removes the hooks and the program, and with --purge the data too. Standard library
-only, and it needs nothing of what was installed."""
+"""`install.sh --uninstall`: removes the hooks and the program, and with --purge the data too.
+Standard library only, and it needs nothing of what was installed."""
 
 import contextlib
 import fcntl
@@ -163,7 +163,8 @@ def _require_fleet_home(home: Path, claude: Path) -> None:
 
 @contextlib.contextmanager
 def _without_drainer(home: Path) -> Iterator[None]:
-    """Within the block no drainer is working. One that is ends soon, since the hooks are removed already."""
+    """Within the block no drainer is working. One that is ends soon, since the hooks are removed
+    already."""
     try:
         lock = Path(paths.lock(str(home))).open("a")  # noqa: SIM115
     except OSError:
