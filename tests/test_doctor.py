@@ -88,7 +88,9 @@ def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
     assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
     (well.home / "fleet.db").chmod(0o644)
     printed = well.console("doctor").stdout
-    assert f"warning modes         Other users may use {well.home}/fleet.db (mode 644)." in printed
+    assert (
+        f"warning modes         Other users can access {well.home}/fleet.db (mode 644)." in printed
+    )
     assert f"fix: chmod 600 '{well.home}/fleet.db'" in printed
     assert printed.rstrip().endswith("0 failures, 1 warning.")
 
@@ -404,7 +406,7 @@ def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str)
         path.write_text("")
     path.chmod(0o755 if path.is_dir() else 0o644)
     (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
-    assert finding.level == "warning" and f"Other users may use {path} (" in finding.found
+    assert finding.level == "warning" and f"Other users can access {path} (" in finding.found
     path.chmod(0o700 if path.is_dir() else 0o600)
     (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
     assert finding.level == "ok"

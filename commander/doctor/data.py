@@ -142,7 +142,7 @@ def modes(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "modes",
-            f"Other users may use {path} (mode {path.stat().st_mode & 0o777:o}).",
+            f"Other users can access {path} (mode {path.stat().st_mode & 0o777:o}).",
             "It holds what you and the model wrote.",
             f"chmod {'700' if path.is_dir() else '600'} '{path}'",
         )
@@ -200,7 +200,7 @@ def quarantine(installation: Installation) -> Iterator[Finding]:
         "warning",
         "quarantine",
         f"{_number(len(bad), 'entry is', 'entries are')} in quarantine."
-        f" The newest: {clean(reason, 160)}",
+        f" The newest: {clean(reason, 160) or 'no reason was recorded'}",
         "They could not be applied. They are deleted after 30 days.",
         f"fleet replay '{folder}'/*; if one fails again, report it, or delete it and its .reason",
     )
