@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Fleet into Claude Code's folder, upgrades it, or takes it out: ./install.sh --help
-# Here only a Python is found that can run the rest, which is commander/setup/install.py.
+# Installs Fleet for Claude Code, upgrades it or uninstalls it: ./install.sh --help
+# This only finds a Python that can run commander/setup/install.py, which does the work.
 set -eu
 umask 077
 source_dir=$(cd "$(dirname "$0")" && pwd)
@@ -9,6 +9,6 @@ for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
     exec "$candidate" -I "$source_dir/commander/setup/install.py" "$@"
   fi
 done
-printf 'install.sh: Fleet needs Python 3.11 or later; %s was found. Install one, then run this again.\n' \
-  "$(python3 --version 2>/dev/null || echo 'no python3')" >&2
+printf 'install.sh: Fleet needs Python 3.11 or later, but %s was found. %s\n' \
+  "$(python3 --version 2>/dev/null || echo 'no python3')" 'Install it and run this again.' >&2
 exit 1

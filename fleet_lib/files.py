@@ -1,16 +1,20 @@
-"""Files: read only where they are regular, written whole or not at all. Standard library only, since the
-installer uses it too."""
+"""Files: read only where they are regular, written whole or not at all. Python 3.9 and later,
+standard library only, since the installer and the plugin use it too."""
+
+from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
-    """At most `limit` bytes of a regular file; None for anything else: no link, no device, no pipe."""
+    """At most `limit` bytes of a regular file; None for anything else (link, device, pipe)."""
     with open_regular(path) as descriptor:
         if descriptor is None:
             return None
@@ -31,8 +35,17 @@ def open_regular(path: str) -> Iterator[int | None]:
         os.close(descriptor)
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} if there is no such file or it holds anything else."""
+    try:
+        value = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:
-    """Write a file aside and move it in; with the mode of another one, if that is there, else 0600."""
+    """Write a file aside and move it in, with the mode of `mode_of` if that exists, else 0600."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

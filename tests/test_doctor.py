@@ -1,4 +1,4 @@
-"""`fleet doctor`: sees what is wrong, says what mends it, and touches nothing."""
+"""`fleet doctor`: finds what is wrong, suggests a fix, and changes nothing."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository, payload
 
-from commander.doctor import data as kept
+from commander.doctor import data
 from commander.doctor.checks import CHECKS
-from commander.doctor.findings import Patient
+from commander.doctor.findings import Installation
 from commander.setup import settings
 from commander.setup.commander_folder import make_commander_folder
 
@@ -72,25 +72,27 @@ def test_of_a_well_installation_every_check_is_well_and_nothing_is_touched(well:
     findings = doctor(well, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
     assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
-    assert of(findings, "hooks")[0]["found"].startswith("6 run on a sample")
-    assert "1 briefings" in of(findings, "database")[0]["found"]
+    assert of(findings, "hooks")[0]["found"].startswith("6 hooks ran on a sample")
+    assert "1 briefing," in of(findings, "database")[0]["found"]
     assert tree(well.home.parent) == before
 
 
 def test_what_waits_in_the_spool_is_not_drained(well: Fleet) -> None:
     well.hook("stop", payload("Stop") | {"prompt_id": "another"}, well.folder)
     findings = doctor(well, 0)
-    assert of(findings, "spool")[0]["found"].startswith("1 wait")
+    assert of(findings, "spool")[0]["found"].startswith("1 entry is waiting")
     assert len(well.waiting()) == 1
 
 
 def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
-    assert well.console("doctor").stdout.rstrip().endswith("All is well.")
+    assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
     (well.home / "fleet.db").chmod(0o644)
     printed = well.console("doctor").stdout
-    assert f"warning modes         {well.home}/fleet.db is open to others (644)" in printed
-    assert f"mend: chmod 600 '{well.home}/fleet.db'" in printed
-    assert printed.rstrip().endswith("Nothing failed, 1 warning.")
+    assert (
+        f"warning modes         Other users can access {well.home}/fleet.db (mode 644)." in printed
+    )
+    assert f"fix: chmod 600 '{well.home}/fleet.db'" in printed
+    assert printed.rstrip().endswith("0 failures, 1 warning.")
 
 
 def break_settings(fleet: Fleet) -> None:
@@ -278,48 +280,96 @@ def lose_the_environment(fleet: Fleet) -> None:
 
 
 def fail_as_a_plugin(fleet: Fleet) -> None:
-    data = fleet.home.parent / ".claude" / "plugins" / "data" / "fleet-market"
-    data.mkdir(parents=True)
+    folder = fleet.home.parent / ".claude" / "plugins" / "data" / "fleet-market"
+    folder.mkdir(parents=True)
     state = {"state": "failed", "at": "2026-11-24T07:00:00Z", "reason": "no index in reach"}
-    (data / "bootstrap.json").write_text(json.dumps(state))
+    (folder / "bootstrap.json").write_text(json.dumps(state))
 
 
 @pytest.mark.parametrize(
-    ("trouble", "check", "level", "words", "mend"),
+    ("trouble", "check", "level", "words", "fix"),
     [
         (break_settings, "settings", "failed", "line 1 column 11", "edit /"),
         (hold_no_settings, "settings", "failed", "is not a JSON object", "is {}"),
         (hold_hooks_in_a_list, "settings", "failed", "`hooks` is not an object", "edit /"),
-        (hold_hooks_in_a_list, "registration", "failed", "no hook for", "settings.json first"),
-        (disable_hooks, "settings", "failed", "disableAllHooks", "take that line out"),
-        (turn_hooks_off, "settings", "failed", "in the env of /", "take FLEET_HOOKS out of /"),
+        (
+            hold_hooks_in_a_list,
+            "registration",
+            "failed",
+            "No hook is registered for",
+            "settings.json first",
+        ),
+        (disable_hooks, "settings", "failed", "disableAllHooks", "remove that line"),
+        (turn_hooks_off, "settings", "failed", "in the env of /", "remove FLEET_HOOKS from /"),
         (turn_hooks_off_in_the_shell, "settings", "failed", "this shell", "unset FLEET_HOOKS"),
-        (name_another_home, "settings", "failed", "FLEET_HOME is /srv/elsewhere", "out of /"),
+        (
+            name_another_home,
+            "settings",
+            "failed",
+            "FLEET_HOME is /srv/elsewhere",
+            "remove FLEET_HOME from /",
+        ),
         (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
         (start_only_when_resumed, "registration", "failed", "matcher 'resume'", "./install.sh"),
         (notify_of_nothing, "registration", "failed", "matcher 'nothing'", "./install.sh"),
-        (make_it_async, "registration", "failed", "Stop (by the settings) is async", "install"),
-        (make_it_a_prompt, "registration", "failed", "type prompt, not command", "./install.sh"),
-        (take_a_hook_out, "registration", "failed", "no hook for StopFailure", "./install.sh"),
+        (
+            make_it_async,
+            "registration",
+            "failed",
+            "The Stop hook of the settings is async",
+            "install",
+        ),
+        (
+            make_it_a_prompt,
+            "registration",
+            "failed",
+            "type prompt instead of command",
+            "./install.sh",
+        ),
+        (
+            take_a_hook_out,
+            "registration",
+            "failed",
+            "No hook is registered for StopFailure",
+            "./install.sh",
+        ),
         (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
         (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
         (lose_the_commanders_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
-        (register_twice, "registration", "warning", "Stop is registered 2 times", "./install.sh"),
+        (
+            register_twice,
+            "registration",
+            "warning",
+            "The Stop hook is registered 2 times",
+            "./install.sh",
+        ),
         (have_other_hooks, "other hooks", "note", "Stop: notify --token", ""),
         (spoil_the_database, "database", "failed", "not a database", "backups"),
-        (make_it_newer, "database", "failed", "schema 99", "upgrade"),
-        (make_it_older, "database", "warning", "schema 0", "fleet db migrate"),
-        (spoil_the_database, "jobs", "note", "unknown: file is not a database", ""),
+        (make_it_newer, "database", "failed", "schema version 99", "upgrade"),
+        (make_it_older, "database", "warning", "schema version 0", "fleet db migrate"),
+        (spoil_the_database, "jobs", "note", "cannot be read: file is not a database", ""),
         (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
-        (leave_an_old_entry, "spool", "warning", "1 wait, the oldest for 1 h", "fleet drain"),
+        (
+            leave_an_old_entry,
+            "spool",
+            "warning",
+            "1 entry is waiting, the oldest for 1 h",
+            "fleet drain",
+        ),
         (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
         (quarantine, "log", "warning", "quarantined", "tail"),
         (write_a_transcript, "capture", "warning", "wrote its transcript", "claude --resume"),
         (lose_claude, "claude", "warning", "not on PATH", ""),
         (have_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
         (misspell_a_setting, "configuration", "failed", "line 2: there is no", "edit that line"),
-        (lose_a_runner, "jobs", "warning", "the runner of job 1 died", "fleet jobs run --once"),
-        (leave_a_job_queued, "jobs", "warning", "1 queued, and nobody", "fleet jobs run --once"),
+        (lose_a_runner, "jobs", "warning", "The runner of job 1 died", "fleet jobs run --once"),
+        (
+            leave_a_job_queued,
+            "jobs",
+            "warning",
+            "1 job is queued but no runner",
+            "fleet jobs run --once",
+        ),
         (lose_the_environment, "environment", "failed", "points to nothing", "./install.sh"),
         (fail_as_a_plugin, "environment", "failed", "no index in reach", "./install.sh"),
     ],
@@ -331,7 +381,7 @@ def test_each_trouble_is_seen_and_its_mending_named(
     check: str,
     level: str,
     words: str,
-    mend: str,
+    fix: str,
 ) -> None:
     if check != "hooks":
         monkeypatch.setitem(CHECKS, "hooks", lambda _: ())  # runs each hook several times
@@ -340,7 +390,7 @@ def test_each_trouble_is_seen_and_its_mending_named(
     findings = doctor(well, 1 if level == "failed" or trouble is spoil_the_database else 0)
     found = [row for row in of(findings, check) if row["level"] == level]
     assert len(found) == 1, findings
-    assert words in found[0]["found"] and mend in found[0]["mend"]
+    assert words in found[0]["found"] and fix in found[0]["fix"]
     assert SECRET not in json.dumps(findings)
     assert tree(well.home.parent) == before
 
@@ -363,10 +413,10 @@ def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str)
     else:
         path.write_text("")
     path.chmod(0o755 if path.is_dir() else 0o644)
-    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
-    assert finding.level == "warning" and f"{path} is open to others" in finding.found
+    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
+    assert finding.level == "warning" and f"Other users can access {path} (" in finding.found
     path.chmod(0o700 if path.is_dir() else 0o600)
-    (finding,) = kept.modes(Patient(well.home, well.home.parent / ".claude"))
+    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
     assert finding.level == "ok"
 
 
@@ -380,7 +430,7 @@ def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
     assert (bad / name).exists()
     well.console("replay", str(bad / name))
     assert list(bad.iterdir()) == []
-    (finding,) = kept.quarantine(Patient(well.home, well.home.parent / ".claude"))
+    (finding,) = data.quarantine(Installation(well.home, well.home.parent / ".claude"))
     assert finding.level == "ok"
     elsewhere = well.folder / "payload.json"
     elsewhere.write_text(json.dumps(payload("Stop")))
@@ -390,7 +440,7 @@ def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
 
 def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
     findings = doctor(fleet, 1)  # no hook is registered
-    assert "not there yet" in of(findings, "home")[0]["found"]
+    assert "does not exist yet" in of(findings, "home")[0]["found"]
     assert not fleet.home.exists()
 
 
@@ -402,12 +452,12 @@ def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
 def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
     from commander.doctor import checks
 
-    def broken(patient: Patient) -> Any:
-        raise RuntimeError("ours to mend")
+    def broken(installation: Installation) -> Any:
+        raise RuntimeError("a bug of ours")
 
     monkeypatch.setitem(checks.CHECKS, "disk", broken)
-    (finding,) = [row for row in checks.examine(Patient.here()) if row.check == "disk"]
-    assert finding.level == "failed" and "ours to mend" in finding.found
+    (finding,) = [row for row in checks.run_all(Installation.here()) if row.check == "disk"]
+    assert finding.level == "failed" and "a bug of ours" in finding.found
 
 
 def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_path: Path) -> None:
@@ -428,7 +478,7 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
     well.environment["FLEET_EXTRA"] = SECRET
     target = tmp_path / "report.zip"
     done = well.console("doctor", "--report", str(target))
-    assert "look through it" in done.stdout and "settings.json" in done.stdout
+    assert "Look through it" in done.stdout and "settings.json" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as bundle:
         text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
@@ -443,7 +493,25 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
         assert kept_out not in text
     assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
     again = well.console("doctor", "--report", str(target), check=False)
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert again.returncode == 1 and "already exists" in again.stderr
+
+
+def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
+    user = fleet.folder / "Jane Merger"
+    fleet.home = user / ".claude" / "commander"
+    fleet.home.mkdir(parents=True)
+    fleet.environment |= {"HOME": str(user), "FLEET_HOME": str(fleet.home)}
+    hook: dict[str, Any] = {"type": "command"}
+    hook["command"] = str(fleet.home / "venv" / "bin" / "python")
+    hook["args"] = ["-I", "-S", str(fleet.home / "venv" / "app" / "hooks" / "stop.py")]
+    settings_file = user / ".claude" / "settings.json"
+    settings_file.write_text(json.dumps({"hooks": {"Stop": [{"hooks": [hook]}]}}))
+    target = fleet.folder / "report.zip"
+    fleet.console("doctor", "--report", str(target))
+    with zipfile.ZipFile(target) as bundle:
+        text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
+    assert "hooks/stop.py" in text
+    assert "Jane" not in text and "Merger" not in text
 
 
 def test_every_check_is_on_the_page_in_order() -> None:
@@ -454,14 +522,12 @@ def test_every_check_is_on_the_page_in_order() -> None:
 def test_doctor_looks_where_install_sh_was_told_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from commander.doctor.findings import Patient
-
     home, elsewhere = tmp_path / "fleet", tmp_path / "elsewhere"
     home.mkdir()
     record = {str(elsewhere / "settings.json"): {}}
     (home / "settings-record.json").write_text(json.dumps(record))
     monkeypatch.setenv("FLEET_HOME", str(home))
     monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
-    assert Patient.here().claude == elsewhere
+    assert Installation.here().claude == elsewhere
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "named"))
-    assert Patient.here().claude == tmp_path / "named"
+    assert Installation.here().claude == tmp_path / "named"

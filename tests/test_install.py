@@ -130,8 +130,8 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     assert again.returncode == 0, again.stderr
     assert environment.extras_of(commander / "venv") == ["gateway"]
     assert (commander / "venv/app/commander/gateway/static/app.js").exists()
-    assert "CLAUDE.md was edited by you and left unchanged" in again.stdout
-    assert f"schema 0 → {migrate.latest_version()}; backup: " in again.stdout
+    assert f"You edited {commander / 'CLAUDE.md'}, so it was not changed." in again.stdout
+    assert f"from schema version 0 to {migrate.latest_version()}. Backup: " in again.stdout
     assert (commander / "CLAUDE.md").read_text() == "mine"
     assert (home / ".claude" / "settings.json").read_bytes() == before
     assert (commander / "venv").resolve() != version
@@ -162,7 +162,7 @@ def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_
     assert written[".claude/settings.json"] == hashlib.sha256(kept.read_bytes()).hexdigest()
     done = run(home, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
-    assert "(notes.txt)" in done.stdout
+    assert "not Fleet's: notes.txt" in done.stdout
     assert [path.name for path in commander.iterdir()] == ["notes.txt"]
     (commander / "notes.txt").unlink()
     assert run(home, "--uninstall", "--purge").returncode == 1  # no Fleet there any more
@@ -176,7 +176,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> N
     done = run(home, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert '+        "SessionStart": [' in done.stdout
-    assert "Nothing was changed" in done.stdout
+    assert "nothing was changed" in done.stdout
     assert tree(home) == before
     done = run(home, "--uninstall", "--purge", "--dry-run")
     assert tree(home) == before
@@ -240,7 +240,7 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     surroundings = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
     done = run(home, **surroundings)
     assert done.returncode == 0, done.stderr
-    assert "disableAllHooks: nothing is captured" in done.stdout
+    assert "Nothing is captured until you remove it" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
     # Interrupted at any stage: the settings stay valid, the hooks run, and the next run mends all.
@@ -289,7 +289,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "needs Python 3.11 or later; Python 3.8.1 was found" in done.stderr
+    assert "needs Python 3.11 or later, but Python 3.8.1 was found" in done.stderr
     assert not (tmp_path / ".claude").exists()
 
 
@@ -323,7 +323,7 @@ def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
 
         with pytest.raises(environment.BuildFailed):
             environment.build(envs, tmp_path / "venv", tmp_path / "no", sys.executable, say=say)
-    assert said == ["Another installation is at work; waiting for it ..."]
+    assert said == ["Another installation is running. Waiting for it to finish ..."]
 
 
 def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
@@ -354,7 +354,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
         done = run(home, "--claude-dir", str(home / name), *shared, PATH=path_with_uv(tmp_path))
         assert done.returncode == 0, done.stderr
     refused = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "one"), *shared)
-    assert refused.returncode == 1 and "two/settings.json too" in refused.stderr
+    assert refused.returncode == 1 and "two/settings.json has hooks of" in refused.stderr
     done = run(home, "--uninstall", "--claude-dir", str(home / "one"), *shared)
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []

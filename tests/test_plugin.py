@@ -14,8 +14,9 @@ from typing import get_args
 
 import pytest
 from support import ROOT, Fleet, payload
+from test_hooks import INTERPRETERS
 
-from commander.setup import plugin as bootstrap
+from commander.setup import plugin as plugin_environment
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
@@ -82,7 +83,7 @@ def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> No
 def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
     deadline = time.monotonic() + seconds
     while True:
-        known = bootstrap.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
+        known = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
         if known.get("state") == state:
             return known
         assert time.monotonic() < deadline, (known, fleet.log())
@@ -91,8 +92,10 @@ def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str,
 
 def wait_for_another(fleet: Fleet, data: Path, before: Path) -> None:
     deadline = time.monotonic() + 120
-    while (data / "venv").resolve() == before or bootstrap.read_state(data)["state"] != "ready":
-        assert time.monotonic() < deadline, (bootstrap.read_state(data), fleet.log())
+    while (data / "venv").resolve() == before or plugin_environment.read_state(data)[
+        "state"
+    ] != "ready":
+        assert time.monotonic() < deadline, (plugin_environment.read_state(data), fleet.log())
         time.sleep(0.2)
 
 
@@ -186,6 +189,18 @@ def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin:
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
     assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
+
+
+@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
+def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin: Path) -> None:
+    script = plugin / "commander" / "setup" / "plugin.py"
+    done = subprocess.run(
+        [INTERPRETERS["3.9"], "-I", str(script), "--explain", str(fleet.home)],
+        env=fleet.env(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr.startswith("fleet: The environment is built")
 
 
 def test_before_the_first_turn_the_command_says_what_will_happen(

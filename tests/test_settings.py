@@ -101,7 +101,7 @@ def test_in_twice_is_in_once(tmp_path: Path, text: "str | None") -> None:
     change = register(path)
     before = path.read_bytes()
     again = register(path, change.was)
-    assert not again.is_one and again.was == change.was
+    assert not again.has_effect and again.was == change.was
     assert path.read_bytes() == before
 
 

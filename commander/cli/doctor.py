@@ -1,4 +1,4 @@
-"""`fleet doctor`: is everything as it should be?"""
+"""`fleet doctor`: run the checks and print what they find."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import click
 from commander.cli._app import json_option
 from commander.cli._display import count, print_json
 from commander.doctor import checks, report
-from commander.doctor.findings import Finding, Patient
+from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failed": "red"}
@@ -23,13 +23,13 @@ _MARKS = {"ok": "ok", "note": "note", "warning": "warning", "failed": "FAILED"}
     is_flag=False,
     flag_value="",
     metavar="FILE",
-    help="Write a bundle for a bug report, without secrets and briefing text, and print its name.",
+    help="Write a ZIP file for a bug report, without secrets and briefing text.",
 )
 @json_option
 def doctor(bundle: str | None, as_json: bool) -> None:
-    """Check the installation, and say what mends what is wrong. Changes nothing.
+    """Check the installation and suggest fixes. Nothing is changed.
 
-    Exit code 1 if anything has failed; a warning or a note is no failure.
+    The exit code is 1 if a check failed. Warnings and notes are not failures.
 
     \b
     Examples:
@@ -37,36 +37,35 @@ def doctor(bundle: str | None, as_json: bool) -> None:
       fleet doctor --json | jq '.findings[] | select(.level == "failed")'
       fleet doctor --report
     """
-    patient = Patient.here()
-    found = checks.examine(patient)
-    failed = any(finding.level == "failed" for finding in found)
+    installation = Installation.here()
+    findings = checks.run_all(installation)
+    has_failed = any(finding.level == "failed" for finding in findings)
     if bundle is not None:
-        path = report.write(patient, found, Path(bundle) if bundle else None)
-        click.echo(f"{path}: look through it before you send it; it holds:")
+        path = report.write(installation, findings, Path(bundle) if bundle else None)
+        click.echo(f"Wrote {path}. Look through it before you send it. It contains:")
         for name in report.names(path):
             click.echo(f"  {name}")
         return
     if as_json:
-        print_json({"ok": not failed, "findings": [asdict(finding) for finding in found]})
+        print_json({"ok": not has_failed, "findings": [asdict(finding) for finding in findings]})
     else:
-        for finding in found:
+        for finding in findings:
             _print(finding)
-        click.secho(f"\n{_verdict(found)}", bold=True)
-    if failed:
+        click.secho(f"\n{_summary(findings)}", bold=True)
+    if has_failed:
         raise click.exceptions.Exit(1)
 
 
-def _verdict(found: list[Finding]) -> str:
-    levels = Counter(finding.level for finding in found)
+def _summary(findings: list[Finding]) -> str:
+    levels = Counter(finding.level for finding in findings)
     if not levels["failed"] and not levels["warning"]:
-        return "All is well."
-    warnings = f", {count(levels['warning'], 'warning')}" if levels["warning"] else ""
-    return f"{levels['failed'] or 'Nothing'} failed{warnings}."
+        return "No problems found."
+    return f"{count(levels['failed'], 'failure')}, {count(levels['warning'], 'warning')}."
 
 
 def _print(finding: Finding) -> None:
     mark = click.style(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level])
     click.echo(f"{mark}{finding.check.ljust(14)}{clean(finding.found, 400)}")
-    said = [finding.means, f"mend: {finding.mend}" if finding.mend else ""]
-    if any(said):
-        click.echo(f"{'':22}" + ". ".join(clean(part, 400) for part in said if part))
+    for line in (finding.means, f"fix: {finding.fix}" if finding.fix else ""):
+        if line:
+            click.echo(f"{'':22}{clean(line, 400)}")

@@ -1,1 +1,1 @@
-"""`fleet doctor`: is everything as it should be, and if not, what mends it. Reads only, and never drains."""
+"""`fleet doctor`: the checks, which only read, and the bug report. Nothing here drains."""

@@ -1,45 +1,51 @@
-"""The checks in the order in which they are printed. Each yields one line or more;
-docs/troubleshooting.md has a section for each of them."""
+"""The list of checks, in the order in which they are printed, and how they are run. Each check
+yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
 
-from commander.doctor import data as kept
-from commander.doctor import installation
-from commander.doctor.findings import Finding, Patient
+from commander.doctor import configuration, data, hook_runs, programs, registration
+from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[Installation], Iterator[Finding]]
 
 
-def examine(patient: Patient) -> list[Finding]:
-    """Run every check. One that fails itself is a finding."""
-    found: list[Finding] = []
+def run_all(installation: Installation) -> list[Finding]:
+    """Run every check. A check that crashes becomes a finding itself."""
+    findings: list[Finding] = []
     for name, check in CHECKS.items():
         try:
-            found += check(patient)
+            findings += check(installation)
         except Exception as error:
-            said = clean(f"the check itself crashed: {type(error).__name__}: {error}", 300)
-            found.append(Finding("failed", name, said, "please report it", "fleet doctor --report"))
-    return found
+            findings.append(
+                Finding(
+                    "failed",
+                    name,
+                    clean(f"This check crashed: {type(error).__name__}: {error}", 300),
+                    "This is a bug in Fleet. Please report it.",
+                    "fleet doctor --report",
+                )
+            )
+    return findings
 
 
 CHECKS: dict[str, Check] = {
-    "home": installation.home,
-    "versions": installation.versions,
-    "environment": installation.environment,
-    "configuration": installation.configuration,
-    "settings": installation.settings_file,
-    "registration": installation.registration,
-    "hooks": installation.hooks,
-    "other hooks": installation.other_hooks,
-    "claude": installation.claude,
-    "database": kept.database,
-    "modes": kept.modes,
-    "disk": kept.disk,
-    "spool": kept.backlog,
-    "quarantine": kept.quarantine,
-    "log": kept.log,
-    "capture": kept.capture,
-    "jobs": kept.jobs,
-    "commander": kept.commander,
+    "home": data.home,
+    "versions": programs.versions,
+    "environment": programs.environment,
+    "configuration": configuration.config_file,
+    "settings": configuration.settings_file,
+    "registration": registration.registration,
+    "hooks": hook_runs.hooks,
+    "other hooks": registration.other_hooks,
+    "claude": programs.claude,
+    "database": data.database,
+    "modes": data.modes,
+    "disk": data.disk,
+    "spool": data.backlog,
+    "quarantine": data.quarantine,
+    "log": data.log,
+    "capture": data.capture,
+    "jobs": data.jobs,
+    "commander": data.commander,
 }

@@ -1,13 +1,15 @@
-"""The checks of what is kept: the database, the spool, the log, and whether capture flows."""
+"""The checks of Fleet's folder and what lies in it: the database, the spool, the log, captures,
+jobs."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from commander.doctor.findings import INSTALL, Finding, Patient, open_untouched
+from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched
 from fleet_lib import clock, paths, spool
 from fleet_lib.store import job_runs, migrate, verify
 from fleet_lib.text import clean
@@ -22,139 +24,174 @@ _PRIVATE = (
     *("spool", "spool/new", "spool/bad", "spool/tmp", "log", "log/fleet.log*"),
     *("gateway.token", "settings-record.json"),
 )
+_CAPTURES_WAIT = "New captures wait safely in the spool."
 
 
-def database(patient: Patient) -> Iterator[Finding]:
-    path = Path(paths.database(str(patient.home)))
+def home(installation: Installation) -> Iterator[Finding]:
+    folder = installation.home
+    if not folder.exists():
+        yield Finding(
+            "note", "home", f"{folder} does not exist yet.", "Nothing has been captured so far."
+        )
+    elif not folder.is_dir():
+        yield Finding(
+            "failed",
+            "home",
+            f"{folder} is not a folder.",
+            "Fleet cannot store anything there.",
+            "set FLEET_HOME to a folder",
+        )
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding(
+            "failed",
+            "home",
+            f"You have no permission to read and write {folder}.",
+            "Hooks cannot store anything there.",
+            f"make yourself its owner (chown), then run: chmod 700 '{folder}'",
+        )
+    else:
+        yield Finding("ok", "home", str(folder))
+
+
+def database(installation: Installation) -> Iterator[Finding]:
+    path = Path(paths.database(str(installation.home)))
     if not path.exists():
-        yield Finding("note", "database", "none yet", "nothing was captured so far")
+        yield Finding(
+            "note", "database", "There is no database yet.", "Nothing has been captured so far."
+        )
         return
     try:
-        connection = open_untouched(path)
-    except (sqlite3.Error, OSError) as error:
-        yield _unusable(path, error)
-        return
-    with contextlib.closing(connection):
-        try:
+        with contextlib.closing(open_untouched(path)) as connection:
             version = migrate.version_of(connection)
-            known = migrate.latest_version()
-            if version > known:
-                yield Finding(
-                    "failed",
-                    "database",
-                    f"schema {version}, this Fleet knows {known}",
-                    "a later Fleet made it; what is captured waits in the spool",
-                    "upgrade Fleet: git pull, then ./install.sh",
-                )
+            if version != migrate.latest_version():
+                yield _other_schema(version)
                 return
-            if version < known:
-                yield Finding(
-                    "warning",
-                    "database",
-                    f"schema {version}, this Fleet's is {known}",
-                    "the Commander is told nothing until it is migrated",
-                    "fleet db migrate",
-                )
-                return
-            wrong = verify.problems(connection, thorough=False)
+            problems = verify.problems(connection, thorough=False)
             rows = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
-        except sqlite3.Error as error:
-            yield _unusable(path, error)
-            return
-    for line in wrong:
+    except (sqlite3.Error, OSError) as error:
         yield Finding(
             "failed",
             "database",
-            clean(line, 200),
-            "keep the file; what is captured waits in the spool while it cannot be written",
-            f"fleet db backup; then restore one of {paths.backups(str(patient.home))}",
+            clean(f"{path} cannot be used: {error}", 300),
+            _CAPTURES_WAIT,
+            f"move it aside and put a backup from {path.parent / 'backups'} in its place",
         )
-    if not wrong:
+        return
+    for problem in problems:
+        yield Finding(
+            "failed",
+            "database",
+            clean(problem, 200),
+            "Keep the file. New captures wait in the spool while it cannot be written.",
+            "fleet db backup, then put an older backup from"
+            f" {paths.backups(str(installation.home))} in its place",
+        )
+    if not problems:
         size = path.stat().st_size / 1e6
         yield Finding(
-            "ok", "database", f"schema {version}, {rows} briefings, {size:.1f} MB, integrity ok"
-        )
-    wal = Path(f"{path}-wal")
-    if wal.exists() and wal.stat().st_size > WAL_BYTES:
-        yield Finding(
-            "warning",
+            "ok",
             "database",
-            f"its write-ahead log has {wal.stat().st_size / 1e6:.0f} MB",
-            "some program has held the file open for reading for long",
-            "end that program; the next drain folds the log in",
+            f"Schema version {version}, {_number(rows, 'briefing', 'briefings')}, {size:.1f} MB."
+            " The integrity check found no problem.",
         )
+    yield from _write_ahead_log(Path(f"{path}-wal"))
 
 
-def _unusable(path: Path, error: Exception) -> Finding:
+def _other_schema(version: int) -> Finding:
+    known = migrate.latest_version()
+    if version > known:
+        return Finding(
+            "failed",
+            "database",
+            f"The database has schema version {version}, but this Fleet knows only {known}.",
+            f"A later Fleet made it. {_CAPTURES_WAIT}",
+            "upgrade Fleet: git pull, then ./install.sh",
+        )
     return Finding(
-        "failed",
+        "warning",
         "database",
-        clean(f"{path}: {error}", 300),
-        "what is captured waits in the spool",
-        f"move it aside and restore one of {path.parent / 'backups'}",
+        f"The database has schema version {version}, but this Fleet needs {known}.",
+        "The Commander is shown nothing until it is migrated.",
+        "fleet db migrate",
     )
 
 
-def modes(patient: Patient) -> Iterator[Finding]:
-    if not patient.home.is_dir():
+def _write_ahead_log(path: Path) -> Iterator[Finding]:
+    if path.exists() and path.stat().st_size > WAL_BYTES:
+        yield Finding(
+            "warning",
+            "database",
+            f"The write-ahead log of the database has {path.stat().st_size / 1e6:.0f} MB.",
+            "A program has kept the database open for reading for a long time.",
+            "end that program; the next drain then empties the log",
+        )
+
+
+def modes(installation: Installation) -> Iterator[Finding]:
+    if not installation.home.is_dir():
         return
     lax = []
     for pattern in _PRIVATE:
-        for path in sorted(patient.home.glob(pattern)) if pattern else [patient.home]:
+        for path in sorted(installation.home.glob(pattern)) if pattern else [installation.home]:
             with contextlib.suppress(OSError):
                 if path.stat().st_mode & 0o077:
                     lax.append(path)
     if not lax:
-        yield Finding("ok", "modes", "readable by you alone")
+        yield Finding("ok", "modes", "Only you can read Fleet's files.")
     for path in lax:
         yield Finding(
             "warning",
             "modes",
-            f"{path} is open to others ({path.stat().st_mode & 0o777:o})",
-            "it holds what you and the model said",
+            f"Other users can access {path} (mode {path.stat().st_mode & 0o777:o}).",
+            "It holds what you and the model wrote.",
             f"chmod {'700' if path.is_dir() else '600'} '{path}'",
         )
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
-    place = next(path for path in (patient.home, *patient.home.parents) if path.is_dir())
-    usage = shutil.disk_usage(place)
-    said = f"{usage.free / 1e9:.1f} GB free"
-    if usage.free < FREE_BYTES:
+def disk(installation: Installation) -> Iterator[Finding]:
+    folder = next(path for path in (installation.home, *installation.home.parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
         yield Finding(
             "warning",
             "disk",
-            said,
-            "when it is full, turns are lost, and the session is told so",
-            "make room; fleet db prune --dry-run shows how much space history uses",
+            f"Only {free / 1e9:.1f} GB are free.",
+            "When the disk is full, turns are lost, and a message in the session says so.",
+            "free some space; fleet db prune --dry-run shows how much the history uses",
         )
     else:
-        yield Finding("ok", "disk", said)
+        yield Finding("ok", "disk", f"{free / 1e9:.1f} GB are free.")
 
 
-def backlog(patient: Patient) -> Iterator[Finding]:
-    names = spool.pending(str(patient.home))
+def backlog(installation: Installation) -> Iterator[Finding]:
+    names = spool.pending(str(installation.home))
     if not names:
-        yield Finding("ok", "spool", "empty")
+        yield Finding("ok", "spool", "The spool is empty.")
         return
     received = names[0].split(".")[0]
     age = time.time() - int(received) / 1e9 if received.isdecimal() else 0.0
-    said = f"{len(names)} wait, the oldest for {_span(age)}"
+    found = (
+        f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {_span(age)}."
+    )
     if age > BACKLOG_SECONDS:
         yield Finding(
-            "warning", "spool", said, "the drainer cannot apply them: see log below", "fleet drain"
+            "warning",
+            "spool",
+            found,
+            "The drainer cannot apply them. The log check below may say why.",
+            "fleet drain",
         )
     else:
-        yield Finding("ok", "spool", said)
+        yield Finding("ok", "spool", found)
 
 
-def quarantine(patient: Patient) -> Iterator[Finding]:
-    folder = Path(paths.spool(str(patient.home), "bad"))
+def quarantine(installation: Installation) -> Iterator[Finding]:
+    folder = Path(paths.spool(str(installation.home), "bad"))
     if not folder.is_dir():
         return
     bad = sorted(path for path in folder.iterdir() if path.suffix != ".reason")
     if not bad:
-        yield Finding("ok", "quarantine", "empty")
+        yield Finding("ok", "quarantine", "The quarantine is empty.")
         return
     reason = ""
     with contextlib.suppress(OSError):
@@ -162,121 +199,144 @@ def quarantine(patient: Patient) -> Iterator[Finding]:
     yield Finding(
         "warning",
         "quarantine",
-        f"{len(bad)} entries; the newest: {clean(reason, 160)}",
-        "they could not be applied, and are kept for 30 days",
-        f"fleet replay '{folder}'/*; what it refuses cannot be applied: report it, or delete it with its"
-        " .reason",
+        f"{_number(len(bad), 'entry is', 'entries are')} in quarantine."
+        f" The newest: {clean(reason, 160) or 'no reason was recorded'}",
+        "They could not be applied. They are deleted after 30 days.",
+        f"fleet replay '{folder}'/*; if one fails again, report it, or delete it and its .reason",
     )
 
 
-def log(patient: Patient) -> Iterator[Finding]:
+def log(installation: Installation) -> Iterator[Finding]:
     since = clock.iso(time.time_ns() - 86400 * 1_000_000_000)[:19]
+    log_file = paths.log_file(str(installation.home))
     lines = []
-    for name in (paths.log_file(str(patient.home)) + ".1", paths.log_file(str(patient.home))):
+    for name in (f"{log_file}.1", log_file):
         with contextlib.suppress(OSError):
             lines += Path(name).read_text("utf-8", "replace").splitlines()
     recent = [line for line in lines if line[:19] >= since and line[4:5] == "-"]
     if not recent:
-        yield Finding("ok", "log", "nothing in the last day")
+        yield Finding("ok", "log", "No problem was logged in the last 24 hours.")
         return
     yield Finding(
         "warning",
         "log",
-        f"{len(recent)} lines in the last day; the newest: {clean(recent[-1], 200)}",
-        "each line is a problem that occurred",
-        f"tail '{paths.log_file(str(patient.home))}'",
+        f"{_number(len(recent), 'line was', 'lines were')} logged in the last 24 hours."
+        f" The newest: {clean(recent[-1], 200)}",
+        "Each line is a problem that occurred.",
+        f"tail '{log_file}'",
     )
 
 
-def capture(patient: Patient) -> Iterator[Finding]:
-    last = 0.0
-    path = Path(paths.database(str(patient.home)))
-    if path.exists():
-        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-            with contextlib.closing(open_untouched(path)) as connection:
-                moment = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
-                own = connection.execute(
-                    "SELECT max(updated_at) FROM commander_sessions"
-                ).fetchone()[0]
-            last = max(clock.parse(text).timestamp() for text in (moment, own) if text)
-    for name in spool.pending(str(patient.home))[-1:]:
-        if name.split(".")[0].isdecimal():
-            last = max(last, int(name.split(".")[0]) / 1e9)
+def capture(installation: Installation) -> Iterator[Finding]:
+    last = _last_capture(installation.home)
     newest = 0.0
-    for transcript in (patient.claude / "projects").glob("*/*.jsonl"):
+    for transcript in (installation.claude / "projects").glob("*/*.jsonl"):
         with contextlib.suppress(OSError):
             newest = max(newest, transcript.stat().st_mtime)
-    said = f"last {_span(time.time() - last)} ago" if last else "nothing yet"
+    found = (
+        f"The last capture was {_span(time.time() - last)} ago"
+        if last
+        else "Nothing has been captured so far"
+    )
     if newest > last + LATE_SECONDS:
         yield Finding(
             "warning",
             "capture",
-            f"{said}, but a session wrote its transcript {_span(time.time() - newest)} ago",
-            "a session that was started before Fleet was installed has no hooks",
+            f"{found}, but a session wrote its transcript {_span(time.time() - newest)} ago.",
+            "A session that was started before Fleet was installed has no hooks.",
             "restart that session (claude --resume)",
         )
     else:
-        yield Finding("ok" if last else "note", "capture", said)
+        yield Finding("ok" if last else "note", "capture", f"{found}.")
 
 
-def jobs(patient: Patient) -> Iterator[Finding]:
-    path = Path(paths.database(str(patient.home)))
+def _last_capture(home: Path) -> float:
+    """When the newest hook call was captured, in Unix seconds; 0.0 for never."""
+    last = 0.0
+    path = Path(paths.database(str(home)))
+    if path.exists():
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+            with contextlib.closing(open_untouched(path)) as connection:
+                moments = [
+                    connection.execute(query).fetchone()[0]
+                    for query in (
+                        "SELECT max(last_seen_at) FROM sessions",
+                        "SELECT max(updated_at) FROM commander_sessions",
+                    )
+                ]
+            last = max(clock.parse(moment).timestamp() for moment in moments if moment)
+    for name in spool.pending(str(home))[-1:]:
+        if name.split(".")[0].isdecimal():
+            last = max(last, int(name.split(".")[0]) / 1e9)
+    return last
+
+
+def jobs(installation: Installation) -> Iterator[Finding]:
+    path = Path(paths.database(str(installation.home)))
     if not path.exists():
         return
     try:
         with contextlib.closing(open_untouched(path)) as connection:
             connection.row_factory = sqlite3.Row
             if migrate.version_of(connection) != migrate.latest_version():
-                return  # the database check says that
+                return  # the database check reports that
             runs = job_runs.JobRunRepo(connection)
-            at_work = runs.at_work()
-            lost = [run for run in at_work if job_runs.is_lost(run)]
-            queued = connection.execute(
+            running = runs.at_work()
+            lost = [run for run in running if job_runs.is_lost(run)]
+            queued, oldest = connection.execute(
                 "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
             ).fetchone()
             spent = runs.spent_since(job_runs.start_of_day())
     except sqlite3.Error as error:
-        yield Finding("note", "jobs", clean(f"unknown: {error}", 200), "see database, above")
+        yield Finding(
+            "note",
+            "jobs",
+            clean(f"The jobs cannot be read: {error}", 200),
+            "The database check above says what to do.",
+        )
         return
-    mend = "fleet jobs run --once"
     if lost:
         numbers = ", ".join(str(run.job_id) for run in lost[:5])
         yield Finding(
             "warning",
             "jobs",
-            f"the runner of job {numbers} died",
-            "the next runner settles it: queued again if it had not begun, else failed",
-            mend,
+            f"The runner of job {numbers} died.",
+            "The next runner queues a job again if it had not started, and fails it if it had.",
+            "fleet jobs run --once",
         )
-    elif (
-        queued[0]
-        and not at_work
-        and clock.parse(queued[1]).timestamp() < time.time() - LATE_SECONDS
-    ):
+    elif queued and not running and _age(oldest) > LATE_SECONDS:
         yield Finding(
             "warning",
             "jobs",
-            f"{queued[0]} queued, and nobody runs them",
-            "no runner is at work",
-            mend,
+            f"{_number(queued, 'job is', 'jobs are')} queued but no runner is running.",
+            "They wait until a runner is started.",
+            "fleet jobs run --once",
         )
     else:
         yield Finding(
-            "ok", "jobs", f"{len(at_work)} at work, {queued[0]} queued, ${spent:.2f} today"
+            "ok", "jobs", f"{len(running)} running, {queued} queued, ${spent:.2f} spent today."
         )
 
 
-def commander(patient: Patient) -> Iterator[Finding]:
-    if not (patient.home / "CLAUDE.md").exists():
-        yield Finding(
-            "note",
-            "commander",
-            f"no CLAUDE.md in {patient.home}",
-            "it has no instructions",
-            INSTALL,
-        )
+def commander(installation: Installation) -> Iterator[Finding]:
+    if (installation.home / "CLAUDE.md").exists():
+        yield Finding("ok", "commander", "`fleet commander` opens it.")
         return
-    yield Finding("ok", "commander", "fleet commander opens it")
+    yield Finding(
+        "note",
+        "commander",
+        f"There is no CLAUDE.md in {installation.home}.",
+        "The Commander has no instructions.",
+        INSTALL,
+    )
+
+
+def _number(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _age(moment: str) -> float:
+    return time.time() - clock.parse(moment).timestamp()
 
 
 def _span(seconds: float) -> str:

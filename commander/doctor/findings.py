@@ -1,98 +1,93 @@
-"""What a check says, and what it may look at."""
+"""What a check finds, and the installation that it examines. Nothing here writes."""
 
 import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from commander.setup import plugin as bootstrap
-from commander.setup import settings
+from commander.setup import plugin, settings, settings_record
 from fleet_lib import paths
-from fleet_lib.errors import BadInput
+from fleet_lib.files import read_json_object
 
 Level = Literal["ok", "note", "warning", "failed"]
 
-INSTALL = "run ./install.sh in Fleet's checkout"  # what mends most of it
+INSTALL = "run ./install.sh in Fleet's checkout"  # what fixes most problems
+OWNERS = {
+    "settings": "the settings",
+    "plugin": "the plugin",
+    "commander": "the settings of the Commander",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line, and on trouble a second: what it means and the command that mends it."""
+    """What a check found and, if something is wrong, what it means and what fixes it."""
 
     level: Level
     check: str
     found: str
     means: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Hook:
-    """A registered hook of ours: where, for which event, and the command as it is run."""
+    """A registered hook of Fleet: where, for which event, and the command as it is run."""
 
-    place: str  # settings, plugin, or commander
+    place: str  # a key of OWNERS
     event: str
     command: tuple[str, ...]
     matcher: str = ""
     kind: str = "command"  # its `type`
     is_async: bool = False
 
-
-def _installed_into(home: Path, usual: Path) -> Path:
-    """Claude Code's folder as `install.sh --claude-dir` had it named, where it was not the usual one."""
-    try:
-        known = [
-            Path(name) for name in json.loads((home / "settings-record.json").read_text("utf-8"))
-        ]
-    except (OSError, ValueError, TypeError):
-        return usual
-    if (
-        not known
-        or (usual / "settings.json").resolve() in known
-        or known[0].name != "settings.json"
-    ):
-        return usual
-    return known[0].parent
+    @property
+    def owner(self) -> str:
+        return OWNERS[self.place]
 
 
 @dataclass
-class Patient:
-    """The installation that is looked at. Nothing here writes."""
+class Installation:
+    """Fleet's folder and Claude Code's folder, and what their files say."""
 
     home: Path
     claude: Path
-    _problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def here(cls) -> "Patient":
+    def here(cls) -> "Installation":
         home = Path(paths.home())
         claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
         if "CLAUDE_CONFIG_DIR" not in os.environ:
-            claude = _installed_into(home, claude)
+            claude = _installed_claude_folder(home, claude)
         return cls(home, claude)
 
     @property
     def settings_file(self) -> Path:
         return self.claude / "settings.json"
 
+    @property
+    def commander_settings_file(self) -> Path:
+        return self.home / ".claude" / "settings.json"
+
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The user's settings; {} where they cannot be read, which the settings check says."""
-        return _json_object(self.settings_file)
+        """The user's settings; {} if they cannot be read, which the settings check reports."""
+        return read_json_object(self.settings_file)
 
     @cached_property
     def every_settings(self) -> dict[Path, dict[str, Any]]:
-        """The settings files that count in this folder, the one that wins first."""
+        """The settings files that apply in the current folder, the one that wins first."""
         here = Path.cwd() / ".claude"
         files = (here / "settings.local.json", here / "settings.json", self.settings_file)
-        return {file: _json_object(file) for file in files}
+        return {file: read_json_object(file) for file in files}
 
     def variables(self, name: str) -> Iterator[tuple[str, Path | None]]:
-        """(value, the settings file whose `env` has it, None for this shell), the one that wins first."""
+        """(value, the settings file whose `env` has it or None for this shell), the one that wins
+        first."""
         for file, value in self.every_settings.items():
             named = value.get("env")
             if isinstance(named, dict) and name in named:
@@ -101,14 +96,16 @@ class Patient:
             yield os.environ[name], None
 
     @cached_property
-    def fault(self) -> str:
+    def settings_fault(self) -> str:
         """Why the user's settings file can be neither used nor edited, "" if it can."""
         return settings.fault(self.settings_file, wanted_hooks())
 
     @cached_property
     def plugins(self) -> dict[str, Path]:
         """{name: folder} of Fleet's enabled plugins."""
-        installed = _json_object(self.claude / "plugins" / "installed_plugins.json").get("plugins")
+        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json").get(
+            "plugins"
+        )
         enabled = self.settings.get("enabledPlugins")
         found = {}
         for name, places in installed.items() if isinstance(installed, dict) else ():
@@ -118,8 +115,8 @@ class Patient:
         return found
 
     def _plugin_root(self, name: str, cached: Path) -> Path:
-        """A marketplace that is a folder is run from there."""
-        known = _json_object(self.claude / "plugins" / "known_marketplaces.json")
+        """A plugin of a marketplace that is a folder runs from that folder."""
+        known = read_json_object(self.claude / "plugins" / "known_marketplaces.json")
         market = known.get(name.partition("@")[2])
         if isinstance(market, dict) and market.get("source", {}).get("source") == "directory":
             return Path(str(market.get("installLocation") or cached))
@@ -129,29 +126,41 @@ class Patient:
     def plugin_states(self) -> dict[Path, dict[str, str]]:
         return {
             folder: state
-            for folder in bootstrap.data_folders()
-            if (state := bootstrap.read_state(folder))
+            for folder in plugin.data_folders()
+            if (state := plugin.read_state(folder))
         }
 
     def hooks(self) -> Iterator[Hook]:
-        """Every hook of ours that Claude Code would run."""
+        """Every hook of Fleet that Claude Code would run."""
         for place, value in (
             ("settings", self.settings),
-            ("commander", _json_object(self.home / ".claude" / "settings.json")),
+            ("commander", read_json_object(self.commander_settings_file)),
         ):
             for event, number, _, entry in settings.our_entries(value):
                 yield _hook(place, event, value["hooks"][event][number], entry)
         for folder in self.plugins.values():
             value = settings.fill(
-                _json_object(folder / "hooks" / "hooks.json"),
+                read_json_object(folder / "hooks" / "hooks.json"),
                 {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
             )
             for event, number, _, entry in settings.our_entries(value):
                 yield _hook("plugin", event, value["hooks"][event][number], entry)
 
 
+def _installed_claude_folder(home: Path, usual: Path) -> Path:
+    """The folder that `install.sh --claude-dir` named, if it was not the usual one."""
+    known = [Path(name) for name in settings_record.read_all(home)]
+    if (
+        not known
+        or (usual / "settings.json").resolve() in known
+        or known[0].name != "settings.json"
+    ):
+        return usual
+    return known[0].parent
+
+
 def wanted_hooks() -> dict[str, list[Any]]:
-    """{event: groups} that a complete registration has."""
+    """{event: groups} of a complete registration."""
     hooks: dict[str, list[Any]] = json.loads(settings.settings_example().read_text("utf-8"))[
         "hooks"
     ]
@@ -159,8 +168,8 @@ def wanted_hooks() -> dict[str, list[Any]]:
 
 
 def open_untouched(path: Path) -> sqlite3.Connection:
-    """A reader that leaves no file behind: without a write-ahead log there is nothing to wait for, and
-    the file is read as it is."""
+    """A connection that only reads and leaves no file behind: without a write-ahead log there is
+    nothing to wait for, so the file is read as it is."""
     uri = paths.uri(str(path), "ro")
     if not Path(f"{path}-wal").exists():
         uri += "&immutable=1"
@@ -185,11 +194,3 @@ def _command(entry: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(arguments, list):
         return (str(entry.get("command")), *map(str, arguments))
     return ("sh", "-c", str(entry.get("command")))
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads((settings.read(path) or "{}").removeprefix("\ufeff"))
-    except (BadInput, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

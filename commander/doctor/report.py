@@ -1,6 +1,5 @@
-"""`fleet doctor --report`: a bundle that tells somebody else enough, and nothing of what was said in a session.
-What goes in is chosen; nothing is copied and then cleaned.
-"""
+"""`fleet doctor --report`: a ZIP file for a bug report, without secrets and without the text of any
+session. What goes in is selected piece by piece; nothing is copied first and cleaned afterwards."""
 
 import builtins
 import contextlib
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from commander.doctor.findings import Finding, Patient, open_untouched
+from commander.doctor.findings import Finding, Installation, open_untouched
 from commander.setup import settings
 from fleet_lib import errors, paths
 from fleet_lib.errors import BadInput
@@ -32,26 +31,28 @@ _ERRORS = {
     if isinstance(error, type) and issubclass(error, Exception)
 }
 _ERROR_NAME = re.compile(rf"\b({'|'.join(sorted(_ERRORS))})\b")
-# Of our own files the end of the path tells enough.
-_OURS = re.compile(r"(fleet\.db|spool|log|venv|versions|backups|hooks|fleet_lib|commander)(?=/|$)")
+# Where Fleet's own part of a path begins; what stands before it is private.
+_OWN_PATH = re.compile(
+    r"(fleet\.db|spool|log|venv|versions|backups|hooks|fleet_lib|commander)(?=/|$)"
+)
 
 
-def write(patient: Patient, findings: list[Finding], path: Path | None) -> Path:
-    """Make the bundle, mode 0600. Raises BadInput if the file is there."""
+def write(installation: Installation, findings: list[Finding], path: Path | None) -> Path:
+    """Write the ZIP file with mode 0600. Raises BadInput if it exists already."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = path or Path(f"fleet-report-{stamp}.zip")
     parts = {
-        "doctor.json": json.dumps([_told(finding) for finding in findings], indent=2),
-        "settings.json": json.dumps(_shape(patient.settings), indent=2),
-        "database.json": json.dumps(_database(patient), indent=2),
-        "spool.json": json.dumps(_spool(patient), indent=2),
+        "doctor.json": json.dumps([_row(finding) for finding in findings], indent=2),
+        "settings.json": json.dumps(_shape(installation.settings), indent=2),
+        "database.json": json.dumps(_database(installation), indent=2),
+        "spool.json": json.dumps(_spool(installation), indent=2),
         "environment.json": json.dumps(_environment(), indent=2),
-        "log.txt": "\n".join(_log(patient)),
+        "log.txt": "\n".join(_log(installation)),
     }
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise BadInput(f"{target} is there already: name another file") from None
+        raise BadInput(f"{target} already exists: name another file") from None
     with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as bundle:
         for name, text in parts.items():
             bundle.writestr(name, text)
@@ -63,32 +64,37 @@ def names(path: Path) -> list[str]:
         return [f"{info.filename} ({info.file_size} bytes)" for info in bundle.infolist()]
 
 
-def _told(finding: Finding) -> dict[str, str]:
-    told = asdict(finding)
+def _row(finding: Finding) -> dict[str, str]:
+    row = asdict(finding)
     if finding.check in ("other hooks", "quarantine", "log"):
-        told["found"] = "left out: other programs' words"
-    return {name: _plain(str(value)) for name, value in told.items()}
+        row["found"] = "(left out: it may quote other programs)"
+    return {name: _masked(str(value)) for name, value in row.items()}
 
 
-def _plain(text: str) -> str:
-    """Our own words without anybody's: quotations and paths out, secrets masked."""
-    masked = _QUOTED.sub("'…'", redact(text))
-    return _PATH.sub(_short, masked)[:400]
+def _masked(text: str) -> str:
+    """A text of Fleet's own, without the quotations and paths in it, and with secrets masked."""
+    return _without_paths(_QUOTED.sub("'…'", redact(text)))[:400]
 
 
-def _short(match: re.Match[str]) -> str:
-    ours = _OURS.search(match[0])
-    return "…/" + match[0][ours.start() :] if ours else "…"
+def _without_paths(text: str) -> str:
+    # The folders that are known may have a space in them, which ends a path for the pattern.
+    for folder in (paths.home(), str(Path.home())):
+        text = re.sub(re.escape(folder) + r"(?=/|\b)", "~", text) if len(folder) > 1 else text
+    return _PATH.sub(_short_path, text)
+
+
+def _short_path(match: re.Match[str]) -> str:
+    own = _OWN_PATH.search(match[0])
+    return "…/" + match[0][own.start() :] if own else "…"
 
 
 def _shape(value: Any, key: str = "") -> Any:
-    """A settings value with its keys and kinds, our own hooks whole."""
+    """A settings value reduced to its keys and types. Fleet's own hooks stay whole."""
     if settings.is_ours(value):
-        return {name: _ours(item) for name, item in value.items()}
+        return {name: _own_hook(item) for name, item in value.items()}
     if isinstance(value, dict):
-        # The names of variables and of other people's hosts are theirs.
-        private = key in ("env", "mcpServers", "enabledPlugins", "extraKnownMarketplaces")
-        if private:
+        # Even the names in these are private.
+        if key in ("env", "mcpServers", "enabledPlugins", "extraKnownMarketplaces"):
             return f"{len(value)} entries"
         return {name: _shape(item, name) for name, item in value.items()}
     if isinstance(value, list):
@@ -96,14 +102,14 @@ def _shape(value: Any, key: str = "") -> Any:
     return value if isinstance(value, bool) or value is None else type(value).__name__
 
 
-def _ours(item: Any) -> Any:
+def _own_hook(item: Any) -> Any:
     if isinstance(item, list):
-        return [_ours(part) for part in item]
-    return _PATH.sub(_short, item) if isinstance(item, str) else item
+        return [_own_hook(part) for part in item]
+    return _without_paths(item) if isinstance(item, str) else item
 
 
-def _database(patient: Patient) -> dict[str, Any]:
-    path = Path(paths.database(str(patient.home)))
+def _database(installation: Installation) -> dict[str, Any]:
+    path = Path(paths.database(str(installation.home)))
     if not path.exists():
         return {}
     try:
@@ -126,41 +132,42 @@ def _database(patient: Patient) -> dict[str, Any]:
                 },
             }
     except sqlite3.Error as error:
-        return {"error": _plain(str(error))}
+        return {"error": _masked(str(error))}
 
 
-def _spool(patient: Patient) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+def _spool(installation: Installation) -> dict[str, Any]:
+    files: dict[str, Any] = {}
     for name in ("new", "bad", "tmp"):
-        folder = Path(paths.spool(str(patient.home), name))
+        folder = Path(paths.spool(str(installation.home), name))
         with contextlib.suppress(OSError):
-            told[name] = [
+            files[name] = [
                 {"name": path.name, "bytes": path.stat().st_size}
                 for path in sorted(folder.iterdir())[-LOG_LINES:]
             ]
-    return told
+    return files
 
 
 def _environment() -> dict[str, str]:
-    """Fleet's own variables; of Claude Code's and the interpreter's, which are set."""
-    told = {}
+    """The values of Fleet's variables, and the names of Claude Code's and Python's that are set."""
+    variables = {}
     for name, value in sorted(os.environ.items()):
         if name.startswith("FLEET_"):
-            told[name] = _plain(value)
+            variables[name] = _masked(value)
         elif name.startswith(("CLAUDE", "PYTHON")):
-            told[name] = "set"
-    return told
+            variables[name] = "set"
+    return variables
 
 
-def _log(patient: Patient) -> list[str]:
+def _log(installation: Installation) -> list[str]:
     with contextlib.suppress(OSError):
-        text = Path(paths.log_file(str(patient.home))).read_text("utf-8", "replace")
+        text = Path(paths.log_file(str(installation.home))).read_text("utf-8", "replace")
         return [_log_line(line) for line in text.splitlines()[-LOG_LINES:]]
     return []
 
 
 def _log_line(line: str) -> str:
-    """When, which part of Fleet, and the kind of error; an error's words may be anybody's."""
+    """The time, the part of Fleet and the type of the error. The error's message may quote a
+    session."""
     match = _LOG_LINE.match(line)
     if not match:
         return "…"

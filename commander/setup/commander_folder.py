@@ -1,7 +1,7 @@
-"""The Commander's folder: its CLAUDE.md, its settings and its skill, in $FLEET_HOME. A file that is as an
-earlier Fleet wrote it is brought up to date; one that its user has changed stays as it is.
+"""The Commander's folder $FLEET_HOME: CLAUDE.md, settings and a skill. A file that is still as
+Fleet wrote it is updated; a file that the user has edited is left alone.
 
-    python -m commander.setup.commander_folder FLEET_HOME     for a plugin, which brings the hooks itself
+    python -m commander.setup.commander_folder FLEET_HOME     for a plugin, which has its own hooks
 """
 
 import hashlib
@@ -12,34 +12,34 @@ from pathlib import Path
 
 from commander.setup import settings
 from fleet_lib import paths
-from fleet_lib.files import write_whole
+from fleet_lib.files import read_json_object, write_whole
 
 HOME_TEMPLATE = Path(paths.PROGRAM) / "commander" / "home"
-_RECORD = ".claude/fleet-written.json"
+_RECORD = ".claude/fleet-written.json"  # {file: digest of what Fleet wrote there last}
 
 
 def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -> list[str]:
-    """Make it or bring it up to date. Without an interpreter and a hooks folder the settings register no
-    hook. Returns the files that were left alone because their user has changed them."""
+    """Make or update the folder. Without an interpreter and a hooks folder its settings register no
+    hook. Returns the files that were left alone because the user has edited them."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record = _read_record(home)
-    kept = []
+    record = read_json_object(home / _RECORD)
+    edited = []
     for source in sorted(path for path in HOME_TEMPLATE.rglob("*") if path.is_file()):
         name = source.relative_to(HOME_TEMPLATE).as_posix()
         text = _filled(source, home, python, hooks)
         target = home / name
-        there = target.read_bytes() if target.exists() else None
-        if there is not None and _digest(there) != record.get(name) and there != text.encode():
-            kept.append(name)
+        current = target.read_bytes() if target.exists() else None
+        if current not in (None, text.encode()) and _digest(current) != record.get(name):
+            edited.append(name)
             if source.suffix == ".json" and hooks:
-                # Without the hook it would be no Commander.
+                # Without the hook the Commander would not be shown what is new.
                 settings.write(settings.with_hooks(target, json.loads(text)["hooks"], {}))
             continue
-        if there != text.encode():
+        if current != text.encode():
             _write(target, text)
         record[name] = _digest(text.encode())
     _write(home / _RECORD, json.dumps(record, indent=2) + "\n")
-    return kept
+    return edited
 
 
 def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -> str:
@@ -56,8 +56,8 @@ def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -
 
 
 def write_command(home: Path, python: Path) -> None:
-    """`bin/fleet`: the console of the environment that this interpreter is of. Our own script, since an
-    installer's breaks where a path has a `$` in it, and starts slower."""
+    """Write `bin/fleet`, which runs the console of this interpreter's environment. The script that
+    an installer would write breaks if a path contains `$`, and starts more slowly."""
     start = "from commander.__main__ import main; main()"
     text = f"""#!/bin/sh
 python={shlex.quote(str(python))}
@@ -73,8 +73,9 @@ exec "$python" -I -c {shlex.quote(start)} "$@"
 
 
 def note_written(home: Path, change: settings.Change) -> None:
-    """Our entries were taken out of a file of the folder: as it is now it is still as Fleet wrote it, if it was."""
-    record = _read_record(home)
+    """Note that Fleet's hooks were removed from a file of this folder. A file that was as Fleet
+    wrote it still counts as that, so that a later installation updates it."""
+    record = read_json_object(home / _RECORD)
     name = change.path.relative_to(home).as_posix()
     if change.before and change.after and record.get(name) == _digest(change.before.encode()):
         record[name] = _digest(change.after.encode())
@@ -82,17 +83,8 @@ def note_written(home: Path, change: settings.Change) -> None:
 
 
 def written_files(home: Path) -> list[str]:
-    """The files of the folder that Fleet has written, its user's edits in them or not."""
-    return [*_read_record(home), _RECORD]
-
-
-def _read_record(home: Path) -> dict[str, str]:
-    """{file: digest of what was last written there}."""
-    try:
-        record = json.loads((home / _RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    """The files of the folder that Fleet has written, whether the user has edited them or not."""
+    return [*read_json_object(home / _RECORD), _RECORD]
 
 
 def _digest(data: bytes) -> str:

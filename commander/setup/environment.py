@@ -1,6 +1,6 @@
-"""The program's own virtual environment: built aside, put in place in one rename, one build at a time.
-Standard library, Python 3.9 and later: a plugin's bootstrap runs it with whatever `python3` there is.
-"""
+"""Fleet's own virtual environment: built in a new folder, then put in place with one rename, one
+build at a time. Python 3.9 and later, standard library only: a plugin runs it with any
+`python3`."""
 
 import contextlib
 import fcntl
@@ -18,13 +18,13 @@ CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3",
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
-
-# {extra: a package that it brings}.
+# {extra: a package that it installs}.
 EXTRAS = {"gateway": "starlette", "studio": "datasette"}
 
 
 class BuildFailed(OSError):
-    """The environment could not be made; one line says why. What was there before is as it was."""
+    """The environment could not be built; one line says why. An earlier environment is
+    untouched."""
 
 
 def find_python(candidates: "tuple[str, ...]" = CANDIDATES) -> "str | None":
@@ -49,31 +49,32 @@ def build(
     extras: "Iterable[str]" = (),
     say: "Callable[[str], object]" = print,
 ) -> Path:
-    """Make an environment with the program of `source` (a checkout) in `envs`, and let `link` point to
-    it. The one before stays for hooks that run at this moment; older ones go. With a `home` the program
-    knows that as its FLEET_HOME. Extras that the one before has stay. Raises BuildFailed."""
+    """Build an environment in `envs` with the program of `source` (a checkout), and let `link`
+    point to it. The previous environment stays for hooks that are running; older ones are removed.
+    The program uses `home` as its FLEET_HOME. Extras of the previous environment are kept. Raises
+    BuildFailed."""
     envs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(envs / "lock", say), _ended_by_signals():
+    with _only_build(envs / "lock", say), _interrupted_by_signals():
         new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
         try:
             chosen = sorted({*extras, *extras_of(link)})
             _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python)
             site = _output([str(new / "bin" / "python"), "-c", _SITE])
-            # One path to the hooks, whatever the Python version: settings and running sessions hold it.
+            # Settings and running sessions hold the hooks' path: it must not depend on the version.
             (new / "app").symlink_to(os.path.relpath(site, new))
             if home:
                 (Path(site) / "fleet-home.txt").write_bytes(os.fsencode(home))
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        before = link.resolve() if link.is_symlink() else None
+        previous = link.resolve() if link.is_symlink() else None
         _switch(link, new)
-        _sweep(envs, {new.resolve(), before})
+        _remove_old(envs, {new.resolve(), previous})
     return new
 
 
 def extras_of(link: Path) -> "list[str]":
-    """The extras that an environment has."""
+    """The extras that are installed in an environment."""
     return [name for name, package in EXTRAS.items() if (link / "app" / package).is_dir()]
 
 
@@ -90,7 +91,8 @@ def _fill(new: Path, source: str, python: str) -> None:
         _run([python, "-m", "venv", str(new)])
     except BuildFailed as error:
         raise BuildFailed(
-            f"no virtual environment could be made (on Debian: apt install python3-venv): {error}"
+            "Python could not create a virtual environment (on Debian: apt install python3-venv):"
+            f" {error}"
         ) from None
     pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, source])
@@ -104,9 +106,9 @@ def _run(command: "list[str]") -> None:
         raise BuildFailed(_reason(done.stderr or done.stdout))
 
 
-def _reason(said: str) -> str:
-    """The line of an installer's output that tells why."""
-    lines = [line.strip(" │╰─>×") for line in said.splitlines()]
+def _reason(output: str) -> str:
+    """The line of an installer's output that says why it failed."""
+    lines = [line.strip(" │╰─>×") for line in output.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("note:", "hint:", "[notice]"))]
     unreachable = (
         *("Connection", "connection", "resolve", "No matching distribution", "dns error"),
@@ -114,9 +116,9 @@ def _reason(said: str) -> str:
     )
     for line in lines:
         if any(word in line for word in unreachable):
-            return f"the package index could not be reached, or lacks a package: {line[:300]}"
+            return f"the package index is not reachable or lacks a package: {line[:300]}"
     errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or ["it said nothing"])[-1][:300]
+    return (errors or lines or ["the installer printed no reason"])[-1][:300]
 
 
 def _output(command: "list[str]") -> str:
@@ -129,32 +131,33 @@ def _switch(link: Path, new: Path) -> None:
     aside.unlink(missing_ok=True)
     aside.symlink_to(os.path.relpath(new, link.parent))
     if link.is_dir() and not link.is_symlink():
-        link.rename(new.parent / "before")  # an environment that somebody made there by hand
+        link.rename(new.parent / "before")  # an environment that the user made there by hand
     aside.replace(link)
 
 
-def _sweep(envs: Path, kept: "set[Path | None]") -> None:
+def _remove_old(envs: Path, keep: "set[Path | None]") -> None:
     for path in envs.iterdir():
-        # A young one may be what a running session's hooks were started from a moment ago.
-        young = time.time() - path.lstat().st_mtime < _YOUNG_SECONDS
-        if path.is_dir() and path.resolve() not in kept and not young:
+        # Hooks that are still running may have been started from a young one.
+        is_young = time.time() - path.lstat().st_mtime < _YOUNG_SECONDS
+        if path.is_dir() and path.resolve() not in keep and not is_young:
             shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _alone(path: Path, say: "Callable[[str], object]") -> "Iterator[None]":
+def _only_build(path: Path, say: "Callable[[str], object]") -> "Iterator[None]":
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Another installation is at work; waiting for it ...")
+            say("Another installation is running. Waiting for it to finish ...")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> "Iterator[None]":
-    """SIGTERM and SIGHUP end the block as Ctrl-C does: what was half built is taken away."""
+def _interrupted_by_signals() -> "Iterator[None]":
+    """Within the block, SIGTERM and SIGHUP act like Ctrl-C, so that a half-built environment is
+    removed."""
 
     def end(number: int, _frame: "FrameType | None") -> None:
         raise SystemExit(128 + number)

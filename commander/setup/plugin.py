@@ -1,10 +1,11 @@
-"""A plugin's environment: made once, in the background, in the folder that Claude Code keeps for the
-plugin, by the drainer's stub when it finds that it cannot drain. Standard library, Python 3.9 and
-later: it runs with whatever `python3` there is. The hooks need none of it; they only spool.
+"""The environment of Fleet as a plugin. A drainer that lacks Fleet's libraries starts this file,
+which builds the environment in the background, in the folder that Claude Code keeps for the
+plugin's data. The hooks do not need it, since they only write into the spool. Python 3.9 and later,
+standard library only: it runs with any `python3`.
 
-    python3 -I bootstrap.py FLEET_HOME             make it if it is not of this plugin, then drain
-    python3 -I bootstrap.py --again FLEET_HOME     the same; also where it is, and cannot drain
-    python3 -I bootstrap.py --explain FLEET_HOME   say how far it is, for a `fleet` that is not there yet
+    python3 -I plugin.py FLEET_HOME             build it unless this plugin has built it, then drain
+    python3 -I plugin.py --again FLEET_HOME     the same, but also build it again if it cannot drain
+    python3 -I plugin.py --explain FLEET_HOME   print why there is no `fleet` command yet
 """
 
 import fcntl
@@ -14,13 +15,14 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from commander.setup import environment  # noqa: E402
-from fleet_lib import log, paths, spool  # noqa: E402
+from commander.setup import environment
+from fleet_lib import log, paths, spool
+from fleet_lib.files import read_json_object, write_whole
 
-RETRY_SECONDS = 600  # after a failure; each hook would try again otherwise
+RETRY_SECONDS = 600  # after a failure; otherwise each hook would try again
 
 
 def main(arguments: "list[str]") -> int:
@@ -34,53 +36,59 @@ def main(arguments: "list[str]") -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return 0  # another one is at it
+            return 0  # another process is building it
         is_broken = arguments[0] == "--again" and sys.prefix == str(data / "venv")
         if _is_settled(data, is_broken):
             return 0
         _write_state(data, "building")
         try:
-            _make(data, home)
+            _build(data, home)
         except OSError as error:
-            log.write(home, "plugin", f"the environment could not be made: {error}")
+            log.write(home, "plugin", f"the environment could not be built: {error}")
             _write_state(data, "failed", str(error))
             return 1
         _write_state(data, "ready")
     python = str(data / "venv" / "bin" / "python")
-    return os.execv(python, [python, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), home])  # noqa: S606
+    return os.execv(python, [python, "-I", paths.DRAINER, home])  # noqa: S606
 
 
-def _make(data: Path, home: str) -> None:
+def _build(data: Path, home: str) -> None:
     python = environment.find_python()
     if not python:
-        raise environment.BuildFailed("Fleet needs Python 3.11 or later, and none was found")
-    environment.build(data / "versions", data / "venv", ROOT, python, say=lambda line: None)
-    made = str(data / "venv" / "bin" / "python")
-    if os.spawnv(os.P_WAIT, made, [made, "-I", "-m", "commander.setup.commander_folder", home]):  # noqa: S606
-        raise environment.BuildFailed(f"the Commander's folder in {home} could not be made")
+        raise environment.BuildFailed("Fleet needs Python 3.11 or later, but none was found")
+    source = Path(paths.PROGRAM)
+    environment.build(data / "versions", data / "venv", source, python, say=lambda line: None)
+    built = str(data / "venv" / "bin" / "python")
+    make_folder = [built, "-I", "-m", "commander.setup.commander_folder", home]
+    if os.spawnv(os.P_WAIT, built, make_folder):  # noqa: S606
+        raise environment.BuildFailed(f"the Commander's folder {home} could not be made")
 
 
 def explain(home: str) -> str:
-    """Why there is no console yet, and what becomes of what was captured."""
-    waiting = len(spool.pending(home))
-    kept = f"{waiting} captured entries wait safely in {paths.spool(home, 'new')}."
+    """Why there is no `fleet` command yet, and where captured turns are meanwhile."""
+    number = len(spool.pending(home))
+    waiting = f"Captured entries that wait safely in {paths.spool(home, 'new')}: {number}."
     states = [state for state in map(read_state, data_folders()) if state]
     for state in sorted(states, key=lambda state: state["at"], reverse=True):
         if state["state"] == "building":
-            return f"fleet: the environment is being made (since {state['at']}). {kept}"
+            return (
+                f"fleet: The environment is being built (since {state['at']}). This takes about"
+                f" half a minute.\n  {waiting}"
+            )
         if state["state"] == "failed":
             return (
-                f"fleet: the environment could not be made ({state['at']}): {state['reason']}\n"
-                f"  The end of a turn tries again, {RETRY_SECONDS // 60} minutes later. {kept}"
+                f"fleet: The environment could not be built ({state['at']}): {state['reason']}\n"
+                f"  Fleet tries again at the end of a turn, after {RETRY_SECONDS // 60} minutes.\n"
+                f"  {waiting}"
             )
     return (
-        "fleet: the environment is made in the background after the first turn. Finish a turn in"
-        f" any Claude Code session, then look again. {kept}"
+        "fleet: The environment is built in the background after the first turn. Finish a turn in"
+        f" any Claude Code session, then try again.\n  {waiting}"
     )
 
 
 def data_folders() -> "list[Path]":
-    """Where Claude Code keeps this plugin's data, whoever the marketplace is."""
+    """Where Claude Code keeps this plugin's data, from whatever marketplace it was installed."""
     if named := os.environ.get("CLAUDE_PLUGIN_DATA"):
         return [Path(named)]
     claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude").expanduser()
@@ -88,38 +96,35 @@ def data_folders() -> "list[Path]":
 
 
 def read_state(data: Path) -> "dict[str, str]":
-    """bootstrap.json of a plugin's data folder: state (building, ready, failed), at (ISO 8601), source
-    (the plugin's folder), reason. {} if there is none."""
-    try:
-        value = json.loads((data / "bootstrap.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    """bootstrap.json in a plugin's data folder: state (building, ready or failed), at (ISO 8601),
+    source (see _source) and reason. {} if there is none."""
+    value = read_json_object(data / "bootstrap.json")
     return {"state": "", "at": "", "source": "", "reason": "", **value} if value else {}
 
 
 def _write_state(data: Path, state: str, reason: str = "") -> None:
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     value = {"state": state, "at": at, "source": _source(), "reason": reason}
-    (data / "bootstrap.json.new").write_text(json.dumps(value), "utf-8")
-    (data / "bootstrap.json.new").replace(data / "bootstrap.json")
+    write_whole(data / "bootstrap.json", json.dumps(value))
 
 
 def _is_settled(data: Path, is_broken: bool) -> bool:
-    """Whether there is nothing to do: made from this very plugin and sound, or tried a moment ago."""
+    """Whether there is nothing to do: it was built from this plugin and works, or building it has
+    just failed."""
     known = read_state(data)
     if known.get("source") != _source():
         return False
     age = time.time() - (data / "bootstrap.json").stat().st_mtime
     is_recent = 0 <= age < RETRY_SECONDS
     if known["state"] == "ready":
-        is_there = os.access(data / "venv" / "bin" / "python", os.X_OK)
-        return is_there and (is_recent or not is_broken)
+        exists = os.access(data / "venv" / "bin" / "python", os.X_OK)
+        return exists and (is_recent or not is_broken)
     return known["state"] == "failed" and is_recent
 
 
 def _source() -> str:
-    """The plugin's folder, and when its list of dependencies was changed."""
-    return f"{ROOT} {(ROOT / 'pyproject.toml').stat().st_mtime_ns}"
+    """The plugin's folder, and when its list of dependencies was changed last."""
+    return f"{paths.PROGRAM} {Path(paths.PROGRAM, 'pyproject.toml').stat().st_mtime_ns}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The main job on a sample, in a throwaway home: capture, ingest, prelude, with the real hooks."""
+"""The self-check at the end of install.sh: captures sample turns with the real hooks in a temporary
+home, and shows what the Commander would be shown."""
 
 import json
 import os
@@ -16,7 +17,7 @@ from fleet_lib.errors import FleetError
 _SAMPLES: tuple[tuple[str, str], ...] = (
     (
         "shop-api",
-        "I cannot go on without the staging credentials.\n\n```briefing\n---\nstatus: blocked\n"
+        "I cannot continue without the staging credentials.\n\n```briefing\n---\nstatus: blocked\n"
         "summary: Payment tests need the staging credentials\n"
         "blockers: [staging credentials for the payment provider]\n---\n```\n",
     ),
@@ -29,11 +30,11 @@ _SAMPLES: tuple[tuple[str, str], ...] = (
 
 
 class SelfCheckFailed(FleetError):
-    """The main job did not work on the sample."""
+    """The samples did not reach the Commander."""
 
 
 def show_main_job(python: Path, hooks: Path) -> None:
-    """Run it and print what the Commander would be told. Raises SelfCheckFailed."""
+    """Run the self-check and print what the Commander would be shown. Raises SelfCheckFailed."""
     with tempfile.TemporaryDirectory(prefix="fleet-check-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         for number, (name, message) in enumerate(_SAMPLES, start=1):
@@ -47,23 +48,25 @@ def show_main_job(python: Path, hooks: Path) -> None:
             _run(python, hooks / "stop.py", home, project, turn)
             click.echo(f"  captured  a finished turn in {name}")
         drain(str(home))
-        click.echo("  ingested  into one SQLite file")
+        click.echo("  stored    in one SQLite file")
         call = {"session_id": "commander", "cwd": str(home), "source": "startup"}
         answer = _run(python, hooks / "session_start.py", home, home, call)
         try:
-            told = json.loads(answer)["hookSpecificOutput"]["additionalContext"]
+            prelude = json.loads(answer)["hookSpecificOutput"]["additionalContext"]
         except (ValueError, KeyError):
             raise SelfCheckFailed(
-                f"the self-check's prelude is missing: the hook answered {answer[:200]!r}"
+                f"the Commander was shown nothing: the hook printed {answer[:200]!r}"
             ) from None
-        click.echo("  told      the Commander:\n")
-        for line in told.splitlines():
+        click.echo("  shown     to the Commander:\n")
+        for line in prelude.splitlines():
             click.echo(f"    {line}")
-        drain(str(home))  # nothing may still write there when the folder goes
+        drain(str(home))  # nothing may still be writing there when the folder is removed
 
 
 def _run(python: Path, hook: Path, home: Path, project: Path, call: dict[str, str]) -> str:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+    }
     done = subprocess.run(
         [str(python), "-I", "-S", str(hook)],
         input=json.dumps(call),
@@ -71,20 +74,20 @@ def _run(python: Path, hook: Path, home: Path, project: Path, call: dict[str, st
         text=True,
         timeout=60,
         check=False,
-        env={**kept, "FLEET_HOME": str(home), "CLAUDE_PROJECT_DIR": str(project)},
+        env={**inherited, "FLEET_HOME": str(home), "CLAUDE_PROJECT_DIR": str(project)},
     )
     if done.returncode != 0:
-        raise SelfCheckFailed(f"{hook} ended with {done.returncode}: {done.stderr[:300]}")
+        raise SelfCheckFailed(f"{hook} exited with code {done.returncode}: {done.stderr[:300]}")
     return done.stdout
 
 
 def main() -> int:
-    """For install.sh: with the hooks of this very environment."""
-    print("\nSelf-check: capturing sample turns in a temporary home:\n")
+    """Check the hooks of the environment that this runs in."""
+    print("\nSelf-check: capturing two sample turns in a temporary folder.\n")
     try:
         show_main_job(Path(sys.executable), Path(paths.PROGRAM) / "hooks")
     except (FleetError, OSError) as error:
-        print(f"self-check failed: {error}", file=sys.stderr)
+        print(f"Self-check: {error}", file=sys.stderr)
         return 1
     return 0
 

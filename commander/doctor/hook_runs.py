@@ -1,0 +1,96 @@
+"""The check that runs every registered hook on a sample, in a temporary home."""
+
+import fcntl
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from commander.doctor.findings import INSTALL, Finding, Hook, Installation
+from fleet_lib import paths, spool
+from fleet_lib.text import clean
+
+SLOW_RATIO = 3.0
+_RUNS = 3
+_SAMPLE = {"session_id": "doctor", "prompt_id": "doctor", "last_assistant_message": "A sample."}
+
+
+def hooks(installation: Installation) -> Iterator[Finding]:
+    every = list({hook.command: hook for hook in installation.hooks()}.values())
+    if not every:
+        return
+    with tempfile.TemporaryDirectory(prefix="fleet-doctor-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        spool.make_folders(str(home))
+        with Path(paths.lock(str(home))).open("w") as lock:
+            # No drainer may be working there when the folder is removed.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield from _run_all(every, home)
+
+
+def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
+    bare: list[float] = []
+    times: list[float] = []
+    is_broken = False
+    for hook in every:
+        fault = ""
+        for _ in range(_RUNS):
+            if hook.command[0] != "sh":
+                bare.append(_run([hook.command[0], "-I", "-c", "pass"], home)[0])
+            seconds, fault = _run(list(hook.command), home)
+            times.append(seconds)
+        if not fault and hook.event != "UserPromptSubmit" and not _has_captured(home, hook.event):
+            fault = "it captured nothing"
+        if fault:
+            is_broken = True
+            yield Finding(
+                "failed",
+                "hooks",
+                f"The {hook.event} hook of {hook.owner} failed on a sample: {fault}",
+                "What it should capture is lost, or a session is disturbed.",
+                INSTALL,
+            )
+    if is_broken:
+        return
+    typical = statistics.median(times)
+    ratio = typical / statistics.median(bare) if bare else 1.0
+    is_slow = ratio > SLOW_RATIO
+    yield Finding(
+        "warning" if is_slow else "ok",
+        "hooks",
+        f"{len(every)} hooks ran on a sample, {typical * 1000:.0f} ms each, {ratio:.1f} times as"
+        " long as `python -I -c pass`.",
+        "The machine is busy, or the disk is slow to sync." if is_slow else "",
+        "run fleet doctor again when the machine is quiet" if is_slow else "",
+    )
+
+
+def _run(command: list[str], home: Path) -> tuple[float, str]:
+    """(seconds, what went wrong or "") of one run on the sample."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(_SAMPLE | {"cwd": str(home.parent)}).encode(),
+            capture_output=True,
+            check=False,
+            timeout=20,
+            cwd=home.parent,
+            env={**inherited, "FLEET_HOME": str(home), "CLAUDE_PROJECT_DIR": str(home.parent)},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return time.monotonic() - started, clean(error, 200)
+    seconds = time.monotonic() - started
+    if done.returncode:
+        stderr = clean(done.stderr.decode("utf-8", "replace"), 200)
+        return seconds, f"exit code {done.returncode}: {stderr}"
+    return seconds, ""
+
+
+def _has_captured(home: Path, event: str) -> bool:
+    return any(name.split(".")[1:2] == [event] for name in spool.pending(str(home)))

@@ -1,0 +1,175 @@
+"""`install.sh --uninstall`: removes the hooks and the program, and with --purge the data too.
+Standard library only, and it needs nothing of what was installed."""
+
+import contextlib
+import fcntl
+import json
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from commander.setup import settings, settings_record
+from commander.setup.commander_folder import note_written, write_command, written_files
+from fleet_lib import paths
+from fleet_lib.errors import BadInput
+
+_PROGRAM = ("venv", "versions", "bin", settings_record.NAME)
+_DATA = (
+    "fleet.db",
+    "fleet.db-wal",
+    "fleet.db-shm",
+    "spool",
+    "log",
+    "backups",
+    "config.toml",
+    "gateway.token",
+    "jobs.lock",
+    "jobs.waiting",
+)
+
+
+def installed_home(claude: Path) -> Path:
+    """The home whose hooks are registered, else the default."""
+    text = settings.read(claude / "settings.json")
+    with contextlib.suppress(ValueError):
+        for _, _, _, entry in settings.our_entries(json.loads((text or "").removeprefix("\ufeff"))):
+            hook = Path((entry.get("args") or [""])[-1])
+            if hook.parts[-4:-1] == ("venv", "app", "hooks"):
+                return hook.parents[3]
+    return claude / "commander"
+
+
+def uninstall(
+    claude: Path, home: Path, say: Callable[[str], object], *, purge: bool, dry_run: bool
+) -> None:
+    """Remove the hooks and the program; with `purge` the data too. Raises BadInput or OSError."""
+    file, commander_file = claude / "settings.json", home / ".claude" / "settings.json"
+    changes = [settings.without_hooks(file, settings_record.read(home, file))]
+    if commander_file.exists() and not purge:
+        changes.append(settings.without_hooks(commander_file, {}))
+    others = settings_record.other_files(home, file)
+    if purge:
+        if others:
+            raise BadInput(
+                f"{others[0]} has hooks of {home} too."
+                f" Uninstall that first: --uninstall --claude-dir {others[0].parent}"
+            )
+        _require_fleet_home(home, claude)
+    doomed = [] if others else _doomed(home, [file, commander_file], purge)
+    if dry_run:
+        _show_changes(changes, doomed, say)
+        return
+    was_there = home.exists()
+    for change in changes:
+        backup = settings.write(change)
+        if backup and purge:
+            backup.unlink()
+        if change.path == commander_file:
+            note_written(home, change)
+        say(
+            f"Removed Fleet's hooks from {change.path}."
+            if change.has_effect
+            else f"{change.path} has no hooks of Fleet."
+        )
+    _remove_completion(home)
+    with _without_drainer(home):
+        for path in doomed:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if others:
+        settings_record.forget(home, file)
+        say(f"The program stays in {home}, because {others[0]} has its hooks too.")
+    elif purge:
+        _remove_empty_folders(home)
+        _report_purge(home, was_there, say)
+    else:
+        _hand_over_to_plugin(claude, home)
+        _report_data(home, say)
+
+
+def _doomed(home: Path, settings_files: list[Path], purge: bool) -> list[Path]:
+    """What uninstalling removes."""
+    doomed = [home / name for name in (*_PROGRAM, *(_DATA if purge else ()))]
+    if purge:
+        doomed += [home / name for name in written_files(home)]
+        for file in settings_files:
+            doomed += settings.backups(file)
+    return doomed
+
+
+def _show_changes(
+    changes: list[settings.Change], doomed: list[Path], say: Callable[[str], object]
+) -> None:
+    for change in changes:
+        say(change.diff() or f"{change.path} has no hooks of Fleet.")
+    for path in doomed:
+        if path.exists() or path.is_symlink():
+            say(f"{path} would be removed.")
+    say("\nThis was a dry run: nothing was changed.")
+
+
+def _remove_completion(home: Path) -> None:
+    """Undo `fleet completion install` while there still is a console that can do it."""
+    python = home / "venv" / "bin" / "python"
+    if python.exists():
+        command = [str(python), "-I", "-m", "commander", "completion", "uninstall"]
+        subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+def _remove_empty_folders(home: Path) -> None:
+    for folder in (*sorted((home / ".claude").glob("**/"), reverse=True), home):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _report_purge(home: Path, was_there: bool, say: Callable[[str], object]) -> None:
+    if home.exists():
+        left = ", ".join(sorted(path.name for path in home.iterdir()))
+        say(f"{home} stays, because it holds files that are not Fleet's: {left}")
+    elif was_there:
+        say(f"Removed {home}.")
+    else:
+        say(f"{home} does not exist. If Fleet's data is elsewhere, name it with --fleet-home.")
+
+
+def _hand_over_to_plugin(claude: Path, home: Path) -> None:
+    """If Fleet is a plugin too, `bin/fleet` goes on with the plugin's environment."""
+    for python in sorted((claude / "plugins" / "data").glob("fleet-*/venv/bin/python")):
+        write_command(home, python)
+
+
+def _report_data(home: Path, say: Callable[[str], object]) -> None:
+    if home.exists():
+        size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+        say(
+            f"What was captured is still in {home} ({size / 1e6:.1f} MB). To delete it:\n"
+            f"  ./install.sh --uninstall --purge --fleet-home {shlex.quote(str(home))}"
+        )
+
+
+def _require_fleet_home(home: Path, claude: Path) -> None:
+    """Never remove what is not Fleet's. Raises BadInput."""
+    real = home.resolve()
+    if real in (Path.home().resolve(), claude.resolve(), *claude.resolve().parents):
+        raise BadInput(f"{home} is not a folder of Fleet, so nothing was removed.")
+    marks = ("fleet.db", "spool", *_PROGRAM, *written_files(home))
+    if home.exists() and not any((home / mark).exists() for mark in marks):
+        raise BadInput(f"There is no Fleet in {home}, so nothing was removed.")
+
+
+@contextlib.contextmanager
+def _without_drainer(home: Path) -> Iterator[None]:
+    """Within the block no drainer is working. One that is ends soon, since the hooks are removed
+    already."""
+    try:
+        lock = Path(paths.lock(str(home))).open("a")  # noqa: SIM115
+    except OSError:
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
