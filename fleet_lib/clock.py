@@ -14,6 +14,14 @@ def now() -> str:
     return iso(time.time_ns())
 
 
+def ago(seconds: float) -> str:
+    return iso(time.time_ns() - int(seconds * 1e9))
+
+
+def ahead(seconds: float) -> str:
+    return ago(-seconds)
+
+
 def parse(text: str) -> datetime:
     """An aware datetime of any ISO 8601 form, UTC where no zone is named. Raises ValueError."""
     moment = datetime.fromisoformat(text)

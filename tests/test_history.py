@@ -170,6 +170,22 @@ def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> No
     assert status["needs_human"][0]["briefing_id"] == first
 
 
+def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: History) -> None:
+    history.project("api")
+    first, _, third = history.turns("api", [100, 99, 1])
+    history.run(
+        "UPDATE sessions SET state = 'blocked', ended_at = NULL, state_at = ? WHERE briefing_id = ?",
+        *(ago(1), first),
+    )
+    history.fleet.console("projects", "archive", "api")
+    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_human"] == []
+    dry = history.prune("--older-than", "90d", "--dry-run")
+    told = history.prune("--older-than", "90d")
+    assert history.briefings() == [third]
+    assert dry["deleted"] == told["deleted"] and "open alerts" not in told["kept"]
+    history.check()
+
+
 def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history: History) -> None:
     history.project("api")
     made = history.turns("api", [300 - number / 10 for number in range(2900)], "word " * 400)

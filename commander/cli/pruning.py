@@ -68,8 +68,7 @@ def _configured_bounds() -> tuple[str | None, int | None]:
             "give a bound: --older-than 90d, --max-size 500MB, or both; or once and for all:"
             " fleet config set history.keep_days 90"
         )
-    oldest = time.time_ns() - kept.keep_days * 86400 * 1_000_000_000
-    before = clock.iso(max(oldest, 0)) if kept.keep_days else None
+    before = clock.ago(kept.keep_days * 86400) if kept.keep_days else None
     return before, kept.max_megabytes * 1_000_000 or None
 
 
@@ -102,18 +101,20 @@ def _say(report: history.Pruned, path: Path, max_size: int | None, dry_run: bool
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal's stderr, for long work only; elsewhere nothing."""
+    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere nothing."""
     if not sys.stderr.isatty():
         yield None
         return
-    shown = False
+    shown, began = False, time.monotonic()
 
     def show(done: int, total: int) -> None:
         nonlocal shown
+        if time.monotonic() - began < 1:
+            return
         shown = True
         filled = 30 * done // max(total, done, 1)
         bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\rPruning [{bar}] {done:,} of {total:,} briefings", err=True, nl=False)
+        click.echo(f"\rPruning [{bar}] {done:,} of {total:,} days", err=True, nl=False)
 
     yield show
     if shown:
