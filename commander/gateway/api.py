@@ -34,6 +34,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.sessions import open_sessions
 
 Limit = Annotated[int, Field(ge=1, le=500)]
 
@@ -169,8 +170,8 @@ class Api:
 
     def overview(self, request: Request, query: Nothing) -> dict[str, Any]:
         with self._reading() as connection:
-            told = overview.overview(connection, self._home)
-            return told | {"sessions": overview.sessions_at_work(connection)}
+            report = overview.overview(connection, self._home)
+            return report | {"sessions": open_sessions(connection)}
 
     def projects(self, request: Request, query: Nothing) -> list[Project]:
         with self._reading() as connection:
