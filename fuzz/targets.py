@@ -12,9 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from commander.gateway import messages
-from commander.gateway.api import Api
-from commander.gateway.jobs import JobDesk
-from commander.gateway.socket import _complaint
+from commander.gateway.markdown import to_html
+from commander.gateway.socket import error_for
 from commander.setup import settings
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
@@ -34,7 +33,6 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _HOME = _FOLDER / "home"
 _connection = db.connect(_HOME / "fleet.db")
 _connection.execute("PRAGMA synchronous = OFF")
-_api = Api(str(_HOME), JobDesk(str(_HOME)), lambda: 0)
 _repositories = Repositories()
 _EVENTS = (
     "Stop", "StopFailure", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
@@ -102,14 +100,14 @@ def message(data: bytes) -> None:
     try:
         messages.client_message.validate_json(text)
     except ValidationError as error:
-        complaint = _complaint(text, error)
-        assert complaint.code and complaint.message
-        complaint.model_dump_json()
+        reply = error_for(text, error)
+        assert reply.code and reply.message
+        reply.model_dump_json()
 
 
 def markdown(data: bytes) -> None:
     """A briefing in the dashboard: HTML in which nothing acts."""
-    html = _api.rendered(data.decode("utf-8", "replace")).lower()
+    html = to_html(data.decode("utf-8", "replace")).lower()
     for word in (
         "<script",
         "<img",

@@ -1,4 +1,4 @@
-"""Jobs, as the gateway's clients may have them: submitted, looked at, canceled."""
+"""What the gateway's clients may do with jobs: submit, read, and cancel them."""
 
 import contextlib
 import sqlite3
@@ -15,7 +15,7 @@ from fleet_lib.store.projects import ProjectRepo
 
 
 class JobDesk:
-    """Opens the database for each call; call it from a thread."""
+    """Each call opens the database and blocks, so call it from a thread."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -51,7 +51,7 @@ class JobDesk:
         return job
 
     def cancel(self, job_id: int) -> Job:
-        """Ask for its end, and do not wait for it. Raises NotFound."""
+        """Request that the job is canceled, without waiting for its end. Raises NotFound."""
         with self._writing() as connection:
             queue.request_cancel(connection, job_id)
         return self.get(job_id)
