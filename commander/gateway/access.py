@@ -1,5 +1,5 @@
-"""Who may use the gateway: clients with the token of this home, under the right Host, and from no other
-page's Origin. One middleware in front of everything, HTTP and WebSocket alike."""
+"""Who may use the gateway: clients with the token of this home, under the right Host, and from no
+other page's Origin. One middleware in front of everything, HTTP and WebSocket alike."""
 
 import hashlib
 import hmac
@@ -24,8 +24,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
 _LOGIN_NEEDED = "Open the link that `fleet gateway` prints. This address alone is not enough.\n"
@@ -51,8 +51,8 @@ class Guard:
     def __init__(
         self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1", once: str = ""
     ) -> None:
-        """`once` works like the token, but one time only: `ps` shows the command line that a browser is
-        started with."""
+        """`once` works like the token, but one time only: `ps` shows the command line that a
+        browser is started with."""
         self._app = app
         self._token = token
         self._once = once
@@ -81,7 +81,7 @@ class Guard:
             return
         is_page = scope["type"] == "http" and not scope["path"].startswith(("/api/", "/static/"))
         if is_page and scope["method"] == "GET" and in_query:
-            # The token must not stay in the address: browsers keep it in their history, and people copy it.
+            # The token must not stay in the address, which is kept in the history and copied.
             rest = urlencode([pair for pair in query if pair[0] not in ("token", "once")])
             address = "/" + scope["path"].lstrip("/") + ("?" + rest if rest else "")
             response = RedirectResponse(address, status_code=303)

@@ -1,6 +1,6 @@
-"""The events on their way to the clients. One tailer reads the outbox into memory. Each client has a cursor
-of its own and reads from memory or, if it is further behind, from the database. Nothing is queued for a
-client, so a slow one delays no other.
+"""The events on their way to the clients. One tailer reads the outbox into memory. Each client has
+a cursor of its own and reads from memory or, if it is further behind, from the database. Nothing is
+queued for a client, so a slow one delays no other.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Hub:
             yield connection
 
     def first_cursor(self) -> int:
-        """The cursor of a client that names none: before the first event that no client was ever sent."""
+        """The cursor of a client that names none: before the first undelivered event."""
         with self.reading() as connection:
             waiting = OutboxRepo(connection).get_undelivered(limit=1)
             return waiting[0].event_id - 1 if waiting else OutboxRepo(connection).latest_id()
@@ -110,7 +110,7 @@ class Hub:
             return frames, frames[-1].event_id if frames else outbox.latest_id()
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The body of a thread. It tries again after any error, for without it no client gets anything."""
+        """The body of a thread. It survives every error: without it no client gets anything."""
         after, last_reason = self._end, ""
         while not self._tailer.is_stopped:
             try:
@@ -165,8 +165,8 @@ class Hub:
         news.set()
 
     def _mark(self) -> None:
-        """The body of a thread. It marks sent events as delivered, and tries again what failed: an event
-        that is sent twice is better than one that is marked and was not sent."""
+        """The body of a thread. It marks sent events as delivered, and tries again what failed: an
+        event that is sent twice is better than one that is marked and was not sent."""
         waiting: set[int] = set()
         connection, opened, resets, pause = None, None, 0, _MARK_SECONDS
         last_reason = ""

@@ -1,5 +1,5 @@
-"""Markdown of a briefing as HTML for the dashboard. A briefing is other people's text: none of its own
-HTML is let through, and what is rendered is sanitised as well."""
+"""Markdown of a briefing as HTML for the dashboard. A briefing is other people's text: none of its
+own HTML is let through, and what is rendered is sanitised as well."""
 
 import re
 

@@ -153,8 +153,8 @@ class Health(BaseModel):
 
 
 def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
-    """An event as a message, and its text for a WebSocket. A payload that is too large for common clients is
-    replaced there; the message has it whole."""
+    """An event as a message, and its text for a WebSocket. A payload that is too large for common
+    clients is replaced there; the message has it whole."""
     event = _event_of(stored)
     try:
         text = event.model_dump_json()

@@ -19,7 +19,7 @@ from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs import stream as reading
 from fleet_lib.store.jobs import FINISHED, JobRepo, is_partial
 
-# For a message or a batch of events. A slower client is disconnected, and can resume from its cursor.
+# For a message or a batch of events. A slower client is disconnected; its cursor lets it resume.
 SEND_SECONDS = 20.0
 WATCHES = 20  # job streams that one client can watch at the same time
 _POLL_SECONDS = 0.1
@@ -94,8 +94,8 @@ class Client:
             await self._watch(message.job_id)
 
     async def _guarded(self, task: Coroutine[Any, Any, None]) -> None:
-        """Run a task that sends. If it fails the connection is closed, so that the client reconnects and
-        resumes from its cursor; otherwise it would silently get nothing any more."""
+        """Run a task that sends. If it fails the connection is closed, so that the client
+        reconnects and resumes from its cursor; otherwise it would silently get nothing any more."""
         try:
             await task
         except WebSocketDisconnect:
@@ -167,8 +167,8 @@ class Client:
     # --- jobs ---
 
     async def _watch(self, job_id: int) -> None:
-        """Send a job's stream from its beginning, also if it is being watched. Of too many watches the oldest
-        ends."""
+        """Send a job's stream from its beginning, also if it is being watched. Of too many watches
+        the oldest ends."""
         self._watches = {key: task for key, task in self._watches.items() if not task.done()}
         oldest = next(iter(self._watches)) if len(self._watches) >= WATCHES else job_id
         await _cancel(self._watches.pop(job_id if job_id in self._watches else oldest, None))
@@ -206,7 +206,7 @@ class Client:
             await self._send(messages.JobStream(job_id=job_id, chunk=value))
 
     def _read_job(self, job_id: int, after: int, stored: int) -> Any:
-        """(job, its running chunks after a number, the stored chunks of a finished job after so many)."""
+        """(job, its running chunks after a number, the rest of a finished job's stored chunks)."""
         with self._hub.reading() as connection:
             jobs = JobRepo(connection)
             connection.execute("BEGIN")  # one snapshot for all three

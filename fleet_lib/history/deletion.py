@@ -79,21 +79,23 @@ class Portion:
 
 
 def portions(connection: sqlite3.Connection, values: dict[str, Any]) -> list[Portion]:
-    """What is old, the oldest first. The rows are noted in temp.old_rows: there is no index by age, and
-    one look at every table is enough for all days."""
+    """What is old, the oldest first. The rows are noted in temp.old_rows: there is no index by age,
+    and one look at every table is enough for all days."""
     connection.execute("DROP TABLE IF EXISTS temp.old_rows")
     connection.execute(
         "CREATE TEMP TABLE old_rows (day, portion, kind, id, PRIMARY KEY (day, portion, kind, id))"
     )
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (id PRIMARY KEY)")
     rows = " UNION ALL ".join(
-        f"SELECT substr({kind.moment}, 1, 10) AS day, {number} AS kind, {kind.alias}.{kind.key} AS id"
-        f" FROM {kind.table} {kind.alias} WHERE {kind.moment} < :before"
+        f"SELECT substr({kind.moment}, 1, 10) AS day, {number} AS kind,"
+        f" {kind.alias}.{kind.key} AS id FROM {kind.table} {kind.alias}"
+        f" WHERE {kind.moment} < :before"
         for number, kind in enumerate(_KINDS)
     )
     connection.execute(
-        "INSERT INTO temp.old_rows SELECT day, (row_number() OVER (PARTITION BY day ORDER BY kind, id) - 1)"
-        f" / {PORTION_ROWS}, kind, id FROM ({rows})",
+        "INSERT INTO temp.old_rows SELECT day,"
+        f" (row_number() OVER (PARTITION BY day ORDER BY kind, id) - 1) / {PORTION_ROWS}, kind, id"
+        f" FROM ({rows})",
         values,
     )
     found = connection.execute(
@@ -105,8 +107,8 @@ def portions(connection: sqlite3.Connection, values: dict[str, Any]) -> list[Por
 def delete(
     connection: sqlite3.Connection, portion: Portion, values: dict[str, Any]
 ) -> dict[str, int]:
-    """Delete what may go of a portion, in one transaction; {table: rows}. What may go is decided under
-    the write lock: a Stop that came in between may have made an old briefing news again."""
+    """Delete what may go of a portion, in one transaction; {table: rows}. What may go is decided
+    under the write lock: a Stop that came in between may have made an old briefing news again."""
     deleted = dict.fromkeys(_COUNTED, 0)
     with db.transaction(connection):
         for table, count in _delete(connection, portion, values):

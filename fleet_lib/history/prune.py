@@ -43,10 +43,10 @@ def prune(
     """Delete what is older than `before` (the database's ISO form), then whole days, oldest first,
     until the part of the file that is in use fits `max_bytes`.
 
-    The connection is `db.connect`'s, in no transaction; its busy timeout is changed. A dry run may have
-    a read-only one and writes nothing. `progress(done, total)` counts days, a
-    large one as several. Raises sqlite3.Error, after
-    BUSY_SECONDS also for a database that others hold; whatever was committed until then is whole.
+    The connection is `db.connect`'s, in no transaction; its busy timeout is changed. A dry run may
+    have a read-only one and writes nothing. `progress(done, total)` counts days, a large one as
+    several. Raises sqlite3.Error, after BUSY_SECONDS also for a database that others hold; whatever
+    was committed until then is whole.
     """
     used, file = space.sizes(connection)
     report = Pruned(before, used_bytes_before=used, file_bytes_before=file)
@@ -73,10 +73,11 @@ def _delete_days(
     max_bytes: int | None,
     progress: Progress | None,
 ) -> None:
-    """Delete everything older than `before`, the oldest day first; with `max_bytes` only until it fits.
+    """Delete what is older than `before`, the oldest day first; with `max_bytes` until it fits.
 
-    Deleted words leave the search index only when it is merged, which takes long. So the size is looked
-    at after a merge each time that half of what was too much has gone: no day goes that could stay.
+    Deleted words leave the search index only when it is merged, which takes long. So the size is
+    looked at after a merge each time that half of what was too much has gone: no day goes that
+    could stay.
     """
     portions = deletion.portions(connection, selection.bounds(before))
     done = 0

@@ -4,8 +4,9 @@ Deleted: briefings with their turns, inputs, events and search rows; events of n
 jobs; sessions; Commander sessions that have long been silent. Kept, however old:
 
 - every event after a cursor, with its briefing and job. A conversation's cursor always counts; the
-  cursor of a Commander session counts only while the session moved within CURSOR_DAYS (resumed later,
-  it is shown what is left). Where no Commander ever looked there is no cursor, and only age decides.
+  cursor of a Commander session counts only while the session moved within CURSOR_DAYS (resumed
+  later, it is shown what is left). Where no Commander ever looked there is no cursor, and only age
+  decides.
 - open alerts: the stuck session, its event, its briefing
 - the newest briefing of each project (the roster), and the latest of each session that is at work
 - jobs that are queued or running, projects, and the pairs of doc_drift_pairs, which have no age
@@ -55,8 +56,8 @@ BRIEFING_GOES = f"({_OLD_BRIEFING} AND NOT {_BRIEFING_STAYS})"
 SESSION_GOES = f"""(s.last_seen_at < :before AND s.session_id NOT IN (SELECT s.session_id {_STUCK})
     AND (s.ended_at IS NOT NULL OR s.last_seen_at < :cursors_since))"""
 
-# An event of a briefing goes with it. A session's start is remembered as long as the session, or its
-# SessionStart, applied again, would be announced again.
+# An event of a briefing goes with it. A session's start is remembered as long as the session, or
+# its SessionStart, applied again, would be announced again.
 _LOOSE = "NOT EXISTS (SELECT 1 FROM briefings b WHERE b.briefing_id = e.briefing_id)"
 _ALERT_EVENT = f"e.event_id IN (SELECT ifnull(s.event_id, 0) {_STUCK})"
 _START_OF_KEPT = f"""(e.type = 'session_started' AND EXISTS (SELECT 1 FROM sessions s
@@ -72,7 +73,8 @@ _UNSEEN_JOB = f"""j.job_id IN (SELECT json_extract(payload_json, '$.job.jobId') 
 # What today's jobs cost counts towards the cap of the day.
 JOB_GOES = f"""(j.status IN ('completed', 'failed', 'canceled') AND {JOB_ENDED} < :before
     AND j.job_id < (SELECT max(job_id) FROM jobs) AND NOT ifnull({_UNSEEN_JOB}, 0)
-    AND NOT EXISTS (SELECT 1 FROM job_runs r WHERE r.job_id = j.job_id AND r.started_at >= :today))"""
+    AND NOT EXISTS (SELECT 1 FROM job_runs r
+      WHERE r.job_id = j.job_id AND r.started_at >= :today))"""
 
 COMMANDER_GOES = """(c.updated_at < min(:before, :cursors_since)
     AND c.session_id NOT IN (SELECT claude_session_id FROM conversations
@@ -104,7 +106,8 @@ def count_deleted(connection: sqlite3.Connection, values: dict[str, Any]) -> dic
             "turns": f"SELECT count(*) FROM turns WHERE briefing_id IN ({briefings})",
             "jobs": f"SELECT count(*) FROM jobs j WHERE {JOB_GOES}",
             "sessions": f"SELECT count(*) FROM sessions s WHERE {SESSION_GOES}",
-            "commander_sessions": f"SELECT count(*) FROM commander_sessions c WHERE {COMMANDER_GOES}",
+            "commander_sessions": "SELECT count(*) FROM commander_sessions c"
+            f" WHERE {COMMANDER_GOES}",
         },
     )
 

@@ -28,8 +28,8 @@ def sizes(connection: sqlite3.Connection) -> tuple[int, int]:
 def guess_days(
     connection: sqlite3.Connection, values: dict[str, Any], used: int
 ) -> list[tuple[str, int]]:
-    """(day, bytes that deleting it may free), the oldest first: each row's share of the text that there
-    is. For a dry run, which cannot delete and look."""
+    """(day, bytes that deleting it may free), the oldest first: each row's share of the text that
+    there is. For a dry run, which cannot delete and look."""
     total = connection.execute(
         f"SELECT ifnull((SELECT sum({_BRIEFING_BYTES}) FROM briefings b), 0)"
         f" + ifnull((SELECT sum({_EVENT_BYTES}) FROM outbox_events e), 0)"
@@ -38,11 +38,14 @@ def guess_days(
     rows = connection.execute(
         f"""
         SELECT day, sum(bytes) FROM (
-          SELECT substr(b.created_at, 1, 10) AS day, {_BRIEFING_BYTES} + ifnull((SELECT
-              sum({_EVENT_BYTES}) FROM outbox_events e WHERE e.briefing_id = b.briefing_id), 0) AS bytes
+          SELECT substr(b.created_at, 1, 10) AS day, {_BRIEFING_BYTES} + ifnull((
+              SELECT sum({_EVENT_BYTES}) FROM outbox_events e
+              WHERE e.briefing_id = b.briefing_id), 0) AS bytes
             FROM briefings b WHERE {BRIEFING_GOES}
-          UNION ALL SELECT substr(e.ts, 1, 10), {_EVENT_BYTES} FROM outbox_events e WHERE {EVENT_GOES}
-          UNION ALL SELECT substr({JOB_ENDED}, 1, 10), {_JOB_BYTES} FROM jobs j WHERE {JOB_GOES}
+          UNION ALL SELECT substr(e.ts, 1, 10), {_EVENT_BYTES}
+            FROM outbox_events e WHERE {EVENT_GOES}
+          UNION ALL SELECT substr({JOB_ENDED}, 1, 10), {_JOB_BYTES}
+            FROM jobs j WHERE {JOB_GOES}
         ) GROUP BY day ORDER BY day
         """,
         values,

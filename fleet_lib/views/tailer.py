@@ -1,8 +1,8 @@
-"""Follows the outbox from a cursor: every event once, in order, whichever program wrote it. It blocks, so
-the gateway runs it in a thread of its own.
+"""Follows the outbox from a cursor: every event once, in order, whichever program wrote it. It
+blocks, so the gateway runs it in a thread of its own.
 
-An idle tailer costs nothing: where watchdog is installed (an extra) it watches the database's folder, and
-polls only every two seconds in case a change went unseen.
+An idle tailer costs nothing: where watchdog is installed (an extra) it watches the database's
+folder, and polls only every two seconds in case a change went unseen.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 PAGE = 500
 _SLOW_POLL_SECONDS = 2.0  # with a watch
 _POLL_SECONDS = 0.2  # without a watch
-# The file changes a moment before the commit can be read, so one query after a change is not enough.
+# The file changes a moment before the commit can be read: one query after a change is not enough.
 _SETTLE_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
 
 
 def identity(database: Path | str) -> tuple[int, int] | None:
-    """Which file is there; None without one. After a restore it is another. The file is not opened: only
-    SQLite may open it, or its locks would be lost."""
+    """Which file is there; None without one. After a restore it is another. The file is not opened:
+    only SQLite may open it, or its locks would be lost."""
     try:
         found = Path(database).stat()
     except FileNotFoundError:
@@ -54,9 +54,9 @@ class Tailer:
             time.sleep(_LAST_PAUSE_SECONDS)
 
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
-        """Pages of the events after a cursor as they come, without an end. An empty page means that the
-        database was replaced or set back to an earlier state; the next events are those after the cursor or
-        after the database's newest event, whichever is less.
+        """Pages of the events after a cursor as they come, without an end. An empty page means that
+        the database was replaced or set back to an earlier state; the next events are those after
+        the cursor or after the database's newest event, whichever is less.
 
         Raises DatabaseUnusable if there is no database, sqlite3.Error if it cannot be read."""
         with _watching(self._database, self._changed.set) as is_watched:
@@ -101,7 +101,7 @@ class Tailer:
 
 @contextlib.contextmanager
 def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
-    """Call `changed` whenever the database may have changed. Yields False if nothing can watch it."""
+    """Call `changed` when the database may have changed. Yields False if nothing can watch it."""
     try:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler
         from watchdog.observers import Observer
