@@ -72,8 +72,9 @@ def measure(folder: Path) -> list[Section]:
         Section(
             "What the Commander reads",
             "python -m benchmarks tokens",
-            f"a simulated day of {SESSIONS} sessions in {PROJECTS} projects, {turns} turns in {HOURS} hours; a human looks in {LOOKS} times."
-            " Characters, of which a token of English has about four; the ratio is what matters.",
+            f"A simulated day: {SESSIONS} sessions in {PROJECTS} projects finish {turns} turns in {HOURS} hours, and"
+            f" the user prompts the Commander {LOOKS} times. A token of English has about four characters; the"
+            " ratio is what matters.",
             [table(("what the Commander reads", "characters", "about tokens", "ratio"), rows)],
             [Plot("tokens", "What the Commander has read so far, over the day", draw)],
         )

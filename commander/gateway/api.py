@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
@@ -104,9 +104,9 @@ async def no_such_page(request: Request, error: Exception) -> Response:
 
 
 class Api:
-    def __init__(self, home: str, desk: JobDesk, clients: Callable[[], int]) -> None:
+    def __init__(self, home: str, queue: JobQueue, clients: Callable[[], int]) -> None:
         self._home = home
-        self._desk = desk
+        self._queue = queue
         self._clients = clients
 
     def routes(self) -> list[Route]:
@@ -211,10 +211,10 @@ class Api:
             return describe(connection, job)
 
     def submit(self, request: Request, wish: messages.JobWish) -> messages.JobQueued:
-        return messages.JobQueued(job_id=self._desk.submit(wish))
+        return messages.JobQueued(job_id=self._queue.submit(wish))
 
     def cancel(self, request: Request, query: NoQuery) -> dict[str, Any]:
-        self._desk.cancel(_number(request, "job"))
+        self._queue.cancel(_number(request, "job"))
         return self.job(request, query)
 
     def conversations(self, request: Request, query: NoQuery) -> list[Conversation]:

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from commander.gateway.access import Guard
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from commander.gateway.socket import Client
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -30,14 +30,14 @@ CLIENTS = 500
 def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp:
     """The application behind its guard. `port` is the one that clients connect to."""
     hub = Hub(home)
-    desk = JobDesk(home)
+    queue = JobQueue(home)
     clients: set[Client] = set()
 
     async def serve(socket: WebSocket) -> None:
         if len(clients) >= CLIENTS:
             await socket.close(1013, "too many clients")
             return
-        client = Client(socket, hub, desk)
+        client = Client(socket, hub, queue)
         clients.add(client)
         try:
             await client.serve()
@@ -54,7 +54,7 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
 
     app = Starlette(
         routes=[
-            Mount("/api/v1", routes=Api(home, desk, lambda: len(clients)).routes()),
+            Mount("/api/v1", routes=Api(home, queue, lambda: len(clients)).routes()),
             WebSocketRoute("/ws", serve),
             Mount("/static", StaticFiles(directory=STATIC)),
             # The address holds what the page shows, so all of these are the same page.

@@ -1,4 +1,4 @@
-"""What the gateway's clients may do with jobs: submit, read, and cancel them."""
+"""The jobs that the gateway's clients submit, read and cancel."""
 
 import contextlib
 import sqlite3
@@ -14,8 +14,8 @@ from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.projects import ProjectRepo
 
 
-class JobDesk:
-    """Each call opens the database and blocks, so call it from a thread."""
+class JobQueue:
+    """Opens the database for each call. The calls block: make them from a thread."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -51,7 +51,7 @@ class JobDesk:
         return job
 
     def cancel(self, job_id: int) -> Job:
-        """Request that the job is canceled, without waiting for its end. Raises NotFound."""
+        """Ask for a job's end without waiting for it. Raises NotFound."""
         with self._writing() as connection:
             queue.request_cancel(connection, job_id)
         return self.get(job_id)

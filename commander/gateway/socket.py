@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from commander.gateway import messages
 from commander.gateway.hub import Hub
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs import stream as reading
@@ -32,10 +32,10 @@ _DATABASE_ERRORS = (FleetError, sqlite3.Error, OSError)
 class Client:
     """The connection of one client."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, desk: JobDesk) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, queue: JobQueue) -> None:
         self._socket = socket
         self._hub = hub
-        self._desk = desk
+        self._queue = queue
         self._subscription: asyncio.Task[None] | None = None
         self._watches: dict[int, asyncio.Task[None]] = {}
 
@@ -82,15 +82,15 @@ class Client:
         elif isinstance(message, messages.Subscribe):
             await self._subscribe(message)
         elif isinstance(message, messages.JobCreate):
-            job_id = await run_in_threadpool(self._desk.submit, message.job)
+            job_id = await run_in_threadpool(self._queue.submit, message.job)
             await self._send(messages.JobQueued(job_id=job_id))
             await self._watch(job_id)
         elif isinstance(message, messages.JobCancel):
-            await run_in_threadpool(self._desk.cancel, message.job_id)
+            await run_in_threadpool(self._queue.cancel, message.job_id)
             if message.job_id not in self._watches:
                 await self._watch(message.job_id)
         elif isinstance(message, messages.JobWatch):
-            await run_in_threadpool(self._desk.get, message.job_id)
+            await run_in_threadpool(self._queue.get, message.job_id)
             await self._watch(message.job_id)
 
     async def _guarded(self, task: Coroutine[Any, Any, None]) -> None:
