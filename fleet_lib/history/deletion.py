@@ -1,7 +1,7 @@
 """Deletes old rows day by day, the oldest day first.
 
-A day is deleted in one transaction, and a day with more than PORTION_ROWS rows in several, so that
-nobody who waits to write waits long. A briefing and all of its events go in the same transaction.
+A day is deleted in one transaction. A day with more than PORTION_ROWS rows takes several, so that
+other writers never wait long. A briefing and all of its events are deleted in the same transaction.
 """
 
 import sqlite3
@@ -11,38 +11,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib.history.selection import (
-    BRIEFING_GOES,
-    COMMANDER_GOES,
-    EVENT_GOES,
+    DELETABLE_BRIEFING,
+    DELETABLE_COMMANDER,
+    DELETABLE_EVENT,
+    DELETABLE_JOB,
+    DELETABLE_SESSION,
     JOB_ENDED,
-    JOB_GOES,
-    SESSION_GOES,
 )
 from fleet_lib.store import db
 
 PORTION_ROWS = 2000
 
-_PAUSE_SECONDS = 0.01  # between two transactions, for others who wait to write
+_PAUSE_SECONDS = 0.01  # between two transactions, for other writers
 
 _CHOSEN = "IN (SELECT id FROM temp.chosen)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A table with an age of its own, and what is deleted for each of its rows."""
+    """A table whose rows have an age, and what else is deleted or cleared for each row."""
 
     table: str
     alias: str
     key: str
     moment: str  # the SQL expression of a row's age
-    goes: str
-    statements: tuple[str, ...]  # before the rows themselves
+    deletable: str
+    statements: tuple[str, ...]  # that come before the rows are deleted
 
 
-# In this order within a day: which sessions go decides which starts of sessions go.
+# The order within a day: the start of a session is kept as long as the session.
 _KINDS = (
     _Kind(
-        *("briefings", "b", "briefing_id", "b.created_at", BRIEFING_GOES),
+        *("briefings", "b", "briefing_id", "b.created_at", DELETABLE_BRIEFING),
         (
             "DELETE FROM turn_inputs WHERE (session_id, turn_key) IN"
             f" (SELECT session_id, turn_key FROM turns WHERE briefing_id {_CHOSEN})",
@@ -54,16 +54,16 @@ _KINDS = (
         ),
     ),
     _Kind(
-        *("outbox_events", "e", "event_id", "e.ts", EVENT_GOES),
+        *("outbox_events", "e", "event_id", "e.ts", DELETABLE_EVENT),
         (f"UPDATE sessions SET event_id = NULL WHERE event_id {_CHOSEN}",),
     ),
     _Kind(
-        *("jobs", "j", "job_id", JOB_ENDED, JOB_GOES),
+        *("jobs", "j", "job_id", JOB_ENDED, DELETABLE_JOB),
         (f"DELETE FROM job_stream_chunks WHERE job_id {_CHOSEN}",),
     ),
-    _Kind("sessions", "s", "session_id", "s.last_seen_at", SESSION_GOES, ()),
+    _Kind("sessions", "s", "session_id", "s.last_seen_at", DELETABLE_SESSION, ()),
     _Kind(
-        *("commander_sessions", "c", "session_id", "c.updated_at", COMMANDER_GOES),
+        *("commander_sessions", "c", "session_id", "c.updated_at", DELETABLE_COMMANDER),
         (f"DELETE FROM prelude_shown WHERE session_id {_CHOSEN}",),
     ),
 )
@@ -79,8 +79,8 @@ class Portion:
 
 
 def portions(connection: sqlite3.Connection, values: dict[str, Any]) -> list[Portion]:
-    """What is old, the oldest first. The rows are noted in temp.old_rows: there is no index by age,
-    and one look at every table is enough for all days."""
+    """Everything that is old, the oldest first. Its ids are collected in temp.old_rows: no index
+    has the ages, so each table is scanned once and not once for each day."""
     connection.execute("DROP TABLE IF EXISTS temp.old_rows")
     connection.execute(
         "CREATE TEMP TABLE old_rows (day, portion, kind, id, PRIMARY KEY (day, portion, kind, id))"
@@ -107,8 +107,8 @@ def portions(connection: sqlite3.Connection, values: dict[str, Any]) -> list[Por
 def delete(
     connection: sqlite3.Connection, portion: Portion, values: dict[str, Any]
 ) -> dict[str, int]:
-    """Delete what may go of a portion, in one transaction; {table: rows}. What may go is decided
-    under the write lock: a Stop that came in between may have made an old briefing news again."""
+    """Delete a portion, except for what must be kept, in one transaction; {table: rows}. What must
+    be kept is decided under the write lock: a Stop may just have revised an old briefing."""
     deleted = dict.fromkeys(_COUNTED, 0)
     with db.transaction(connection):
         for table, count in _delete(connection, portion, values):
@@ -120,14 +120,15 @@ def delete(
 def _delete(
     connection: sqlite3.Connection, portion: Portion, values: dict[str, Any]
 ) -> Iterator[tuple[str, int]]:
-    """(table, rows) of each statement that deletes rows that are counted."""
+    """(table, deleted rows) for each table that is counted."""
     place = {"day": portion.day, "portion": portion.number}
     for number, kind in enumerate(_KINDS):
         connection.execute("DELETE FROM temp.chosen")
         connection.execute(
             f"INSERT INTO temp.chosen SELECT {kind.alias}.{kind.key} FROM temp.old_rows o"
             f" CROSS JOIN {kind.table} {kind.alias} ON {kind.alias}.{kind.key} = o.id"
-            f" WHERE o.day = :day AND o.portion = :portion AND o.kind = {number} AND {kind.goes}",
+            f" WHERE o.day = :day AND o.portion = :portion AND o.kind = {number}"
+            f" AND {kind.deletable}",
             values | place,
         )
         for sql in kind.statements:

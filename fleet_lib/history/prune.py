@@ -1,5 +1,5 @@
-"""Keeps the history within an age and a size: deletes the oldest days, and gives their space back.
-Nothing here knows a terminal."""
+"""Keeps the history within an age and a size: deletes the oldest days and frees their space.
+Nothing here prints."""
 
 import sqlite3
 from collections.abc import Callable
@@ -11,19 +11,19 @@ from fleet_lib import clock
 from fleet_lib.history import deletion, selection, space
 from fleet_lib.store import db
 
-YOUNG_SECONDS = 600  # with a bound of size: a hook's entry may still be on its way
-BUSY_SECONDS = 120  # to wait for others who hold the database
+YOUNG_SECONDS = 600  # kept whatever the size: a hook's entry may still be on its way
+BUSY_SECONDS = 120  # to wait for other writers
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Pruned:
-    """What a run did, or a dry run would do."""
+    """What a run did, or what it would do if it was a dry run."""
 
-    before: str | None  # everything older than this was looked at
+    before: str | None  # everything older than this was considered
     deleted: dict[str, int] = field(default_factory=dict)  # {table: rows}
-    kept: dict[str, int] = field(default_factory=dict)  # {reason: rows that are old enough}
+    kept: dict[str, int] = field(default_factory=dict)  # {reason: rows, although old enough}
     used_bytes_before: int = 0
     used_bytes_after: int = 0  # of a dry run: estimated
     file_bytes_before: int = 0
@@ -75,9 +75,9 @@ def _delete_days(
 ) -> None:
     """Delete what is older than `before`, the oldest day first; with `max_bytes` until it fits.
 
-    Deleted words leave the search index only when it is merged, which takes long. So the size is
-    looked at after a merge each time that half of what was too much has gone: no day goes that
-    could stay.
+    Deleted words leave the search index only when it is merged, which is slow. So the index is
+    merged, and the size checked, each time that half of the excess is deleted: no more days are
+    deleted than necessary.
     """
     portions = deletion.portions(connection, selection.bounds(before))
     done = 0
@@ -111,13 +111,13 @@ def _end_of(day: str) -> str:
 
 
 def _estimate(connection: sqlite3.Connection, report: Pruned, max_bytes: int | None) -> None:
-    """What a run would do, told without doing it; the bytes are a guess."""
+    """Report what a run would do. The bytes are an estimate."""
     used = report.used_bytes_before
-    old = dict(space.guess_days(connection, selection.bounds(report.before), used))
+    old = dict(space.estimate_days(connection, selection.bounds(report.before), used))
     left = used - sum(old.values())
     if max_bytes is not None and left > max_bytes:
         young = max(report.before or "", clock.ago(YOUNG_SECONDS))
-        for day, freed in space.guess_days(connection, selection.bounds(young), used):
+        for day, freed in space.estimate_days(connection, selection.bounds(young), used):
             if left <= max_bytes:
                 break
             left -= freed - old.get(day, 0)
@@ -132,7 +132,7 @@ def _estimate(connection: sqlite3.Connection, report: Pruned, max_bytes: int | N
 
 
 def _explain(connection: sqlite3.Connection, report: Pruned, max_bytes: int | None) -> None:
-    """Whether the bound is met, and why what is old enough is still there."""
+    """Report whether the bound is met, and why rows that are old enough are kept."""
     report.fits = max_bytes is None or report.used_bytes_after <= max_bytes
     if report.before is None:
         return

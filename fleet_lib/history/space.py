@@ -1,17 +1,22 @@
-"""The space that a database takes: how much, a guess at what a day takes, and giving it back."""
+"""The space of the database: how much it is, an estimate for each day, and freeing it."""
 
 import shutil
 import sqlite3
 import time
 from typing import Any
 
-from fleet_lib.history.selection import BRIEFING_GOES, EVENT_GOES, JOB_ENDED, JOB_GOES
+from fleet_lib.history.selection import (
+    DELETABLE_BRIEFING,
+    DELETABLE_EVENT,
+    DELETABLE_JOB,
+    JOB_ENDED,
+)
 from fleet_lib.store import db
 
-_PAUSE_SECONDS = 0.01  # between two transactions, for others who wait to write
+_PAUSE_SECONDS = 0.01  # between two transactions, for other writers
 _VACUUM_PAGES = 4000
 _MERGE_PAGES = 1000
-_READERS_SECONDS = 10  # that others may still read before the file is cut
+_READERS_SECONDS = 10  # to wait for readers before the file can shrink
 
 _BRIEFING_BYTES = "(400 + length(CAST(b.raw_markdown AS BLOB)))"
 _EVENT_BYTES = "(300 + length(CAST(e.payload_json AS BLOB)))"
@@ -25,11 +30,11 @@ def sizes(connection: sqlite3.Connection) -> tuple[int, int]:
     return (pages - _pragma(connection, "freelist_count")) * page, pages * page
 
 
-def guess_days(
+def estimate_days(
     connection: sqlite3.Connection, values: dict[str, Any], used: int
 ) -> list[tuple[str, int]]:
-    """(day, bytes that deleting it may free), the oldest first: each row's share of the text that
-    there is. For a dry run, which cannot delete and look."""
+    """(day, bytes that deleting it may free), the oldest first. The estimate is each row's share of
+    all text. It is for a dry run, which cannot delete a day and look at the size."""
     total = connection.execute(
         f"SELECT ifnull((SELECT sum({_BRIEFING_BYTES}) FROM briefings b), 0)"
         f" + ifnull((SELECT sum({_EVENT_BYTES}) FROM outbox_events e), 0)"
@@ -41,11 +46,11 @@ def guess_days(
           SELECT substr(b.created_at, 1, 10) AS day, {_BRIEFING_BYTES} + ifnull((
               SELECT sum({_EVENT_BYTES}) FROM outbox_events e
               WHERE e.briefing_id = b.briefing_id), 0) AS bytes
-            FROM briefings b WHERE {BRIEFING_GOES}
+            FROM briefings b WHERE {DELETABLE_BRIEFING}
           UNION ALL SELECT substr(e.ts, 1, 10), {_EVENT_BYTES}
-            FROM outbox_events e WHERE {EVENT_GOES}
+            FROM outbox_events e WHERE {DELETABLE_EVENT}
           UNION ALL SELECT substr({JOB_ENDED}, 1, 10), {_JOB_BYTES}
-            FROM jobs j WHERE {JOB_GOES}
+            FROM jobs j WHERE {DELETABLE_JOB}
         ) GROUP BY day ORDER BY day
         """,
         values,
@@ -56,7 +61,7 @@ def guess_days(
 def merge_search_index(connection: sqlite3.Connection) -> None:
     """What `optimize` does, in steps: deleted words only leave the index when it is merged, and one
     `optimize` of a large index holds the write lock for its whole length."""
-    pages = -_MERGE_PAGES  # negative: also start merging what would not need it yet
+    pages = -_MERGE_PAGES  # negative: merge also what would not need it yet
     for _ in range(100_000):
         with db.transaction(connection):
             changes = connection.total_changes
@@ -64,19 +69,19 @@ def merge_search_index(connection: sqlite3.Connection) -> None:
                 "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('merge', ?)", (pages,)
             )
             changes = connection.total_changes - changes
-        if changes < 2:  # FTS5's own sign that nothing was left to merge
+        if changes < 2:  # FTS5's sign that nothing is left to merge
             return
         pages = _MERGE_PAGES
         time.sleep(_PAUSE_SECONDS)
 
 
 def give_back(connection: sqlite3.Connection) -> list[str]:
-    """Give free pages back to the file system; sentences on what could not be done."""
+    """Give free pages back to the file system. Returns notes on what could not be done."""
     notes = []
     is_incremental = _pragma(connection, "auto_vacuum") == 2
     if is_incremental:
         while free := _pragma(connection, "freelist_count"):
-            # `execute` would free one page: it steps a statement once.
+            # `execute` steps a statement once, which would free one page.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             if _pragma(connection, "freelist_count") >= free:
                 break

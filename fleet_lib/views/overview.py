@@ -26,7 +26,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
             "started": conversation is not None,
-            # Without a Commander there is nobody to be behind.
+            # Without a Commander no event is waiting for it.
             "new": count_news(connection, seen) if conversation else 0,
         },
         "jobs": _jobs(connection),

@@ -1,4 +1,4 @@
-"""The sessions that a person looks at: those that need them, and those that have not ended."""
+"""The sessions that need you, and those that have not ended."""
 
 import sqlite3
 from typing import Any

@@ -1,4 +1,4 @@
-// What needs attention, who is working, and each project's latest briefing.
+// What needs attention, which sessions are working, and each project's latest briefing.
 
 import { draw } from "../navigation.js";
 import { card, h, row, section, tag, timelineOf, when } from "../page.js";
