@@ -20,6 +20,14 @@ def now() -> str:
     return iso(time.time_ns())
 
 
+def ago(seconds: float) -> str:
+    return iso(time.time_ns() - int(seconds * 1e9))
+
+
+def ahead(seconds: float) -> str:
+    return ago(-seconds)
+
+
 def parse(text: str) -> datetime:
     """Any ISO 8601 form as an aware datetime, UTC if it names no zone. Raises ValueError."""
     moment = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Jobs, as the gateway's clients may have them: submitted, looked at, canceled."""
+"""The jobs that the gateway's clients submit, read and cancel."""
 
 import contextlib
 import sqlite3
@@ -14,8 +14,8 @@ from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.projects import ProjectRepo
 
 
-class JobDesk:
-    """Opens the database for each call; call it from a thread."""
+class JobQueue:
+    """Opens the database for each call. The calls block: make them from a thread."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -51,7 +51,7 @@ class JobDesk:
         return job
 
     def cancel(self, job_id: int) -> Job:
-        """Ask for its end, and do not wait for it. Raises NotFound."""
+        """Ask for a job's end without waiting for it. Raises NotFound."""
         with self._writing() as connection:
             queue.request_cancel(connection, job_id)
         return self.get(job_id)
