@@ -153,11 +153,12 @@ class _Drainer:
         """One transaction for the batch; a database that others hold is tried for ten minutes."""
         deadline = time.monotonic() + BUSY_RETRY_SECONDS
         pause = 0.05
-        while prepared:
+        while True:
             try:
                 prepared, missing = self._apply(prepared, rejected)
-                if missing:
-                    self._read_more(prepared, missing, rejected)
+                if missing is None:
+                    return
+                self._read_more(prepared, missing, rejected)
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
