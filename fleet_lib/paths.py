@@ -11,6 +11,7 @@ PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # What a process is started with, by path.
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
+JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 
 # install.sh writes the home that it installed into beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")

@@ -178,19 +178,10 @@ def acknowledge(home: str, names: "list[str]") -> None:
         _remove(os.path.join(new, name))
 
 
-def quarantine(home: str, name: str, reason: str) -> None:
-    """Move an entry that cannot be applied to `bad/`, its reason beside it."""
-    # Some other program's name may be too long for the reason's.
-    bad = os.path.join(paths.spool(home, "bad"), name[:200])
-    descriptor = os.open(bad + ".reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        _write(descriptor, reason.encode("utf-8", "replace") + b"\n")
-    finally:
-        os.close(descriptor)
-    try:
-        os.rename(os.path.join(paths.spool(home, "new"), name), bad)
-    except FileNotFoundError:
-        _remove(bad + ".reason")
+def session_of(name: str) -> "str | None":
+    """The session id in an entry's name."""
+    parts = name.split(".")
+    return parts[2] if len(parts) == 4 and parts[2] != "-" else None
 
 
 def sync_folder(path: str) -> None:

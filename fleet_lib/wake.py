@@ -1,4 +1,5 @@
-"""Starting the drainer. Hot path: the last thing that every hook does."""
+"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the drainer is
+the last thing that every hook does."""
 
 import os
 import sys
@@ -25,6 +26,21 @@ def start_drainer(home: str) -> None:
         os.posix_spawn(python, command, environment, file_actions=null, setsid=True)
     except NotImplementedError:  # an old C library: then the drainer does that itself
         os.posix_spawn(python, command, environment, file_actions=null)
+
+
+def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
+    """Start a detached job runner that begins work after a delay. A runner that is not needed ends at once."""
+    # Not part of the hot path, and heavy. Popen also collects the exit status, for a gateway that starts many.
+    import subprocess
+
+    subprocess.Popen(
+        [sys.executable, "-I", paths.JOB_RUNNER, home, f"{delay_seconds:.1f}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def _interpreter(home: str) -> str:

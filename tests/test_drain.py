@@ -16,7 +16,7 @@ import pytest
 from support import ROOT, Fleet
 
 from fleet_lib import spool
-from fleet_lib.drain import drain, drainer
+from fleet_lib.drain import drain, drainer, quarantine
 from fleet_lib.drain import foreground as draining
 from fleet_lib.errors import DatabaseUnusable
 
@@ -245,7 +245,7 @@ def test_quarantine_is_bounded_and_expires(fleet: Fleet, monkeypatch: pytest.Mon
     oldest = sorted(fleet.quarantine())[0]
     old = time.time() - 31 * 86400
     os.utime(fleet.home / "spool" / "bad" / oldest, (old, old))
-    monkeypatch.setattr(drainer, "QUARANTINE_ENTRIES", 5)
+    monkeypatch.setattr(quarantine, "MAX_ENTRIES", 5)
     drainer.drain(str(fleet.home))
     assert len(fleet.quarantine()) == 5
     assert oldest not in fleet.quarantine()
@@ -321,7 +321,7 @@ def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
     holder.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
     try:
-        with pytest.raises(DatabaseUnusable, match="1 entries still wait after 1 s"):
+        with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
             draining.drain(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
     finally:

@@ -731,9 +731,9 @@ def _log(fleet: Fleet) -> str:
 )  # fmt: skip
 def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
     from commander.gateway.api import Api
-    from commander.gateway.jobs import JobDesk
+    from commander.gateway.jobs import JobQueue
 
-    html = Api("/nowhere", JobDesk("/nowhere"), lambda: 0).rendered(text)
+    html = Api("/nowhere", JobQueue("/nowhere"), lambda: 0).rendered(text)
     assert gone.lower() not in html.lower()
 
 

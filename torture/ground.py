@@ -155,7 +155,7 @@ class Ground:
                 self.killed[name] += 1
 
     def end_all(self) -> None:
-        for mark in ("run_jobs.py", "gateway", "drain.py", "stand_in"):
+        for mark in ("jobs/run.py", "gateway", "drain.py", "stand_in"):
             for process in self.processes(mark):
                 with contextlib.suppress(psutil.Error):
                     process.kill()

@@ -102,7 +102,7 @@ def kills(ground: Ground, size: int) -> str:
         while sum(ground.killed.values()) < size and time.monotonic() < deadline:
             # Drainers are what is there most of the time; a job and its runner last longer.
             ground.kill(
-                random.choice(("drain.py", "drain.py", "run_jobs.py", "run_jobs.py", "gateway"))
+                random.choice(("drain.py", "drain.py", "jobs/run.py", "jobs/run.py", "gateway"))
             )
             time.sleep(random.random() * 0.05)
     finally:

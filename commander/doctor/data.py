@@ -9,6 +9,7 @@ from pathlib import Path
 
 from commander.doctor.findings import INSTALL, Finding, Patient, open_untouched
 from fleet_lib import clock, paths, spool
+from fleet_lib.drain import quarantine as bad
 from fleet_lib.store import job_runs, migrate, verify
 from fleet_lib.text import clean
 
@@ -149,21 +150,19 @@ def backlog(patient: Patient) -> Iterator[Finding]:
 
 
 def quarantine(patient: Patient) -> Iterator[Finding]:
-    folder = Path(paths.spool(str(patient.home), "bad"))
+    home = str(patient.home)
+    folder = bad.folder(home)
     if not folder.is_dir():
         return
-    bad = sorted(path for path in folder.iterdir() if path.suffix != ".reason")
-    if not bad:
+    names = bad.names(home)
+    if not names:
         yield Finding("ok", "quarantine", "empty")
         return
-    reason = ""
-    with contextlib.suppress(OSError):
-        reason = Path(f"{bad[-1]}.reason").read_text("utf-8", "replace")
     yield Finding(
         "warning",
         "quarantine",
-        f"{len(bad)} entries; the newest: {clean(reason, 160)}",
-        "they could not be applied, and are kept for 30 days",
+        f"{len(names)} entries; the newest: {clean(bad.reason_of(home, names[-1]), 160)}",
+        f"they could not be applied, and are kept for {bad.MAX_DAYS} days",
         f"fleet replay '{folder}'/*; what it refuses cannot be applied: report it, or delete it with its"
         " .reason",
     )
@@ -229,7 +228,7 @@ def jobs(patient: Patient) -> Iterator[Finding]:
             if migrate.version_of(connection) != migrate.latest_version():
                 return  # the database check says that
             runs = job_runs.JobRunRepo(connection)
-            at_work = runs.at_work()
+            at_work = runs.active()
             lost = [run for run in at_work if job_runs.is_lost(run)]
             queued = connection.execute(
                 "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"

@@ -22,7 +22,7 @@ from commander.doctor.findings import INSTALL, Finding, Hook, Patient, wanted_ho
 from commander.setup import settings
 from fleet_lib import config, paths, spool
 from fleet_lib.errors import FleetError
-from fleet_lib.jobs.claude import claude_program
+from fleet_lib.jobs.command import claude_program
 from fleet_lib.redact import redact
 from fleet_lib.text import clean
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from fleet_lib import hot_settings, log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
@@ -114,7 +114,7 @@ async def no_such_page(request: Request, error: Exception) -> Response:
 
 
 class Api:
-    def __init__(self, home: str, desk: JobDesk, clients: Callable[[], int]) -> None:
+    def __init__(self, home: str, desk: JobQueue, clients: Callable[[], int]) -> None:
         self._home = home
         self._desk = desk
         self._clients = clients

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from commander.gateway.access import Guard
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from commander.gateway.socket import Client
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -30,7 +30,7 @@ CLIENTS = 500
 def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp:
     """The application, behind its guard. `port` is what it is reached at."""
     hub = Hub(home)
-    desk = JobDesk(home)
+    desk = JobQueue(home)
     clients: set[Client] = set()
 
     async def serve(socket: WebSocket) -> None:

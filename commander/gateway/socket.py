@@ -13,10 +13,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from commander.gateway import messages
 from commander.gateway.hub import Hub
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
-from fleet_lib.jobs import stream as reading
+from fleet_lib.jobs.stream import answer_of
+from fleet_lib.json_text import json_object
 from fleet_lib.store.jobs import FINISHED, JobRepo, is_partial
 
 SEND_SECONDS = (
@@ -35,7 +36,7 @@ _TROUBLE = (FleetError, sqlite3.Error, OSError)
 class Client:
     """One connection."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, desk: JobDesk) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, desk: JobQueue) -> None:
         self._socket = socket
         self._hub = hub
         self._desk = desk
@@ -197,7 +198,7 @@ class Client:
                     messages.JobCompleted(
                         job_id=job_id,
                         status=job.status,
-                        answer=reading.answer_of(job),
+                        answer=answer_of(job),
                         error=job.error,
                     )
                 )
@@ -205,7 +206,7 @@ class Client:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _send_chunk(self, job_id: int, chunk: str) -> None:
-        if value := reading.value_of(chunk):
+        if value := json_object(chunk):
             await self._send(messages.JobStream(job_id=job_id, chunk=value))
 
     def _look(self, job_id: int, after: int, kept: int) -> Any:

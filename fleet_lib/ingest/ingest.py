@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.turn_events import DETAIL_LIMIT, TurnEvents, digest, meaning_of
-from fleet_lib.jobs.semantics import DerivedRepo
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.derivations import DerivedRepo
 from fleet_lib.store.outbox import EventType, OutboxRepo
 from fleet_lib.store.projects import ProjectRepo, without_credentials
 from fleet_lib.store.sessions import Session, SessionRepo

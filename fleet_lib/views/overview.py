@@ -3,10 +3,10 @@
 
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any
 
-from fleet_lib import clock, paths, spool
+from fleet_lib import clock, spool
+from fleet_lib.drain import quarantine
 from fleet_lib.prelude.events import count_news
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, OPEN_ALERT_SECONDS
 from fleet_lib.store.briefings import BriefingRepo
@@ -80,12 +80,10 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     last = None
     if connection:
         last = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
-    bad = Path(paths.spool(home, "bad"))
-    names = [path.name for path in bad.iterdir()] if bad.is_dir() else []
     return {
         "last_capture_at": last,
         "waiting": len(spool.pending(home)),
-        "quarantined": sum(not name.endswith(".reason") for name in names),
+        "quarantined": len(quarantine.names(home)),
     }
 
 
