@@ -1,5 +1,5 @@
-"""Files: read only where they are regular, written whole or not at all. Standard library only, since the
-installer uses it too."""
+"""Files: read only where they are regular, written whole or not at all. Standard library only,
+since the installer uses it too."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from fleet_lib.spool import sync_folder
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
-    """At most `limit` bytes of a regular file; None for anything else: no link, no device, no pipe."""
+    """At most `limit` bytes of a regular file; None for a link, a device or a pipe."""
     with open_regular(path) as descriptor:
         if descriptor is None:
             return None
@@ -41,11 +41,11 @@ def write_whole(
     folder: Path | None = None,
     durable: bool = True,
 ) -> None:
-    """Write a file aside and rename it into place: readers, also after a crash, see the old file or the new
-    one and never a part. Its mode is that of the file `mode_of` if that exists, else 0600.
+    """Write a file aside and rename it into place: readers, also after a crash, see the old file or
+    the new one and never a part. Its mode is that of the file `mode_of` if that exists, else 0600.
 
-    `folder` (default: the file's own) is where it is written first; it must be on the same file system. With
-    `durable` the new file also survives a power loss once this returns.
+    `folder` (default: the file's own) is where it is written first; it must be on the same file
+    system. With `durable` the new file also survives a power loss once this returns.
     """
     descriptor, temporary = tempfile.mkstemp(dir=folder or path.parent, prefix=f".{path.name}.")
     try:

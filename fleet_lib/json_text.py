@@ -1,5 +1,5 @@
-"""Reading JSON objects that another program wrote: anything else never raises. Not in text.py, which hooks
-import and which must not import json."""
+"""Reading JSON objects that another program wrote: anything else never raises. Not in text.py,
+which hooks import and which must not import json."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
-"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the drainer is
-the last thing that every hook does."""
+"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
+drainer is the last thing that every hook does."""
 
 import os
 import sys
@@ -8,8 +8,9 @@ from fleet_lib import paths
 
 
 def start_drainer(home: str) -> None:
-    """Start a detached drainer if any entry waits in the spool. It is single-flight by itself: a caller that
-    looked for a running one would skip a start that is needed. Raises OSError where none can be started."""
+    """Start a detached drainer if any entry waits in the spool. It is single-flight by itself: a
+    caller that looked for a running one would skip a start that is needed. Raises OSError where
+    none can be started."""
     try:
         with os.scandir(paths.spool(home, "new")) as entries:
             if next(entries, None) is None:
@@ -18,8 +19,8 @@ def start_drainer(home: str) -> None:
         return  # no spool: nothing was ever captured here
     python = _interpreter(home)
     command = [python, "-I", paths.DRAINER, home]
-    # All but git's: an inherited GIT_DIR would override `git -C`. The rest is needed where a plugin's
-    # environment is built (the package index) or a job runs (the model).
+    # All but git's: an inherited GIT_DIR would override `git -C`. The rest is needed where a
+    # plugin's environment is built (the package index) or a job runs (the model).
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
     null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     try:
@@ -29,8 +30,8 @@ def start_drainer(home: str) -> None:
 
 
 def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
-    """Start a detached job runner that begins work after a delay. A runner that is not needed ends at once."""
-    # Not part of the hot path, and heavy. Popen also collects the exit status, for a gateway that starts many.
+    """Start a detached job runner, which begins after a delay and ends if it is not needed."""
+    # Too heavy for the hot path. Popen also reaps the many that a gateway starts.
     import subprocess
 
     subprocess.Popen(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet
 
-from fleet_lib import spool
+from fleet_lib import paths, spool
 from fleet_lib.drain import drain, drainer, quarantine
 from fleet_lib.drain import foreground as draining
 from fleet_lib.errors import DatabaseUnusable
@@ -289,6 +289,62 @@ def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(flee
     fleet.drain()
     assert fleet.waiting() == [] and briefings(fleet) == ["p1"]
     assert list(fleet.quarantine()) == ["x" * 200]
+
+
+def test_a_name_of_two_byte_letters_leaves_room_for_its_reason(fleet: Fleet) -> None:
+    spool.make_folders(str(fleet.home))
+    (fleet.home / "spool" / "new" / ("ö" * 127)).write_bytes(b"not ours")
+    put(fleet, 1)
+    fleet.drain()
+    assert fleet.waiting() == [] and briefings(fleet) == ["p1"]
+    assert list(fleet.quarantine()) == ["ö" * 100]
+
+
+# A program that may write no file longer than 0 bytes, as on a full disk.
+FULL_DISK = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+
+
+def on_a_full_disk(fleet: Fleet, program: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", FULL_DISK + program],
+        env=fleet.env(),
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    ).returncode
+
+
+def test_the_journal_of_attempts_is_replaced_whole_or_not_at_all(fleet: Fleet) -> None:
+    name = put(fleet, 1)
+    journal = Path(paths.journal(str(fleet.home)))
+    journal.write_text(f"2 {name}\n")
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home)]
+    start = f"os.execv({command[0]!r}, {command!r})"
+    assert on_a_full_disk(fleet, start) == drain.UNUSABLE
+    assert journal.read_text() == f"2 {name}\n"
+    assert os.listdir(fleet.home / "spool" / "tmp") == []
+
+
+def test_an_entry_whose_reason_cannot_be_written_stays_in_the_spool(fleet: Fleet) -> None:
+    name = put(fleet, 1)
+    move = "from fleet_lib.drain import quarantine; "
+    move += f"quarantine.move({str(fleet.home)!r}, {{{name!r}: 'a reason'}})"
+    assert on_a_full_disk(fleet, move) == 1
+    assert fleet.waiting() == [name]
+    assert os.listdir(fleet.home / "spool" / "bad") == []
+
+
+def test_an_entry_that_names_a_missing_file_is_quarantined_and_not_lost(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = put(fleet, 1)
+
+    def prepare(*_: Any) -> Any:
+        raise FileNotFoundError("a file of the turn")
+
+    monkeypatch.setattr(drainer, "prepare", prepare)
+    assert drainer.drain(str(fleet.home))
+    assert list(fleet.quarantine()) == [name]
 
 
 def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Fleet) -> None:

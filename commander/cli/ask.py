@@ -34,9 +34,9 @@ class JobFailed(FleetError):
 def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None:
     """Ask the Commander one question and print its answer as it arrives.
 
-    The question continues the conversation that `fleet commander` opens, and the Commander first gets what is
-    new since its last turn. A QUESTION of - is read from stdin. Questions are answered one at a time; Ctrl-C
-    cancels yours.
+    The question continues the conversation that `fleet commander` opens, and the Commander first
+    gets what is new since its last turn. A QUESTION of - is read from stdin. Questions are answered
+    one at a time; Ctrl-C cancels yours.
 
     \b
     Examples:
@@ -92,8 +92,8 @@ def _model(known: str) -> JobModel:
 
 
 def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
-    """Print the answer as it is written; on a terminal, its tool calls go to stderr. False if nothing was
-    printed."""
+    """Print the answer as it is written, and tool calls on a terminal. False if there was no
+    text."""
     from fleet_lib.jobs import stream
 
     is_interactive = sys.stderr.isatty()
@@ -111,7 +111,7 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
             pieces = []
             for kind, text in stream.readable_parts(value):
                 if kind == "text":
-                    # Its parts were printed already, unless the message was complete before they were read.
+                    # Its parts were printed, unless it was complete before they were read.
                     pieces.append((text.removeprefix(written) if written else text) + "\n")
                     written = ""
                 elif kind == "tool" and is_interactive:
@@ -127,6 +127,6 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
 
 
 def _is_synthetic(value: dict[str, Any]) -> bool:
-    """Whether Claude Code wrote the message itself: an API error, which is reported as the job's error."""
+    """Whether Claude Code wrote it itself: an API error, reported as the job's error."""
     message = value.get("message")
     return isinstance(message, dict) and message.get("model") == "<synthetic>"

@@ -41,9 +41,9 @@ _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 def jobs() -> None:
     """Queue tasks for headless Claude Code, each in its project's folder.
 
-    Jobs run oldest first, at most 3 at once and one per project. Each job has a time limit and a budget, and
-    there is a daily budget for all jobs (see the jobs settings in `fleet config list`). The session of a job
-    runs no hooks.
+    Jobs run oldest first, at most 3 at once and one per project. Each job has a time limit and a
+    budget, and there is a daily budget for all jobs (see the jobs settings in `fleet config list`).
+    The session of a job runs no hooks.
 
     \b
     Examples:
@@ -102,8 +102,8 @@ def submit(
 ) -> None:
     """Queue a job and run it in the background.
 
-    PROMPT is the task; it is read from stdin if it is - or missing. A job cannot ask for permissions: allow
-    the tools that the task needs, other than for reading, with --allow-tool.
+    PROMPT is the task; it is read from stdin if it is - or missing. A job cannot ask for
+    permissions: allow the tools that the task needs, other than for reading, with --allow-tool.
 
     \b
     Examples:
@@ -288,9 +288,9 @@ def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
 def run(once: bool, as_json: bool) -> None:
     """Run queued jobs in the foreground until Ctrl-C.
 
-    You rarely need this: `fleet jobs submit` starts a runner in the background, which ends when the queue is
-    empty. One runner works at a time; this one waits if another is running. Ctrl-C lets the running jobs
-    finish; press it again to stop them.
+    You rarely need this: `fleet jobs submit` starts a runner in the background, which ends when the
+    queue is empty. One runner works at a time; this one waits if another is running. Ctrl-C lets
+    the running jobs finish; press it again to stop them.
 
     \b
     Examples:

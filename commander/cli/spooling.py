@@ -54,8 +54,8 @@ def drain(as_json: bool) -> None:
 def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     """Apply hook payloads or spool entries from FILES, and show what was stored.
 
-    Replaying a file that was applied before changes nothing. An entry that was in quarantine is removed from
-    there once it is applied.
+    Replaying a file that was applied before changes nothing. An entry that was in quarantine is
+    removed from there once it is applied.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def _database(home: str, dry_run: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _entry(file: Path) -> spool.Entry:
-    """The file as a spool entry. A bare payload becomes one whose hook ran when the file was written."""
+    """The file as a spool entry; a bare payload as if its hook ran when it was written."""
     data = file.read_bytes()
     if data.startswith(b"fleet-spool "):
         return spool.read(str(file))

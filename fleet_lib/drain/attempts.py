@@ -1,5 +1,5 @@
-"""The journal of attempts, `spool/attempts`: which entries were begun and not finished, and how often. It finds
-the entry that hangs or kills the drainer."""
+"""The journal of attempts, `spool/attempts`: which entries were begun and not finished, and how
+often. It finds the entry that hangs or kills the drainer."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ LIMIT = 3
 
 
 class Attempts:
-    """{entry: how often it was begun alone and not finished}, of the entries that are still in the spool. An entry
-    of an unfinished batch is kept with 0: nothing is known against it, but it is taken alone next time."""
+    """How often each entry that is still in the spool was begun alone and not finished.
+    The entries of an unfinished batch have 0: none is blamed, but each is taken alone next time."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -28,7 +28,7 @@ class Attempts:
 
     @contextlib.contextmanager
     def working_on(self) -> Iterator[None]:
-        """A batch is being worked on. An exception is not its entries' fault: the counts stay as they were."""
+        """Restores the counts if working on a batch raises: that is not the entries' fault."""
         before = dict(self._counts)
         try:
             yield
@@ -38,7 +38,7 @@ class Attempts:
             raise
 
     def begin(self, batch: list[str]) -> None:
-        """Store, durably, that a batch is begun. The count rises only for an entry that is alone."""
+        """Store durably that a batch is begun. Only an entry that is alone is counted."""
         for name in batch:
             self._counts[name] = self._counts.get(name, 0) + (len(batch) == 1)
         self._write(durable=True)
@@ -56,7 +56,7 @@ class Attempts:
             self._is_written = True
 
     def finish(self, batch: list[str]) -> None:
-        """The entries were read without ending the drainer; whatever ends it later is not their fault."""
+        """The entries were read: if the drainer dies from now on, it is not their fault."""
         for name in batch:
             self._counts.pop(name, None)
         self._write(durable=False)

@@ -1,15 +1,15 @@
 """The drainer's process: `python -I drain.py FLEET_HOME`, started detached by hooks.
 
-Standard library only until the lock is held: most starts find another drainer running and end here, so they
-must cost next to nothing. What a drainer does is in drainer.py.
+Standard library only until the lock is held: most starts find another drainer running and end here,
+so they must cost next to nothing. What a drainer does is in drainer.py.
 """
 
 import fcntl
 import os
 import sys
 
-# Exit codes: the spool is empty; another drainer is running; the database cannot be used now, and the entries
-# are still in the spool.
+# Exit codes: the spool is empty; another drainer is running; the database cannot be used now, and
+# the entries are still in the spool.
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
@@ -37,7 +37,7 @@ def main(home: str) -> int:
             from fleet_lib import spool
             from fleet_lib.drain import drainer
         except Exception as error:
-            # Python is too old or lacks Fleet's libraries: a plugin's first turns, or a bare checkout.
+            # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
             _make_environment(root, "--again", home)
             from fleet_lib import log
@@ -50,8 +50,8 @@ def main(home: str) -> int:
             return UNUSABLE
         usable = drainer.drain(home)
         fcntl.flock(lock, fcntl.LOCK_UN)
-        # An entry may have come after the last look and before the release. The drainer started for it found
-        # the lock held and ended, so this one looks once more.
+        # An entry may have come after the last look and before the release. The drainer started for
+        # it found the lock held and ended, so this one looks once more.
         if not usable or not spool.pending(home):
             break
     if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
@@ -60,7 +60,7 @@ def main(home: str) -> int:
 
 
 def _make_environment(root: str, *arguments: str) -> None:
-    """If this is a plugin: replace this process by the one that creates or updates the environment."""
+    """In a plugin: continue as the program that creates or updates the environment."""
     if os.environ.get("CLAUDE_PLUGIN_DATA"):
         script = os.path.join(root, "commander", "setup", "plugin.py")
         os.execv(sys.executable, [sys.executable, "-I", script, *arguments])  # noqa: S606

@@ -1,7 +1,7 @@
-"""The drainer's loop: batches, retries, time limits, and what keeps one entry from stopping all others.
+"""The drainer's loop: batches, retries, and limits that keep one entry from stopping the rest.
 
-Called with the drainer's lock held. Nothing is ever dropped: an entry leaves `new/` once its transaction is
-committed, or for the quarantine with a reason; else it stays where it is.
+Called with the drainer's lock held. Nothing is ever dropped: an entry leaves `new/` once its
+transaction is committed, or for the quarantine with a reason; else it stays where it is.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ class _Drainer:
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
         while names := spool.pending(self._home):
-            # Listed once for many batches: listing a hundred thousand names takes longer than a batch.
+            # Listed once for many batches: a hundred thousand names take longer than a batch.
             at = 0
             while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
                 self._apply_batch(batch)
@@ -70,8 +70,8 @@ class _Drainer:
         quarantine.sweep(self._home)
 
     def start_job_runner_if_due(self) -> None:
-        """If a model is to classify briefings, start the job runner, which asks it once a batch is due. The
-        drainer waits for neither."""
+        """If a model is to classify briefings, start the job runner, which asks it once a batch is
+        due. The drainer waits for neither."""
         is_enabled = hot_settings.setting(self._home, "semantics", "enabled") == "true"
         if not is_enabled or not self._connection:
             return
@@ -82,8 +82,8 @@ class _Drainer:
             wake.start_job_runner(self._home, seconds)
 
     def _choose(self, names: list[str]) -> list[str]:
-        """The next entries in order. An entry that was begun before and not finished is taken alone, so that it
-        cannot end the drainer while it works on others."""
+        """The next entries in order. An entry that was begun before and not finished is taken
+        alone, so that it cannot end the drainer while it works on others."""
         chosen: list[str] = []
         size = 0
         for name in names:
@@ -138,7 +138,7 @@ class _Drainer:
             return prepare(entry, self._home, self._repositories, self._pause)
 
     def _apply_patiently(self, prepared: list[Prepared], rejected: dict[str, str]) -> None:
-        """Apply the batch in one transaction; while another program holds the database, retry for ten minutes."""
+        """Apply the batch in one transaction; retry for ten minutes while the database is busy."""
         deadline = time.monotonic() + BUSY_RETRY_SECONDS
         pause = 0.05
         while True:
@@ -182,15 +182,16 @@ class _Drainer:
         quarantine.move(self._home, reasons)
 
     def _pause(self, seconds: float) -> None:
-        """Wait for a transcript. Killing a drainer that is only waiting must not count against its entries."""
+        """Wait for a transcript. Killing a waiting drainer must not count against its entries."""
         self._attempts.pause()
         time.sleep(seconds)
 
 
 @contextlib.contextmanager
 def _watchdog(home: str) -> Iterator[None]:
-    """End the process if a C function never returns, so that an entry's own time limit cannot be raised. The
-    attempts stay in the journal, and the next drainer takes the batch's entries one by one."""
+    """End the process if a C function never returns, so that an entry's own time limit cannot be
+    raised. The attempts stay in the journal, and the next drainer takes the batch's entries one by
+    one."""
     with Path(paths.log_file(home)).open("a") as log_file:
         faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
         try:
@@ -200,7 +201,7 @@ def _watchdog(home: str) -> Iterator[None]:
 
 
 class _TookTooLong(Exception):
-    """An entry's time limit is over. Not an OSError, because code that reads files may catch that."""
+    """An entry's time is over. Not an OSError: code that reads files may catch that."""
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ _DEATHS = 5  # more than an entry's attempts
 def drain(
     home: str, *, timeout: float = 660.0, on_wait: Callable[[int], None] | None = None
 ) -> int:
-    """Return once every entry that is in the spool now has been applied or quarantined, by this drainer or by
-    another one; their number. `on_wait(left)` is called while another one is running.
+    """Return once every entry that is in the spool now has been applied or quarantined, by this
+    drainer or by another one; their number. `on_wait(left)` is called while another one is running.
 
-    Raises DatabaseUnusable if the database cannot be used, or not within `timeout` seconds; the entries are then
-    still in the spool, and a drainer that is running goes on.
+    Raises DatabaseUnusable if the database cannot be used, or not within `timeout` seconds; the
+    entries are then still in the spool, and a drainer that is running goes on.
     """
     entries = set(spool.pending(home))
     deadline = time.monotonic() + timeout
@@ -53,7 +53,7 @@ def drain(
 
 
 def _wait_for_other(home: str) -> None:
-    """Wait a moment for the other drainer. The lock is released at once, for the caller's own drainer."""
+    """Wait a moment for the other drainer; the caller's own drainer then takes the lock."""
     # Rarely needed, and its import takes as long as the rest of a `fleet status`.
     from filelock import FileLock, Timeout
 

@@ -1,5 +1,5 @@
-"""The quarantine, `spool/bad/`: entries that could not be applied, each with a file `<entry>.reason` beside it.
-Only this module knows how the folder looks."""
+"""The quarantine, `spool/bad/`: entries that could not be applied, each with a file
+`<entry>.reason` beside it. Only this module knows how the folder looks."""
 
 import contextlib
 import os
@@ -23,8 +23,8 @@ def folder(home: str) -> Path:
 
 
 def move(home: str, rejected: Mapping[str, str]) -> None:
-    """Move entries out of the spool; `rejected` is {entry: reason}. The reason is stored first, durably: after a
-    crash an entry in quarantine always has one, and a moved entry is never lost."""
+    """Move entries out of the spool; `rejected` is {entry: reason}. The reason is stored first,
+    durably, so that an entry in quarantine has one even after a crash."""
     targets = {}
     for name, reason in rejected.items():
         # Another program's file may have a name that leaves no room for ".reason".

@@ -1,5 +1,5 @@
-"""One `claude` as a child process: its prompt on stdin, the lines of its output, its end. Nothing here knows
-about jobs or the database."""
+"""One `claude` as a child process: its prompt on stdin, the lines of its output, its end. Nothing
+here knows about jobs or the database."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ class Child:
         return cls(process, name)
 
     async def send_prompt(self, prompt: str) -> None:
-        """Write the prompt and close stdin. A child that closes its stdin first says why on stderr."""
+        """Write the prompt and close stdin. A child that closes it first says why on stderr."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(OSError):
@@ -53,8 +53,8 @@ class Child:
             stdin.close()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """The lines of its output without line ends, until it closes its output or ends. A line over
-        LINE_LIMIT is cut, which makes it invalid JSON."""
+        """The lines of its output without line ends, until it closes its output or ends. A line
+        over LINE_LIMIT is cut, which makes it invalid JSON."""
         stdout = self._process.stdout
         assert stdout is not None
         ended = asyncio.create_task(self._ended())
@@ -76,7 +76,7 @@ class Child:
             yield bytes(line)
 
     async def _read(self, stdout: asyncio.StreamReader, ended: "asyncio.Task[int]") -> bytes:
-        """The next bytes, b"" at the end. Processes that it started may hold its output open after its end."""
+        """The next bytes, b"" at the end. Its own children may hold its output open after that."""
         reading = asyncio.ensure_future(stdout.read(1 << 16))
         await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -90,13 +90,13 @@ class Child:
         return code
 
     async def _ended(self) -> int:
-        # asyncio's own wait can last until every process that inherited the streams has closed them.
+        # asyncio's own wait lasts until every process that inherited the streams has ended.
         while self._process.returncode is None:
             await asyncio.sleep(_POLL_SECONDS)
         return self._process.returncode
 
     async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """SIGTERM, and after the grace period SIGKILL to all that is left of its group and descendants."""
+        """SIGTERM, and after the grace period SIGKILL to its group and all descendants."""
         await asyncio.to_thread(processes.end, self.name, grace_seconds)
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-"""Claiming the next queued job under this runner's lease. Jobs that cannot run are refused on the way, because
-other programs queue jobs too."""
+"""Claiming the next queued job under this runner's lease. Jobs that cannot run are refused on the
+way, because other programs queue jobs too."""
 
 import asyncio
 import sqlite3
@@ -52,8 +52,8 @@ class Notice:
 def claim_next(
     connection: sqlite3.Connection, home: str, runner: str, settings: Config
 ) -> tuple[Work | None, list[Notice]]:
-    """(the next job, now claimed; the jobs that were refused before it), in one transaction. None if nothing is
-    queued, all slots are taken, or every queued job's lane is busy."""
+    """(the next job, now claimed; the jobs that were refused before it), in one transaction. None
+    if nothing is queued, all slots are taken, or every queued job's lane is busy."""
     refused: list[Notice] = []
     if not JobRepo(connection).has_queued():
         return None, refused

@@ -1,5 +1,5 @@
-"""Claude Code as a job runs it: where the program is, its command line and its environment. The prompt is never
-part of the command line: `ps` shows that to every user, and the system limits its length."""
+"""Claude Code as a job runs it: where the program is, its command line and its environment. The
+prompt is never part of the command line, which `ps` shows to every user and the system limits."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from fleet_lib.jobs.request import JobRequest, is_rule, permission_mode
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.jobs import Job
 
-# Claude Code also passes its variables on to the processes that it starts. These are a user's settings of it;
-# all others with its prefixes describe the session that a job was submitted from.
+# Claude Code also passes its variables on to the processes that it starts. These are a user's
+# settings of it; all others with its prefixes describe the session that a job was submitted from.
 _KEPT_CLAUDE_CODE = (
     "CLAUDE_CODE_API_",
     "CLAUDE_CODE_CERT",
@@ -46,13 +46,14 @@ _DROPPED = (
     "GIT_NAMESPACE",
 )
 _TYPE_PROMPTS = {
-    "skill_patch": "Your task is about a skill: change SKILL.md files and what belongs to them, nothing else.",
+    "skill_patch": "Your task is about a skill: change SKILL.md files and what belongs to them,"
+    " nothing else.",
     "doc_patch": "Your task is about documentation: change documents, and no source code.",
 }
 
 
 def claude_program(home: str) -> str:
-    """Claude Code's program: the setting claude.program, else from PATH. Raises NotFound or BadInput."""
+    """The setting claude.program, else `claude` from PATH. Raises NotFound or BadInput."""
     named = config.load(home).claude.program
     found = shutil.which(str(Path(named).expanduser()) if named else "claude")
     if found:
@@ -114,8 +115,8 @@ def command(
 
 
 def commander_tools(home: str) -> tuple[str, ...]:
-    """The tools that the Commander's settings allow. Claude Code reads these settings only in a folder that the
-    user trusted in a terminal."""
+    """The tools that the Commander's settings allow. Claude Code reads these settings only in a
+    folder that the user trusted in a terminal."""
     try:
         value = json.loads((Path(home) / ".claude" / "settings.json").read_text("utf-8"))
         allowed = value["permissions"]["allow"]
@@ -125,8 +126,8 @@ def commander_tools(home: str) -> tuple[str, ...]:
 
 
 def environment(job: Job, home: str) -> dict[str, str]:
-    """The environment of a job's Claude Code: the runner's, without the variables that describe where the runner
-    was started."""
+    """The environment of a job's Claude Code: the runner's, without the variables that describe
+    where the runner was started."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,5 +1,5 @@
-"""The job runner's database connection, in a thread of its own: a write that has to wait for another program
-must not delay reading a child's output."""
+"""The job runner's database connection, in a thread of its own: a write that has to wait for
+another program must not delay reading a child's output."""
 
 import asyncio
 import sqlite3

@@ -29,8 +29,8 @@ _DRAIN_SECONDS = 20.0
 
 
 async def run_job(work: Work, home: str, database: Database) -> Notice:
-    """Run a claimed job and store how it ended; what there is to report. Raises only if the end cannot be stored:
-    the next runner then settles the job."""
+    """Run a claimed job and store how it ended; what there is to report. Raises only if the end
+    cannot be stored: the next runner then settles the job."""
     job_id = work.job.job_id
     try:
         outcome = await _run(work, home, database)
@@ -72,8 +72,8 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
         )
         child = await Child.start(words, folder or empty, environment(job, home))
         try:
-            # The process is recorded, durably, before it gets its prompt and does anything: what is unrecorded
-            # when a runner dies has done nothing and can be queued again.
+            # The process is recorded, durably, before it gets its prompt and does anything: what is
+            # unrecorded when a runner dies has done nothing and can be queued again.
             if not await database.transact(_note_process, work, child.name):
                 return Outcome(
                     "failed", error="another runner has taken over the job", cost_usd=0.0
@@ -89,7 +89,7 @@ def _note_process(connection: sqlite3.Connection, work: Work, name: ProcessName)
 
 
 async def _attend(work: Work, child: Child, database: Database) -> Outcome:
-    """Send the prompt and store the output, until the child ends, its time is over or it must stop."""
+    """Send the prompt and store the output until the child ends, times out or must stop."""
     stream = StreamCollector()
     sending = asyncio.create_task(child.send_prompt(work.request.prompt))
     reading = asyncio.create_task(_read_to_end(work, child, stream, database))
@@ -209,8 +209,8 @@ def _error_of(result: dict[str, Any], work: Work, code: int) -> str:
 
 
 def _store_end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str) -> str:
-    """Store the end of the run and the job, the event, and what the answer changes, in one transaction. Returns
-    the status for the report."""
+    """Store the end of the run and the job, the event, and what the answer changes, in one
+    transaction. Returns the status for the report."""
     try:
         with db.transaction(connection):
             return _end(connection, work, outcome, home)

@@ -1,4 +1,5 @@
-"""Leases: renewing this runner's, settling the jobs of runners that died, and noticing that a job must stop."""
+"""Leases: renewing this runner's, settling the jobs of runners that died, and noticing that a job
+must stop."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -28,8 +29,9 @@ def renew_and_recover(connection: sqlite3.Connection, runner: str) -> list[Notic
 def recover(
     connection: sqlite3.Connection, me: str, job_id: int | None = None
 ) -> list[tuple[int, str]]:
-    """Settle the runs whose runner died (of all jobs or of one): end the run's `claude`, then queue its job again
-    or fail it. Returns [(job_id, new status)]. `me` is the caller as a runner, whose runs are left alone."""
+    """Settle the runs whose runner died (of all jobs or of one): end the run's `claude`, then queue
+    its job again or fail it. Returns [(job_id, new status)]. `me` is the caller as a runner, whose
+    runs are left alone."""
     settled = []
     runs = JobRunRepo(connection)
     for lost in runs.active():

@@ -14,8 +14,8 @@ PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPer
 
 
 class JobRequest(BaseModel):
-    """The column `jobs.request_json`. The original system's rows hold `prompt` and `systemPrompt`: names are
-    read in snake_case and in camelCase, and written in camelCase."""
+    """The column `jobs.request_json`. The original system's rows hold `prompt` and `systemPrompt`:
+    names are read in snake_case and in camelCase, and written in camelCase."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
@@ -55,8 +55,8 @@ class JobRequest(BaseModel):
 
 
 def is_rule(text: str) -> bool:
-    """Whether a text may be passed to Claude Code as a permission rule. One that begins with a dash could pass
-    any other option."""
+    """Whether a text may be passed to Claude Code as a permission rule. One that begins with a dash
+    could pass any other option."""
     return 0 < len(text) <= RULE_LIMIT and text.isprintable() and text.strip()[:1] not in ("", "-")
 
 
@@ -86,8 +86,8 @@ def read(job: Job) -> JobRequest:
 
 
 def permission_mode(job_type: str, request: JobRequest, config: Config) -> PermissionMode:
-    """The permission mode that a job runs with. Raises BadInput if it asks to bypass permissions and the settings
-    do not allow that."""
+    """The permission mode that a job runs with. Raises BadInput if it asks to bypass permissions
+    and the settings do not allow that."""
     if request.permission_mode == "bypassPermissions" and not config.jobs.allow_bypass:
         raise BadInput(
             "the setting jobs.allow_bypass does not allow jobs to bypass permission checks;"

@@ -1,8 +1,9 @@
 """The job runner's process: `python -I run.py FLEET_HOME [DELAY_SECONDS]`, started detached by
 wake.start_job_runner.
 
-Standard library only until the lock is held, like drain.py: most starts find a runner at work and end here.
-One runner works per home and ends when nothing is left to do; at most one more waits for its time.
+Standard library only until the lock is held, like drain.py: most starts find a runner at work and
+end here. One runner works per home and ends when nothing is left to do; at most one more waits for
+its time.
 """
 
 import fcntl
@@ -39,7 +40,7 @@ def main(home: str, delay_seconds: float) -> int:
             log.write(home, "jobs", f"the job runner failed: {type(error).__name__}: {error}")
             return 1
         fcntl.flock(lock, fcntl.LOCK_UN)
-        # With 0.0 a job came after the runner's last look: the runner started for it found the lock held and ended.
+        # 0.0: a job came after the last look, and the runner started for it found the lock held.
         if seconds > 0:
             if seconds < math.inf:
                 wake.start_job_runner(home, seconds)
@@ -52,7 +53,7 @@ def open_lock(home: str) -> int:
 
 
 def take(lock: int, seconds: float = 0.0) -> bool:
-    """Take the lock of an open descriptor, waiting up to `seconds`. False if another process has it."""
+    """Lock an open descriptor, waiting up to `seconds`. False if another process has it."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,6 +1,6 @@
-"""The runner's loop: it claims jobs, starts each and watches them until the queue is empty. One runs per home
-(run.py and `fleet jobs run` hold the lock). It learns of a cancellation from the database, so that a program
-that cancels a job need not be able to reach the runner."""
+"""The runner's loop: it claims jobs, starts each and watches them until the queue is empty. One
+runs per home (run.py and `fleet jobs run` hold the lock). It learns of a cancellation from the
+database, so that a program that cancels a job need not be able to reach the runner."""
 
 import asyncio
 import contextlib
@@ -30,9 +30,9 @@ _RENEW_SECONDS = LEASE_SECONDS / 3
 
 
 def run(home: str, mode: Mode, report: Report = lambda notice: None) -> float:
-    """Run jobs until nothing is left to do now, or until a signal; the caller holds the lock. Returns the seconds
-    until there is more to do: 0.0 if a job was queued just now, inf for nothing. `report` is called with every
-    job that starts and ends.
+    """Run jobs until nothing is left to do now, or until a signal; the caller holds the lock.
+    Returns the seconds until there is more to do: 0.0 if a job was queued just now, inf for
+    nothing. `report` is called with every job that starts and ends.
 
     Raises FleetError, sqlite3.Error or OSError if the work cannot go on."""
     return asyncio.run(Runner(home, mode, report).work())
@@ -128,7 +128,8 @@ class Runner:
             await asyncio.sleep(_IDLE_SECONDS)
 
     def _close(self, number: int) -> None:
-        """The first Ctrl-C lets running jobs finish; a second one, or any other signal, stops them."""
+        """The first Ctrl-C lets running jobs finish; a second one, or another signal, stops
+        them."""
         if number == signal.SIGINT and not self._is_closing and self._running:
             self._is_closing = True
             jobs = (

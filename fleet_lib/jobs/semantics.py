@@ -1,8 +1,8 @@
-"""Asking a model to classify briefings that their authors did not: the question, and how an answer changes the
-database.
+"""Asking a model to classify briefings that their authors did not: the question, and how an answer
+changes the database.
 
-What a worker or a person wrote always wins: the model's answer is taken only for a field that Fleet derived
-itself and that nobody has changed since. A briefing is asked about once.
+What a worker or a person wrote always wins: the model's answer is taken only for a field that Fleet
+derived itself and that nobody has changed since. A briefing is asked about once.
 """
 
 import json
@@ -76,7 +76,8 @@ def schema() -> dict[str, Any]:
 
 
 def queue_question(connection: sqlite3.Connection, settings: Config, wait_seconds: float) -> float:
-    """Queue a job that asks about a batch of briefings, if one is due; the seconds until one is due.
+    """Queue a job that asks about a batch of briefings, if one is due; the seconds until one is
+    due.
 
     0.0 if a job was queued, inf if nothing is left to ask about, or no budget for it today.
     """
@@ -130,8 +131,8 @@ def question(connection: sqlite3.Connection, briefing_ids: Iterable[int]) -> str
 
 
 def apply(connection: sqlite3.Connection, briefing_ids: Iterable[int], answer: object) -> list[int]:
-    """Store a model's answer and the events of each change; the ids of the briefings that changed. Call it inside
-    a transaction. Raises BadInput for an answer of the wrong shape."""
+    """Store a model's answer and the events of each change; the ids of the briefings that changed.
+    Call it inside a transaction. Raises BadInput for an answer of the wrong shape."""
     try:
         meanings = Answer.model_validate(answer).briefings
     except ValidationError as error:

@@ -1,5 +1,5 @@
-"""A job's stream, which is Claude Code's output: collecting it while the job runs, following it, and what its
-lines tell a person. Unreadable lines never end a job."""
+"""A job's stream, which is Claude Code's output: collecting it while the job runs, following it,
+and what its lines tell a person. Unreadable lines never end a job."""
 
 import json
 import sqlite3
@@ -115,8 +115,8 @@ def _number(value: object) -> int:
 
 
 def follow(connection: sqlite3.Connection, job_id: int, *, partials: bool = False) -> Iterator[str]:
-    """The chunks of a job's stream as they come, until the job has ended; with `partials` also the parts of
-    messages that are still being written."""
+    """The chunks of a job's stream as they come, until the job has ended; with `partials` also the
+    parts of messages that are still being written."""
     jobs = JobRepo(connection)
     after, kept = -1, 0
     while True:
@@ -128,7 +128,7 @@ def follow(connection: sqlite3.Connection, job_id: int, *, partials: bool = Fals
             if partials or not is_part:
                 yield chunk
         if job is None or job.status in FINISHED:
-            # It may have ended between the two queries: the remaining chunks are then in the job's own row.
+            # If it ended between the two queries, the remaining chunks are in the job's own row.
             yield from jobs.get_stream_chunks(job_id)[kept:]
             return
         time.sleep(_POLL_SECONDS)
@@ -166,7 +166,7 @@ def answer_of(job: Job) -> str | None:
 
 
 def readable_parts(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(kind, text) of what a line of the stream tells a person. Kinds: text, tool, result, error, note."""
+    """What a line of the stream tells a person: (text|tool|result|error|note, text)."""
     kind = value.get("type")
     if kind == "system" and value.get("subtype") == "init":
         yield "note", f"session {value.get('session_id')}, {value.get('model')}"

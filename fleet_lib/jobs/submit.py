@@ -29,8 +29,8 @@ def submit(
     request: JobRequest,
     project: Project | None = None,
 ) -> int:
-    """Queue a job and start a runner for it; the job's id. Raises FleetError, with nothing queued, for a job that
-    could not run."""
+    """Queue a job and start a runner for it; the job's id. Raises FleetError, with nothing queued,
+    for a job that could not run."""
     settings = config.load(home)
     claude_program(home)
     if not request.prompt.strip():
@@ -58,7 +58,7 @@ def request_cancel(connection: sqlite3.Connection, job_id: int) -> None:
     runs = JobRunRepo(connection)
     with db.transaction(connection):
         job = JobRepo(connection).require(job_id)
-        # A job without a run of ours is queued, or another program runs it: there is no process to end.
+        # Without a run of ours it is queued or another program runs it: nothing to stop here.
         if job.status not in FINISHED and not runs.request_cancel(job_id):
             runs.cancel_unclaimed(job_id)
 

@@ -1,5 +1,6 @@
-"""The fields of briefings that Fleet derived because nobody wrote them, and which of these briefings a model is
-to be asked about next. What a model is asked, and what its answer changes, is in jobs/semantics.py."""
+"""The fields of briefings that Fleet derived because nobody wrote them, and which of these
+briefings a model is to be asked about next. What a model is asked, and what its answer changes, is
+in jobs/semantics.py."""
 
 import json
 import math
@@ -38,7 +39,7 @@ class DerivedRepo:
         )
 
     def unasked(self, since: str, limit: int = BATCH) -> list[int]:
-        """The briefings created since an ISO time whose classification is still only derived, oldest first."""
+        """The briefings since an ISO time whose classification is only derived, oldest first."""
         rows = self._connection.execute(
             "SELECT d.briefing_id FROM briefing_derived d JOIN briefings b USING (briefing_id)"
             " WHERE d.asked_job_id IS NULL AND d.changed_something = 1 AND b.created_at >= ?"
@@ -59,8 +60,8 @@ class DerivedRepo:
 def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int], float]:
     """(the briefings to ask about now, seconds until there are some).
 
-    A batch is due once it is full, or once its oldest briefing has waited `wait_seconds`. ([], inf) if no
-    briefing is waiting.
+    A batch is due once it is full, or once its oldest briefing has waited `wait_seconds`. ([], inf)
+    if no briefing is waiting.
     """
     waiting = DerivedRepo(connection).unasked(clock.ago(ASKED_SECONDS))
     if not waiting:

@@ -1,7 +1,8 @@
-"""The runs of jobs: claiming a job under a lease, what a run cost, and how it ends together with its event.
+"""The runs of jobs: claiming a job under a lease, what a run cost, and how it ends together with
+its event.
 
-A claim and a run's end are one transaction each, opened by the caller. A project is a lane, and so is the
-Commander's conversation: one job at a time runs in each.
+A claim and a run's end are one transaction each, opened by the caller. A project is a lane, and so
+is the Commander's conversation: one job at a time runs in each.
 """
 
 import os
@@ -80,8 +81,8 @@ class JobRunRepo:
     # --- claiming ---
 
     def next_job(self) -> Job | None:
-        """The job to run next: a Commander turn first, because a person is waiting for it, else the oldest job
-        whose lane is free. A busy project does not delay the others."""
+        """The job to run next: a Commander turn first, because a person is waiting for it, else the
+        oldest job whose lane is free. A busy project does not delay the others."""
         row = self._connection.execute(_NEXT_SQL).fetchone()
         return self._jobs.get(row["job_id"]) if row else None
 
@@ -103,7 +104,7 @@ class JobRunRepo:
         )
 
     def note_process(self, run: Run, process_id: int, started: float) -> bool:
-        """Store which process runs the job. False if the run does not belong to this runner any more."""
+        """Store which process runs the job. False if the run is no longer this runner's."""
         cursor = self._connection.execute(
             "UPDATE job_runs SET process_id = ?, process_started = ?"
             " WHERE job_id = ? AND attempt = ? AND runner = ? AND ended_at IS NULL",
@@ -151,8 +152,8 @@ class JobRunRepo:
         return row[0] if row else None
 
     def spent_since(self, moment: str) -> float:
-        """US dollars of the runs started since an ISO time. A run of unknown cost (still running, or killed)
-        counts as its whole budget, so that the daily budget is never exceeded."""
+        """US dollars of the runs started since an ISO time. A run of unknown cost (still running,
+        or killed) counts as its whole budget, so that the daily budget is never exceeded."""
         row = self._connection.execute(
             "SELECT total(ifnull(cost_usd, budget_usd)) FROM job_runs WHERE started_at >= ?",
             (moment,),
@@ -162,8 +163,8 @@ class JobRunRepo:
     # --- ending ---
 
     def finish(self, run: Run, outcome: Outcome) -> bool:
-        """End a run and its job, and add the job's event. False if the run does not belong to this runner any
-        more. If another program has ended the job meanwhile, only the run ends."""
+        """End a run and its job, and add the job's event. False if the run does not belong to this
+        runner any more. If another program has ended the job meanwhile, only the run ends."""
         if not self._close(run, outcome):
             return False
         self._end_job(run.job_id, outcome)
@@ -174,26 +175,26 @@ class JobRunRepo:
         self._end_job(job.job_id, Outcome("failed", error=reason))
 
     def cancel_unclaimed(self, job_id: int) -> bool:
-        """Cancel a job that no runner of ours has, and add its event. False if it has ended already."""
+        """Cancel a job that no runner of ours has, with its event. False if it has ended."""
         return self._end_job(job_id, Outcome("canceled"))
 
     def settle_lost(self, run: Run) -> str:
         """End a run whose runner died and whose process is gone; the job's status then.
 
-        Claude Code gets its prompt only after its process was stored. Without a stored process nothing was
-        done yet, and the job is queued again. Otherwise files may have changed and money was spent: the job
-        fails, and a person decides what to do.
+        Claude Code gets its prompt only after its process was stored. Without a stored process
+        nothing was done yet, and the job is queued again. Otherwise files may have changed and
+        money was spent: the job fails, and a person decides what to do.
         """
         has_started = run.process_id is not None
         if run.cancel_requested_at:
             outcome = Outcome("canceled")
         elif has_started or run.attempt >= ATTEMPTS:
-            outcome = Outcome(
-                "failed",
-                error="the runner died while the job was running; check what the job has already changed"
-                if has_started
-                else f"the runner died {ATTEMPTS} times before the job started",
-            )
+            error = f"the runner died {ATTEMPTS} times before the job started"
+            if has_started:
+                error = (
+                    "the runner died while the job was running; check what it has changed so far"
+                )
+            outcome = Outcome("failed", error=error)
         elif self._close(run, Outcome("queued", cost_usd=0.0)):
             return "queued" if self._jobs.requeue(run.job_id) else "ended"
         else:
@@ -274,8 +275,9 @@ def _process_here(runner: str) -> ProcessName | None:
 
 
 def is_lost(run: Run) -> bool:
-    """Whether a run has lost its runner: the process has ended or, if it is not one of this machine, its lease
-    has run out. (On this machine the lease says nothing: it also runs out while the machine sleeps.)"""
+    """Whether a run has lost its runner: the process has ended or, if it is not one of this
+    machine, its lease has run out. (On this machine the lease says nothing: it also runs out while
+    the machine sleeps.)"""
     if _process_here(run.runner):
         return is_gone(run.runner)
     return run.lease_until < clock.now()

@@ -1,5 +1,5 @@
-"""The table of jobs: its guarded status changes, and the stream of a running job. Who runs a job is in
-job_runs.py."""
+"""The table of jobs: its guarded status changes, and the stream of a running job. Who runs a job is
+in job_runs.py."""
 
 import json
 import sqlite3
@@ -196,8 +196,8 @@ class JobRepo:
         return True
 
     def _fold_stream(self, job_id: int) -> None:
-        """Move the stream's rows into the job's own column, where the original system has it. While a job runs
-        its chunks are rows, because appending to one text would be quadratic."""
+        """Move the stream's rows into the job's own column, where the original system has it. While
+        a job runs its chunks are rows, because appending to one text would be quadratic."""
         chunks = [
             row[0]
             for row in self._connection.execute(
