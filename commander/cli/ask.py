@@ -28,7 +28,9 @@ class JobFailed(FleetError):
     type=click.Choice(get_args(JobModel)),
     help="The model to use (default: the conversation's).",
 )
-@click.option("--timeout", type=click.FloatRange(1, 86400), help="Time limit in seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 86400), metavar="SECONDS", help="Time limit in seconds."
+)
 @json_option
 @click.argument("question")
 def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None:

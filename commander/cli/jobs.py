@@ -84,8 +84,12 @@ def jobs() -> None:
     help="Claude Code's permission mode. bypassPermissions needs the setting jobs.allow_bypass.",
 )
 @click.option("--file", "file", type=Prompt(), help="Read the prompt from a file.")
-@click.option("--timeout", type=click.FloatRange(1, 86400), help="Time limit in seconds.")
-@click.option("--max-usd", type=click.FloatRange(0.01, 1000), help="Budget in US dollars.")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 86400), metavar="SECONDS", help="Time limit in seconds."
+)
+@click.option(
+    "--max-usd", type=click.FloatRange(0.01, 1000), metavar="USD", help="Budget in US dollars."
+)
 @json_option
 @click.argument("prompt", required=False)
 def submit(
