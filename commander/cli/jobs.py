@@ -22,7 +22,7 @@ from commander.cli._display import Cell, Line, Table, project, show, when
 from commander.cli._params import JOB_ID, Prompt
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
-from fleet_lib.jobs import run as process
+from fleet_lib.jobs import run as runner_process
 from fleet_lib.jobs import stream
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db
@@ -317,9 +317,9 @@ def run(once: bool, as_json: bool) -> None:
         else:
             click.echo(clean(notice.text, 500))
 
-    lock = process.open_lock(home)
+    lock = runner_process.open_lock(home)
     has_said = False
-    while not process.take(lock, seconds=0.5):
+    while not runner_process.take(lock, seconds=0.5):
         if once and _is_queue_done(home):
             return
         if not has_said:
