@@ -57,9 +57,9 @@ class Queue:
         )
 
     def run(self) -> list[Notice]:
-        told: list[Notice] = []
-        runner.run(str(self.home), "once", told.append)
-        return told
+        notices: list[Notice] = []
+        runner.run(str(self.home), "once", notices.append)
+        return notices
 
     def job(self, job_id: int) -> Job:
         job = JobRepo(self.connection).get(job_id)

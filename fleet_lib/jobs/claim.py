@@ -106,7 +106,7 @@ def _checked(connection: sqlite3.Connection, home: str, job: Job, settings: Conf
         ("model", job.model, get_args(JobModel)),
     ):
         if value not in allowed:
-            raise BadInput(f"the job's {name} {value!r} is none of {', '.join(allowed)}")
+            raise BadInput(f"the job's {name} {value!r} is not one of {', '.join(allowed)}")
     request = requests.read(job)
     requests.permission_mode(job.type, request, settings)
     claude_program(home)

@@ -66,7 +66,7 @@ class JobRepo:
             ("status", status, get_args(JobStatus)),
         ):
             if value not in allowed:
-                raise BadInput(f"job {name} {value!r} is none of {', '.join(allowed)}")
+                raise BadInput(f"job {name} {value!r} is not one of {', '.join(allowed)}")
         cursor = self._connection.execute(
             "INSERT INTO jobs (ts_created, type, project_id, repo_root, model, status, request_json)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -180,7 +180,7 @@ class JobRepo:
         self, job_id: int, status: str, result_json: str | None = None, error: str | None = None
     ) -> bool:
         if status not in _BEFORE:
-            raise BadInput(f"job status {status!r} is none of {', '.join(_BEFORE)}")
+            raise BadInput(f"job status {status!r} is not one of {', '.join(_BEFORE)}")
         before = _BEFORE[status]
         stamp = "ts_started" if status == "running" else "ts_finished"
         cursor = self._connection.execute(

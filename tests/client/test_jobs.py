@@ -407,8 +407,8 @@ def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"model": "gpt"}, "the job's model 'gpt' is none of opus, sonnet, haiku"),
-        ({"type": "mystery"}, "the job's type 'mystery' is none of"),
+        ({"model": "gpt"}, "the job's model 'gpt' is not one of opus, sonnet, haiku"),
+        ({"type": "mystery"}, "the job's type 'mystery' is not one of"),
         ({"request_json": "{"}, "the request cannot be read"),
         ({"request_json": '{"prompt": " "}'}, "the prompt is empty"),
         ({"project_id": None}, "the job names no known project"),
