@@ -64,8 +64,9 @@ def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
         Section(
             "What a drain costs",
             f"python -m benchmarks drain --drains {rounds}",
-            f"Stop entries of {history.REPOSITORIES} repositories, every fifth with a briefing block, against a loop that only reads each"
-            " entry, parses its JSON and inserts one row, with one commit a hundred. The drainer's start and end are within its time.",
+            f"The drainer applies Stop entries of {history.REPOSITORIES} repositories; every fifth has a briefing"
+            " block. It is compared with a loop that only reads each entry, parses its JSON and inserts one"
+            " row, with one commit per hundred entries. The drainer's time includes its start and its end.",
             [table(header, rows)],
             [Plot("drain", "Milliseconds an entry, over the number of entries that wait", draw)],
         )

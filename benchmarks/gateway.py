@@ -93,12 +93,14 @@ def measure(folder: Path) -> list[Section]:
         Section(
             "What the gateway costs",
             "python -m benchmarks gateway",
-            f"an event is committed every 20 ms, {EVENTS} times, and comes in at each of {CLIENTS} clients, which are one process;"
-            f" then {BURST:,} events at once, to all of them. The delay counts from the moment at which the commit returned.",
+            f"An event is committed every 20 ms, {EVENTS} times, and received by each of {CLIENTS} clients, which"
+            f" share one process. Then {BURST:,} events are written at once. The delay counts from the moment at"
+            " which the commit returned.",
             [table(("commit to client", "ms", "times a loopback round trip", "limit"), rows)],
             [Plot("gateway", "How long an event takes from its commit to a client", draw)],
-            f"{BURST:,} events written at once, to {CLIENTS} clients: {seconds:.1f} s, {CLIENTS * BURST / seconds:,.0f} messages a"
-            f" second; a loopback round trip {1e6 * trip:.0f} µs.",
+            f"{BURST:,} events written at once reach {CLIENTS} clients in {seconds:.1f} s:"
+            f" {CLIENTS * BURST / seconds:,.0f} messages per second. A loopback round trip takes"
+            f" {1e6 * trip:.0f} µs.",
         )
     ]
 

@@ -141,7 +141,7 @@ class _Turns:
         self._number += 1
         payload = history.turn(self._project, self._number)
         transcript = self._project.parent / "transcript.jsonl"
-        lines = (ROOT / "tests" / "payloads" / "transcript.jsonl").read_text()
+        lines = (ROOT / "tests" / "payloads" / "2.1.197" / "transcript.jsonl").read_text()
         transcript.write_text(
             lines
             + json.dumps(
@@ -239,9 +239,12 @@ def _hooks(base: Command, commands: Sequence[Command], shown: str, sizes: Sequen
     return Section(
         "What a hook costs",
         shown,
-        "hooks run as `python3 -I -S hooks/<event>.py` and start the drainer, which is ended before the next row begins. What"
-        f" reads the database reads {sizes[-1]:,} events of {history.PROJECTS} projects, a tenth of them unseen. *A worker's prompt* is"
-        " the hook where a plugin has registered it for every session; settings register it in the Commander's folder alone.",
+        "Each hook runs as `python3 -I -S hooks/<event>.py` and starts the drainer, which is ended before"
+        " the next measurement. Hooks that read the database find"
+        f" {sizes[-1]:,} events of {history.PROJECTS} projects, a tenth of them unseen. *A worker's prompt* is"
+        " the UserPromptSubmit hook in a session that is not the Commander: a plugin registers it for every"
+        " session, the settings only for the Commander's folder. Ratios are to `python -I -c pass`, which"
+        " only starts and ends the interpreter.",
         [table(header, rows)],
         [Plot("hooks", "What each hook takes, as a multiple of a bare interpreter", draw)],
     )
@@ -262,10 +265,12 @@ def _turn(base: Command, commands: Sequence[Command], shown: str) -> Section:
     return Section(
         "What one captured turn costs",
         shown,
-        "CPU time, user and system, of a turn that comes alone. The session waits for the hook; the drainer runs behind it.",
+        "CPU time (user and system) of a turn that comes alone. The session waits only for the hook; the"
+        " drainer runs in the background.",
         [table(("part", "CPU ms, median", "quartiles", "ratio"), rows)],
-        note=f"Together {1000 * both:.0f} ms of CPU. Nearly all of the drainer's are its imports (pydantic, YAML, markdown-it) and git:"
-        " the next turns of a batch cost what a drain costs, below.",
+        note=f"Together {1000 * both:.0f} ms of CPU. Nearly all of it is the drainer's imports (pydantic, YAML,"
+        " markdown-it) and git. If several turns wait, the others cost only what a drain costs per entry"
+        " (below).",
     )
 
 
@@ -288,7 +293,8 @@ def _growth(base: Command, commands: Sequence[Command], shown: str) -> Section:
     return Section(
         "How the cost grows with history",
         shown,
-        "every second event has a briefing of 80 words, a tenth is unseen; the search finds one briefing in a hundred.",
+        "Every second event has a briefing of 80 words, and a tenth of the events is unseen. The search"
+        " finds one briefing in a hundred.",
         [table(("what", "events", "median ms", "quartiles", "ratio"), rows)],
         [
             Plot(

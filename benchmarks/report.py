@@ -5,6 +5,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ STYLE = {
 @dataclass
 class Plot:
     name: str  # of the file, without its ending
-    says: str  # what a reader who cannot see it is told
+    says: str  # its alternative text
     draw: Callable[[Any], None]  # onto these axes
     size: tuple[float, float] = (7.5, 3.2)  # inches
 
@@ -35,17 +36,21 @@ class Plot:
 @dataclass
 class Section:
     title: str
-    command: str  # that gives these figures
+    command: str  # measures only this section, and prints it
     says: str
     tables: list[str] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     note: str = ""
 
     def markdown(self, plots: str) -> str:
-        parts = [f"## {self.title}", f"`{self.command}`: {self.says}"]
+        parts = [f"## {self.title}", wrapped(self.says), f"    {self.command}"]
         parts += [f"![{plot.says}]({plots}/{plot.name}.svg)" for plot in self.plots]
         parts += self.tables
-        return "\n\n".join([*parts, self.note] if self.note else parts) + "\n"
+        return "\n\n".join([*parts, wrapped(self.note)] if self.note else parts) + "\n"
+
+
+def wrapped(prose: str) -> str:
+    return textwrap.fill(prose, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -69,8 +74,12 @@ def write(sections: Sequence[Section], path: Path) -> None:
                 plot.draw(axes)
                 figure.savefig(folder / f"{plot.name}.svg", metadata={"Date": None})
                 pyplot.close(figure)
-    head = f"# Benchmarks\n\n`make bench` measures all of this and writes this page. {machine()}\n"
-    path.write_text("\n".join([head, *(section.markdown(folder.name) for section in sections)]))
+    head = wrapped(f"`make bench` measures all of this and writes this page. {machine()}")
+    path.write_text(
+        "\n".join(
+            [f"# Benchmarks\n\n{head}\n", *(section.markdown(folder.name) for section in sections)]
+        )
+    )
 
 
 def machine() -> str:
@@ -85,9 +94,10 @@ def machine() -> str:
     ).stdout.strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
     return (
-        f"Measured {day} at commit {commit or 'unknown'} on a machine with {os.cpu_count()} cores ({_processor()}) and"
-        f" {memory} GB, {platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()},"
-        f" SQLite {sqlite3.sqlite_version}. It may have been busy with other things: compare ratios, not milliseconds."
+        f"Measured on {day} at commit {commit or 'unknown'}, on a machine with {os.cpu_count()} cores"
+        f" ({_processor()}), {memory} GB of memory, {platform.system()} {platform.release().split('-')[0]},"
+        f" Python {platform.python_version()} and SQLite {sqlite3.sqlite_version}. Other programs may have"
+        " run at the same time, so compare ratios rather than milliseconds."
     )
 
 

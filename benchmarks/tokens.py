@@ -10,11 +10,12 @@ from typing import Any
 
 from benchmarks.report import Plot, Section, table
 from fleet_lib import hot_settings, paths, spool
-from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.prelude.database import open_database
 from fleet_lib.prelude.delta import delta
 from fleet_lib.store import db
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import prepare
+from fleet_lib.turn.repositories import Repositories
 
 SESSIONS, PROJECTS, HOURS, LOOKS = 30, 10, 8, 12
 SEED = 1
@@ -44,8 +45,7 @@ def measure(folder: Path) -> list[Section]:
                 _payload(session, turns, words), None,
             )  # fmt: skip
             prepared = prepare(entry, home, repositories, lambda seconds: None)
-            with db.transaction(connection):
-                Ingest(connection, home, repositories).apply(prepared)
+            apply_one(connection, home, prepared, repositories)
             whole += len(words)
         if minute in looks:
             reader = open_database(home)
@@ -72,8 +72,9 @@ def measure(folder: Path) -> list[Section]:
         Section(
             "What the Commander reads",
             "python -m benchmarks tokens",
-            f"a simulated day of {SESSIONS} sessions in {PROJECTS} projects, {turns} turns in {HOURS} hours; a human looks in {LOOKS} times."
-            " Characters, of which a token of English has about four; the ratio is what matters.",
+            f"A simulated day: {SESSIONS} sessions in {PROJECTS} projects finish {turns} turns in {HOURS} hours, and"
+            f" the user prompts the Commander {LOOKS} times. A token of English has about four characters; the"
+            " ratio is what matters.",
             [table(("what the Commander reads", "characters", "about tokens", "ratio"), rows)],
             [Plot("tokens", "What the Commander has read so far, over the day", draw)],
         )

@@ -1,4 +1,5 @@
-"""Where `fleet` starts: the status line is asked for every few seconds and gets no console around it."""
+"""The entry point of `fleet`. Claude Code runs the status line every few seconds, so that command
+starts without the console."""
 
 import os
 import sys
@@ -7,10 +8,10 @@ import sys
 def main() -> None:
     try:
         _main()
-    except ImportError as error:  # a package is missing: no command, not even doctor, would run
+    except ImportError as error:  # a package is missing, and not even `fleet doctor` would run
         if "--debug" in sys.argv:
             raise
-        sys.exit(f"Fleet's environment is broken ({error}): run ./install.sh in Fleet's checkout")
+        sys.exit(f"Fleet's environment is broken ({error}); run ./install.sh in Fleet's checkout")
 
 
 def _main() -> None:

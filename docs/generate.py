@@ -1,9 +1,10 @@
-"""The command pages of docs/commands/, from the console's own help: `make docs` writes them, and
-tests/test_docs.py holds them to it. Nothing here depends on the machine or the terminal."""
+"""Writes docs/commands/ from the console's help: `make docs`. tests/test_docs.py checks that the
+pages are up to date, so nothing in them may depend on the machine or the terminal."""
 
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +23,19 @@ INDEX = """\
 |---|---|
 {commands}
 
-## Everywhere
+## All commands
 
-- Reading commands apply what waits in the spool first, so what they show is up to date.
-- `--json` is for programs: whole records, times in ISO 8601. A pipe gets plain aligned lines with whole ids; a terminal gets
-  tables that fit its width, relative times, and a pager for what is longer than the screen.
-- Exit code 0; 1 for a failure, with one line on stderr that says what to do next; 2 for wrong usage.
+- Commands that read apply what waits in the spool first, so their output is up to date.
+- A terminal gets tables that fit its width, relative times, and a pager for long output. A pipe
+  gets plain aligned lines with whole ids. `--json` prints whole records with ISO 8601 times.
+- The exit code is 0, 1 for a failure (with one line on stderr that says what to do next), or 2 for
+  wrong usage.
 - `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
-- A project is named by its repository's name, or by its id where two have that name. `#12` is a briefing, `e40` an event.
+- A project is named by its repository's name, or by its id if two have the same name. `#12` is a
+  briefing, `e40` an event.
 
 {options}
-*Made by `make docs` from `fleet --help`.*
+*Written by `make docs` from `fleet --help`.*
 """
 
 
@@ -72,13 +75,14 @@ def _section(command: click.Command, name: str, parent: click.Context, level: in
 
 
 def _subcommands(group: click.Group, context: click.Context) -> dict[str, click.Command]:
-    """In the group's own order, the hidden ones left out."""
+    """In the group's order, without hidden ones."""
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command and not command.hidden}
 
 
 def _body(command: click.Command) -> Iterator[str]:
-    """The help text: paragraphs as prose, and what click keeps as it is (\\b) as a block."""
+    """The help text: paragraphs wrapped as prose, and what click does not rewrap (\\b) as a code
+    block."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
         lines = paragraph.splitlines()
         if lines and lines[0].strip() == "\b":
@@ -88,11 +92,11 @@ def _body(command: click.Command) -> Iterator[str]:
                 lines = lines[1:]
             yield from ("```", *inspect.cleandoc("\n" + "\n".join(lines)).splitlines(), "```", "")
         elif lines:
-            yield from (" ".join(line.strip() for line in lines), "")
+            yield from (_wrapped(lines), "")
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A table of the options; --help is every command's and is left out, arguments are in the text."""
+    """A table of the options. --help is left out; arguments are explained in the text."""
     records = [
         record
         for parameter in command.params
@@ -101,9 +105,16 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     ]
     if records:
         yield from ("| option | what it does |", "|---|---|")
-        for names, told in records:
-            yield f"| `{_cell(names)}` | {_cell(told)} |"
+        for names, description in records:
+            yield f"| `{_cell(names)}` | {_cell(description)} |"
         yield ""
+
+
+def _wrapped(lines: list[str]) -> str:
+    """The lines as one paragraph, without a line break in `code`."""
+    joined = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), " ".join(lines))
+    filled = textwrap.fill(joined, 100, break_long_words=False, break_on_hyphens=False)
+    return filled.replace("\0", " ")
 
 
 def _cell(text: str) -> str:

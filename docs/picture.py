@@ -1,6 +1,6 @@
-"""Makes the README's pictures: the real hooks capture five turns in a throwaway home; docs/status.svg is what
-`fleet status` prints to a terminal, drawn by rich, docs/dashboard.png what a browser shows of `fleet gateway`.
-`make picture`; the moments alone are set by hand."""
+"""Makes the README's pictures: `make picture`. The real hooks capture five turns in a throwaway
+home; docs/status.svg is what `fleet status` prints to a terminal, docs/dashboard.png what a browser
+shows of `fleet gateway`. Only the times are made up."""
 
 import fcntl
 import io
@@ -23,30 +23,47 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 92, 30
+_STAGING = "Staging runs Kubernetes 1.31, production follows"
+_BLOCKED = "Payment tests need the staging credentials"
+_PERMISSION = "Claude needs your permission to use Bash"
 TURNS = (
-    # minutes ago, project, hook, what the payload says
-    (190, "infra", "stop", {"summary": "Staging runs Kubernetes 1.31, production waits", "impact_level": "major"}),
-    (31, "web", "stop", {"summary": "The login form says what is wrong", "impact_level": "minor"}),
+    # minutes ago, project, hook, fields of the payload
+    (190, "infra", "stop", {"summary": _STAGING, "impact_level": "major"}),
+    (31, "web", "stop", {"summary": "The login form explains errors", "impact_level": "minor"}),
     (24, "docs-site", "stop", {"summary": "Search finds headings too", "impact_level": "minor"}),
-    (12, "shop-api", "stop", {"summary": "Payment tests need the staging credentials", "status": "blocked", "blockers": ["staging credentials for the payment provider"]}),
-    (4, "web", "notification", {"notification_type": "permission_prompt", "message": "Claude needs your permission to use Bash"}),
-)  # fmt: skip
+    (
+        12,
+        "shop-api",
+        "stop",
+        {
+            "summary": _BLOCKED,
+            "status": "blocked",
+            "blockers": ["staging credentials for the payment provider"],
+        },
+    ),
+    (
+        4,
+        "web",
+        "notification",
+        {"notification_type": "permission_prompt", "message": _PERMISSION},
+    ),
+)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         env = {"PATH": os.environ["PATH"], "HOME": folder, "FLEET_HOME": str(home)}
-        for number, (_, name, hook, said) in enumerate(TURNS):
+        for number, (_, name, hook, fields) in enumerate(TURNS):
             project = Path(folder) / name
             project.mkdir(exist_ok=True)
             call = {"session_id": f"{name}-1", "prompt_id": str(number), "cwd": str(project)}
-            fields = "\n".join(f"{key}: {json.dumps(value)}" for key, value in said.items())
-            block = f"```briefing\n{fields}\n```"
-            told = said if hook == "notification" else {"last_assistant_message": block}
+            lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
+            block = f"```briefing\n{lines}\n```"
+            payload = fields if hook == "notification" else {"last_assistant_message": block}
             subprocess.run(
                 [sys.executable, "-I", "-S", ROOT / "hooks" / f"{hook}.py"],
-                input=json.dumps(call | told).encode(),
+                input=json.dumps(call | payload).encode(),
                 env=env | {"CLAUDE_PROJECT_DIR": str(project)},
                 check=True,
             )
@@ -61,7 +78,7 @@ def main() -> None:
     console.print("[bold]$[/] fleet status")
     console.print(Text.from_ansi(printed.strip("\n")))
     svg = console.export_svg(title="Fleet", unique_id="fleet")
-    # A picture fetches nothing: the reader's own fixed-width font will do.
+    # A picture must not fetch a font: use one that the reader has.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")
     (ROOT / "docs" / "status.svg").write_text(svg)
@@ -69,7 +86,7 @@ def main() -> None:
 
 
 def photograph(fleet: list[str], env: dict[str, str], arguments: list[str]) -> None:
-    """The dashboard in a real browser: `make picture CHROMIUM=/path/to/chromium` names another one."""
+    """The dashboard in a real browser: `chromium`, or `make picture CHROMIUM=/path/to/chromium`."""
     program = arguments[0] if arguments else shutil.which("chromium")
     gateway = subprocess.Popen(
         [*fleet, "gateway", "--port", "0", "--no-browser"],
@@ -96,7 +113,7 @@ def photograph(fleet: list[str], env: dict[str, str], arguments: list[str]) -> N
 
 
 def set_moments(database: Path) -> None:
-    """The turns lie apart, as a day's do."""
+    """Spread the turns over some hours."""
     connection = sqlite3.connect(database)
     for minutes, project, hook, _ in TURNS:
         values = (f"-{minutes} minutes", f"{project}-1")
@@ -114,7 +131,7 @@ def set_moments(database: Path) -> None:
 
 
 def run_in_terminal(command: list[str], env: dict[str, str]) -> str:
-    """What a command prints when a person looks."""
+    """What a command prints to a terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave, env=env, cwd=ROOT)

@@ -1,7 +1,13 @@
-"""Times as the database holds them: UTC, ISO 8601, milliseconds, `Z`."""
+"""Times in the database's form (UTC, ISO 8601, milliseconds, `Z`), and as a person reads them."""
 
 import time
 from datetime import UTC, datetime
+
+from fleet_lib.text import clean
+
+_HOUR, _DAY = 3600, 86400
+# (unit, from how many seconds on, seconds in one)
+_AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m", 60, 60))
 
 
 def iso(nanoseconds: int) -> str:
@@ -25,11 +31,29 @@ def ahead(seconds: float) -> str:
 
 
 def parse(text: str) -> datetime:
-    """An aware datetime of any ISO 8601 form, UTC where no zone is named. Raises ValueError."""
+    """Any ISO 8601 form as an aware datetime, UTC if it names no zone. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def normal(text: str) -> str:
-    """Any ISO 8601 form as the database's. Raises ValueError."""
+    """Any ISO 8601 form in the database's form. Raises ValueError."""
     return iso(int(parse(text).timestamp() * 1000) * 1_000_000)
+
+
+def age(moment: str) -> str:
+    """A time for a person: "just now", "4m ago", "3h ago", "2d ago", "5w ago". A text that is no
+    time is cut to 16 characters."""
+    try:
+        seconds = max(0.0, time.time() - parse(moment).timestamp())
+    except (ValueError, OverflowError):
+        return clean(moment, 16)
+    for unit, least, size in _AGES:
+        if seconds >= least:
+            return f"{seconds // size:.0f}{unit} ago"
+    return "just now"
+
+
+def nanoseconds(text: str) -> int:
+    """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
+    return int(parse(text).timestamp() * 1_000_000_000)

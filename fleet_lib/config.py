@@ -1,12 +1,11 @@
-"""config.toml: the settings, what each may be, and where in the file a wrong one stands.
+"""config.toml: the settings, their allowed values, and the line of a wrong one.
 
-The hooks cannot afford a TOML parser: what they read (`HOT`) they read line by line, so it must be
-written as this module writes it, a `[section]` line and a `name = value` line. Anything else is refused
-here, rather than read differently there.
+Importing a TOML parser would be too slow for a hook. Hooks read their settings (`HOT`) line by
+line, so these must be written as this module writes them: a `[section]` line and a `name = value`
+line. Another form is an error here, so that hooks never read something else than this module does.
 """
 
 import contextlib
-import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ class _Section(BaseModel):
 class WorkerSettings(_Section):
     facts: bool = Field(
         True,
-        description="Tell a starting session how to write a briefing, and who else is at work.",
+        description="Show a starting session how to write a briefing and who else is working.",
     )
 
 
@@ -37,56 +36,71 @@ class PreludeSettings(_Section):
         hot_settings.BUDGET,
         ge=hot_settings.BUDGET_RANGE[0],
         le=hot_settings.BUDGET_RANGE[1],
-        description="Maximum length of the Commander's update, in characters.",
+        description="Maximum length of the text added to a Commander's prompt, in characters.",
     )
 
 
 class HistorySettings(_Section):
     keep_days: int = Field(
-        0, ge=0, le=36500, description="`fleet db prune`: days of history to keep; 0 keeps all."
+        0,
+        ge=0,
+        le=36500,
+        description="Days of history that `fleet db prune` keeps; 0 keeps everything.",
     )
     max_megabytes: int = Field(
         0,
         ge=0,
         le=10**7,
-        description="`fleet db prune`: size of the database at most; 0 is no limit.",
+        description="Maximum database size after `fleet db prune`, in MB; 0 is no limit.",
     )
 
 
 class ClaudeSettings(_Section):
     program: str = Field(
-        "", description="Where Claude Code is; empty finds `claude` on PATH.", max_length=4096
+        "",
+        description="Path of Claude Code; if empty, `claude` is searched on PATH.",
+        max_length=4096,
     )
 
 
 class JobsSettings(_Section):
-    at_once: int = Field(3, ge=1, le=50, description="How many headless jobs may run at once.")
-    timeout_seconds: int = Field(
-        300, ge=1, le=86400, description="How long a job may take, unless it says otherwise."
+    at_once: int = Field(
+        3, ge=1, le=50, description="Maximum number of jobs that run at the same time."
     )
-    max_usd: float = Field(2.0, ge=0.01, le=1000, description="US dollars that one job may cost.")
+    timeout_seconds: int = Field(
+        300,
+        ge=1,
+        le=86400,
+        description="Time limit of a job without its own --timeout, in seconds.",
+    )
+    max_usd: float = Field(
+        2.0, ge=0.01, le=1000, description="Maximum cost of one job in US dollars."
+    )
     max_usd_per_day: float = Field(
-        20.0, ge=0, le=100_000, description="US dollars that all jobs of one day may cost."
+        20.0, ge=0, le=100_000, description="Maximum cost of all jobs of one day in US dollars."
     )
     allow_bypass: bool = Field(
-        False, description="Let a job that asks for it run without any permission check."
+        False,
+        description="Allow jobs with --permission-mode bypassPermissions: no permission checks.",
     )
 
 
 class SemanticsSettings(_Section):
     enabled: bool = Field(
         False,
-        description="Let a model classify briefings whose author left fields out: one call for up to ten,"
-        " of some 40,000 characters (perhaps 10,000 tokens), within jobs.max_usd_per_day.",
+        description="Let a model fill in fields that a briefing's author left out. One call reads up"
+        " to ten briefings, about 10,000 tokens, and counts towards jobs.max_usd_per_day.",
     )
-    model: Literal["haiku", "sonnet", "opus"] = Field("haiku", description="The model to use.")
+    model: Literal["haiku", "sonnet", "opus"] = Field(
+        "haiku", description="The model that fills in the fields."
+    )
     wait_minutes: int = Field(
-        5, ge=0, le=720, description="How long briefings are gathered before a model is asked."
+        5, ge=0, le=720, description="Minutes to collect briefings before a model is called."
     )
 
 
 class Config(_Section):
-    """Everything that config.toml may say."""
+    """All settings of config.toml."""
 
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
@@ -96,13 +110,8 @@ class Config(_Section):
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
 
 
-# What hooks and the drainer read, and the variable that has the last word.
-HOT: dict[str, str | None] = {
-    "worker.facts": "FLEET_WORKER_FACTS",
-    "prelude.budget": "FLEET_PRELUDE_BUDGET",
-    "semantics.enabled": None,
-    "semantics.wait_minutes": None,
-}
+# What hooks and the drainer read, line by line.
+HOT = ("worker.facts", "prelude.budget", "semantics.enabled", "semantics.wait_minutes")
 
 
 Value = bool | int | float | str
@@ -110,14 +119,13 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as a person sees it."""
+    """One setting as the console shows it."""
 
     key: str  # section.name
     value: Value
     default: Value
     allowed: str
     description: str
-    variable: str | None  # an environment variable that wins, and is set
 
 
 def path_of(home: str) -> Path:
@@ -125,8 +133,8 @@ def path_of(home: str) -> Path:
 
 
 def load(home: str) -> Config:
-    """The checked settings; the defaults where there is no file. Raises BadInput with file, line, and
-    what is allowed."""
+    """The checked settings, or the defaults if there is no file. Raises BadInput that names the
+    file, the line and the allowed values."""
     return _check(path_of(home), _read(path_of(home)))
 
 
@@ -151,8 +159,8 @@ def get(home: str, key: str) -> Setting:
 
 
 def put(home: str, key: str, text: str) -> Setting:
-    """Write one setting, the file's comments and order kept. What the file becomes must be right, not what
-    it was. Raises BadInput, and the file is as it was."""
+    """Set one setting and keep the file's comments and order. The result must be valid; the file as
+    it was need not be. Raises BadInput and leaves the file unchanged."""
     _require_known(key)
     path = path_of(home)
     original = _read(path)
@@ -168,17 +176,17 @@ def put(home: str, key: str, text: str) -> Setting:
 
 
 def unset(home: str, key: str) -> bool:
-    """Take one setting or section out, also one that is wrong or that Fleet does not know; whether it was
-    there. Anything else that is wrong stays for `load` to say. Raises BadInput for what is not TOML."""
+    """Remove one setting or section, which may be wrong or unknown. Returns whether it was there.
+    Other faults of the file stay for `load` to report. Raises BadInput if the file is not TOML."""
     path = path_of(home)
     original = _read(path)
     document = _parsed(path, original)
     section, _, name = key.partition(".")
-    there = document.get(section)
-    if not name and there is not None:
+    table = document.get(section)
+    if not name and table is not None:
         del document[section]
-    elif isinstance(there, MutableMapping) and name in there:
-        del there[name]
+    elif isinstance(table, MutableMapping) and name in table:
+        del table[name]
         if not document[section]:
             del document[section]
     else:
@@ -189,7 +197,7 @@ def unset(home: str, key: str) -> bool:
 
 def _write(path: Path, original: str, written: str) -> None:
     if written != original:
-        target = path.resolve()  # a link stays one
+        target = path.resolve()  # a symbolic link stays
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(target, written)
 
@@ -211,33 +219,32 @@ def _check(path: Path | None, text: str) -> Config:
         raise BadInput(_fault(path, text, error)) from None
     for key in HOT:
         section, name = key.split(".")
-        meant = _value(config, key)
+        value = _as_toml(_value(config, key))
         is_set = name in document.get(section, {})
-        said = hot_settings.setting_in(text.encode(), section, name)
-        if said != (_spelled(meant) if is_set else ""):
+        if hot_settings.setting_in(text.encode(), section, name) != (value if is_set else ""):
             raise BadInput(
-                f"{path}: hooks read {key} line by line: write it as a line `[{section}]` and below"
-                f" it a line `{name} = {_spelled(meant)}`"
+                f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
+                f" it a line `{name} = {value}`"
             )
     return config
 
 
 def _fault(path: Path | None, text: str, error: ValidationError) -> str:
-    """The first fault in one line: where (unless there is no such file), what, what would be right."""
+    """The first fault in one line: where (if there is a file), what is wrong, what is allowed."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     where = f"{path}, line {_line_of(text, place)}: " if path else ""
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
-        return f"{where}there is no setting {key}. There are: {', '.join(keys())}"
+        return f"{where}{_unknown(key)}"
     if len(place) == 1:
-        return f"{where}{key} is a section: write `[{key}]` and its settings below it"
-    return f"{where}{key} = {_spelled(first['input'])} is not allowed: {_allowed(key)}"
+        return f"{where}{key} is a section; write `[{key}]` and its settings below it"
+    return f"{where}{_not_allowed(key, _as_toml(first['input']))}"
 
 
 def _line_of(text: str, place: list[str]) -> int:
-    """The line (from 1) on which a key stands. Every item of a parsed document prints as it was read, so
-    the lines before it can be counted."""
+    """The number of a key's line, from 1. Every item of a parsed document prints as it was read, so
+    the lines before the key can be counted."""
     line = 1
     container: Any = tomlkit.parse(text)
     for depth, part in enumerate(place):
@@ -245,7 +252,7 @@ def _line_of(text: str, place: list[str]) -> int:
             if key is not None and key.key == part:
                 if depth == len(place) - 1:
                     return line + str(item.trivia.indent).count("\n")
-                # A table's own header line comes before what is in it; a dotted key has none.
+                # A table has a header line before its items; a dotted key has none.
                 line += _as_read(key, item).lstrip("\n").startswith("[")
                 container = item
                 break
@@ -264,14 +271,12 @@ def _as_read(key: Any, item: Any) -> str:
 def _setting(config: Config, key: str) -> Setting:
     section, name = key.split(".")
     field = _model(Config.model_fields[section]).model_fields[name]
-    variable = HOT.get(key)
     return Setting(
         key,
         _value(config, key),
         field.default,
         _allowed(key),
         field.description or "",
-        variable if variable and os.environ.get(variable) else None,
     )
 
 
@@ -287,7 +292,7 @@ def _model(field: Any) -> type[BaseModel]:
 
 
 def _allowed(key: str) -> str:
-    """What a setting may be, in words."""
+    """The allowed values of a setting in words."""
     section, name = key.split(".")
     field = _model(Config.model_fields[section]).model_fields[name]
     kind = field.annotation
@@ -303,7 +308,7 @@ def _allowed(key: str) -> str:
 
 
 def _typed(key: str, text: str) -> Value:
-    """What a person typed as the setting's own type. Raises BadInput."""
+    """The typed text as a value of the setting's type. Raises BadInput."""
     section, name = key.split(".")
     kind = _model(Config.model_fields[section]).model_fields[name].annotation
     if kind is bool:
@@ -315,10 +320,18 @@ def _typed(key: str, text: str) -> Value:
             return int(text) if kind is int else float(text)
     else:
         return text
-    raise BadInput(f"{key} = {text} is not allowed: {_allowed(key)}")
+    raise BadInput(_not_allowed(key, text))
 
 
-def _spelled(value: object) -> str:
+def _not_allowed(key: str, value: str) -> str:
+    return f"{key} = {value} is not allowed; use {_allowed(key)}"
+
+
+def _unknown(key: str) -> str:
+    return f"there is no setting {key}; the settings are {', '.join(keys())}"
+
+
+def _as_toml(value: object) -> str:
     try:
         return tomlkit.item(value).as_string()
     except (ValueError, TypeError):
@@ -327,7 +340,7 @@ def _spelled(value: object) -> str:
 
 def _require_known(key: str) -> None:
     if key not in keys():
-        raise BadInput(f"there is no setting {key}. There are: {', '.join(keys())}")
+        raise BadInput(_unknown(key))
 
 
 def _read(path: Path) -> str:
@@ -336,6 +349,6 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text") from None
+        raise BadInput(f"{path} is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None

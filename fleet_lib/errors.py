@@ -1,17 +1,17 @@
-"""Every error that Fleet raises on purpose. The message is what the user reads: one line, and what to do.
+"""The errors that Fleet raises. The message is for the user: one line that says what to do next.
 
 FleetError
-├── DatabaseUnusable      the file cannot be used now; entries stay in the spool
-│   └── NewerSchema       a later Fleet made it
+├── DatabaseUnusable      the database cannot be used now; entries stay in the spool
+│   └── NewerSchema       a newer version of Fleet wrote it
 ├── BadEntry              an entry can never be applied; it goes to quarantine
 ├── GitTimeout            git did not answer in time
-├── BadInput              a caller's or user's value is not allowed
-└── NotFound              no such project, briefing, event or job
+├── BadInput              a value of a user or caller is not allowed
+└── NotFound              there is no such project, briefing, event or job
 """
 
 
 class FleetError(Exception):
-    """Base of all."""
+    """The base of all of Fleet's errors."""
 
 
 class DatabaseUnusable(FleetError):
@@ -19,11 +19,11 @@ class DatabaseUnusable(FleetError):
 
 
 class NewerSchema(DatabaseUnusable):
-    """The database was written by a later Fleet."""
+    """A newer version of Fleet wrote the database."""
 
     def __init__(self, found: int, known: int) -> None:
         super().__init__(
-            f"the database has schema version {found}, this Fleet knows {known}: upgrade Fleet"
+            f"the database has schema version {found}, this Fleet knows only {known}; upgrade Fleet"
         )
 
 
@@ -40,4 +40,4 @@ class BadInput(FleetError):
 
 
 class NotFound(FleetError):
-    """There is no such thing in the database."""
+    """The database has no such row."""

@@ -1,5 +1,5 @@
-"""The log: one line an occurrence, bounded, private. Standard library only: hooks and the drainer's stub
-write here too, when something has gone wrong and not before."""
+"""The log: one line for each thing that went wrong, in a private file of bounded size. Hot path:
+hooks and the drainer's stub write here too, and import it only then."""
 
 import os
 import time
@@ -10,7 +10,7 @@ LIMIT_BYTES = 1024 * 1024
 
 
 def write(home: str, who: str, message: str) -> None:
-    """Append one line, control characters out. A log that cannot be written is no reason to stop."""
+    """Append one line without control characters. A log that cannot be written stops nothing."""
     path = paths.log_file(home)
     text = "".join([char if char.isprintable() else "?" for char in message[:1000]])
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -20,7 +20,7 @@ def write(home: str, who: str, message: str) -> None:
         try:
             os.write(descriptor, f"{stamp} {who} {text}\n".encode("utf-8", "replace"))
             mine = os.fstat(descriptor)
-            # Another writer may have put a new file in its place meanwhile.
+            # Another writer may have moved it away meanwhile and begun a new file.
             if mine.st_size > LIMIT_BYTES and mine.st_ino == os.stat(path).st_ino:
                 os.replace(path, path + ".1")
         finally:

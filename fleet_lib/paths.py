@@ -1,30 +1,29 @@
-"""Where everything lives under FLEET_HOME. Hot path: standard library only, nothing is created here."""
+"""Where everything lives under FLEET_HOME. Nothing is created here. Hot path."""
 
 import os
 
-# Above this a payload is not a hook's input any more; what is beyond it is read and dropped.
+# No hook's input is larger. What is beyond it is read and dropped.
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
-
-# The folder that holds the packages `hooks`, `fleet_lib` and `commander`: a checkout, or site-packages.
+# The folder of the packages `hooks`, `fleet_lib` and `commander`: a checkout or site-packages.
 PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# What a process is started with, by path.
+# A room that needs the drainer and stands below it starts it as a process, by this path.
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 
-# install.sh writes the home that it installed into beside the packages.
+# install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
 
 
 def home() -> str:
-    """FLEET_HOME as an absolute path: the variable, else the home that this program was installed
-    into, else `commander` in Claude Code's folder."""
+    """Fleet's home as an absolute path: the variable FLEET_HOME, else the home that this program
+    was installed into, else `commander` in Claude Code's folder."""
     named = os.environ.get("FLEET_HOME") or _installed_home()
     if not named:
         claude = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
         named = os.path.join(claude, "commander")
-    # A user without a home folder gets none called "~" in whatever project it is.
+    # For a user without a home folder `~` stays; it must not become a folder called "~" here.
     expanded = os.path.expanduser(named)
     return os.path.abspath("/" + expanded[1:] if expanded.startswith("~") else expanded)
 
@@ -38,8 +37,8 @@ def _installed_home() -> str:
 
 
 def uri(path: str, mode: str) -> str:
-    """A path as the `file:` URI that SQLite opens with `uri=True`; mode is `ro` or `rw`. In a URI `%`, `?`
-    and `#` have meanings of their own."""
+    """A path as the `file:` URI that SQLite opens with `uri=True`; the mode is `ro` or `rw`.
+    `%`, `?` and `#` have meanings of their own in a URI."""
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode={mode}"
 
@@ -54,12 +53,12 @@ def spool(home: str, folder: str) -> str:
 
 
 def lock(home: str) -> str:
-    """The drainer's single-flight lock: flock(2), also by filelock on the console's side."""
+    """The lock that lets only one drainer run: flock(2), which the console takes with filelock."""
     return os.path.join(home, "spool", "lock")
 
 
 def journal(home: str) -> str:
-    """The entries that a drainer has begun and not finished, with how often that happened."""
+    """The entries that a drainer has begun and not finished, each with the number of attempts."""
     return os.path.join(home, "spool", "attempts")
 
 
@@ -72,7 +71,7 @@ def backups(home: str) -> str:
 
 
 def is_commander(project_folder: str, home: str) -> bool:
-    """Whether a session of this project folder is the Commander: the folder is FLEET_HOME itself."""
+    """Whether a session of this folder is a Commander: the folder is Fleet's home itself."""
     try:
         return os.path.samefile(project_folder, home)
     except (OSError, ValueError):

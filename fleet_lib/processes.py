@@ -100,7 +100,7 @@ def _signal(process: ProcessName, number: signal.Signals) -> None:
 
 
 def _wait(processes: Iterable[ProcessName], seconds: float) -> None:
-    # Not with waitpid: the exit status belongs to whoever started it.
+    # Not with waitpid: the exit status belongs to its parent.
     deadline = time.monotonic() + seconds
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -1,4 +1,5 @@
-"""The rules that several readers share: the class of an event, who is stuck, who is at work. Hot path."""
+"""The rules that several readers share, as SQL: the class of an event, which sessions are stuck,
+and which are at work. Hot path."""
 
 import time
 
@@ -8,8 +9,9 @@ ALERT, HIGHLIGHT, MENTION, SILENT = 1, 2, 3, 4
 VALID_JSON = "typeof(payload_json) = 'text' AND json_valid(payload_json)"
 
 
-# Letter for letter the expressions of the indexes in migrations/0003_jobs.sql. What the Commander was asked
-# and answered is nothing to tell it.
+# CLASS, SESSION and STATUS are letter for letter the expressions of the indexes in
+# migrations/0003_jobs.sql; SQLite uses an index only for the same expression. A job of type
+# commander_turn is silent: the Commander has seen its own prompt and answer.
 CLASS = """CASE
     WHEN type = 'job_completed' AND typeof(payload_json) = 'text' AND json_valid(payload_json)
       AND json_extract(payload_json, '$.job.type') = 'commander_turn' THEN 4
@@ -35,13 +37,16 @@ STATUS = (
     " json_extract(payload_json, '$.status')) END"
 )
 
-# Who is stuck and needs a human, since when.
-STUCK_SQL = """
-FROM sessions s JOIN projects p ON p.project_id = s.project_id
-WHERE s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
-  AND s.state_at > ? AND ifnull(p.status, 'active') = 'active'
-"""
+# Whether the session `s` is stuck and needs a person: an open alert. Alerts of an archived project
+# are not open. `:alerts_since` is now less OPEN_ALERT_SECONDS.
+STUCK = """(s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
+    AND s.state_at > :alerts_since AND EXISTS (SELECT 1 FROM projects stuck_in
+      WHERE stuck_in.project_id = s.project_id AND ifnull(stuck_in.status, 'active') = 'active'))"""
+
+# Whether the session `s` is at work. `:active_since` is now less ACTIVE_SESSION_SECONDS.
+AT_WORK = "(s.ended_at IS NULL AND s.last_seen_at > :active_since)"
 
 
 def seconds_ago(seconds: int) -> str:
+    """A time to compare with the database's."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - seconds))

@@ -1,10 +1,10 @@
 """The inbox: a Maildir of hook payloads. Hot path: os and time only.
 
-An entry is written aside, synced, and moved in; from then on it is never changed, only read and
-removed. Nothing here knows what a payload means.
+An entry is written in `tmp/`, synced, and moved into `new/`. From then on it is never changed, only
+read and removed. Nothing here knows what a payload means.
 
-An entry file: header lines `key value` (values percent-escaped), an empty line, the payload's bytes
-as the hook got them, then the status file's bytes if there was one.
+An entry's file: header lines `key value` (the values percent-escaped), an empty line, the payload's
+bytes as the hook got them, then the status file's bytes if there is one.
 """
 
 import os
@@ -38,7 +38,7 @@ class Entry:
         payload: bytes,
         status: "bytes | None",
     ) -> None:
-        self.name = name  # file name, and the entry's id
+        self.name = name  # the file's name and the entry's id; name_parts() takes it apart
         self.event = event  # hook event name, e.g. "Stop"
         self.received_ns = received_ns  # Unix time, nanoseconds
         self.project = project  # CLAUDE_PROJECT_DIR, or ""
@@ -49,11 +49,22 @@ class Entry:
 
 
 def safe_session_id(text: str) -> str:
-    """The id if it may be part of a file name, else ''. Payloads are not to be trusted with paths."""
+    """The id if it may be part of a file name, else "". A payload may say anything."""
     return text if 0 < len(text) <= 64 and _SESSION_ID_CHARS.issuperset(text) else ""
 
 
+def name_parts(name: str) -> "tuple[str, str, str]":
+    """(nanoseconds when it was received, event, session id or "") of an entry's name: three texts,
+    all "" if the name is not one that `put` gives."""
+    parts = name.split(".")
+    if len(parts) != 4 or not parts[0].isdecimal():
+        return "", "", ""
+    received_ns, event, session_id, _ = parts
+    return received_ns, event, "" if session_id == "-" else session_id
+
+
 def make_folders(home: str) -> None:
+    """Make the home and the spool's folders, for the user alone. Raises OSError."""
     os.makedirs(home, mode=0o700, exist_ok=True)
     root = os.path.join(home, "spool")
     is_made = False
@@ -62,14 +73,14 @@ def make_folders(home: str) -> None:
             os.mkdir(folder, 0o700)
             is_made = True
         except FileExistsError:
-            pass  # also by another hook, at this moment
+            pass  # another hook may make it at the same moment
     if is_made:
-        # A new folder is durable once the one that names it is.
+        # A new folder is durable once the folder that names it is synced.
         for folder in (root, home, os.path.dirname(home)):
             try:
                 sync_folder(folder)
             except OSError:
-                pass  # the parent may be nobody's to read
+                pass  # the parent folder may not be readable
 
 
 def put(
@@ -120,20 +131,20 @@ def put(
 
 
 def pending(home: str, session_id: "str | None" = None) -> "list[str]":
-    """Names of the entries that wait, oldest first; of one session only, if one is given."""
+    """Names of the entries that wait, oldest first; only those of one session if it is given."""
     try:
         names = os.listdir(paths.spool(home, "new"))
     except (FileNotFoundError, NotADirectoryError):
         return []
     if session_id is not None:
-        mark = safe_session_id(session_id) or "-"
-        names = [name for name in names if name.split(".")[2:3] == [mark]]
+        session_id = safe_session_id(session_id)
+        names = [name for name in names if name_parts(name)[2] == session_id]
     return sorted(name for name in names if not name.startswith("."))
 
 
 def read(path: str, name: "str | None" = None) -> Entry:
     """The entry at `path`. Raises Malformed, or OSError (FileNotFoundError once it is applied)."""
-    # Whatever else stands there (a pipe, a device, a folder) must hold nobody up.
+    # Anything else in its place (a pipe, a device, a folder) must not block the reader.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         facts = os.fstat(descriptor)
@@ -168,23 +179,19 @@ def read(path: str, name: "str | None" = None) -> Entry:
 
 
 def read_pending(home: str, name: str) -> Entry:
+    """The waiting entry of this name. Raises as `read` does."""
     return read(os.path.join(paths.spool(home, "new"), name), name)
 
 
 def acknowledge(home: str, names: "list[str]") -> None:
-    """Remove applied entries. Call it only after their transaction is committed."""
+    """Remove applied entries. Call it only after their transaction was committed."""
     new = paths.spool(home, "new")
     for name in names:
         _remove(os.path.join(new, name))
 
 
-def session_of(name: str) -> "str | None":
-    """The session id in an entry's name."""
-    parts = name.split(".")
-    return parts[2] if len(parts) == 4 and parts[2] != "-" else None
-
-
 def sync_folder(path: str) -> None:
+    """Make the folder's new and removed names durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

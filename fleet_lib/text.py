@@ -1,6 +1,7 @@
-"""Other people's words as one harmless line, and how long a text is. Hot path: nothing is imported."""
+"""Other people's words as one harmless line, and how long a text is. Hot path."""
 
-# Counted as printable, and seen by nobody but a model: variation selectors, joiners, fillers.
+# `str.isprintable` accepts these, but no reader except a model sees them: variation selectors,
+# joiners, fillers.
 _INVISIBLE = dict.fromkeys(
     (
         *(*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x180B, 0x180E)),
@@ -9,9 +10,9 @@ _INVISIBLE = dict.fromkeys(
 )
 
 
-def clean(value: object, limit: int) -> str:
-    """Somebody's words as one harmless line: no control or invisible characters, no terminal
-    escapes, no tag that could be opened or closed, at most `limit` characters."""
+def one_line(value: object, limit: int) -> str:
+    """The value as one line of at most `limit` characters, without control or invisible characters
+    and terminal escapes."""
     text = value if isinstance(value, str) else "" if value is None else str(value)
     text = text[: limit * 8 + 200]
     if "\x1b" in text or "\x9b" in text:
@@ -20,12 +21,18 @@ def clean(value: object, limit: int) -> str:
         text = "".join([char if char.isprintable() else " " for char in text])
     if not text.isascii():
         text = text.translate(_INVISIBLE)
-    text = " ".join(text.split()).replace("<", "‹").replace(">", "›")
+    text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def clean(value: object, limit: int) -> str:
+    """`one_line` in which no tag can be opened or closed."""
+    return one_line(value, limit).replace("<", "‹").replace(">", "›")
+
+
 def _without_escapes(text: str) -> str:
-    """Terminal escape sequences out: ESC [ … final byte, ESC ] … BEL or ESC \\, ESC and one more."""
+    """The text without terminal escapes: ESC [ up to its final byte, ESC ] up to BEL or ESC \\, and
+    ESC with any one other character."""
     out = []
     position, end = 0, len(text)
     while position < end:
@@ -51,6 +58,6 @@ def _without_escapes(text: str) -> str:
 
 
 def size(lines: "list[str]") -> int:
-    """Characters of the lines joined, as Claude Code counts them: UTF-16 units."""
+    """Characters of the joined lines as Claude Code counts them: UTF-16 code units."""
     beyond = [char for line in lines if not line.isascii() for char in line if char > "\uffff"]
     return sum([len(line) + 1 for line in lines]) + len(beyond)

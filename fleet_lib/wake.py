@@ -8,9 +8,9 @@ from fleet_lib import paths
 
 
 def start_drainer(home: str) -> None:
-    """Start a detached drainer if any entry waits in the spool. It is single-flight by itself: a
-    caller that looked for a running one would skip a start that is needed. Raises OSError where
-    none can be started."""
+    """Start a detached drainer if an entry waits in the spool. A second drainer ends by itself, so
+    the caller need not look for a running one, and must not: one that is about to end would miss
+    the entry. Raises OSError if no drainer can be started."""
     try:
         with os.scandir(paths.spool(home, "new")) as entries:
             if next(entries, None) is None:
@@ -19,13 +19,13 @@ def start_drainer(home: str) -> None:
         return  # no spool: nothing was ever captured here
     python = _interpreter(home)
     command = [python, "-I", paths.DRAINER, home]
-    # All but git's: an inherited GIT_DIR would override `git -C`. The rest is needed where a
-    # plugin's environment is built (the package index) or a job runs (the model).
+    # All variables but git's: an inherited GIT_DIR would override `git -C`. The others are needed
+    # to build a plugin's environment (the package index) and to run a job (the model).
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
     null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     try:
         os.posix_spawn(python, command, environment, file_actions=null, setsid=True)
-    except NotImplementedError:  # an old C library: then the drainer does that itself
+    except NotImplementedError:  # an old C library; then the drainer starts a session itself
         os.posix_spawn(python, command, environment, file_actions=null)
 
 
@@ -45,7 +45,7 @@ def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
 
 
 def _interpreter(home: str) -> str:
-    """The interpreter that has Fleet's libraries, else this one."""
+    """The interpreter that has Fleet's dependencies, else this one."""
     places = [os.path.join(home, "venv"), os.path.join(paths.PROGRAM, ".venv")]
     plugin = os.environ.get("CLAUDE_PLUGIN_DATA")
     if plugin:

@@ -2,12 +2,13 @@
 
     python -m fuzz [TARGET …] [--runs 100000] [--seed N]
 
-Each target runs in a process of its own, with fuzz/corpus/TARGET as what it begins with: examples, and whatever once
-broke something. An input that breaks a target is written to fuzz/found and named; move it into the corpus
-when it is mended. Needs atheris.
+Each target runs in a process of its own. It begins with fuzz/corpus/TARGET (examples, and whatever once broke
+something) and with the captured payloads and transcripts of tests/payloads. An input that breaks a target is
+written to fuzz/found and named; move it into the corpus when it is fixed. Needs atheris.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,14 +64,23 @@ def _fuzz(name: str, runs: int, seed: int) -> int:
 
     found = FOLDER / "found"
     found.mkdir(exist_ok=True)
-    for example in sorted((FOLDER / "corpus" / name).iterdir()):
-        once(example.read_bytes())
     with tempfile.TemporaryDirectory() as grown:
+        for number, example in enumerate(_examples(name)):
+            once(example.read_bytes())
+            shutil.copy(example, Path(grown) / str(number))
         arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-timeout=20"]
         arguments += ["-rss_limit_mb=3000", f"-artifact_prefix={found}/{name}-", "-verbosity=0"]
-        atheris.Setup([*arguments, grown, str(FOLDER / "corpus" / name)], once)
+        atheris.Setup([*arguments, grown], once)
         atheris.Fuzz()
     return 0
+
+
+def _examples(name: str) -> list[Path]:
+    """What a target begins with: its corpus, and what real clients wrote of that kind."""
+    captured = {"payload": "*/*.json", "transcript": "*/transcript*.jsonl"}.get(name)
+    payloads = FOLDER.parent / "tests" / "payloads"
+    examples = list((FOLDER / "corpus" / name).iterdir())
+    return sorted(examples + (list(payloads.glob(captured)) if captured else []))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,15 @@ from commander.gateway.socket import _complaint
 from commander.setup import settings
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
-from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.jobs.stream import StreamCollector, partial_text, readable_parts
 from fleet_lib.json_text import json_object
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.turn import briefing_parser, transcript
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import NotRead, prepare, read_more
+from fleet_lib.turn.repositories import Repositories
 
 Target = Callable[[bytes], None]
 
@@ -50,11 +51,15 @@ def payload(data: bytes) -> None:
     entry = spool.Entry(f"1.{event}.-.1", event, 10**18, folder, "", shown, data, data[:200])
     try:
         prepared = prepare(entry, str(_HOME), _repositories, lambda seconds: None)
-        _connection.execute("BEGIN IMMEDIATE")
-        try:
-            Ingest(_connection, str(_HOME), _repositories).apply(prepared)
-        finally:
-            _connection.execute("ROLLBACK")
+        while True:
+            _connection.execute("BEGIN IMMEDIATE")
+            try:
+                Ingest(_connection, str(_HOME)).apply(prepared)
+                break
+            except NotRead as missing:
+                prepared = read_more(prepared, missing, _repositories)
+            finally:
+                _connection.execute("ROLLBACK")
     except BadEntry as error:
         assert str(error)
 

@@ -1,30 +1,33 @@
-"""What every hook shares: stdin, the fail-open guard, the spool, the drainer's start. Hot path.
+"""What every hook shares: reading stdin, the guard that lets no failure out, spooling the payload,
+and starting the drainer. Hot path.
 
-A hook exits 0 whatever happens and prints one JSON object or nothing. It decides nothing: what a
-payload means is the drainer's business, what a session is told is prelude.py's.
+A hook exits 0 whatever happens, and prints one JSON object or nothing. It decides nothing: the
+drainer knows what a payload means, and fleet_lib/prelude what a session is shown.
 """
 
 import os
-import time
 
 from fleet_lib import paths, spool, wake
 
-_STATUS_FILE_LIMIT = 1024 * 1024
-_COPY_WINDOW_NS = 1_000_000_000
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STATUS_FILE_LIMIT = 1024 * 1024  # bytes
 
 # Claude Code shows no message of these.
 _SILENT = ("Notification", "SessionEnd")
 
 
 class Call:
-    """One call of a hook: the payload, and what can be known of it without parsing."""
+    """One call of a hook: the payload, and what can be known of it without parsing it."""
 
-    __slots__ = ("cwd", "event", "home", "payload", "printed", "project", "session_id")
+    __slots__ = ("cwd", "event", "has_printed", "home", "payload", "project", "session_id")
 
-    def __init__(self, event, payload):
+    def __init__(self, event: str, payload: bytes) -> None:
         self.event = event
         self.payload = payload
-        self.printed = False
+        self.has_printed = False
         self.home = paths.home()
         self.session_id = field(payload, b"session_id") or os.environ.get(
             "CLAUDE_CODE_SESSION_ID", ""
@@ -32,12 +35,18 @@ class Call:
         self.cwd = field(payload, b"cwd")
         self.project = os.environ.get("CLAUDE_PROJECT_DIR", "")
 
-    def folder(self):
-        """The session's project folder: where it was started, whatever the Bash tool did since."""
+    def folder(self) -> str:
+        """The session's project folder: where it started, even after a `cd` in the Bash tool."""
         return self.project or self.cwd
 
-    def put(self, payload=None, status=None, shown=None):
-        """Spool the payload, or what stands for it. A failure is logged and told to the user."""
+    def put(
+        self,
+        payload: "bytes | None" = None,
+        status: "bytes | None" = None,
+        shown: "tuple[int, int] | None" = None,
+    ) -> None:
+        """Spool the payload, or the bytes that stand for it. A failure is logged and shown to the
+        user once."""
         try:
             spool.put(
                 self.home,
@@ -50,16 +59,16 @@ class Call:
                 shown,
             )
         except OSError as error:
-            self._tell_of_failure(error)
+            self._report(error)
             return
         try:
             os.unlink(self._failure_mark())
         except OSError:
             pass
 
-    def print(self, data):
-        """Hand bytes to Claude Code and say whether it took them."""
-        self.printed = True
+    def print(self, data: bytes) -> bool:
+        """Write to Claude Code; whether it took everything."""
+        self.has_printed = True
         try:
             while data:
                 data = data[os.write(1, data) :]
@@ -67,7 +76,7 @@ class Call:
             return False
         return True
 
-    def read_fields(self):
+    def read_fields(self) -> "dict[str, str]":
         """The payload's fields that a printing hook needs, parsed by SQLite."""
         from fleet_lib.prelude import hook_json
 
@@ -77,56 +86,25 @@ class Call:
         self.cwd = fields.get("cwd") or self.cwd
         return fields
 
-    def tell(self, text, fields):
-        """Print the text as context, and say whether Claude Code took it from this copy."""
+    def add_context(self, text: str, fields: "dict[str, str]") -> bool:
+        """Print the text as context, if this copy of the hook is the one to print; whether Claude
+        Code took it."""
         from fleet_lib.prelude import hook_json
+        from hooks import _claim
 
-        return self.claim(fields.get("prompt_id", ""), fields.get("source", "")) and self.print(
-            hook_json.hook_output(self.event, text)
-        )
+        prompt_id, source = fields.get("prompt_id", ""), fields.get("source", "")
+        return _claim.claim(
+            self.home, self.event, self.session_id, prompt_id, source
+        ) and self.print(hook_json.hook_output(self.event, text))
 
-    def claim(self, prompt_id, source):
-        """Whether this copy of a printing hook is the one that prints: settings and a plugin may
-        both have registered it, and both then run at once for the same call."""
-        import fcntl
-
-        # A prompt's id is its own; else a copy shares its parent, Claude Code, and comes at once.
-        call = " ".join((prompt_id or str(os.getppid()), source)).encode("utf-8", "replace")
-        try:
-            spool.make_folders(self.home)
-            descriptor = os.open(self._claim(self.event), os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            when, _, last = os.read(descriptor, 4096).partition(b" ")
-            recent = when.isdigit() and 0 <= time.time_ns() - int(when) < _COPY_WINDOW_NS
-            # A prompt is told once, whenever a copy comes; a session may start twice within a prompt,
-            # each time it is compacted.
-            if last == call and (recent or (prompt_id and self.event == "UserPromptSubmit")):
-                return False
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(time.time_ns()).encode() + b" " + call, 0)
-        except OSError:
-            pass  # better shown twice than never
-        return True
-
-    def end_claims(self):
-        """The session ended: it may start again at once, and is told again then."""
-        try:
-            os.unlink(self._claim("SessionStart"))
-        except OSError:
-            pass
-
-    def _claim(self, event):
-        session = spool.safe_session_id(self.session_id) or "-"
-        return os.path.join(paths.spool(self.home, "tmp"), f"printed.{event}.{session}")
-
-    def _failure_mark(self):
+    def _failure_mark(self) -> str:
         return os.path.join(self.home, "log", "spool-failing")
 
-    def _tell_of_failure(self, error):
+    def _report(self, error: OSError) -> None:
         from fleet_lib import log
 
         log.write(self.home, "hook", f"{self.event}: the payload could not be spooled: {error}")
-        if self.printed or self.event in _SILENT:
+        if self.has_printed or self.event in _SILENT:
             return
         try:
             os.close(os.open(self._failure_mark(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -139,11 +117,11 @@ class Call:
         self.print(b'{"systemMessage": "' + message.encode("ascii", "replace") + b'"}')
 
 
-def run(event, handle):
-    """Read stdin to its end, then `handle(call)`, and exit 0 whatever happens in between."""
+def run(event: str, handle: "Callable[[Call], None]") -> None:
+    """Read stdin to its end, call `handle`, and exit 0 whatever happens in between."""
     try:
         while os.open(os.devnull, os.O_RDONLY) < 3:
-            pass  # a closed stream's number must not become a file's
+            pass  # a file must not get the number of a stream that is closed
         payload = _read_stdin()
         if os.environ.get("FLEET_HOOKS", "").lower() != "off":
             call = Call(event, payload)
@@ -158,14 +136,14 @@ def run(event, handle):
     os._exit(0)
 
 
-def capture(call):
-    """What a hook does that only records: the raw bytes into the spool."""
+def capture(call: Call) -> None:
+    """Spool the payload as it is: all that a capturing hook does."""
     call.put()
 
 
-def field(payload, key):
+def field(payload: bytes, key: bytes) -> str:
     """A plain string field of a JSON payload, found without parsing: "" if it is not there or has
-    an escape in it. Good for names and hints; what is stored comes from the parser."""
+    an escape in it. Good enough for names and hints; what is stored comes from the parser."""
     at = payload.find(b'"' + key + b'"')
     if at < 0:
         return ""
@@ -176,15 +154,15 @@ def field(payload, key):
     return value.decode("utf-8", "replace")
 
 
-def read_status_file(call):
+def read_status_file(call: Call) -> "bytes | None":
     """The bytes of the session's status file in its project folder, or None."""
     session_id = spool.safe_session_id(call.session_id)
     if not session_id:
         return None
-    # The hook's own folder, where the payload's has escapes in it.
+    # If the payload's folder has escapes in it, the hook's own is the same one.
     path = os.path.join(call.folder() or os.getcwd(), ".claude", f"status.v5.{session_id}.md")
     try:
-        # Never through a planted link, and never waiting on a planted pipe.
+        # Neither through a planted link, nor waiting on a planted pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):
         return None
@@ -198,22 +176,19 @@ def read_status_file(call):
         os.close(descriptor)
 
 
-def _read_stdin():
+def _read_stdin() -> bytes:
+    """Everything up to the end. What is over the limit is read and dropped, so that the writer
+    never gets a broken pipe; one byte over the limit is kept to show that there was more."""
+    parts: list[bytes] = []
+    size, limit = 0, paths.MAX_PAYLOAD_BYTES
     try:
         os.set_blocking(0, True)
-        return _read(0, paths.MAX_PAYLOAD_BYTES)
+        while True:
+            part = os.read(0, 1 << 20)
+            if not part:
+                return b"".join(parts)
+            if size <= limit:
+                parts.append(part[: limit + 1 - size])
+            size += len(part)
     except OSError:
         return b""
-
-
-def _read(descriptor, limit):
-    """Everything up to the end; what is over the limit is read and dropped, so that the writer is
-    never left with a broken pipe. One byte over the limit is kept to show that it was."""
-    parts, size = [], 0
-    while True:
-        part = os.read(descriptor, 1 << 20)
-        if not part:
-            return b"".join(parts)
-        if size <= limit:
-            parts.append(part[: limit + 1 - size])
-        size += len(part)

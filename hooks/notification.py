@@ -1,4 +1,4 @@
-"""Notification: Claude Code waits for a human; the payload goes to the spool."""
+"""Notification: Claude Code waits for the user. The payload goes to the spool."""
 
 import os
 import sys
@@ -12,8 +12,8 @@ WAITING = (
 )
 
 
-def keep(call):
-    """Spool the kinds that say a session waits, and whatever has no kind at all."""
+def keep(call: "_hook.Call") -> None:
+    """Spool the kinds which say that a session waits, and what has no kind at all."""
     kind = _hook.field(call.payload, b"notification_type")
     if not kind or kind.startswith(WAITING):
         call.put()

@@ -1,12 +1,14 @@
-"""SessionEnd: a session ended; the payload goes to the spool."""
+"""SessionEnd: a session ended. The payload goes to the spool."""
 
 import os
 import sys
 
 
-def end(call):
+def end(call: "_hook.Call") -> None:
+    from hooks import _claim
+
     call.put()
-    call.end_claims()
+    _claim.release_start(call.home, call.session_id)
 
 
 try:

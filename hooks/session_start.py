@@ -1,19 +1,19 @@
-"""SessionStart: tells the Commander what is new and a worker a few facts; spools the payload."""
+"""SessionStart: shows the Commander what is new and a worker a few facts; spools the payload."""
 
 import os
 import sys
 
 
-def start(call):
+def start(call: "_hook.Call") -> None:
     shown = None
     try:
-        shown = tell(call)
+        shown = show(call)
     finally:
         call.put(shown=shown)
 
 
-def tell(call):
-    """Print what this session is told; what of the outbox the Commander was shown, else None."""
+def show(call: "_hook.Call") -> "tuple[int, int] | None":
+    """Print what this session is shown; the events that a Commander was shown, else None."""
     from fleet_lib import hot_settings, paths
     from fleet_lib.prelude import commander, database, workers
 
@@ -23,11 +23,11 @@ def tell(call):
         if paths.is_commander(call.folder(), call.home):
             source = fields.get("source", "")
             text, shown = commander.commander_start(call.home, call.session_id, source)
-        elif fields and hot_settings.tells_workers(call.home):
+        elif fields and hot_settings.has_worker_facts(call.home):
             text = workers.worker_facts(call.home, call.folder(), call.session_id)
     except database.Unavailable:
         return None  # no prelude this time; the same events are there the next
-    return shown if not text or call.tell(text, fields) else None
+    return shown if not text or call.add_context(text, fields) else None
 
 
 try:

@@ -1,4 +1,4 @@
-"""Stop: a turn ended; the payload goes to the spool."""
+"""Stop: a turn ended. The payload goes to the spool."""
 
 import os
 import sys

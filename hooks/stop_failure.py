@@ -1,4 +1,4 @@
-"""StopFailure: a turn ended in an API error; the payload goes to the spool."""
+"""StopFailure: a turn ended in an API error. The payload goes to the spool."""
 
 import os
 import sys

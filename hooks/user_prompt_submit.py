@@ -1,14 +1,14 @@
-"""UserPromptSubmit: tells the Commander what is new since it was last told; spools what it showed."""
+"""UserPromptSubmit: shows the Commander what is new since it last looked. Spools what was shown."""
 
 import os
 import sys
 
 
-def prompt(call):
+def prompt(call: "_hook.Call") -> None:
     from fleet_lib import paths
 
     folder = call.folder()
-    # A plugin's copy runs at every worker's prompt, and is nobody's business there.
+    # A plugin registers this hook for workers too, and has nothing to show them.
     if folder and not paths.is_commander(folder, call.home):
         return
     from fleet_lib.prelude import commander, database, hook_json
@@ -20,8 +20,8 @@ def prompt(call):
         text, shown = commander.commander_prompt(call.home, call.session_id)
     except database.Unavailable:
         return  # no prelude this time; the same events are there the next
-    if text and call.tell(text, fields):
-        # After it was printed: a cursor may only move over what was shown.
+    if text and call.add_context(text, fields):
+        # Only after it was printed: a cursor may only move over what was shown.
         receipt = hook_json.prompt_receipt(call.session_id, fields.get("prompt_id", ""))
         call.put(receipt, shown=shown)
 

@@ -4,9 +4,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 from support import ROOT
 
 
+@pytest.mark.slow
 def test_whole_processes_are_measured_in_one_interleaved_run() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "processes", "--rounds", "2", "--largest", "1000"],
@@ -26,4 +28,4 @@ def test_the_page_names_its_commands_and_every_plot_is_there() -> None:
     assert len(plots) >= 4
     assert all((ROOT / "docs" / plot).read_text().startswith("<?xml") for plot in plots)
     for name in ("processes", "drain", "gateway", "tokens"):
-        assert f"`python -m benchmarks {name}" in page
+        assert f"    python -m benchmarks {name}" in page

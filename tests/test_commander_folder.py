@@ -12,6 +12,7 @@ from support import ROOT, Fleet, payload
 
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder
+from fleet_lib.jobs.command import knows_option
 
 PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
 
@@ -108,32 +109,60 @@ def a_commanders_turn(fleet: Fleet, session: str) -> None:
 def test_the_commander_goes_on_with_its_conversation_in_its_folder(
     fleet: Fleet, claude: Path
 ) -> None:
-    assert fleet.console("commander").stdout.split("\n")[:2] == [str(fleet.home), ""]
+    assert fleet.console_process("commander").stdout.split("\n")[:2] == [str(fleet.home), ""]
     a_commanders_turn(fleet, "c-1")
-    called = fleet.console("commander", "--model", "opus").stdout.splitlines()
+    called = fleet.console_process("commander", "--model", "opus").stdout.splitlines()
     assert called == [str(fleet.home), "--resume", "c-1", "--model", "opus"]
-    assert "--resume" not in fleet.console("commander", "--new").stdout
+    assert "--resume" not in fleet.console_process("commander", "--new").stdout
 
 
 def test_a_conversation_whose_transcript_is_gone_is_begun_anew(fleet: Fleet, claude: Path) -> None:
     a_commanders_turn(fleet, "c-1")
     (fleet.home.parent / ".claude" / "projects" / "x" / "c-1.jsonl").unlink()
-    assert "--resume" not in fleet.console("commander").stdout
+    assert "--resume" not in fleet.console_process("commander").stdout
 
 
 def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
     fleet.environment["PATH"] = "/usr/bin:/bin"
-    done = fleet.console("commander", check=False)
+    done = fleet.console_process("commander", check=False)
     assert done.returncode == 1 and "install Claude Code" in done.stderr
     fleet.console("config", "set", "claude.program", str(claude))
-    assert fleet.console("commander").stdout.startswith(str(fleet.home))
+    assert fleet.console_process("commander").stdout.startswith(str(fleet.home))
     claude.chmod(stat.S_IRUSR)
-    done = fleet.console("commander", check=False)
+    done = fleet.console_process("commander", check=False)
     assert done.returncode == 1 and "claude.program" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("help_text", "knows"),
+    [
+        ("Usage: claude\n  --system-prompt-snapshot <on|off>  Record it", True),
+        ("Usage: claude\n  --system-prompt <prompt>  Use it", False),
+        ("Usage: claude\n  --system-prompt-snapshots  All of them", False),
+        ("\udcff", False),
+        ("", False),
+    ],
+)
+def test_an_option_is_known_when_the_help_names_it(
+    claude: Path, help_text: str, knows: bool
+) -> None:
+    text = claude.with_name("help")
+    text.write_text(help_text, errors="surrogateescape")
+    claude.write_text(f'#!/bin/sh\n[ "$*" = --help ] && cat "{text}"\n')
+    assert knows_option(str(claude), "--system-prompt-snapshot") is knows
+
+
+def test_a_client_that_cannot_be_asked_knows_no_option(
+    tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not knows_option(str(tmp_path / "none"), "--help")
+    monkeypatch.setattr("fleet_lib.jobs.command.HELP_SECONDS", 0.2)
+    claude.write_text("#!/bin/sh\nexec sleep 20\n")
+    assert not knows_option(str(claude), "--help")
+
+
 def test_without_its_folder_it_says_how_to_make_it(fleet: Fleet) -> None:
-    done = fleet.console("commander", check=False)
+    done = fleet.console_process("commander", check=False)
     assert done.returncode == 1 and "./install.sh" in done.stderr
 
 

@@ -27,7 +27,7 @@ def used(fleet: Fleet) -> Fleet:
         message = f"```briefing\nsummary: What {name}, did\n```"
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
-    fleet.console("drain")
+    fleet.drain()
     fleet.environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     return fleet
 
@@ -92,7 +92,7 @@ def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> Non
     folder = make_repository(fleet.folder / "two words $(touch pwned)")
     call = {"session_id": "s1", "prompt_id": "p", "last_assistant_message": "Done."}
     fleet.hook("stop", call, folder)
-    fleet.console("drain")
+    fleet.drain()
     fleet.environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     (offered,) = bash(fleet, "fleet", "projects", "archive", "")
     assert offered.startswith("two-words-touch-pwned__")
@@ -144,9 +144,9 @@ def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
     assert files() == once
     assert (user / ".zshrc").is_symlink()
     assert (dotfiles / "zshrc").stat().st_mode & 0o777 == 0o600
-    assert "removed" in fleet.console("completion", "uninstall").stdout
+    assert "Removed" in fleet.console("completion", "uninstall").stdout
     assert files() == before
-    assert "no completion is installed" in fleet.console("completion", "uninstall").stdout
+    assert "Completion is not installed." in fleet.console("completion", "uninstall").stdout
 
 
 def test_a_start_file_that_install_made_goes_with_it(fleet: Fleet) -> None:

@@ -31,7 +31,7 @@ def test_without_a_file_every_setting_has_its_default(home: str) -> None:
     [
         ("# hi\n\n[prelude]\n# why\nbudget = 50\n", 5, "a whole number from 1000 to 9800"),
         ('[prelude]\nbudget = "many"\n', 2, 'prelude.budget = "many" is not allowed'),
-        ("\n\n[colours]\nx = 1\n", 3, "there is no setting colours. There are: worker.facts"),
+        ("\n\n[colours]\nx = 1\n", 3, "there is no setting colours; the settings are worker.facts"),
         ("[worker]\nfacts = true\n\n[prelude]\n\nbudget = 4000\nsize = 3\n", 7, "prelude.size"),
         ("[worker]\nfacts = 1\n", 2, "true or false"),
         ("worker = 3\n", 1, "write `[worker]`"),
@@ -102,7 +102,7 @@ def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
             else expected
         )
     assert hot_settings.budget(home) == read["prelude.budget"].value
-    assert hot_settings.tells_workers(home) == read["worker.facts"].value
+    assert hot_settings.has_worker_facts(home) == read["worker.facts"].value
 
 
 def test_setting_one_keeps_comments_order_and_the_rest(home: str) -> None:
@@ -180,14 +180,15 @@ def test_a_wrong_setting_can_be_set_right(home: str) -> None:
     assert config.put(home, "prelude.budget", "2000").value == 2000
 
 
-def test_hooks_obey_the_file_and_the_environment_wins(fleet: Fleet) -> None:
+def test_hooks_obey_the_file(fleet: Fleet) -> None:
     start = payload("SessionStart-startup")
     assert fleet.hook("session_start", start, fleet.folder).stdout
     fleet.console("config", "set", "worker.facts", "false")
     told = start | {"session_id": "another"}
     assert not fleet.hook("session_start", told, fleet.folder).stdout
+    fleet.console("config", "set", "worker.facts", "true")
     told = start | {"session_id": "a-third"}
-    assert fleet.hook("session_start", told, fleet.folder, FLEET_WORKER_FACTS="on").stdout
+    assert fleet.hook("session_start", told, fleet.folder).stdout
 
 
 def test_a_broken_file_costs_a_hook_nothing(fleet: Fleet) -> None:

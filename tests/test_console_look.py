@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from support import ROOT, Fleet, make_repository
 
-from commander.cli import _display as _look
+from commander.cli import _display
+from fleet_lib import clock
 
 SGR = re.compile(r"\x1b\[[\d;]*m")
 NASTY = (
@@ -107,7 +108,7 @@ def used(fleet: Fleet) -> Fleet:
         )
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
-    fleet.console("drain")
+    fleet.drain()
     # What another program may have written, past our own redaction and cleaning.
     fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", NASTY)
     fleet.rows("UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", NASTY)
@@ -162,7 +163,7 @@ def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
     )
     call = {"session_id": "f", "prompt_id": "p"}
     used.hook("stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, used.folder)
-    used.console("drain")
+    used.drain()
     raw = see(used, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
     seen = [line.strip() for line in SGR.sub("", raw).splitlines()]
@@ -180,7 +181,31 @@ def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
 
 def test_states_have_colours_that_mean_something(used: Fleet) -> None:
     listed = see(used, "briefings", "list")
-    assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mcompleted", listed)
+    assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
+
+
+def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(used: Fleet) -> None:
+    asking = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
+    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": asking}
+    used.hook("stop", call, used.folder / "payments")
+    needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
+    used.hook("notification", {"session_id": "s3"} | needed, used.folder / "payments")
+    words = {
+        ("status",): {"needs permission", "asks you", "blocked", "done"},
+        ("briefings", "list"): {"asks you", "blocked", "done"},
+        ("briefings", "show", "4"): {"asks you"},
+        ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
+    }
+    for command, expected in words.items():
+        seen = SGR.sub("", see(used, *command, columns=200))
+        assert all(word in seen for word in expected), (command, seen)
+        if command[-1] != "4":  # a briefing is shown with the text that its author wrote
+            assert "waiting" not in seen.replace("0 waiting", ""), (command, seen)
+            assert "completed" not in seen, (command, seen)
+    listed = json.loads(used.console("briefings", "list", "--json").stdout)
+    assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
+    (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
+    assert permission["state"] == "waiting_for_permission"
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -216,13 +241,13 @@ def test_less_is_asked_to_keep_colours(used: Fleet, tmp_path: Path) -> None:
 
 def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) -> None:
     terminal = Terminal(used, "status", "--watch", "0.5", rows=30)
-    terminal.read_until("Ctrl-C ends it")
+    terminal.read_until("Stop with Ctrl-C")
     time.sleep(1.2)
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "A new turn is here."}
     used.hook("stop", call, used.folder / "shop-api")
     terminal.read_until("A new turn is here")
     # Drawn once at first, and again for the new turn; not at every look.
-    assert terminal.seen.count("Ctrl-C ends it") <= 3
+    assert terminal.seen.count("Stop with Ctrl-C") <= 3
     terminal.process.send_signal(signal.SIGINT)
     rest = terminal.end()
     assert "Traceback" not in rest and rest.rstrip().endswith("\x1b[?25h")
@@ -240,7 +265,7 @@ def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None
         assert cell_len(line) <= 80
         assert re.match(r"e\d {4}  \d\d:\d\d:\d\d  \S", line)
         at = _index_at_cell(line, 34)
-        assert re.search(r"  (blocked|completed) +\S", line[at - 2 :]), line
+        assert re.search(r"  (blocked|done) +\S", line[at - 2 :]), line
 
 
 def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
@@ -268,11 +293,11 @@ def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
 )
 def test_times_are_told_as_a_person_would(seconds: int, words: str) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds - 0.5))
-    assert _look.ago(moment) == words
+    assert clock.age(moment) == words
 
 
 def test_a_time_that_is_none_is_cut_and_never_an_error() -> None:
-    assert _look.ago("yesterday\x1b[31m at noon, or so") == "yesterday at no…"
+    assert clock.age("yesterday\x1b[31m at noon, or so") == "yesterday at no…"
 
 
 @given(st.text(st.characters(), max_size=200), st.integers(20, 120))
@@ -284,14 +309,14 @@ def test_no_text_steers_a_terminal_or_leaves_its_table(text: str, width: int) ->
     console = Console(
         file=io.StringIO(), width=width, force_terminal=True, markup=False, color_system="standard"
     )
-    table = _look.Table(("id", "status", "text"), [(text, text, text), ("#1", "blocked", "x")])
-    rendered = _look.Harmless(
-        table.rich(width), _look.Line((text,)).rich(width), _look.markdown(text)
+    table = _display.Table(("id", "status", "text"), [(text, text, text), ("#1", "blocked", "x")])
+    rendered = _display.Harmless(
+        table.rich(width), _display.Line((text,)).rich(width), _display.markdown(text)
     )
     console.print(rendered, end="")
     printed = SGR.sub("", console.file.getvalue())  # type: ignore[attr-defined]
     assert [char for char in printed if not char.isprintable() and char not in "\n\t"] == []
     rows = printed.split("\n")[:4]
     assert all(cell_len(row) <= width for row in rows)
-    plain = [*table.plain(), *_look.Line((text,)).plain()]
+    plain = [*table.plain(), *_display.Line((text,)).plain()]
     assert len(plain) == 4 and all(line.isprintable() for line in plain)

@@ -16,6 +16,8 @@ from support import Fleet, make_repository, payload
 
 from fleet_lib.store import db
 
+pytestmark = pytest.mark.slow
+
 BLOCKED = "I wait.\n\n```briefing\n---\nstatus: blocked\nsummary: Stuck on a key\nblockers: [the staging key]\n---\n```"
 
 

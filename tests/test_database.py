@@ -395,17 +395,15 @@ def test_a_backup_holds_what_is_only_in_the_write_ahead_log(path: Path) -> None:
 
 def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from fleet_lib.store import db\n"
-        "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
         "connection = db.connect(sys.argv[1])\n"
         "with db.transaction(connection):\n"
         '    connection.execute("INSERT INTO outbox_events (ts, type, payload_json)'
         " VALUES ('', 'error', '{}')\")\n"
         "print(connection.execute('PRAGMA auto_vacuum').fetchone()[0])\n"
     )
-    import time
-
     for round_number in range(4):
         path = tmp_path / f"round{round_number}" / "fleet.db"
         if round_number % 2:  # an original database, adopted by all at once
@@ -413,16 +411,22 @@ def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Pat
             connection = original(path)
             fill(connection)
             connection.close()
-        start = str(time.time() + 0.6)
         racers = [
             subprocess.Popen(
-                [sys.executable, "-c", script, str(path), str(ROOT), start],
+                [sys.executable, "-c", script, str(path), str(ROOT)],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
             for _ in range(8)
         ]
+        for racer in racers:
+            assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
         results = [(*racer.communicate(timeout=60), racer.returncode) for racer in racers]
         assert [code for _, _, code in results] == [0] * 8, results
         connection = db.connect(path)

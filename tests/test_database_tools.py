@@ -120,7 +120,8 @@ def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
     said = generate.write(tmp_path, "notes_and_moods")
     version = migrate.latest_version() + 1
     written = (tmp_path / "migrations" / f"{version:04}_notes_and_moods.sql").read_text()
-    assert f"SCHEMA_VERSION be {version}" in said and "To do by hand" not in said
+    assert "set SCHEMA_VERSION in" in said and f"to {version}, then" in said
+    assert "To do by hand" not in said
     with contextlib.closing(with_statements(written)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         assert {"notes", "notes_by_text"} <= names and "turns_by_briefing" not in names
@@ -157,4 +158,4 @@ def test_a_table_that_is_gone_is_not_dropped() -> None:
 @pytest.mark.parametrize("name", ["", "Drop Table", "../x", "1st"])
 def test_a_name_that_is_none_is_refused(fleet: Fleet, name: str) -> None:
     done = fleet.console("db", "generate", name, check=False)
-    assert done.returncode == 1 and "is no name for a migration" in done.stderr
+    assert done.returncode == 1 and "is not a migration's name" in done.stderr

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,62 @@ def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
     )
 
 
+def start_changed_drainer(fleet: Fleet, change: str, *arguments: object) -> "subprocess.Popen[str]":
+    """A drainer that runs `change` first, with `arguments` from sys.argv[2] on, and is talked to through
+    its stdin and stdout."""
+    script = f"""
+import importlib, os, runpy, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+ended = lambda: None
+{change}
+try:
+    runpy.run_path({drain.__file__!r}, run_name="__main__")
+finally:
+    sys.setprofile(None)
+    ended()
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(fleet.home), *map(str, arguments)],
+        env=fleet.env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def wait_for_a_drainer(fleet: Fleet) -> None:
+    deadline = time.monotonic() + 30
+    while not fleet.is_being_drained():
+        assert time.monotonic() < deadline, "no drainer takes the lock"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def held(fleet: Fleet) -> Iterator[None]:
+    """While the block runs, another program writes to the database, and no drainer can end."""
+    fleet.console("db", "migrate")
+    holder = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
+    with contextlib.closing(holder):
+        holder.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def start_fleet_drain(fleet: Fleet) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "commander.cli", "drain"],
+        env=fleet.env(),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def briefings(fleet: Fleet) -> list[str]:
     return [row[0] for row in fleet.rows("SELECT task_id FROM briefings ORDER BY briefing_id")]
 
@@ -48,7 +105,7 @@ def briefings(fleet: Fleet) -> list[str]:
 def test_entries_are_applied_in_the_order_they_came(fleet: Fleet) -> None:
     for number in range(250):
         put(fleet, number)
-    fleet.drain()
+    fleet.drain_process()
     assert briefings(fleet) == [f"p{number}" for number in range(250)]
     assert fleet.waiting() == []
 
@@ -63,9 +120,36 @@ def test_a_hook_starts_the_drainer_and_does_not_wait_for_it(fleet: Fleet) -> Non
     assert briefings(fleet) == ["p1"]
 
 
-def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: Fleet) -> None:
+def test_an_entry_that_comes_between_the_last_look_and_the_release_is_applied(
+    fleet: Fleet,
+) -> None:
     """The lost wake-up: an entry comes after the worker's last look, and its own drainer finds the
-    lock held. Whoever put it must find it applied once all of the drainers have ended."""
+    lock held."""
+    before_release = """
+import fcntl
+real = fcntl.flock
+def flock(descriptor, how):
+    if how == fcntl.LOCK_UN:
+        print("looked", flush=True)
+        sys.stdin.readline()
+    real(descriptor, how)
+fcntl.flock = flock
+"""
+    put(fleet, 0)
+    with start_changed_drainer(fleet, before_release) as worker:
+        assert said(worker) == "looked"
+        put(fleet, 1)
+        assert start_drainer(fleet).wait(30) == drain.BUSY
+        assert len(fleet.waiting()) == 1
+        worker.communicate("\n" * 5, timeout=30)
+    assert worker.returncode == drain.DONE
+    assert fleet.waiting() == []
+    assert briefings(fleet) == ["p0", "p1"]
+
+
+@pytest.mark.slow
+def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: Fleet) -> None:
+    """The same by chance: whoever put an entry must find it applied once all drainers have ended."""
     for round_ in range(15):
         drainers = []
         for number in range(6):
@@ -79,34 +163,56 @@ def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: 
 
 
 def test_a_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
-    chance = random.Random(20261123)
-    interrupted = 0
-    for round_ in range(10):
-        for number in range(round_ * 40, round_ * 40 + 40):
+    """Killed at the call of any function of Fleet's, from the first to the last of a drain."""
+    killed_at_a_call = """
+left = int(sys.argv[2])
+def count(frame, event, argument):
+    global left
+    if event == "call" and "/fleet_lib/" in frame.f_code.co_filename:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+def ended():
+    print(-left)
+sys.setprofile(count)
+"""
+
+    def put_twenty(round_: int) -> None:
+        for number in range(round_ * 20, round_ * 20 + 20):
             put(fleet, number)
-        process = start_drainer(fleet)
-        time.sleep(chance.uniform(0.1, 0.5))
-        process.send_signal(signal.SIGKILL)
-        interrupted += process.wait() == -signal.SIGKILL and bool(fleet.waiting())
-    assert interrupted, "no kill came in the middle"
-    fleet.drain()
+
+    put_twenty(0)
+    fleet.drain_process()  # makes the database
+    put_twenty(1)
+    with start_changed_drainer(fleet, killed_at_a_call, 0) as whole:
+        calls = int(said(whole))
+    assert whole.returncode == drain.DONE and calls > 1000
+    chance = random.Random(20261123)
+    for round_ in range(2, 12):
+        put_twenty(round_)
+        part = calls * 95 // 1000  # what is left over makes it more calls, and never fewer
+        at = chance.randrange((round_ - 2) * part, (round_ - 1) * part)
+        with start_changed_drainer(fleet, killed_at_a_call, max(1, at)) as process:
+            pass
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    fleet.drain_process()
     assert fleet.quarantine() == {}
-    assert briefings(fleet) == [f"p{number}" for number in range(400)]
+    assert briefings(fleet) == [f"p{number}" for number in range(240)]
     events = fleet.rows("SELECT count(*), count(DISTINCT briefing_id) FROM outbox_events")
-    assert events == [(400, 400)]
+    assert events == [(240, 240)]
 
 
 def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> None:
     put(fleet, 0)
-    fleet.drain()
-    other = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    fleet.drain_process()
     put(fleet, 1)
-    process = start_drainer(fleet)
-    time.sleep(6)  # longer than one busy timeout
-    assert process.poll() is None
-    other.execute("ROLLBACK")
-    other.close()
+    with held(fleet):
+        process = start_drainer(fleet)
+        deadline = time.monotonic() + 60
+        while "waiting: database is locked" not in fleet.log():  # after a whole busy timeout
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert process.poll() is None
     assert process.wait(30) == drain.DONE
     assert briefings(fleet) == ["p0", "p1"]
 
@@ -116,7 +222,7 @@ def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
     fleet: Fleet, harm: str
 ) -> None:
     put(fleet, 0)
-    fleet.drain()
+    fleet.drain_process()
     database = fleet.home / "fleet.db"
     good = database.read_bytes()
     for beside in ("-wal", "-shm"):
@@ -144,30 +250,27 @@ def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
     for beside in ("-wal", "-shm"):
         Path(f"{database}{beside}").unlink(missing_ok=True)
     database.write_bytes(good)
-    fleet.drain()
+    fleet.drain_process()
     assert briefings(fleet) == ["p0", "p1", "p2"]
 
 
 def test_an_entry_that_ends_its_drainer_is_quarantined_the_third_time(fleet: Fleet) -> None:
     """An entry whose reading kills the process, as a hard crash in a library would."""
     poison = put(fleet, 1)
-    script = f"""
-import os, sys
-sys.path.insert(0, {str(Path(drain.__file__).parent.parent)!r})
-from fleet_lib.drain import drainer
+    dies_of_it = f"""
+drainer = importlib.import_module({drainer.__name__!r})
 real = drainer.prepare
 def prepare(entry, *rest):
     if entry.name == {poison!r}:
         os.kill(os.getpid(), 9)
     return real(entry, *rest)
 drainer.prepare = prepare
-from fleet_lib.drain import drain
-sys.exit(drain.main({str(fleet.home)!r}))
 """
 
     def run() -> int:
-        command = [sys.executable, "-c", script]
-        return subprocess.run(command, env=fleet.env(), check=False).returncode
+        with start_changed_drainer(fleet, dies_of_it) as process:
+            pass
+        return process.returncode
 
     assert [run() for _ in range(3)] == [-9, -9, -9]
     put(fleet, 2)
@@ -179,22 +282,27 @@ sys.exit(drain.main({str(fleet.home)!r}))
 def test_a_drainer_that_is_killed_while_it_waits_blames_no_entry(fleet: Fleet) -> None:
     """It waits up to two seconds for the end of a transcript; whoever kills it then says nothing about
     the entry."""
+    says_that_it_waits = """
+def sleep(seconds):
+    print("waits", flush=True)
+    sys.stdin.readline()
+time.sleep = sleep
+"""
     transcript = fleet.folder / "t.jsonl"
     transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"x"}}\n')
     for _ in range(6):
         put(fleet, 1, transcript_path=str(transcript))
-        process = start_drainer(fleet)
-        time.sleep(0.6)
-        process.kill()
-        process.wait()
-    fleet.drain()
+        with start_changed_drainer(fleet, says_that_it_waits) as process:
+            assert said(process) == "waits"
+            process.kill()
+    fleet.drain_process()
     assert fleet.quarantine() == {}
     assert briefings(fleet) == ["p1"]
 
 
 def test_a_database_without_our_tables_keeps_the_entries_and_says_so(fleet: Fleet) -> None:
     put(fleet, 0)
-    fleet.drain()
+    fleet.drain_process()
     fleet.rows("ALTER TABLE turns RENAME TO elsewhere")
     put(fleet, 1)
     assert start_drainer(fleet).wait(30) == drain.UNUSABLE
@@ -202,7 +310,7 @@ def test_a_database_without_our_tables_keeps_the_entries_and_says_so(fleet: Flee
     done = fleet.console("drain", check=False)
     assert done.returncode == 1 and "no such table" in done.stderr
     fleet.rows("ALTER TABLE elsewhere RENAME TO turns")
-    fleet.drain()
+    fleet.drain_process()
     assert briefings(fleet) == ["p0", "p1"]
 
 
@@ -232,7 +340,7 @@ def test_a_yaml_alias_bomb_costs_nothing_but_its_fields(fleet: Fleet) -> None:
     message = f"```briefing\n---\nstatus: blocked\n{bomb}blockers: *i\n---\n```"
     put(fleet, 1, last_assistant_message=message)
     begun = time.monotonic()
-    fleet.drain()
+    fleet.drain_process()
     assert time.monotonic() - begun < 10
     assert fleet.rows("SELECT status, blockers_json FROM briefings") == [("blocked", "[]")]
 
@@ -240,7 +348,7 @@ def test_a_yaml_alias_bomb_costs_nothing_but_its_fields(fleet: Fleet) -> None:
 def test_quarantine_is_bounded_and_expires(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         spool.put(str(fleet.home), "Stop", b"not json %d" % number)
-    fleet.drain()
+    fleet.drain_process()
     assert len(fleet.quarantine()) == 12
     oldest = sorted(fleet.quarantine())[0]
     old = time.time() - 31 * 86400
@@ -258,25 +366,30 @@ def test_leftovers_of_killed_hooks_are_swept(fleet: Fleet) -> None:
         path.write_bytes(b"half an entry")
     day_before = time.time() - 2 * 86400
     os.utime(old, (day_before, day_before))
-    fleet.drain()
+    fleet.drain_process()
     assert not old.exists()
     assert new.exists()
 
 
 def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> None:
-    for number in range(300):
+    for number in range(30):
         put(fleet, number)
-    other = start_drainer(fleet)
-    fleet.console("drain")
+    with held(fleet):
+        other = start_drainer(fleet)
+        wait_for_a_drainer(fleet)
+        draining = start_fleet_drain(fleet)
+        assert draining.stderr is not None
+        assert "another drainer is at work, 30 left" in draining.stderr.readline()
+    assert draining.wait(60) == 0
     assert fleet.waiting() == []
-    assert len(briefings(fleet)) == 300
+    assert len(briefings(fleet)) == 30
     other.wait(30)
 
 
 def test_the_drainers_folders_and_files_are_private(fleet: Fleet) -> None:
     fleet.hook("stop", stop(1))
     fleet.hook("stop", b"not json")
-    fleet.drain()
+    fleet.drain_process()
     for path in [fleet.home, *fleet.home.rglob("*")]:
         mode = path.stat().st_mode & 0o777
         assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
@@ -286,7 +399,7 @@ def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(flee
     spool.make_folders(str(fleet.home))
     (fleet.home / "spool" / "new" / ("x" * 252)).write_bytes(b"not ours")
     put(fleet, 1)
-    fleet.drain()
+    fleet.drain_process()
     assert fleet.waiting() == [] and briefings(fleet) == ["p1"]
     assert list(fleet.quarantine()) == ["x" * 200]
 
@@ -348,46 +461,28 @@ def test_an_entry_that_names_a_missing_file_is_quarantined_and_not_lost(
 
 
 def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Fleet) -> None:
-    for number in range(400):
+    for number in range(40):
         put(fleet, number)
-    draining = subprocess.Popen(
-        [sys.executable, "-m", "commander.cli", "drain"],
-        env=fleet.env(),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    killed = 0
-    while draining.poll() is None and killed < 2:
-        for pid in _drainers_of(fleet):
-            time.sleep(0.15)
-            with contextlib.suppress(ProcessLookupError):
+    with held(fleet):
+        draining = start_fleet_drain(fleet)
+        killed: set[int] = set()
+        while len(killed) < 2:
+            assert draining.poll() is None
+            wait_for_a_drainer(fleet)
+            for pid in set(fleet.drainers()) - killed:
                 os.kill(pid, signal.SIGKILL)
-                killed += 1
+                killed.add(pid)
     _, error = draining.communicate(timeout=60)
-    assert killed == 2 and draining.returncode == 0, error
-    assert len(briefings(fleet)) == 400
+    assert draining.returncode == 0, error
+    assert len(briefings(fleet)) == 40
 
 
 def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
-    fleet.console("db", "migrate")
     put(fleet, 1)
-    holder = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
-    try:
+    with held(fleet):
+        began = time.monotonic()
         with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
             draining.drain(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
-    finally:
-        holder.close()
     fleet.wait_for_drainers()
     assert briefings(fleet) == ["p1"]  # it went on behind
-
-
-def _drainers_of(fleet: Fleet) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-f", f"drain.py {fleet.home}"], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in found.stdout.split()]

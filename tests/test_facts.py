@@ -15,9 +15,9 @@ import pytest
 from support import PAYLOADS, Fleet, git, make_repository, payload
 
 from fleet_lib.errors import GitTimeout
-from fleet_lib.turn import facts
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.git import GitState, commits_since, head_at, read_git_state
+from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.transcript import read_turn
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
@@ -84,13 +84,15 @@ class Clocked:
         """The commits since HEAD was known to be `head`: in that second, as soon as it was made."""
         state = state_of(self.folder)
         known_at = (self.START + second) * NS
-        made = state.made_ns(head)
+        made = state.made_ns.get(head)
         if made is not None and made // NS == self.START + second:
             known_at = made
         return commits_since(state, head, known_at, (self.START + until + 1) * NS - 1)
 
     def files(self, head: str, second: int) -> tuple[str, ...]:
-        return Repositories().files_of_commits(state_of(self.folder), self.since(head, second))
+        commits = self.since(head, second)
+        found = Repositories().files_of_commits(state_of(self.folder), commits)
+        return tuple(dict.fromkeys(file for files in found.values() for file in files))
 
 
 def test_a_git_that_is_silent_makes_no_project_of_a_subfolder(
@@ -239,7 +241,7 @@ def test_the_first_commit_of_all_counts_with_its_files(tmp_path: Path) -> None:
     state = state_of(folder)
     commits = commits_since(state, None, time.time_ns() - 5 * NS, time.time_ns() + 5 * NS)
     assert commits == [state.head]
-    assert Repositories().files_of_commits(state, commits) == ("größe 1.py",)
+    assert Repositories().files_of_commits(state, commits) == {state.head: ("größe 1.py",)}
 
 
 def test_a_renamed_and_a_deleted_file_are_both_touched(repository: Clocked) -> None:
@@ -482,7 +484,7 @@ def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
 
 def captured(folder: Path) -> list[dict[str, Any]]:
     """The captured session of two turns, as if it had run in this folder."""
-    text = (PAYLOADS / "transcript.jsonl").read_text()
+    text = (PAYLOADS / "2.1.197" / "transcript.jsonl").read_text()
     return [json.loads(line) for line in text.replace("/home/dev/code/api-svc", str(folder)).splitlines()]  # fmt: skip
 
 
@@ -521,6 +523,27 @@ def test_the_captured_transcript_tells_each_turn(tmp_path: Path) -> None:
     assert (second.files, second.partial) == ([], False)
     last = read_turn(path, None, "Second turn, nothing touched.", 0)
     assert (last.files, last.partial) == ([], False) and last.prompt_key
+
+
+@pytest.mark.parametrize(
+    ("transcript", "prompt", "last", "files"),
+    [
+        ("headless-async-agent", "tools please", "All done.", ["/home/dev/code/api-svc/app.py"]),
+        ("headless-async-agent", "and now?", "done", []),
+        ("interactive", "perm allow", "allowed answer", []),
+        ("interactive", "second msg", "second answer", []),
+    ],
+)
+def test_the_captured_transcripts_of_the_newest_client_tell_each_turn(
+    transcript: str, prompt: str, last: str, files: list[str]
+) -> None:
+    path = PAYLOADS / "2.1.332" / f"transcript-{transcript}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    (prompt_id,) = {
+        line["promptId"] for line in lines if line.get("message", {}).get("content") == prompt
+    }
+    turn = read_turn(str(path), prompt_id, last, 0)
+    assert (turn.final_text, turn.files, turn.partial) == (last, files, False)
 
 
 def test_the_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
@@ -782,11 +805,11 @@ def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
         f"{project}/.claude/settings.json",
     ]
     state = read_git_state(str(tmp_path / "worktree"))
-    assert facts.relative_files(given, state, str(project)) == [
+    assert relative_files(given, state, str(project)) == [
         *("a.py", "b.py", "c.py", "/etc/hosts", f"{tmp_path}/api-other/d.py"),
         ".claude/settings.json",
     ]
-    assert facts.relative_files(["/x/a.py", "/y/b.py"], None, "/x") == ["a.py", "/y/b.py"]
+    assert relative_files(["/x/a.py", "/y/b.py"], None, "/x") == ["a.py", "/y/b.py"]
 
 
 # --- doc drift --------------------------------------------------------------------------------
@@ -851,7 +874,7 @@ def test_a_document_that_mentions_a_source_is_left_behind(
         tmp_path / "repo", **{"docs/guide.md": f"# Guide\n\nLook: {mention} there.\n", source: "x"} | dict.fromkeys(others, "x")
     )  # fmt: skip
     found = Repositories().documents(state_of(project)).mentioning(source)
-    assert facts.risk_of(len(found)) == risk, found
+    assert risk_of(len(found)) == risk, found
 
 
 def test_a_link_from_a_documents_own_folder_is_a_mention(tmp_path: Path) -> None:

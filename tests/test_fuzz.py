@@ -19,6 +19,7 @@ def test_every_target_has_a_corpus() -> None:
     assert named.count('": ') == len(list(CORPUS.iterdir()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux")
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
 def test_no_input_breaks_what_reads_it(name: str, tmp_path: Path) -> None:

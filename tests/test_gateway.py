@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_world import Gateway, insert_events, receive, send, stop_turn, until_live
+from starlette.websockets import WebSocket
 from support import ROOT, Fleet, make_repository
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -30,6 +31,19 @@ from fleet_lib.store import db, migrate
 
 @pytest.fixture
 def gateway(fleet: Fleet) -> Iterator[Gateway]:
+    db.connect(fleet.home / "fleet.db").close()
+    made = Gateway(fleet)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway for all that asks it something and changes nothing."""
+    folder = tmp_path_factory.mktemp("shared")
+    fleet = Fleet(folder / "user" / "fleet home", folder)
+    fleet.home.parent.mkdir()
     db.connect(fleet.home / "fleet.db").close()
     made = Gateway(fleet)
     made.start()
@@ -329,9 +343,9 @@ def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
     ],
 )  # fmt: skip
 def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
-    gateway: Gateway, text: str, code: str
+    shared: Gateway, text: str, code: str
 ) -> None:
-    with gateway.client() as client:
+    with shared.client() as client:
         client.send(text)
         error = receive(client)
         assert (error["type"], error["code"]) == ("error", code), error
@@ -358,6 +372,14 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
     monkeypatch.setattr(socket, "SEND_SECONDS", 1.0)
     db.connect(fleet.home / "fleet.db").close()
     insert_events(fleet, 4000, "y" * 4000)
+    gives_up = threading.Event()
+    close = WebSocket.close
+
+    async def noted(self: WebSocket, code: int = 1000, reason: str | None = None) -> None:
+        gives_up.set()
+        await close(self, code, reason)
+
+    monkeypatch.setattr(WebSocket, "close", noted)
     listening = app.bind("127.0.0.1", 0)
     port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
     made = app.make(str(fleet.home), token, port, "127.0.0.1")
@@ -367,7 +389,7 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
     seen: list[int] = []
     with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
-        time.sleep(3)
+        assert gives_up.wait(30)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 seen.append(receive(client)["event_id"])
@@ -379,6 +401,7 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
         assert until_live(client) == list(range(seen[-1] + 1, 4001))
 
 
+@pytest.mark.slow
 def test_a_hundred_clients_and_ten_thousand_events_nobody_misses_one(
     gateway: Gateway, fleet: Fleet
 ) -> None:
@@ -469,14 +492,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("who", OTHERS)
-def test_nobody_else_gets_in(gateway: Gateway, who: str) -> None:
-    known = {"port": str(gateway.port), "token": gateway.token, "base": gateway.base}
+def test_nobody_else_gets_in(shared: Gateway, who: str) -> None:
+    known = {"port": str(shared.port), "token": shared.token, "base": shared.base}
     headers = {name: value.format(**known) for name, value in OTHERS[who].items()}
     for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
-        answer = httpx.get(gateway.base + path, headers=headers)
+        answer = httpx.get(shared.base + path, headers=headers)
         assert answer.status_code in (401, 403), path
-        assert gateway.token not in answer.text and "outbox" not in answer.text
-    assert httpx.post(gateway.base + "/api/v1/jobs", headers=headers, json={}).status_code in (
+        assert shared.token not in answer.text and "outbox" not in answer.text
+    assert httpx.post(shared.base + "/api/v1/jobs", headers=headers, json={}).status_code in (
         401,
         403,
     )
@@ -484,7 +507,7 @@ def test_nobody_else_gets_in(gateway: Gateway, who: str) -> None:
     if host:
         return  # websockets writes a Host of its own; the next test sends another
     with pytest.raises(InvalidStatus) as refused:
-        connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers=headers)
+        connect(f"ws://127.0.0.1:{shared.port}/ws", additional_headers=headers)
     assert refused.value.response.status_code == 403
 
 
@@ -766,7 +789,7 @@ def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
 
 def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
     done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
-    assert done.returncode == 1 and "--port 0 takes any free port" in done.stderr
+    assert done.returncode == 1 and "use --port 0 for a free port" in done.stderr
 
 
 def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(

@@ -16,11 +16,12 @@ from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_inte
 from fleet_lib.drain import drain
 
 HOOK_FILES = [ROOT / "hooks" / f"{hook}.py" for hook in ALL]
-GROUND = ("__init__", "paths", "spool", "wake", "log", "text", "rules", "hot_settings")
+GROUND = ("__init__", "paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings")
 HOT_PATH = [
     *HOOK_FILES,
     ROOT / "hooks" / "__init__.py",
     ROOT / "hooks" / "_hook.py",
+    ROOT / "hooks" / "_claim.py",
     *(ROOT / "fleet_lib" / f"{name}.py" for name in GROUND),
     *sorted((ROOT / "fleet_lib" / "prelude").glob("*.py")),
     # A plugin's user may have no other interpreter to run these.
@@ -34,7 +35,8 @@ OURS = {
 }
 # What a printing hook may have of Fleet's own beside that; nothing of it but SQLite's C half is heavy.
 PRINTING = {
-    *("fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.hot_settings"),
+    *("hooks._claim", "fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
+    "fleet_lib.hot_settings",
     *(
         f"fleet_lib.prelude.{path.stem}"
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")
@@ -81,15 +83,16 @@ def own_imports(python: str, hook: str, given: bytes, environment: dict[str, str
 def test_a_capturing_hook_imports_os_and_time_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
-    fleet.home.joinpath("venv", "bin").mkdir(parents=True)
-    fleet.home.joinpath("venv", "bin", "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     given = as_bytes(payload("Notification-permission_prompt"))
 
     found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
 
     assert len(fleet.waiting()) == 1  # it went all the way
     allowed = brought_by(python, "import os, time") - brought_by(python, "pass")
-    assert found == allowed - {"time"} | OURS | (found & {"time"})
+    # An end gives back what the session's start has claimed.
+    claim = {"hooks._claim"} if hook == "session_end" else set()
+    assert found == allowed - {"time"} | OURS | claim | (found & {"time"})
     assert allowed <= PARTS_OF_OS
 
 
@@ -108,8 +111,7 @@ def test_a_printing_hook_adds_sqlite_and_nothing_that_it_would_bring(
 ) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
-    fleet.home.joinpath("venv", "bin").mkdir(parents=True)
-    fleet.home.joinpath("venv", "bin", "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     project = fleet.home if commander else fleet.folder
     given = as_bytes(payload(event) | {"session_id": "s-2"})
 

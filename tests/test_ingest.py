@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Fleet, git, make_repository, payload
+from support import (
+    CLIENTS,
+    PAYLOADS,
+    Fleet,
+    captured_payloads,
+    event_of,
+    git,
+    make_repository,
+    payload,
+)
 
 from fleet_lib import clock
 
@@ -274,6 +283,26 @@ def test_a_second_copy_and_any_replay_change_nothing(fleet: Fleet) -> None:
     before = _everything(fleet)
     fleet.console("replay", *(str(path) for path in sorted(kept.iterdir())))
     fleet.console("replay", *(str(path) for path in sorted(kept.iterdir(), reverse=True)))
+    assert _everything(fleet) == before
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_a_client_sent_is_applied_and_a_replay_of_it_changes_nothing(
+    fleet: Fleet, client: str
+) -> None:
+    events = ("SessionStart", "Notification", "Stop", "StopFailure", "SessionEnd")
+    names = [name for name in captured_payloads(*events) if name.startswith(f"{client}/")]
+    files = [str(PAYLOADS / f"{name}.json") for name in names]
+    assert {event_of(name) for name in names} == set(events)
+    fleet.console("replay", *files)
+    turns = {
+        (call["session_id"], call["prompt_id"])
+        for call in map(payload, names)
+        if call["hook_event_name"] in ("Stop", "StopFailure")
+    }
+    assert set(fleet.rows("SELECT session_id, task_id FROM briefings")) == turns
+    before = _everything(fleet)
+    fleet.console("replay", *reversed(files))
     assert _everything(fleet) == before
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -65,6 +64,11 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
     }
 
 
+def made(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
+    """What is there by that name, a new link of an old name too."""
+    return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
     """One real installation: (the user's home, what install.sh printed)."""
@@ -74,6 +78,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
     return home, done.stdout
 
 
+@pytest.mark.slow
 def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -83,6 +88,7 @@ def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
     assert "bin/fleet' commander" in printed
 
 
+@pytest.mark.slow
 def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path, str]") -> None:
     home, _ = installed
     settings = json.loads((home / ".claude" / "settings.json").read_text())
@@ -104,6 +110,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
     assert [row["raw_markdown"] for row in json.loads(listed.stdout)] == ["Hello."]
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_running_hooks(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -132,6 +139,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
     assert commander.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_no_trace(
     installed: "tuple[Path, str]",
 ) -> None:
@@ -221,6 +229,7 @@ def test_wrong_usage_is_said_and_nothing_is_made(
     assert not (home / ".claude" / "commander").exists()
 
 
+@pytest.mark.slow
 def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_quiet(
     tmp_path: Path,
 ) -> None:
@@ -234,10 +243,14 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     assert "disableAllHooks: nothing is captured" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
-    # Interrupted wherever it is: the settings stay valid, the hooks run, and the next run mends all.
-    seed = random.randrange(1000)
-    chosen = random.Random(seed)
-    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run mends all.
+    for number, stage in (
+        (signal.SIGKILL, "versions/*/pyvenv.cfg"),
+        (signal.SIGINT, "versions/*/lib/*/site-packages/click"),
+        (signal.SIGTERM, "versions/*/app"),
+        (signal.SIGKILL, "venv"),
+    ):
+        before = made(other / "commander", stage)
         process = subprocess.Popen(
             [str(ROOT / "install.sh"), "--quiet"],
             env=environment_of(home) | surroundings,
@@ -246,16 +259,18 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        time.sleep(chosen.uniform(0.1, 5))
+        while made(other / "commander", stage) <= before:
+            assert process.poll() is None, f"it ended before {stage}"
+            time.sleep(0.005)
         os.killpg(process.pid, number)
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
         call = subprocess.run(
             [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
         )
-        assert call.returncode == 0, seed
+        assert call.returncode == 0, stage
     done = run(home, "--quiet", **surroundings)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), seed
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
 
@@ -278,6 +293,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / ".claude").exists()
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "venv").symlink_to("before")
@@ -291,6 +307,7 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_p
     assert [path.name for path in (tmp_path / "envs").iterdir()] == ["lock"]
 
 
+@pytest.mark.slow
 def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
     import fcntl
 
@@ -318,6 +335,7 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
         show_main_job(Path(sys.executable), empty)
 
 
+@pytest.mark.slow
 def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
     made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
@@ -325,6 +343,7 @@ def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "uv = " in (made / "pyvenv.cfg").read_text()
 
 
+@pytest.mark.slow
 def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out(
     tmp_path: Path,
 ) -> None:
@@ -346,6 +365,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()
 
 
+@pytest.mark.slow
 def test_purge_right_after_a_build_that_failed_takes_out_what_it_left(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home / ".claude")

@@ -596,7 +596,7 @@ def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "expected"),
+    ("written", "expected"),
     [
         (None, 6000),
         ("", 6000),
@@ -611,11 +611,10 @@ def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
     ],
 )
 def test_the_budget_is_held_within_what_claude_code_shows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, expected: int
+    tmp_path: Path, written: str | None, expected: int
 ) -> None:
-    monkeypatch.delenv("FLEET_PRELUDE_BUDGET", raising=False)
-    if named is not None:
-        monkeypatch.setenv("FLEET_PRELUDE_BUDGET", named)
+    if written is not None:
+        (tmp_path / "config.toml").write_text(f"[prelude]\nbudget = {written}\n")
     assert hot_settings.budget(str(tmp_path)) == expected
 
 

@@ -56,7 +56,7 @@ def test_a_jobs_scratch_files_are_private_and_gone_with_it(fleet: Fleet, tmp_pat
     fleet.console("config", "set", "claude.program", str(program))
     before = os.umask(0)
     try:
-        fleet.console("jobs", "run", "--once")
+        fleet.console_process("jobs", "run", "--once")
     finally:
         os.umask(before)
     assert fleet.rows("SELECT status FROM jobs") == [("completed",)]

@@ -31,8 +31,7 @@ def home(tmp_path: Path) -> str:
 @pytest.fixture
 def undrained(fleet: Fleet) -> Fleet:
     """A home that was never used, whose drainer is a program that does nothing."""
-    (fleet.home / "venv" / "bin").mkdir(parents=True)
-    (fleet.home / "venv" / "bin" / "python").symlink_to("/bin/true")
+    fleet.replace_drainer()
     return fleet
 
 
@@ -175,22 +174,52 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert os.listdir(folder_of(home, "tmp")) == os.listdir(folder_of(home, "new")) == []
 
 
-def test_a_hook_killed_at_any_instant_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
-    given = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(3_000_000).hex().encode()
-    (undrained.folder / "payload").write_bytes(given)
-    chance = random.Random(20261123)
-    finished = 0
-    for _ in range(60):
-        with open(undrained.folder / "payload", "rb") as stdin:
-            hook = subprocess.Popen(STOP, stdin=stdin, env=undrained.env())
-        time.sleep(chance.uniform(0.005, 0.09))
-        hook.send_signal(signal.SIGKILL)
-        finished += hook.wait() == 0
+# The Stop hook, killed at its sys.argv[1]th call of a function; 0: it says how many there were.
+KILLED_AT_A_CALL = f"""
+import os, sys
+left = int(sys.argv[1])
+def count(frame, event, argument):
+    global left
+    if event in ("call", "c_call") and frame.f_code.co_filename.startswith({str(ROOT)!r}):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+def say(code):
+    sys.setprofile(None)
+    os.write(1, b"%d" % -left)
+    really_exit(code)
+really_exit, os._exit = os._exit, say
+path = {STOP[-1]!r}
+code = compile(open(path).read(), path, "exec")
+sys.setprofile(count)
+exec(code, {{"__name__": "__main__", "__file__": path}})
+"""
 
+
+def test_a_hook_killed_at_any_instant_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
+    """Killed before each call that it makes, of the system's functions too. Torture kills it
+    within them."""
+    given = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
+
+    (undrained.folder / "payload").write_bytes(given)
+
+    def hook(killed_at: int) -> "subprocess.CompletedProcess[bytes]":
+        command = [*STOP[:-1], "-c", KILLED_AT_A_CALL, str(killed_at)]
+        # From a file: how many reads a pipe takes is chance.
+        with (undrained.folder / "payload").open("rb") as stdin:
+            return subprocess.run(
+                command, stdin=stdin, env=undrained.env(), stdout=subprocess.PIPE, check=False
+            )
+
+    hook(0)  # makes the folders
+    calls = int(hook(0).stdout)
+    assert [entry.payload for entry in entries(undrained.home)] == [given] * 2
+    for number in range(1, calls + 1):
+        assert hook(number).returncode == -signal.SIGKILL, "it ended before it was killed"
     found = entries(undrained.home)
-    assert [entry.payload for entry in found if entry.payload != given] == []
-    assert len(found) >= finished  # a hook that said that it was done left an entry
-    assert len(found) < 60, "no hook was killed early enough to prove anything"
+    assert {entry.payload for entry in found} == {given}
+    assert 2 < len(found) < calls, "some left an entry, and some left none"
+    assert len(list(folder_of(str(undrained.home), "tmp").iterdir())) > 2, "some left half of one"
 
 
 def test_sixty_four_hooks_at_once_lose_none(undrained: Fleet) -> None:

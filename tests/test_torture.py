@@ -8,6 +8,8 @@ from support import ROOT
 
 from torture.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_promise_is_kept(name: str) -> None:

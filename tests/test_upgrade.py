@@ -82,7 +82,7 @@ def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
     assert "Projects:" in told and "A new turn." in told
     fleet.console("config", "set", "claude.program", str(program))
     fleet.rows("UPDATE projects SET repo_root = ?", str(folder))
-    fleet.console("jobs", "run", "--once")
+    fleet.console_process("jobs", "run", "--once")
     assert fleet.rows("SELECT status FROM jobs") == [("completed",)]
     assert fleet.rows("SELECT count(*) FROM outbox_events WHERE type = 'job_completed'") == [(1,)]
     assert fleet.console("db", "check").returncode == 0
@@ -123,7 +123,7 @@ def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
             check=False,
         )
 
-    line = f"the database has schema version {newest}, this Fleet knows {newest - 1}: upgrade Fleet"
+    line = f"the database has schema version {newest}, this Fleet knows only {newest - 1}; upgrade Fleet"
     for command in (
         ("status",),
         ("briefings", "list"),

@@ -1,11 +1,11 @@
-"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported when it is asked for: a TAB
-or a status does not wait for the imports of the rest."""
+"""The console, `fleet`: parse, call fleet_lib, print. One noun a file, imported only when it is
+used, so that a TAB or a status does not wait for the imports of the others."""
 
 import click
 
 from commander.cli._app import Console
 
-# {command: its module here}; the module's attribute has the command's name.
+# {command: its module in this package}; the module's attribute has the command's name.
 _MODULES = {
     "status": "status",
     "commander": "commander",
@@ -34,19 +34,20 @@ _MODULES = {
 )
 @click.version_option(package_name="fleet", prog_name="fleet")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-pager", is_flag=True, help="Print long output as it is, not through $PAGER.")
+@click.option("--no-pager", is_flag=True, help="Print long output directly, not through $PAGER.")
 def main(debug: bool, no_pager: bool) -> None:
-    """What your Claude Code sessions did, and who needs you.
+    """See what your Claude Code sessions did and which of them need you.
 
     \b
     Examples:
-      fleet status                      who needs a human, and the latest of each project
-      fleet commander                   the Commander: ask it what happened
-      fleet ask "what needs me?"        the same, with one question
+      fleet status                      what needs you, and each project's latest briefing
+      fleet commander                   open the Commander and ask what happened
+      fleet ask "what needs me?"        ask the Commander one question
       fleet briefings list --status blocked
       fleet briefings show 12
-      fleet doctor                      is everything as it should be?
+      fleet doctor                      check the installation
 
-    Data is in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets tables, colours
-    (not with NO_COLOR) and a pager; a pipe gets plain lines; --json is for programs.
+    Data is stored in $FLEET_HOME (default: commander/ in Claude Code's folder). A terminal gets
+    tables, colours (unless NO_COLOR is set) and a pager; a pipe gets plain lines; --json prints
+    JSON.
     """

@@ -1,4 +1,5 @@
-"""What every command shares: the error boundary, the database, and (from _look) how things are printed."""
+"""The click application: command groups that import a command's module on demand, one line for
+every error, and the options that several commands share."""
 
 import contextlib
 import difflib
@@ -6,32 +7,38 @@ import importlib
 import os
 import sqlite3
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from commander.cli._display import print_json as print_json
-from commander.cli._display import print_table as print_table
-from commander.cli._display import safe as safe
+from commander.cli._display import safe
 from fleet_lib import paths
-from fleet_lib.errors import BadInput, DatabaseUnusable, FleetError, NewerSchema, NotFound
-from fleet_lib.store import db, migrate
-from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.errors import DatabaseUnusable, FleetError
 from fleet_lib.text import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+# click before 8.2 has no such error and exits with 0.
+_NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
-_HELP_ASKED = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click before 8.2 exits 0 itself
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def limit_option(default: int) -> Callable[[F], F]:
+    return click.option(
+        "--limit",
+        "-n",
+        type=click.IntRange(1, 100_000),
+        default=default,
+        show_default=True,
+        help="Maximum number of rows.",
+    )
 
 
 class Console(click.Group):
-    """Imports a command's module when the command is asked for. Causes are printed in one line on
-    stderr, exit code 1, or 2 for wrong usage; --debug lets the traceback through."""
+    """Imports a command's module only when that command is used. An error becomes one line on
+    stderr with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""
 
     def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,182 +55,63 @@ class Console(click.Group):
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _usage_in_one_line():
+        with _usage_error_in_one_line():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _usage_in_one_line():
+            with _usage_error_in_one_line():
                 return super().invoke(ctx)
         except (FleetError, sqlite3.Error, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            if isinstance(error, BrokenPipeError):
-                _forget_stdout()
-                sys.exit(0)  # `fleet events list | head`
-            raise click.ClickException(_told(error)) from None
+            if isinstance(error, BrokenPipeError):  # `fleet events list | head`
+                _discard_stdout()
+                sys.exit(0)
+            raise click.ClickException(_message(error)) from None
 
 
 class _WrongUsage(click.ClickException):
     exit_code = 2
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
+    """The error in one line that ends with what to do next."""
     where = f"{paths.database(paths.home())}: " if isinstance(error, sqlite3.Error) else ""
-    told = clean(f"{where}{error}", 500)
-    if "`" in told or not isinstance(error, sqlite3.Error | OSError | DatabaseUnusable):
-        return told
-    return f"{told}{' Run' if told.endswith('?') else '; run'} `fleet doctor` for details"
+    message = clean(f"{where}{error}", 500)
+    if "`" in message or not isinstance(error, sqlite3.Error | OSError | DatabaseUnusable):
+        return message
+    return f"{message}{' Run' if message.endswith('?') else '; run'} `fleet doctor` for details"
 
 
-def _forget_stdout() -> None:
-    """Nobody reads it any more: the interpreter's own flush at exit must not complain."""
+def _discard_stdout() -> None:
+    """The reader is gone: the interpreter's flush at exit must not complain about it."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
-def _usage_in_one_line() -> Iterator[None]:
-    """click's usage errors as one line that names the command's --help; a group alone is a question
-    for help, and no error."""
+def _usage_error_in_one_line() -> Iterator[None]:
+    """click prints a usage error in three lines. A group without a command prints its help and is
+    no error."""
     try:
         yield
     except click.UsageError as error:
-        if isinstance(error, _HELP_ASKED):
-            click.echo(error.format_message(), color=None)
+        message = error.format_message()
+        if isinstance(error, _NO_ARGUMENTS):
+            click.echo(message, color=None)
             raise click.exceptions.Exit(0) from None
-        told = error.format_message()
         if error.ctx is not None:
-            asked = error.ctx.command
-            if isinstance(asked, click.Group) and "No such command" in told:
-                told = _unknown_command(error.ctx, asked, told)
-            if "`" not in told:
-                joint = "" if told.endswith("?") else ";"
-                told = f"{told.rstrip('.')}{joint} `{error.ctx.command_path} --help` shows what there is"
-        raise _WrongUsage(" ".join(safe(told).split())) from None
+            command = error.ctx.command
+            if isinstance(command, click.Group) and "No such command" in message:
+                message = _unknown_command(error.ctx, command, message)
+            if "`" not in message:
+                message = f"{message.rstrip('.')}; try `{error.ctx.command_path} --help`"
+        raise _WrongUsage(" ".join(safe(message).split())) from None
 
 
-def _unknown_command(ctx: click.Context, group: click.Group, told: str) -> str:
-    name = told.partition("'")[2].partition("'")[0]
+def _unknown_command(ctx: click.Context, group: click.Group, message: str) -> str:
+    name = message.partition("'")[2].partition("'")[0]
     near = difflib.get_close_matches(name, group.list_commands(ctx), 1, 0.5)
-    meant = f": did you mean `{ctx.command_path} {near[0]}`?" if near else ""
-    return f"No such command {name!r}{meant}"
-
-
-def limit_option(default: int) -> Callable[[F], F]:
-    return click.option(
-        "--limit",
-        "-n",
-        type=click.IntRange(1, 100_000),
-        default=default,
-        show_default=True,
-        help="How many at most.",
-    )
-
-
-@contextlib.contextmanager
-def reading() -> Iterator[sqlite3.Connection]:
-    """The database for a reading command: what waits in the spool is drained first, and where that
-    is not possible the command still answers from what is there. Before the first capture that is
-    nothing: a person is told so, a program gets an empty answer."""
-    home = paths.home()
-    require_usable(home)
-    undrained = drain_waiting(home)
-    path = Path(paths.database(home))
-    try:
-        connection = db.connect_read_only(path)
-    except NewerSchema:
-        raise
-    except DatabaseUnusable:
-        if path.exists():
-            # An older file, the original system's perhaps: backed up, migrated.
-            db.connect(path).close()
-            connection = db.connect_read_only(path)
-        elif not undrained and click.get_current_context().params.get("as_json"):
-            connection = empty_database()
-        else:
-            raise
-    if undrained:
-        click.echo(f"fleet: not drained: {undrained}; run `fleet doctor` for details", err=True)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def empty_database() -> sqlite3.Connection:
-    """A database in memory that holds nothing."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    migrate.migrate(connection, None)
-    return connection
-
-
-def drain_waiting(home: str, timeout: float = 10.0) -> str:
-    """Apply what waits in the spool; "" or why that was not possible."""
-    from fleet_lib.drain.foreground import (
-        drain,  # the lock's library takes longer to import than a query
-    )
-
-    try:
-        drain(home, timeout=timeout)
-    except (DatabaseUnusable, OSError) as error:
-        return clean(str(error), 300)
-    return ""
-
-
-def require_usable(home: str) -> None:
-    """Raises DatabaseUnusable where $FLEET_HOME is there and can be no home."""
-    folder, file = Path(home), Path(paths.database(home))
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise DatabaseUnusable(f"{folder} is not a folder: is FLEET_HOME right?")
-    if os.path.lexists(file) and not file.is_file():
-        raise DatabaseUnusable(f"{file} is not a file")
-    if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):
-        raise DatabaseUnusable(f"{home} cannot be read by you")
-
-
-def existing_database() -> Path:
-    """Where the database is. Raises NotFound if there is none yet."""
-    path = Path(paths.database(paths.home()))
-    if not path.exists():
-        raise NotFound(f"there is no database at {path} yet: `fleet db migrate` makes one")
-    return path
-
-
-@contextlib.contextmanager
-def writing() -> Iterator[sqlite3.Connection]:
-    connection = db.connect(paths.database(paths.home()))
-    try:
-        with db.transaction(connection):
-            yield connection
-    finally:
-        connection.close()
-
-
-def project_names(connection: sqlite3.Connection) -> dict[str, str]:
-    """{project_id: its repository's name, or its id where several have that name}."""
-    every = ProjectRepo(connection).get_all()
-    times = Counter(project.repo_name for project in every)
-    return {
-        project.project_id: project.repo_name
-        if times[project.repo_name] == 1
-        else project.project_id
-        for project in every
-    }
-
-
-def find_project(connection: sqlite3.Connection, name: str) -> Project:
-    """The one project that a person means. Raises NotFound, or BadInput if it may be several."""
-    found = ProjectRepo(connection).find(name)
-    if not found:
-        every = [project.repo_name for project in ProjectRepo(connection).get_all()]
-        near = difflib.get_close_matches(name, every, 1, 0.5)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise NotFound(
-            f"there is no project {name!r}{meant}: `fleet projects list --all` shows all"
-        )
-    if len(found) > 1:
-        ids = ", ".join(project.project_id for project in found)
-        raise BadInput(f"{name!r} may be any of {ids}: name one by its id")
-    return found[0]
+    suggestion = f": did you mean `{ctx.command_path} {near[0]}`?" if near else ""
+    return f"No such command {name!r}{suggestion}"

@@ -1,11 +1,10 @@
-"""How things look: tables, relative times, colours, the pager. A terminal gets rich's rendering, fitted
-to its width; a pipe gets plain aligned lines without rich being imported. What is data never becomes
-an escape sequence, rich markup or a link."""
+"""How output looks: tables, words for states, relative times, colours, the pager. A terminal gets
+rich's rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never
+becomes an escape sequence, rich markup or a link."""
 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.text import Text
 
-# What a state means to the person who looks.
 STYLES = {
     "blocked": "red",
     "failed": "red",
@@ -32,26 +30,32 @@ STYLES = {
     "completed": "green",
     "archived": "dim",
 }
+# Values of the database that have another word on a screen.
+_STATE_WORDS = {
+    "waiting_for_permission": "needs permission",
+    "waiting_for_input": "asks you",
+    "completed": "done",
+}
 _STATE_HEADINGS = ("status", "state")
 _CELL_LIMIT = 200  # characters
-_LAST_COLUMN_WIDTH = 40  # cells that the last column gets, if need be at the others' cost
-_NARROWED_WIDTHS = (14, 8)  # cells that are left of another column then; and on a narrow terminal
+_LAST_COLUMN_WIDTH = 40  # cells; the other columns shrink to leave it that much
+_NARROWED_WIDTHS = (14, 8)  # cells that a column shrinks to; the second on a narrow terminal
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text, how it looks to a person, and what a program gets in its place."""
+    """A text, its style, and what a pipe gets instead of it."""
 
     text: object
     style: str = ""
     piped: object = None
-    marked: str = ""  # a regular expression of what stands out in it
-    whole: bool = False  # its column is not narrowed
+    highlight: str = ""  # a regular expression
+    whole: bool = False  # its column is never narrowed
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: its cells one after another; cut at the terminal's edge, or on to the next line."""
+    """One line of cells, cut or wrapped at the terminal's edge."""
 
     cells: tuple[object, ...]
     wraps: bool = False
@@ -70,14 +74,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns under headings, or without. The last column takes what room there is; the one
-    headed `optional` is left out on a terminal that has none for it."""
+    """Aligned columns, with or without headings. The last column gets the remaining width; the one
+    headed `optional` is left out on a terminal that is too narrow for it."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
     optional: str = ""
     indent: int = 0
-    widths: Sequence[int] = ()  # fixed, of all columns but the last
+    widths: Sequence[int] = ()  # fixed widths of all columns but the last
 
     def plain(self) -> Iterator[str]:
         rows = [[_piped(cell, _CELL_LIMIT) for cell in row] for row in self.rows]
@@ -105,7 +109,7 @@ class Table:
         if self.optional in self.headings and widths[-1] < 40:
             shown.remove(list(self.headings).index(self.optional))
             widths = _fit(table, shown, width - self.indent, whole, ())
-        # The gaps are columns too: what a column's padding takes differs between rich's versions.
+        # The gaps are columns: the width of a column's padding differs between rich's versions.
         made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
             if column != shown[0]:
@@ -131,20 +135,21 @@ def _fit(
     whole: set[int],
     fixed: Sequence[int],
 ) -> list[int]:
-    """The columns' widths in cells. Where the last would get too little, the widest others give."""
+    """The columns' widths in cells. If the last one would be too narrow, the widest others
+    shrink."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
     too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
     for least in _NARROWED_WIDTHS:
         while too_wide > 0:
-            giving = [
+            narrowable = [
                 at for at, have in enumerate(others) if have > least and shown[at] not in whole
             ]
-            if not giving:
+            if not narrowable:
                 break
-            others[max(giving, key=others.__getitem__)] -= 1
+            others[max(narrowable, key=others.__getitem__)] -= 1
             too_wide -= 1
-        too_wide -= _LAST_COLUMN_WIDTH // 2  # half the room must do there
+        too_wide -= _LAST_COLUMN_WIDTH // 2  # next, half that width is enough for the last column
     return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
 
 
@@ -160,13 +165,13 @@ def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
     given = cell if isinstance(cell, Cell) else Cell(cell)
     words = _cleaned(given.text, limit, is_part)
     text = Text(words, style=given.style, no_wrap=True, overflow="ellipsis")
-    if given.marked:
-        text.highlight_regex(f"(?i){given.marked}", "bold yellow")
+    if given.highlight:
+        text.highlight_regex(f"(?i){given.highlight}", "bold yellow")
     return text
 
 
 def _cleaned(value: object, limit: int, is_part: bool) -> str:
-    """`clean`; a part of a line keeps the spaces that part it from the next."""
+    """`clean`, but a part of a line keeps its spaces at both ends."""
     words = clean(value, limit)
     if not is_part or not isinstance(value, str):
         return words
@@ -177,38 +182,32 @@ def _cleaned(value: object, limit: int, is_part: bool) -> str:
 # --- cells ------------------------------------------------------------------------------------
 
 
-def state(name: object) -> Cell:
-    """A status or state: its colour and plain words for a person, its name for a program."""
-    return Cell(str(name).replace("_", " "), STYLES.get(str(name), ""), name, whole=True)
+def state_words(value: object) -> str:
+    """A state or status of the database in the words of a screen."""
+    name = str(value)
+    return _STATE_WORDS.get(name, name.replace("_", " "))
+
+
+def state(value: object) -> Cell:
+    """A state or status: coloured words for a person, the database's value for a pipe."""
+    return Cell(state_words(value), STYLES.get(str(value), ""), value, whole=True)
 
 
 def when(moment: str | None) -> Cell:
-    """A time: "4m ago" for a person, ISO for a program."""
-    return Cell(ago(moment), "dim", moment) if moment else Cell("-")
+    """A time: "4m ago" for a person, ISO 8601 for a pipe."""
+    return Cell(clock.age(moment), "dim", moment) if moment else Cell("-")
 
 
 def project(names: Mapping[str, str], project_id: str | None) -> Cell:
-    """A project: its name for a person, its id for a program."""
+    """A project: its name for a person, its id for a pipe."""
     return Cell(names.get(project_id, project_id), "", project_id) if project_id else Cell("-")
 
 
 def folder(path: str) -> Cell:
-    """A folder, with ~ for a person."""
+    """A folder: with ~ for a person, in full for a pipe."""
     home = str(Path.home())
     short = "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path
     return Cell(short, "", path)
-
-
-def ago(moment: str) -> str:
-    """An ISO time as "just now", "4m ago", "3h ago", "2d ago", "5w ago"; what is no time, cut."""
-    try:
-        seconds = max(0.0, time.time() - clock.parse(moment).timestamp())
-    except (ValueError, OverflowError):
-        return clean(moment, 16)
-    for unit, size in (("w", 14 * 86400), ("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // (7 * 86400 if unit == 'w' else size):.0f}{unit} ago"
-    return "just now"
 
 
 def count(number: int, noun: str) -> str:
@@ -216,10 +215,19 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def human_size(size: float) -> str:
+    """Bytes for a person: `340 kB`, `12.4 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(size) < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
+
+
 # --- printing ---------------------------------------------------------------------------------
 
 
-def a_person_looks() -> bool:
+def is_interactive() -> bool:
     return sys.stdout.isatty()
 
 
@@ -228,7 +236,8 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON that steers no terminal: the same value, and whatever is not printable as \\uXXXX."""
+    """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the
+    same."""
     return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
@@ -244,14 +253,14 @@ def escaped(text: str) -> str:
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str, optional: str = ""
 ) -> None:
-    """Print rows of texts or Cells under headings, or the words `empty` where there are none. A column
-    headed "status" or "state" is coloured by its value."""
+    """Print rows of texts or Cells under headings, or the sentence `empty` if there are none. A
+    column headed "status" or "state" holds values for `state`."""
     show(Table(headings, rows, optional)) if rows else click.echo(empty)
 
 
 def show(*parts: Line | Table) -> None:
-    """Print the parts: to a person through the pager where they are longer than the screen."""
-    if not a_person_looks():
+    """Print the parts; on a terminal, through the pager if they are longer than the screen."""
+    if not is_interactive():
         for part in parts:
             for line in part.plain():
                 click.echo(line)
@@ -262,7 +271,7 @@ def show(*parts: Line | Table) -> None:
 
 def show_text(text: str) -> None:
     """Print a text of several lines."""
-    if not a_person_looks():
+    if not is_interactive():
         click.echo(text)
         return
     from rich.text import Text
@@ -271,7 +280,7 @@ def show_text(text: str) -> None:
 
 
 def markdown(text: str) -> "RenderableType":
-    """Markdown for `show_rendered`; its links are texts with their address."""
+    """Markdown for `show_rendered`; a link is printed as its text and address."""
     from rich.markdown import Markdown
 
     return Markdown(
@@ -280,7 +289,7 @@ def markdown(text: str) -> "RenderableType":
 
 
 def show_rendered(console: "Console", *parts: "RenderableType") -> None:
-    """Print what rich renders, in a pager where it is longer than the screen."""
+    """Print what rich renders, through the pager if it is longer than the screen."""
     with console.capture() as captured:
         console.print(Harmless(*parts), end="")
     text = captured.get()
@@ -289,23 +298,24 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
     if no_pager or text.count("\n") < console.height:
         click.echo(text, nl=False, color=True)
         return
-    os.environ.setdefault("LESS", "-FRX")  # with a dash, or click takes the colours out
+    os.environ.setdefault("LESS", "-FRX")  # without the dash click would remove the colours
     click.echo_via_pager(text.removesuffix("\n"))
 
 
 def terminal() -> "Console":
-    """rich's console for this terminal: NO_COLOR and TERM=dumb respected, nothing guessed from data."""
+    """rich's console for this terminal. It respects NO_COLOR and TERM=dumb, and reads no markup in
+    data."""
     from rich.console import Console
     from rich.theme import Theme
 
-    # rich's own have a black background.
+    # rich's own styles have a black background.
     theme = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
     return Console(markup=False, emoji=False, highlight=False, theme=theme)
 
 
 class Harmless:
-    """Renders its parts, and lets only styles through: no control character that a part's text still
-    holds, no link."""
+    """Renders its parts and lets only styles through: no control characters of a part's text, no
+    links."""
 
     def __init__(self, *parts: "RenderableType") -> None:
         self._parts = parts
@@ -323,7 +333,7 @@ class Harmless:
 
 
 def safe(value: object) -> str:
-    """A text of several lines without terminal escapes or other control characters."""
+    """A text of several lines without escape sequences or other control characters."""
     return "\n".join(
         "".join(char if char.isprintable() or char == "\t" else "�" for char in line)
         for line in str(value).replace("\r\n", "\n").split("\n")

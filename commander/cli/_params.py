@@ -1,5 +1,8 @@
-"""What a person writes for a moment and for a size, as click reads it. One parser for every command."""
+"""The values that a user types, each parsed in one place for all commands: a time, a size, an
+event, a prompt. And what TAB offers for projects and briefings; a TAB drains nothing and reports no
+errors."""
 
+import contextlib
 import re
 import sys
 import time
@@ -8,10 +11,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from fleet_lib import clock
+from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
+from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
+from fleet_lib.prelude.database import open_database
 from fleet_lib.store.jobs import PROMPT_LIMIT
+from fleet_lib.text import clean
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {
@@ -22,10 +29,10 @@ _BYTES = {
 }
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """`90d`, `12h`, `2w` back from now, or an ISO date or time (local where no zone is named).
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """`90d`, `12h`, `2w` before now, or an ISO date or time, local unless it names a zone.
 
-    Gives the database's form, `2026-11-23T06:55:16.123Z`; never later than now.
+    Converts to the database's form, `2026-11-23T06:55:16.123Z`, never later than now.
     """
 
     name = "when"
@@ -37,14 +44,16 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         try:
             moment = datetime.fromisoformat(text).astimezone().timestamp()
         except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is not a time: 30m, 12h, 90d, 2w, 2026-01-31T14:00", param, ctx)
+            self.fail(
+                f"{value!r} is not a time; use 30m, 12h, 90d, 2w or 2026-01-31T14:00", param, ctx
+            )
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
         return _iso(moment)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """`500MB`, `2GB`, `1.5GiB` as bytes; MB is a million, MiB 1024 times 1024."""
+    """`500MB`, `2GB`, `1.5GiB`, converted to bytes: a MB is 1000 x 1000, a MiB 1024 x 1024."""
 
     name = "size"
 
@@ -53,26 +62,27 @@ class Size(click.ParamType):  # type: ignore[type-arg]
             return value
         match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]{0,3})", value.strip().lower())
         if not match or match[2] not in _BYTES or not float(match[1]):
-            self.fail(f"{value!r} is not a size: 500MB, 2GB", param, ctx)
+            self.fail(f"{value!r} is not a size; use 500MB or 2GB", param, ctx)
         return int(float(match[1]) * _BYTES[match[2]])
 
 
-def human_size(size: float) -> str:
-    """Bytes as a person reads them: 340 kB, 12.4 MB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(size) < 1000 or unit == "GB":
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
+class EventId(click.ParamType):  # type: ignore[type-arg]
+    """`40`, or `e40` and `#e40` as the console prints it."""
+
+    name = "event"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"#?e?(\d{1,18})", str(value))
+        if not match:
+            self.fail(f"{value!r} is not an event; use 40 or e40", param, ctx)
+        return int(match[1])
 
 
-def _iso(seconds: float) -> str:
-    moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
-    return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)
+JOB_ID = click.IntRange(1, 2**63 - 1)  # SQLite's largest integer
 
 
 class Prompt(click.ParamType):  # type: ignore[type-arg]
-    """A file's path, given as the text in it: UTF-8, at most what a job's prompt may be."""
+    """A file's path, converted to the text in it: UTF-8, at most PROMPT_LIMIT characters."""
 
     name = "path"
 
@@ -90,7 +100,7 @@ class Prompt(click.ParamType):  # type: ignore[type-arg]
             return self.checked(data.decode("utf-8"))
         except UnicodeDecodeError:
             if len(data) > 4 * PROMPT_LIMIT:
-                return self.checked("x" * len(data))  # cut in the middle of a letter
+                return self.checked("x" * len(data))  # cut in the middle of a character
             raise BadInput("the prompt is not UTF-8 text") from None
 
     def read_stdin(self) -> str:
@@ -105,10 +115,66 @@ class Prompt(click.ParamType):  # type: ignore[type-arg]
             raise BadInput("the prompt is empty")
         if len(text) > PROMPT_LIMIT:
             raise BadInput(
-                f"the prompt is longer than {PROMPT_LIMIT:,} characters, more than a model reads:"
-                " name files in it rather than their contents"
+                f"the prompt is longer than {PROMPT_LIMIT:,} characters, more than a model reads;"
+                " name files in it instead of pasting their contents"
             )
         return text
 
 
-JOB_ID = click.IntRange(1, 2**63 - 1)  # as SQLite counts
+def complete_project(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Repository names; the id if several projects share a name or a shell would split it."""
+    rows = _rows(
+        "SELECT project_id, repo_name, repo_root,"
+        " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) FROM projects p"
+        " ORDER BY updated_at DESC LIMIT 200"
+    )
+    named = [
+        (name if times == 1 and re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
+        for project_id, name, root, times in rows
+    ]
+    return [
+        CompletionItem(clean(name, 200), help=clean(root, 80))
+        for name, root in named
+        if str(name).lower().startswith(incomplete.lower())
+    ]
+
+
+def complete_briefing(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The latest briefings' numbers, each with its project and summary."""
+    rows = _rows(
+        f"SELECT b.briefing_id, p.repo_name, {BRIEFING_SUMMARY}"
+        " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
+        " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
+        f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
+    )
+    return [
+        CompletionItem(
+            str(number), help=f"{clean(name, 30)}: {clean(without_front_matter(text), 60)}"
+        )
+        for number, name, text in rows
+    ]
+
+
+project_option = click.option(
+    "--project",
+    metavar="PROJECT",
+    shell_complete=complete_project,
+    help="Only this project: its repository's name or its id.",
+)
+
+
+def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
+    try:
+        with contextlib.closing(open_database(paths.home())) as connection:
+            return connection.execute(sql, values).fetchall()
+    except Exception:  # whatever it is, an error must not appear in the middle of a command line
+        return []
+
+
+def _iso(seconds: float) -> str:
+    moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
+    return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)

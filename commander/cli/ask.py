@@ -7,7 +7,9 @@ from typing import Any, cast, get_args
 
 import click
 
-from commander.cli._app import json_option, print_json, safe, writing
+from commander.cli._app import json_option
+from commander.cli._database import writing
+from commander.cli._display import print_json, safe
 from commander.cli._params import Prompt
 from fleet_lib import paths
 from fleet_lib.errors import FleetError, NotFound

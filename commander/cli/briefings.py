@@ -8,40 +8,52 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli import _display as _look
-from commander.cli._app import (
-    find_project,
-    json_option,
-    limit_option,
+from commander.cli._app import json_option, limit_option
+from commander.cli._database import reading
+from commander.cli._display import (
+    Cell,
+    Line,
+    Table,
+    is_interactive,
+    markdown,
     print_json,
     print_table,
-    project_names,
-    reading,
+    project,
     safe,
+    show,
+    show_rendered,
+    state,
+    terminal,
+    when,
 )
-from commander.cli._display import Cell, Line, Table, project, state, when
-from commander.cli._params import Moment
-from commander.cli.completion import complete_briefing, complete_project
+from commander.cli._params import Moment, complete_briefing, project_option
+from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
-from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
-
-_UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-_project_option = click.option(
-    "--project",
-    "project_name",
-    metavar="PROJECT",
-    shell_complete=complete_project,
-    help="Of one project: its repository's name or its id.",
+from fleet_lib.views.briefings import (
+    LISTS,
+    as_markdown,
+    briefing_record,
+    ended_at,
+    excerpt,
+    words_pattern,
 )
+from fleet_lib.views.projects import find_project, project_names
+
+_FACTS = (
+    *("project_id", "session_id", "task_id", "status", "impact_level", "broadcast_level"),
+    *("doc_drift_risk", "branch", "base_commit", "head_commit", "started_at", "ended_at"),
+)
+_LIST_STYLES = {"blockers": "red", "warnings": "yellow"}
+_PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
 
 @click.group()
 def briefings() -> None:
-    """What each finished turn did.
+    """Show what each finished turn did.
 
     \b
     Examples:
@@ -52,12 +64,20 @@ def briefings() -> None:
 
 
 @briefings.command("list")
-@_project_option
-@click.option("--session", help="Of one session: its id.")
+@project_option
+@click.option("--session", "session_id", help="Only this session: its id.")
 @click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
-@click.option("--impact", type=click.Choice(get_args(ImpactLevel)), help="How much it changed.")
 @click.option(
-    "--level", type=click.Choice(get_args(BroadcastLevel)), help="How loudly the Commander is told."
+    "--impact",
+    "impact_level",
+    type=click.Choice(get_args(ImpactLevel)),
+    help="How much it changed.",
+)
+@click.option(
+    "--level",
+    "broadcast_level",
+    type=click.Choice(get_args(BroadcastLevel)),
+    help="Broadcast level: silent, mention or highlight.",
 )
 @click.option(
     "--since",
@@ -67,16 +87,7 @@ def briefings() -> None:
 )
 @limit_option(20)
 @json_option
-def list_(
-    project_name: str | None,
-    session: str | None,
-    status: str | None,
-    impact: str | None,
-    level: str | None,
-    since: str | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_(project: str | None, as_json: bool, **filters: Any) -> None:
     """List briefings, newest first.
 
     \b
@@ -86,43 +97,30 @@ def list_(
       fleet briefings list --json -n 500 | jq -r '.[].summary'
     """
     with reading() as connection:
-        found = BriefingRepo(connection).query(
-            project_id=find_project(connection, project_name).project_id if project_name else None,
-            session_id=session,
-            status=status,
-            impact_level=impact,
-            broadcast_level=level,
-            since=since,
-            limit=limit,
-        )
-        told = [_as_dict(connection, record) for record in found]
+        found = BriefingRepo(connection).query(project_id=_id_of(connection, project), **filters)
+        records = [briefing_record(connection, briefing) for briefing in found]
         names = project_names(connection)
     if as_json:
-        print_json(told)
+        print_json(records)
         return
     rows = [
-        (
-            f"#{t['briefing_id']}",
-            when(_ended(t)),
-            project(names, t["project_id"]),
-            t["status"],
-            t["impact_level"] or "-",
-            t["summary"],
-        )
-        for t in told
+        (*_first_cells(record, names), record["impact_level"] or "-", record["summary"])
+        for record in records
     ]
     headings = ("id", "ended", "project", "status", "impact", "summary")
-    print_table(headings, rows, "no briefings match", optional="impact")
+    has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
+    empty = "No briefings match." if has_filter else "No briefings yet."
+    print_table(headings, rows, empty, optional="impact")
 
 
-@briefings.command()
+@briefings.command("show")
 @click.argument("id", shell_complete=complete_briefing)
 @json_option
-def show(id: str, as_json: bool) -> None:
-    """Print one briefing whole.
+def show_(id: str, as_json: bool) -> None:
+    """Print one whole briefing.
 
-    ID is a briefing's number (12, #12), or an event's (e40) as the prelude and `fleet events list` give
-    it: then the briefing that the event is about, or the event itself.
+    ID is the number of a briefing (12, #12) or of an event (e40). For an event this prints the
+    briefing that the event is about, or the event itself if there is none.
 
     \b
     Examples:
@@ -133,8 +131,8 @@ def show(id: str, as_json: bool) -> None:
     match = re.fullmatch(r"#?(e?)(\d{1,18})", id)
     if not match:
         raise BadInput(
-            f"{id!r} is not an id: 12 or #12 for a briefing, e40 for an event, as `fleet briefings list`"
-            " and `fleet events list` show them"
+            f"{id!r} is not an id; use 12 or #12 for a briefing and e40 for an event, as in"
+            " `fleet briefings list` and `fleet events list`"
         )
     number = int(match[2])
     with reading() as connection:
@@ -142,190 +140,138 @@ def show(id: str, as_json: bool) -> None:
         if match[1]:
             event = OutboxRepo(connection).get(number)
             if event is None:
-                raise NotFound(f"there is no event {number}: `fleet events list` shows the latest")
-            record = BriefingRepo(connection).get(event.briefing_id) if event.briefing_id else None
-        else:
-            event, record = None, BriefingRepo(connection).get(number)
-            if record is None:
                 raise NotFound(
-                    f"there is no briefing {number}: `fleet briefings list` shows the latest"
+                    f"there is no event {number}; run `fleet events list` to see the latest"
                 )
-        told = _as_dict(connection, record) if record else None
-    if told is None:
+            briefing = (
+                BriefingRepo(connection).get(event.briefing_id) if event.briefing_id else None
+            )
+        else:
+            event, briefing = None, BriefingRepo(connection).get(number)
+            if briefing is None:
+                raise NotFound(
+                    f"there is no briefing {number}; run `fleet briefings list` to see the latest"
+                )
+        record = briefing_record(connection, briefing) if briefing else None
+    if record is None:
         assert event is not None
         _print_event(event, names, as_json)
     elif as_json:
-        print_json(told)
+        print_json(record)
     else:
-        _print_whole(told, names)
+        _print_briefing(record, names)
 
 
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
-@_project_option
+@project_option
 @limit_option(20)
 @json_option
-def search(words: tuple[str, ...], project_name: str | None, limit: int, as_json: bool) -> None:
-    """Find briefings that hold all WORDS, best match first. The last word may be unfinished.
+def search(words: tuple[str, ...], project: str | None, limit: int, as_json: bool) -> None:
+    """Find briefings that contain all WORDS, best match first.
+
+    The last word may be incomplete.
 
     \b
     Examples:
       fleet briefings search refund
       fleet briefings search staging cred --project shop-api
     """
+    pattern = words_pattern(words)
     with reading() as connection:
-        project_id = find_project(connection, project_name).project_id if project_name else None
-        found = BriefingRepo(connection).search(" ".join(words), project_id=project_id, limit=limit)
-        told = [_as_dict(connection, record) | {"excerpt": excerpt} for record, excerpt in found]
+        found = BriefingRepo(connection).search(
+            " ".join(words), project_id=_id_of(connection, project), limit=limit
+        )
+        records = [
+            briefing_record(connection, briefing) | {"excerpt": text} for briefing, text in found
+        ]
         names = project_names(connection)
-    parts = [re.escape(word) for text in words for word in re.findall(r"\w+", text)]
-    marked = rf"\b(?:{'|'.join(parts)})"
-    for row in told:
-        row["excerpt"] = _excerpt(row, marked)
+    for record in records:
+        record["excerpt"] = excerpt(record, pattern)
     if as_json:
-        print_json(told)
-        return
-    if told and _look.a_person_looks():
-        _show_found(told, names, marked)
-        return
-    rows = [
-        (
-            f"#{t['briefing_id']}",
-            when(_ended(t)),
-            t["project_id"],
-            t["status"],
-            t["summary"],
-            t["excerpt"],
-        )
-        for t in told
-    ]
-    nothing = f"nothing found for {clean(' '.join(words), 60)}"
-    print_table(("id", "ended", "project", "status", "summary", "found"), rows, nothing)
+        print_json(records)
+    elif records and is_interactive():
+        _show_matches(records, names, pattern)
+    else:
+        rows = [
+            (*_first_cells(record, names), record["summary"], record["excerpt"])
+            for record in records
+        ]
+        empty = f"No briefings match {clean(' '.join(words), 60)!r}."
+        print_table(("id", "ended", "project", "status", "summary", "found"), rows, empty)
 
 
-def _show_found(told: list[dict[str, Any]], names: dict[str, str], marked: str) -> None:
-    """Two lines each: the briefing, and under it where the words stand."""
-    lines: list[Line] = []
-    for row in told:
-        place, status, ended = (
-            project(names, row["project_id"]),
-            state(row["status"]),
-            when(_ended(row)),
-        )
-        place = Cell(clean(place.text, 24))
-        label = Cell(f"#{row['briefing_id']}", "bold")
-        summary = Cell(row["summary"], marked=marked)
-        lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
-        if clean(row["excerpt"], 500).strip("…") not in clean(row["summary"], 500):
-            lines.append(Line(("    ", Cell(row["excerpt"], marked=marked))))
-    _look.show(*lines)
+def _id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
+    return find_project(connection, name).project_id if name else None
 
 
-def _as_dict(connection: sqlite3.Connection, record: BriefingRecord) -> dict[str, Any]:
-    turn = BriefingRepo(connection).turn_of(record.briefing_id)
-    return asdict(record) | {
-        "summary": turn.summary if turn else record.raw_markdown[:200],
-        "revision": turn.revision if turn else 1,
-        "source": turn.source if turn else None,
-        "facts_partial": turn.facts_partial if turn else None,
-        "warnings": list(turn.warnings) if turn else [],
-    }
-
-
-def _ended(told: dict[str, Any]) -> str:
-    return str(told["ended_at"] or told["created_at"])
-
-
-_FACTS = (
-    *("project_id", "session_id", "task_id", "status", "impact_level", "broadcast_level"),
-    *("doc_drift_risk", "branch", "base_commit", "head_commit", "started_at", "ended_at"),
-)
-_LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
-
-
-def _print_whole(told: dict[str, Any], names: dict[str, str]) -> None:
-    if _look.a_person_looks():
-        console = _look.terminal()
-        facts = [part.rich(console.width) for part in _facts_for_a_person(told, names)]
-        _look.show_rendered(console, *facts, _look.markdown(_readable(told)))
-        return
-    click.echo(f"Briefing #{told['briefing_id']}: {safe(told['summary'])}")
-    for name in _FACTS:
-        if told[name]:
-            click.echo(f"{name.replace('_', ' ')}: {safe(told[name])}")
-    for name in _LISTS:
-        if told[name]:
-            click.echo(f"{name.replace('_', ' ')}:")
-            for item in told[name]:
-                click.echo(f"  - {safe(item)}")
-    if told["facts_partial"]:
-        click.echo(_PARTIAL)
-    click.echo()
-    click.echo(safe(told["raw_markdown"]))
-
-
-_PARTIAL = "(the transcript was not complete: files may be missing)"
-
-
-def _parted(told: dict[str, Any]) -> tuple[str, str]:
-    """(front matter as it was written, body); a message has none without its dashes."""
-    from fleet_lib.turn.briefing_parser import (
-        split_front_matter,  # slow to import, and a list needs none
+def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
+    """The cells that every list of briefings begins with."""
+    return (
+        f"#{record['briefing_id']}",
+        when(ended_at(record)),
+        project(names, record["project_id"]),
+        record["status"],
     )
 
-    text = told["raw_markdown"]
-    front, body = split_front_matter(text, bare=told["source"] != "message")
-    return (text[: len(text) - len(body)], body) if front is not None else ("", text)
+
+def _show_matches(records: list[dict[str, Any]], names: dict[str, str], pattern: str) -> None:
+    """Two lines each: the briefing, and below it the text around the match."""
+    lines: list[Line] = []
+    for record in records:
+        label = Cell(f"#{record['briefing_id']}", "bold")
+        place = clean(project(names, record["project_id"]).text, 24)
+        status, ended = state(record["status"]), when(ended_at(record))
+        summary = Cell(record["summary"], highlight=pattern)
+        lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
+        if clean(record["excerpt"], 500).strip("…") not in clean(record["summary"], 500):
+            lines.append(Line(("    ", Cell(record["excerpt"], highlight=pattern))))
+    show(*lines)
 
 
-def _readable(told: dict[str, Any]) -> str:
-    """The briefing as markdown; its front matter, which markdown would take for a heading, as code."""
-    front, body = _parted(told)
-    if not front:
-        return body
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", front)), default=0))
-    return f"{fence}yaml\n{front.strip()}\n{fence}\n\n{body}"
+def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
+    if is_interactive():
+        console = terminal()
+        facts = [part.rich(console.width) for part in _facts(record, names)]
+        show_rendered(console, *facts, markdown(as_markdown(record)))
+        return
+    click.echo(f"Briefing #{record['briefing_id']}: {safe(record['summary'])}")
+    for name in _FACTS:
+        if record[name]:
+            click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
+    for name in LISTS:
+        if record[name]:
+            click.echo(f"{name.replace('_', ' ')}:")
+            for item in record[name]:
+                click.echo(f"  - {safe(item)}")
+    if record["facts_partial"]:
+        click.echo(_PARTIAL)
+    click.echo()
+    click.echo(safe(record["raw_markdown"]))
 
 
-def _excerpt(told: dict[str, Any], marked: str) -> str:
-    """Where the words stand: in the body, or in a field rather than in the front matter around it."""
-    for text in (
-        _parted(told)[1],
-        told["summary"],
-        *(one for name in _LISTS for one in told[name]),
-    ):
-        if found := re.search(f"(?i){marked}", text):
-            start, end = max(0, found.start() - 60), min(len(text), found.end() + 80)
-            if start:
-                start = text.find(" ", start, found.start()) + 1 or start
-            if end < len(text):
-                end = max(text.rfind(" ", found.end(), end), found.end())
-            return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
-    return str(told["excerpt"])
-
-
-def _facts_for_a_person(told: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
-    """What is known beside the words: the summary, one line of facts, and the lists."""
-    title = Cell(f"Briefing #{told['briefing_id']}: {told['summary']}", "bold")
-    ended = _ended(told)
+def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
+    """What a terminal shows above the text: the summary, the facts, and the lists."""
+    title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
+    ended = ended_at(record)
     facts = [
-        ("project", Cell(names.get(told["project_id"], told["project_id"]))),
-        ("status", state(told["status"])),
-        ("ended", Cell(f"{_look.ago(ended)}, {ended}")),
-        ("impact", Cell(told["impact_level"])),
-        ("doc drift risk", Cell(told["doc_drift_risk"])),
-        ("branch", Cell(told["branch"])),
-        ("commit", Cell((told["head_commit"] or "")[:12])),
-        ("session", Cell(told["session_id"])),
+        ("project", Cell(names.get(record["project_id"], record["project_id"]))),
+        ("status", state(record["status"])),
+        ("ended", Cell(f"{clock.age(ended)}, {ended}")),
+        ("impact", Cell(record["impact_level"])),
+        ("doc drift risk", Cell(record["doc_drift_risk"])),
+        ("branch", Cell(record["branch"])),
+        ("commit", Cell((record["head_commit"] or "")[:12])),
+        ("session", Cell(record["session_id"])),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
     parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]
-    for name in _LISTS:
-        style = {"blockers": "red", "warnings": "yellow"}.get(name, "")
-        if told[name]:
+    for name in LISTS:
+        if record[name]:
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
-            parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in told[name]]
-    if told["facts_partial"]:
+            style = _LIST_STYLES.get(name, "")
+            parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in record[name]]
+    if record["facts_partial"]:
         parts.append(Line((Cell(_PARTIAL, "dim"),)))
     return [*parts, Line(())]
 
@@ -338,7 +284,7 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
     click.echo(f"at: {safe(event.ts)}")
     click.echo(f"project: {safe(names.get(event.project_id or '', event.project_id or '-'))}")
     payload = event.payload
-    told = (
+    text = (
         event.payload_json if payload is None else json.dumps(payload, ensure_ascii=False, indent=2)
     )
-    click.echo(safe(told))
+    click.echo(safe(text))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import drain_waiting, writing
+from commander.cli._database import drain_spool, writing
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
 from fleet_lib.jobs.command import claude_program, last_conversation
@@ -16,17 +16,21 @@ from fleet_lib.store.jobs import JobRepo
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--new", is_flag=True, help="Begin a fresh conversation; what was told stays told.")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Start a new conversation. Events that it has seen are not repeated.",
+)
 @click.option(
     "--reset",
     is_flag=True,
-    help="Only forget the conversation: the next one begins fresh, here and in `fleet ask`.",
+    help="Do not open it; the next `fleet commander` or `fleet ask` starts a new conversation.",
 )
 @click.argument("claude_options", nargs=-1, type=click.UNPROCESSED)
 def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
-    """Open the Commander: Claude Code in $FLEET_HOME, going on with its last conversation.
+    """Open the Commander in its last conversation.
 
-    CLAUDE_OPTIONS are handed on to `claude`.
+    The Commander is Claude Code in the folder $FLEET_HOME. CLAUDE_OPTIONS are passed to `claude`.
 
     \b
     Examples:
@@ -37,7 +41,7 @@ def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
     """
     home = Path(paths.home())
     if not (home / "CLAUDE.md").exists():
-        raise NotFound(f"{home} is no Commander's folder yet: run ./install.sh")
+        raise NotFound(f"the Commander is not installed in {home}; run ./install.sh")
     if reset:
         _reset(home)
         return
@@ -58,24 +62,29 @@ def _last_conversation(home: Path) -> str | None:
 
 
 def _reset(home: Path) -> None:
-    """Forget the session, and nothing else."""
-    drain_waiting(str(home))  # a turn that waits there would be its last again
+    """Forget the conversation's session and nothing else."""
+    drain_spool(
+        str(home)
+    )  # a turn of the Commander in the spool would make its session the last again
     with writing() as connection:
-        asked = [
-            job
-            for job in JobRepo(connection).query(status="running")
-            if job.type == "commander_turn"
-        ]
-        if asked:
+        answering = next(
+            (
+                job
+                for job in JobRepo(connection).query(status="running")
+                if job.type == "commander_turn"
+            ),
+            None,
+        )
+        if answering:
             raise BadInput(
-                f"the Commander is answering a question (job {asked[0].job_id}), which would go on in this"
-                f" conversation: wait for it, or `fleet jobs cancel {asked[0].job_id}`"
+                "the Commander is answering a question in this conversation"
+                f" (job {answering.job_id}); wait for it, or run `fleet jobs cancel {answering.job_id}`"
             )
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(str(home))
-        conversations.goes_on_in(conversation, None)
+        conversations.continue_in(conversation, None)
     seen = conversation.last_outbox_event_id_seen
     click.echo(
-        "The next `fleet commander` or `fleet ask` begins a fresh conversation."
-        f" What was told stays told (through event e{seen}); open alerts are told again."
+        "The next `fleet commander` or `fleet ask` starts a new conversation."
+        f" Events up to e{seen} are not repeated; open alerts are."
     )

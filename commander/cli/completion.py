@@ -1,21 +1,16 @@
-"""`fleet completion`: TAB in bash, zsh and fish; and what completes where (project names, briefing ids).
-
-A TAB reads the database as it is: nothing is drained, and no trouble is ever told."""
+"""`fleet completion`: install TAB completion in bash, zsh and fish, and remove it without a trace.
+What TAB offers is in _params."""
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
-from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError
-from fleet_lib.prelude.database import open_database
-from fleet_lib.text import clean
 
 SHELLS = ("bash", "zsh", "fish")
 _OLDEST_BASH = (4, 4)  # click's script needs `compopt` and `complete -o nosort`
@@ -29,67 +24,15 @@ _BASH_COMPLETION = (
 )
 
 
-# --- what completes ---------------------------------------------------------------------------
-
-
-def complete_project(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Repository names; the id where several have that name."""
-    rows = _rows(
-        "SELECT project_id, repo_name, repo_root,"
-        " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) FROM projects p"
-        " ORDER BY updated_at DESC LIMIT 200"
-    )
-    named = [
-        (name if times == 1 and re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
-        for project_id, name, root, times in rows
-    ]
-    return [
-        CompletionItem(clean(name, 200), help=clean(root, 80))
-        for name, root in named
-        if str(name).lower().startswith(incomplete.lower())
-    ]
-
-
-def complete_briefing(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """The newest briefings' numbers, each with its project and summary."""
-    rows = _rows(
-        "SELECT b.briefing_id, p.repo_name, coalesce((SELECT t.summary FROM turns t"
-        " WHERE t.briefing_id = b.briefing_id LIMIT 1), substr(b.raw_markdown, 1, 200))"
-        " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
-        " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
-        f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
-    )
-    return [
-        CompletionItem(str(number), help=f"{clean(name, 30)}: {clean(summary, 60)}")
-        for number, name, summary in rows
-    ]
-
-
-def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
-    try:
-        connection = open_database(paths.home())
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
-    except Exception:  # a TAB is no place for an error of any kind
-        return []
-
-
-# --- the command ------------------------------------------------------------------------------
-
-
 @click.group()
 def completion() -> None:
-    """Complete commands, options, project names and briefing ids with TAB.
+    """Install TAB completion for bash, zsh or fish.
+
+    TAB completes commands, options, project names and briefing ids.
 
     \b
     Examples:
-      fleet completion install          for the shell that $SHELL names
+      fleet completion install          for the shell in $SHELL
       fleet completion install zsh
       fleet completion uninstall
     """
@@ -103,9 +46,10 @@ _shell_argument = click.argument(
 @completion.command()
 @_shell_argument
 def install(shell: str | None) -> None:
-    """Install completion for SHELL (bash, zsh or fish; without one, for the shell in $SHELL).
+    """Install completion for SHELL.
 
-    It says which files it wrote; doing it again changes nothing.
+    SHELL is bash, zsh or fish (default: the shell in $SHELL). Prints the files that it wrote.
+    Installing again changes nothing.
 
     \b
     Examples:
@@ -117,25 +61,27 @@ def install(shell: str | None) -> None:
         _require_recent_bash()
     script = _script_file(shell)
     if script.exists() and _MARK not in script.read_text("utf-8", "replace"):
-        raise BadInput(f"{script} is not Fleet's: move it away, then run this again")
+        raise BadInput(f"{script} is not Fleet's file; move it away, then run this again")
     script.parent.mkdir(parents=True, exist_ok=True)
     _replace(script, _script(shell).encode(), 0o644)
-    click.echo(f"wrote {script}")
+    click.echo(f"Wrote {script}")
     rc, line = _start_line(shell, script)
     if rc and line:
         if _set_start_line(rc, line):
-            click.echo(f"added one line to {rc}")
+            click.echo(f"Added one line to {rc}")
         else:
-            click.echo(f"{rc} already has the line")
+            click.echo(f"{rc} already has Fleet's line")
     if shutil.which("fleet") is None:
-        click.echo("`fleet` is not on your PATH yet; it completes once it is")
-    click.echo(f"Start a new {shell} for it. To undo: fleet completion uninstall {shell}")
+        click.echo("`fleet` is not on your PATH yet. Completion works once it is.")
+    click.echo(f"Start a new {shell} to use it. To undo: fleet completion uninstall {shell}")
 
 
 @completion.command()
 @_shell_argument
 def uninstall(shell: str | None) -> None:
-    """Take completion out again: for SHELL (bash, zsh or fish), or for every shell that has it.
+    """Remove completion from SHELL, or from every shell.
+
+    SHELL is bash, zsh or fish.
 
     \b
     Examples:
@@ -143,16 +89,16 @@ def uninstall(shell: str | None) -> None:
       fleet completion uninstall bash
     """
     done = remove([shell] if shell else SHELLS)
-    for told in done:
-        click.echo(told)
+    for line in done:
+        click.echo(line)
     if not done:
-        click.echo("no completion is installed")
+        click.echo("Completion is not installed.")
 
 
 @completion.command()
 @click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 def show(shell: str) -> None:
-    """Print the script for SHELL (bash, zsh or fish), for those who keep such files themselves.
+    """Print the completion script for SHELL (bash, zsh or fish).
 
     \b
     Examples:
@@ -163,16 +109,16 @@ def show(shell: str) -> None:
 
 
 def remove(shells: "list[str] | tuple[str, ...]" = SHELLS) -> list[str]:
-    """Take completion out of these shells; what was done, a line each."""
+    """Remove completion from these shells. Returns what was done, a line each."""
     done = []
     for shell in shells:
         script = _script_file(shell)
         if script.exists() and _MARK in script.read_text("utf-8", "replace"):
             script.unlink()
-            done.append(f"removed {script}")
+            done.append(f"Removed {script}")
         rc = _start_file(shell)
         if rc and _set_start_line(rc, None):
-            done.append(f"took our line out of {rc}")
+            done.append(f"Removed Fleet's line from {rc}")
     return done
 
 
@@ -180,10 +126,10 @@ def _script(shell: str) -> str:
     kind = get_completion_class(shell)
     assert kind is not None
     maker = kind(click.Group("fleet"), {}, "fleet", "_FLEET_COMPLETE")
-    # Not maker.source(): that runs bash and warns on stderr; install says it better.
+    # maker.source() would run bash to warn of an old one; `install` has a better message.
     script = (kind.source_template % maker.source_vars()).rstrip()
     return (
-        f"{script}\n\n# Completion of `fleet` in {shell}, {_MARK}\n"  # zsh wants its own line first
+        f"{script}\n\n# Completion of `fleet` in {shell}, {_MARK}\n"  # zsh needs its own line first
     )
 
 
@@ -191,7 +137,7 @@ def _own_shell() -> str:
     shell = Path(os.environ.get("SHELL", "")).name
     if shell not in SHELLS:
         named = f"$SHELL is {shell!r}" if shell else "$SHELL is not set"
-        raise BadInput(f"{named}: name one, as in `fleet completion install bash` (or zsh, fish)")
+        raise BadInput(f"{named}; name the shell: `fleet completion install bash` (or zsh, fish)")
     return shell
 
 
@@ -200,7 +146,7 @@ def _require_recent_bash() -> None:
     bash = own if Path(own).name == "bash" and Path(own).exists() else shutil.which("bash")
     if bash is None:
         return
-    asked = subprocess.run(
+    done = subprocess.run(
         [bash, "--norc", "-c", 'echo "${BASH_VERSINFO[0]} ${BASH_VERSINFO[1]}"'],
         capture_output=True,
         text=True,
@@ -208,11 +154,11 @@ def _require_recent_bash() -> None:
         stdin=subprocess.DEVNULL,
         timeout=10,
     )
-    found = tuple(int(word) for word in asked.stdout.split() if word.isdecimal())
+    found = tuple(int(word) for word in done.stdout.split() if word.isdecimal())
     if found and found < _OLDEST_BASH:
         raise FleetError(
-            f"{bash} is version {'.'.join(map(str, found))}, and completion needs 4.4 or later (macOS"
-            " brings 3.2): install a newer bash, or use zsh: `fleet completion install zsh`"
+            f"{bash} is version {'.'.join(map(str, found))}, and completion needs 4.4 or later"
+            " (macOS comes with 3.2); install a newer bash, or use zsh: `fleet completion install zsh`"
         )
 
 
@@ -225,7 +171,7 @@ def _script_file(shell: str) -> Path:
         config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
         return Path(config) / "fish" / "completions" / "fleet.fish"
     if shell == "bash":
-        # bash-completion finds it here by itself, at the first TAB.
+        # bash-completion loads it from here at the first TAB.
         named = os.environ.get("BASH_COMPLETION_USER_DIR")
         folder = Path(named) if named else _data_home() / "bash-completion"
         return folder / "completions" / "fleet"
@@ -241,7 +187,7 @@ def _start_file(shell: str) -> Path | None:
 
 
 def _start_line(shell: str, script: Path) -> tuple[Path | None, str]:
-    """(the shell's start file, the line that it needs), "" where it needs none."""
+    """(the shell's start file, the line that it needs), or (None, "") if none is needed."""
     quoted = shlex.quote(str(script))
     if shell == "zsh":
         ready = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; };"
@@ -252,11 +198,11 @@ def _start_line(shell: str, script: Path) -> tuple[Path | None, str]:
 
 
 def _set_start_line(rc: Path, line: str | None) -> bool:
-    """Have this line of ours, or none, in a start file that is somebody's own; whether that changed it.
-    All other bytes, the mode and a symbolic link stay."""
+    """Put this line into the user's start file, or remove Fleet's line if None. Returns whether the
+    file changed. All other bytes, the mode and a symbolic link stay as they are."""
     before = rc.read_bytes() if rc.exists() else b""
     mark = f"# {_MARK}".encode()
-    kept = b"".join(each for each in before.splitlines(keepends=True) if mark not in each)
+    kept = b"".join(row for row in before.splitlines(keepends=True) if mark not in row)
     ours = b"" if line is None else line.encode("utf-8", "surrogateescape") + b"  " + mark + b"\n"
     if ours and kept and not kept.endswith(b"\n"):
         kept += b"\n"
@@ -264,7 +210,7 @@ def _set_start_line(rc: Path, line: str | None) -> bool:
         return False
     target = rc.resolve()
     if not ours and not kept:
-        target.unlink()  # there was none before
+        target.unlink()  # Fleet created it
         return True
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
     _replace(target, kept + ours, mode)
@@ -272,7 +218,7 @@ def _set_start_line(rc: Path, line: str | None) -> bool:
 
 
 def _replace(target: Path, data: bytes, mode: int) -> None:
-    """Put a whole new file in place, or none at all."""
+    """Write the whole file or nothing."""
     aside = target.with_name(f".{target.name}.fleet-{os.getpid()}")
     try:
         aside.write_bytes(data)

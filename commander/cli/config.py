@@ -1,11 +1,11 @@
 """`fleet config`: the settings in config.toml."""
 
-import sys
 from dataclasses import asdict
 
 import click
 
-from commander.cli._app import json_option, print_json, print_table
+from commander.cli._app import json_option
+from commander.cli._display import is_interactive, print_json, print_table
 from fleet_lib import config as settings
 from fleet_lib import paths
 from fleet_lib.text import clean
@@ -13,7 +13,9 @@ from fleet_lib.text import clean
 
 @click.group()
 def config() -> None:
-    """The settings, in config.toml in $FLEET_HOME.
+    """Read and change settings.
+
+    They are stored in $FLEET_HOME/config.toml.
 
     \b
     Examples:
@@ -27,86 +29,86 @@ def config() -> None:
 @config.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Every setting, its value, and what it may be.
+    """List all settings with their values and allowed values.
 
     \b
     Examples:
       fleet config list --json
     """
-    every = settings.settings(paths.home())
+    found = settings.settings(paths.home())
     if as_json:
-        print_json([asdict(one) for one in every])
+        print_json([asdict(setting) for setting in found])
         return
     rows = [
         (
-            one.key,
-            _shown(one.value),
-            "default" if one.value == one.default else "config.toml",
-            one.allowed,
+            setting.key,
+            _shown(setting.value),
+            "default" if setting.value == setting.default else "config.toml",
+            setting.allowed,
         )
-        for one in every
+        for setting in found
     ]
-    print_table(("setting", "value", "source", "may be"), rows, "no settings")
-    for one in every:
-        if one.variable:
-            click.echo(f"{one.variable} is set in the environment and wins over {one.key}.")
-    click.echo(f"\nfleet config get KEY says what a setting is for. File: {_file()}")
+    print_table(("setting", "value", "source", "allowed"), rows, "No settings.")
+    click.echo(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
 
 
 @config.command("get")
 @click.argument("key")
 @json_option
 def get(key: str, as_json: bool) -> None:
-    """Print one setting: its value alone when piped.
+    """Print the value of KEY. A terminal also gets its description.
 
     \b
     Examples:
       fleet config get prelude.budget
     """
-    one = settings.get(paths.home(), key)
+    setting = settings.get(paths.home(), key)
     if as_json:
-        print_json(asdict(one))
+        print_json(asdict(setting))
         return
-    click.echo(_shown(one.value))
-    if sys.stdout.isatty():
-        click.echo(f"{one.description} ({one.allowed}; default {_shown(one.default)})", err=True)
+    click.echo(_shown(setting.value))
+    if is_interactive():
+        click.echo(setting.description, err=True)
+        click.echo(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
 
 
 @config.command("set")
 @click.argument("key")
 @click.argument("value")
 def set_(key: str, value: str) -> None:
-    """Set one setting; the file's comments and order are kept.
+    """Set KEY to VALUE. Comments and order of the file are kept.
 
     \b
     Examples:
       fleet config set claude.program /usr/local/bin/claude
       fleet config set history.keep_days 180
     """
-    one = settings.put(paths.home(), key, value)
-    click.echo(f"{one.key} = {_shown(one.value)}")
-    click.echo(one.description, err=True)
-    if one.variable:
-        click.echo(f"{one.variable} is set in the environment and wins over it.", err=True)
+    setting = settings.put(paths.home(), key, value)
+    click.echo(f"{setting.key} = {_shown(setting.value)}")
+    click.echo(setting.description, err=True)
 
 
 @config.command("unset")
 @click.argument("key")
 def unset(key: str) -> None:
-    """Take one setting out of the file: its default counts again. Takes unknown and wrong ones too.
+    """Remove KEY from the file, so that its default applies.
+
+    KEY may also be an unknown setting or section, or one with a wrong value.
 
     \b
     Examples:
       fleet config unset prelude.budget
     """
     home = paths.home()
-    was_there = settings.unset(home, key)
-    if was_there:
-        click.echo(f"{key} removed from {_file()}", err=True)
-    known = {one.key: one for one in settings.settings(home)}  # says what else is wrong
-    if key in known or not was_there:
-        one = known.get(key) or settings.get(home, key)
-        click.echo(f"{one.key} = {_shown(one.value)} (the default)")
+    is_removed = settings.unset(home, key)
+    if is_removed:
+        click.echo(f"Removed {key} from {_file()}", err=True)
+    known = {
+        setting.key: setting for setting in settings.settings(home)
+    }  # raises for another fault
+    if key in known or not is_removed:
+        setting = known.get(key) or settings.get(home, key)
+        click.echo(f"{setting.key} = {_shown(setting.value)} (the default)")
 
 
 def _shown(value: settings.Value) -> str:

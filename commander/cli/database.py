@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from commander.cli._app import existing_database, json_option, print_json
+from commander.cli._app import json_option
+from commander.cli._database import existing_database
+from commander.cli._display import human_size, print_json
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.studio import studio
@@ -21,7 +23,7 @@ _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "s
 
 @click.group()
 def db() -> None:
-    """The database file: migrate, look at, check, back up, keep in bounds.
+    """Migrate, check, back up and prune the database.
 
     \b
     Examples:
@@ -35,7 +37,9 @@ def db() -> None:
 @db.command("migrate")
 @json_option
 def migrate_(as_json: bool) -> None:
-    """Bring the database to this Fleet's schema; a file that holds anything is backed up first.
+    """Migrate the database to this version's schema.
+
+    A database with data is backed up first.
 
     \b
     Examples:
@@ -48,15 +52,15 @@ def migrate_(as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "from_version": before, "to_version": after})
     elif before == after:
-        click.echo(f"{path} is at schema version {after}")
+        click.echo(f"{path} is at schema version {after}.")
     else:
-        click.echo(f"{path}: schema version {before} → {after}")
+        click.echo(f"Migrated {path} from schema version {before} to {after}.")
 
 
 @db.command("status")
 @json_option
 def status_(as_json: bool) -> None:
-    """Schema version, sizes and row counts.
+    """Print schema version, size and row counts.
 
     \b
     Examples:
@@ -78,40 +82,35 @@ def status_(as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    rows = report.pop("rows")
-    for name, value in report.items():
-        click.echo(f"{name.replace('_', ' ')}: {value}")
-    for table, count in rows.items():
-        click.echo(f"  {table}: {count}")
+    click.echo(f"Database: {path}")
+    click.echo(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
+    click.echo(f"Size: {human_size(report['bytes'])}")
+    click.echo("Rows:")
+    for table, number in report["rows"].items():
+        click.echo(f"  {table}: {number:,}")
 
 
 @db.command("check")
 @json_option
 def check(as_json: bool) -> None:
-    """Integrity, foreign keys, schema and search index. Exit code 1 if anything is wrong.
+    """Check integrity, foreign keys and the search index.
+
+    The exit code is 1 if there is a problem.
 
     \b
     Examples:
-      fleet db check && echo sound
+      fleet db check
     """
     path = existing_database()
-    problems: list[str] = []
     with contextlib.closing(database.connect_read_only(path)) as connection:
-        problems += verify.problems(connection, thorough=True)
-    with contextlib.closing(sqlite3.connect(paths.uri(str(path), "rw"), uri=True)) as connection:
-        try:
-            connection.execute(
-                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"
-            )
-        except sqlite3.DatabaseError as error:
-            problems.append(f"search index: {error}")
-        connection.rollback()
+        problems = verify.problems(connection, thorough=True)
+    problems += verify.search_index_problems(path)
     if as_json:
         print_json({"path": str(path), "ok": not problems, "problems": problems})
     elif problems:
         for problem in problems:
             click.echo(problem)
-        click.echo("Keep the file. `fleet db backup` copies what can be read of it.")
+        click.echo("Keep the file, and run `fleet db backup` to copy what is readable.")
     else:
         click.echo(f"{path}: ok")
     if problems:
@@ -122,8 +121,10 @@ def check(as_json: bool) -> None:
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 @json_option
 def backup(target: Path | None, as_json: bool) -> None:
-    """Copy the database, consistent also while it is written to. TARGET is a folder; without one the
-    copy goes to backups/ in $FLEET_HOME.
+    """Back up the database.
+
+    TARGET is a folder (default: $FLEET_HOME/backups). The copy is consistent even if the database
+    is being written to.
 
     \b
     Examples:

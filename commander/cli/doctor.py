@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import json_option, print_json
-from commander.cli._display import count
+from commander.cli._app import json_option
+from commander.cli._display import count, print_json
 from commander.doctor import checks, report
 from commander.doctor.findings import Finding, Patient
 from fleet_lib.text import clean

@@ -1,67 +1,55 @@
 """`fleet events`: the outbox, listed or followed."""
 
 import contextlib
-import re
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
 
 import click
 
-from commander.cli import _display as _look
-from commander.cli._app import (
-    json_option,
-    limit_option,
+from commander.cli._app import json_option, limit_option
+from commander.cli._database import reading
+from commander.cli._display import (
+    STYLES,
+    Cell,
+    Table,
     print_json,
     print_table,
-    project_names,
-    reading,
+    project,
+    show,
+    state_words,
+    when,
 )
-from commander.cli._display import Cell, Table, project, when
+from commander.cli._display import as_json as json_text
+from commander.cli._params import EventId
 from fleet_lib import clock, paths
+from fleet_lib.lines import line_of
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.views.events import (
+    event_record,
+    event_status,
+    job_number,
+    revision_of,
+)
+from fleet_lib.views.projects import project_names
 from fleet_lib.views.tailer import Tailer
 
-# Where the types keep their one line of meaning; the first that is a text is taken.
-_TEXTS = (
-    ("briefing", "summary"),
-    ("error", "message"),
-    ("session", "detail"),
-    ("docDrift", "docPath"),
-    ("skill", "path"),
-    ("job", "error"),
-    ("job", "summary"),
-    ("job", "type"),
-)
-_STATUSES = (("briefing", "status"), ("session", "status"), ("job", "status"))
+# {type: (words, style)} of the types that have no status.
 _KINDS = {
     "doc_drift_warning": ("docs may be stale", "yellow"),
     "session_started": ("session started", "dim"),
     "skill_updated": ("skill changed", ""),
 }
-
-
-class EventId(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """`40`, or `e40` and `#e40` as they are shown."""
-
-    name = "event"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"#?e?(\d{1,18})", str(value))
-        return (
-            int(match[1])
-            if match
-            else self.fail(f"{value!r} is not an event: 40 or e40", param, ctx)
-        )
+# Columns of fixed width: lines that arrive one by one would not be aligned otherwise.
+_TAIL_WIDTHS = (6, 8, 14, 22)
 
 
 @click.group()
 def events() -> None:
-    """The events that the Commander, the gateway and other programs follow.
+    """List or follow events.
 
-    Each briefing, each session that gets stuck, each document that may be stale and each error is one.
-    `fleet briefings show e40` prints what event e40 is about.
+    There is an event for each briefing, each session that gets stuck, each error and each document
+    that may be stale. The Commander, the gateway and other programs follow them. `fleet briefings
+    show e40` prints what event e40 is about.
 
     \b
     Examples:
@@ -76,7 +64,7 @@ def events() -> None:
 @limit_option(20)
 @json_option
 def list_(after: int | None, limit: int, as_json: bool) -> None:
-    """List events: the newest, or those after an id; the newest stands last.
+    """List the latest events, or the events after an id. The newest comes last.
 
     \b
     Examples:
@@ -89,20 +77,23 @@ def list_(after: int | None, limit: int, as_json: bool) -> None:
         found = repo.get_latest(limit) if after is None else repo.get_after(after, limit)
         names = project_names(connection)
     if as_json:
-        print_json([_as_dict(event) for event in found])
+        print_json([event_record(event) for event in found])
         return
     rows = [
-        (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_meaning(event))
+        (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_cells(event))
         for event in found
     ]
-    print_table(("id", "when", "project", "what", "text"), rows, "no events")
+    empty = "No events yet." if after is None else f"No events after e{after}."
+    print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 
 @events.command()
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
 @json_option
 def tail(after: int | None, as_json: bool) -> None:
-    """Follow events as they come, one line each (--json: one JSON object a line). Ctrl-C ends it.
+    """Follow events as they arrive.
+
+    Each is one line; with --json, one JSON object. Stop with Ctrl-C.
 
     \b
     Examples:
@@ -120,7 +111,7 @@ def tail(after: int | None, as_json: bool) -> None:
         for page in Tailer(path).follow(cursor):
             for event in page:
                 if as_json:
-                    click.echo(_look.as_json(_as_dict(event)))
+                    click.echo(json_text(event_record(event)))
                     continue
                 if event.project_id and event.project_id not in names:
                     names = project_names(connection)
@@ -128,62 +119,33 @@ def tail(after: int | None, as_json: bool) -> None:
 
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
-    what, words = _meaning(event)
+    moment = Cell(_time_of_day(event.ts), "dim", event.ts)
     place = project(names, event.project_id)
-    moment = Cell(_clock_time(event.ts), "dim", event.ts)
-    # Lines that come one by one are columns only where the widths are fixed.
-    row = (f"e{event.event_id}", moment, place, what, words)
-    _look.show(Table((), [row], widths=(6, 8, 14, 22)))
+    row = (f"e{event.event_id}", moment, place, *_cells(event))
+    show(Table((), [row], widths=_TAIL_WIDTHS))
 
 
-def _meaning(event: OutboxEvent) -> tuple[Cell, Cell]:
+def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     """(what happened in a word or two, one line that says more)."""
     payload = event.payload
     if payload is None:
-        return Cell(event.type.replace("_", " "), "", event.type), Cell(
-            "(its payload is unreadable)", "dim"
-        )
-    status = _first_text(payload, _STATUSES)
-    words = _first_text(payload, _TEXTS) or payload.get("summary") or payload.get("message") or ""
-    what, style = event.type.replace("_", " "), _look.STYLES.get(status or event.type, "")
+        unreadable = Cell("(The payload is not readable.)", "dim")
+        return Cell(state_words(event.type), "", event.type), unreadable
+    status = event_status(payload)
+    what, style = state_words(event.type), STYLES.get(status or event.type, "")
     if event.type in _KINDS:
         what, style = _KINDS[event.type]
     elif event.type == "job_completed":
-        job = payload.get("job")
-        number = job.get("jobId") if isinstance(job, dict) else None
-        what = f"job {number or ''} {status or 'completed'}"
+        what = f"job {job_number(payload) or ''} {state_words(status or 'completed')}"
     elif event.type in ("briefing_added", "session_blocked") and status:
-        again = " (again)" if event.type == "briefing_added" and _revision(payload) > 1 else ""
-        what = status.replace("_", " ") + again
-    return Cell(what, style, event.type, whole=True), Cell(words)
+        is_again = event.type == "briefing_added" and revision_of(payload) > 1
+        what = state_words(status) + (" (again)" if is_again else "")
+    return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
 
 
-def _first_text(payload: dict[str, Any], places: tuple[tuple[str, str], ...]) -> str:
-    for outer, inner in places:
-        part = payload.get(outer)
-        if isinstance(part, dict) and isinstance(part.get(inner), str) and part[inner]:
-            return str(part[inner])
-    return ""
-
-
-def _revision(payload: dict[str, Any]) -> int:
-    briefing = payload.get("briefing")
-    revision = briefing.get("revision") if isinstance(briefing, dict) else None
-    return revision if isinstance(revision, int) else 1
-
-
-def _clock_time(moment: str) -> str:
-    """The local time of day: a relative one would be wrong a minute after it was printed."""
+def _time_of_day(moment: str) -> str:
+    """Local time: a relative one would be wrong a minute after it was printed."""
     try:
         return f"{clock.parse(moment).astimezone():%H:%M:%S}"
     except (ValueError, OverflowError):
         return "--:--:--"
-
-
-def _as_dict(event: OutboxEvent) -> dict[str, Any]:
-    told = asdict(event)
-    payload = event.payload
-    if payload is not None:
-        told["payload"] = payload
-        del told["payload_json"]
-    return told

@@ -1,6 +1,8 @@
-"""`fleet gateway`: the dashboard, the API and the event stream."""
+"""`fleet gateway`: serve the dashboard, the API and the event stream."""
 
+import importlib
 import secrets
+import socket
 import sys
 import webbrowser
 
@@ -19,24 +21,25 @@ DEFAULT_PORT = 8737
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="The port to listen on; 0 takes any free one.",
+    help="Port to listen on; 0 chooses a free one.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--allow-remote",
     is_flag=True,
-    help="Allow an address that other machines can reach: unencrypted, with the token as the only lock.",
+    help="Allow an address that other machines can reach, unencrypted and protected only by a token.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the dashboard in a browser.")
 @click.option(
-    "--new-token", is_flag=True, help="Make a new token; old links and logins stop working."
+    "--new-token", is_flag=True, help="Create a new token; old links and logins stop working."
 )
 def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: bool) -> None:
-    """Serve the dashboard, an API and a WebSocket with every event, to this machine only.
+    """Serve the dashboard and the HTTP API.
 
-    It prints a link that logs your browser in. Programs send the token in $FLEET_HOME/gateway.token as
-    `Authorization: Bearer TOKEN`. Ctrl-C stops it; clients resume from their cursors when it is back. Needs
-    the extra fleet[gateway] (./install.sh --with gateway).
+    Only this machine can reach them, unless you add --allow-remote. A WebSocket sends every event.
+    The printed link logs your browser in. Programs send the token in $FLEET_HOME/gateway.token as
+    `Authorization: Bearer TOKEN`. Stop it with Ctrl-C; after a restart, clients resume from their
+    cursors. Needs the extra fleet[gateway]: ./install.sh --with gateway.
 
     \b
     Examples:
@@ -44,13 +47,8 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
       fleet gateway --port 9000 --no-browser
       fleet gateway --new-token
     """
-    try:
-        from commander.gateway import access, app
-    except ImportError as error:
-        raise BadInput(
-            f"the gateway is an extra, and {error.name} is not installed: run"
-            f" `./install.sh --with gateway` in Fleet's checkout, or install fleet[gateway] into {sys.prefix}"
-        ) from None
+    _require_extra()
+    from commander.gateway import access, app
 
     is_local = host in ("127.0.0.1", "localhost", "::1")
     if not is_local and not allow_remote:
@@ -65,18 +63,32 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
         listening = app.bind(host, port)
     except OSError as error:
         raise BadInput(
-            f"cannot listen on {host}:{port}: {error.strerror}; --port 0 takes any free port"
+            f"cannot listen on {host}:{port}: {error.strerror}; use --port 0 for a free port"
         ) from None
-    port = listening.getsockname()[1]
-    address = "127.0.0.1" if host == "localhost" else str(listening.getsockname()[0])
-    shown = f"[{address}]" if ":" in address else address
-    base = f"http://{shown}:{port}/"
+    base = _address(host, listening)
     click.echo(f"Fleet's dashboard: {base}?token={token}")
     if not is_local:
-        click.echo(
-            "Other machines can reach this address; anyone with the token can get in.", err=True
-        )
+        click.echo("Other machines can reach this address. The token is the only lock.", err=True)
     once = secrets.token_urlsafe(24)
     if browser:
         webbrowser.open(f"{base}?once={once}")
+    port = listening.getsockname()[1]
     app.run(app.make(home, token, port, host, once), listening)
+
+
+def _require_extra() -> None:
+    try:
+        importlib.import_module("commander.gateway.app")
+    except ImportError as error:
+        raise BadInput(
+            f"the gateway needs {error.name}, which is not installed; run"
+            f" `./install.sh --with gateway` in Fleet's checkout, or install fleet[gateway] into"
+            f" {sys.prefix}"
+        ) from None
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    """The URL that a browser on this machine opens."""
+    name, port = listening.getsockname()[:2]
+    address = "127.0.0.1" if host == "localhost" else str(name)
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"

@@ -1,4 +1,4 @@
-"""`fleet db generate`: begin the next migration. For whoever works on Fleet itself."""
+"""`fleet db generate`: write the next migration. For developers of Fleet."""
 
 import re
 from pathlib import Path
@@ -15,35 +15,36 @@ _CHECKOUT = Path(paths.PROGRAM)
 @click.command("generate")
 @click.argument("name")
 def generate(name: str) -> None:
-    """Begin the next migration from what you changed in fleet_lib/store/schema.sql.
+    """Write the next migration (for developers).
 
-    For developers, in a checkout. Added tables, columns, indexes and triggers are written as SQL; what
-    ALTER TABLE cannot do is left as a TODO that does not run.
+    It is made in a checkout from your changes in fleet_lib/store/schema.sql. Added tables, columns,
+    indexes and triggers become SQL; what ALTER TABLE cannot do becomes a TODO that does not run.
 
     \b
     Examples:
       fleet db generate job_priorities
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,60}", name):
-        raise BadInput(f"{name!r} is no name for a migration: small letters, digits and _")
+        raise BadInput(f"{name!r} is not a migration's name; use lower-case letters, digits and _")
     if not (_CHECKOUT / "pyproject.toml").exists():
-        raise NotFound("this Fleet is an installed copy: run it in a checkout, .venv/bin/fleet")
+        raise NotFound("this is an installed copy of Fleet; run `.venv/bin/fleet` in a checkout")
     click.echo(write(_CHECKOUT / "fleet_lib" / "store", name))
 
 
 def write(folder: Path, name: str) -> str:
-    """Write the migration beside the others in `folder`, and say what comes next. Raises BadInput."""
+    """Write the migration beside the others in `folder`. Returns the next steps. Raises
+    BadInput."""
     sql, todo = schema_difference.next_migration((folder / "schema.sql").read_text("utf-8"))
     if not sql:
-        raise BadInput("schema.sql is what the migrations make: change it first, then run this")
+        raise BadInput("schema.sql has no changes; change it first, then run this again")
     version = migrate.latest_version() + 1
     path = folder / "migrations" / f"{version:04}_{name}.sql"
     path.write_text(f"-- {name.replace('_', ' ')}: say here why.\n\n{sql}", "utf-8")
-    lines = [f"{path} is written."]
+    lines = [f"Wrote {path}."]
     lines += [f"To do by hand: {line}" for line in todo]
     lines += [
         "",
-        "Next: say in it why; in fleet_lib/prelude/database.py let SCHEMA_VERSION be"
-        f" {version}; `make schema`; `make test`.",
+        "Next: say in it why it is needed, set SCHEMA_VERSION in fleet_lib/prelude/database.py to"
+        f" {version}, then run `make schema` and `make test`.",
     ]
     return "\n".join(lines)

@@ -9,16 +9,9 @@ from typing import Any, get_args
 import click
 
 from commander.cli import _display as _look
-from commander.cli._app import (
-    find_project,
-    json_option,
-    limit_option,
-    print_json,
-    print_table,
-    project_names,
-    reading,
-)
-from commander.cli._display import Cell, Line, Table, project, show, when
+from commander.cli._app import json_option, limit_option
+from commander.cli._database import reading
+from commander.cli._display import Cell, Line, Table, print_json, print_table, project, show, when
 from commander.cli._params import JOB_ID, Prompt
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
@@ -30,6 +23,7 @@ from fleet_lib.store.job_runs import JobRunRepo
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.text import clean
+from fleet_lib.views.projects import find_project, project_names
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")

@@ -1,26 +1,24 @@
-"""`fleet prelude`: a look at what the Commander would be told. It never moves a cursor."""
+"""`fleet prelude`: what the Commander's next prompt would add."""
 
 import click
 
-from commander.cli._app import json_option, print_json, reading
-from commander.cli._display import show_text
-from commander.cli.events import EventId
-from fleet_lib import hot_settings, paths
-from fleet_lib.prelude import delta
-from fleet_lib.prelude import recap as longer
-from fleet_lib.prelude.database import conversation_cursor
-from fleet_lib.store import db
+from commander.cli._app import json_option
+from commander.cli._database import reading
+from commander.cli._display import print_json, show_text
+from commander.cli._params import EventId
+from fleet_lib import paths
+from fleet_lib.views.preview import prelude_preview
 
 
 @click.command()
-@click.option("--recap", is_flag=True, help="The longer form that a new Commander context gets.")
-@click.option("--after", type=EventId(), help="As if told through this event.")
+@click.option("--recap", is_flag=True, help="The longer form that an empty Commander context gets.")
+@click.option("--after", type=EventId(), help="As if the Commander had seen events up to this one.")
 @json_option
 def prelude(recap: bool, after: int | None, as_json: bool) -> None:
-    """Print what the Commander's next prompt would be told, and mark nothing as told.
+    """Print what the Commander's next prompt would add. No cursor moves.
 
-    These are the events after its cursor, compacted: all alerts, the newest highlight of each project,
-    ten mentions, and a count of the rest.
+    These are the events after its cursor, compacted: all alerts, the newest highlight of each
+    project, ten mentions, and a count of the rest.
 
     \b
     Examples:
@@ -29,20 +27,11 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
       fleet prelude --after 0
     """
     with reading():
-        pass
-    connection = db.connect_read_only(paths.database(paths.home()))
-    try:
-        with db.transaction(connection, "DEFERRED"):
-            # The prelude's rows are plain tuples, as in the hooks.
-            connection.row_factory = None
-            cursor = conversation_cursor(connection) if after is None else after
-            build = longer.recap if recap else delta.delta
-            body, through = build(connection, cursor, hot_settings.budget(paths.home()))
-    finally:
-        connection.close()
+        pass  # drains, and answers before the first capture
+    preview = prelude_preview(paths.home(), with_recap=recap, after=after)
     if as_json:
-        print_json({"after_event_id": cursor, "through_event_id": through, "text": body})
-    elif body:
-        show_text(body)
+        print_json(preview)
+    elif preview["text"]:
+        show_text(preview["text"])
     else:
-        click.echo(f"nothing new after event {cursor}", err=True)
+        click.echo(f"No new events after e{preview['after_event_id']}.", err=True)

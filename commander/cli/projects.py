@@ -1,29 +1,21 @@
 """`fleet projects`: the repositories that sessions ran in."""
 
-from dataclasses import asdict
-
 import click
 
-from commander.cli._app import (
-    find_project,
-    json_option,
-    print_json,
-    print_table,
-    project_names,
-    reading,
-    writing,
-)
-from commander.cli._display import Cell, folder, when
-from commander.cli.completion import complete_project
+from commander.cli._app import json_option
+from commander.cli._database import reading, writing
+from commander.cli._display import Cell, folder, print_json, print_table, when
+from commander.cli._params import complete_project
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.views.projects import find_project, project_names, project_records
 
 
 @click.group()
 def projects() -> None:
-    """The repositories that sessions ran in.
+    """List, archive and restore projects.
 
-    A project is named by its repository's name, or by its id where two have that name. All worktrees
-    and clones of one remote are one project.
+    A project is a repository that sessions ran in. It is named by its repository's name, or by its
+    id if two projects share that name. All worktrees and clones of one remote are one project.
 
     \b
     Examples:
@@ -33,9 +25,9 @@ def projects() -> None:
 
 
 @projects.command("list")
-@click.option("--all", "show_all", is_flag=True, help="Archived ones too.")
+@click.option("--all", "include_archived", is_flag=True, help="Include archived projects.")
 @json_option
-def list_(show_all: bool, as_json: bool) -> None:
+def list_(include_archived: bool, as_json: bool) -> None:
     """List projects, the one with the latest briefing first.
 
     \b
@@ -44,65 +36,54 @@ def list_(show_all: bool, as_json: bool) -> None:
       fleet projects list --all --json | jq -r '.[].repo_root'
     """
     with reading() as connection:
-        repo = ProjectRepo(connection)
-        found = repo.get_all() if show_all else repo.get_active()
-        activity = repo.activity()
+        records = project_records(connection, include_archived=include_archived)
         names = project_names(connection)
-    found.sort(key=lambda one: activity.get(one.project_id, (0, ""))[1], reverse=True)
-    told = [
-        asdict(project) | {"briefings": number, "last_briefing_at": last}
-        for project in found
-        for number, last in [activity.get(project.project_id, (0, None))]
-    ]
     if as_json:
-        print_json(told)
+        print_json(records)
         return
     rows = [
         (
-            Cell(names[row["project_id"]], piped=row["project_id"]),
-            row["status"],
-            when(row["last_briefing_at"]),
-            row["briefings"],
-            folder(row["repo_root"]),
+            Cell(names[record["project_id"]], piped=record["project_id"]),
+            record["status"],
+            when(record["last_briefing_at"]),
+            record["briefings"],
+            folder(record["repo_root"]),
         )
-        for row in told
+        for record in records
     ]
-    headings = ("project", "status", "last briefing", "briefings", "root")
-    empty = "no projects yet: finish a turn in any Claude Code session"
-    print_table(headings, rows, empty, optional="" if show_all else "status")
+    headings = ("project", "status", "last briefing", "briefings", "folder")
+    empty = "No projects yet. Finish a turn in any Claude Code session."
+    print_table(headings, rows, empty, optional="" if include_archived else "status")
 
 
 @projects.command()
 @click.argument("project", shell_complete=complete_project)
 def archive(project: str) -> None:
-    """Leave PROJECT out of roster and recap until a turn of it comes in.
+    """Hide PROJECT from status and recap until its next turn.
 
-    Nothing is deleted; `fleet projects restore` undoes it.
+    Nothing is deleted. `fleet projects restore` undoes it.
 
     \b
     Examples:
       fleet projects archive api-svc
     """
-    name, changed = _set(project, "archive")
+    with writing() as connection:
+        project_id = find_project(connection, project).project_id
+        changed = ProjectRepo(connection).archive(project_id)
     done = "is archived" if changed else "was already archived"
-    click.echo(f"{name} {done}; `fleet projects restore {name}` brings it back")
+    click.echo(f"{project_id} {done}. To undo this, run `fleet projects restore {project_id}`.")
 
 
 @projects.command()
 @click.argument("project", shell_complete=complete_project)
 def restore(project: str) -> None:
-    """Bring an archived PROJECT back.
+    """Show an archived PROJECT again.
 
     \b
     Examples:
       fleet projects restore api-svc
     """
-    name, changed = _set(project, "restore")
-    click.echo(f"{name} is active again" if changed else f"{name} was not archived")
-
-
-def _set(given: str, method: str) -> tuple[str, bool]:
-    """(the project's id, whether that changed it)."""
     with writing() as connection:
-        project = find_project(connection, given)
-        return project.project_id, getattr(ProjectRepo(connection), method)(project.project_id)
+        project_id = find_project(connection, project).project_id
+        changed = ProjectRepo(connection).restore(project_id)
+    click.echo(f"{project_id} is active again." if changed else f"{project_id} was not archived.")

@@ -1,4 +1,4 @@
-"""`fleet db prune`: history in bounds, said in a person's words."""
+"""`fleet db prune`: delete old history."""
 
 import contextlib
 import sys
@@ -9,31 +9,44 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import drain_waiting, existing_database, json_option, print_json
-from commander.cli._params import Moment, Size, human_size
+from commander.cli._app import json_option
+from commander.cli._database import drain_spool, existing_database
+from commander.cli._display import count, human_size, print_json
+from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
 from fleet_lib.store import db as database
 
-_NAMES = {
-    "briefings": "briefings",
-    "outbox_events": "events",
-    "jobs": "jobs",
-    "sessions": "sessions",
+_NOUNS = {
+    "briefings": "briefing",
+    "outbox_events": "event",
+    "jobs": "job",
+    "sessions": "session",
 }
 
 
 @click.command("prune")
-@click.option("--older-than", type=Moment(), metavar="WHEN", help="90d, 12h, 2w, or a date (UTC).")
-@click.option("--max-size", type=Size(), metavar="SIZE", help="500MB, 2GB: oldest first, to fit.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option(
+    "--older-than",
+    type=Moment(),
+    metavar="WHEN",
+    help="Delete what is older: 90d, 12h, 2w, or an ISO date or time.",
+)
+@click.option(
+    "--max-size",
+    type=Size(),
+    metavar="SIZE",
+    help="Delete the oldest until the file fits: 500MB, 2GB.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and change nothing.")
 @json_option
 def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: bool) -> None:
-    """Delete old history and give its space back.
+    """Delete old history and free its space.
 
-    Briefings go with their events, turns and search entries; so do finished jobs and sessions that
-    ended. Without a bound the settings history.keep_days and history.max_megabytes are it. Kept, however old: open alerts, whatever the Commander has not been told yet, the newest
-    briefing of each project, and jobs that are not finished. Sessions may be at work meanwhile.
+    Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
+    option, the settings history.keep_days and history.max_megabytes apply. Never deletes open
+    alerts, events that the Commander has not seen, the newest briefing of each project, or
+    unfinished jobs. Sessions may be working meanwhile.
 
     \b
     Examples:
@@ -43,9 +56,9 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     """
     if older_than is None and max_size is None:
         older_than, max_size = _configured_bounds()
-    # What waits in the spool may name a cursor, or the briefing of a turn that is about to go.
-    if not dry_run and (why := drain_waiting(paths.home())):
-        click.echo(f"fleet: not drained: {why}", err=True)
+    # An entry in the spool may move a cursor, or belong to a turn that would be deleted.
+    if not dry_run and (why := drain_spool(paths.home())):
+        click.echo(f"fleet: new captures could not be applied: {why}", err=True)
     path = existing_database()
     connect = database.connect_read_only if dry_run else database.connect
     with contextlib.closing(connect(path)) as connection, _progress() as progress:
@@ -55,47 +68,53 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     if as_json:
         print_json({"path": str(path), "dry_run": dry_run, "max_bytes": max_size, **asdict(report)})
     else:
-        _say(report, path, max_size, dry_run)
+        _print(report, path, max_size, dry_run)
     if not report.fits:
         raise click.exceptions.Exit(1)
 
 
 def _configured_bounds() -> tuple[str | None, int | None]:
-    """What the settings keep. Raises UsageError where they say nothing."""
-    kept = config.load(paths.home()).history
-    if not kept.keep_days and not kept.max_megabytes:
+    """The bounds of the settings. Raises UsageError if they have none."""
+    bounds = config.load(paths.home()).history
+    if not bounds.keep_days and not bounds.max_megabytes:
         raise click.UsageError(
-            "give a bound: --older-than 90d, --max-size 500MB, or both; or once and for all:"
-            " fleet config set history.keep_days 90"
+            "give --older-than 90d, --max-size 500MB or both, or set a bound for every prune:"
+            " `fleet config set history.keep_days 90`"
         )
-    oldest = time.time_ns() - kept.keep_days * 86400 * 1_000_000_000
-    before = clock.iso(max(oldest, 0)) if kept.keep_days else None
-    return before, kept.max_megabytes * 1_000_000 or None
+    oldest = time.time_ns() - bounds.keep_days * 86400 * 1_000_000_000
+    before = clock.iso(max(oldest, 0)) if bounds.keep_days else None
+    return before, bounds.max_megabytes * 1_000_000 or None
 
 
-def _say(report: history.Pruned, path: Path, max_size: int | None, dry_run: bool) -> None:
-    parts = [f"{report.deleted.get(t, 0):,} {name}" for t, name in _NAMES.items()]
-    gone = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing"
-    if dry_run:
+def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bool) -> None:
+    numbers = {noun: report.deleted.get(table, 0) for table, noun in _NOUNS.items()}
+    gone = ", ".join(count(number, noun) for noun, number in numbers.items() if number)
+    if not gone:
+        click.echo(f"Nothing to delete. {path} is {human_size(report.file_bytes_after)}.")
+    elif dry_run:
         freed = report.used_bytes_before - report.used_bytes_after
-        click.echo(f"Would delete {gone}; about {human_size(freed)} would come free.")
+        click.echo(f"Would delete {gone} and free about {human_size(freed)}.")
     else:
         freed = report.file_bytes_before - report.file_bytes_after
         click.echo(
-            f"Deleted {gone}. {path} is {human_size(report.file_bytes_after)} now,"
-            f" {human_size(max(freed, 0))} less."
+            f"Deleted {gone}. {path} is now {human_size(report.file_bytes_after)},"
+            f" {human_size(max(freed, 0))} smaller."
         )
     if report.kept:
-        told = ", ".join(f"{count:,} {why}" for why, count in report.kept.items())
-        click.echo(f"Kept though old: {told}.")
+        reasons = ", ".join(f"{number:,} {why}" for why, number in report.kept.items())
+        click.echo(f"Kept although old: {reasons}.")
     for note in report.notes:
         click.echo(f"Note: {note}.")
     if not report.fits and max_size is not None:
-        left = human_size(report.used_bytes_after)
-        click.echo(f"fleet: {left} must stay, more than {human_size(max_size)}.", err=True)
+        click.echo(
+            f"fleet: {human_size(report.used_bytes_after)} cannot be deleted,"
+            f" more than the {human_size(max_size)} allowed.",
+            err=True,
+        )
         if any("cursor" in why for why in report.kept):
             click.echo(
-                "fleet: the Commander has not been told of all of it: a turn there moves on.",
+                "fleet: Some events have not been shown to the Commander yet."
+                " Send it a prompt, then prune again.",
                 err=True,
             )
 

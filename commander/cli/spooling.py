@@ -7,16 +7,18 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import json_option, print_json
+from commander.cli._app import json_option
+from commander.cli._display import print_json
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain as drain_now
 from fleet_lib.errors import BadEntry
-from fleet_lib.ingest.ingest import Ingest, prepare
+from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db, migrate
 from fleet_lib.text import clean
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import prepare
+from fleet_lib.turn.repositories import Repositories
 
 
 @click.command()
@@ -72,8 +74,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
             try:
                 entry = _entry(file)
                 prepared = prepare(entry, home, repositories)
-                with db.transaction(connection):
-                    outcome = Ingest(connection, home, repositories).apply(prepared)
+                outcome = apply_one(connection, home, prepared, repositories)
                 if not dry_run:
                     quarantine.release(home, file)
             except (BadEntry, spool.Malformed) as error:

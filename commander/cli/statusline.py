@@ -8,10 +8,12 @@ from fleet_lib.prelude.status_line import status_line
 
 @click.command()
 def statusline() -> None:
-    """Print who needs you and how much is new, in one short line for Claude Code's status line.
+    """Print one line for Claude Code's status line.
+
+    It says how many sessions need you and how many events are new.
 
     \b
-    Put into the settings of Claude Code (a plugin cannot):
+    Add this to Claude Code's settings (a plugin cannot do it):
       "statusLine": {"type": "command", "command": "~/.claude/commander/bin/fleet statusline"}
 
     \b

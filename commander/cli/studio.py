@@ -1,4 +1,4 @@
-"""`fleet db studio`: the database in Datasette, for looking only."""
+"""`fleet db studio`: browse the database in Datasette, read-only."""
 
 import importlib.util
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from commander.cli._app import drain_waiting, existing_database
+from commander.cli._database import drain_spool, existing_database
 from fleet_lib import paths
 from fleet_lib.errors import NotFound
 
@@ -17,14 +17,14 @@ _METADATA = Path(paths.PROGRAM) / "commander" / "studio.json"
 
 @click.command("studio")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), help="A port of 127.0.0.1 (else a free one)."
+    "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1 (default: a free one)."
 )
-@click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
+@click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 def studio(port: int | None, no_browser: bool) -> None:
-    """Look into the database with a browser (Datasette, read-only). Ctrl-C ends it.
+    """Browse the database with Datasette, read-only.
 
-    The address that it prints has a token in it; without that nobody gets in, other programs' and
-    web pages' requests included. Needs the extra fleet[studio].
+    Stop it with Ctrl-C. The printed address contains a token. Requests without it, from other
+    programs or web pages, are refused. Needs the extra fleet[studio]: ./install.sh --with studio.
 
     \b
     Examples:
@@ -33,10 +33,10 @@ def studio(port: int | None, no_browser: bool) -> None:
     """
     if importlib.util.find_spec("datasette") is None:
         raise NotFound(
-            "Datasette is not installed: run `./install.sh --with studio` in Fleet's checkout, or"
+            "Datasette is not installed; run `./install.sh --with studio` in Fleet's checkout, or"
             f" install fleet[studio] into {sys.prefix}"
         )
-    drain_waiting(paths.home())
+    drain_spool(paths.home())
     path = existing_database()
     options = ["--host", "127.0.0.1", "--port", str(port or _free_port()), "--root"]
     options += ["--metadata", str(_METADATA), *([] if no_browser else ["--open"])]

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from commander.gateway import messages
 from commander.gateway.jobs import JobQueue
-from fleet_lib import hot_settings, log, paths
+from fleet_lib import hot_settings, lines, log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
@@ -338,7 +338,7 @@ def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None
     # As it stands there: another program may have stored what no field here would let in.
     return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
-        summary=turn.summary if turn else messages.text_of(record.raw_markdown)[:200],
+        summary=lines.summary_of(turn.summary if turn else None, record.raw_markdown),
         excerpt=excerpt,
     )
 

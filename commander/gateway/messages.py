@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from fleet_lib import lines
 from fleet_lib.jobs.request import PermissionMode
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.store.outbox import OutboxEvent
@@ -76,6 +77,7 @@ class EventBody(BaseModel):
     briefing_id: int | None
     job_id: int | None
     broadcast_level: str | None
+    line: str  # the event in one line; "" where another program wrote none
     data: dict[str, Any]  # the payload; {} where another program wrote something unreadable
 
 
@@ -185,6 +187,7 @@ def _event_of(stored: OutboxEvent) -> FleetEvent:
             broadcast_level=None
             if stored.broadcast_level is None
             else text_of(stored.broadcast_level),
+            line=lines.line_of(stored.type, payload),
             data=payload,
         ),
     )

@@ -17,10 +17,11 @@ from types import FrameType
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import attempts, quarantine
 from fleet_lib.errors import BadEntry
-from fleet_lib.ingest.ingest import Ingest, Prepared, prepare
+from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
 from fleet_lib.store import db, derivations
-from fleet_lib.turn.facts import Repositories
+from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
+from fleet_lib.turn.repositories import Repositories
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
@@ -141,10 +142,11 @@ class _Drainer:
         """Apply the batch in one transaction; retry for ten minutes while the database is busy."""
         deadline = time.monotonic() + BUSY_RETRY_SECONDS
         pause = 0.05
-        while True:
+        while prepared:
             try:
-                self._apply(prepared, rejected)
-                return
+                prepared, missing = self._apply(prepared, rejected)
+                if missing:
+                    self._read_more(prepared, missing, rejected)
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
@@ -152,15 +154,36 @@ class _Drainer:
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    def _apply(self, prepared: list[Prepared], rejected: dict[str, str]) -> None:
+    def _read_more(
+        self, prepared: list[Prepared], missing: NotRead, rejected: dict[str, str]
+    ) -> None:
+        """Read what the first of these entries still lacks."""
+        entry = prepared[0].entry
+        try:
+            with _watchdog(self._home), _time_limit(len(entry.payload)):
+                prepared[0] = read_more(prepared[0], missing, self._repositories)
+        except _TookTooLong:
+            rejected[entry.name] = "reading it took too long"
+            del prepared[0]
+
+    def _apply(
+        self, prepared: list[Prepared], rejected: dict[str, str]
+    ) -> tuple[list[Prepared], NotRead | None]:
+        """Apply the entries in one transaction; those that are left, and what the first of them
+        lacks. It is read outside the transaction, and no later entry is applied before it."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
         failed: dict[str, str] = {}
         with _watchdog(self._home), db.transaction(self._connection):
-            ingest = Ingest(self._connection, self._home, self._repositories)
-            for item in prepared:
+            ingest = Ingest(self._connection, self._home)
+            left: list[Prepared] = []
+            missing = None
+            for number, item in enumerate(prepared):
                 try:
                     ingest.apply(item)
+                except NotRead as error:
+                    left, missing = prepared[number:], error
+                    break
                 except sqlite3.Error as error:
                     if db.is_unusable(error) or db.is_of_other_shape(error):
                         raise
@@ -170,8 +193,9 @@ class _Drainer:
                 except Exception as error:  # a bug of ours: quarantine this entry and go on
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
-                ingest.record_quarantine(name, spool.session_of(name), reason)
+                ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
         rejected |= failed
+        return left, missing
 
     def _settle(self, batch: list[str], rejected: dict[str, str]) -> None:
         """After the commit: remove the applied entries and quarantine the others."""

@@ -1,35 +1,10 @@
-"""The events that say what a turn became; ingest announces them, and whoever classifies a turn later."""
+"""The events that say what a turn became, for ingest and for whatever classifies a turn later."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_lib.ingest.compose import detail_of
 from fleet_lib.store.outbox import EventType, OutboxRepo
-
-DETAIL_LIMIT = 300  # characters
-
-# What a reader would call news; a change of it is a new revision.
-_MEANING = (
-    "status",
-    "impact_level",
-    "broadcast_level",
-    "doc_drift_risk",
-    "blockers",
-    "next_steps",
-    "docs_touched",
-    "files_touched",
-)
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def digest(value: object) -> str:
-    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
-
-
-def meaning_of(summary: str, fields: Mapping[str, Any]) -> str:
-    """A digest of what a reader would call news of a briefing."""
-    return digest([summary, *(fields[name] for name in _MEANING)])
 
 
 class TurnEvents:
@@ -62,7 +37,7 @@ class TurnEvents:
         )
 
     def briefing(self, revision: int, summary: str, fields: Mapping[str, Any]) -> int:
-        told = {
+        details = {
             "briefingId": self._briefing_id,
             "projectId": self._project_id,
             "status": fields["status"],
@@ -71,17 +46,18 @@ class TurnEvents:
             "revision": revision,
             "summary": summary,
         }
-        return self.add("briefing_added", fields["broadcast_level"], {"briefing": told})
+        return self.add("briefing_added", fields["broadcast_level"], {"briefing": details})
 
     def blocked(self, summary: str, fields: Mapping[str, Any]) -> int:
-        told = {
+        details = {
             "sessionId": self._session_id,
             "projectId": self._project_id,
             "status": "blocked",
-            "detail": next(iter(fields["blockers"]), summary)[:DETAIL_LIMIT],
+            "detail": detail_of(fields["blockers"], summary),
         }
-        return self.add("session_blocked", "highlight", {"session": told})
+        return self.add("session_blocked", "highlight", {"session": details})
 
     def drift(self, document: str | None, sources: list[str]) -> int:
-        told = {"docPath": document, "sources": sources, "risk": "high"}
-        return self.add("doc_drift_warning", "highlight", {"docDrift": told})
+        """`document` is None where the worker itself says that documents are out of date."""
+        details = {"docPath": document, "sources": sources, "risk": "high"}
+        return self.add("doc_drift_warning", "highlight", {"docDrift": details})

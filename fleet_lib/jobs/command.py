@@ -1,10 +1,12 @@
-"""Claude Code as a job runs it: where the program is, its command line and its environment. The
+"""Claude Code as a job runs it: where the program is, what it can do, its
+command line and its environment. The
 prompt is never part of the command line, which `ps` shows to every user and the system limits."""
 
 import json
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 from fleet_lib import config
@@ -45,6 +47,7 @@ _DROPPED = (
     "GIT_PREFIX",
     "GIT_NAMESPACE",
 )
+HELP_SECONDS = 10.0  # that a program may take to print its help
 _TYPE_PROMPTS = {
     "skill_patch": "Your task is about a skill: change SKILL.md files and what belongs to them,"
     " nothing else.",
@@ -69,6 +72,22 @@ def claude_program(home: str) -> str:
     )
 
 
+def knows_option(program: str, option: str) -> bool:
+    """Whether this Claude Code has a command line option, which its help says in 0.2 s; False if it
+    does not answer. It is asked every time: an update may replace the program at any moment."""
+    try:
+        done = subprocess.run(
+            [program, "--help"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=HELP_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return option.encode() in done.stdout.split()
+
+
 def last_conversation(connection: sqlite3.Connection) -> str | None:
     """The session in which the Commander last finished a turn, if its transcript still exists."""
     conversation = ConversationRepo(connection).get_commander()
@@ -89,7 +108,9 @@ def command(
     resume: str | None,
     scratch: Path,
 ) -> list[str]:
-    """The command line of a job. Texts that may be long go to files in `scratch`."""
+    """The command line of a job. Texts that may be long go to files in `scratch`. It may run the
+    program for its help, which takes a moment."""
+    is_commander = job.type == "commander_turn"
     words = [program, "-p", "--output-format", "stream-json", "--verbose", "--model", job.model]
     words += ["--max-budget-usd", f"{budget_usd:.6f}"]
     words += ["--permission-mode", permission_mode(job.type, request, settings)]
@@ -102,7 +123,10 @@ def command(
         prompts = [text for text in (_TYPE_PROMPTS.get(job.type), request.system_prompt) if text]
         if prompts:
             words += ["--append-system-prompt-file", _file(scratch, "system", "\n\n".join(prompts))]
-    is_commander = job.type == "commander_turn"
+        if prompts and is_commander and knows_option(program, "--system-prompt-snapshot"):
+            # Other turns continue the conversation. Claude Code would record this system prompt and
+            # send it with each of them, or send an earlier recorded one instead of it.
+            words += ["--system-prompt-snapshot", "off"]
     if is_commander:
         words += ["--include-partial-messages"]
     else:

@@ -60,7 +60,8 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
         folder = await database.call(folder_of, home, job, request)
         empty = Path(scratch) / "empty"
         empty.mkdir()
-        words = command(
+        words = await asyncio.to_thread(
+            command,
             job,
             request,
             work.settings,
@@ -240,7 +241,7 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
     if outcome.status == "completed" and work.job.type == "commander_turn":
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(home)
-        conversations.goes_on_in(conversation, outcome.session_id)
+        conversations.continue_in(conversation, outcome.session_id)
     is_ours = runs.finish(work.run, outcome)
     return outcome.status if is_ours else "taken over by another runner"
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
-from fleet_lib.ingest.turn_events import DETAIL_LIMIT, TurnEvents, meaning_of
+from fleet_lib.ingest.compose import detail_of, meaning_of
+from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.jobs.budget import LEAST_BUDGET_USD, left_today
 from fleet_lib.jobs.request import JobRequest
 from fleet_lib.levels import DocDriftRisk, ImpactLevel, Status
@@ -28,7 +29,7 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
-from fleet_lib.turn import facts
+from fleet_lib.turn.derive import broadcast_of
 
 _TEXT_LIMIT = 3000  # characters of one briefing's text
 _FILES_LIMIT = 40
@@ -189,7 +190,7 @@ def _changes(
         meaning.doc_drift_risk
     ):
         values["doc_drift_risk"] = before.doc_drift_risk  # documents that mention it were found
-    values["broadcast_level"] = facts.broadcast_of(values["impact_level"])
+    values["broadcast_level"] = broadcast_of(values["impact_level"])
     changes: SemanticFields = {}
     for name, value in values.items():
         now = getattr(before, name)
@@ -215,8 +216,8 @@ def _update_session(
         before.status,
     ):
         return
+    detail = detail_of(after.blockers, summary)
     state = cast(SessionState, after.status)  # every status is a state, too
-    detail = next(iter(after.blockers), summary)[:DETAIL_LIMIT]
     sessions.save(replace(session, state=state, detail=detail, event_id=event_id))
 
 

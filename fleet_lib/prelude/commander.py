@@ -1,21 +1,24 @@
-"""What a Commander session is shown, and from which event on."""
+"""What a Commander session is shown, and after which event it begins: the session's cursor is in
+the database, and entries that still wait in the spool move it further."""
 
 from fleet_lib import hot_settings, spool
 from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3
 from fleet_lib.prelude.delta import delta
 from fleet_lib.prelude.hook_json import payload_fields
-from fleet_lib.prelude.recap import recap
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
 
 
 def commander_start(home: str, session_id: str, source: str) -> "Shown":
-    """(text, shown) for a Commander's SessionStart: a recap, or on resume the delta alone.
+    """(text, shown) for a Commander's SessionStart: a recap, or on resume only the delta.
 
-    `shown` is (after, through), the event ids between which the text lies. Raises Unavailable.
+    `shown` is (after, through): the text reports the events after the first id, up to and including
+    the second. Raises Unavailable.
     """
+    from fleet_lib.prelude.recap import recap  # which a prompt does not need
+
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
@@ -28,7 +31,8 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
 
 
 def commander_prompt(home: str, session_id: str) -> "Shown":
-    """(text, shown) for a Commander's prompt: the delta after what it has already been shown."""
+    """(text, shown) for a Commander's prompt: the delta after what the session has been shown.
+    Raises Unavailable."""
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
@@ -41,9 +45,10 @@ def commander_prompt(home: str, session_id: str) -> "Shown":
 
 
 def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
-    """The session's entries in the spool, read before the database's snapshot is taken: one that is gone by then
-    was committed, and is in the snapshot. One applied in between is in both, and counting it twice
-    changes nothing; were only its name known, it would be in neither."""
+    """The session's entries in the spool. They are read before the database's snapshot is taken: an
+    entry that is gone by then was committed, so the snapshot has it. An entry that is applied in
+    between is in both, and counting it twice changes nothing. In the other order it could be in
+    neither."""
     entries = []
     for name in spool.pending(home, session_id):
         try:
@@ -56,8 +61,8 @@ def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
 def _session_cursor(
     connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
 ) -> "tuple[int, int]":
-    """(cursor, shown by SessionStart through) of one Commander session, its entries that still wait
-    in the spool counted as applied: a queued prompt comes before the drainer is done."""
+    """(cursor, last event that its SessionStart showed) of one Commander session. Entries that wait
+    in the spool count as applied, because a queued prompt comes before the drainer is done."""
     row = connection.execute(
         "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
         " WHERE session_id = ?",

@@ -1,20 +1,22 @@
-"""The database as a hook reads it: read-only, one read transaction, only the schema that this program knows."""
+"""The database as a hook reads it: read-only, in one read transaction, and only in the schema that
+this program knows. Also the choice of the quickest `sqlite3`, which the rest of the room uses."""
 
 import os
 import sys
 
 from fleet_lib import paths
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     import sqlite3 as sqlite3  # others take it from here
     from typing import Any
 
 else:
 
-    def _quick_sqlite():
-        """What sqlite3 itself imports everything from: its Python half adds datetime and 3 ms. And that
-        without functools, of which it takes lru_cache alone: another 4 ms, where the work is done in C."""
+    def _without_functools():
+        """SQLite's C half, which has all of sqlite3 but datetime's adapters (3 ms). It imports
+        functools (2.4 ms) only for lru_cache, which is written in C too. That would be a quarter of
+        a bare interpreter, and would put the Commander's prompt over its limit of two."""
         if "functools" in sys.modules:
             import _sqlite3
 
@@ -33,11 +35,11 @@ else:
         return _sqlite3
 
     try:
-        sqlite3 = _quick_sqlite()
-    except (ImportError, AttributeError):
+        sqlite3 = _without_functools()
+    except (ImportError, AttributeError):  # another Python has other private names
         import sqlite3
 
-SCHEMA_VERSION = 3  # the newest migration's number; any other file gives no prelude
+SCHEMA_VERSION = 3  # the newest migration's number; another version gives no prelude
 _BUSY_SECONDS = 0.2
 
 
@@ -71,12 +73,13 @@ def open_database(home: str) -> sqlite3.Connection:
 
 
 def conversation_cursor(connection: sqlite3.Connection) -> int:
-    """The furthest event that the Commander's conversation has been told of."""
+    """The furthest event that the Commander's conversation has seen; 0 if there is none."""
     row = read_conversation(connection)
     return int(row[0]) if row else 0
 
 
 def read_conversation(connection: sqlite3.Connection) -> "Any":
+    """(the furthest event seen,) of the Commander's conversation; None if there is none."""
     return connection.execute(
         "SELECT ifnull(last_outbox_event_id_seen, 0) FROM conversations WHERE kind = 'commander'"
         " ORDER BY created_at, conversation_id LIMIT 1"
@@ -84,4 +87,5 @@ def read_conversation(connection: sqlite3.Connection) -> "Any":
 
 
 def decode(raw: bytes) -> str:
+    """Text of any program: what is not UTF-8 must not stop a hook."""
     return raw.decode("utf-8", "replace")

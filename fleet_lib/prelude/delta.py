@@ -1,5 +1,5 @@
-"""What is new after a cursor, compacted: alerts first and all of them, then the newest highlight of a project,
-then the ten newest mentions; silent events never. What is left out is counted."""
+"""What is new after a cursor, compacted: all alerts, the newest highlight of each project, the ten
+newest mentions, and a count of what is left out. Silent events are never shown."""
 
 from fleet_lib.prelude.alerts import alert_lines
 from fleet_lib.prelude.database import sqlite3
@@ -8,6 +8,7 @@ from fleet_lib.prelude.events import (
     INDIVIDUAL,
     Event,
     count_class,
+    newest_event,
     newest_of_class,
     read_events,
     read_groups,
@@ -17,13 +18,14 @@ from fleet_lib.rules import HIGHLIGHT, MENTION
 from fleet_lib.text import size
 
 MENTIONS_SHOWN = 10
-_GLANCE = 60  # the newest events of a class that are looked at to choose from
+_CONSIDERED = 60  # the newest events of a class, from which those to show are chosen
 _CLOSING_ROOM = 200  # characters kept free for the closing line
 
 
 def delta(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, int]":
-    """(text, through): the events after `after`, compacted into `room` characters; "" if none."""
-    through = connection.execute("SELECT ifnull(max(event_id), 0) FROM outbox_events").fetchone()[0]
+    """(text, through): the events after `after` up to `through`, in at most `room` characters; ""
+    if there are none."""
+    through = newest_event(connection)
     frame = Frame("Fleet: what is new since this conversation last looked.")
     lines = delta_lines(connection, after, through, room - frame.size)
     return frame.wrap(lines), max(after, through)
@@ -41,10 +43,12 @@ class Frame:
         self.size = size([self._head, self._foot])
 
     def wrap(self, lines: "list[str]") -> str:
+        """The whole text, "" if there are no lines."""
         return "\n".join([self._head, *lines, self._foot]) if lines else ""
 
 
 def delta_lines(connection: sqlite3.Connection, after: int, through: int, room: int) -> "list[str]":
+    """The lines without their frame."""
     if through <= after:
         return []
     counts = {kind: count_class(connection, kind, after) for kind in (HIGHLIGHT, MENTION)}
@@ -79,12 +83,12 @@ def delta_lines(connection: sqlite3.Connection, after: int, through: int, room: 
 
 
 def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
-    """The newest of each project, newest first, as (event, 1)."""
-    rows = newest_of_class(connection, HIGHLIGHT, after, _GLANCE)
+    """The newest event of each project, newest first, as (event, 1)."""
+    rows = newest_of_class(connection, HIGHLIGHT, after, _CONSIDERED)
     newest: dict[str | None, int] = {}
     for event_id, _, project_id, _ in rows:
         newest.setdefault(project_id or None, event_id)
-    if len(rows) == _GLANCE:
+    if len(rows) == _CONSIDERED:
         for project_id, _, _, event_id in read_groups(connection, HIGHLIGHT, after):
             newest[project_id] = max(newest.get(project_id, 0), event_id)
     shown = sorted(newest.values(), reverse=True)[:INDIVIDUAL]
@@ -92,9 +96,10 @@ def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tupl
 
 
 def _newest_mentions(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
-    """The newest, revisions of one briefing as one, as (event, how many events it stands for)."""
+    """The newest events, newest first, as (event, how many events it stands for): the revisions of
+    a briefing are shown as one."""
     chosen: dict[tuple[str, int], list[int]] = {}
-    for event_id, type_, _, briefing_id in newest_of_class(connection, MENTION, after, _GLANCE):
+    for event_id, type_, _, briefing_id in newest_of_class(connection, MENTION, after, _CONSIDERED):
         revision = type_ == "briefing_added" and isinstance(briefing_id, int)
         key = ("briefing", briefing_id) if revision else ("event", event_id)
         if key in chosen:

@@ -1,16 +1,18 @@
-"""The outbox as the prelude reads it: events by class, newest first, and how many there are."""
+"""One event of the outbox as the prelude reads it, and the statements that choose and count events.
+What the classes mean is in `rules`, what an event says in `lines`; how it is shown is not here."""
 
+from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, without_front_matter
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, VALID_JSON
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the whole hook
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     from typing import Any
 
 COUNTED = 5_000  # what is left out is counted exactly up to here
 INDIVIDUAL = 150  # more single lines than this never fit a budget
 
-# One event as the lines below need it. `j` is the payload where it is JSON, else NULL.
+# `j` is the payload if it is JSON, else NULL. A briefing that is gone gives its event no id.
 _EVENT_SQL = f"""
 SELECT event_id, type, project_id,
   (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
@@ -18,29 +20,22 @@ SELECT event_id, type, project_id,
     (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
   coalesce(json_extract(j, '$.briefing.status'), json_extract(j, '$.session.status'),
     json_extract(j, '$.job.status'), json_extract(j, '$.status')),
-  substr(coalesce(json_extract(j, '$.briefing.summary'), json_extract(j, '$.error.message'),
-    json_extract(j, '$.session.detail'), json_extract(j, '$.docDrift.docPath'),
-    json_extract(j, '$.skill.path'), json_extract(j, '$.job.error'), json_extract(j, '$.job.summary'),
-    json_extract(j, '$.summary'), json_extract(j, '$.message'),
-    (SELECT t.summary FROM turns t WHERE t.briefing_id = e.briefing_id LIMIT 1),
-    (SELECT b.raw_markdown FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
-  json_extract(j, '$.docDrift.docPath'),
-  json_extract(j, '$.job.type'), json_extract(j, '$.job.jobId'),
-  j IS NULL
+  substr(coalesce({EVENT_LINE},
+    (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
+  json_extract(j, '$.job.jobId'), j IS NULL
 FROM (SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
   WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e
 """
 
 
 class Event:
-    """One row of the outbox, its payload taken apart."""
+    """One row of the outbox with what its payload says. Columns may hold any type: other programs
+    write here too."""
 
     __slots__ = (
         "briefing_id",
-        "document",
         "event_id",
         "job_id",
-        "job_type",
         "project_id",
         "session_id",
         "status",
@@ -53,16 +48,22 @@ class Event:
     def __init__(self, row: "tuple[Any, ...]") -> None:
         self.event_id, self.type, project_id, self.briefing_id, self.ts = row[:5]
         self.project_id = project_id or None
-        self.session_id, self.status, self.text, self.document = row[5:9]
-        self.job_type, self.job_id, self.unreadable = row[9:]
+        self.session_id, self.status, text, self.job_id, self.unreadable = row[5:]
+        self.text = without_front_matter(text)
 
     def label(self) -> str:
         """The id that `fleet briefings show` takes."""
         return f"#{self.briefing_id}" if self.briefing_id is not None else f"#e{self.event_id}"
 
 
+def newest_event(connection: sqlite3.Connection) -> int:
+    """The newest event's id, 0 if there is none."""
+    row = connection.execute("SELECT ifnull(max(event_id), 0) FROM outbox_events").fetchone()
+    return int(row[0])
+
+
 def count_news(connection: sqlite3.Connection, after: int) -> int:
-    """How many events after a cursor the Commander would be told of, each class exactly up to COUNTED."""
+    """How many events after a cursor the prelude reports, each class exactly up to COUNTED."""
     return sum([count_class(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
 
 
@@ -77,7 +78,7 @@ def count_class(connection: sqlite3.Connection, kind: int, after: int) -> int:
 
 
 def newest_of_class(
-    connection: "sqlite3.Connection", kind: int, after: int, limit: int
+    connection: sqlite3.Connection, kind: int, after: int, limit: int
 ) -> "list[Any]":
     """(event_id, type, project_id, briefing_id) of the newest of a class, newest first."""
     return connection.execute(
@@ -95,9 +96,11 @@ def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list
 def read_groups(
     connection: sqlite3.Connection, kind: int, after: int
 ) -> "list[tuple[str | None, str, int, int]]":
-    """[(project_id, type, count, newest event id)] of a class, in no order; not all, where there are
-    more than could be shown. By hopping along the index: a GROUP BY would sort every event, and this
-    is asked when there are many. The hops stay inside SQL: what other programs put into these
+    """[(project_id, type, count, newest event id)] of a class, in no order; not all of them if
+    there are more than could be shown.
+
+    The statement hops along the index, because a GROUP BY would sort every event, and groups are
+    asked for when there are many. It hops in SQL, because what other programs put into these
     columns may not survive the way through Python."""
     return connection.execute(_GROUPS_SQL, {"kind": kind, "after": after}).fetchall()
 
@@ -114,14 +117,20 @@ WITH RECURSIVE hop(project, type) AS (
       AND ifnull(project_id, '') > hop.project ORDER BY ifnull(project_id, ''), type LIMIT 1))
   LIMIT 1000)
 SELECT nullif(project, ''), type,
-  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind AND ifnull(project_id, '') = hop.project
-    AND type = hop.type AND event_id > :after),
+  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after),
   (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind
     AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after) AS newest
 FROM hop WHERE newest IS NOT NULL LIMIT {INDIVIDUAL + 1}
 """
 
-TYPES_SQL = f"""
+
+def count_types(connection: sqlite3.Connection, kind: int, after: int) -> "list[Any]":
+    """[(type, count, newest event id)] of a class, in no order."""
+    return connection.execute(_TYPES_SQL, {"kind": kind, "after": after}).fetchall()
+
+
+_TYPES_SQL = f"""
 WITH RECURSIVE hop(type) AS (
   SELECT * FROM (SELECT type FROM outbox_events WHERE ({CLASS}) = :kind ORDER BY type LIMIT 1)
   UNION ALL

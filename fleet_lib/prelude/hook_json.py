@@ -1,5 +1,5 @@
-"""The JSON that a printing hook reads and writes, by SQLite: Python's own module takes longer to import than
-the whole hook."""
+"""The JSON that a printing hook reads and writes. SQLite does it: Python's own module takes longer
+to import than the whole hook."""
 
 from fleet_lib.prelude.database import decode, sqlite3
 
@@ -7,30 +7,22 @@ from fleet_lib.prelude.database import decode, sqlite3
 def hook_output(event: str, text: str) -> bytes:
     """The one JSON object that Claude Code takes context from."""
     return _json(
-        "json_object('hookSpecificOutput', json_object('hookEventName', ?, 'additionalContext', ?))",
+        "json_object('hookSpecificOutput',"
+        " json_object('hookEventName', ?, 'additionalContext', ?))",
         (event, text),
     )
 
 
 def prompt_receipt(session_id: str, prompt_id: str) -> bytes:
-    """What a shown prelude's spool entry holds in place of the prompt, which is nobody's business."""
+    """The payload that is spooled when a prelude was shown: the prompt itself is left out."""
     return _json(
         "json_object('hook_event_name', 'UserPromptSubmit', 'session_id', ?, 'prompt_id', ?)",
         (session_id, prompt_id),
     )
 
 
-def _json(expression: str, values: "tuple[str, ...]") -> bytes:
-    """JSON made by SQLite: Python's own takes longer to import than the whole hook."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        return bytes(connection.execute("SELECT " + expression, values).fetchone()[0], "utf-8")
-    finally:
-        connection.close()
-
-
 def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]":
-    """The named top-level strings of a hook payload (bytes) as a dict; {} if it is no JSON object."""
+    """The named top-level strings of a hook's payload; {} if it is not a JSON object."""
     text = payload.decode("utf-8", "replace")
     connection = sqlite3.connect(":memory:")
     connection.text_factory = decode
@@ -43,5 +35,13 @@ def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]"
         return {name: value for name, value in zip(names, values or ()) if isinstance(value, str)}
     except sqlite3.Error:
         return {}
+    finally:
+        connection.close()
+
+
+def _json(expression: str, values: "tuple[str, ...]") -> bytes:
+    connection = sqlite3.connect(":memory:")
+    try:
+        return bytes(connection.execute("SELECT " + expression, values).fetchone()[0], "utf-8")
     finally:
         connection.close()

@@ -1,14 +1,14 @@
-"""Events of the prelude as lines: the project's name, what happened, and in whose words."""
+"""The parts of a prelude's line: the project's name, what happened, the words, and when."""
 
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import Event
 from fleet_lib.text import clean
 
-LINE_LIMIT = 220  # characters of somebody's words in one line
+WORDS_LIMIT = 220  # characters of an event's own words in one line
 
 
 class Names:
-    """A project's name by its id: the repository's, or the whole id where two share a name."""
+    """A project's name by its id: the repository's, or the whole id if two projects share it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -17,7 +17,8 @@ class Names:
     def __call__(self, project_id: "str | None") -> str:
         if project_id not in self._known:
             row = self._connection.execute(
-                "SELECT repo_name, (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
+                "SELECT repo_name,"
+                " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
                 " FROM projects p WHERE project_id = ?",
                 (project_id,),
             ).fetchone()
@@ -27,9 +28,9 @@ class Names:
 
 
 def event_line(names: Names, event: Event) -> str:
-    kind = kind_of(event)
+    words = event_text(event, WORDS_LIMIT)
     return (
-        f"- {event.label()} {names(event.project_id)} · {kind}: {event_text(event, LINE_LIMIT)}"
+        f"- {event.label()} {names(event.project_id)} · {kind_of(event)}: {words}"
         f" · {minute(event.ts)}"
     )
 
@@ -39,19 +40,17 @@ def kind_of(event: Event) -> str:
     if event.unreadable:
         return clean(event.type, 30)
     if event.type == "briefing_added":
-        return words(event.status or "briefing")
+        return spaced(event.status or "briefing")
     if event.type == "session_blocked":
-        return words(event.status or "blocked")
+        return spaced(event.status or "blocked")
     if event.type == "job_completed":
-        return f"job {clean(event.job_id, 12)} {words(event.status or 'completed')}"
-    return words(event.type)
+        return f"job {clean(event.job_id, 12)} {spaced(event.status or 'completed')}"
+    return spaced(event.type)
 
 
 def event_text(event: Event, limit: int) -> str:
     if event.unreadable:
         return f"its payload is unreadable (event {event.event_id})"
-    if event.text is None:
-        return clean(event.job_type, limit) if event.job_type is not None else "no text"
     return clean(event.text, limit) or "no text"
 
 
@@ -59,11 +58,12 @@ def is_briefing(event: Event) -> bool:
     return event.briefing_id is not None and event.type == "briefing_added"
 
 
-def words(name: object) -> str:
+def spaced(name: object) -> str:
+    """A value of the database, such as `waiting_for_input`, as words."""
     return clean(name, 30).replace("_", " ")
 
 
 def minute(ts: object) -> str:
-    """`2026-11-23T06:55:16.123Z` as `2026-11-23 06:55Z`; another program's form, cut."""
+    """`2026-11-23T06:55:16.123Z` as `2026-11-23 06:55Z`; another program's form is cut."""
     text = clean(ts, 30)
     return text[:10] + " " + text[11:16] + "Z" if text[10:11] == "T" else text[:16]

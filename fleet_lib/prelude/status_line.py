@@ -1,16 +1,17 @@
-"""The status line: one short line for Claude Code's own, asked for every few seconds."""
+"""Fleet's part of Claude Code's status line. It runs in a process of its own every few seconds,
+which is why it stands apart from `fleet status`."""
 
 import os
 
 from fleet_lib import paths
 from fleet_lib.prelude.database import Unavailable, open_database, read_conversation, sqlite3
 from fleet_lib.prelude.events import COUNTED, count_news
-from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK_SQL, seconds_ago
+from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
 
 
 def status_line(home: str) -> str:
-    """How many sessions need a human, and how many events the Commander has not been told of: one short
-    line. Without a Commander nobody is behind."""
+    """How many sessions need you, and how many events the Commander has not seen. If no
+    Commander was ever started, events are not counted."""
     try:
         connection = open_database(home)
     except Unavailable:
@@ -18,8 +19,10 @@ def status_line(home: str) -> str:
             "fleet: no database" if os.path.exists(paths.database(home)) else "fleet: nothing yet"
         )
     try:
-        since = seconds_ago(OPEN_ALERT_SECONDS)
-        stuck = connection.execute("SELECT count(*)" + STUCK_SQL, (since,)).fetchone()[0]
+        stuck = connection.execute(
+            f"SELECT count(*) FROM sessions s WHERE {STUCK}",
+            {"alerts_since": seconds_ago(OPEN_ALERT_SECONDS)},
+        ).fetchone()[0]
         parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
         conversation = read_conversation(connection)
         if conversation:

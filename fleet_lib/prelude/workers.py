@@ -1,25 +1,27 @@
-"""What a worker's session is shown when it starts: how a briefing looks, and its neighbours in the repository."""
+"""What a worker is shown when it starts: how a briefing looks, and which other sessions are at work
+in the same repository."""
 
 import os
 
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
-from fleet_lib.prelude.lines import words
-from fleet_lib.rules import ACTIVE_SESSION_SECONDS, seconds_ago
+from fleet_lib.prelude.lines import spaced
+from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
 from fleet_lib.text import clean, size
 
 WORKER_FACTS_LIMIT = 1500  # characters
 
 
 def worker_facts(home: str, project_folder: str, session_id: str) -> str:
-    """What a worker's session is told when it starts; at most WORKER_FACTS_LIMIT characters."""
+    """The facts for one worker, at most WORKER_FACTS_LIMIT characters."""
     lines = [
-        "This environment keeps a briefing of every finished turn (Fleet). The last message of a turn"
-        " is its briefing; a fenced block with the info string `briefing` says it more exactly:",
+        "This environment keeps a briefing of every finished turn (Fleet). The last message of a"
+        " turn is its briefing; a fenced block with the info string `briefing` says it more"
+        " exactly:",
         "```briefing",
         "---",
         "status: completed | blocked | failed | waiting_for_input",
         "summary: one line",
-        "blockers: [what is waited for]",
+        "blockers: [what the work waits for]",
         "next_steps: [what comes next]",
         "---",
         "```",
@@ -46,9 +48,38 @@ def worker_facts(home: str, project_folder: str, session_id: str) -> str:
 def _other_sessions(
     connection: sqlite3.Connection, project_folder: str, session_id: str
 ) -> "list[str]":
-    """A line for each other session at work in this folder's repository."""
-    if not project_folder:
+    """A line for each other session at work in this folder's project."""
+    project_id = _project_of(connection, project_folder)
+    if project_id is None:
         return []
+    rows = connection.execute(
+        f"""
+        SELECT s.session_id, s.state, b.branch,
+          CASE WHEN json_valid(b.files_touched_json) THEN
+            (SELECT group_concat(value, ', ') FROM
+              (SELECT value FROM json_each(b.files_touched_json) LIMIT 8)) END
+        FROM sessions s LEFT JOIN briefings b ON b.briefing_id = s.briefing_id
+        WHERE s.project_id = :project_id AND s.session_id <> :session_id AND {AT_WORK}
+        ORDER BY s.last_seen_at DESC, s.session_id LIMIT 20
+        """,
+        {
+            "project_id": project_id,
+            "session_id": session_id or "",
+            "active_since": seconds_ago(ACTIVE_SESSION_SECONDS),
+        },
+    ).fetchall()
+    lines = []
+    for other, state, branch, files in rows:
+        place = f" on {clean(branch, 40)}" if branch else ""
+        touched = f"; touched {clean(files, 240)}" if files else ""
+        lines.append(f"- session {clean(other[:8], 8)}{place} ({spaced(state)}){touched}")
+    return lines
+
+
+def _project_of(connection: sqlite3.Connection, project_folder: str) -> "str | None":
+    """The project of the folder's newest session, else of the nearest folder that has one."""
+    if not project_folder:
+        return None
     project_folder = project_folder.encode("utf-8", "replace").decode()  # as it is stored
     row = connection.execute(
         "SELECT project_id FROM sessions WHERE folder = ? ORDER BY last_seen_at DESC LIMIT 1",
@@ -62,32 +93,12 @@ def _other_sessions(
             (folder, *_elsewhere(folder), folder),
         ).fetchone()
         folder = os.path.dirname(folder)
-    if row is None:
-        return []
-    since = seconds_ago(ACTIVE_SESSION_SECONDS)
-    rows = connection.execute(
-        """
-        SELECT s.session_id, s.state, b.branch,
-          CASE WHEN json_valid(b.files_touched_json) THEN
-            (SELECT group_concat(value, ', ') FROM
-              (SELECT value FROM json_each(b.files_touched_json) LIMIT 8)) END
-        FROM sessions s LEFT JOIN briefings b ON b.briefing_id = s.briefing_id
-        WHERE s.project_id = ? AND s.session_id <> ? AND s.ended_at IS NULL AND s.last_seen_at > ?
-        ORDER BY s.last_seen_at DESC, s.session_id LIMIT 20
-        """,
-        (row[0], session_id or "", since),
-    ).fetchall()
-    lines = []
-    for other, state, branch, files in rows:
-        place = f" on {clean(branch, 40)}" if branch else ""
-        touched = f"; touched {clean(files, 240)}" if files else ""
-        lines.append(f"- session {clean(other[:8], 8)}{place} ({words(state)}){touched}")
-    return lines
+    return None if row is None else str(row[0])
 
 
 def _elsewhere(folder: str) -> "tuple[str | None, str | None]":
-    """(the main worktree of a worktree, origin's address of a clone), as a first session there finds its
-    project: without asking git, which takes longer than the whole hook."""
+    """(the main worktree of a worktree, origin's address of a clone), read from `.git`: to ask git
+    takes longer than the whole hook. The drainer finds a first session's project the same way."""
     git = os.path.join(folder, ".git")
     try:
         if os.path.isdir(git):

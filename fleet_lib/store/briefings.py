@@ -129,8 +129,8 @@ class BriefingRepo:
         return self._set(briefing_id, _stored(fields))
 
     def update_semantic_fields(self, briefing_id: int, **fields: Unpack[SemanticFields]) -> bool:
-        """Set what a reader says of a briefing. False if there is no such briefing. From then on these
-        fields are somebody's word, which neither a model nor a later Stop of the turn takes back."""
+        """Set what a reader says of a briefing. False if there is no such briefing. From then on neither a
+        model nor a later Stop of the turn changes these fields."""
         stored = _stored(fields)
         known = "".join(f", '$.{name}', NULL" for name in fields)
         self._connection.execute(
@@ -246,8 +246,8 @@ class BriefingRepo:
         ).fetchone()
         return row is not None
 
-    def take_input(self, session_id: str, turn_key: str, digest: str) -> bool:
-        """Note that this payload is applied to the turn. False if it was before: a replay."""
+    def mark_seen(self, session_id: str, turn_key: str, digest: str) -> bool:
+        """Record that this payload is applied to the turn. False for a replay: it was applied before."""
         cursor = self._connection.execute(
             "INSERT OR IGNORE INTO turn_inputs (session_id, turn_key, digest) VALUES (?, ?, ?)",
             (session_id, turn_key, digest),

@@ -1,4 +1,4 @@
-"""The Commander's conversation, its sessions, and how far each has been told."""
+"""The Commander's conversation, its sessions, and how far each has read the events."""
 
 import sqlite3
 import uuid
@@ -54,9 +54,9 @@ class ConversationRepo:
         assert created is not None
         return created
 
-    def goes_on_in(self, conversation: Conversation, session_id: str | None) -> None:
-        """Which session of Claude Code the conversation goes on in; None: a fresh one. What was told
-        stays told."""
+    def continue_in(self, conversation: Conversation, session_id: str | None) -> None:
+        """Set the Claude Code session that the conversation continues in; None for a fresh one. Its
+        cursor stays where it is."""
         self._connection.execute(
             "UPDATE conversations SET claude_session_id = ?, updated_at = ?"
             " WHERE conversation_id = ?",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from fleet_lib import clock
+from fleet_lib import clock, lines
 from fleet_lib.errors import BadInput
 from fleet_lib.json_text import json_object_or_none
 from fleet_lib.rules import ALERT, CLASS, SESSION
@@ -57,10 +57,12 @@ class OutboxRepo:
         broadcast_level: str | None = None,
         ts: str | None = None,
     ) -> int:
-        """Append an event and return its id. Raises BadInput for an unknown type."""
+        """Append an event and return its id. Raises BadInput for an unknown type.
+
+        `payload` gets its `line` here; a `payload_json` is stored as it is."""
         if type not in EVENT_TYPES:
             raise BadInput(f"{type!r} is no event type: one of {', '.join(EVENT_TYPES)}")
-        text = payload_json if payload_json is not None else _text(payload or {})
+        text = payload_json if payload_json is not None else _text(_with_line(type, payload or {}))
         cursor = self._connection.execute(
             "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level,"
             " payload_json) VALUES (?, ?, ?, ?, ?, ?)",
@@ -70,11 +72,11 @@ class OutboxRepo:
         return cursor.lastrowid
 
     def has_alert(self, type: EventType, payload: dict[str, Any]) -> bool:
-        """Whether this very alert was announced before."""
+        """Whether this very alert was announced before, also by a version that wrote no `line`."""
         row = self._connection.execute(
             f"SELECT 1 FROM outbox_events WHERE ({CLASS}) = {ALERT} AND type = ?"
-            " AND payload_json = ? LIMIT 1",
-            (type, _text(payload)),
+            " AND payload_json IN (?, ?) LIMIT 1",
+            (type, _text(_with_line(type, payload)), _text(payload)),
         ).fetchone()
         return row is not None
 
@@ -137,6 +139,11 @@ class OutboxRepo:
             (json.dumps(list(event_ids)),),
         )
         return cursor.rowcount
+
+
+def _with_line(type: EventType, payload: dict[str, Any]) -> dict[str, Any]:
+    line = lines.line_of(type, payload)
+    return {**payload, "line": line} if line else payload
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

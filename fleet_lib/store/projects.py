@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -82,10 +83,15 @@ class ProjectRepo:
         self._connection = connection
 
     def ensure_project(
-        self, *, repo_name: str, repo_root: str, git_remote: str | None = None
+        self,
+        *,
+        repo_name: str,
+        repo_root: str,
+        git_remote: str | None = None,
+        exists: Callable[[str], bool] = os.path.exists,
     ) -> str:
         """Find or create, and return the id. Found by its canonical remote, then by its root; an id
-        never changes, also when a remote appears later."""
+        never changes, also when a remote appears later. `exists` says whether a folder is still there."""
         remote = without_credentials(git_remote) if git_remote else None
         found = (self._find_by_remote(remote) if remote else None) or self.find_by_repo_root(
             repo_root
@@ -100,7 +106,7 @@ class ProjectRepo:
                 (project_id, repo_name, repo_root, remote, now, now),
             )
             return project_id
-        moved = found.repo_root != repo_root and not Path(found.repo_root).exists()
+        moved = found.repo_root != repo_root and not exists(found.repo_root)
         if moved or (remote and found.git_remote is None):
             self._connection.execute(
                 "UPDATE projects SET repo_root = ?, git_remote = ifnull(git_remote, ?),"

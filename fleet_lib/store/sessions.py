@@ -1,8 +1,10 @@
-"""The latest state of every worker session: who is at work, who is stuck, and on what."""
+"""The latest state of every worker session: which are at work, which are stuck, and on what."""
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
+
+from fleet_lib.rules import AT_WORK, STUCK
 
 SessionState = Literal[
     "working", "completed", "blocked", "failed", "waiting_for_input", "waiting_for_permission"
@@ -25,9 +27,6 @@ class Session:
     head_at: int | None  # Unix nanoseconds
     status_digest: str | None
     status_turn: str | None
-
-    def but(self, **changes: object) -> "Session":
-        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 _NAMES = tuple(Session.__annotations__)
@@ -54,24 +53,20 @@ class SessionRepo:
         self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
     def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
-        """Sessions that are stuck, not ended, and got there after `since` (ISO); newest first. Those of
-        archived projects are nobody's business."""
+        """The stuck sessions that got there after `since` (ISO), newest first."""
         rows = self._connection.execute(
-            "SELECT s.* FROM sessions s JOIN projects p ON p.project_id = s.project_id"
-            " WHERE s.ended_at IS NULL"
-            " AND s.state IN ('blocked', 'failed', 'waiting_for_permission') AND s.state_at > ?"
-            " AND ifnull(p.status, 'active') = 'active'"
-            " ORDER BY s.state_at DESC, s.session_id LIMIT ?",
-            (since, limit),
+            f"SELECT s.* FROM sessions s WHERE {STUCK}"
+            " ORDER BY s.state_at DESC, s.session_id LIMIT :limit",
+            {"alerts_since": since, "limit": limit},
         )
         return [_from_row(row) for row in rows]
 
     def active(self, since: str, limit: int = 200) -> list[Session]:
         """Sessions that have not ended and were heard of after `since` (ISO); newest first."""
         rows = self._connection.execute(
-            "SELECT * FROM sessions WHERE ended_at IS NULL AND last_seen_at > ?"
-            " ORDER BY last_seen_at DESC, session_id LIMIT ?",
-            (since, limit),
+            f"SELECT s.* FROM sessions s WHERE {AT_WORK}"
+            " ORDER BY s.last_seen_at DESC, s.session_id LIMIT :limit",
+            {"active_since": since, "limit": limit},
         )
         return [_from_row(row) for row in rows]
 

@@ -1,14 +1,18 @@
 """What must hold in the database, checked: `fleet db check` and `fleet doctor`. Reads only."""
 
+import contextlib
 import sqlite3
 import time
+from pathlib import Path
+
+from fleet_lib import paths
 
 SLOW_SECONDS = 20.0
 
 
 def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
-    """What is wrong, a line each; [] if nothing is. Not thorough: indexes are not compared with their
-    tables, and whatever is not looked at after SLOW_SECONDS is taken as well."""
+    """What is wrong, a line each; [] if nothing is. Not thorough: indexes are not compared with
+    their tables, and whatever is not looked at after SLOW_SECONDS is taken as well."""
     found: list[str] = []
     deadline = float("inf") if thorough else time.monotonic() + SLOW_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
@@ -30,3 +34,19 @@ def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
     finally:
         connection.set_progress_handler(None, 0)
     return found
+
+
+def search_index_problems(path: Path) -> list[str]:
+    """Whether the search index holds what the briefings say. FTS5 answers only to an INSERT, which
+    is rolled back."""
+    uri = paths.uri(str(path), "rw")
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        try:
+            connection.execute(
+                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"
+            )
+        except sqlite3.DatabaseError as error:
+            return [f"search index: {error}"]
+        finally:
+            connection.rollback()
+    return []

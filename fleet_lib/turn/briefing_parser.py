@@ -1,7 +1,7 @@
 """Markdown to a Briefing: YAML front matter, then sections for what it leaves out.
 
 Tolerant by rule: a value that is not allowed is dropped with a warning and the rest is kept; nothing
-that a model writes makes a briefing unreadable. Nothing here derives a field that nobody wrote.
+that a model writes makes a briefing unreadable. Nothing is derived here: a field that was not written is None.
 """
 
 import re
@@ -27,7 +27,7 @@ _YAML_DEPTH = 20
 
 
 class Briefing(BaseModel):
-    """What one turn's words say. None: nobody wrote it."""
+    """What one turn's words say. None means that it was not written."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Sequence
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
@@ -72,6 +73,18 @@ class Documents:
                 for word in words
             )
         )
+
+    def stale(self, files: Sequence[str], documents: Iterable[str]) -> dict[str, list[str]]:
+        """{document that a turn did not touch: the files that it touched and the document mentions}."""
+        touched = {*files, *documents}
+        found: dict[str, list[str]] = {}
+        for source in files:
+            if is_document(source) or source.startswith("/"):
+                continue
+            for document in self.mentioning(source):
+                if document not in touched:
+                    found.setdefault(document, []).append(source)
+        return found
 
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""

@@ -4,11 +4,12 @@ Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees a
 repository's own configuration may name programs to run; the switches in `ask` keep them off.
 """
 
+import contextlib
 import os
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +45,10 @@ class GitState:
     head: str | None  # commit id, None before the first commit
     branch: str | None  # None when detached
     reflog: tuple[ReflogEntry, ...]  # newest first
-    objects: str  # the folder of loose objects
+    # When each commit of the reflog was made, in Unix nanoseconds, unless it is packed by now. The reflog
+    # counts in seconds, and a turn may commit within the second in which the turn before it ended.
+    made_ns: Mapping[str, int]
     read_at_ns: int
-
-    def made_ns(self, commit: str) -> int | None:
-        """When a commit was made, in Unix nanoseconds; None once it is packed. The reflog counts in
-        seconds, and a turn may commit within the one in which the turn before it ended."""
-        try:
-            return os.stat(f"{self.objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
-        except OSError:
-            return None
 
 
 def read_git_state(folder: str) -> GitState | None:
@@ -78,7 +73,17 @@ def read_git_state(folder: str) -> GitState | None:
     if remote and remote.startswith("."):
         remote = os.path.normpath(os.path.join(toplevel or root, remote))
     head, branch, reflog = _read_head(folder)
-    return GitState(toplevel or root, root, remote, head, branch, reflog, objects, read_at_ns)
+    made_ns = _read_made_ns(objects, reflog)
+    return GitState(toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns)
+
+
+def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]:
+    """{commit: modification time of its loose object}, of the reflog's own commits."""
+    made: dict[str, int] = {}
+    for commit in {entry.commit for entry in reflog if entry.is_commit}:
+        with contextlib.suppress(OSError):
+            made[commit] = os.stat(f"{objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
+    return made
 
 
 def commits_since(
@@ -93,7 +98,7 @@ def commits_since(
             break
         if not entry.is_commit or entry.commit in found:
             continue
-        made_ns = state.made_ns(entry.commit)
+        made_ns = state.made_ns.get(entry.commit)
         if _is_after(entry, made_ns, until_ns):
             continue
         if entry.time == known_at_ns // _NS and (
@@ -107,7 +112,7 @@ def commits_since(
 def head_at(state: GitState, moment_ns: int) -> str | None:
     """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
     for entry in state.reflog:
-        made_ns = state.made_ns(entry.commit) if entry.is_commit else None
+        made_ns = state.made_ns.get(entry.commit) if entry.is_commit else None
         if not _is_after(entry, made_ns, moment_ns):
             return entry.commit
     return None if state.reflog else state.head

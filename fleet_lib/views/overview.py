@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet_lib import clock, spool
 from fleet_lib.drain import quarantine
+from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, OPEN_ALERT_SECONDS
 from fleet_lib.store.briefings import BriefingRepo
@@ -93,7 +94,6 @@ def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     for project in ProjectRepo(connection).get_active():
         latest = next(iter(briefings.get_by_project(project.project_id, limit=1)), None)
         turn = briefings.turn_of(latest.briefing_id) if latest else None
-        summary = latest.raw_markdown[:200] if latest else ""
         roster.append(
             {
                 "project_id": project.project_id,
@@ -101,7 +101,9 @@ def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
                 "status": latest.status if latest else None,
                 "briefing_id": latest.briefing_id if latest else None,
                 "at": (latest.ended_at or latest.created_at) if latest else project.updated_at,
-                "summary": turn.summary if turn else summary,
+                "summary": summary_of(turn.summary if turn else None, latest.raw_markdown)
+                if latest
+                else "",
             }
         )
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)

@@ -28,10 +28,9 @@ TOOLS = ("Bash", "Edit", "Write", "Read", "Agent")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def claude_program() -> Path | None:
-    """The pinned client: `FLEET_TEST_CLAUDE`, else the repository's own; None if there is none."""
-    named = os.environ.get("FLEET_TEST_CLAUDE")
-    program = Path(named) if named else REPOSITORY / ".tools/claude/node_modules/.bin/claude"
+def claude_program(version: str) -> Path | None:
+    """The client of that version, where `make setup` puts it; None if it is not there."""
+    program = REPOSITORY / f".tools/claude-{version}/node_modules/.bin/claude"
     return program if program.exists() else None
 
 
@@ -158,9 +157,13 @@ class World:
         extra_args: Sequence[str] = (),
         extra_env: Mapping[str, str] | None = None,
     ) -> Interactive:
-        """Start an interactive session in a trusted folder and wait for its input line."""
+        """Start an interactive session in a trusted folder and wait for its input line.
+
+        It asks before it uses a tool, also where a new client would start in auto mode.
+        """
         self.trust(cwd)
-        command = [str(self.program), "--model", "sonnet", *extra_args]
+        command = [str(self.program), "--model", "sonnet", "--permission-mode", "default"]
+        command += extra_args
         return Interactive(command, cwd, self.environment(extra_env))
 
 
@@ -205,6 +208,12 @@ class Interactive:
         self._run("send-keys", "-l", text)
         self.wait_for(re.escape(text[-40:]), timeout=10)
         self.keys("Enter")
+
+    def clear_input(self) -> None:
+        """Take back what stands in the input line: 2.1.332 puts the text of an erased prompt there again."""
+        self._sent = ""
+        self.keys("C-u")
+        self.wait_for(r"^\s*[│ ]*❯\s*(Try .*)?[│ ]*$")
 
     def _input(self) -> str:
         """The line that the client reads from: the last one with its mark."""

@@ -35,6 +35,7 @@ from scripted_model import (
 from commander.setup import settings
 from commander.setup.commander_folder import make_commander_folder
 
+HOOKS = REPOSITORY / "hooks"
 _PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
 
 
@@ -56,16 +57,27 @@ class Fleet:
             return answer(request)
 
         model.say(script)
-        python, hooks = Path(sys.executable), REPOSITORY / "hooks"
-        ours = settings.registration(settings.settings_example(), python, hooks)
+        self._register(Path(sys.executable))
+        make_commander_folder(self.home, Path(sys.executable), HOOKS)
+
+    def _register(self, python: Path) -> None:
+        ours = settings.registration(settings.settings_example(), python, HOOKS)
         self.world.write_settings(ours)
-        make_commander_folder(self.home, python, hooks)
 
     def register_hooks_once_more(self) -> None:
         """Add a second copy of every hook with a command line of its own, which the client cannot
         tell from another program: a plugin and the settings may both bring Fleet's hooks."""
         for folder in (self.world.settings_dir, self.home / ".claude"):
             _update_json(folder / "settings.json", _with_second_copies)
+
+    def delay_hook(self, script: str) -> None:
+        """Let Python be slow to start for one of the hooks."""
+        slow = self._repositories.with_name("slow-python")
+        slow.write_text(
+            f'#!/bin/sh\ncase "$*" in *{script}*) sleep 0.5 ;; esac\nexec "{sys.executable}" "$@"\n'
+        )
+        slow.chmod(0o755)
+        self._register(slow)
 
     def erase_prompts_with(self, word: str) -> None:
         """Give the Commander's folder somebody's hook that blocks every prompt with this word."""
@@ -93,6 +105,16 @@ class Fleet:
         git(path, "commit", "-q", "-m", "first")
         return path
 
+    def know(self, name: str) -> Path:
+        """A repository that is a project of Fleet's, made known without a client."""
+        repository = self.repository(name)
+        stop = {"hook_event_name": "Stop", "session_id": f"s-{name}", "prompt_id": f"p-{name}"}
+        stop |= {"cwd": str(repository), "last_assistant_message": f"Now {name} is known."}
+        file = self._repositories.with_name(f"{name}.json")
+        file.write_text(json.dumps(stop))
+        self.console("replay", str(file))
+        return repository
+
     def worker(
         self, cwd: Path, prompt: str, *replies: Reply, env: Mapping[str, str] | None = None
     ) -> Turn:
@@ -110,7 +132,9 @@ class Fleet:
         fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
-        """A headless Commander's turn, a new session unless one is resumed; it may fail."""
+        """A headless Commander's turn, a new session unless one is resumed; it may fail. What others have done
+        before is in the database, however late their drainers are."""
+        self.drain()
         return self.turn(self.home, prompt, *replies, resume=resume, fork=fork, env=env)
 
     def turn(

@@ -2,7 +2,7 @@
 
 What lives here: the server, the steps a script is made of, and readers of the requests that
 arrive, which are the proof of what the model was told. Nothing here starts the client or knows
-Fleet. The readers were measured against 2.1.197 with `--model sonnet` and `--model haiku`.
+Fleet. The readers were measured against 2.1.197 and 2.1.332, with `--model sonnet` and `--model haiku`.
 """
 
 from __future__ import annotations
@@ -145,6 +145,9 @@ _COMPACTION = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools."
 _HOOK_CONTEXT = re.compile(
     r"[A-Z][A-Za-z]+ hook (?:additional context|success): .*?"
     r"(?=\n\n[A-Z][A-Za-z]+ hook (?:additional context|success): "
+    r"|\n\n# Environment\n"
+    r"|\n\nToday's date is "
+    r"|\n\nThe following deferred tools are now available"
     r"|\n\nAvailable agent types for the Agent tool:"
     r"|\n\nThe following skills are available for use"
     r"|\n</system-reminder>"

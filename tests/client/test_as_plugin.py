@@ -120,6 +120,7 @@ def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_enviro
     assert "fleet:briefing" in newest
 
 
+@pytest.mark.one_client
 def test_loaded_from_a_folder_it_captures_and_tells(
     plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
     assert (fleet.home.parent / "looked").read_text() == "looked up status\n"
 
 
+@pytest.mark.one_client
 def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> None:
     jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
     jobs.fleet.script("a short question", Text("The short answer."))
@@ -79,6 +80,7 @@ def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> N
     assert len(told) == 1, "it was told twice"
 
 
+@pytest.mark.one_client
 def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
     jobs.fleet.drain()
     waiting = [jobs.queue(f"task {number} of the queue") for number in range(4)]
@@ -112,7 +114,7 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
     seen = fleet.cursor()
     done = jobs.console("commander", "--reset")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"through event e{seen}" in done.stdout
+    assert f"Events up to e{seen} are not repeated" in done.stdout
     assert fleet.cursor() == seen > 0
 
     jobs.console("ask", "the second question")
@@ -125,6 +127,26 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
     assert "Alerts:\n" not in open_alerts, "the delta was told again"
 
 
+def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:
+    """Left alone, 2.1.332 sends the first one with every later turn."""
+    jobs.fleet.drain()
+    wishes = {"turn one": "Talk like a stone.", "turn two": "Talk like a river.", "turn three": ""}
+    for prompt, system in wishes.items():
+        request = json.dumps({"prompt": prompt, "systemPrompt": system})
+        job_id = jobs.queue(prompt, type="commander_turn", project_id=None, request_json=request)
+        assert jobs.console("jobs", "run", "--once").returncode == 0
+        assert jobs.wait(job_id) == ["completed"]
+
+    heard = {}
+    for prompt in wishes:
+        (asked, *_) = jobs.fleet.model.main_requests(prompt)
+        sent = json.dumps(asked["system"])
+        heard[prompt] = [words for words in ("stone", "river") if f"Talk like a {words}." in sent]
+    assert heard == {"turn one": ["stone"], "turn two": ["river"], "turn three": []}
+    assert "turn one" in json.dumps(asked["messages"]), "it is not the same conversation"
+
+
+@pytest.mark.one_client
 def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     import signal
 
@@ -138,6 +160,7 @@ def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     assert not is_alive(jobs.started()[0]["pid"])
 
 
+@pytest.mark.one_client
 def test_without_a_commanders_folder_it_says_what_makes_one(jobs: Jobs) -> None:
     (jobs.fleet.home / "CLAUDE.md").unlink()
     done = jobs.console("ask", "anybody there?")

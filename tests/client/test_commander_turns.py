@@ -37,7 +37,7 @@ def test_a_failed_turn_that_is_resumed_is_told_the_same_again(fleet: Fleet) -> N
     again = fleet.commander("second try", Fail(400), resume=failed.session_id)
     assert again.session_id == failed.session_id
     assert fleet.cursor() == 0
-    assert _mentioning(fleet.told("second try"), "Stuck on a key") == 1
+    assert _mentioning(fleet.told("second try"), "Stuck on a key") >= 1
 
     # Now the client has the resumed session's delta already, byte for byte, and drops the copy.
     fleet.commander("third try", resume=failed.session_id)
@@ -47,6 +47,19 @@ def test_a_failed_turn_that_is_resumed_is_told_the_same_again(fleet: Fleet) -> N
     fleet.commander("fourth try", resume=failed.session_id)
     assert fleet.told("fourth try") == []
     assert len(fleet.held("fourth try")) == len(fleet.held("third try"))
+
+
+@pytest.mark.fails_with(
+    "2.1.332",
+    reason="issue 14, point 9: what the failed turn was shown and what the resumed session is shown at its start"
+    " reach the model in one message",
+)
+def test_a_failed_turn_that_is_resumed_is_told_it_only_once(fleet: Fleet) -> None:
+    fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
+
+    failed = fleet.commander("first try", Fail(400))
+    fleet.commander("second try", resume=failed.session_id)
+    assert _mentioning(fleet.told("second try"), "Stuck on a key") == 1
 
 
 def test_what_is_new_between_two_resumed_turns_is_told_exactly_once(fleet: Fleet) -> None:
@@ -100,18 +113,17 @@ def test_two_commander_sessions_have_a_cursor_each(fleet: Fleet) -> None:
         assert _mentioning(fleet.told(prompt), "Stuck on a key") == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="2.1.197 gives a fork's SessionStart the id of the session that it was forked from",
-)
-def test_a_forked_session_is_told_what_is_new_once(fleet: Fleet) -> None:
+def test_a_forked_session_is_told_what_is_new_once(fleet: Fleet, client_version: str) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     original = fleet.commander("the original").session_id
     fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
 
     fork = fleet.commander("the other way", resume=original, fork=True)
     assert fork.session_id != original
-    assert _mentioning(fleet.held("the other way"), "Stuck on a review") == 1
+    # 2.1.197 gives a fork's SessionStart the id of the session that it was forked from: nothing says that the
+    # prompt's session was shown the same at its start.
+    times = 2 if client_version == "2.1.197" else 1
+    assert _mentioning(fleet.held("the other way"), "Stuck on a review") == times
 
     fleet.commander("back here", resume=original)
     assert _mentioning(fleet.held("back here"), "Stuck on a review") == 1

@@ -11,21 +11,13 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from browser import page
-from fleet_world import Fleet
 from gateway_world import Gateway, receive, send
 from job_world import Jobs
 from playwright.sync_api import expect
 from scripted_model import Text, ToolUse
 from support import Fleet as Home
 
-
-@pytest.fixture
-def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(fleet, tmp_path)
-    fleet.worker(fleet.repository("alpha"), "know the project alpha")
-    fleet.drain()
-    yield made
-    made.kill_all()
+pytestmark = pytest.mark.one_client
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Flee
     assert fleet.event_counts().total() == 5
 
 
+@pytest.mark.one_client
 def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) -> None:
     repositories = [fleet.repository(f"repository-{number}") for number in range(5)]
 
@@ -112,6 +113,10 @@ def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, sta
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
+@pytest.mark.fails_with(
+    "2.1.332",
+    reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
+)
 def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     fleet.script(
@@ -141,6 +146,7 @@ def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) ->
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
+@pytest.mark.one_client
 @pytest.mark.parametrize(
     "command",
     [
@@ -166,6 +172,7 @@ def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -
     assert briefing["head_commit"] == git(repository, "rev-parse", "HEAD")
 
 
+@pytest.mark.one_client
 def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet: Fleet) -> None:
     """Git's clock has whole seconds, and here the drainer looks only after the turn."""
     fleet.worker(fleet.repository("warm-up"), "make the spool")
@@ -193,7 +200,13 @@ def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet:
     assert briefing["base_commit"] == before
 
 
+@pytest.mark.fails_with(
+    "2.1.332",
+    reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
+)
 def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
+    """The hook starts late, as on a loaded machine: the client may exit before it has run."""
+    fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
 
     (briefing,) = fleet.briefings()
@@ -253,13 +266,16 @@ def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fl
     assert len(others) == 1
 
 
+@pytest.mark.one_client
 def test_worker_facts_can_be_turned_off(fleet: Fleet) -> None:
-    turn = fleet.worker(fleet.repository("alpha"), "hello", env={"FLEET_WORKER_FACTS": "off"})
+    (fleet.home / "config.toml").write_text("[worker]\nfacts = false\n")
+    turn = fleet.worker(fleet.repository("alpha"), "hello")
 
     assert fleet.context("hello") == ""
     assert [briefing["session_id"] for briefing in fleet.briefings()] == [turn.session_id]
 
 
+@pytest.mark.one_client
 def test_hooks_that_are_off_leave_no_trace(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     off = {"FLEET_HOOKS": "off"}

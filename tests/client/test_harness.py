@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,9 @@ class Hooked:
         )
 
     def _hook(self) -> dict[str, Any]:
-        arguments = ["-I", "-S", str(DUMPING_HOOK), str(self.dumps), "user"]
-        return {"type": "command", "command": sys.executable, "args": arguments}
+        """2.1.332 terminates a hook of StopFailure that is still running when it exits: this one goes on."""
+        command = [sys.executable, "-I", "-S", str(DUMPING_HOOK), str(self.dumps), "user"]
+        return {"type": "command", "command": f"trap '' TERM HUP INT; exec {shlex.join(command)}"}
 
     def payloads(self) -> list[dict[str, Any]]:
         return [
@@ -124,8 +126,10 @@ def test_a_failing_model_makes_a_failed_turn(tmp_path: Path, program: Path) -> N
 
         assert (turn.exit_code, turn.is_error) == (1, True)
         assert "scripted failure" in turn.text
+        # The client does not wait for the one of these before it starts the other.
+        for event in ("StopFailure", "SessionEnd"):
+            hooked.wait_for(lambda payload, event=event: payload["hook_event_name"] == event)
         assert hooked.events()[:2] == ["SessionStart", "UserPromptSubmit"]
-        # The client does not wait for the one before it starts the other.
         assert set(hooked.events()[2:]) == {"StopFailure", "SessionEnd"}
 
 

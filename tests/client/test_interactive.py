@@ -134,6 +134,7 @@ def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -
         fleet.drain()
         session.send("a forbidden word")
         session.wait_for("blocked by hook")
+        session.clear_input()
         _ask(fleet, session, "another word")
 
     assert fleet.model.main_requests("forbidden") == [], "the prompt was not erased"

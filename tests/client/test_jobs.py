@@ -1,4 +1,4 @@
-"""Headless jobs: submitted, run by the real client, canceled, timed out, orphaned, and told of."""
+"""Headless jobs, where they depend on the client: started, watched, ended, and what comes of them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from fleet_world import Fleet
 from job_world import Jobs, is_alive
 from scripted_model import Fail, Text, ToolUse
-
-SLEEPS = "import time; time.sleep(60)"
-
-
-@pytest.fixture
-def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(fleet, tmp_path)
-    fleet.worker(fleet.repository("alpha"), "know the project alpha")
-    fleet.drain()
-    yield made
-    made.kill_all()
-
-
-# --- running -----------------------------------------------------------------------------------
 
 
 def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
@@ -46,7 +27,10 @@ def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
     job = jobs.job(job_id)
     assert json.loads(job["result_json"])["result"] == "The note is written."
     kinds = [json.loads(chunk)["type"] for chunk in json.loads(job["stream_chunks_json"])]
-    assert kinds == ["system", "assistant", "user", "assistant", "result"]
+    assert kinds[0] == "system"  # 2.1.332 has more than one line of that type
+    assert [kind for kind in kinds if kind != "system"] == [
+        *("assistant", "user", "assistant", "result")
+    ]
     assert jobs.fleet.rows("SELECT * FROM job_stream_chunks") == []
     run = jobs.run_of(job_id)
     assert run["cost_usd"] > 0 and run["input_tokens"] == 20 and run["output_tokens"] == 10
@@ -115,67 +99,6 @@ def test_an_api_error_fails_the_job_and_is_an_alert(jobs: Jobs) -> None:
     assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
 
 
-def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs: Jobs) -> None:
-    jobs.client(before="sys.exit('this is no client')")
-    job_id = jobs.submit("say something")
-    assert jobs.wait(job_id) == ["failed"]
-    assert jobs.job(job_id)["error"] == "claude exited with code 1 and no result: this is no client"
-
-    jobs.program.unlink()
-    waiting = jobs.queue("say something else")
-    assert jobs.console("jobs", "run", "--once", PATH="/usr/bin:/bin").returncode == 0
-    # The pinned client may be on PATH of whoever runs the tests.
-    if jobs.job(waiting)["status"] == "failed":
-        assert "claude is not on PATH" in jobs.job(waiting)["error"]
-
-
-def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
-    jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
-    job_id = jobs.submit("think for ever", "--timeout", "2")
-    began = time.monotonic()
-    assert jobs.wait(job_id) == ["failed"]
-
-    assert time.monotonic() - began < 12
-    assert jobs.job(job_id)["error"] == "timed out after 2 s"
-    (started,) = jobs.started()
-    assert not is_alive(started["pid"])
-    run = jobs.run_of(job_id)
-    assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
-
-
-def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
-    """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
-    jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": "sleep 987"}), Text("ok"))
-    job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
-    jobs.until(lambda: _sleepers("sleep 987"))
-    done = jobs.console("jobs", "cancel", str(job_id))
-    assert (done.returncode, done.stdout) == (0, f"job {job_id} canceled\n"), done.stderr
-    assert not _sleepers("sleep 987")
-    (event,) = jobs.events()
-    assert (event["status"], event["level"]) == ("canceled", "mention")
-
-
-def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> None:
-    jobs.client(before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS)
-    job_id = jobs.submit("never mind")
-    jobs.until(jobs.started)
-    began = time.monotonic()
-    done = jobs.console("jobs", "cancel", str(job_id), "--json")
-    assert json.loads(done.stdout) == [{"job_id": job_id, "status": "canceled"}]
-    assert 4.5 < time.monotonic() - began < 12
-    assert not is_alive(jobs.started()[0]["pid"])
-    assert jobs.job(job_id)["status"] == "canceled" and jobs.job(job_id)["ts_finished"]
-
-
-def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
-    job_id = jobs.queue("too late")
-    assert jobs.console("jobs", "cancel", str(job_id)).stdout == f"job {job_id} canceled\n"
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert jobs.started() == []
-    again = jobs.console("jobs", "cancel", str(job_id))
-    assert again.stdout == f"job {job_id} was already canceled\n"
-
-
 def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("End.", 1.5)
@@ -192,66 +115,8 @@ def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
     assert [json.loads(line)["type"] for line in lines][-1] == "result"
 
 
-def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
-    token = "ghp_" + "a1B2" * 9
-    jobs.fleet.script(
-        "show the token", ToolUse("Bash", {"command": f"echo {token}"}), Text(f"It is {token}.")
-    )
-    job_id = jobs.submit("show the token", "--allow-tool", "Bash")
-    assert jobs.wait(job_id) == ["completed"]
-    assert token not in json.dumps(jobs.job(job_id)) and token not in json.dumps(jobs.events())
-
-
-# --- limits ------------------------------------------------------------------------------------
-
-
-def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
-    names = ["alpha", "beta", "gamma", "delta", "epsilon"]
-    for name in names[1:]:
-        jobs.fleet.worker(jobs.fleet.repository(name), f"know the project {name}")
-    jobs.fleet.drain()
-    # The first ten of one project: the others' must not wait behind them.
-    order = ["alpha"] * 10 + [names[number % 4 + 1] for number in range(40)]
-    ids = [jobs.queue(f"task {number} of many", name) for number, name in enumerate(order)]
-    first, second = jobs.start("jobs", "run", "--once"), jobs.start("jobs", "run", "--once")
-    for runner in (first, second):
-        _, error = runner.communicate(timeout=170)
-        assert runner.returncode == 0, error
-    assert set(jobs.wait(*ids)) == {"completed"}
-
-    rows = [jobs.job(job_id) for job_id in ids]
-    assert max(_at_once(rows).values()) <= 3
-    assert max(_at_once(rows).values()) == 3, "they did not run side by side"
-    for name in names:
-        own = [row for row in rows if row["project_id"].startswith(f"{name}__")]
-        assert max(_at_once(own).values()) == 1
-        began = [row["ts_started"] for row in own]
-        assert began == sorted(began), "not the oldest first"
-    others = min(row["ts_started"] for row in rows[10:])
-    assert others < rows[1]["ts_started"], "a busy project held up the others"
-    assert len(jobs.started()) == 50, "a job ran twice"
-    assert len(jobs.events()) == 50
-
-
-def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
-    jobs.set("jobs.max_usd_per_day", "0.5")
-    assert jobs.wait(jobs.submit("cheap enough")) == ["completed"]
-    (started,) = jobs.started()
-    assert 0 < float(started["argv"][started["argv"].index("--max-budget-usd") + 1]) <= 0.5
-    jobs.runners_end()
-
-    waiting = jobs.queue("too dear")
-    jobs.set("jobs.max_usd_per_day", "0.0001")
-    refused = jobs.console("jobs", "submit", "--project", "alpha", "one more")
-    assert refused.returncode == 1
-    assert "the daily budget of $0.00 for jobs is used up" in refused.stderr
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert "jobs.max_usd_per_day" in jobs.job(waiting)["error"]
-    assert len(jobs.started()) == 1
-
-
 def test_a_job_that_reaches_its_own_cap_says_so(jobs: Jobs) -> None:
-    job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.00001}')
+    job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.000001}')
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert jobs.job(job_id)["status"] == "failed"
     assert "the job reached its budget" in jobs.job(job_id)["error"]
@@ -277,17 +142,40 @@ def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> 
     assert argv[argv.index("--permission-mode") + 1] == "bypassPermissions"
 
 
-# --- when a runner dies --------------------------------------------------------------------------
+def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
+    jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
+    job_id = jobs.submit("think for ever", "--timeout", "2")
+    began = time.monotonic()
+    assert jobs.wait(job_id) == ["failed"]
+
+    assert time.monotonic() - began < 12
+    assert jobs.job(job_id)["error"] == "timed out after 2 s"
+    (started,) = jobs.started()
+    assert not is_alive(started["pid"])
+    run = jobs.run_of(job_id)
+    assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
+
+
+def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
+    """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
+    command = _endless_command(jobs)
+    jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": command}), Text("ok"))
+    job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
+    jobs.until(lambda: _running(command))
+    done = jobs.console("jobs", "cancel", str(job_id))
+    assert (done.returncode, done.stdout) == (0, f"job {job_id} canceled\n"), done.stderr
+    assert not _running(command)
+    (event,) = jobs.events()
+    assert (event["status"], event["level"]) == ("canceled", "mention")
 
 
 def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_ended(
     jobs: Jobs,
 ) -> None:
-    jobs.fleet.script(
-        "work very long", ToolUse("Bash", {"command": "sleep 654"}), Text("never said")
-    )
+    command = _endless_command(jobs)
+    jobs.fleet.script("work very long", ToolUse("Bash", {"command": command}), Text("never said"))
     job_id = jobs.submit("work very long", "--allow-tool", "Bash")
-    jobs.until(lambda: _sleepers("sleep 654"))
+    jobs.until(lambda: _running(command))
     (runner,) = jobs.runners()
     os.kill(runner.pid, signal.SIGKILL)
     client = jobs.started()[0]["pid"]
@@ -296,255 +184,18 @@ def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_
     next_job = jobs.submit("something else")
     assert jobs.wait(job_id, next_job) == ["failed", "completed"]
     assert "the runner died" in jobs.job(job_id)["error"]
-    assert not is_alive(client) and not _sleepers("sleep 654")
+    assert not is_alive(client) and not _running(command)
     assert len(jobs.started()) == 2, "it was run again"
     assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
 
 
-def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs: Jobs) -> None:
-    """Its runner was killed between the claim and the start of a client."""
-    jobs.fleet.script("begin at last", Text("Begun."))
-    job_id = jobs.queue("begin at last", status="running")
-    jobs.write(
-        "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, started_at)"
-        " VALUES (?, 1, ?, '9999-01-01T00:00:00.000Z', 1, '2026-01-01T00:00:00.000Z')",
-        job_id,
-        f"{os.uname().nodename} 999999 1.00",
-    )
-    done = jobs.console("jobs", "run", "--once")
-    assert done.returncode == 0, done.stderr
-    assert f"job {job_id}: its runner died; the job is now queued" in done.stdout
-    assert jobs.job(job_id)["status"] == "completed" and jobs.run_of(job_id)["attempt"] == 2
-    assert len(jobs.fleet.model.main_requests("begin at last")) == 1, "it ran twice"
-    assert len(jobs.events()) == 1
+def _endless_command(jobs: Jobs) -> str:
+    """2.1.332 refuses a plain `sleep`. The file's name makes it the only one of its kind."""
+    file = jobs.folder / "nothing.log"
+    file.touch()
+    return f"tail -f {file}"
 
 
-def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Jobs) -> None:
-    jobs.client(before=SLEEPS)
-    job_id = jobs.submit("say nothing")
-    jobs.until(jobs.started)
-    jobs.until(lambda: jobs.run_of(job_id)["process_id"])
-    (runner,) = jobs.runners()
-    os.kill(runner.pid, signal.SIGKILL)
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert jobs.job(job_id)["status"] == "failed"
-    (started,) = jobs.started()
-    assert not is_alive(started["pid"])
-
-
-def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: Jobs) -> None:
-    job_id = jobs.queue("long gone", status="running")
-    with subprocess.Popen([sys.executable, "-c", SLEEPS], start_new_session=True) as stranger:
-        try:
-            jobs.write(
-                "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, process_id,"
-                " process_started, started_at) VALUES (?, 1, ?, ?, 1, ?, ?, ?)",
-                job_id, f"{os.uname().nodename} 999999 1.00", "2026-01-01T00:00:00.000Z",
-                stranger.pid, 1000.0, "2026-01-01T00:00:00.000Z",
-            )  # fmt: skip
-            done = jobs.console("jobs", "run", "--once")
-            assert done.returncode == 0, done.stderr
-            assert stranger.poll() is None
-            assert jobs.job(job_id)["status"] == "failed"
-        finally:
-            stranger.kill()
-
-
-def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> None:
-    jobs.fleet.script("take a moment", Text("done", delay_seconds=2))
-    job_id = jobs.queue("take a moment")
-    waiting = jobs.queue("stay in the queue")
-    runner = jobs.start("jobs", "run")
-    jobs.until(lambda: jobs.job(job_id)["status"] == "running" and jobs.started())
-    runner.send_signal(signal.SIGINT)
-    out, _ = runner.communicate(timeout=30)
-    assert "waiting for 1 running job to finish" in out and runner.returncode == 0
-    assert (jobs.job(job_id)["status"], jobs.job(waiting)["status"]) == ("completed", "queued")
-
-    jobs.fleet.script("take an hour", Text("done", delay_seconds=60))
-    long = jobs.queue("take an hour")
-    runner = jobs.start("jobs", "run")
-    jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks WHERE job_id = ?", long))
-    runner.send_signal(signal.SIGTERM)
-    runner.communicate(timeout=30)
-    assert jobs.job(long)["status"] == "failed" and "the runner" in jobs.job(long)["error"]
-    assert not is_alive(jobs.started()[-1]["pid"])
-
-
-# --- what is refused -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "prompt", "said"),
-    [
-        (("--project", "alhpa"), "x", "there is no project 'alhpa' (did you mean 'alpha'?)"),
-        (("--project", "alpha", "--model", "gpt"), "x", "'gpt' is not one of"),
-        (("--project", "alpha", "--type", "commander_turn"), "x", "is not one of"),
-        (("--project", "alpha"), "  \n", "the prompt is empty"),
-        (("--project", "alpha"), "x" * 10_000_000, "longer than 1,000,000 characters"),
-        (("--project", "alpha", "--file", "/no/such"), None, "/no/such: No such file"),
-        (("--project", "alpha", "--max-usd", "500"), "x", "jobs.max_usd"),
-    ],
-    ids=["project", "model", "type", "empty", "10 MB", "file", "budget"],
-)
-def test_bad_input_gets_one_line_and_leaves_no_row(
-    jobs: Jobs, arguments: tuple[str, ...], prompt: str | None, said: str
-) -> None:
-    done = jobs.console("jobs", "submit", *arguments, input=prompt)
-    assert done.returncode in (1, 2) and done.stdout == ""
-    assert said in done.stderr and done.stderr.count("\n") == 1
-    assert jobs.fleet.rows("SELECT * FROM jobs") == []
-
-
-def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
-    jobs.set("claude.program", "/no/such/claude")
-    done = jobs.console("jobs", "submit", "--project", "alpha", "hello")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "claude.program names /no/such/claude" in done.stderr
-    assert jobs.fleet.rows("SELECT * FROM jobs") == []
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [
-        ({"model": "gpt"}, "the job's model 'gpt' is not one of opus, sonnet, haiku"),
-        ({"type": "mystery"}, "the job's type 'mystery' is not one of"),
-        ({"request_json": "{"}, "the request cannot be read"),
-        ({"request_json": '{"prompt": " "}'}, "the prompt is empty"),
-        ({"project_id": None}, "the job names no known project"),
-        ({"project_id": None, "repo_root": "/no/such"}, "/no/such does not exist any more"),
-    ],
-    ids=["model", "type", "not JSON", "empty", "no project", "no folder"],
-)
-def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
-    jobs: Jobs, columns: dict[str, str | None], said: str
-) -> None:
-    job_id = jobs.queue("anything", **columns)
-    after = jobs.queue("the one after it")
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert (jobs.job(job_id)["status"], jobs.job(after)["status"]) == ("failed", "completed")
-    assert said in jobs.job(job_id)["error"]
-
-
-def _sleepers(command: str) -> list[str]:
+def _running(command: str) -> list[str]:
     found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
     return found.stdout.split()
-
-
-def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
-    """{moment at which a job began: how many were at work then}."""
-    return {
-        row["ts_started"]: sum(
-            other["ts_started"] <= row["ts_started"] < other["ts_finished"] for other in rows
-        )
-        for row in rows
-    }
-
-
-# --- odd clients: a program in the client's place that does what the real one does rarely ---
-
-_ODD = """#!{python} -I
-import json, os, sys, time
-prompt = sys.stdin.read()
-def say(**told):
-    print(json.dumps({{"type": "result", "is_error": False, "session_id": "s", **told}}), flush=True)
-{does}
-"""
-
-
-def _beta(jobs: Jobs) -> None:
-    """A second project."""
-    jobs.fleet.worker(jobs.fleet.repository("beta"), "know the project beta")
-    jobs.fleet.drain()
-
-
-def _odd(jobs: Jobs, does: str) -> None:
-    jobs.program.write_text(_ODD.format(python=sys.executable, does=does))
-
-
-@pytest.mark.parametrize(
-    "rules",
-    [
-        ["Edit", "--dangerously-skip-permissions"],
-        ["Edit", " --mcp-config", "{}"],
-        ["-p"],
-        [""],
-        ["Edit\n--settings"],
-    ],
-)
-def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: list[str]) -> None:
-    row = jobs.queue("do it", request_json=json.dumps({"prompt": "do it", "allowedTools": rules}))
-    tools = [word for rule in rules for word in ("--allow-tool", rule)]
-    done = jobs.console("jobs", "submit", "--project", "alpha", *tools, "do it")
-    assert done.returncode == 1 and "is not a permission rule" in done.stderr
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert "is not a permission rule" in jobs.job(row)["error"]
-    assert jobs.started() == []
-
-
-def test_one_odd_answer_is_no_other_jobs_end(jobs: Jobs) -> None:
-    _beta(jobs)
-    _odd(jobs, 'say(result=prompt + ": a\\ud800b", total_cost_usd=-5); time.sleep(2)')
-    ids = [jobs.queue(name, name) for name in ("alpha", "beta")]
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert jobs.wait(*ids) == ["completed", "completed"]
-    assert json.loads(jobs.job(ids[0])["result_json"])["result"] == "alpha: a?b"
-    assert jobs.run_of(ids[0])["cost_usd"] is None  # and so counts as its budget
-
-
-def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result(
-    jobs: Jobs,
-) -> None:
-    _odd(
-        jobs,
-        "deep = []\nfor _ in range(900): deep = [deep]\n"
-        'say(result="done", usage=deep, total_cost_usd=10**400)',
-    )
-    job = jobs.queue("alpha")
-    assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert jobs.wait(job) == ["completed"]
-
-
-def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: Jobs) -> None:
-    _odd(jobs, 'say(result="done"); os.close(1); time.sleep(60)')
-    began = time.monotonic()
-    job = jobs.submit("hang", "--timeout", "2")
-    assert jobs.wait(job) == ["completed"]  # its result was there
-    assert time.monotonic() - began < 30
-    again = jobs.submit("hang", "--timeout", "50")
-    jobs.until(lambda: jobs.job(again)["status"] == "running")
-    assert jobs.console("jobs", "cancel", str(again)).returncode == 0
-    assert jobs.wait(again) == ["canceled"]
-
-
-def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Jobs) -> None:
-    _odd(jobs, 'say(result="the answer"); sys.exit(3)')
-    job = jobs.queue("alpha")
-    jobs.console("jobs", "run", "--once")
-    assert jobs.wait(job) == ["failed"]
-    assert jobs.job(job)["error"] == "claude exited with code 3 after its result"
-
-
-def test_a_cancel_leaves_the_other_jobs_of_a_runner_whose_leases_ran_out(jobs: Jobs) -> None:
-    _beta(jobs)
-    _odd(jobs, 'time.sleep(6); say(result="done")')
-    stays, goes = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")
-    jobs.until(lambda: jobs.job(stays)["status"] == jobs.job(goes)["status"] == "running")
-    jobs.write("UPDATE job_runs SET lease_until = '2020-01-01T00:00:00.000Z'")  # it slept
-    jobs.console("jobs", "cancel", str(goes))
-    assert jobs.wait(stays, goes) == ["completed", "canceled"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("submit", "--project", "alpha", "--timeout", "nan", "hi"),
-        ("submit", "--project", "alpha", "--max-usd", "nan", "hi"),
-        ("cancel", "99999999999999999999"),
-        ("show", "99999999999999999999"),
-    ],
-)
-def test_a_number_that_is_none_gets_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
-    done = jobs.console("jobs", *arguments)
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
-    assert jobs.fleet.rows("SELECT * FROM jobs") == []

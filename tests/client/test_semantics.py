@@ -76,6 +76,7 @@ def run(jobs: Jobs) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.one_client
 def test_it_is_off_until_the_user_turns_it_on(jobs: Jobs) -> None:
     asked = answer(jobs, {"briefing_id": 1, "impact_level": "major"})
     work(jobs, "change something")
@@ -123,7 +124,9 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
 
     # Nothing but the question: no tools, no hooks, no session left behind, the text as data.
     (request,) = asked
-    assert [tool["name"] for tool in request["tools"]] == ["StructuredOutput"]
+    # 2.1.332 has a tool without a use beside it.
+    tools = {tool["name"] for tool in request["tools"]} - {"DeferredToolPlaceholder"}
+    assert tools == {"StructuredOutput"}
     assert "I changed it." in newest_prompt(request)
     assert len(json.dumps(request)) < 8000
     (session,) = jobs.fleet.rows("SELECT session_id FROM job_runs")
@@ -133,6 +136,7 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
     assert len(asked) == 1, "it was asked twice"
 
 
+@pytest.mark.one_client
 def test_what_the_worker_wrote_stays(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     block = "```briefing\n---\nsummary: Mine\nimpact_level: moderate\n---\n```"
@@ -148,6 +152,7 @@ def test_what_the_worker_wrote_stays(jobs: Jobs) -> None:
     assert '"briefing_id": 1' not in newest_prompt(asked[0])
 
 
+@pytest.mark.one_client
 def test_what_a_person_wrote_before_or_meanwhile_stays(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     work(jobs, "change a first thing")
@@ -173,6 +178,7 @@ def test_what_a_person_wrote_before_or_meanwhile_stays(jobs: Jobs) -> None:
     assert (second["impact_level"], second["doc_drift_risk"]) == ("major", "medium")
 
 
+@pytest.mark.one_client
 def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     asked = answer(jobs, {"briefing_id": 1})
@@ -208,6 +214,7 @@ def test_a_failure_changes_nothing_and_says_so(jobs: Jobs, reply: Reply, said: s
     }
 
 
+@pytest.mark.one_client
 def test_briefings_are_asked_about_together_in_the_background(jobs: Jobs) -> None:
     """Nobody runs anything: a drainer starts the runner, with what the model is reached with."""
     jobs.set("claude.program", str(jobs.program))
@@ -229,6 +236,7 @@ def test_briefings_are_asked_about_together_in_the_background(jobs: Jobs) -> Non
     jobs.runners_end()
 
 
+@pytest.mark.one_client
 def test_no_model_is_asked_over_the_days_cap(jobs: Jobs) -> None:
     work(jobs, "change something")
     jobs.set("semantics.enabled", "true")
@@ -238,6 +246,7 @@ def test_no_model_is_asked_over_the_days_cap(jobs: Jobs) -> None:
     assert asked == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
+@pytest.mark.one_client
 def test_a_later_stop_of_the_turn_keeps_what_was_said_of_it(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     work(jobs, "change something")

@@ -95,12 +95,6 @@ function card(rows, empty, attributes = {}) {
 
 // --- events ---
 
-function textOf(event) {
-  const { data, type } = event.event;
-  const said = data.briefing?.summary || data.error?.message || data.session?.detail || data.docDrift?.docPath || data.docDrift?.sources?.join?.(", ") || data.skill?.path || data.job?.error || data.job?.summary || data.summary || data.message;
-  return typeof said === "string" ? said : type === "session_started" ? "a session started" : "";
-}
-
 function statusOf(event) {
   const { data, type } = event.event;
   return data.briefing?.status || data.session?.status || data.job?.status || (type === "doc_drift_warning" ? "docs may be stale" : type);
@@ -114,7 +108,7 @@ function addressOf(event) {
 function eventRow(event, isFresh) {
   const kind = event.event.type === "doc_drift_warning" ? "doc_drift_warning" : statusOf(event);
   const what = event.event.type === "job_completed" ? `job ${statusOf(event)}` : statusOf(event);
-  return row(addressOf(event), nameOf(event.event.project_id), tag(what, kind), textOf(event), when(event.ts, "clock"), { "data-key": event.event_id, class: `row${isFresh ? " fresh" : ""}` });
+  return row(addressOf(event), nameOf(event.event.project_id), tag(what, kind), event.event.line, when(event.ts, "clock"), { "data-key": event.event_id, class: `row${isFresh ? " fresh" : ""}` });
 }
 
 function take(event) {

@@ -1,0 +1,100 @@
+"""The database as a command needs it: drained and open for reading, open for one write, or only its
+path."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from fleet_lib import paths
+from fleet_lib.errors import DatabaseUnusable, NewerSchema, NotFound
+from fleet_lib.store import db, migrate
+from fleet_lib.text import clean
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[sqlite3.Connection]:
+    """The database for a reading command. The spool is drained first; if that fails, the command
+    still answers from what is stored. Before the first capture --json gets an empty database, and a
+    person an error that says so."""
+    home = paths.home()
+    require_usable(home)
+    undrained = drain_spool(home)
+    path = Path(paths.database(home))
+    try:
+        connection = db.connect_read_only(path)
+    except NewerSchema:
+        raise
+    except DatabaseUnusable:
+        if path.exists():
+            # An older schema, perhaps the original system's: connect() backs it up and migrates it.
+            db.connect(path).close()
+            connection = db.connect_read_only(path)
+        elif undrained:
+            raise DatabaseUnusable(f"new captures could not be applied: {undrained}") from None
+        elif click.get_current_context().params.get("as_json"):
+            connection = _empty_database()
+        else:
+            raise NotFound(
+                "nothing was captured yet; finish a turn in any Claude Code session,"
+                " or run `fleet doctor` if you already did"
+            ) from None
+    if undrained:
+        click.echo(
+            f"fleet: new captures could not be applied: {undrained};"
+            " run `fleet doctor` for details",
+            err=True,
+        )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[sqlite3.Connection]:
+    """One write transaction."""
+    path = paths.database(paths.home())
+    with contextlib.closing(db.connect(path)) as connection, db.transaction(connection):
+        yield connection
+
+
+def drain_spool(home: str, timeout: float = 10.0) -> str:
+    """Apply what hooks captured. Returns why that failed, or ""."""
+    # The lock's library takes longer to import than a query.
+    from fleet_lib.drain.foreground import drain
+
+    try:
+        drain(home, timeout=timeout)
+    except (DatabaseUnusable, OSError) as error:
+        return clean(str(error), 300)
+    return ""
+
+
+def require_usable(home: str) -> None:
+    """Raises DatabaseUnusable if FLEET_HOME exists but cannot be used."""
+    folder, file = Path(home), Path(paths.database(home))
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DatabaseUnusable(f"{folder} is not a folder: is FLEET_HOME right?")
+    if os.path.lexists(file) and not file.is_file():
+        raise DatabaseUnusable(f"{file} is not a file")
+    if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):
+        raise DatabaseUnusable(f"you have no permission to read {home}")
+
+
+def existing_database() -> Path:
+    """The database's path. Raises NotFound if there is no database yet."""
+    path = Path(paths.database(paths.home()))
+    if not path.exists():
+        raise NotFound(f"there is no database at {path} yet; run `fleet db migrate` to create it")
+    return path
+
+
+def _empty_database() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    migrate.migrate(connection, None)
+    return connection

@@ -1,0 +1,226 @@
+"""A turn, composed once as a value: what was written, else what is derived. Pure: no database, no files."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet_lib import clock
+from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.store.briefings import BriefingFields, BriefingRecord
+from fleet_lib.store.sessions import Session
+from fleet_lib.turn import briefing_parser, derive
+from fleet_lib.turn.briefing_parser import Briefing
+from fleet_lib.turn.documents import is_document
+from fleet_lib.turn.git import commits_since, head_at
+from fleet_lib.turn.payload import digest
+from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
+
+_WORD_LIMIT = 200  # characters of an id, a commit, a branch
+
+_LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
+
+# What a reader would call news; a change of it is a new revision.
+_MEANING = (
+    "status",
+    "impact_level",
+    "broadcast_level",
+    "doc_drift_risk",
+    "blockers",
+    "next_steps",
+    "docs_touched",
+    "files_touched",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was written about a turn, and where."""
+
+    written: Briefing
+    source: str  # block|status_file|message
+    status_digest: str | None = None  # of the status file, where that is the source
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedTurn:
+    """Everything that is stored of one turn. Field names are the briefing's, where it has them."""
+
+    project_id: str
+    session_id: str
+    turn_key: str
+    task_id: str
+    status: Status
+    started_at: str | None
+    ended_at: str
+    impact_level: ImpactLevel
+    broadcast_level: BroadcastLevel
+    doc_drift_risk: DocDriftRisk
+    base_commit: str | None
+    head_commit: str | None
+    branch: str | None
+    blockers: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    docs_touched: tuple[str, ...]
+    files_touched: tuple[str, ...]
+    raw_markdown: str
+    summary: str
+    source: str
+    status_digest: str | None
+    warnings: tuple[str, ...]
+    stale: Mapping[str, list[str]] = field(default_factory=dict)  # {document: files it mentions}
+    # {field that was not written: its derived value, None once a reader or a model has set it}
+    derived: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self) -> BriefingFields:
+        """The briefing's columns."""
+        names = BriefingFields.__annotations__
+        return {name: getattr(self, name) for name in names}  # type: ignore[return-value]
+
+    @property
+    def meaning(self) -> str:
+        return meaning_of(self.summary, self.fields())
+
+    @property
+    def detail(self) -> str:
+        """What the session waits for, else what it did: one line."""
+        return detail_of(self.blockers, self.summary)
+
+
+def meaning_of(summary: str, fields: Mapping[str, Any]) -> str:
+    """A digest of what a reader would call news of a briefing."""
+    return digest([summary, *(fields[name] for name in _MEANING)])
+
+
+def detail_of(blockers: tuple[str, ...], summary: str) -> str:
+    return next(iter(blockers), summary)[:TEXT_LIMIT]
+
+
+def words_of(prepared: Prepared, known: Session | None) -> Words:
+    """The first source that is there: a briefing block, a status file that changed, the message."""
+    if prepared.block is not None:
+        return Words(prepared.block, "block")
+    if prepared.status_file is not None and prepared.entry.status:
+        status_digest = hashlib.sha256(prepared.entry.status).hexdigest()
+        is_old = known is not None and known.status_digest == status_digest
+        # An old file is not news; for another Stop of the turn that wrote it, it still is.
+        if not is_old or (known is not None and known.status_turn == prepared.turn_key):
+            return Words(prepared.status_file, "status_file", status_digest)
+    return Words(briefing_parser.parse(prepared.message, bare_front_matter=False), "message")
+
+
+def compose(
+    prepared: Prepared,
+    project_id: str,
+    known: Session | None,
+    before: BriefingRecord | None,
+    derived_before: Mapping[str, Any],
+) -> ComposedTurn:
+    """The turn that a Stop or StopFailure ended.
+
+    `known` is its session before this, `before` the briefing that an earlier Stop of the same turn left,
+    with the values that were derived then. Raises turn.prepare.NotRead.
+    """
+    words = words_of(prepared, known)
+    written = words.written
+    files = written.files_touched
+    if files is None:
+        earlier = before.files_touched if before else ()
+        committed = prepared.files_of_commits(_commits(prepared, known))
+        files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
+    docs = written.docs_touched
+    if docs is None:
+        docs = tuple(file for file in files if is_document(file))
+    stale = prepared.stale_documents(files, docs)
+    status = written.status or derive.status_of(prepared.entry.event, prepared.message)
+    blockers = stored_texts(written.blockers or ())
+    levels, derived = _levels(written, files, docs, len(stale), before, derived_before)
+    derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
+    if (
+        written.status is None and prepared.entry.event == "Stop"
+    ):  # a failure needs no second opinion
+        derived["status"] = status
+    head = head_of(prepared)[0]
+    base = before.base_commit if before else known.head_commit if known else None
+    branch = written.branch or (prepared.git.branch if prepared.git else None)
+    return ComposedTurn(
+        project_id=project_id,
+        session_id=prepared.session_id,
+        turn_key=prepared.turn_key,
+        task_id=stored_text(written.task_id or prepared.turn_key, _WORD_LIMIT),
+        status=status,
+        started_at=written.started_at or prepared.turn_started_at,
+        ended_at=written.ended_at or prepared.received_at,
+        **levels,
+        base_commit=_word(written.base_commit or base or head),
+        head_commit=_word(written.head_commit or head),
+        branch=_word(branch),
+        blockers=blockers,
+        next_steps=stored_texts(written.next_steps or ()),
+        docs_touched=stored_texts(docs),
+        files_touched=stored_texts(files),
+        raw_markdown=written.raw_markdown,
+        summary=_summary(written, blockers, status),
+        source=words.source,
+        status_digest=words.status_digest,
+        warnings=stored_texts(written.warnings),
+        stale=stale,
+        derived=derived,
+    )
+
+
+def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
+    """HEAD when the entry was received, and that moment in Unix nanoseconds."""
+    if prepared.git is None:
+        return None, None
+    received_ns = prepared.entry.received_ns
+    return head_at(prepared.git, received_ns), received_ns
+
+
+def _commits(prepared: Prepared, known: Session | None) -> list[str]:
+    """The commits that the turn made: those since its session's HEAD was last seen."""
+    if prepared.git is None:
+        return []
+    since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
+    if since_ns is None:
+        # Captured from the middle of a session: the turn's own beginning is all that is known.
+        if prepared.turn_started_at is None:
+            return []
+        since_ns = clock.nanoseconds(prepared.turn_started_at)
+    return commits_since(prepared.git, head, since_ns, prepared.entry.received_ns)
+
+
+def _levels(
+    written: Briefing,
+    files: tuple[str, ...],
+    docs: tuple[str, ...],
+    stale: int,
+    before: BriefingRecord | None,
+    derived_before: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """({level: its value}, {level that was not written: what was derived}). A level that a reader or a model
+    has set since the turn first ended stays as it is; what was derived is None then."""
+    impact = written.impact_level or derive.impact_of([*files, *docs])
+    levels: dict[str, Any] = {
+        "impact_level": impact,
+        "broadcast_level": written.broadcast_level or derive.broadcast_of(impact),
+        "doc_drift_risk": written.doc_drift_risk or derive.risk_of(stale),
+    }
+    derived = {name: levels[name] for name in _LEVELS if getattr(written, name) is None}
+    for name in list(derived):
+        if before and name in derived_before:
+            current = getattr(before, name)
+            if derived_before[name] is None or derived_before[name] != current:
+                levels[name], derived[name] = current, None
+    return levels, derived
+
+
+def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> str:
+    text = written.summary or briefing_parser.first_line(written.raw_markdown)
+    text = text or next(iter(blockers), "") or f"(a turn without words, {status})"
+    return stored_text(text, briefing_parser.SUMMARY_LIMIT)
+
+
+def _word(text: str | None) -> str | None:
+    return stored_text(text or "", _WORD_LIMIT) or None

@@ -1,0 +1,92 @@
+"""An event in one line and a briefing in one line, by one rule for every reader. Hot path.
+
+An event's line is written into its payload, as `line`, when the event is made (store/outbox.py).
+Events of other programs and of earlier versions have none: readers derive it by the same rule,
+from the payload in Python or in SQL."""
+
+from fleet_lib.text import one_line
+
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LINE_LIMIT = 500  # characters
+_BEGINNING = 200  # characters of a briefing's text that stand for its missing summary
+_SOURCES = 8  # files that a drift warning without a document names
+_NO_DOCUMENT = "the turn names no document"  # its author wrote only that the risk is high
+_STARTED = "a session started"
+
+# Where a payload has the words that say what happened; the first that is a text is the line.
+_PLACES = (
+    ("line",),
+    ("briefing", "summary"),
+    ("error", "message"),
+    ("session", "detail"),
+    ("docDrift", "docPath"),
+    ("skill", "path"),
+    ("job", "error"),
+    ("job", "summary"),
+    ("summary",),
+    ("message",),
+    ("job", "type"),
+)
+
+
+def line_of(type: str, payload: "Mapping[str, object]") -> str:
+    """The event in one line; "" if the payload has no words for one."""
+    for place in _PLACES:
+        value: object = payload
+        for name in place:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, str) and value:
+            return one_line(value, LINE_LIMIT)
+    drift = payload.get("docDrift")
+    if isinstance(drift, dict):
+        sources = drift.get("sources")
+        files = sources if isinstance(sources, list) else []
+        named = [file for file in files if isinstance(file, str)][:_SOURCES]
+        return one_line(f"those about {', '.join(named)}" if named else _NO_DOCUMENT, LINE_LIMIT)
+    return _STARTED if type == "session_started" else ""
+
+
+def _sql_of(place: "tuple[str, ...]") -> str:
+    path = "'$." + ".".join(place) + "'"
+    return f"CASE json_type(j, {path}) WHEN 'text' THEN nullif(json_extract(j, {path}), '') END"
+
+
+# `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is
+# the event's. NULL if there are no words.
+EVENT_LINE = f"""coalesce({", ".join([_sql_of(place) for place in _PLACES])},
+    CASE WHEN json_type(j, '$.docDrift') = 'object' THEN coalesce('those about ' ||
+      (SELECT group_concat(value, ', ') FROM (SELECT value FROM json_each(
+        CASE WHEN json_type(j, '$.docDrift.sources') = 'array' THEN j END, '$.docDrift.sources')
+        WHERE type = 'text' LIMIT {_SOURCES})), '{_NO_DOCUMENT}') END,
+    CASE WHEN j IS NOT NULL AND type = 'session_started' THEN '{_STARTED}' END)"""
+
+# The summary of the briefing `b`, or the beginning of its text: `without_front_matter` comes after.
+BRIEFING_SUMMARY = (
+    "coalesce((SELECT t.summary FROM turns t WHERE t.briefing_id = b.briefing_id LIMIT 1),"
+    " substr(b.raw_markdown, 1, 2000))"
+)
+
+
+def summary_of(turn_summary: "str | None", raw_markdown: object) -> str:
+    """A briefing in one line: its turn's summary, else the beginning of its text."""
+    if turn_summary is not None:
+        return turn_summary
+    return one_line(without_front_matter(raw_markdown), _BEGINNING)
+
+
+def without_front_matter(raw_markdown: object) -> str:
+    """The text after its front matter; the whole text if nothing comes after it, or if its end is
+    not in the text. Other programs store values of any type."""
+    if isinstance(raw_markdown, bytes):
+        raw_markdown = raw_markdown.decode("utf-8", "replace")
+    text = raw_markdown if isinstance(raw_markdown, str) else str(raw_markdown or "")
+    lines = text.lstrip("\ufeff \t\r\n").split("\n")
+    if lines[0].rstrip() != "---":
+        return text
+    for number, line in enumerate(lines[1:], 2):
+        if line.rstrip() == "---":
+            return "\n".join(lines[number:]).strip() or text
+    return text

@@ -1,0 +1,24 @@
+"""All repositories over one connection, for code that writes to several tables in one transaction."""
+
+import sqlite3
+
+from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.derivations import DerivedRepo
+from fleet_lib.store.drift_pairs import DriftPairRepo
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.sessions import SessionRepo
+
+
+class Repos:
+    """Takes a connection; the caller's transaction holds what they do."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.projects = ProjectRepo(connection)
+        self.briefings = BriefingRepo(connection)
+        self.derivations = DerivedRepo(connection)
+        self.drift_pairs = DriftPairRepo(connection)
+        self.outbox = OutboxRepo(connection)
+        self.sessions = SessionRepo(connection)
+        self.conversations = ConversationRepo(connection)

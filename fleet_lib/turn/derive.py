@@ -1,0 +1,42 @@
+"""Fields of a briefing that the worker did not write, derived without a model. Pure functions."""
+
+from collections.abc import Sequence
+
+from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+
+_MINOR_FILES, _MODERATE_FILES = 5, 20
+_BROADCAST: dict[ImpactLevel, BroadcastLevel] = {
+    "trivial": "silent",
+    "minor": "mention",
+    "moderate": "mention",
+    "major": "highlight",
+}
+
+
+def status_of(event: str, message: str) -> Status:
+    """status by the event that ended the turn and, where that was a Stop, by its last message."""
+    if event == "StopFailure":
+        return "failed"
+    asks = message.rstrip().rstrip("*_`)\"'”’ ").endswith(("?", "？"))
+    return "waiting_for_input" if asks else "completed"
+
+
+def impact_of(files: Sequence[str]) -> ImpactLevel:
+    """impact_level by the number of files touched."""
+    if not files:
+        return "trivial"
+    if len(files) <= _MINOR_FILES:
+        return "minor"
+    return "moderate" if len(files) <= _MODERATE_FILES else "major"
+
+
+def broadcast_of(impact: ImpactLevel) -> BroadcastLevel:
+    """broadcast_level by impact_level."""
+    return _BROADCAST[impact]
+
+
+def risk_of(stale_documents: int) -> DocDriftRisk:
+    """doc_drift_risk by the number of documents that mention a touched file and were not touched."""
+    if stale_documents == 0:
+        return "low"
+    return "medium" if stale_documents == 1 else "high"

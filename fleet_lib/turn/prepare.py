@@ -1,0 +1,229 @@
+"""One spool entry with everything that the world says about it: git, the transcript, the documents.
+
+All of it is read here, before any transaction, so that no slow git and no dead disk is waited for while the
+database is locked. What the transaction needs and this did not read (the session is known to the database
+alone) it asks for by raising NotRead; `read_more` reads that, and the entry is applied again.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from fleet_lib import clock, paths
+from fleet_lib.errors import BadEntry
+from fleet_lib.redact import redact
+from fleet_lib.spool import Entry
+from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn.briefing_parser import Briefing
+from fleet_lib.turn.derive import risk_of
+from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.git import GitState, commits_since
+from fleet_lib.turn.payload import TURN_ENDS, Payload, parse_payload
+from fleet_lib.turn.repositories import Repositories, relative_files
+from fleet_lib.turn.stored_text import storable
+from fleet_lib.turn.transcript import TurnFacts
+
+_NS = 1_000_000_000
+
+
+class NotRead(Exception):
+    """What a transaction needs to know of the world and was not read before it."""
+
+    def __init__(
+        self,
+        *,
+        commits: Iterable[str] = (),
+        digests: Iterable[str] = (),
+        folders: Iterable[str] = (),
+        documents: bool = False,
+    ) -> None:
+        super().__init__("an entry needs more than was read for it")
+        self.commits = tuple(commits)
+        self.digests = tuple(digests)
+        self.folders = tuple(folders)
+        self.documents = documents
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An entry, parsed, with what was read about it outside the database."""
+
+    entry: Entry
+    payload: Payload
+    digest: str  # of the payload: the same for every copy of one hook call
+    received_at: str
+    folder: str  # the session's project folder, "" if neither Claude Code nor the payload names one
+    is_commander: bool
+    folder_exists: bool = False
+    real_folder: str = ""  # without symbolic links
+    git: GitState | None = None
+    is_git_silent: bool = False  # git did not answer in time
+    turn: TurnFacts = field(default_factory=TurnFacts)
+    edited_files: tuple[str, ...] = ()  # relative to the repository
+    message: str = ""  # the last assistant message, redacted
+    block: Briefing | None = None
+    status_file: Briefing | None = None
+    documents: Documents | None = None
+    commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
+    folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
+
+    @property
+    def session_id(self) -> str:
+        if not self.payload.session_id:
+            raise BadEntry("the payload has no session_id")
+        return self.payload.session_id
+
+    @property
+    def turn_key(self) -> str:
+        """prompt_id; for old clients the prompt's line in the transcript, else the payload itself."""
+        line = self.turn.prompt_key
+        return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
+
+    @property
+    def turn_started_at(self) -> str | None:
+        """When the turn's prompt was written, as the database holds times."""
+        try:
+            return clock.normal(self.turn.started_at) if self.turn.started_at else None
+        except (ValueError, OverflowError):
+            return None
+
+    # What the transaction asks of the world. Each raises NotRead for what was not read.
+
+    def files_of_commits(self, commits: Iterable[str]) -> tuple[str, ...]:
+        """The files that these commits changed, in commit order."""
+        commits = tuple(commits)
+        if missing := [commit for commit in commits if commit not in self.commit_files]:
+            raise NotRead(commits=missing)
+        return tuple(file for commit in commits for file in self.commit_files[commit])
+
+    def stale_documents(
+        self, files: tuple[str, ...], docs: tuple[str, ...]
+    ) -> dict[str, list[str]]:
+        """{document that was left behind: the touched files that it mentions}."""
+        if self.git is None or not files:
+            return {}
+        if self.documents is None:
+            raise NotRead(documents=True)
+        return self.documents.stale(files, docs)
+
+    def digests_of(self, files: Iterable[str]) -> Mapping[str, str]:
+        """{file of the working tree: fingerprint of its content}."""
+        if missing := [file for file in files if file not in self.digests]:
+            raise NotRead(digests=missing)
+        return self.digests
+
+    def exists(self, folder: str) -> bool:
+        if folder not in self.folders:
+            raise NotRead(folders=[folder])
+        return self.folders[folder]
+
+
+def prepare(
+    entry: Entry,
+    home: str,
+    repositories: Repositories,
+    pause: Callable[[float], None] = time.sleep,
+) -> Prepared:
+    """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
+    payload, digest = parse_payload(entry)
+    folder = entry.project or payload.cwd or entry.cwd
+    prepared = Prepared(
+        entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
+    )
+    if prepared.is_commander or payload.agent_id:
+        return prepared
+    exists = bool(folder) and Path(folder).is_dir()
+    prepared = replace(
+        prepared,
+        folder_exists=exists,
+        real_folder=os.path.realpath(folder) if folder else "",
+        git=repositories.state(folder, entry.received_ns) if exists else None,
+        is_git_silent=repositories.is_silent(folder),
+    )
+    if entry.event not in TURN_ENDS:
+        return prepared
+    return _read_files(_read_words(prepared, pause), repositories)
+
+
+def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) -> Prepared:
+    """The same entry with what was missing."""
+    git = prepared.git
+    documents = prepared.documents
+    if git and missing.documents:
+        documents = repositories.documents(git)
+    commit_files, digests = dict(prepared.commit_files), dict(prepared.digests)
+    if git and missing.commits:
+        commit_files |= repositories.files_of_commits(git, missing.commits)
+    if documents:
+        digests |= {file: documents.digest(file) for file in missing.digests}
+    folders = {folder: Path(folder).exists() for folder in missing.folders}
+    return replace(
+        prepared,
+        documents=documents,
+        commit_files=commit_files,
+        digests=digests,
+        folders={**prepared.folders, **folders},
+    )
+
+
+def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
+    """What the turn's message, status file and transcript say."""
+    entry, payload = prepared.entry, prepared.payload
+    waits = entry.event == "Stop"
+    turn = transcript.read_turn(
+        payload.transcript_path or "",
+        payload.prompt_id,
+        payload.last_assistant_message if waits else None,
+        entry.received_ns / _NS + transcript.WAIT_SECONDS if waits else 0,
+        received_at=prepared.received_at,
+        pause=pause,
+    )
+    message = payload.last_assistant_message
+    message = redact(storable(turn.final_text) if message is None else message)
+    block = briefing_parser.find_block(message)
+    status = entry.status.decode("utf-8", "replace").replace("\0", "") if entry.status else None
+    return replace(
+        prepared,
+        turn=turn,
+        message=message,
+        block=None if block is None else briefing_parser.parse(block),
+        status_file=None if status is None else briefing_parser.parse(redact(status)),
+    )
+
+
+def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
+    """The files that the turn most likely touched, and the documents that mention them."""
+    git = prepared.git
+    edited = tuple(relative_files(prepared.turn.files, git, prepared.folder))
+    prepared = replace(prepared, edited_files=edited)
+    if git is None:
+        return prepared
+    commit_files: dict[str, tuple[str, ...]] = {}
+    if prepared.turn_started_at:
+        started_ns = clock.nanoseconds(prepared.turn_started_at)
+        commits = commits_since(git, None, started_ns, prepared.entry.received_ns)
+        commit_files = repositories.files_of_commits(git, commits) if commits else {}
+    written = prepared.block or prepared.status_file or Briefing()
+    files = (*edited, *(file for found in commit_files.values() for file in found))
+    files = written.files_touched or files
+    if not files:
+        return replace(prepared, commit_files=commit_files)
+    documents = repositories.documents(git)
+    stale = documents.stale(files, written.docs_touched or ())
+    risk = written.doc_drift_risk or risk_of(len(stale))
+    mentioned = {*stale, *(source for sources in stale.values() for source in sources)}
+    return replace(
+        prepared,
+        commit_files=commit_files,
+        documents=documents,
+        digests={file: documents.digest(file) for file in mentioned if risk == "high"},
+    )
+
+
+@cache
+def _is_commander(folder: str, home: str) -> bool:
+    return paths.is_commander(folder, home)

@@ -1,0 +1,80 @@
+"""What git and the documents of a turn's repository say, cached for one drain."""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Sequence
+
+from fleet_lib.errors import GitTimeout
+from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.git import GitState, read_commit_files, read_git_state
+
+_STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
+
+
+class Repositories:
+    """Git states for one drain. A state serves every entry that was received before it was read."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, GitState | None] = {}
+        self._read_at: dict[str, int] = {}
+        self._commit_files: dict[str, tuple[str, ...]] = {}
+        self._documents: dict[str, tuple[int, Documents]] = {}
+        self._silent: set[str] = set()
+
+    def state(self, folder: str, received_ns: int) -> GitState | None:
+        """The state of the repository around a folder; None if there is none, or git is silent."""
+        if self._read_at.get(folder, -1) < received_ns:
+            self._read_at[folder] = time.time_ns()
+            self._states[folder] = None
+            self._silent.discard(folder)
+            try:
+                self._states[folder] = read_git_state(folder)
+            except GitTimeout:
+                self._silent.add(folder)
+        return self._states[folder]
+
+    def is_silent(self, folder: str) -> bool:
+        """Whether git did not answer for this folder, so that it may or may not be a repository."""
+        return folder in self._silent
+
+    def files_of_commits(
+        self, state: GitState, commits: Sequence[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """{commit: the files that it changed, relative to the repository}; no files where git is silent."""
+        missing = [commit for commit in commits if commit not in self._commit_files]
+        if missing:
+            with contextlib.suppress(GitTimeout):
+                self._commit_files.update(read_commit_files(state.toplevel, missing))
+        return {commit: self._commit_files.get(commit, ()) for commit in commits}
+
+    def documents(self, state: GitState) -> Documents:
+        """The index of the working tree's documents, read again for each newer state."""
+        read_at, known = self._documents.get(state.toplevel, (-1, None))
+        if known is None or read_at < state.read_at_ns:
+            known = Documents(state.toplevel)
+            self._documents[state.toplevel] = (time.time_ns(), known)
+        return known
+
+
+def relative_files(paths: Sequence[str], state: GitState | None, folder: str) -> list[str]:
+    """Edited paths relative to the repository (or the folder, where there is none); what lies
+    elsewhere stays absolute. The worker's own status file is not work."""
+    if not paths:
+        return []
+    bases = [state.toplevel, state.root] if state else [folder]
+    bases += [os.path.realpath(base) for base in bases]
+    found: list[str] = []
+    for path in paths:
+        if _STATUS_FILE.search(path):
+            continue
+        name = path
+        for candidate in (path, os.path.realpath(path)):
+            inside = next((b for b in bases if candidate.startswith(b.rstrip("/") + "/")), None)
+            if inside:
+                name = os.path.relpath(candidate, inside)
+                break
+        if name not in found:
+            found.append(name)
+    return found

@@ -1,0 +1,78 @@
+"""A briefing as a record for programs, as markdown for a reader, and the excerpt that a search
+shows."""
+
+import re
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from fleet_lib.lines import summary_of
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+
+LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
+_BEFORE, _AFTER = 60, 80  # characters that an excerpt shows around a match
+
+
+def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) -> dict[str, Any]:
+    """The whole briefing, and what is known of its turn; a briefing of another program has none."""
+    turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
+    return asdict(briefing) | {
+        "summary": summary_of(turn.summary if turn else None, briefing.raw_markdown),
+        "revision": turn.revision if turn else 1,
+        "source": turn.source if turn else None,
+        "facts_partial": turn.facts_partial if turn else None,
+        "warnings": list(turn.warnings) if turn else [],
+    }
+
+
+def ended_at(record: dict[str, Any]) -> str:
+    return str(record["ended_at"] or record["created_at"])
+
+
+def as_markdown(record: dict[str, Any]) -> str:
+    """The briefing's text with its front matter in a code block: markdown would make a heading of
+    it."""
+    front, body = _split(record)
+    if not front:
+        return body
+    fence = fence_for(front)
+    return f"{fence}yaml\n{front.strip()}\n{fence}\n\n{body}"
+
+
+def fence_for(text: str) -> str:
+    """A code fence longer than any that the text holds."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+
+
+def words_pattern(words: tuple[str, ...]) -> str:
+    """A regular expression that finds the beginnings of the words that a search is for."""
+    parts = [re.escape(word) for text in words for word in re.findall(r"\w+", text)]
+    return rf"\b(?:{'|'.join(parts)})"
+
+
+def excerpt(record: dict[str, Any], pattern: str) -> str:
+    """The text around the first match: in the body, the summary or a list, not in the front matter.
+    The search's own excerpt if there is no match."""
+    for text in (
+        _split(record)[1],
+        record["summary"],
+        *(item for name in LISTS for item in record[name]),
+    ):
+        if found := re.search(f"(?i){pattern}", text):
+            start, end = max(0, found.start() - _BEFORE), min(len(text), found.end() + _AFTER)
+            if start:
+                start = text.find(" ", start, found.start()) + 1 or start
+            if end < len(text):
+                end = max(text.rfind(" ", found.end(), end), found.end())
+            return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
+    return str(record["excerpt"])
+
+
+def _split(record: dict[str, Any]) -> tuple[str, str]:
+    """(front matter as written, body). A message has front matter only between dashes."""
+    # Slow to import, and a list does not need it.
+    from fleet_lib.turn.briefing_parser import split_front_matter
+
+    text = record["raw_markdown"]
+    front, body = split_front_matter(text, bare=record["source"] != "message")
+    return (text[: len(text) - len(body)], body) if front is not None else ("", text)

@@ -1,0 +1,39 @@
+"""Events as records for programs, and fields of their payloads. An event may come from another
+program: its payload may hold anything."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fleet_lib.store.outbox import OutboxEvent
+
+
+def event_record(event: OutboxEvent) -> dict[str, Any]:
+    """The event with its payload as an object; with `payload_json` as stored if it is no JSON
+    object."""
+    record = asdict(event)
+    payload = event.payload
+    if payload is not None:
+        record["payload"] = payload
+        del record["payload_json"]
+    return record
+
+
+def event_status(payload: dict[str, Any]) -> str:
+    """The status of the briefing, session or job that the event is about, or ""."""
+    for name in ("briefing", "session", "job"):
+        part = payload.get(name)
+        if isinstance(part, dict) and isinstance(part.get("status"), str) and part["status"]:
+            return str(part["status"])
+    return ""
+
+
+def revision_of(payload: dict[str, Any]) -> int:
+    """Which revision of its briefing the event announces."""
+    briefing = payload.get("briefing")
+    revision = briefing.get("revision") if isinstance(briefing, dict) else None
+    return revision if isinstance(revision, int) else 1
+
+
+def job_number(payload: dict[str, Any]) -> object:
+    job = payload.get("job")
+    return job.get("jobId") if isinstance(job, dict) else None

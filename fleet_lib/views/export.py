@@ -1,0 +1,104 @@
+"""The history for other programs and for reading: records, or one markdown text per project. A page
+is read at a time, so a large history needs no more memory than a small one."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.views.briefings import fence_for
+from fleet_lib.views.events import event_record
+
+_PAGE = 500  # rows
+
+
+def export_records(
+    connection: sqlite3.Connection, project: Project | None, since: str | None
+) -> Iterator[dict[str, Any]]:
+    """Projects, then briefings and events, oldest first; `kind` says what each one is."""
+    for one in [project] if project else ProjectRepo(connection).get_all():
+        yield {"kind": "project", **asdict(one)}
+    repo = BriefingRepo(connection)
+    for briefing in _briefings(connection, project, since):
+        turn = repo.turn_of(briefing.briefing_id)
+        more = {"summary": turn.summary, "revision": turn.revision} if turn else {}
+        yield {"kind": "briefing", **asdict(briefing), **more}
+    events, after = OutboxRepo(connection), 0
+    while page := events.get_after(after, _PAGE):
+        after = page[-1].event_id
+        for event in page:
+            is_of_project = project is None or event.project_id == project.project_id
+            if is_of_project and (since is None or event.ts >= since):
+                yield {"kind": "event", **event_record(event)}
+
+
+def project_as_markdown(
+    connection: sqlite3.Connection, project: Project, since: str | None
+) -> Iterator[str]:
+    """A head, then one part per briefing, newest first. Texts are as stored: the caller removes
+    control characters."""
+    head = {
+        "project": project.project_id,
+        "repository": project.repo_name,
+        "root": project.repo_root,
+    }
+    fields = "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items())
+    yield f"---\n{fields}---\n\n# {project.repo_name}\n"
+    ids = [
+        row[0]
+        for row in connection.execute(
+            "SELECT briefing_id FROM briefings WHERE project_id = ? AND (?2 IS NULL OR"
+            " ifnull(ended_at, created_at) >= ?2) ORDER BY briefing_id DESC",
+            (project.project_id, since),
+        )
+    ]
+    repo = BriefingRepo(connection)
+    for briefing_id in ids:
+        if briefing := repo.get(briefing_id):
+            yield _as_markdown(briefing)
+
+
+def _briefings(
+    connection: sqlite3.Connection, project: Project | None, since: str | None
+) -> Iterator[BriefingRecord]:
+    """Oldest first."""
+    repo, after = BriefingRepo(connection), 0
+    while True:
+        ids = [
+            row[0]
+            for row in connection.execute(
+                "SELECT briefing_id FROM briefings WHERE briefing_id > ? AND (?2 IS NULL OR"
+                " project_id = ?2) AND (?3 IS NULL OR ifnull(ended_at, created_at) >= ?3)"
+                " ORDER BY briefing_id LIMIT ?4",
+                (after, project.project_id if project else None, since, _PAGE),
+            )
+        ]
+        if not ids:
+            return
+        for briefing_id in ids:
+            if briefing := repo.get(briefing_id):
+                yield briefing
+        after = ids[-1]
+
+
+def _as_markdown(briefing: BriefingRecord) -> str:
+    facts = [
+        ("status", briefing.status),
+        ("impact", briefing.impact_level),
+        ("branch", briefing.branch),
+        ("commit", briefing.head_commit),
+        ("session", briefing.session_id),
+    ]
+    moment = (briefing.ended_at or briefing.created_at)[:16]
+    lines = [f"\n## #{briefing.briefing_id} · {moment}Z", ""]
+    lines += [f"- {name}: {value}" for name, value in facts if value]
+    for title, items in (("Blockers", briefing.blockers), ("Files", briefing.files_touched)):
+        if items:
+            lines += ["", f"{title}:", "", *(f"- {item}".replace("\n", " ") for item in items)]
+    # The fence keeps one briefing's open code block from swallowing the next briefing.
+    fence = fence_for(briefing.raw_markdown)
+    return "\n".join([*lines, "", f"{fence}markdown", briefing.raw_markdown, fence, ""])

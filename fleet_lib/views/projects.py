@@ -1,0 +1,54 @@
+"""Projects by the name that a person uses, and as records for programs."""
+
+import difflib
+import sqlite3
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.store.projects import Project, ProjectRepo
+
+
+def project_names(connection: sqlite3.Connection) -> dict[str, str]:
+    """{project_id: the repository's name, or the id if several projects share that name}."""
+    projects = ProjectRepo(connection).get_all()
+    times = Counter(project.repo_name for project in projects)
+    return {
+        project.project_id: project.repo_name
+        if times[project.repo_name] == 1
+        else project.project_id
+        for project in projects
+    }
+
+
+def find_project(connection: sqlite3.Connection, name: str) -> Project:
+    """The project with this id or repository name. Raises NotFound, or BadInput if several have
+    it."""
+    found = ProjectRepo(connection).find(name)
+    if not found:
+        names = [project.repo_name for project in ProjectRepo(connection).get_all()]
+        near = difflib.get_close_matches(name, names, 1, 0.5)
+        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+        raise NotFound(
+            f"there is no project {name!r}{suggestion};"
+            " run `fleet projects list --all` to see all projects"
+        )
+    if len(found) > 1:
+        ids = ", ".join(project.project_id for project in found)
+        raise BadInput(f"several projects are named {name!r}; use one of these ids: {ids}")
+    return found[0]
+
+
+def project_records(
+    connection: sqlite3.Connection, *, include_archived: bool
+) -> list[dict[str, Any]]:
+    """Projects with their number of briefings, the one with the latest briefing first."""
+    repo = ProjectRepo(connection)
+    activity = repo.activity()
+    records = [
+        asdict(project) | {"briefings": number, "last_briefing_at": last}
+        for project in (repo.get_all() if include_archived else repo.get_active())
+        for number, last in [activity.get(project.project_id, (0, None))]
+    ]
+    return sorted(records, key=lambda record: record["last_briefing_at"] or "", reverse=True)

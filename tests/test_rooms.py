@@ -1,0 +1,152 @@
+"""The rooms of the code: which there are, which may import which, and how long a file may be."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+# Lowest first: a room imports only rooms before it. What is hot imports only what is hot, too.
+ROOMS = (
+    *("fleet_lib", "fleet_lib.store", "fleet_lib.turn", "fleet_lib.history", "fleet_lib.prelude"),
+    *("fleet_lib.ingest", "fleet_lib.drain", "fleet_lib.views", "fleet_lib.jobs"),
+    *("commander.setup", "commander.doctor", "commander.gateway", "commander.cli", "hooks"),
+)
+HOT_GROUND = {
+    f"fleet_lib.{name}"
+    for name in ("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings")
+}
+HOT_ROOMS = {"fleet_lib.prelude", "hooks"}
+MODULE_LINES, FUNCTION_LINES = 400, 60
+STILL_TOO_LONG = {
+    *("commander.doctor.installation", "commander.doctor.installation.registration"),
+    *("commander.setup.install.uninstall", "fleet_lib.history.prune"),
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = [
+        path
+        for package in ("hooks", "fleet_lib", "commander")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    return {name_of(path): path for path in found}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text("utf-8"))
+
+
+def room_of(module: str) -> str:
+    """The innermost package. The program's own entry, `commander/__main__.py`, is the console's."""
+    if module in ("commander", "commander.__main__"):
+        return "commander.cli"
+    return max([room for room in ROOMS if f"{module}.".startswith(f"{room}.")], key=len)
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Our own modules that this one imports, inside of functions too."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level and node.module, f"{module} has a relative import"
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules() else node.module for name in below}
+    return frozenset(found & modules().keys())
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    for module in sorted(modules()):
+        for other in sorted(imports(module)):
+            yield module, other
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_every_folder_of_code_is_a_room() -> None:
+    folders = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert folders - {"commander"} == set(ROOMS)
+
+
+def test_a_room_imports_only_rooms_below_it() -> None:
+    wrong = {
+        f"{module} imports {other}"
+        for module, other in arrows()
+        if ROOMS.index(room_of(other)) > ROOMS.index(room_of(module))
+    }
+    assert wrong == set()
+
+
+def test_no_arrow_leads_from_the_library_to_the_console() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, other in arrows()
+        if module.startswith("fleet_lib") and other.startswith(("commander", "hooks"))
+    ]
+    assert wrong == []
+
+
+def test_what_is_hot_imports_only_what_is_hot() -> None:
+    hot = {name for name in modules() if name in HOT_GROUND or room_of(name) in HOT_ROOMS}
+    allowed = hot | {"fleet_lib"}
+    assert hot >= HOT_GROUND
+    wrong = [
+        f"{module} imports {other}"
+        for module, other in arrows()
+        if module in hot and other not in allowed
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    left = {module: set(imports(module)) for module in modules()}
+    while ends := [
+        module
+        for module, others in left.items()
+        if not others or not any(module in imported for imported in left.values())
+    ]:
+        for module in ends:
+            del left[module]
+        for others in left.values():
+            others.difference_update(ends)
+    assert set(left) == set()
+
+
+def test_no_module_and_no_function_is_long() -> None:
+    found = set()
+    for module, path in modules().items():
+        if len(path.read_text("utf-8").splitlines()) > MODULE_LINES:
+            found.add(module)
+        for node in functions(module):
+            assert node.end_lineno is not None
+            if node.end_lineno - node.lineno >= FUNCTION_LINES:
+                found.add(f"{module}.{node.name}")
+    assert found == STILL_TOO_LONG
+
+
+def test_the_architecture_page_names_every_room_once() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    table = page.partition("\n## The rooms\n")[2].partition("\n## ")[0]
+    named = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| `")]
+    assert named == [f"`{room.replace('.', '/')}/`" for room in ROOMS]
+
+
+@pytest.mark.parametrize("module", sorted(HOT_GROUND))
+def test_a_hot_module_of_the_ground_exists(module: str) -> None:
+    assert module in modules()
