@@ -209,7 +209,9 @@ def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> No
     with held(fleet):
         process = start_drainer(fleet)
         deadline = time.monotonic() + 60
-        while "waiting: database is locked" not in fleet.log():  # after a whole busy timeout
+        while (
+            "trying again, the database is busy: database is locked" not in fleet.log()
+        ):  # after a whole busy timeout
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         assert process.poll() is None
@@ -379,7 +381,7 @@ def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> Non
         wait_for_a_drainer(fleet)
         draining = start_fleet_drain(fleet)
         assert draining.stderr is not None
-        assert "another drainer is at work, 30 left" in draining.stderr.readline()
+        assert "another drainer is running, 30 left" in draining.stderr.readline()
     assert draining.wait(60) == 0
     assert fleet.waiting() == []
     assert len(briefings(fleet)) == 30
