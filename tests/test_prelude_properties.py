@@ -457,7 +457,7 @@ def hold_the_form(fleet: Fleet, text: str, room: int) -> None:
     assert titles == [title for title in order if title in titles]
     for line in text.split("\n"):
         if line.startswith("- ") and not re.match(r"- and \d+ more ", line):
-            assert fleet.takes(label_of(line)), f"`fleet briefings show` knows no {label_of(line)}"
+            assert fleet.has_label(label_of(line)), f"no such id: {label_of(line)}"
 
 
 # --- the properties ---------------------------------------------------------------------------
