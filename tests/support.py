@@ -167,7 +167,7 @@ class Fleet:
         return lock
 
     def wait_for_drainers(self) -> None:
-        """Wait until no drainer of this home is running. A drainer ends at once if the lock is held."""
+        """Wait until no drainer of this home is running. It ends at once if the lock is held."""
         for _ in range(1000):
             if not self.drainers():
                 return
@@ -227,8 +227,8 @@ class Fleet:
         assert done.returncode == 0, (done.returncode, done.stderr, self.log())
 
     def console(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Run `fleet` with these arguments in this process. A command that does not return, or holds
-        a lock until its process ends, needs `console_process`."""
+        """Run `fleet` with these arguments in this process. A command that does not return, or
+        holds a lock until its process ends, needs `console_process`."""
         with _as_another_process(self.env(), ROOT):
             result = CliRunner().invoke(
                 console_main, arguments, prog_name="fleet", catch_exceptions=False

@@ -486,7 +486,7 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_is_slow(name: str) -> None:
-    """Four times the text may take a little more than four times the time, but not sixteen times."""
+    """Four times the text may take little more than four times the time, but not sixteen times."""
     before, part, after = SLOW[name]
 
     def seconds(length: int) -> float:

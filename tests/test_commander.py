@@ -1,5 +1,5 @@
-"""What the real hooks show to the Commander: the events after its own cursor, each once. Only a finished
-turn moves the cursor."""
+"""What the real hooks show to the Commander: the events after its own cursor, each once. Only a
+finished turn moves the cursor."""
 
 import json
 import threading
@@ -306,9 +306,8 @@ def test_unreadable_database_means_no_prelude_and_no_error(
     done = fleet_with_news.hook("session_start", call(source="startup"), fleet_with_news.home)
     assert (done.returncode, done.stdout) == (0, b"")
     assert prompt(fleet_with_news, "p1") == ""
-    assert (
-        len(fleet_with_news.waiting()) == 1
-    )  # the SessionStart, for when the database can be used again
+    # The SessionStart waits until the database can be used again.
+    assert len(fleet_with_news.waiting()) == 1
     if holder:
         holder.close()
 

@@ -1,4 +1,5 @@
-"""The Commander's folder: it is created and updated, and edits by its user stay. Also `fleet commander`."""
+"""The Commander's folder: it is created and updated, and the user's edits stay. Also the command
+`fleet commander`."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""The drainer: it loses nothing and applies nothing twice, and only one runs at a time, whatever happens
-to it or to the database."""
+"""The drainer: it loses nothing and applies nothing twice, and only one runs at a time, whatever
+happens to it or to the database."""
 
 import contextlib
 import json
@@ -44,8 +44,8 @@ def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
 
 
 def start_changed_drainer(fleet: Fleet, change: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Start a drainer that first runs the code in `change`, with `arguments` from sys.argv[2] on. The test
-    talks to it through stdin and stdout."""
+    """Start a drainer that first runs the code in `change`, with `arguments` from sys.argv[2] on.
+    The test talks to it through stdin and stdout."""
     script = f"""
 import importlib, os, runpy, sys, time
 sys.path.insert(0, {str(ROOT)!r})
@@ -163,7 +163,7 @@ def test_concurrent_drainers_leave_no_entry_for_the_next_hook(fleet: Fleet) -> N
     assert len(briefings(fleet)) == 90
 
 
-def test_a_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
+def test_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
     """Killed at calls of Fleet's functions that are spread over the whole drain."""
     killed_at_a_call = """
 left = int(sys.argv[2])
@@ -210,9 +210,8 @@ def test_drainer_waits_for_a_locked_database(fleet: Fleet) -> None:
     with locked_database(fleet):
         process = start_drainer(fleet)
         deadline = time.monotonic() + 60
-        while (
-            "trying again, the database is busy: database is locked" not in fleet.log()
-        ):  # after a whole busy timeout
+        # The message comes after a whole busy timeout.
+        while "trying again, the database is busy: database is locked" not in fleet.log():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         assert process.poll() is None
@@ -283,8 +282,8 @@ drainer.prepare = prepare
 
 
 def test_killing_a_waiting_drainer_does_not_count_against_its_entry(fleet: Fleet) -> None:
-    """The drainer waits up to two seconds for the end of a transcript. Killing it then must not count
-    against the entry."""
+    """The drainer waits up to two seconds for the end of a transcript. Killing it then must not
+    count against the entry."""
     announce_waiting = """
 def sleep(seconds):
     print("waits", flush=True)

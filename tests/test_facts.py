@@ -1,5 +1,5 @@
-"""What git and the transcript show of a turn: exactly its own changes, even in a hostile repository or
-transcript."""
+"""What git and the transcript show of a turn: exactly its own changes, even in a hostile repository
+or transcript."""
 
 import json
 import os
@@ -82,8 +82,8 @@ class Clocked:
         return self.git("rev-parse", "HEAD")
 
     def since(self, head: str, second: int, until: int = 9999) -> list[str]:
-        """The commits since HEAD was known to be `head`: from that second on, or from the moment when
-        `head` was made if that is the same second."""
+        """The commits since HEAD was known to be `head`: from that second on, or from the moment
+        when `head` was made if that is the same second."""
         state = state_of(self.folder)
         known_at = (self.START + second) * NS
         made = state.made_ns.get(head)
@@ -260,7 +260,7 @@ def test_any_file_name_comes_back_unchanged(repository: Clocked, name: str) -> N
     assert repository.files(start, 5) == (name,)
 
 
-def test_a_commit_message_cannot_forge_an_entry(repository: Clocked) -> None:
+def test_commit_message_cannot_forge_a_reflog_entry(repository: Clocked) -> None:
     start = repository.head()
     foreign = repository.commit("foreign.py")
     repository.git("reset", "-q", "--hard", start)
@@ -272,7 +272,7 @@ def test_a_commit_message_cannot_forge_an_entry(repository: Clocked) -> None:
     assert repository.since(start, 5) == [repository.head()]
 
 
-def test_a_detached_head_has_no_branch(repository: Clocked) -> None:
+def test_detached_head_has_no_branch(repository: Clocked) -> None:
     assert state_of(repository.folder).branch == "main"
     repository.git("checkout", "-q", "--detach")
     assert state_of(repository.folder).branch is None
@@ -562,7 +562,7 @@ def test_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
     ]
 
 
-def test_an_old_client_without_prompt_ids_still_has_two_turns(fleet: Fleet) -> None:
+def test_session_of_an_old_client_without_prompt_ids_has_two_turns(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api-svc")
     lines = captured_session(project)
     for line in lines:
@@ -734,7 +734,7 @@ def test_search_for_a_missing_turn_in_a_huge_transcript_ends_soon(huge: Path) ->
     assert turn.partial and turn.files == []
 
 
-def test_path_that_is_not_a_transcript_gives_nothing_and_does_not_block(tmp_path: Path) -> None:
+def test_path_that_is_not_a_transcript_is_ignored_without_a_delay(tmp_path: Path) -> None:
     good = save(
         tmp_path / "good.jsonl", [user("a"), assistant(edit("/code/a.py")), assistant("done")]
     )

@@ -1,5 +1,5 @@
-"""Import time is a feature: these tests compare the modules that a hook imports with an exact list, on
-every interpreter, and check that the drainer imports nothing until it has the lock."""
+"""Import time is a feature: these tests compare the modules that a hook imports with an exact list,
+on every interpreter, and check that the drainer imports nothing until it has the lock."""
 
 import ast
 import functools
@@ -201,7 +201,7 @@ def test_package_init_files_are_empty(name: str) -> None:
 
 
 def evaluated_annotations(body: list[ast.stmt]) -> Iterator[ast.expr]:
-    """The annotations that are evaluated when the module is imported: not those of local variables."""
+    """The annotations that are evaluated on import of the module: not those of local variables."""
     for node in body:
         if isinstance(node, ast.FunctionDef):
             parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]

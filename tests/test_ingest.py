@@ -1,4 +1,4 @@
-"""From turn to briefing: what the real hooks and the real drainer make of a captured hook payload."""
+"""From turn to briefing: what the real hooks and the real drainer make of a hook payload."""
 
 import json
 from pathlib import Path
@@ -452,7 +452,7 @@ def test_lone_surrogates_and_nul_bytes_are_stored_as_text(fleet: Fleet) -> None:
 
 
 def _new_second() -> None:
-    """Wait for the next second, because the reflog has whole seconds and a real turn takes longer."""
+    """Wait for the next second: the reflog has whole seconds, and a real turn takes longer."""
     import time
 
     time.sleep(1.05 - time.time() % 1)

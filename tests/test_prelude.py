@@ -422,7 +422,7 @@ def test_projects_that_share_a_name_are_shown_by_id(fleet: Fleet) -> None:
 # --- recap ------------------------------------------------------------------------------------
 
 
-def test_the_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fleet) -> None:
+def test_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fleet) -> None:
     for project, status in (("a", "active"), ("b", None), ("c", "archived"), ("empty", "active")):
         fleet.project(f"{project}__1", project, status=status)
         if project != "empty":
@@ -513,7 +513,7 @@ def test_full_roster_leaves_room_for_alerts(fleet: Fleet) -> None:
     assert utf16_length(text) <= hot_settings.BUDGET
 
 
-def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
+def test_empty_database_has_no_recap(fleet: Fleet) -> None:
     assert fleet.recap() == ""
 
 

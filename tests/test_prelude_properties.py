@@ -1,5 +1,5 @@
-"""The compaction table, for any mix of events with any text. The oracle below derives what has to be
-shown from the generated events; it does not use the prelude's SQL."""
+"""The compaction table, for any mix of events with any text. The oracle below derives what has to
+be shown from the generated events; it does not use the prelude's SQL."""
 
 import json
 import re
@@ -255,7 +255,8 @@ plain_events = st.builds(
 
 
 def lists_of_any_length(items: st.SearchStrategy[Event], longest: int) -> st.SearchStrategy[Any]:
-    """Lists whose length is evenly distributed. Plain lists are mostly short, so little would be left out."""
+    """Lists whose lengths are evenly distributed. Plain lists are mostly short, so little would be
+    left out."""
     return st.integers(0, longest).flatmap(
         lambda length: st.lists(items, min_size=length, max_size=length).map(tuple)
     )
@@ -400,7 +401,7 @@ def check_table(fleet: Fleet, world: World, after: int, room: int, text: str) ->
 
 
 def check_alerts(alerts: list[Seen], everything: list[Seen], lines: list[str]) -> None:
-    """Check that each alert is in a line of its session or turn, or is counted in exactly one line."""
+    """Check that each alert is in the line of its session or turn, or counted in one line only."""
     stories: dict[Hashable, list[Seen]] = {}
     by_group: dict[Hashable, list[Seen]] = {}
     by_type: dict[Hashable, list[Seen]] = {}

@@ -1,4 +1,4 @@
-"""Secrets are masked before anything is stored, wherever they are in a turn, and nothing else is masked.
+"""Secrets are masked before anything is stored, wherever they are in a turn, and nothing else is.
 
 Every token here is assembled at run time, so that a secret scanner finds none in this repository.
 """
@@ -170,8 +170,8 @@ def test_every_kind_is_masked_whatever_is_next_to_it(name: str, around: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name} {kind.source[:20]}")
 def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> None:
-    """Every match of the pattern contains one of its hints. With wrong hints a pattern would silently never
-    be tried."""
+    """Every match of the pattern contains one of its hints. With wrong hints a pattern would never
+    be tried, and nothing would show it."""
 
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -312,7 +312,7 @@ def test_no_text_makes_masking_slow(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
-def test_a_megabyte_of_any_text_is_masked_within_seconds(name: str) -> None:
+def test_megabyte_of_any_text_is_masked_within_seconds(name: str) -> None:
     for length, seconds in ((250_000, 1.5), (MEGABYTE, 5)):
         text = SLOW[name] * (length // len(SLOW[name]))
         start = time.process_time()

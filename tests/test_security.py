@@ -1,4 +1,4 @@
-"""Every claim in docs/security.md names tests that exist. The tests of claims without a better place
+"""Every claim in docs/security.md names tests that exist. Tests of claims that have no better place
 are here too."""
 
 import os

@@ -1,5 +1,5 @@
-"""The spool: entries come back byte for byte, and a process killed at any moment leaves none half
-written."""
+"""The spool: entries come back byte for byte, and a process that is killed never leaves half an
+entry."""
 
 import multiprocessing
 import os
@@ -175,7 +175,8 @@ def test_failed_write_leaves_nothing_behind(home: str, monkeypatch: pytest.Monke
     assert os.listdir(folder_of(home, "tmp")) == os.listdir(folder_of(home, "new")) == []
 
 
-# Runs the Stop hook and kills it at its sys.argv[1]th function call; with 0 it prints the number of calls.
+# Runs the Stop hook and kills it at its sys.argv[1]th function call. With 0 it runs to its end and
+# prints the number of calls.
 KILLED_AT_A_CALL = f"""
 import os, sys
 left = int(sys.argv[1])
@@ -198,7 +199,7 @@ exec(code, {{"__name__": "__main__", "__file__": path}})
 
 
 def test_hook_killed_at_any_call_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
-    """Killed before each function call, including calls into C. Torture tests kill it within calls."""
+    """Killed before each function call, including calls into C. Torture kills it within calls."""
     data = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
 
     (undrained.folder / "payload").write_bytes(data)

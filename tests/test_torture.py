@@ -1,4 +1,4 @@
-"""The short form of `make torture`: every scenario runs with real processes and checks its promise."""
+"""The short form of `make torture`: each scenario runs real processes and checks its promise."""
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
-"""Nothing slow happens inside a transaction, neither git nor a file: other writers would wait and give up."""
+"""Nothing slow happens inside a transaction, neither git nor file access: other writers would wait
+and give up."""
 
 import json
 import os
