@@ -56,82 +56,77 @@ def cursor(fleet: Fleet) -> int:
 
 
 @pytest.fixture
-def fleet_with_news(fleet: Fleet) -> Fleet:
+def seeded(fleet: Fleet) -> Fleet:
     """A home with two briefings, one of them blocked."""
     add_briefing(fleet, 1)
     add_briefing(fleet, 2, "blocked")
     return fleet
 
 
-def test_new_context_gets_the_recap_and_its_first_prompt_nothing(fleet_with_news: Fleet) -> None:
-    recap = start(fleet_with_news)
+def test_new_context_gets_the_recap_and_its_first_prompt_nothing(seeded: Fleet) -> None:
+    recap = start(seeded)
     assert "Projects:" in recap
     assert "Turn 1" in recap and "blocked: Turn 2" in recap
-    assert prompt(fleet_with_news, "p1") == ""
+    assert prompt(seeded, "p1") == ""
 
 
-def test_prompt_gets_only_what_is_new(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news)
-    stop(fleet_with_news, "p1")
-    add_briefing(fleet_with_news, 3)
-    delta = prompt(fleet_with_news, "p2")
+def test_prompt_gets_only_what_is_new(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    add_briefing(seeded, 3)
+    delta = prompt(seeded, "p2")
     assert "Turn 3" in delta
     assert "Turn 1" not in delta and "Turn 2" not in delta
     assert "Projects:" not in delta
 
 
-def test_only_a_stop_moves_the_cursor(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news)
-    fleet_with_news.drain()
-    assert cursor(fleet_with_news) == 0
-    prompt(fleet_with_news, "p1")
+def test_only_a_stop_moves_the_cursor(seeded: Fleet) -> None:
+    start(seeded)
+    seeded.drain()
+    assert cursor(seeded) == 0
+    prompt(seeded, "p1")
     failure = call(prompt_id="p1", error="unknown", last_assistant_message="API Error")
-    fleet_with_news.hook("stop_failure", failure, fleet_with_news.home)
-    fleet_with_news.hook("session_end", call(reason="other"), fleet_with_news.home)
-    fleet_with_news.drain()
-    assert cursor(fleet_with_news) == 0
-    stop(fleet_with_news, "p2")
-    assert (
-        cursor(fleet_with_news)
-        == fleet_with_news.rows("SELECT max(event_id) FROM outbox_events")[0][0]
-    )
+    seeded.hook("stop_failure", failure, seeded.home)
+    seeded.hook("session_end", call(reason="other"), seeded.home)
+    seeded.drain()
+    assert cursor(seeded) == 0
+    stop(seeded, "p2")
+    assert cursor(seeded) == seeded.rows("SELECT max(event_id) FROM outbox_events")[0][0]
 
 
-def test_same_text_is_shown_again_until_the_cursor_moves(fleet_with_news: Fleet) -> None:
-    first = start(fleet_with_news, session="a")
-    fleet_with_news.drain()
-    assert start(fleet_with_news, session="b") == first
-    shown = prompt(fleet_with_news, "p1", session="c")
-    fleet_with_news.drain()
-    assert prompt(fleet_with_news, "p2", session="c") == shown != ""
+def test_same_text_is_shown_again_until_the_cursor_moves(seeded: Fleet) -> None:
+    first = start(seeded, session="a")
+    seeded.drain()
+    assert start(seeded, session="b") == first
+    shown = prompt(seeded, "p1", session="c")
+    seeded.drain()
+    assert prompt(seeded, "p2", session="c") == shown != ""
 
 
-def test_text_shown_to_a_failed_turn_is_shown_to_the_next(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news)
-    stop(fleet_with_news, "p0")
-    add_briefing(fleet_with_news, 3)
-    shown = prompt(fleet_with_news, "p1")
-    fleet_with_news.hook(
-        "stop_failure", call(prompt_id="p1", error="unknown"), fleet_with_news.home
-    )
-    fleet_with_news.drain()
-    assert prompt(fleet_with_news, "p2") == shown
-    stop(fleet_with_news, "p2")
-    assert prompt(fleet_with_news, "p3") == ""
+def test_text_shown_to_a_failed_turn_is_shown_to_the_next(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p0")
+    add_briefing(seeded, 3)
+    shown = prompt(seeded, "p1")
+    seeded.hook("stop_failure", call(prompt_id="p1", error="unknown"), seeded.home)
+    seeded.drain()
+    assert prompt(seeded, "p2") == shown
+    stop(seeded, "p2")
+    assert prompt(seeded, "p3") == ""
 
 
-def test_prompt_before_the_drainer_has_finished_repeats_nothing(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news)
-    assert prompt(fleet_with_news, "p1") == ""
-    stop(fleet_with_news, "p1", drain=False)
-    assert prompt(fleet_with_news, "p2") == ""
-    add_briefing_undrained(fleet_with_news, 3)
-    shown = prompt(fleet_with_news, "p3")
+def test_prompt_before_the_drainer_has_finished_repeats_nothing(seeded: Fleet) -> None:
+    start(seeded)
+    assert prompt(seeded, "p1") == ""
+    stop(seeded, "p1", drain=False)
+    assert prompt(seeded, "p2") == ""
+    add_briefing_undrained(seeded, 3)
+    shown = prompt(seeded, "p3")
     assert "Turn 3" in shown
-    stop(fleet_with_news, "p3", drain=False)
-    assert prompt(fleet_with_news, "p4") == ""
-    fleet_with_news.drain()
-    assert prompt(fleet_with_news, "p5") == ""
+    stop(seeded, "p3", drain=False)
+    assert prompt(seeded, "p4") == ""
+    seeded.drain()
+    assert prompt(seeded, "p5") == ""
 
 
 def add_briefing_undrained(fleet: Fleet, number: int) -> None:
@@ -145,116 +140,110 @@ def add_briefing_undrained(fleet: Fleet, number: int) -> None:
     connection.close()
 
 
-def test_resume_gets_the_delta_or_nothing_if_nothing_is_new(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news)
-    stop(fleet_with_news, "p1")
-    assert start(fleet_with_news, "resume") == ""
-    add_briefing(fleet_with_news, 3)
-    delta = start(fleet_with_news, "resume")
+def test_resume_gets_the_delta_or_nothing_if_nothing_is_new(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    assert start(seeded, "resume") == ""
+    add_briefing(seeded, 3)
+    delta = start(seeded, "resume")
     assert "Turn 3" in delta and "Projects:" not in delta
-    assert prompt(fleet_with_news, "p2") == ""
-    stop(fleet_with_news, "p2")
-    assert start(fleet_with_news, "resume") == ""
+    assert prompt(seeded, "p2") == ""
+    stop(seeded, "p2")
+    assert start(seeded, "resume") == ""
 
 
 @pytest.mark.parametrize(
     ("source", "session"), [("clear", "commander-2"), ("compact", "commander-1")]
 )
 def test_context_that_starts_empty_gets_the_recap_again(
-    fleet_with_news: Fleet, source: str, session: str
+    seeded: Fleet, source: str, session: str
 ) -> None:
-    start(fleet_with_news)
-    stop(fleet_with_news, "p1")
-    recap = start(fleet_with_news, source, session)
+    start(seeded)
+    stop(seeded, "p1")
+    recap = start(seeded, source, session)
     assert "Projects:" in recap
     assert "Open alerts from before:" in recap and "Turn 2" in recap
     assert "Mentions:" not in recap
-    assert prompt(fleet_with_news, "p2", session) == ""
+    assert prompt(seeded, "p2", session) == ""
 
 
 def test_each_of_two_compactions_in_one_turn_gets_the_recap(
-    fleet_with_news: Fleet,
+    seeded: Fleet,
 ) -> None:
-    start(fleet_with_news)
-    stop(fleet_with_news, "p1")
+    start(seeded)
+    stop(seeded, "p1")
     for _ in range(2):
         data = call(source="compact", prompt_id="p2")
-        assert "Projects:" in fleet_with_news.context(
-            fleet_with_news.hook("session_start", data, fleet_with_news.home)
-        )
-        claim = fleet_with_news.home / "spool" / "tmp" / "printed.SessionStart.commander-1"
+        assert "Projects:" in seeded.context(seeded.hook("session_start", data, seeded.home))
+        claim = seeded.home / "spool" / "tmp" / "printed.SessionStart.commander-1"
         when, _, call_ = claim.read_text().partition(" ")
         # As if the claim were old, and not that of a second copy of the same call.
         claim.write_text(f"{int(when) - 2_000_000_000} {call_}")
 
 
 def test_start_applied_while_the_prompt_reads_causes_no_repetition(
-    fleet_with_news: Fleet, monkeypatch: pytest.MonkeyPatch
+    seeded: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The start is listed in the spool but not in the snapshot yet, and then it is applied."""
-    assert "Turn 2" in start(fleet_with_news)
-    assert fleet_with_news.waiting()
+    assert "Turn 2" in start(seeded)
+    assert seeded.waiting()
     really_open = open_database
 
     def open_and_drain(home: str) -> Any:
         connection = really_open(home)
-        fleet_with_news.drain()
+        seeded.drain()
         return connection
 
     monkeypatch.setattr(commander, "open_database", open_and_drain)
-    assert commander_prompt(str(fleet_with_news.home), "commander-1")[0] == ""
-    assert not fleet_with_news.waiting()
+    assert commander_prompt(str(seeded.home), "commander-1")[0] == ""
+    assert not seeded.waiting()
 
 
-def test_each_commander_session_has_its_own_cursor(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news, session="a")
-    start(fleet_with_news, session="b")
-    fleet_with_news.drain()
-    add_briefing(fleet_with_news, 3)
-    assert "Turn 3" in prompt(fleet_with_news, "a1", "a")
-    stop(fleet_with_news, "a1", "a")
-    assert "Turn 3" in prompt(fleet_with_news, "b1", "b")
-    stop(fleet_with_news, "b1", "b")
-    assert prompt(fleet_with_news, "b2", "b") == ""
+def test_each_commander_session_has_its_own_cursor(seeded: Fleet) -> None:
+    start(seeded, session="a")
+    start(seeded, session="b")
+    seeded.drain()
+    add_briefing(seeded, 3)
+    assert "Turn 3" in prompt(seeded, "a1", "a")
+    stop(seeded, "a1", "a")
+    assert "Turn 3" in prompt(seeded, "b1", "b")
+    stop(seeded, "b1", "b")
+    assert prompt(seeded, "b2", "b") == ""
 
 
-def test_new_session_starts_at_the_cursor_of_the_conversation(fleet_with_news: Fleet) -> None:
-    start(fleet_with_news, session="a")
-    stop(fleet_with_news, "a1", "a")
-    assert prompt(fleet_with_news, "b1", "never-started") == ""
+def test_new_session_starts_at_the_cursor_of_the_conversation(seeded: Fleet) -> None:
+    start(seeded, session="a")
+    stop(seeded, "a1", "a")
+    assert prompt(seeded, "b1", "never-started") == ""
 
 
-def test_commander_turn_writes_no_briefing_and_no_event(fleet_with_news: Fleet) -> None:
+def test_commander_turn_writes_no_briefing_and_no_event(seeded: Fleet) -> None:
     before = (
-        fleet_with_news.rows("SELECT count(*) FROM outbox_events"),
-        fleet_with_news.rows("SELECT count(*) FROM briefings"),
+        seeded.rows("SELECT count(*) FROM outbox_events"),
+        seeded.rows("SELECT count(*) FROM briefings"),
     )
-    start(fleet_with_news)
-    prompt(fleet_with_news, "p1")
-    stop(fleet_with_news, "p1")
-    fleet_with_news.hook(
-        "notification", call(notification_type="permission_prompt"), fleet_with_news.home
-    )
-    fleet_with_news.hook("session_end", call(reason="other"), fleet_with_news.home)
-    fleet_with_news.drain()
+    start(seeded)
+    prompt(seeded, "p1")
+    stop(seeded, "p1")
+    seeded.hook("notification", call(notification_type="permission_prompt"), seeded.home)
+    seeded.hook("session_end", call(reason="other"), seeded.home)
+    seeded.drain()
     after = (
-        fleet_with_news.rows("SELECT count(*) FROM outbox_events"),
-        fleet_with_news.rows("SELECT count(*) FROM briefings"),
+        seeded.rows("SELECT count(*) FROM outbox_events"),
+        seeded.rows("SELECT count(*) FROM briefings"),
     )
     assert before == after
-    assert fleet_with_news.quarantine() == {}
+    assert seeded.quarantine() == {}
 
 
-def test_only_one_of_several_registered_copies_prints(fleet_with_news: Fleet) -> None:
+def test_only_one_of_several_registered_copies_prints(seeded: Fleet) -> None:
     data = call(prompt_id="p1", prompt="hello")
-    lock = fleet_with_news.hold_lock()
+    lock = seeded.hold_lock()
     answers: list[str] = []
 
     def run() -> None:
-        done = fleet_with_news.hook(
-            "user_prompt_submit", data, fleet_with_news.home, background=True
-        )
-        answers.append(fleet_with_news.context(done))
+        done = seeded.hook("user_prompt_submit", data, seeded.home, background=True)
+        answers.append(seeded.context(done))
 
     copies = [threading.Thread(target=run) for _ in range(4)]
     for copy in copies:
@@ -265,31 +254,25 @@ def test_only_one_of_several_registered_copies_prints(fleet_with_news: Fleet) ->
     assert sorted(map(bool, answers)) == [False, False, False, True]
 
 
-def test_prompt_hook_does_nothing_for_a_worker(fleet_with_news: Fleet) -> None:
-    repository = make_repository(fleet_with_news.folder / "worker")
-    done = fleet_with_news.hook(
-        "user_prompt_submit", call("w", prompt_id="p", prompt="x"), repository
-    )
+def test_prompt_hook_does_nothing_for_a_worker(seeded: Fleet) -> None:
+    repository = make_repository(seeded.folder / "worker")
+    done = seeded.hook("user_prompt_submit", call("w", prompt_id="p", prompt="x"), repository)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert fleet_with_news.waiting() == []
+    assert seeded.waiting() == []
 
 
-def test_text_of_the_prompt_is_not_spooled(fleet_with_news: Fleet) -> None:
+def test_text_of_the_prompt_is_not_spooled(seeded: Fleet) -> None:
     data = call(prompt_id="p1", prompt="my private question")
-    assert fleet_with_news.context(
-        fleet_with_news.hook("user_prompt_submit", data, fleet_with_news.home)
-    )
-    (name,) = fleet_with_news.waiting()
-    assert b"private question" not in (fleet_with_news.home / "spool" / "new" / name).read_bytes()
+    assert seeded.context(seeded.hook("user_prompt_submit", data, seeded.home))
+    (name,) = seeded.waiting()
+    assert b"private question" not in (seeded.home / "spool" / "new" / name).read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["missing", "corrupt", "newer", "locked"])
-def test_unreadable_database_means_no_prelude_and_no_error(
-    fleet_with_news: Fleet, damage: str
-) -> None:
+def test_unreadable_database_means_no_prelude_and_no_error(seeded: Fleet, damage: str) -> None:
     import sqlite3
 
-    database = fleet_with_news.home / "fleet.db"
+    database = seeded.home / "fleet.db"
     holder = None
     if damage == "missing":
         database.unlink()
@@ -303,11 +286,10 @@ def test_unreadable_database_means_no_prelude_and_no_error(
         holder = sqlite3.connect(database, isolation_level=None)
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
-    done = fleet_with_news.hook("session_start", call(source="startup"), fleet_with_news.home)
+    done = seeded.hook("session_start", call(source="startup"), seeded.home)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert prompt(fleet_with_news, "p1") == ""
-    # The SessionStart waits until the database can be used again.
-    assert len(fleet_with_news.waiting()) == 1
+    assert prompt(seeded, "p1") == ""
+    assert len(seeded.waiting()) == 1  # the SessionStart waits for the database
     if holder:
         holder.close()
 
@@ -331,10 +313,10 @@ def test_workers_get_facts_about_each_other(fleet: Fleet) -> None:
     assert off.stdout == b""
 
 
-def test_fleet_prelude_shows_the_same_text_and_moves_no_cursor(fleet_with_news: Fleet) -> None:
-    shown = prompt(fleet_with_news, "p1")
+def test_fleet_prelude_shows_the_same_text_and_moves_no_cursor(seeded: Fleet) -> None:
+    shown = prompt(seeded, "p1")
     for _ in range(2):
-        assert fleet_with_news.console("prelude").stdout.rstrip("\n") == shown
-    assert cursor(fleet_with_news) == 0
-    preview = json.loads(fleet_with_news.console("prelude", "--recap", "--json").stdout)
+        assert seeded.console("prelude").stdout.rstrip("\n") == shown
+    assert cursor(seeded) == 0
+    preview = json.loads(seeded.console("prelude", "--recap", "--json").stdout)
     assert preview["text"].startswith("<fleet-prelude>")

@@ -43,19 +43,19 @@ def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
     )
 
 
-def start_changed_drainer(fleet: Fleet, change: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Start a drainer that first runs the code in `change`, with `arguments` from sys.argv[2] on.
+def start_patched_drainer(fleet: Fleet, patch: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Start a drainer that first runs the code in `patch`, with `arguments` from sys.argv[2] on.
     The test talks to it through stdin and stdout."""
     script = f"""
 import importlib, os, runpy, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-ended = lambda: None
-{change}
+after_drain = lambda: None
+{patch}
 try:
     runpy.run_path({drain.__file__!r}, run_name="__main__")
 finally:
     sys.setprofile(None)
-    ended()
+    after_drain()
 """
     return subprocess.Popen(
         [sys.executable, "-c", script, str(fleet.home), *map(str, arguments)],
@@ -71,7 +71,7 @@ def read_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def wait_for_a_drainer(fleet: Fleet) -> None:
+def wait_for_drainer(fleet: Fleet) -> None:
     deadline = time.monotonic() + 30
     while not fleet.is_being_drained():
         assert time.monotonic() < deadline, "no drainer has taken the lock"
@@ -137,7 +137,7 @@ def flock(descriptor, how):
 fcntl.flock = flock
 """
     put(fleet, 0)
-    with start_changed_drainer(fleet, before_release) as worker:
+    with start_patched_drainer(fleet, before_release) as worker:
         assert read_line(worker) == "looked"
         put(fleet, 1)
         assert start_drainer(fleet).wait(30) == drain.BUSY
@@ -173,7 +173,7 @@ def count(frame, event, argument):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), 9)
-def ended():
+def after_drain():
     print(-left)
 sys.setprofile(count)
 """
@@ -185,7 +185,7 @@ sys.setprofile(count)
     put_twenty(0)
     fleet.drain_process()  # creates the database
     put_twenty(1)
-    with start_changed_drainer(fleet, killed_at_a_call, 0) as complete:
+    with start_patched_drainer(fleet, killed_at_a_call, 0) as complete:
         calls = int(read_line(complete))
     assert complete.returncode == drain.DONE and calls > 1000
     chance = random.Random(20261123)
@@ -193,7 +193,7 @@ sys.setprofile(count)
         put_twenty(round_)
         part = calls * 95 // 1000  # entries left over from a kill only add calls
         at = chance.randrange((round_ - 2) * part, (round_ - 1) * part)
-        with start_changed_drainer(fleet, killed_at_a_call, max(1, at)) as process:
+        with start_patched_drainer(fleet, killed_at_a_call, max(1, at)) as process:
             pass
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     fleet.drain_process()
@@ -270,7 +270,7 @@ drainer.prepare = prepare
 """
 
     def run() -> int:
-        with start_changed_drainer(fleet, crash_on_entry) as process:
+        with start_patched_drainer(fleet, crash_on_entry) as process:
             pass
         return process.returncode
 
@@ -294,7 +294,7 @@ time.sleep = sleep
     transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"x"}}\n')
     for _ in range(6):
         put(fleet, 1, transcript_path=str(transcript))
-        with start_changed_drainer(fleet, announce_waiting) as process:
+        with start_patched_drainer(fleet, announce_waiting) as process:
             assert read_line(process) == "waits"
             process.kill()
     fleet.drain_process()
@@ -378,7 +378,7 @@ def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> Non
         put(fleet, number)
     with locked_database(fleet):
         other = start_drainer(fleet)
-        wait_for_a_drainer(fleet)
+        wait_for_drainer(fleet)
         draining = start_fleet_drain(fleet)
         assert draining.stderr is not None
         assert "another drainer is running, 30 left" in draining.stderr.readline()
@@ -470,7 +470,7 @@ def test_fleet_drain_starts_a_killed_drainer_again(fleet: Fleet) -> None:
         killed: set[int] = set()
         while len(killed) < 2:
             assert draining.poll() is None
-            wait_for_a_drainer(fleet)
+            wait_for_drainer(fleet)
             for pid in set(fleet.drainers()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)

@@ -41,7 +41,7 @@ def git_clock_at(second: int) -> dict[str, str]:
     return {"GIT_COMMITTER_DATE": stamp, "GIT_AUTHOR_DATE": stamp}
 
 
-class Clocked:
+class ClockedRepository:
     """A repository whose clock the test sets."""
 
     START = 1_800_000_000
@@ -117,14 +117,14 @@ def test_git_timeout_does_not_make_a_project_of_a_subfolder(
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clocked:
-    return Clocked(tmp_path / "code" / "api", monkeypatch)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClockedRepository:
+    return ClockedRepository(tmp_path / "code" / "api", monkeypatch)
 
 
 # --- the turn's commits -----------------------------------------------------------------------
 
 
-def test_commits_of_a_turn_are_those_since_its_start(repository: Clocked) -> None:
+def test_commits_of_a_turn_are_those_since_its_start(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     one = repository.commit("a.py")
@@ -138,7 +138,7 @@ def test_commits_of_a_turn_are_those_since_its_start(repository: Clocked) -> Non
 
 
 def test_commits_in_the_second_of_the_start_are_separated_by_commit(
-    repository: Clocked,
+    repository: ClockedRepository,
 ) -> None:
     start = repository.commit("start.py")
     one = repository.commit("a.py")
@@ -150,7 +150,7 @@ def test_commits_in_the_second_of_the_start_are_separated_by_commit(
         repository.git("gc", "-q")
 
 
-def test_amended_commit_counts_with_its_final_content(repository: Clocked) -> None:
+def test_amended_commit_counts_with_its_final_content(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     repository.commit("a.py")
@@ -160,7 +160,7 @@ def test_amended_commit_counts_with_its_final_content(repository: Clocked) -> No
     assert repository.files(start, 5) == ("a.py", "b.py")
 
 
-def test_manual_merge_counts_with_its_resolved_files(repository: Clocked) -> None:
+def test_manual_merge_counts_with_its_resolved_files(repository: ClockedRepository) -> None:
     repository.git("checkout", "-qb", "topic")
     repository.commit("only-topic.py")
     repository.write("app.py", "topic\n")
@@ -178,8 +178,10 @@ def test_manual_merge_counts_with_its_resolved_files(repository: Clocked) -> Non
 
 
 @pytest.mark.parametrize("option", ["--ff-only", "--no-rebase", "--rebase"])
-def test_pulled_commits_do_not_count(repository: Clocked, tmp_path: Path, option: str) -> None:
-    upstream = Clocked(tmp_path / "upstream", repository._monkeypatch)
+def test_pulled_commits_do_not_count(
+    repository: ClockedRepository, tmp_path: Path, option: str
+) -> None:
+    upstream = ClockedRepository(tmp_path / "upstream", repository._monkeypatch)
     clone = repository
     clone.git("remote", "add", "origin", str(upstream.folder))
     clone.git("fetch", "-q", "origin")
@@ -199,7 +201,7 @@ def test_pulled_commits_do_not_count(repository: Clocked, tmp_path: Path, option
     assert found == ([last] if own is None else [own, last])
 
 
-def test_reset_and_checkout_add_no_commits(repository: Clocked) -> None:
+def test_reset_and_checkout_add_no_commits(repository: ClockedRepository) -> None:
     old = repository.head()
     repository.git("checkout", "-qb", "topic")
     other = repository.commit("topic.py")
@@ -218,7 +220,9 @@ def test_reset_and_checkout_add_no_commits(repository: Clocked) -> None:
     assert repository.since(old, 5) == [mine]
 
 
-def test_commits_on_a_branch_that_is_no_longer_checked_out_count(repository: Clocked) -> None:
+def test_commits_on_a_branch_that_is_no_longer_checked_out_count(
+    repository: ClockedRepository,
+) -> None:
     start = repository.head()
     repository.second = 10
     repository.git("checkout", "-qb", "topic")
@@ -244,7 +248,7 @@ def test_root_commit_counts_with_its_files(tmp_path: Path) -> None:
     assert Repositories().files_of_commits(state, commits) == {state.head: ("größe 1.py",)}
 
 
-def test_renamed_file_is_touched_under_both_names(repository: Clocked) -> None:
+def test_renamed_file_is_touched_under_both_names(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     repository.git("mv", "app.py", "ünï cödé.py")
@@ -253,14 +257,14 @@ def test_renamed_file_is_touched_under_both_names(repository: Clocked) -> None:
 
 
 @pytest.mark.parametrize("name", ["日本/語.py", "a\tb", 'q"uote', "back\\slash", "-dash", "new\nline", " x "])  # fmt: skip
-def test_any_file_name_comes_back_unchanged(repository: Clocked, name: str) -> None:
+def test_any_file_name_comes_back_unchanged(repository: ClockedRepository, name: str) -> None:
     start = repository.head()
     repository.second = 10
     repository.commit(name)
     assert repository.files(start, 5) == (name,)
 
 
-def test_commit_message_cannot_forge_a_reflog_entry(repository: Clocked) -> None:
+def test_commit_message_cannot_forge_a_reflog_entry(repository: ClockedRepository) -> None:
     start = repository.head()
     foreign = repository.commit("foreign.py")
     repository.git("reset", "-q", "--hard", start)
@@ -272,7 +276,7 @@ def test_commit_message_cannot_forge_a_reflog_entry(repository: Clocked) -> None
     assert repository.since(start, 5) == [repository.head()]
 
 
-def test_detached_head_has_no_branch(repository: Clocked) -> None:
+def test_detached_head_has_no_branch(repository: ClockedRepository) -> None:
     assert state_of(repository.folder).branch == "main"
     repository.git("checkout", "-q", "--detach")
     assert state_of(repository.folder).branch is None
@@ -315,7 +319,7 @@ def test_hanging_git_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 # --- a turn through the hooks -----------------------------------------------------------------
 
 
-def begin(fleet: Fleet, project: Path, session: str = "s1") -> None:
+def start_session(fleet: Fleet, project: Path, session: str = "s1") -> None:
     start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(project)}
     fleet.hook("session_start", start, project=project)
     fleet.drain()
@@ -343,7 +347,7 @@ def files(fleet: Fleet) -> list[list[str]]:
 
 def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
+    start_session(fleet, project)
     for name in ("one.py", "two.py"):
         (project / name).write_text("x")
         git(project, "add", "-A")
@@ -358,7 +362,7 @@ def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
 
 def test_turn_that_is_applied_late_has_only_its_own_commits(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
+    start_session(fleet, project)
     for name in ("one.py", "two.py"):
         (project / name).write_text("x")
         git(project, "add", "-A")
@@ -392,7 +396,7 @@ def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
     program = fleet.folder / "program"
     program.write_text(f'#!/bin/sh\necho "$0 $@" >> {marker}\ncat\n')
     program.chmod(0o755)
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / "app.py").write_text("changed")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "second")
@@ -454,7 +458,7 @@ def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
 def test_repository_with_missing_objects_fetches_nothing(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
     marker = fleet.folder / "marker"
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / "deep").mkdir()
     (project / "deep" / "x.py").write_text("x")
     git(project, "add", "-A")
@@ -661,7 +665,7 @@ def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) ->
 def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
     path = save(fleet.folder / "t.jsonl", [user("a"), assistant(edit(f"{project}/a.py"))])
-    begin(fleet, project)
+    start_session(fleet, project)
     start = time.monotonic()
     stop(fleet, project, transcript_path=path, prompt_id="p1", last_assistant_message="done")
     assert time.monotonic() - start < 4.5
@@ -680,7 +684,7 @@ def test_turn_that_is_not_written_yet_gets_nothing_from_the_one_before(tmp_path:
 
 def test_turn_with_the_same_text_as_the_one_before_is_waited_for(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
+    start_session(fleet, project)
     lines = [user("a", "p1"), assistant("Done."), user("b", "p2")]
     path = save(fleet.folder / "t.jsonl", lines)
     more = [assistant(edit(f"{project}/a.py")), result(prompt="p2"), assistant("Done.")]
@@ -836,7 +840,7 @@ def test_files_are_relative_to_the_repository(tmp_path: Path) -> None:
 
 def documented_project(fleet: Fleet, **files: str) -> Path:
     project = make_repository(fleet.folder / "api", **files)
-    begin(fleet, project)
+    start_session(fleet, project)
     return project
 
 
@@ -936,13 +940,13 @@ def test_document_and_source_are_reported_once_until_either_changes(fleet: Fleet
     change(fleet, project, "app.py")
     first = warnings(fleet)
     assert len(first) == 2
-    begin(fleet, project, "s2")
+    start_session(fleet, project, "s2")
     stop(fleet, project, "s2", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
     assert last_risk(fleet) == "high" and warnings(fleet) == first
     change(fleet, project, "docs/a.md")
     (project / "docs/a.md").write_text("app.py once more")
     git(project, "commit", "-qam", "by hand")
-    begin(fleet, project, "s3")
+    start_session(fleet, project, "s3")
     stop(fleet, project, "s3", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
     assert warnings(fleet)[2:] == [("docs/a.md", ("app.py",))]
     change(fleet, project, "app.py", session="s3")
@@ -963,7 +967,7 @@ def test_document_name_that_is_not_utf_8_loses_no_turn(fleet: Fleet) -> None:
     (project / os.fsdecode(b"na\xefve.py")).write_text("x")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "odd names")
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / os.fsdecode(b"na\xefve.py")).write_text("y")
     change(fleet, project, "app.py")
     assert last_risk(fleet) == "high" and len(warnings(fleet)) == 2

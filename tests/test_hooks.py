@@ -336,7 +336,7 @@ def test_nonblocking_stdin_is_waited_for(undrained: Fleet) -> None:
 # --- missing streams ---------------------------------------------------------------------------
 
 
-def closing(*descriptors: int) -> Callable[[], None]:
+def close_descriptors(*descriptors: int) -> Callable[[], None]:
     def close() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -347,7 +347,7 @@ def closing(*descriptors: int) -> Callable[[], None]:
 @pytest.mark.parametrize("hook", ALL)
 @pytest.mark.parametrize("closed", [(0,), (0, 1), (0, 1, 2)], ids=str)
 def test_hook_without_stdin_exits_0(undrained: Fleet, hook: str, closed: tuple[int, ...]) -> None:
-    done = run(hook, b"", undrained.env(), stdin=None, preexec_fn=closing(*closed))
+    done = run(hook, b"", undrained.env(), stdin=None, preexec_fn=close_descriptors(*closed))
 
     answer_of(done)
     assert [entry.payload for entry in entries(undrained)] == [b""] * (hook in SPOOLING)
@@ -355,7 +355,7 @@ def test_hook_without_stdin_exits_0(undrained: Fleet, hook: str, closed: tuple[i
 
 @pytest.mark.parametrize("hook", ALL)
 def test_hook_without_stdout_spools_the_turn(undrained: Fleet, hook: str) -> None:
-    done = run(hook, STOP, undrained.env(), preexec_fn=closing(1))
+    done = run(hook, STOP, undrained.env(), preexec_fn=close_descriptors(1))
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert [entry.payload for entry in entries(undrained)] == [STOP] * (hook in SPOOLING)
@@ -370,7 +370,7 @@ def test_output_for_a_closed_stdout_goes_into_no_other_file(
     data = as_bytes({"session_id": "s-1", "cwd": "/"})
     environment = undrained.env()
     options: dict[str, Any] = {"stdin": None} if 0 in closed else {}
-    run(hook, data, environment, preexec_fn=closing(*closed), **options)
+    run(hook, data, environment, preexec_fn=close_descriptors(*closed), **options)
 
     written = [p for p in undrained.home.rglob("*") if p.is_file() and "new" not in p.parts]
     assert [path for path in written if b"hookSpecificOutput" in path.read_bytes()] == []
@@ -402,7 +402,7 @@ def test_output_that_claude_code_did_not_get_does_not_count_as_shown(
     options: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         if stdout == "closed":
-            options["preexec_fn"] = closing(1)
+            options["preexec_fn"] = close_descriptors(1)
         elif stdout == "a full disk":
             options["stdout"] = stack.enter_context(open("/dev/full", "wb"))
         else:
@@ -452,16 +452,16 @@ CAN_MOUNT = _can_mount()
 needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="only root can mount")
 
 
-def _a_file(home: Path) -> None:
+def _home_is_a_file(home: Path) -> None:
     home.write_text("not a folder")
 
 
-def _under_a_file(home: Path) -> None:
+def _parent_is_a_file(home: Path) -> None:
     home.parent.rmdir()
     home.parent.write_text("not a folder")
 
 
-def _a_link_to_nothing(home: Path) -> None:
+def _dangling_link(home: Path) -> None:
     home.symlink_to("/no/such/folder/at/all")
 
 
@@ -476,9 +476,9 @@ def _tmp_is_a_file(home: Path) -> None:
 
 
 BAD_HOMES: list[Callable[[Path], None]] = [
-    _a_file,
-    _under_a_file,
-    _a_link_to_nothing,
+    _home_is_a_file,
+    _parent_is_a_file,
+    _dangling_link,
     _spool_is_a_file,
     _tmp_is_a_file,
 ]

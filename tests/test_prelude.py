@@ -35,7 +35,7 @@ def turn(session: str | None, status: str, summary: str = "what it did") -> dict
     return payload | ({"sessionId": session} if session else {})
 
 
-def stuck(session: str | None, detail: str = "waits for credentials") -> dict[str, Any]:
+def blocked(session: str | None, detail: str = "waits for credentials") -> dict[str, Any]:
     payload: dict[str, Any] = {"session": {"status": "blocked", "detail": detail}}
     return payload | ({"sessionId": session} if session else {})
 
@@ -70,7 +70,7 @@ def test_alert_is_shown_whatever_its_level(
 
 
 def test_fifty_silent_events_do_not_hide_a_blocked_session(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1", "waits for a key"))
+    fleet.event("session_blocked", "highlight", blocked("s1", "waits for a key"))
     for number in range(50):
         fleet.event("briefing_added", "silent", turn(f"t{number}", "completed", "nothing much"))
     text = fleet.delta()
@@ -97,36 +97,36 @@ def test_session_start_is_silent_only_without_a_level(fleet: Fleet) -> None:
 def test_alert_of_a_session_that_completed_later_is_marked_resolved(
     fleet: Fleet, level: str
 ) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", level, turn("s1", "completed"))
     (line,) = section(fleet.delta(), "Alerts")
     assert line.split(" · ")[1] == "resolved"
 
 
 def test_session_that_was_blocked_again_is_not_resolved(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1", "the first key"))
+    fleet.event("session_blocked", "highlight", blocked("s1", "the first key"))
     fleet.event("briefing_added", "silent", turn("s1", "completed"))
-    fleet.event("session_blocked", "highlight", stuck("s1", "the second key"))
+    fleet.event("session_blocked", "highlight", blocked("s1", "the second key"))
     (line,) = section(fleet.delta(), "Alerts")
     assert "resolved" not in line and "the second key" in line
 
 
 @pytest.mark.parametrize("status", ["waiting_for_input", "working", "Completed"])
 def test_only_a_completed_turn_resolves_an_alert(fleet: Fleet, status: str) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s1", status))
     assert "resolved" not in fleet.delta()
 
 
 def test_completion_of_another_session_resolves_nothing(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s2", "completed"))
     assert "resolved" not in fleet.delta()
 
 
 def test_resolved_alerts_come_after_open_ones(fleet: Fleet) -> None:
     for session in ("old", "done"):
-        fleet.event("session_blocked", "highlight", stuck(session, f"{session} waits"))
+        fleet.event("session_blocked", "highlight", blocked(session, f"{session} waits"))
     fleet.event("briefing_added", "silent", turn("done", "completed"))
     first, second = section(fleet.delta(), "Alerts")
     assert "old waits" in first and "done waits" in second
@@ -140,7 +140,7 @@ def test_doc_drift_is_not_marked_resolved(fleet: Fleet) -> None:
 
 
 def test_resolved_alert_still_names_stale_documents(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s1", "completed"))
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"))
     (line,) = section(fleet.delta(), "Alerts")
@@ -166,7 +166,7 @@ def test_alerts_of_one_session_are_merged_into_one_line(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1", "blocked")
     fleet.event("briefing_added", "mention", turn("s1", "blocked", "no key"), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck("s1", "no key"), briefing=briefing)
+    fleet.event("session_blocked", "highlight", blocked("s1", "no key"), briefing=briefing)
     fleet.event("error", "highlight", {"error": {"message": "boom"}, "sessionId": "s1"})
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"), briefing=briefing)
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/b.md"), briefing=briefing)
@@ -179,8 +179,8 @@ def test_alerts_of_one_turn_without_a_session_are_merged_into_one_line(fleet: Fl
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", None, "blocked")
     fleet.event("briefing_added", "mention", turn(None, "blocked"), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck(None), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck(None))
+    fleet.event("session_blocked", "highlight", blocked(None), briefing=briefing)
+    fleet.event("session_blocked", "highlight", blocked(None))
     assert [label_of(x) for x in section(fleet.delta(), "Alerts")] == ["#e3", f"#{briefing}"]
 
 
@@ -188,7 +188,7 @@ def test_session_comes_from_the_briefing_if_not_in_the_payload(fleet: Fleet) -> 
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1", "failed")
     fleet.event("error", "highlight", "not json", briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     assert len(section(fleet.delta(), "Alerts")) == 1
 
 
@@ -265,14 +265,14 @@ def test_closing_line_counts_both_highlights_and_mentions(fleet: Fleet) -> None:
 
 
 def test_events_up_to_the_cursor_are_not_shown(fleet: Fleet) -> None:
-    seen = fleet.event("session_blocked", "highlight", stuck("s1", "already shown"))
+    seen = fleet.event("session_blocked", "highlight", blocked("s1", "already shown"))
     assert fleet.delta(seen) == ""
-    fleet.event("session_blocked", "highlight", stuck("s2", "fresh"))
+    fleet.event("session_blocked", "highlight", blocked("s2", "fresh"))
     assert "fresh" in fleet.delta(seen) and "already shown" not in fleet.delta(seen)
 
 
 def test_cursor_beyond_the_newest_event_shows_nothing_and_stays(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     assert fleet.delta(100) == ""  # the helper checks that `through` is 100
 
 
@@ -446,7 +446,7 @@ def test_projects_that_do_not_fit_the_roster_are_counted(fleet: Fleet) -> None:
 @pytest.mark.parametrize("state", ["blocked", "failed", "waiting_for_permission"])
 def test_recap_shows_an_open_alert_from_before(fleet: Fleet, state: str) -> None:
     fleet.project("api__1", "api")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
+    event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
     fleet.session("s1", "api__1", state, detail="needs a key", state_at=ago(HOUR), event_id=event)
     (line,) = section(fleet.recap(event), "Open alerts from before")
     assert "needs a key" in line and label_of(line) == f"#e{event}"
@@ -454,7 +454,7 @@ def test_recap_shows_an_open_alert_from_before(fleet: Fleet, state: str) -> None
 
 def test_recap_does_not_repeat_an_alert_of_the_delta(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
+    event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
     fleet.session("s1", "api__1", "blocked", state_at=ago(HOUR), event_id=event)
     text = fleet.recap(0)
     assert section(text, "Open alerts from before") == [] and len(section(text, "Alerts")) == 1
@@ -476,7 +476,7 @@ def test_recap_does_not_show_an_alert_that_is_no_longer_open(
 ) -> None:
     fleet.project("api__1", "api")
     fleet.project("old__1", "old", status="archived")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"))
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
     row = {"project": "api__1", "state": "blocked", "event_id": event} | values
     fleet.session("s1", **row)
     assert fleet.recap(event) == ""
@@ -484,7 +484,7 @@ def test_recap_does_not_show_an_alert_that_is_no_longer_open(
 
 def test_open_alert_has_an_id_that_exists(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"))
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
     # A briefing that was pruned.
     fleet.session("s1", "api__1", "blocked", state_at=ago(60), event_id=event, briefing_id=77)
     (line,) = section(fleet.recap(event), "Open alerts from before")
@@ -493,7 +493,7 @@ def test_open_alert_has_an_id_that_exists(fleet: Fleet) -> None:
 
 def test_open_alerts_that_do_not_fit_are_counted(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"))
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
     with db.transaction(fleet.connection):
         for number in range(300):
             fleet.session(f"s{number}", "api__1", "blocked", state_at=ago(60), event_id=event)

@@ -148,7 +148,7 @@ def test_every_kind_is_masked_in_any_text_and_the_mask_names_it(name: str) -> No
         edges=st.sampled_from(["  ", "\n\n", "``", '""', "()", "''", "= ", ": "]),
     )
     @settings(max_examples=15, deadline=None)
-    def holds(secret: str, before: str, after: str, edges: str) -> None:
+    def check(secret: str, before: str, after: str, edges: str) -> None:
         text = f"{before} {edges[0]}{surroundings.format(secret)}{edges[1]} {after}"
         masked = redact(text)
         assert secret not in masked
@@ -158,7 +158,7 @@ def test_every_kind_is_masked_in_any_text_and_the_mask_names_it(name: str) -> No
             ), masked
         assert redact(masked) == masked
 
-    holds()
+    check()
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -175,7 +175,7 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
 
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-    def holds(text: str) -> None:
+    def check(text: str) -> None:
         found = kind.pattern.search(text)
         assume(found)
         assert found is not None
@@ -185,7 +185,7 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
         assert "(redacted:" in masked
         assert secret not in masked or len(secret) < 8
 
-    holds()
+    check()
 
 
 def test_output_of_the_aws_command_line_is_masked() -> None:

@@ -142,7 +142,7 @@ def test_file_is_synced_before_the_rename_and_the_folder_after(
     spool.make_folders(home)
     order: list[str] = []
 
-    def recorded(function: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
+    def recording(function: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             order.append(label(*arguments))
             return function(*arguments)
@@ -156,8 +156,8 @@ def test_file_is_synced_before_the_rename_and_the_folder_after(
             return "sync new/" if same else "sync another folder"
         return f"sync {facts.st_size > 100000} file"
 
-    monkeypatch.setattr(os, "fsync", recorded(os.fsync, kind))
-    monkeypatch.setattr(os, "rename", recorded(os.rename, lambda old, new: "rename"))
+    monkeypatch.setattr(os, "fsync", recording(os.fsync, kind))
+    monkeypatch.setattr(os, "rename", recording(os.rename, lambda old, new: "rename"))
     spool.put(home, "Stop", b"x" * 100001)
 
     # The file was complete when it was synced.
