@@ -71,12 +71,12 @@ def test_bash_completes_commands_projects_briefings_and_statuses(used: Fleet) ->
     assert bash(used, "fleet", "briefings", "list", "--status", "bl") == ["blocked"]
 
 
-def test_zsh_and_fish_are_told_what_a_briefing_says(used: Fleet) -> None:
+def test_zsh_and_fish_get_briefing_descriptions(used: Fleet) -> None:
     assert "shop-api: What shop-api, did" in protocol(used, "zsh", "fleet briefings show 1", "3")
     assert "shop-web: What shop-web" in protocol(used, "fish", "fleet briefings show ", "")
 
 
-def test_a_tab_drains_nothing_and_is_silent_about_trouble(used: Fleet) -> None:
+def test_completion_does_not_drain_and_hides_errors(used: Fleet) -> None:
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "Waits."}
     used.hook("stop", call, used.folder / "shop-api")
     assert bash(used, "fleet", "briefings", "show", "") == ["2", "1"]
@@ -88,7 +88,7 @@ def test_a_tab_drains_nothing_and_is_silent_about_trouble(used: Fleet) -> None:
     assert bash(used, "fleet", "projects", "archive", "") == []
 
 
-def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> None:
+def test_names_with_spaces_are_completed_by_id(fleet: Fleet) -> None:
     folder = make_repository(fleet.folder / "two words $(touch pwned)")
     call = {"session_id": "s1", "prompt_id": "p", "last_assistant_message": "Done."}
     fleet.hook("stop", call, folder)
@@ -98,7 +98,7 @@ def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> Non
     assert offered.startswith("two-words-touch-pwned__")
 
 
-def test_an_interactive_bash_has_it_after_install(
+def test_interactive_bash_completes_after_install(
     used: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used.environment["SHELL"] = shutil.which("bash") or "bash"
@@ -122,7 +122,7 @@ def test_an_interactive_bash_has_it_after_install(
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
-def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
+def test_completion_install_is_idempotent_and_uninstall_leaves_no_trace(
     fleet: Fleet, shell: str
 ) -> None:
     user = fleet.home.parent
@@ -149,14 +149,14 @@ def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
     assert "Completion is not installed." in fleet.console("completion", "uninstall").stdout
 
 
-def test_a_start_file_that_install_made_goes_with_it(fleet: Fleet) -> None:
+def test_start_file_created_by_install_is_removed_on_uninstall(fleet: Fleet) -> None:
     fleet.console("completion", "install", "zsh")
     assert (fleet.home.parent / ".zshrc").exists()
     fleet.console("completion", "uninstall", "zsh")
     assert not (fleet.home.parent / ".zshrc").exists()
 
 
-def test_a_file_of_somebody_else_is_left_alone(fleet: Fleet) -> None:
+def test_file_of_another_program_is_left_alone(fleet: Fleet) -> None:
     theirs = fleet.home.parent / ".config/fish/completions/fleet.fish"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("complete -c fleet")
@@ -166,7 +166,7 @@ def test_a_file_of_somebody_else_is_left_alone(fleet: Fleet) -> None:
     assert theirs.read_text() == "complete -c fleet"
 
 
-def test_an_old_bash_is_named_with_what_to_do(fleet: Fleet) -> None:
+def test_old_bash_is_reported_with_a_suggestion(fleet: Fleet) -> None:
     old = fleet.folder / "old" / "bash"
     old.parent.mkdir()
     old.write_text("#!/bin/sh\necho 3 2\n")
@@ -177,7 +177,7 @@ def test_an_old_bash_is_named_with_what_to_do(fleet: Fleet) -> None:
     assert "is version 3.2" in done.stderr and "fleet completion install zsh" in done.stderr
 
 
-def test_an_unknown_shell_is_asked_for(fleet: Fleet) -> None:
+def test_unknown_shell_must_be_named_by_the_user(fleet: Fleet) -> None:
     fleet.environment["SHELL"] = "/bin/tcsh"
     done = fleet.console("completion", "install", check=False)
     assert done.returncode == 1 and "fleet completion install bash" in done.stderr

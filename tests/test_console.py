@@ -39,7 +39,7 @@ def used(fleet: Fleet) -> Fleet:
     return fleet
 
 
-def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
+def test_status_lists_what_needs_attention_first(used: Fleet) -> None:
     lines = used.console("status").stdout.splitlines()
     assert lines[0] == "Needs you: 1"
     assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
@@ -60,14 +60,14 @@ def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
 
 
 @pytest.mark.parametrize("noun", ["projects", "briefings", "events", "jobs"])
-def test_before_the_first_capture_a_program_gets_an_empty_list(fleet: Fleet, noun: str) -> None:
+def test_json_before_the_first_capture_is_an_empty_list(fleet: Fleet, noun: str) -> None:
     assert json.loads(fleet.console(noun, "list", "--json").stdout) == []
     assert not fleet.home.exists()
     person = fleet.console(noun, "list", check=False)
     assert person.returncode == 1 and "nothing was captured yet" in person.stderr
 
 
-def test_captures_that_cannot_be_applied_are_not_called_no_captures(
+def test_pending_captures_are_not_reported_as_no_captures(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLEET_HOME", str(fleet.home))
@@ -79,7 +79,7 @@ def test_captures_that_cannot_be_applied_are_not_called_no_captures(
         assert "nothing was captured" not in done.output
 
 
-def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:
+def test_projects_are_sorted_by_their_latest_briefing(used: Fleet) -> None:
     used.drain()
     used.rows("UPDATE briefings SET ended_at = '2099-01-01T00:00:00.000Z' WHERE briefing_id = 1")
     used.rows("UPDATE projects SET updated_at = '2098-01-01T00:00:00.000Z' WHERE repo_name = 'web'")
@@ -90,19 +90,19 @@ def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:
     assert [row["repo_name"] for row in listed] == ["shop-api", "web", "new"]
 
 
-def test_status_of_a_new_home_says_what_to_do(fleet: Fleet) -> None:
+def test_status_of_a_new_home_suggests_what_to_do(fleet: Fleet) -> None:
     assert "Finish a turn in any Claude Code session" in fleet.console("status").stdout
     assert json.loads(fleet.console("status", "--json").stdout)["projects"] == []
 
 
-def test_reading_commands_drain_first(used: Fleet) -> None:
+def test_read_commands_drain_first(used: Fleet) -> None:
     assert len(used.waiting()) == 2
     assert len(json.loads(used.console("briefings", "list", "--json").stdout)) == 2
     assert used.waiting() == []
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_reading_commands_print_json_for_programs(used: Fleet, command: tuple[str, ...]) -> None:
+def test_read_commands_print_json(used: Fleet, command: tuple[str, ...]) -> None:
     used.drain()
     assert json.loads(used.console(*command, "--json").stdout)
 
@@ -146,7 +146,7 @@ def steering(used: Fleet) -> Fleet:
     ],
     ids=" ".join,
 )
-def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
+def test_terminal_escapes_in_a_briefing_never_reach_the_terminal(
     steering: Fleet, command: tuple[str, ...]
 ) -> None:
     for form in ([], ["--json"]) if command != ("export",) else ([],):
@@ -158,7 +158,7 @@ def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
             assert unprintable == [], (form, unprintable)
 
 
-def test_json_escapes_what_is_not_printable_and_holds_the_same_value(steering: Fleet) -> None:
+def test_json_escapes_unprintable_characters_and_keeps_the_value(steering: Fleet) -> None:
     shown = json.loads(steering.console("briefings", "show", "1", "--json").stdout)
     exported = [json.loads(line) for line in steering.console("export").stdout.splitlines()]
     (same,) = [row for row in exported if row.get("briefing_id") == 1 and row["kind"] == "briefing"]
@@ -166,7 +166,7 @@ def test_json_escapes_what_is_not_printable_and_holds_the_same_value(steering: F
         assert told["raw_markdown"].endswith(STEERING) and told["branch"] == STEERING
 
 
-def test_an_exported_file_of_markdown_steers_no_terminal(steering: Fleet) -> None:
+def test_exported_markdown_contains_no_terminal_escapes(steering: Fleet) -> None:
     folder = steering.folder / "notes"
     steering.console("export", "--format", "markdown", "--output", str(folder))
     for path in folder.iterdir():
@@ -174,7 +174,7 @@ def test_an_exported_file_of_markdown_steers_no_terminal(steering: Fleet) -> Non
         assert [char for char in text if not char.isprintable() and char != "\n"] == []
 
 
-def test_briefings_are_found_by_what_they_say_and_shown_by_the_preludes_ids(used: Fleet) -> None:
+def test_briefings_are_searched_by_text_and_shown_by_prelude_ids(used: Fleet) -> None:
     (found,) = json.loads(used.console("briefings", "search", "wait", "creden", "--json").stdout)
     assert found["project_id"].startswith("shop-api__")
     for id in ("1", "#1", "e1", "#e2"):
@@ -211,7 +211,7 @@ def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
         tail.wait(10)
 
 
-def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
+def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
     good, bad = ROOT / "tests/payloads/2.1.197/Stop.json", fleet.folder / "bad.json"
     bad.write_text("{")
     dry = fleet.console("replay", "--dry-run", str(good))
@@ -225,7 +225,7 @@ def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: F
     assert "unchanged" in again.stdout
 
 
-def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_alone(
+def test_original_database_is_readable_and_dry_run_leaves_it_alone(
     fleet: Fleet,
 ) -> None:
     fleet.home.mkdir()
@@ -244,7 +244,7 @@ def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_al
     assert len(list((fleet.home / "backups").iterdir())) == 1
 
 
-def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
+def test_quarantine_is_reported_and_can_be_replayed(fleet: Fleet) -> None:
     fleet.hook("stop", b"{}")
     assert "1 quarantined" in fleet.console("drain").stdout
     (name,) = fleet.quarantine()
@@ -253,7 +253,7 @@ def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
     assert "1 in quarantine" in fleet.console("status").stdout
 
 
-def test_backup_and_check_work_while_the_database_is_written(used: Fleet) -> None:
+def test_backup_and_check_work_during_writes(used: Fleet) -> None:
     used.drain()
     copy = json.loads(used.console("db", "backup", "--json").stdout)
     assert os.stat(copy["path"]).st_mode & 0o777 == 0o600
@@ -289,7 +289,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("export", "--output", "/nope/x"), 1, "cannot write /nope/x: /nope: No such file"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_to_do(
+def test_error_is_one_line_that_suggests_what_to_do(
     used: Fleet, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     done = used.console(*arguments, check=False)
@@ -303,7 +303,7 @@ def test_debug_lets_the_traceback_through(used: Fleet) -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_closed_pipe_is_no_error(used: Fleet) -> None:
+def test_closed_pipe_is_not_an_error(used: Fleet) -> None:
     used.drain()
     done = subprocess.run(
         f"{sys.executable} -m commander.cli events list --json | head -1",
@@ -355,7 +355,7 @@ def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
 @pytest.mark.parametrize(
     "command", [("status",), ("briefings", "list"), ("status", "--json")], ids=" ".join
 )
-def test_a_broken_home_is_one_line_and_never_nothing_captured(
+def test_broken_home_is_one_line_and_not_called_no_captures(
     fleet: Fleet, broken: str, command: tuple[str, ...]
 ) -> None:
     if broken == "home is a file":
@@ -370,13 +370,13 @@ def test_a_broken_home_is_one_line_and_never_nothing_captured(
     assert str(fleet.home) in line and "`fleet doctor`" in line
 
 
-def test_fleet_alone_prints_its_help(fleet: Fleet) -> None:
+def test_fleet_without_arguments_prints_help(fleet: Fleet) -> None:
     for command in ((), ("briefings",)):
         done = fleet.console(*command)
         assert done.stdout.startswith("Usage:") and "Examples:" in done.stdout
 
 
-def test_archive_and_restore_say_what_was_and_how_to_undo(used: Fleet) -> None:
+def test_archive_and_restore_report_the_change_and_how_to_undo_it(used: Fleet) -> None:
     used.drain()
     assert (
         "is archived. To undo this, run `fleet projects restore web__"
@@ -387,7 +387,7 @@ def test_archive_and_restore_say_what_was_and_how_to_undo(used: Fleet) -> None:
     assert "was not archived" in used.console("projects", "restore", "web").stdout
 
 
-def test_projects_are_listed_with_how_many_briefings_and_the_last(used: Fleet) -> None:
+def test_projects_are_listed_with_briefing_count_and_latest(used: Fleet) -> None:
     told = {
         p["repo_name"]: p for p in json.loads(used.console("projects", "list", "--json").stdout)
     }
@@ -407,7 +407,7 @@ def test_briefings_are_filtered_by_age(used: Fleet) -> None:
     assert ids("2025-12-30T10:00") == ids("2025-12-31T10:00:00Z") == [2, 1]
 
 
-def test_what_is_piped_is_stable_for_programs(used: Fleet) -> None:
+def test_piped_output_is_stable_for_programs(used: Fleet) -> None:
     used.drain()
     heading, first, _ = used.console("briefings", "list").stdout.splitlines()
     assert heading.split() == ["id", "ended", "project", "status", "impact", "summary"]
@@ -417,7 +417,7 @@ def test_what_is_piped_is_stable_for_programs(used: Fleet) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", ended)
 
 
-def test_events_are_told_in_words_with_ids_that_show_takes(used: Fleet) -> None:
+def test_events_are_described_in_words_with_ids_for_show(used: Fleet) -> None:
     used.drain()
     listed = used.console("events", "list").stdout
     assert "{" not in listed and "Tests wait for credentials" in listed
@@ -430,7 +430,7 @@ def test_events_are_told_in_words_with_ids_that_show_takes(used: Fleet) -> None:
     ] == [2, 3]
 
 
-def test_events_of_other_programs_are_listed_whatever_they_hold(used: Fleet) -> None:
+def test_malformed_events_of_other_programs_are_listed(used: Fleet) -> None:
     used.drain()
     for payload in (
         "not json",

@@ -118,7 +118,7 @@ def used(fleet: Fleet) -> Fleet:
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS[:4] + COMMANDS[5:6], ids=" ".join)
-def test_nothing_wraps_and_columns_stand_under_each_other(
+def test_lines_do_not_wrap_and_columns_align(
     used: Fleet, command: tuple[str, ...], columns: int
 ) -> None:
     lines = SGR.sub("", see(used, *command, columns=columns)).splitlines()
@@ -135,7 +135,7 @@ def _index_at_cell(line: str, cells: int) -> int:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_only_colours_are_escape_sequences_whatever_a_briefing_holds(
+def test_only_colours_are_escape_sequences_for_any_briefing(
     used: Fleet, command: tuple[str, ...]
 ) -> None:
     printed = see(used, *command)
@@ -145,19 +145,19 @@ def test_only_colours_are_escape_sequences_whatever_a_briefing_holds(
     assert "\x1b[2J" not in printed and "\x1b]" not in printed
 
 
-def test_markup_in_a_text_is_printed_as_it_is(used: Fleet) -> None:
+def test_markup_in_text_is_printed_literally(used: Fleet) -> None:
     for command in (("briefings", "show", "2"), ("briefings", "list")):
         wide = SGR.sub("", see(used, *command, columns=300))
         assert "[red]literal[/red]" in wide and ":smile:" in wide
 
 
-def test_a_briefing_is_rendered_for_a_person_and_raw_in_a_pipe(used: Fleet) -> None:
+def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(used: Fleet) -> None:
     seen = SGR.sub("", see(used, "briefings", "show", "2"))
     assert "# Done" not in seen and "Done" in seen and "http://a.example" in seen
     assert "# Done" in used.console("briefings", "show", "2").stdout
 
 
-def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
+def test_front_matter_is_not_a_heading_or_an_excerpt(used: Fleet) -> None:
     text = (
         "---\nstatus: blocked\nsummary: Waits for ops\nblockers: [zeta key]\n---\nUse `pay.py`.\n"
     )
@@ -179,12 +179,12 @@ def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
         assert "summary:" not in see(used, "briefings", "search", words)
 
 
-def test_states_have_colours_that_mean_something(used: Fleet) -> None:
+def test_states_have_meaningful_colours(used: Fleet) -> None:
     listed = see(used, "briefings", "list")
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
-def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(used: Fleet) -> None:
+def test_state_is_one_word_on_screens_and_the_database_value_in_json(used: Fleet) -> None:
     asking = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
     call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": asking}
     used.hook("stop", call, used.folder / "payments")
@@ -209,15 +209,13 @@ def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(use
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_are_off_where_they_are_not_wanted(
-    used: Fleet, environment: dict[str, str]
-) -> None:
+def test_colours_are_off_when_disabled_or_piped(used: Fleet, environment: dict[str, str]) -> None:
     printed = see(used, "status", **environment)
     assert not re.search(r"\x1b\[(?:[\d;]*;)?3\dm", printed)
     assert "shop-api" in printed
 
 
-def test_long_output_goes_through_the_pager_and_only_a_persons(used: Fleet, tmp_path: Path) -> None:
+def test_long_output_is_paged_only_on_a_terminal(used: Fleet, tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text("#!/bin/sh\necho paged; cat\n")
     pager.chmod(0o755)
@@ -239,7 +237,7 @@ def test_less_is_asked_to_keep_colours(used: Fleet, tmp_path: Path) -> None:
     assert printed.startswith("LESS=-FRX") and "\x1b[31mblocked" in printed
 
 
-def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) -> None:
+def test_watch_redraws_on_changes_and_ends_cleanly(used: Fleet) -> None:
     terminal = Terminal(used, "status", "--watch", "0.5", rows=30)
     terminal.read_until("Stop with Ctrl-C")
     time.sleep(1.2)
@@ -255,7 +253,7 @@ def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) 
     assert used.waiting() == []
 
 
-def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None:
+def test_followed_events_keep_their_columns_aligned(used: Fleet) -> None:
     terminal = Terminal(used, "events", "tail", "--after", "0")
     terminal.read_until("日本")
     terminal.process.send_signal(signal.SIGINT)
@@ -268,7 +266,7 @@ def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None
         assert re.search(r"  (blocked|done) +\S", line[at - 2 :]), line
 
 
-def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
+def test_rich_is_imported_only_for_terminal_output(used: Fleet) -> None:
     code = (
         "import sys\nfrom commander.cli import main\n"
         "try: main(['status'])\nexcept SystemExit: pass\n"
@@ -291,17 +289,17 @@ def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
         (86400 * 30, "4w ago"),
     ],
 )
-def test_times_are_told_as_a_person_would(seconds: int, words: str) -> None:
+def test_times_are_shown_in_relative_words(seconds: int, words: str) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds - 0.5))
     assert clock.age(moment) == words
 
 
-def test_a_time_that_is_none_is_cut_and_never_an_error() -> None:
+def test_invalid_time_is_truncated_and_never_an_error() -> None:
     assert clock.age("yesterday\x1b[31m at noon, or so") == "yesterday at no…"
 
 
 @given(st.text(st.characters(), max_size=200), st.integers(20, 120))
-def test_no_text_steers_a_terminal_or_leaves_its_table(text: str, width: int) -> None:
+def test_text_never_controls_the_terminal_or_breaks_its_table(text: str, width: int) -> None:
     import io
 
     from rich.console import Console

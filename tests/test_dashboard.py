@@ -45,7 +45,7 @@ def is_live(shown: Page) -> None:
     expect(shown.locator("#connection")).to_have_attribute("data-state", "live")
 
 
-def test_the_printed_link_opens_it_and_a_turn_appears_live(
+def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
     with page() as shown:
@@ -72,7 +72,7 @@ def test_the_printed_link_opens_it_and_a_turn_appears_live(
         expect(shown.locator("#projects")).to_be_visible()
 
 
-def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
+def test_filter_is_in_the_url_and_applies_to_new_events(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "Alpha did something.", "s-1")
@@ -109,7 +109,7 @@ def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
         expect(shown.locator("#events a.row")).to_have_count(5)
 
 
-def test_search_answers_while_one_types(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+def test_search_updates_while_typing(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
     stop_turn(fleet, alpha, 1, "Refunds go through the new client.")
     stop_turn(fleet, alpha, 2, "The login form says what is wrong.", "s-2")
     with page() as shown:
@@ -127,7 +127,7 @@ def test_search_answers_while_one_types(gateway: Gateway, fleet: Fleet, alpha: P
         expect(shown.locator("#query")).to_have_value("login")
 
 
-def test_it_catches_up_after_the_gateway_was_away(
+def test_dashboard_catches_up_after_a_gateway_restart(
     gateway: Gateway, fleet: Fleet, alpha: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "Before.")
@@ -148,7 +148,7 @@ def test_it_catches_up_after_the_gateway_was_away(
         assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
 
 
-def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
     """The page's words for states are those of the console."""
     script = ROOT / "commander" / "gateway" / "static" / "words.js"
     table = script.read_text().partition("STATE_WORDS = {")[2].partition("}")[0]
@@ -178,7 +178,7 @@ def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, a
         assert not re.search(r"[a-z]_[a-z]", shown.inner_text("main"))
 
 
-def test_it_says_who_is_working_and_for_how_long(
+def test_working_sessions_are_shown_with_their_duration(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "The parser is mended.", "s-1")
@@ -196,9 +196,7 @@ def test_it_says_who_is_working_and_for_how_long(
         expect(shown.locator("#needs a.row")).to_contain_text("beta")
 
 
-def test_the_timeline_is_parted_by_days_and_knows_the_exact_time(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_timeline_is_grouped_by_day_and_has_exact_times(gateway: Gateway, fleet: Fleet) -> None:
     for days, text in ((3, "long ago"), (1, "last"), (0, "new")):
         fleet.rows(
             "INSERT INTO outbox_events (ts, type, payload_json) VALUES"
@@ -217,7 +215,7 @@ def test_the_timeline_is_parted_by_days_and_knows_the_exact_time(
         assert re.search(r"20\d\d.*\d\d:\d\d:\d\d", times.nth(0).get_attribute("title") or "")
 
 
-def test_a_job_that_is_opened_again_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> None:
+def test_reopened_job_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> None:
     said = {"type": "assistant", "message": {"content": [{"type": "text", "text": "I begin."}]}}
     fleet.rows(
         "INSERT INTO jobs (ts_created, ts_started, type, model, status, request_json) VALUES"
@@ -241,7 +239,7 @@ def test_a_job_that_is_opened_again_shows_its_output_again(gateway: Gateway, fle
             time.sleep(0.05)
 
 
-def test_it_recovers_when_an_older_database_is_put_in_place(
+def test_dashboard_recovers_after_an_older_database_is_restored(
     gateway: Gateway, fleet: Fleet, alpha: Path, tmp_path: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "It was saved.")
@@ -327,7 +325,9 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             assert not (link.get_attribute("href") or "").lower().startswith(("javascript", "data"))
 
 
-def test_it_works_with_the_keyboard_alone(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+def test_dashboard_works_with_the_keyboard_alone(
+    gateway: Gateway, fleet: Fleet, alpha: Path
+) -> None:
     for number in range(1, 4):
         stop_turn(fleet, alpha, number, f"Turn {number} of it.", f"s-{number}")
     with page() as shown:
@@ -370,7 +370,7 @@ def test_it_works_with_the_keyboard_alone(gateway: Gateway, fleet: Fleet, alpha:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_readable_on_a_phone_in_light_and_dark(
+def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
     gateway: Gateway, fleet: Fleet, alpha: Path, scheme: str
 ) -> None:
     stop_turn(fleet, alpha, 1, BLOCKED)
@@ -419,7 +419,7 @@ _CONTRAST = """() => {
 }"""
 
 
-def test_the_prelude_is_shown_exactly_as_it_would_be_injected(
+def test_prelude_preview_equals_what_is_injected(
     gateway: Gateway, fleet: Fleet, alpha: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, BLOCKED)
@@ -434,13 +434,13 @@ def test_the_prelude_is_shown_exactly_as_it_would_be_injected(
         assert shown.evaluate("document.querySelector('pre#prelude').textContent") == told
 
 
-def test_without_a_login_it_shows_nothing(gateway: Gateway) -> None:
+def test_dashboard_without_a_login_shows_nothing(gateway: Gateway) -> None:
     with page() as shown:
         shown.goto(gateway.base + "/timeline")
         assert "Open the link" in shown.inner_text("body")
 
 
-def test_many_events_are_drawn_without_freezing(gateway: Gateway, fleet: Fleet) -> None:
+def test_many_events_do_not_freeze_the_page(gateway: Gateway, fleet: Fleet) -> None:
     with page() as shown:
         shown.goto(gateway.link)
         shown.goto(gateway.base + "/timeline")

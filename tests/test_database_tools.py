@@ -28,7 +28,7 @@ def get(url: str, *, browser: "urllib.request.OpenerDirector | None" = None) -> 
         return error.code, ""
 
 
-def test_the_studio_shows_the_database_to_whoever_has_the_token_and_writes_nothing(
+def test_studio_is_read_only_and_needs_the_token(
     fleet: Fleet,
 ) -> None:
     folder = make_repository(fleet.folder / "shop-api")
@@ -65,7 +65,7 @@ def test_the_studio_shows_the_database_to_whoever_has_the_token_and_writes_nothi
         studio.wait(20)
 
 
-def test_without_datasette_it_says_how_to_get_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_studio_without_datasette_says_how_to_install_it(fleet: Fleet, tmp_path: Path) -> None:
     hide = (
         "import importlib.util as u, sys; real = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'datasette' else real(name, *a)\n"
@@ -93,7 +93,7 @@ def with_statements(sql: str) -> sqlite3.Connection:
     return connection
 
 
-def test_without_a_difference_there_is_no_migration(tmp_path: Path) -> None:
+def test_unchanged_schema_needs_no_migration(tmp_path: Path) -> None:
     assert schema_difference.next_migration(SCHEMA) == ("", [])
     assert schema_difference.next_migration(SCHEMA.replace("  ", " ") + "-- a comment\n") == (
         "",
@@ -105,7 +105,7 @@ def test_without_a_difference_there_is_no_migration(tmp_path: Path) -> None:
         generate.write(tmp_path, "nothing")
 
 
-def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
+def test_additions_become_sql_that_produces_the_schema(tmp_path: Path) -> None:
     wanted = SCHEMA.replace("  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  mood TEXT,", 1)
     wanted = wanted.replace(
         "  summary TEXT NOT NULL,",
@@ -138,7 +138,7 @@ def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
         ("  detail TEXT NOT NULL,", "", "sessions changes in a way"),
     ],
 )
-def test_what_sqlite_cannot_alter_is_left_to_do_and_does_not_run(
+def test_unsupported_alterations_become_a_todo_that_does_not_run(
     old: str, new: str, words: str
 ) -> None:
     sql, todo = schema_difference.next_migration(SCHEMA.replace(old, new, 1))
@@ -147,7 +147,7 @@ def test_what_sqlite_cannot_alter_is_left_to_do_and_does_not_run(
         with_statements(sql)
 
 
-def test_a_table_that_is_gone_is_not_dropped() -> None:
+def test_removed_table_is_not_dropped() -> None:
     sql, todo = schema_difference.next_migration(
         re.sub(r"CREATE TABLE doc_drift_pairs.*?WITHOUT ROWID;", "", SCHEMA, flags=re.DOTALL)
     )
@@ -156,6 +156,6 @@ def test_a_table_that_is_gone_is_not_dropped() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Drop Table", "../x", "1st"])
-def test_a_name_that_is_none_is_refused(fleet: Fleet, name: str) -> None:
+def test_invalid_migration_name_is_refused(fleet: Fleet, name: str) -> None:
     done = fleet.console("db", "generate", name, check=False)
     assert done.returncode == 1 and "is not a migration's name" in done.stderr

@@ -31,7 +31,7 @@ def commands(command: click.Command, path: str = "fleet") -> list[tuple[str, cli
 COMMANDS = dict(commands(main))
 
 
-def test_the_pages_are_what_make_docs_writes() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
     made = generate.pages()
     assert sorted(there) == sorted(made), "run `make docs`"
@@ -41,7 +41,7 @@ def test_the_pages_are_what_make_docs_writes() -> None:
         )
 
 
-def test_the_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     before = generate.pages()
     for name, value in (("COLUMNS", "40"), ("TERM", "dumb"), ("HOME", "/nowhere"), ("LC_ALL", "C")):
         monkeypatch.setenv(name, value)
@@ -57,7 +57,7 @@ def test_every_command_has_help_with_an_example_that_names_it(name: str) -> None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_does(name: str) -> None:
+def test_every_option_has_help(name: str) -> None:
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts}"

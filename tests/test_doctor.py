@@ -67,7 +67,7 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
     }
 
 
-def test_of_a_well_installation_every_check_is_well_and_nothing_is_touched(well: Fleet) -> None:
+def test_every_check_passes_on_a_healthy_installation_and_only_reads(well: Fleet) -> None:
     before = tree(well.home.parent)
     findings = doctor(well, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
@@ -77,14 +77,14 @@ def test_of_a_well_installation_every_check_is_well_and_nothing_is_touched(well:
     assert tree(well.home.parent) == before
 
 
-def test_what_waits_in_the_spool_is_not_drained(well: Fleet) -> None:
+def test_doctor_does_not_drain_the_spool(well: Fleet) -> None:
     well.hook("stop", payload("Stop") | {"prompt_id": "another"}, well.folder)
     findings = doctor(well, 0)
     assert of(findings, "spool")[0]["found"].startswith("1 entry is waiting")
     assert len(well.waiting()) == 1
 
 
-def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
+def test_terminal_report_has_a_line_per_check_and_its_fix(well: Fleet) -> None:
     assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
     (well.home / "fleet.db").chmod(0o644)
     printed = well.console("doctor").stdout
@@ -374,7 +374,7 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (fail_as_a_plugin, "environment", "failed", "no index in reach", "./install.sh"),
     ],
 )
-def test_each_trouble_is_seen_and_its_mending_named(
+def test_each_problem_is_found_and_its_fix_named(
     well: Fleet,
     monkeypatch: pytest.MonkeyPatch,
     trouble: Any,
@@ -405,7 +405,7 @@ def test_each_trouble_is_seen_and_its_mending_named(
         "log/fleet.log.1",
     ],
 )
-def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str) -> None:
+def test_private_files_that_are_open_to_others_are_named(well: Fleet, name: str) -> None:
     path = well.home / name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if name.endswith("/"):
@@ -420,7 +420,7 @@ def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str)
     assert finding.level == "ok"
 
 
-def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
+def test_replayed_entry_leaves_the_quarantine(well: Fleet) -> None:
     well.hook("stop", payload("Stop") | {"prompt_id": "later"}, well.folder)
     (name,) = well.waiting()
     bad = well.home / "spool" / "bad"
@@ -438,18 +438,18 @@ def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
     assert elsewhere.exists()
 
 
-def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
+def test_unused_home_is_reported(fleet: Fleet) -> None:
     findings = doctor(fleet, 1)  # no hook is registered
     assert "does not exist yet" in of(findings, "home")[0]["found"]
     assert not fleet.home.exists()
 
 
-def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
+def test_home_that_is_a_file_is_reported(fleet: Fleet) -> None:
     fleet.home.write_text("")
     assert "is not a folder" in of(doctor(fleet, 1), "home")[0]["found"]
 
 
-def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
+def test_crashing_check_is_reported_as_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
     from commander.doctor import checks
 
     def broken(installation: Installation) -> Any:
@@ -460,7 +460,7 @@ def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, we
     assert finding.level == "failed" and "a bug of ours" in finding.found
 
 
-def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_path: Path) -> None:
+def test_report_contains_no_secrets_and_no_message_text(well: Fleet, tmp_path: Path) -> None:
     private = "/srv/clients/acme-merger"
     have_other_hooks(well)
     edit_settings(
@@ -496,7 +496,7 @@ def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_p
     assert again.returncode == 1 and "already exists" in again.stderr
 
 
-def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
+def test_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
     user = fleet.folder / "Jane Merger"
     fleet.home = user / ".claude" / "commander"
     fleet.home.mkdir(parents=True)
@@ -514,12 +514,12 @@ def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -
     assert "Jane" not in text and "Merger" not in text
 
 
-def test_every_check_is_on_the_page_in_order() -> None:
+def test_doctor_page_lists_every_check_in_order() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(CHECKS)
 
 
-def test_doctor_looks_where_install_sh_was_told_to_install(
+def test_doctor_checks_the_folder_that_install_sh_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, elsewhere = tmp_path / "fleet", tmp_path / "elsewhere"

@@ -58,7 +58,7 @@ def delivered(fleet: Fleet) -> list[int]:
 # --- events ------------------------------------------------------------------------------------
 
 
-def test_a_client_is_told_all_after_its_cursor_and_then_what_happens(
+def test_client_receives_events_after_its_cursor_then_live_ones(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
     insert_events(fleet, 1200)
@@ -76,7 +76,7 @@ def test_a_client_is_told_all_after_its_cursor_and_then_what_happens(
     assert event["data"]["briefing"]["summary"] == "The parser is mended."
 
 
-def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
+def test_client_sees_no_gap_and_no_repeat_during_heavy_writing(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     writing = threading.Thread(
@@ -105,7 +105,9 @@ def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
         assert ids == list(range(1, len(ids) + 1))
 
 
-def test_delivered_means_that_a_subscriber_took_it(gateway: Gateway, fleet: Fleet) -> None:
+def test_event_is_delivered_only_after_a_subscriber_received_it(
+    gateway: Gateway, fleet: Fleet
+) -> None:
     insert_events(fleet, 3)
     with gateway.client() as client:
         send(client, type="ping", id=7)
@@ -117,7 +119,7 @@ def test_delivered_means_that_a_subscriber_took_it(gateway: Gateway, fleet: Flee
         _until(lambda: delivered(fleet) == [0, 1, 1])
 
 
-def test_what_happened_while_it_was_down_is_delivered_at_the_next_start(
+def test_events_during_downtime_are_delivered_at_the_next_start(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     insert_events(fleet, 2)
@@ -134,7 +136,7 @@ def test_what_happened_while_it_was_down_is_delivered_at_the_next_start(
         assert until_live(client) == [3, 4, 5]
 
 
-def test_what_other_programs_put_into_the_outbox_is_coped_with(
+def test_malformed_outbox_rows_of_other_programs_are_handled(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     payloads = [
@@ -167,7 +169,9 @@ ODD_ROWS = [
 ]
 
 
-def test_an_odd_row_reaches_live_clients_and_ends_nothing(gateway: Gateway, fleet: Fleet) -> None:
+def test_malformed_row_reaches_live_clients_and_ends_no_connection(
+    gateway: Gateway, fleet: Fleet
+) -> None:
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
@@ -185,7 +189,7 @@ def test_an_odd_row_reaches_live_clients_and_ends_nothing(gateway: Gateway, flee
     assert found[3]["event"]["briefing_id"] is None
 
 
-def test_events_and_watches_outlive_a_database_that_could_not_be_read(
+def test_events_and_watches_survive_a_temporarily_unreadable_database(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     """The client is sent away, so that it comes back, rather than left without events."""
@@ -222,9 +226,7 @@ def test_events_and_watches_outlive_a_database_that_could_not_be_read(
         assert until_live(client) == [1, 2]
 
 
-def test_what_could_not_be_marked_as_delivered_is_marked_later(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_failed_delivery_mark_is_retried(gateway: Gateway, fleet: Fleet) -> None:
     assert gateway.process is not None
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
@@ -256,9 +258,7 @@ def test_what_could_not_be_marked_as_delivered_is_marked_later(
     gateway.process = None
 
 
-def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_watching_a_job_again_replays_it_from_the_beginning(gateway: Gateway, fleet: Fleet) -> None:
     job = _insert_job(fleet, "running")
     fleet.rows("INSERT INTO job_stream_chunks VALUES (?, 0, ?)", job, '{"type": "assistant"}')
     with gateway.client() as client:
@@ -274,7 +274,7 @@ def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
 
 
 @pytest.mark.parametrize("how", ["another file", "set back in place"])
-def test_a_restored_database_is_followed_and_clients_are_told(
+def test_restored_database_is_followed_and_clients_are_notified(
     gateway: Gateway, fleet: Fleet, tmp_path: Path, how: str
 ) -> None:
     path = fleet.home / "fleet.db"
@@ -313,7 +313,7 @@ def test_a_restored_database_is_followed_and_clients_are_told(
     assert fleet.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
+def test_memory_buffer_is_bounded_in_bytes(fleet: Fleet) -> None:
     from commander.gateway.hub import Frame, Hub
 
     hub = Hub(str(fleet.home))
@@ -342,7 +342,7 @@ def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
         ("[" * 100_000, "not_json"),
     ],
 )  # fmt: skip
-def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
+def test_invalid_message_gets_an_error_and_keeps_the_connection(
     shared: Gateway, text: str, code: str
 ) -> None:
     with shared.client() as client:
@@ -354,7 +354,7 @@ def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
         assert receive(client)["type"] == "pong"
 
 
-def test_a_message_that_is_too_large_ends_its_connection_and_no_other(gateway: Gateway) -> None:
+def test_oversized_message_ends_only_its_own_connection(gateway: Gateway) -> None:
     with gateway.client() as other, gateway.client() as client:
         client.send("x" * 3_000_000)
         with pytest.raises(ConnectionClosed) as closed:
@@ -364,7 +364,7 @@ def test_a_message_that_is_too_large_ends_its_connection_and_no_other(gateway: G
         assert receive(other)["type"] == "pong"
 
 
-def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
+def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from commander.gateway import access, app, socket
@@ -402,9 +402,7 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
 
 
 @pytest.mark.slow
-def test_a_hundred_clients_and_ten_thousand_events_nobody_misses_one(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_hundred_clients_receive_all_ten_thousand_events(gateway: Gateway, fleet: Fleet) -> None:
     clients, events = 100, 10_000
     writer = """
 import json, sqlite3, sys
@@ -448,9 +446,7 @@ for batch in range(500):
 # --- who gets in ---------------------------------------------------------------------------------
 
 
-def test_the_link_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_get(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_login_link_sets_an_httponly_same_site_cookie(gateway: Gateway, fleet: Fleet) -> None:
     answer = httpx.get(gateway.link)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
@@ -492,7 +488,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("who", OTHERS)
-def test_nobody_else_gets_in(shared: Gateway, who: str) -> None:
+def test_requests_without_valid_credentials_are_refused(shared: Gateway, who: str) -> None:
     known = {"port": str(shared.port), "token": shared.token, "base": shared.base}
     headers = {name: value.format(**known) for name, value in OTHERS[who].items()}
     for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
@@ -511,7 +507,7 @@ def test_nobody_else_gets_in(shared: Gateway, who: str) -> None:
     assert refused.value.response.status_code == 403
 
 
-def test_a_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
+def test_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
     import socket
 
     with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
@@ -523,7 +519,7 @@ def test_a_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
         assert raw.recv(1000).startswith(b"HTTP/1.1 403")
 
 
-def test_a_cookie_alone_changes_nothing(gateway: Gateway) -> None:
+def test_cookie_alone_cannot_change_anything(gateway: Gateway) -> None:
     """A browser sends it along with whatever a page makes it send."""
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     wish = {"project_id": "no__such", "prompt": "x"}
@@ -538,7 +534,7 @@ def test_a_cookie_alone_changes_nothing(gateway: Gateway) -> None:
         assert receive(client)["type"] == "pong"
 
 
-def test_the_browser_is_started_with_what_is_good_once_and_no_token_stays_in_an_address(
+def test_browser_login_link_works_once_and_no_token_stays_in_the_url(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     """`ps` shows a browser's command line to everybody."""
@@ -572,7 +568,7 @@ def test_the_browser_is_started_with_what_is_good_once_and_no_token_stays_in_an_
         gateway.wait()
 
 
-def test_another_programs_cookies_lock_nobody_out(gateway: Gateway) -> None:
+def test_cookies_of_other_programs_do_not_break_the_login(gateway: Gateway) -> None:
     mine = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     for other in ('prefs={"a":1}', "a[b]=1", "name=José x".encode().decode("latin-1"), "=", "x"):
         for cookie in (f"{other}; {mine}", f"{mine}; {other}"):
@@ -580,7 +576,7 @@ def test_another_programs_cookies_lock_nobody_out(gateway: Gateway) -> None:
             assert httpx.get(gateway.base + "/api/v1/health", headers=headers).status_code == 200
 
 
-def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
+def test_new_token_revokes_the_old_one_and_its_logins(gateway: Gateway) -> None:
     old = gateway.token
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     gateway.stop()
@@ -596,7 +592,7 @@ def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
         pass
 
 
-def test_what_is_too_large_is_not_read(gateway: Gateway) -> None:
+def test_oversized_request_is_not_read(gateway: Gateway) -> None:
     big = {"project_id": "p", "prompt": "x" * 3_000_000}
     assert gateway.post("/api/v1/jobs", big).status_code == 413
 
@@ -656,7 +652,7 @@ def test_every_endpoint_answers_and_is_described(
     assert "summary: One\nstatus: blocked\n</code>" in html and "<p>It waits.</p>" in html
 
 
-def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gateway) -> None:
+def test_openapi_document_is_valid(gateway: Gateway) -> None:
     described = gateway.get("/api/v1/openapi.json").json()
     refs = re.findall(r'"\$ref": "([^"]+)"', json.dumps(described))
     assert "#/components/schemas/BriefingLine" in refs
@@ -690,13 +686,13 @@ def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gatew
 @pytest.mark.parametrize(
     "path", ["briefings/{}", "jobs/{}", "briefings/x", "briefings/-1", "no/such", "briefings/" + "9" * 5000]
 )  # fmt: skip
-def test_what_is_not_there_is_a_404_of_the_api(gateway: Gateway, path: str) -> None:
+def test_unknown_api_path_is_a_json_404(gateway: Gateway, path: str) -> None:
     answer = gateway.get("/api/v1/" + path.format("9" * 23))
     assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
     assert "Traceback" not in _log(fleet=gateway.fleet)
 
 
-def test_the_api_copes_with_what_other_programs_put_into_the_tables(
+def test_api_handles_malformed_rows_of_other_programs(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
     stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
@@ -752,7 +748,7 @@ def _log(fleet: Fleet) -> str:
         ("<svg/onload=alert(1)>", "<svg"),
     ],
 )  # fmt: skip
-def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
+def test_markdown_is_rendered_without_active_content(text: str, gone: str) -> None:
     from commander.gateway.markdown import to_html
 
     assert gone.lower() not in to_html(text).lower()
@@ -766,7 +762,7 @@ def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
         (("--port", "99999"), "is not in the range"),
     ],
 )
-def test_what_cannot_be_listened_at_is_one_line(
+def test_unusable_listen_address_prints_one_line(
     fleet: Fleet, arguments: tuple[str, ...], said: str
 ) -> None:
     done = fleet.console("gateway", "--no-browser", *arguments, check=False)
@@ -774,7 +770,7 @@ def test_what_cannot_be_listened_at_is_one_line(
     assert said in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
+def test_ctrl_c_ends_the_gateway_quietly(gateway: Gateway) -> None:
     assert gateway.process is not None
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
@@ -785,12 +781,12 @@ def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
     gateway.process = None
 
 
-def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
+def test_port_in_use_prints_one_line(gateway: Gateway, fleet: Fleet) -> None:
     done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
     assert done.returncode == 1 and "use --port 0 for a free port" in done.stderr
 
 
-def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(
+def test_documented_client_works_and_resumes_after_an_interruption(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     page = (ROOT / "docs" / "gateway.md").read_text()
@@ -847,7 +843,7 @@ def test_events_tail_follows_without_a_gateway(
         tail.communicate()
 
 
-def test_an_idle_gateway_uses_no_time(gateway: Gateway) -> None:
+def test_idle_gateway_uses_no_cpu_time(gateway: Gateway) -> None:
     assert gateway.process is not None
     ticks = os.sysconf("SC_CLK_TCK")
 
@@ -871,7 +867,7 @@ def _until(happened: Any, timeout: float = 15) -> None:
         time.sleep(0.05)
 
 
-def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Fleet) -> None:
+def test_gateway_only_writes_delivery_marks(gateway: Gateway, fleet: Fleet) -> None:
     insert_events(fleet, 5)
     columns = "event_id, ts, type, project_id, briefing_id, broadcast_level, payload_json"
     before = fleet.rows(f"SELECT {columns} FROM outbox_events")
@@ -884,9 +880,7 @@ def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Flee
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_an_event_too_large_for_common_clients_holds_none_of_them_up(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_oversized_event_does_not_block_common_clients(gateway: Gateway, fleet: Fleet) -> None:
     with sqlite3.connect(fleet.home / "fleet.db") as connection:
         connection.executemany(
             "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('t', 'briefing_added', ?)",

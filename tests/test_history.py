@@ -107,7 +107,7 @@ class History:
         return told
 
 
-def test_what_is_older_goes_whole_and_the_newest_of_each_project_stays(history: History) -> None:
+def test_prune_deletes_whole_old_turns_but_keeps_each_projects_newest(history: History) -> None:
     history.project("api")
     history.project("quiet")
     old = history.turns("api", [100, 99, 95])
@@ -123,7 +123,7 @@ def test_what_is_older_goes_whole_and_the_newest_of_each_project_stays(history: 
     assert len(json.loads(found)) == 3
 
 
-def test_a_dry_run_counts_the_same_and_changes_nothing(history: History) -> None:
+def test_prune_dry_run_counts_the_same_and_changes_nothing(history: History) -> None:
     history.project("api")
     history.turns("api", [100 - number / 10 for number in range(900)])
     before = history.briefings()
@@ -135,7 +135,7 @@ def test_a_dry_run_counts_the_same_and_changes_nothing(history: History) -> None
         assert abs(dry["deleted"][table] - wet["deleted"][table]) <= 1  # time went on between them
 
 
-def test_whatever_lies_after_a_cursor_stays_and_a_long_dead_session_holds_nothing(
+def test_unseen_events_stay_but_a_long_dead_session_holds_nothing(
     history: History,
 ) -> None:
     history.project("api")
@@ -155,7 +155,7 @@ def test_whatever_lies_after_a_cursor_stays_and_a_long_dead_session_holds_nothin
     assert history.briefings() == made[2:]
 
 
-def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> None:
+def test_open_alert_keeps_its_briefing_and_event(history: History) -> None:
     history.project("api")
     first, second, third = history.turns("api", [100, 99, 1])
     history.run(
@@ -170,7 +170,7 @@ def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> No
     assert status["needs_human"][0]["briefing_id"] == first
 
 
-def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: History) -> None:
+def test_stuck_session_of_an_archived_project_is_not_an_open_alert(history: History) -> None:
     history.project("api")
     first, _, third = history.turns("api", [100, 99, 1])
     history.run(
@@ -186,7 +186,7 @@ def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: Histor
     history.check()
 
 
-def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history: History) -> None:
+def test_prune_by_size_deletes_the_oldest_and_frees_the_space(history: History) -> None:
     history.project("api")
     made = history.turns("api", [300 - number / 10 for number in range(2900)], "word " * 400)
     before = history.path.stat().st_size
@@ -197,7 +197,7 @@ def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history
     history.check()
 
 
-def test_by_size_no_day_goes_that_could_stay(history: History) -> None:
+def test_prune_by_size_deletes_no_more_days_than_needed(history: History) -> None:
     """Also where much of the file is the search index, which holds deleted words until it is merged."""
     history.project("api")
     words = random.Random(1)
@@ -216,7 +216,7 @@ def test_by_size_no_day_goes_that_could_stay(history: History) -> None:
     history.check()
 
 
-def test_a_large_day_goes_in_several_transactions(history: History) -> None:
+def test_large_day_is_pruned_in_several_transactions(history: History) -> None:
     history.project("api")
     made = history.turns("api", [100] * 2500 + [1])
     steps: list[tuple[int, int]] = []
@@ -232,7 +232,7 @@ def test_a_large_day_goes_in_several_transactions(history: History) -> None:
     history.check()
 
 
-def test_a_bound_that_cannot_be_met_is_said(history: History) -> None:
+def test_unreachable_size_limit_is_reported(history: History) -> None:
     history.project("api")
     history.turns("api", [100 + number for number in range(50)], "word " * 2000)
     history.seen_through(0)
@@ -243,7 +243,7 @@ def test_a_bound_that_cannot_be_met_is_said(history: History) -> None:
     assert len(history.briefings()) == 50
 
 
-def test_the_settings_are_the_bounds_where_none_is_named(history: History) -> None:
+def test_prune_limits_default_to_the_settings(history: History) -> None:
     history.project("api")
     history.turns("api", [100, 1])
     done = history.fleet.console("db", "prune", check=False)
@@ -262,14 +262,14 @@ def test_the_settings_are_the_bounds_where_none_is_named(history: History) -> No
         ("--max-size", "1 tree"),
     ],
 )
-def test_a_bound_that_is_none_is_wrong_usage(
+def test_invalid_prune_limit_is_a_usage_error(
     history: History, arguments: "tuple[str, ...]"
 ) -> None:
     done = history.fleet.console("db", "prune", *arguments, check=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
-def test_hooks_and_drainers_go_on_while_many_are_pruned(history: History) -> None:
+def test_hooks_and_drainers_work_during_a_large_prune(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 80 for number in range(20_000)], "words " * 20)
     folder = make_repository(history.fleet.folder / "web")
@@ -298,7 +298,7 @@ def test_hooks_and_drainers_go_on_while_many_are_pruned(history: History) -> Non
     history.check()
 
 
-def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
+def test_killed_prune_leaves_only_whole_briefings(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 100 for number in range(10_000)], "words " * 20)
     for _ in range(3):
@@ -321,14 +321,14 @@ def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
     history.check()
 
 
-def test_ids_are_never_given_twice(history: History) -> None:
+def test_pruned_ids_are_never_reused(history: History) -> None:
     history.project("api")
     made = history.turns("api", [100, 99])
     history.prune("--older-than", "90d")
     assert history.turns("api", [1])[0] > made[-1]
 
 
-def test_it_counts_in_a_report_for_programs(history: History) -> None:
+def test_prune_json_report_has_the_counts(history: History) -> None:
     history.project("api")
     history.turns("api", [100, 1])
     report = prune.prune(history.connection, before=ago(90), max_bytes=None, dry_run=True)
@@ -338,7 +338,7 @@ def test_it_counts_in_a_report_for_programs(history: History) -> None:
 # --- export ---
 
 
-def test_json_lines_hold_every_row_once(history: History) -> None:
+def test_json_lines_export_has_every_row_once(history: History) -> None:
     history.project("api")
     history.project("web")
     made = history.turns("api", [3, 2]) + history.turns("web", [1])
@@ -353,7 +353,9 @@ def test_json_lines_hold_every_row_once(history: History) -> None:
     assert {x.get("project_id") for x in map(json.loads, one.splitlines())} == {"web"}
 
 
-def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path: Path) -> None:
+def test_export_file_is_private_complete_and_never_overwritten(
+    history: History, tmp_path: Path
+) -> None:
     history.project("api")
     history.turns("api", [1])
     target = tmp_path / "out.jsonl"
@@ -366,7 +368,7 @@ def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path
     assert [path.name for path in tmp_path.glob(".fleet-export*")] == []
 
 
-def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
+def test_markdown_export_has_a_file_per_project_and_separate_briefings(
     history: History, tmp_path: Path
 ) -> None:
     history.project("api")
@@ -387,13 +389,13 @@ def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
     assert [heading.split(" ")[0] for heading in headings] == ["api", f"#{second}", f"#{first}"]
 
 
-def test_markdown_needs_a_folder(history: History) -> None:
+def test_markdown_export_needs_a_folder(history: History) -> None:
     done = history.fleet.console("export", "--format", "markdown", check=False)
     assert done.returncode == 2 and "--output" in done.stderr
 
 
 @pytest.mark.slow
-def test_a_large_export_takes_hardly_more_memory_than_a_small_one(
+def test_large_export_needs_little_more_memory_than_a_small_one(
     history: History, tmp_path: Path
 ) -> None:
     history.project("api")

@@ -104,7 +104,7 @@ def test_a_page_is_reached_from_the_readme(page: Path) -> None:
         assert f"({link})" in (ROOT / "README.md").read_text()
 
 
-def test_the_version_stands_in_the_plugins_manifest_alone() -> None:
+def test_version_is_stated_only_in_the_plugin_manifest() -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in tracked(
@@ -124,7 +124,7 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert headings[0].split()[0] == VERSION
 
 
-def test_the_make_targets_that_are_named_exist() -> None:
+def test_named_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     places = [*PAGES, *tracked(".github/*", ".ci/*", "*.yaml")]
@@ -139,7 +139,7 @@ def test_the_make_targets_that_are_named_exist() -> None:
     assert [(name, target) for name, target in named if target not in targets | TO_COME] == []
 
 
-def test_ci_runs_every_python_that_the_package_names() -> None:
+def test_ci_runs_every_supported_python() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "Programming Language :: Python :: "
     named = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]

@@ -79,7 +79,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
 
 
 @pytest.mark.slow
-def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
+def test_install_ends_with_a_sample_run_and_the_next_steps(
     installed: "tuple[Path, str]",
 ) -> None:
     _, printed = installed
@@ -111,7 +111,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
 
 
 @pytest.mark.slow
-def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_running_hooks(
+def test_reinstall_keeps_settings_and_the_previous_version_for_hooks(
     installed: "tuple[Path, str]",
 ) -> None:
     home, _ = installed
@@ -140,7 +140,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
 
 
 @pytest.mark.slow
-def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_no_trace(
+def test_uninstall_restores_settings_and_keeps_data_until_purge(
     installed: "tuple[Path, str]",
 ) -> None:
     home, _ = installed
@@ -170,7 +170,7 @@ def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_
     assert left == {"settings.json"}
 
 
-def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> None:
+def test_install_dry_run_shows_the_diff_and_changes_nothing(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home)
     done = run(home, "--dry-run")
@@ -182,7 +182,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> N
     assert tree(home) == before
 
 
-def test_a_settings_file_that_is_no_json_stops_it_before_anything_is_made(tmp_path: Path) -> None:
+def test_invalid_settings_json_stops_install_before_any_change(tmp_path: Path) -> None:
     home = new_user(tmp_path, '{"a": 1,}')
     before = tree(home)
     done = run(home)
@@ -191,7 +191,7 @@ def test_a_settings_file_that_is_no_json_stops_it_before_anything_is_made(tmp_pa
     assert tree(home) == before
 
 
-def test_uninstall_needs_nothing_of_what_was_installed(tmp_path: Path) -> None:
+def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
     """The home may be gone, and another one than the default."""
     home = new_user(tmp_path, None)
     settings = home / ".claude" / "settings.json"
@@ -206,7 +206,7 @@ def test_uninstall_needs_nothing_of_what_was_installed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["", ".claude", "projects"])
-def test_purge_removes_no_folder_that_is_not_fleets(tmp_path: Path, at: str) -> None:
+def test_purge_removes_only_fleets_own_folder(tmp_path: Path, at: str) -> None:
     home = new_user(tmp_path)
     (home / "projects").mkdir()
     (home / "projects" / "work.txt").write_text("mine")
@@ -220,7 +220,7 @@ def test_purge_removes_no_folder_that_is_not_fleets(tmp_path: Path, at: str) -> 
 @pytest.mark.parametrize(
     "arguments", [("--nonsense",), ("--purge",), ("--claude-dir", ""), ("--fleet-home",)]
 )
-def test_wrong_usage_is_said_and_nothing_is_made(
+def test_wrong_usage_prints_an_error_and_creates_nothing(
     tmp_path: Path, arguments: "tuple[str, ...]"
 ) -> None:
     home = new_user(tmp_path)
@@ -230,7 +230,7 @@ def test_wrong_usage_is_said_and_nothing_is_made(
 
 
 @pytest.mark.slow
-def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_quiet(
+def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
     tmp_path: Path,
 ) -> None:
     home = new_user(tmp_path)
@@ -275,7 +275,7 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
 
 
-def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
+def test_too_old_python_is_reported_in_one_line(tmp_path: Path) -> None:
     old = tmp_path / "bin"
     old.mkdir()
     for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
@@ -294,7 +294,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_build_prints_one_line_and_keeps_the_old_version(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "venv").symlink_to("before")
     broken = tmp_path / "source"
@@ -308,7 +308,7 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_p
 
 
 @pytest.mark.slow
-def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
+def test_second_build_waits_for_the_first(tmp_path: Path) -> None:
     import fcntl
 
     envs = tmp_path / "envs"
@@ -336,7 +336,7 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
 
 
 @pytest.mark.slow
-def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_is_used_when_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
     made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
@@ -344,7 +344,7 @@ def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out(
+def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     tmp_path: Path,
 ) -> None:
     home = new_user(tmp_path, None)
@@ -366,7 +366,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
 
 
 @pytest.mark.slow
-def test_purge_right_after_a_build_that_failed_takes_out_what_it_left(tmp_path: Path) -> None:
+def test_purge_after_a_failed_build_removes_its_leftovers(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home / ".claude")
     failed = run(

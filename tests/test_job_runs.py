@@ -56,7 +56,7 @@ def status(connection: sqlite3.Connection, job_id: int) -> str:
     return job.status
 
 
-def test_the_next_job_is_the_oldest_whose_lane_is_free(connection: sqlite3.Connection) -> None:
+def test_next_job_is_the_oldest_in_a_free_lane(connection: sqlite3.Connection) -> None:
     first = queue(connection, project_id="p")
     queue(connection, project_id="p")
     other = queue(connection, project_id="q")
@@ -67,7 +67,7 @@ def test_the_next_job_is_the_oldest_whose_lane_is_free(connection: sqlite3.Conne
     assert JobRunRepo(connection).next_job() is None
 
 
-def test_the_commanders_turn_goes_first_and_one_at_a_time(connection: sqlite3.Connection) -> None:
+def test_commander_turns_run_first_and_one_at_a_time(connection: sqlite3.Connection) -> None:
     queue(connection, project_id="p")
     turn = queue(connection, type="commander_turn", project_id="p")
     queue(connection, type="commander_turn", project_id="q")
@@ -85,7 +85,7 @@ def test_a_claimed_job_cannot_be_claimed_again(connection: sqlite3.Connection) -
     assert runs.claim(job, ELSEWHERE, 1.0) is None
 
 
-def test_a_run_that_is_over_cannot_end_again(connection: sqlite3.Connection) -> None:
+def test_finished_run_cannot_end_again(connection: sqlite3.Connection) -> None:
     queue(connection)
     run = claim(connection)
     runs = JobRunRepo(connection)
@@ -95,7 +95,7 @@ def test_a_run_that_is_over_cannot_end_again(connection: sqlite3.Connection) -> 
     assert len(OutboxRepo(connection).get_after(0)) == 1
 
 
-def test_the_days_cost_counts_what_is_not_known_as_what_it_may_be(
+def test_daily_cost_counts_an_unknown_cost_at_its_cap(
     connection: sqlite3.Connection,
 ) -> None:
     runs = JobRunRepo(connection)
@@ -108,7 +108,7 @@ def test_the_days_cost_counts_what_is_not_known_as_what_it_may_be(
     assert runs.spent_since("9999-01-01T00:00:00.000Z") == 0
 
 
-def test_an_event_says_how_a_job_ended(connection: sqlite3.Connection) -> None:
+def test_event_reports_how_a_job_ended(connection: sqlite3.Connection) -> None:
     runs = JobRunRepo(connection)
     for kind, outcome, level in (
         ("worker_task", Outcome("completed", "{}", summary="It <is>\ndone."), "mention"),
@@ -139,7 +139,7 @@ def test_an_event_says_how_a_job_ended(connection: sqlite3.Connection) -> None:
     ],
     ids=["dead", "elsewhere", "not renewed", "another process's number", "our own"],
 )
-def test_only_what_nobody_has_any_more_is_settled(
+def test_only_jobs_with_expired_leases_are_settled(
     connection: sqlite3.Connection, runner: str, lease: str, settled: bool
 ) -> None:
     job_id = queue(connection)
@@ -150,7 +150,7 @@ def test_only_what_nobody_has_any_more_is_settled(
     assert JobRunRepo(connection).next_job() is not None or not settled
 
 
-def test_a_lease_that_is_renewed_holds(connection: sqlite3.Connection) -> None:
+def test_renewed_lease_stays_valid(connection: sqlite3.Connection) -> None:
     queue(connection)
     run = claim(connection, ELSEWHERE)
     connection.execute("UPDATE job_runs SET lease_until = '2026-01-01T00:00:00.000Z'")
@@ -160,7 +160,7 @@ def test_a_lease_that_is_renewed_holds(connection: sqlite3.Connection) -> None:
     assert renewed and renewed.lease_until > clock.now()
 
 
-def test_a_lost_job_is_queued_again_failed_or_canceled_by_one_rule(
+def test_lost_job_is_requeued_failed_or_canceled_by_one_rule(
     connection: sqlite3.Connection,
 ) -> None:
     jobs, runs = JobRepo(connection), JobRunRepo(connection)
@@ -184,7 +184,7 @@ def test_a_lost_job_is_queued_again_failed_or_canceled_by_one_rule(
     assert spent == 3.0, "a run that never began costs nothing"
 
 
-def test_another_programs_running_job_is_left_alone_and_can_be_canceled(
+def test_running_job_of_another_program_is_left_alone_but_cancelable(
     connection: sqlite3.Connection,
 ) -> None:
     foreign = queue(connection, project_id="p", status="running")
@@ -197,7 +197,7 @@ def test_another_programs_running_job_is_left_alone_and_can_be_canceled(
     assert status(connection, foreign) == "canceled"
 
 
-def test_the_parts_of_a_message_are_for_whoever_watches(connection: sqlite3.Connection) -> None:
+def test_message_parts_are_published_to_watchers(connection: sqlite3.Connection) -> None:
     jobs = JobRepo(connection)
     job_id = queue(connection)
     claim(connection)
@@ -231,7 +231,7 @@ def start(text: str) -> "tuple[subprocess.Popen[str], ProcessName]":
     return process, name
 
 
-def test_what_ignores_sigterm_is_killed_with_what_it_started() -> None:
+def test_process_ignoring_sigterm_is_killed_with_its_children() -> None:
     process, name = start(STUBBORN)
     assert process.stdout is not None
     child = processes.name_of(int(process.stdout.readline()))
@@ -244,7 +244,7 @@ def test_what_ignores_sigterm_is_killed_with_what_it_started() -> None:
     process.stdout.close()
 
 
-def test_what_heeds_sigterm_is_not_waited_for() -> None:
+def test_process_that_obeys_sigterm_ends_without_the_grace_period() -> None:
     process, name = start("import time; time.sleep(60)")
     began = time.monotonic()
     processes.end(name, 30)
@@ -253,7 +253,7 @@ def test_what_heeds_sigterm_is_not_waited_for() -> None:
     process.stdout.close()
 
 
-def test_a_stranger_with_the_same_number_is_left_alone() -> None:
+def test_unrelated_process_with_the_same_pid_is_left_alone() -> None:
     process, name = start("import time; time.sleep(60)")
     processes.end(ProcessName(name.pid, name.started - 100), 0.1)
     assert process.poll() is None
@@ -264,12 +264,12 @@ def test_a_stranger_with_the_same_number_is_left_alone() -> None:
     assert processes.name_of(name.pid) is None and not processes.is_alive(name)
 
 
-def test_a_runner_is_known_by_its_name() -> None:
+def test_runner_is_identified_by_its_name() -> None:
     assert not is_gone(ME)
     assert is_gone(DEAD) and not is_gone(ELSEWHERE) and not is_gone("nonsense")
 
 
-def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_change_does_not_affect_process_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system counts starts from the boot, and moves the boot's time with the clock."""
     process, name = start("import time; time.sleep(60)")
     boot, created = psutil.boot_time, psutil.Process.create_time
@@ -282,7 +282,7 @@ def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.Mo
     process.stdout.close()
 
 
-def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_change(
+def test_daily_cost_starts_at_local_midnight_across_dst_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = "from fleet_lib.store import job_runs; from datetime import datetime as d\n"
@@ -299,7 +299,7 @@ def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_chan
     assert done.stdout.strip() == "2026-10-24T22:00:00.000Z"
 
 
-def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
+def test_runner_with_an_unreadable_name_is_judged_by_its_lease(
     connection: sqlite3.Connection,
 ) -> None:
     queue(connection)
@@ -309,7 +309,7 @@ def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
     assert len(recover(connection, ME)) == 1
 
 
-def test_a_start_that_was_put_down_by_the_clock_is_still_known() -> None:
+def test_start_recorded_by_wall_clock_is_still_recognised() -> None:
     """As Fleet did before it counted from the boot."""
     me = psutil.Process()
     assert processes.is_alive(ProcessName(me.pid, me.create_time()))

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 # --- written once ---
 
 
-def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet: Fleet) -> None:
+def test_worker_drift_warning_is_shown_as_a_line_everywhere(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     stop = {**payload("Stop"), "cwd": str(repository), "last_assistant_message": STALE}
     fleet.hook("stop", stop, repository)
@@ -61,7 +61,7 @@ def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet:
     assert "documents may be stale: the turn names no document · " in shown
 
 
-def test_every_event_that_ingest_makes_carries_its_line(fleet: Fleet) -> None:
+def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     for name, more in (
         ("SessionStart-startup", {}),
@@ -141,9 +141,7 @@ def test_python_and_sql_derive_the_same_line(
 
 
 @pytest.mark.parametrize("stored", ["not json", "[1]", "7", '"text"', "null"])
-def test_a_payload_that_is_no_object_has_no_line_and_no_reader_fails(
-    store: Store, stored: str
-) -> None:
+def test_non_object_payload_has_no_line_and_breaks_no_reader(store: Store, stored: str) -> None:
     store.event("their_own", "highlight", stored)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
@@ -151,7 +149,7 @@ def test_a_payload_that_is_no_object_has_no_line_and_no_reader_fails(
     assert len(section(store.delta(), "Highlights")) == 1
 
 
-def test_the_gateway_sends_the_line_beside_a_payload_that_is_too_large(store: Store) -> None:
+def test_gateway_sends_the_line_of_an_oversized_payload(store: Store) -> None:
     large = {"message": "words", "rest": "x" * (messages.FRAME_LIMIT + 1)}
     store.event("their_own", "mention", large)
     event = OutboxRepo(store.connection).get(1)
@@ -160,7 +158,7 @@ def test_the_gateway_sends_the_line_beside_a_payload_that_is_too_large(store: St
     assert sent["event"]["line"] == "words" and sent["event"]["data"]["cut"] is True
 
 
-def test_a_line_is_one_harmless_line() -> None:
+def test_line_is_always_a_single_safe_line() -> None:
     line = line_of("error", {"error": {"message": "a\x1b[31m\n<b>\u202e" + "x" * 1000}})
     assert line.startswith("a <b> xxx") and len(line) == LINE_LIMIT and line.isprintable()
 
@@ -182,11 +180,11 @@ def test_a_line_is_one_harmless_line() -> None:
         (None, ""),
     ],
 )
-def test_front_matter_is_no_summary(raw: object, rest: str) -> None:
+def test_front_matter_is_not_a_summary(raw: object, rest: str) -> None:
     assert without_front_matter(raw) == rest
 
 
-def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
+def test_summary_falls_back_to_the_beginning_of_the_text() -> None:
     assert summary_of("one line", "text") == "one line"
     assert summary_of(None, "---\na: b\n---\n# Title\n\n" + "word " * 100).startswith(
         "# Title word"
@@ -194,7 +192,7 @@ def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
     assert len(summary_of(None, "x" * 1000)) == 200
 
 
-def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) -> None:
+def test_briefing_without_a_turn_is_shown_by_its_text_everywhere(fleet: Fleet) -> None:
     fleet.console("db", "migrate")
     store = Store(fleet.home)
     store.project("api__1", "api")

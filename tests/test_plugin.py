@@ -23,7 +23,7 @@ PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
 
 
-def test_it_registers_what_the_settings_register_by_the_systems_python() -> None:
+def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:
     expected = {}
     for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
         expected |= json.loads(path.read_text())["hooks"]
@@ -31,12 +31,12 @@ def test_it_registers_what_the_settings_register_by_the_systems_python() -> None
     assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
 
 
-def test_its_description_is_the_package_description() -> None:
+def test_plugin_description_is_the_package_description() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert PLUGIN["description"] == project["description"]
 
 
-def test_the_skill_names_the_fields_and_values_that_a_briefing_has() -> None:
+def test_skill_names_the_briefing_fields_and_values() -> None:
     skill = (ROOT / "skills" / "briefing" / "SKILL.md").read_text()
     for value in ("completed", "blocked", "failed", "waiting_for_input", *get_args(ImpactLevel)):
         assert f"`{value}`" in skill
@@ -110,7 +110,7 @@ def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.Complete
 
 
 @pytest.mark.slow
-def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
+def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     fleet: Fleet, plugin: Path
 ) -> None:
     for _ in range(3):  # each starts a drainer that cannot drain; one of them makes it
@@ -150,7 +150,7 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
 
 
 @pytest.mark.slow
-def test_without_a_package_index_nothing_is_lost_and_it_says_why(
+def test_build_without_a_package_index_loses_nothing_and_says_why(
     fleet: Fleet, plugin: Path, tmp_path: Path
 ) -> None:
     # The environment that a hook has is the one that the index is looked for with.
@@ -183,7 +183,7 @@ def test_without_a_package_index_nothing_is_lost_and_it_says_why(
     assert len(fleet.waiting()) == 2
 
 
-def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin: Path) -> None:
+def test_plugin_beside_an_installed_fleet_builds_no_venv(fleet: Fleet, plugin: Path) -> None:
     (fleet.home / "venv" / "bin").mkdir(parents=True)
     (fleet.home / "venv" / "bin" / "python").symlink_to(sys.executable)
     hook(fleet, plugin, "stop")
@@ -192,7 +192,7 @@ def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin:
 
 
 @pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
-def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin: Path) -> None:
+def test_oldest_python_can_explain_the_missing_command(fleet: Fleet, plugin: Path) -> None:
     script = plugin / "commander" / "setup" / "plugin.py"
     done = subprocess.run(
         [INTERPRETERS["3.9"], "-I", str(script), "--explain", str(fleet.home)],
@@ -203,7 +203,7 @@ def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin:
     assert done.returncode == 1 and done.stderr.startswith("fleet: The environment is built")
 
 
-def test_before_the_first_turn_the_command_says_what_will_happen(
+def test_command_before_the_first_turn_explains_what_will_happen(
     fleet: Fleet, plugin: Path
 ) -> None:
     told = console(fleet, plugin, "status")

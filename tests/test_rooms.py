@@ -93,7 +93,7 @@ def test_a_room_imports_only_rooms_below_it() -> None:
     assert wrong == set()
 
 
-def test_no_arrow_leads_from_the_library_to_the_console() -> None:
+def test_library_never_imports_the_console() -> None:
     wrong = [
         f"{module} imports {other}"
         for module, other in arrows()
@@ -102,7 +102,7 @@ def test_no_arrow_leads_from_the_library_to_the_console() -> None:
     assert wrong == []
 
 
-def test_what_is_hot_imports_only_what_is_hot() -> None:
+def test_hot_modules_import_only_hot_modules() -> None:
     hot = {name for name in modules() if name in HOT_GROUND or room_of(name) in HOT_ROOMS}
     allowed = hot | {"fleet_lib"}
     assert hot >= HOT_GROUND
@@ -114,7 +114,7 @@ def test_what_is_hot_imports_only_what_is_hot() -> None:
     assert wrong == []
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
+def test_no_import_circles() -> None:
     left = {module: set(imports(module)) for module in modules()}
     while ends := [
         module
@@ -128,7 +128,7 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     assert set(left) == set()
 
 
-def test_no_module_and_no_function_is_long() -> None:
+def test_modules_and_functions_stay_short() -> None:
     found = set()
     for module, path in modules().items():
         if len(path.read_text("utf-8").splitlines()) > MODULE_LINES:

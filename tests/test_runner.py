@@ -92,7 +92,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     ],
     ids=["surrogate", "huge", "not finite", "negative", "tokens", "deep line", "deep result"],
 )
-def test_whatever_a_result_holds_its_job_and_the_others_complete(
+def test_any_result_completes_its_job_and_the_others(
     queue: Queue, script: str, cost: float | None
 ) -> None:
     odd, other = queue.add(script), queue.add("time.sleep(0.5); result()")
@@ -106,7 +106,7 @@ def test_whatever_a_result_holds_its_job_and_the_others_complete(
         list(stream.readable_parts(json_object(chunk)))
 
 
-def test_an_end_that_cannot_be_put_down_fails_its_job_and_no_other(
+def test_unrecordable_end_fails_only_its_own_job(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
@@ -124,7 +124,7 @@ def test_an_end_that_cannot_be_put_down_fails_its_job_and_no_other(
     assert queue.job(other).status == "completed"
 
 
-def test_a_client_that_closes_its_output_and_lives_on_is_ended_at_its_time_limit(
+def test_client_that_closed_its_output_is_ended_at_its_time_limit(
     queue: Queue,
 ) -> None:
     silent = queue.add("os.close(1); time.sleep(60)", timeoutSeconds=1)
@@ -136,7 +136,7 @@ def test_a_client_that_closes_its_output_and_lives_on_is_ended_at_its_time_limit
     assert queue.job(answered).status == "completed"
 
 
-def test_a_client_that_closes_its_output_and_lives_on_can_be_canceled(queue: Queue) -> None:
+def test_client_that_closed_its_output_can_be_canceled(queue: Queue) -> None:
     job_id = queue.add("os.close(1); time.sleep(60)")
 
     def cancel(notice: Notice) -> None:
@@ -149,7 +149,7 @@ def test_a_client_that_closes_its_output_and_lives_on_can_be_canceled(queue: Que
     assert queue.job(job_id).status == "canceled"
 
 
-def test_an_answer_counts_though_its_client_hangs_after_it(queue: Queue) -> None:
+def test_answer_counts_even_if_the_client_hangs_afterwards(queue: Queue) -> None:
     hung = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
     broke = queue.add("result(); sys.exit(7)")
     queue.run()
@@ -158,7 +158,7 @@ def test_an_answer_counts_though_its_client_hangs_after_it(queue: Queue) -> None
     assert queue.job(broke).error == "claude exited with code 7 after its result"
 
 
-def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
+def test_job_whose_runner_died_is_reported_with_its_reason(queue: Queue) -> None:
     job_id = queue.add("result()")
     runs = JobRunRepo(queue.connection)
     run = runs.claim(queue.job(job_id), f"{socket.gethostname()} 999999 1.00", 1.0)
@@ -168,19 +168,19 @@ def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
     assert notice.error == queue.job(job_id).error and "the runner died" in notice.error
 
 
-def test_what_is_unknown_or_null_in_a_row_of_another_program_is_ignored(queue: Queue) -> None:
+def test_unknown_or_null_values_in_foreign_rows_are_ignored(queue: Queue) -> None:
     job_id = queue.add("result()", purpose="anything", allowedTools=None, more={"a": 1})
     queue.run()
     assert (queue.job(job_id).status, queue.job(job_id).error) == ("completed", None)
 
 
-def test_a_folder_that_depends_on_where_the_runner_is_is_refused(queue: Queue) -> None:
+def test_relative_job_folder_is_refused(queue: Queue) -> None:
     job_id = queue.add("result()", folder=".")
     queue.run()
     assert queue.job(job_id).error == "the job's folder . is not an absolute path"
 
 
-def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
+def test_job_that_outlasts_the_wait_is_reported_as_still_running(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = queue.add("result()")
@@ -190,7 +190,7 @@ def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
     assert (done.exit_code, done.output) == (1, f"job {job_id} is still ending\n")
 
 
-def test_a_stream_whose_last_lines_fill_what_may_wait_comes_to_its_end(queue: Queue) -> None:
+def test_stream_that_fills_the_buffer_at_its_end_is_read_completely(queue: Queue) -> None:
     lines = 'sys.stdout.write(\'{"type":"x"}\\n\' * 1999); result()'
     job_id = queue.add(lines, timeoutSeconds=20)
     queue.run()

@@ -83,7 +83,7 @@ def parsed(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_in_and_out_gives_the_same_bytes(tmp_path: Path, text: "str | None") -> None:
+def test_add_then_remove_restores_the_same_bytes(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
@@ -95,7 +95,7 @@ def test_in_and_out_gives_the_same_bytes(tmp_path: Path, text: "str | None") -> 
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_in_twice_is_in_once(tmp_path: Path, text: "str | None") -> None:
+def test_adding_twice_equals_adding_once(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
@@ -106,7 +106,7 @@ def test_in_twice_is_in_once(tmp_path: Path, text: "str | None") -> None:
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_an_older_fleets_entries_are_replaced_and_the_rest_is_as_before(
+def test_entries_of_an_older_fleet_are_replaced_and_others_kept(
     tmp_path: Path, text: "str | None"
 ) -> None:
     path = tmp_path / "settings.json"
@@ -122,7 +122,7 @@ def test_an_older_fleets_entries_are_replaced_and_the_rest_is_as_before(
     assert (path.read_bytes().decode() if path.exists() else None) == text
 
 
-def test_nothing_but_our_lines_is_added_to_a_real_file(tmp_path: Path) -> None:
+def test_only_fleet_lines_are_added_to_a_real_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     put(path, REAL)
     changed = register(path).diff().splitlines()[2:]
@@ -133,7 +133,7 @@ def test_nothing_but_our_lines_is_added_to_a_real_file(tmp_path: Path) -> None:
     ]
 
 
-def test_the_shell_form_of_an_older_version_goes_too(tmp_path: Path) -> None:
+def test_shell_form_entries_of_an_older_version_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     old = {"type": "command", "command": "python3 -I -S '/x y/hooks/stop.py'"}
     theirs = {"type": "command", "command": "python3 /x/hooks/stop.py"}
@@ -165,7 +165,7 @@ objects = st.dictionaries(keys.filter(lambda key: key != "hooks"), values, max_s
     st.booleans(),
     st.sampled_from(["", "\n", "\n\n", "  "]),
 )
-def test_any_settings_file_is_the_same_after_in_and_out(
+def test_any_settings_file_is_unchanged_after_add_and_remove(
     tmp_path_factory: pytest.TempPathFactory,
     rest: "dict[str, Any]",
     hooks: "dict[str, Any] | None",
@@ -190,7 +190,7 @@ def test_any_settings_file_is_the_same_after_in_and_out(
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | None") -> None:
+def test_user_changes_between_add_and_remove_are_kept(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
@@ -217,7 +217,7 @@ def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | Non
         ("[" * 100_000, "JSON"),
     ],
 )
-def test_a_file_that_is_none_is_refused_and_left_alone(
+def test_invalid_settings_file_is_refused_and_left_alone(
     tmp_path: Path, text: str, words: str
 ) -> None:
     path = tmp_path / "settings.json"
@@ -232,7 +232,7 @@ def test_a_file_that_is_none_is_refused_and_left_alone(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_stays_a_link_and_the_mode_stays(tmp_path: Path) -> None:
+def test_symlink_and_file_mode_are_preserved(tmp_path: Path) -> None:
     real = tmp_path / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text(REAL)
@@ -248,7 +248,7 @@ def test_a_link_stays_a_link_and_the_mode_stays(tmp_path: Path) -> None:
     assert real.read_text() == REAL and path.is_symlink()
 
 
-def test_a_link_to_nothing_is_written_through_and_stays(tmp_path: Path) -> None:
+def test_dangling_symlink_is_written_through_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.symlink_to(tmp_path / "later.json")
     change = register(path)
@@ -257,7 +257,7 @@ def test_a_link_to_nothing_is_written_through_and_stays(tmp_path: Path) -> None:
     assert path.is_symlink() and not (tmp_path / "later.json").exists()
 
 
-def test_backups_hold_what_was_there_and_are_bounded(tmp_path: Path) -> None:
+def test_backups_hold_the_old_content_and_are_limited_in_number(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     put(path, REAL)
     path.chmod(0o600)
@@ -273,9 +273,7 @@ def test_backups_hold_what_was_there_and_are_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", [*FILES, '{"a":1}\r\n', '{"a": "\u2028",\r\n "b": 1}', '{\r"a": 1\r}']
 )
-def test_the_difference_that_a_dry_run_shows_can_be_applied(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_dry_run_diff_can_be_applied_as_a_patch(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "settings.json"
     if text is None:
         return  # patch knows files that are there

@@ -34,7 +34,7 @@ def kept(request: pytest.FixtureRequest, fleet: Fleet) -> str:
     return str(request.param)
 
 
-def test_every_released_schema_is_kept() -> None:
+def test_every_released_schema_has_a_sample_database() -> None:
     newest = DATABASES / f"v{migrate.latest_version()}.db"
     assert newest.exists(), "a migration is released with a database of its schema"
     for name, version in RELEASED.items():
@@ -42,7 +42,9 @@ def test_every_released_schema_is_kept() -> None:
             assert migrate.version_of(connection) == version
 
 
-def test_it_is_migrated_without_losing_a_row_after_a_backup(kept: str, fleet: Fleet) -> None:
+def test_old_database_is_backed_up_and_migrated_without_losing_a_row(
+    kept: str, fleet: Fleet
+) -> None:
     database = fleet.home / "fleet.db"
     before = {table: rows(database, table) for table in TABLES}
     told = fleet.console("db", "migrate").stdout
@@ -58,7 +60,7 @@ def test_it_is_migrated_without_losing_a_row_after_a_backup(kept: str, fleet: Fl
         ] == before[table]
 
 
-def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
+def test_old_database_is_usable_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text(
         "#!/bin/sh\ncat > /dev/null\n"
@@ -104,7 +106,7 @@ def older(tmp_path: Path) -> Path:
     return copy
 
 
-def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
+def test_older_program_refuses_a_newer_database_and_loses_nothing(
     older: Path, fleet: Fleet
 ) -> None:
     fleet.home.mkdir()

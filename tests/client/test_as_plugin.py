@@ -88,7 +88,7 @@ def test_the_manifests_pass_strict_validation(
     assert "Validation passed" in claude(world, plugin, "plugin", "validate", "--strict", manifest)
 
 
-def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_environment(
+def test_marketplace_plugin_captures_the_first_turn_and_builds_its_venv(
     plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
     world, model = fresh
@@ -121,7 +121,7 @@ def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_enviro
 
 
 @pytest.mark.one_client
-def test_loaded_from_a_folder_it_captures_and_tells(
+def test_plugin_from_a_folder_captures_and_injects_the_prelude(
     plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
     world, model = fresh
@@ -139,9 +139,7 @@ def test_loaded_from_a_folder_it_captures_and_tells(
     assert "This environment keeps a briefing" in "\n".join(injected_context(request))
 
 
-def test_plugin_and_settings_together_make_one_briefing_and_tell_once(
-    fleet: Fleet, plugin: Path
-) -> None:
+def test_plugin_and_settings_hooks_together_store_one_briefing(fleet: Fleet, plugin: Path) -> None:
     both = ["--plugin-dir", str(plugin)]
     folder = fleet.repository("shop-api")
     fleet.script("pay", blocked_by("credentials"))

@@ -21,7 +21,7 @@ def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
     made.kill_all()
 
 
-def test_the_answer_is_printed_and_what_is_new_is_told_once_in_one_conversation(
+def test_ask_prints_the_answer_and_shows_new_events_once(
     jobs: Jobs,
 ) -> None:
     fleet = jobs.fleet
@@ -49,7 +49,7 @@ def test_the_answer_is_printed_and_what_is_new_is_told_once_in_one_conversation(
     assert sessions == fleet.rows("SELECT claude_session_id AS session_id FROM conversations")
 
 
-def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
+def test_ask_has_the_read_permissions_of_the_commander(jobs: Jobs) -> None:
     fleet = jobs.fleet
     (fleet.home / "bin").mkdir()
     (fleet.home / "bin" / "fleet").write_text("#!/bin/sh\necho looked up $1 > ../looked\n")
@@ -65,7 +65,7 @@ def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> None:
+def test_concurrent_questions_are_answered_in_turn(jobs: Jobs) -> None:
     jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
     jobs.fleet.script("a short question", Text("The short answer."))
     one = jobs.start("ask", "a long question")
@@ -91,7 +91,7 @@ def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
     assert asked[0]["ts_started"] <= jobs.job(waiting[1])["ts_started"]
 
 
-def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None:
+def test_failed_question_prints_the_reason_and_repeats_its_events(jobs: Jobs) -> None:
     jobs.fleet.script("an unlucky question", Fail(400, "no such luck"))
     done = jobs.console("ask", "an unlucky question")
     assert done.returncode == 1
@@ -105,7 +105,7 @@ def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None
     assert {event["level"] for event in jobs.events()} == {"silent"}
 
 
-def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: Jobs) -> None:
+def test_reset_starts_a_new_conversation_but_keeps_cursor_and_alerts(jobs: Jobs) -> None:
     fleet = jobs.fleet
     # As if its session were still open: a headless one has ended, and is no open alert.
     fleet.drain()
@@ -127,7 +127,7 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
     assert "Alerts:\n" not in open_alerts, "the delta was told again"
 
 
-def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:
+def test_every_turn_of_a_conversation_uses_its_own_system_prompt(jobs: Jobs) -> None:
     """Left alone, 2.1.332 sends the first one with every later turn."""
     jobs.fleet.drain()
     wishes = {"turn one": "Talk like a stone.", "turn two": "Talk like a river.", "turn three": ""}
@@ -147,7 +147,7 @@ def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs
 
 
 @pytest.mark.one_client
-def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
+def test_ctrl_c_cancels_the_question(jobs: Jobs) -> None:
     import signal
 
     jobs.fleet.script("a question for an hour", Text("late", delay_seconds=60))
@@ -161,7 +161,7 @@ def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_without_a_commanders_folder_it_says_what_makes_one(jobs: Jobs) -> None:
+def test_ask_without_a_commander_folder_suggests_how_to_create_it(jobs: Jobs) -> None:
     (jobs.fleet.home / "CLAUDE.md").unlink()
     done = jobs.console("ask", "anybody there?")
     assert done.returncode == 1 and "./install.sh" in done.stderr

@@ -13,7 +13,7 @@ def _mentioning(preludes: Sequence[str], words: str) -> int:
     return sum(words in prelude for prelude in preludes)
 
 
-def test_a_new_session_after_a_failed_turn_is_told_the_same_again(fleet: Fleet) -> None:
+def test_new_session_after_a_failed_turn_shows_the_same_events_again(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 
     failed = fleet.commander("first try", Fail(400))
@@ -30,7 +30,7 @@ def test_a_new_session_after_a_failed_turn_is_told_the_same_again(fleet: Fleet) 
     assert "Alerts:" not in recap, "the same alert was new twice"
 
 
-def test_a_failed_turn_that_is_resumed_is_told_the_same_again(fleet: Fleet) -> None:
+def test_resumed_failed_turn_shows_the_same_events_again(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 
     failed = fleet.commander("first try", Fail(400))
@@ -54,7 +54,7 @@ def test_a_failed_turn_that_is_resumed_is_told_the_same_again(fleet: Fleet) -> N
     reason="issue 14, point 9: what the failed turn was shown and what the resumed session is shown at its start"
     " reach the model in one message",
 )
-def test_a_failed_turn_that_is_resumed_is_told_it_only_once(fleet: Fleet) -> None:
+def test_resumed_failed_turn_holds_each_event_only_once(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 
     failed = fleet.commander("first try", Fail(400))
@@ -62,7 +62,7 @@ def test_a_failed_turn_that_is_resumed_is_told_it_only_once(fleet: Fleet) -> Non
     assert _mentioning(fleet.told("second try"), "Stuck on a key") == 1
 
 
-def test_what_is_new_between_two_resumed_turns_is_told_exactly_once(fleet: Fleet) -> None:
+def test_events_between_resumed_turns_are_shown_exactly_once(fleet: Fleet) -> None:
     alpha = fleet.repository("alpha")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
     session_id = fleet.commander("first").session_id
@@ -81,7 +81,7 @@ def test_what_is_new_between_two_resumed_turns_is_told_exactly_once(fleet: Fleet
         assert _mentioning(fleet.held("third"), words) == 1
 
 
-def test_what_happens_while_a_turn_runs_is_left_for_the_next(fleet: Fleet) -> None:
+def test_events_during_a_turn_are_left_for_the_next_turn(fleet: Fleet) -> None:
     alpha, beta = fleet.repository("alpha"), fleet.repository("beta")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
     seen_by_first = fleet.last_event()
@@ -101,7 +101,7 @@ def test_what_happens_while_a_turn_runs_is_left_for_the_next(fleet: Fleet) -> No
     assert "Stuck on a key" not in delta
 
 
-def test_two_commander_sessions_have_a_cursor_each(fleet: Fleet) -> None:
+def test_two_commander_sessions_have_separate_cursors(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     one = fleet.commander("one looks").session_id
     two = fleet.commander("two looks").session_id
@@ -113,7 +113,7 @@ def test_two_commander_sessions_have_a_cursor_each(fleet: Fleet) -> None:
         assert _mentioning(fleet.told(prompt), "Stuck on a key") == 0
 
 
-def test_a_forked_session_is_told_what_is_new_once(fleet: Fleet, client_version: str) -> None:
+def test_forked_session_shows_new_events_once(fleet: Fleet, client_version: str) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     original = fleet.commander("the original").session_id
     fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))

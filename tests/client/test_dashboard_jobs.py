@@ -28,7 +28,7 @@ def gateway(jobs: Jobs) -> Iterator[Gateway]:
     made.stop()
 
 
-def test_a_job_is_followed_live_and_canceled_in_the_browser(jobs: Jobs, gateway: Gateway) -> None:
+def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("The end.", 3)
     )
@@ -53,7 +53,7 @@ def test_a_job_is_followed_live_and_canceled_in_the_browser(jobs: Jobs, gateway:
     assert jobs.wait(job_id) == ["canceled"]
 
 
-def test_a_program_submits_a_job_and_is_told_how_it_goes(jobs: Jobs, gateway: Gateway) -> None:
+def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway: Gateway) -> None:
     jobs.fleet.script("say it", Text("Said."))
     (project,) = jobs.fleet.rows("SELECT project_id FROM projects")
     with gateway.client() as client:

@@ -10,7 +10,7 @@ from fleet_world import Fleet, blocked_by, configure, git
 from scripted_model import Fail, Request, Text, ToolUse, newest_prompt
 
 
-def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Fleet) -> None:
+def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -> None:
     alpha, beta = fleet.repository("alpha"), fleet.repository("beta", {"parser.py": "old\n"})
     before = git(beta, "rev-parse", "HEAD")
     source = str(beta / "parser.py")
@@ -57,7 +57,7 @@ def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Flee
 
 
 @pytest.mark.one_client
-def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) -> None:
+def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> None:
     repositories = [fleet.repository(f"repository-{number}") for number in range(5)]
 
     def work(number: int) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) 
 
 
 @pytest.mark.parametrize("start", ["", "service"], ids=["cd in the turn", "started in a subfolder"])
-def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, start: str) -> None:
+def test_worker_in_a_subfolder_belongs_to_its_repository(fleet: Fleet, start: str) -> None:
     repository = fleet.repository("alpha", {"service/main.py": "1\n"})
     (repository / "service" / "deep").mkdir()
     fleet.worker(
@@ -117,7 +117,7 @@ def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, sta
     "2.1.332",
     reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
 )
-def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
+def test_subagent_file_is_counted_in_the_turn_that_started_it(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     fleet.script(
         "write the helper",
@@ -156,7 +156,7 @@ def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) ->
     ],
     ids=["pull, then commit", "commit, then pull", "commit, then pull --rebase"],
 )
-def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -> None:
+def test_pulled_commits_are_not_counted_as_work_of_the_turn(fleet: Fleet, command: str) -> None:
     repository = fleet.repository("alpha")
     _publish_foreign_commit(repository)
     fleet.worker(
@@ -173,7 +173,7 @@ def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -
 
 
 @pytest.mark.one_client
-def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet: Fleet) -> None:
+def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Fleet) -> None:
     """Git's clock has whole seconds, and here the drainer looks only after the turn."""
     fleet.worker(fleet.repository("warm-up"), "make the spool")
     fleet.drain()
@@ -204,7 +204,7 @@ def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet:
     "2.1.332",
     reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
 )
-def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
+def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: Fleet) -> None:
     """The hook starts late, as on a loaded machine: the client may exit before it has run."""
     fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
@@ -214,7 +214,7 @@ def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet:
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1, "error": 1}
 
 
-def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -> None:
+def test_hooks_registered_twice_store_one_briefing_and_inject_once(fleet: Fleet) -> None:
     fleet.register_hooks_once_more()
     repository = fleet.repository("alpha")
     file = str(repository / "a.txt")
@@ -245,7 +245,7 @@ def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -
     }
 
 
-def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fleet) -> None:
+def test_worker_context_has_the_briefing_format_and_other_workers(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     others: list[str] = []
 
@@ -276,7 +276,7 @@ def test_worker_facts_can_be_turned_off(fleet: Fleet) -> None:
 
 
 @pytest.mark.one_client
-def test_hooks_that_are_off_leave_no_trace(fleet: Fleet) -> None:
+def test_disabled_hooks_leave_no_trace(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     off = {"FLEET_HOOKS": "off"}
     fleet.worker(repository, "a worker's prompt", env=off)

@@ -66,7 +66,7 @@ class Hooked:
         raise TimeoutError(f"no such hook among {self.events()}")
 
 
-def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(
+def test_text_turn_runs_the_hooks_and_a_resume_replays_their_context(
     tmp_path: Path, program: Path
 ) -> None:
     with ScriptedModel({"hello": [Text("hi there")]}) as model:
@@ -94,7 +94,7 @@ def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(
         assert "hello" in hooked.world.transcript(first.session_id).read_text()
 
 
-def test_a_scripted_tool_really_edits_and_sessions_share_one_model(
+def test_scripted_tool_edits_a_real_file_and_sessions_share_a_model(
     tmp_path: Path, program: Path
 ) -> None:
     with ScriptedModel({}) as model:
@@ -118,7 +118,7 @@ def test_a_scripted_tool_really_edits_and_sessions_share_one_model(
         assert len(model.main_requests("edit", turn.session_id)) == 3
 
 
-def test_a_failing_model_makes_a_failed_turn(tmp_path: Path, program: Path) -> None:
+def test_failing_model_produces_a_failed_turn(tmp_path: Path, program: Path) -> None:
     with ScriptedModel({"hello": [Fail(400)]}) as model:
         hooked = Hooked(tmp_path, model, program)
 
@@ -153,6 +153,6 @@ def test_an_interactive_clear_starts_a_new_session(tmp_path: Path, program: Path
         assert len(model.main_requests()) == 1
 
 
-def test_a_world_refuses_a_model_that_is_not_on_loopback(tmp_path: Path) -> None:
+def test_world_refuses_a_model_outside_loopback(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loopback"):
         World(tmp_path, "https://api.anthropic.com", tmp_path)

@@ -19,7 +19,7 @@ from commander.setup.commander_folder import write_command
 pytestmark = pytest.mark.usefixtures("terminal")
 
 
-def test_the_status_line_says_who_needs_you(fleet: Fleet) -> None:
+def test_status_line_names_sessions_that_need_attention(fleet: Fleet) -> None:
     file = fleet.world.settings_dir / "settings.json"
     command = shlex.join([sys.executable, "-m", "commander", "statusline"])
     line = {"type": "command", "command": f"cd {shlex.quote(str(REPOSITORY))} && {command}"}
@@ -34,7 +34,9 @@ def test_the_status_line_says_who_needs_you(fleet: Fleet) -> None:
             other.wait_for("fleet: 1 needs you")
 
 
-def test_a_session_goes_on_when_fleet_is_taken_out_under_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_session_continues_after_fleet_is_uninstalled_under_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
     """As ./install.sh --uninstall leaves it: the entries are out of the settings, their program is gone."""
     file = fleet.world.settings_dir / "settings.json"
     venv = tmp_path / "venv" / "bin"
@@ -56,7 +58,7 @@ def test_a_session_goes_on_when_fleet_is_taken_out_under_it(fleet: Fleet, tmp_pa
     fleet.drain()
 
 
-def test_fleet_commander_goes_on_with_the_conversation(fleet: Fleet) -> None:
+def test_fleet_commander_continues_the_conversation(fleet: Fleet) -> None:
     first = fleet.commander("what is new")
     fleet.drain()
     fleet.script("and what next")
@@ -77,7 +79,7 @@ def test_fleet_commander_goes_on_with_the_conversation(fleet: Fleet) -> None:
     assert session_of(request) == first.session_id
 
 
-def test_the_commander_may_run_reading_commands_unasked_and_no_others(fleet: Fleet) -> None:
+def test_commander_runs_only_read_commands_without_permission(fleet: Fleet) -> None:
     write_command(fleet.home, Path(sys.executable))
     command = f"{fleet.home}/bin/fleet"
     fleet.script("look", ToolUse("Bash", {"command": f"{command} status"}), Text("Nobody waits."))

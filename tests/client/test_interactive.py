@@ -36,9 +36,7 @@ def _ask(fleet: Fleet, session: Interactive, prompt: str) -> None:
     fleet.wait_for_rows(COMMITTED)
 
 
-def test_an_interactive_prompt_is_told_only_what_is_new(
-    fleet: Fleet, commander: Interactive
-) -> None:
+def test_interactive_prompt_is_shown_only_new_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
     (recap,) = fleet.told("what is new")
     assert "Projects:" in recap
@@ -57,9 +55,7 @@ def test_an_interactive_prompt_is_told_only_what_is_new(
     assert len(fleet.held("what happened since")) == 2
 
 
-def test_clear_gives_the_empty_context_a_recap_and_no_old_news(
-    fleet: Fleet, commander: Interactive
-) -> None:
+def test_clear_adds_a_recap_without_old_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
     (before,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/clear")
@@ -74,7 +70,9 @@ def test_clear_gives_the_empty_context_a_recap_and_no_old_news(
     assert len(fleet.held("who is there")) == 1
 
 
-def test_compact_gives_the_same_session_a_recap_again(fleet: Fleet, commander: Interactive) -> None:
+def test_compact_adds_the_recap_to_the_same_session_again(
+    fleet: Fleet, commander: Interactive
+) -> None:
     for prompt in ("what is new", "nothing happened"):
         _ask(fleet, commander, prompt)
     commander.send("/compact")
@@ -92,7 +90,7 @@ def test_compact_gives_the_same_session_a_recap_again(fleet: Fleet, commander: I
     assert fleet.told("quiet again") == []
 
 
-def test_an_interactive_resume_is_told_what_it_missed(fleet: Fleet, commander: Interactive) -> None:
+def test_interactive_resume_shows_the_missed_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
     (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/exit")
@@ -111,7 +109,7 @@ def test_an_interactive_resume_is_told_what_it_missed(fleet: Fleet, commander: I
     assert len(fleet.held("nothing happened")) == 2
 
 
-def test_a_commander_that_was_only_opened_has_seen_nothing(
+def test_opening_the_commander_does_not_move_its_cursor(
     fleet: Fleet, commander: Interactive
 ) -> None:
     fleet.wait_for_rows("SELECT 1 FROM commander_sessions")
@@ -123,7 +121,7 @@ def test_a_commander_that_was_only_opened_has_seen_nothing(
     assert "Stuck on a key" in fleet.told("what is new")[0]
 
 
-def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -> None:
+def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) -> None:
     fleet.erase_prompts_with("forbidden")
     alpha = fleet.repository("alpha")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
@@ -142,7 +140,7 @@ def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -
     assert "Stuck on a review" in delta
 
 
-def test_what_a_crashed_turn_was_told_is_told_again(fleet: Fleet, commander: Interactive) -> None:
+def test_events_of_a_crashed_turn_are_shown_again(fleet: Fleet, commander: Interactive) -> None:
     fleet.script("what is new", Text("too late", delay_seconds=10))
     commander.send("what is new")
     fleet.wait_for_request("what is new")
@@ -156,7 +154,7 @@ def test_what_a_crashed_turn_was_told_is_told_again(fleet: Fleet, commander: Int
 
 
 @pytest.mark.parametrize("drainer", ["at work", "late"])
-def test_two_queued_prompts_are_not_told_the_same_twice(
+def test_two_queued_prompts_do_not_show_the_same_events_twice(
     fleet: Fleet, commander: Interactive, drainer: str
 ) -> None:
     _ask(fleet, commander, "what is new")
@@ -178,7 +176,7 @@ def test_two_queued_prompts_are_not_told_the_same_twice(
     assert fleet.cursor() == fleet.last_event()
 
 
-def test_twice_registered_hooks_tell_an_interactive_prompt_once(fleet: Fleet) -> None:
+def test_hooks_registered_twice_inject_once_into_an_interactive_prompt(fleet: Fleet) -> None:
     fleet.register_hooks_once_more()
     alpha = fleet.repository("alpha")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
@@ -193,7 +191,7 @@ def test_twice_registered_hooks_tell_an_interactive_prompt_once(fleet: Fleet) ->
     assert len(fleet.held("what happened since")) == 2
 
 
-def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) -> None:
+def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     file = repository / "a.txt"
     fleet.script(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_client
 SLEEPS = "import time; time.sleep(60)"
 
 
-def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs: Jobs) -> None:
+def test_missing_or_silent_client_fails_with_a_one_line_reason(jobs: Jobs) -> None:
     jobs.client(before="sys.exit('this is no client')")
     job_id = jobs.submit("say something")
     assert jobs.wait(job_id) == ["failed"]
@@ -33,7 +33,7 @@ def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs:
         assert "claude is not on PATH" in jobs.job(waiting)["error"]
 
 
-def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> None:
+def test_client_ignoring_sigterm_is_killed_after_the_grace_period(jobs: Jobs) -> None:
     jobs.client(before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS)
     job_id = jobs.submit("never mind")
     jobs.until(jobs.started)
@@ -45,7 +45,7 @@ def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> 
     assert jobs.job(job_id)["status"] == "canceled" and jobs.job(job_id)["ts_finished"]
 
 
-def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
+def test_canceled_queued_job_never_starts(jobs: Jobs) -> None:
     job_id = jobs.queue("too late")
     assert jobs.console("jobs", "cancel", str(job_id)).stdout == f"job {job_id} canceled\n"
     assert jobs.console("jobs", "run", "--once").returncode == 0
@@ -54,7 +54,7 @@ def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
     assert again.stdout == f"job {job_id} was already canceled\n"
 
 
-def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
+def test_secret_printed_by_a_tool_is_not_stored(jobs: Jobs) -> None:
     token = "ghp_" + "a1B2" * 9
     jobs.fleet.script(
         "show the token", ToolUse("Bash", {"command": f"echo {token}"}), Text(f"It is {token}.")
@@ -67,7 +67,7 @@ def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
 # --- limits ------------------------------------------------------------------------------------
 
 
-def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
+def test_fifty_jobs_over_five_projects_respect_the_limits(jobs: Jobs) -> None:
     names = ["alpha", "beta", "gamma", "delta", "epsilon"]
     for name in names[1:]:
         jobs.fleet.know(name)
@@ -94,7 +94,7 @@ def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
     assert len(jobs.events()) == 50
 
 
-def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
+def test_daily_cap_refuses_further_jobs(jobs: Jobs) -> None:
     jobs.set("jobs.max_usd_per_day", "0.5")
     assert jobs.wait(jobs.submit("cheap enough")) == ["completed"]
     (started,) = jobs.started()
@@ -124,7 +124,7 @@ def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
 # --- when a runner dies --------------------------------------------------------------------------
 
 
-def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs: Jobs) -> None:
+def test_lost_job_that_no_client_received_is_requeued_and_runs_once(jobs: Jobs) -> None:
     """Its runner was killed between the claim and the start of a client."""
     jobs.fleet.script("begin at last", Text("Begun."))
     job_id = jobs.queue("begin at last", status="running")
@@ -142,7 +142,7 @@ def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs:
     assert len(jobs.events()) == 1
 
 
-def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Jobs) -> None:
+def test_lost_job_with_a_silent_started_client_is_not_run_again(jobs: Jobs) -> None:
     jobs.client(before=SLEEPS)
     job_id = jobs.submit("say nothing")
     jobs.until(jobs.started)
@@ -155,7 +155,7 @@ def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Job
     assert not is_alive(started["pid"])
 
 
-def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: Jobs) -> None:
+def test_process_that_reused_a_client_pid_is_not_killed(jobs: Jobs) -> None:
     job_id = jobs.queue("long gone", status="running")
     with subprocess.Popen([sys.executable, "-c", SLEEPS], start_new_session=True) as stranger:
         try:
@@ -173,7 +173,7 @@ def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: 
             stranger.kill()
 
 
-def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> None:
+def test_first_ctrl_c_lets_the_runner_finish_and_the_second_ends_it(jobs: Jobs) -> None:
     jobs.fleet.script("take a moment", Text("done", delay_seconds=2))
     job_id = jobs.queue("take a moment")
     waiting = jobs.queue("stay in the queue")
@@ -210,7 +210,7 @@ def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> Non
     ],
     ids=["project", "model", "type", "empty", "10 MB", "file", "budget"],
 )
-def test_bad_input_gets_one_line_and_leaves_no_row(
+def test_invalid_input_prints_one_line_and_stores_no_row(
     jobs: Jobs, arguments: tuple[str, ...], prompt: str | None, said: str
 ) -> None:
     done = jobs.console("jobs", "submit", *arguments, input=prompt)
@@ -239,7 +239,7 @@ def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
     ],
     ids=["model", "type", "not JSON", "empty", "no project", "no folder"],
 )
-def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
+def test_unrunnable_row_of_another_program_fails_with_a_reason(
     jobs: Jobs, columns: dict[str, str | None], said: str
 ) -> None:
     job_id = jobs.queue("anything", **columns)
@@ -259,7 +259,7 @@ def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
         ["Edit\n--settings"],
     ],
 )
-def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: list[str]) -> None:
+def test_job_option_never_reaches_the_client_as_a_tool_rule(jobs: Jobs, rules: list[str]) -> None:
     row = jobs.queue("do it", request_json=json.dumps({"prompt": "do it", "allowedTools": rules}))
     tools = [word for rule in rules for word in ("--allow-tool", rule)]
     done = jobs.console("jobs", "submit", "--project", "alpha", *tools, "do it")
@@ -278,7 +278,7 @@ def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: lis
         ("show", "99999999999999999999"),
     ],
 )
-def test_a_number_that_is_none_gets_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
+def test_invalid_number_prints_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
     done = jobs.console("jobs", *arguments)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     assert jobs.fleet.rows("SELECT * FROM jobs") == []
@@ -300,7 +300,7 @@ def _odd(jobs: Jobs, does: str) -> None:
     jobs.program.write_text(_ODD.format(python=sys.executable, does=does))
 
 
-def test_one_odd_answer_is_no_other_jobs_end(jobs: Jobs) -> None:
+def test_malformed_answer_does_not_end_other_jobs(jobs: Jobs) -> None:
     jobs.fleet.know("beta")
     _odd(jobs, 'say(result=prompt + ": a\\ud800b", total_cost_usd=-5); time.sleep(2)')
     ids = [jobs.queue(name, name) for name in ("alpha", "beta")]
@@ -310,7 +310,7 @@ def test_one_odd_answer_is_no_other_jobs_end(jobs: Jobs) -> None:
     assert jobs.run_of(ids[0])["cost_usd"] is None  # and so counts as its budget
 
 
-def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result(
+def test_deeply_nested_or_very_expensive_result_is_stored(
     jobs: Jobs,
 ) -> None:
     _odd(
@@ -323,7 +323,7 @@ def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result
     assert jobs.wait(job) == ["completed"]
 
 
-def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: Jobs) -> None:
+def test_client_that_closes_its_output_still_has_a_time_limit(jobs: Jobs) -> None:
     _odd(jobs, 'say(result="done"); os.close(1); time.sleep(60)')
     began = time.monotonic()
     job = jobs.submit("hang", "--timeout", "2")
@@ -335,7 +335,7 @@ def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: J
     assert jobs.wait(again) == ["canceled"]
 
 
-def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Jobs) -> None:
+def test_exit_code_after_a_result_does_not_fail_the_job(jobs: Jobs) -> None:
     _odd(jobs, 'say(result="the answer"); sys.exit(3)')
     job = jobs.queue("alpha")
     jobs.console("jobs", "run", "--once")
@@ -343,7 +343,7 @@ def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Job
     assert jobs.job(job)["error"] == "claude exited with code 3 after its result"
 
 
-def test_a_cancel_leaves_the_other_jobs_of_a_runner_whose_leases_ran_out(jobs: Jobs) -> None:
+def test_cancel_leaves_other_jobs_with_expired_leases_alone(jobs: Jobs) -> None:
     jobs.fleet.know("beta")
     _odd(jobs, 'time.sleep(6); say(result="done")')
     stays, goes = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")

@@ -13,7 +13,7 @@ from job_world import Jobs, is_alive
 from scripted_model import Fail, Text, ToolUse
 
 
-def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
+def test_job_runs_in_its_project_and_reports_its_outcome(jobs: Jobs) -> None:
     repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
     jobs.fleet.script(
         "write the note",
@@ -43,7 +43,7 @@ def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
     assert f"alpha · job {job_id} completed: The note is written." in told
 
 
-def test_the_prompt_is_on_stdin_and_nothing_of_the_submitters_session_goes_along(
+def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
     jobs: Jobs,
 ) -> None:
     jobs.queue(
@@ -71,7 +71,7 @@ def test_the_prompt_is_on_stdin_and_nothing_of_the_submitters_session_goes_along
     assert os.path.basename(started["cwd"]) == "alpha"
 
 
-def test_a_job_fires_no_hook_neither_ours_nor_anybodys(jobs: Jobs) -> None:
+def test_job_fires_no_hooks(jobs: Jobs) -> None:
     settings = json.loads((jobs.fleet.world.settings_dir / "settings.json").read_text())
     fired = jobs.folder / "fired"
     settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {fired}"}]})
@@ -88,7 +88,7 @@ def test_a_job_fires_no_hook_neither_ours_nor_anybodys(jobs: Jobs) -> None:
     assert jobs.fleet.event_counts() - before == Counter(job_completed=1)
 
 
-def test_an_api_error_fails_the_job_and_is_an_alert(jobs: Jobs) -> None:
+def test_api_error_fails_the_job_and_raises_an_alert(jobs: Jobs) -> None:
     jobs.fleet.script("ask for trouble", Fail(400, "no such luck"))
     job_id = jobs.submit("ask for trouble")
     assert jobs.wait(job_id) == ["failed"]
@@ -99,7 +99,7 @@ def test_an_api_error_fails_the_job_and_is_an_alert(jobs: Jobs) -> None:
     assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
 
 
-def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
+def test_running_job_can_be_watched(jobs: Jobs) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("End.", 1.5)
     )
@@ -115,14 +115,14 @@ def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
     assert [json.loads(line)["type"] for line in lines][-1] == "result"
 
 
-def test_a_job_that_reaches_its_own_cap_says_so(jobs: Jobs) -> None:
+def test_job_over_its_own_cap_fails_with_that_reason(jobs: Jobs) -> None:
     job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.000001}')
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert jobs.job(job_id)["status"] == "failed"
     assert "the job reached its budget" in jobs.job(job_id)["error"]
 
 
-def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> None:
+def test_permission_bypass_needs_both_job_and_configuration(jobs: Jobs) -> None:
     bypass = ("--permission-mode", "bypassPermissions")
     refused = jobs.console("jobs", "submit", "--project", "alpha", *bypass, "do anything")
     assert refused.returncode == 1 and "jobs.allow_bypass" in refused.stderr
@@ -142,7 +142,7 @@ def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> 
     assert argv[argv.index("--permission-mode") + 1] == "bypassPermissions"
 
 
-def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
+def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
     job_id = jobs.submit("think for ever", "--timeout", "2")
     began = time.monotonic()
@@ -156,7 +156,7 @@ def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
 
 
-def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
+def test_processes_started_by_a_job_end_with_it(jobs: Jobs) -> None:
     """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
     command = _endless_command(jobs)
     jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": command}), Text("ok"))
@@ -169,7 +169,7 @@ def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
     assert (event["status"], event["level"]) == ("canceled", "mention")
 
 
-def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_ended(
+def test_started_job_of_a_killed_runner_fails_and_its_client_ends(
     jobs: Jobs,
 ) -> None:
     command = _endless_command(jobs)

@@ -77,7 +77,7 @@ def run(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_it_is_off_until_the_user_turns_it_on(jobs: Jobs) -> None:
+def test_semantics_are_off_by_default(jobs: Jobs) -> None:
     asked = answer(jobs, {"briefing_id": 1, "impact_level": "major"})
     work(jobs, "change something")
     run(jobs)
@@ -87,7 +87,7 @@ def test_it_is_off_until_the_user_turns_it_on(jobs: Jobs) -> None:
     assert asked == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
-def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -> None:
+def test_model_result_and_its_event_are_stored_in_one_transaction(jobs: Jobs) -> None:
     work(jobs, "move the payment")
     before = jobs.fleet.briefings()[0]
     assert (before["status"], before["impact_level"]) == ("completed", "minor")
@@ -137,7 +137,7 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
 
 
 @pytest.mark.one_client
-def test_what_the_worker_wrote_stays(jobs: Jobs) -> None:
+def test_worker_briefing_is_not_overwritten_by_the_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     block = "```briefing\n---\nsummary: Mine\nimpact_level: moderate\n---\n```"
     work(jobs, "write it yourself", f"Done.\n\n{block}")
@@ -153,7 +153,7 @@ def test_what_the_worker_wrote_stays(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_what_a_person_wrote_before_or_meanwhile_stays(jobs: Jobs) -> None:
+def test_user_changes_before_or_during_analysis_are_kept(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     work(jobs, "change a first thing")
     work(jobs, "change a second thing", file="b.txt")
@@ -179,7 +179,7 @@ def test_what_a_person_wrote_before_or_meanwhile_stays(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
+def test_turn_without_changes_is_not_sent_to_the_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     asked = answer(jobs, {"briefing_id": 1})
     repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
@@ -197,7 +197,9 @@ def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
     ],
     ids=["refused", "API error", "another shape"],
 )
-def test_a_failure_changes_nothing_and_says_so(jobs: Jobs, reply: Reply, said: str) -> None:
+def test_failed_analysis_changes_nothing_and_is_reported(
+    jobs: Jobs, reply: Reply, said: str
+) -> None:
     work(jobs, "change something")
     before = jobs.fleet.briefings()
     jobs.set("semantics.enabled", "true")
@@ -215,7 +217,7 @@ def test_a_failure_changes_nothing_and_says_so(jobs: Jobs, reply: Reply, said: s
 
 
 @pytest.mark.one_client
-def test_briefings_are_asked_about_together_in_the_background(jobs: Jobs) -> None:
+def test_briefings_are_analyzed_in_one_background_batch(jobs: Jobs) -> None:
     """Nobody runs anything: a drainer starts the runner, with what the model is reached with."""
     jobs.set("claude.program", str(jobs.program))
     jobs.set("semantics.wait_minutes", "0")
@@ -237,7 +239,7 @@ def test_briefings_are_asked_about_together_in_the_background(jobs: Jobs) -> Non
 
 
 @pytest.mark.one_client
-def test_no_model_is_asked_over_the_days_cap(jobs: Jobs) -> None:
+def test_no_model_is_called_over_the_daily_cap(jobs: Jobs) -> None:
     work(jobs, "change something")
     jobs.set("semantics.enabled", "true")
     jobs.set("jobs.max_usd_per_day", "0")
@@ -247,7 +249,7 @@ def test_no_model_is_asked_over_the_days_cap(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_a_later_stop_of_the_turn_keeps_what_was_said_of_it(jobs: Jobs) -> None:
+def test_later_stop_of_the_turn_keeps_the_model_result(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     work(jobs, "change something")
     answer(jobs, {"briefing_id": 1, "impact_level": "major"})
