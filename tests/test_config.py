@@ -22,12 +22,12 @@ def write(home: str, text: str) -> None:
 
 
 def test_without_a_file_every_setting_has_its_default(home: str) -> None:
-    assert all(one.value == one.default for one in config.settings(home))
+    assert all(setting.value == setting.default for setting in config.settings(home))
     assert config.load(home).prelude.budget == hot_settings.BUDGET
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "message"),
     [
         ("# hi\n\n[prelude]\n# why\nbudget = 50\n", 5, "a whole number from 1000 to 9800"),
         ('[prelude]\nbudget = "many"\n', 2, 'prelude.budget = "many" is not allowed'),
@@ -42,14 +42,14 @@ def test_without_a_file_every_setting_has_its_default(home: str) -> None:
     ],
 )
 def test_invalid_file_error_names_file_line_and_allowed_values(
-    home: str, text: str, line: int, words: str
+    home: str, text: str, line: int, message: str
 ) -> None:
     write(home, text)
     with pytest.raises(BadInput) as caught:
         config.load(home)
-    said = str(caught.value)
-    assert said.startswith(f"{home}/config.toml, line {line}: ")
-    assert words in said and "\n" not in said
+    error = str(caught.value)
+    assert error.startswith(f"{home}/config.toml, line {line}: ")
+    assert message in error and "\n" not in error
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,16 @@ def test_written_settings_are_read_back_the_same_by_hooks(
     for key in unset:
         config.unset(home, key)
         values.pop(key, None)
-    read = {one.key: one for one in config.settings(home)}
-    for key, one in read.items():
+    read = {setting.key: setting for setting in config.settings(home)}
+    for key, setting in read.items():
         expected = values.get(key)
-        told = str(one.value).lower() if isinstance(one.value, bool) else str(one.value)
-        assert told == (
-            str(one.default).lower()
-            if expected is None and isinstance(one.default, bool)
-            else str(one.default)
+        text_value = (
+            str(setting.value).lower() if isinstance(setting.value, bool) else str(setting.value)
+        )
+        assert text_value == (
+            str(setting.default).lower()
+            if expected is None and isinstance(setting.default, bool)
+            else str(setting.default)
             if expected is None
             else expected
         )
@@ -133,7 +135,7 @@ def test_file_is_private_and_a_symlink_is_preserved(home: str, tmp_path: Path) -
 def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
     fleet.console("config", "set", "prelude.budget", "4000")
     listed = json.loads(fleet.console("config", "list", "--json").stdout)
-    assert {one["key"]: one["value"] for one in listed}["prelude.budget"] == 4000
+    assert {setting["key"]: setting["value"] for setting in listed}["prelude.budget"] == 4000
     assert fleet.console("config", "get", "prelude.budget").stdout == "4000\n"
     assert "4000" in fleet.console("config", "list").stdout
     fleet.console("config", "unset", "prelude.budget")
@@ -144,7 +146,7 @@ def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "left"),
+    ("text", "key", "remaining"),
     [
         ("# mine\n[prelude]\nbudget = 50\n", "prelude.budget", "# mine\n"),
         ("[prelude]\nbuget = 5\nbudget = 2000\n", "prelude.buget", "[prelude]\nbudget = 2000\n"),
@@ -154,13 +156,13 @@ def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
     ],
 )
 def test_invalid_or_unknown_setting_can_be_unset(
-    fleet: Fleet, text: str, key: str, left: str
+    fleet: Fleet, text: str, key: str, remaining: str
 ) -> None:
     fleet.home.mkdir()
     write(str(fleet.home), text)
     assert fleet.console("config", "list", check=False).returncode == 1
     fleet.console("config", "unset", key)
-    assert (fleet.home / "config.toml").read_text() == left
+    assert (fleet.home / "config.toml").read_text() == remaining
     assert fleet.console("config", "list").returncode == 0
 
 
@@ -184,11 +186,11 @@ def test_hooks_obey_the_settings_file(fleet: Fleet) -> None:
     start = payload("SessionStart-startup")
     assert fleet.hook("session_start", start, fleet.folder).stdout
     fleet.console("config", "set", "worker.facts", "false")
-    told = start | {"session_id": "another"}
-    assert not fleet.hook("session_start", told, fleet.folder).stdout
+    start_payload = start | {"session_id": "another"}
+    assert not fleet.hook("session_start", start_payload, fleet.folder).stdout
     fleet.console("config", "set", "worker.facts", "true")
-    told = start | {"session_id": "a-third"}
-    assert fleet.hook("session_start", told, fleet.folder).stdout
+    start_payload = start | {"session_id": "a-third"}
+    assert fleet.hook("session_start", start_payload, fleet.folder).stdout
 
 
 def test_broken_settings_file_does_not_break_a_hook(fleet: Fleet) -> None:

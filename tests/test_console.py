@@ -162,8 +162,8 @@ def test_json_escapes_unprintable_characters_and_keeps_the_value(steering: Fleet
     shown = json.loads(steering.console("briefings", "show", "1", "--json").stdout)
     exported = [json.loads(line) for line in steering.console("export").stdout.splitlines()]
     (same,) = [row for row in exported if row.get("briefing_id") == 1 and row["kind"] == "briefing"]
-    for told in (shown, same):
-        assert told["raw_markdown"].endswith(STEERING) and told["branch"] == STEERING
+    for briefing in (shown, same):
+        assert briefing["raw_markdown"].endswith(STEERING) and briefing["branch"] == STEERING
 
 
 def test_exported_markdown_contains_no_terminal_escapes(steering: Fleet) -> None:
@@ -214,8 +214,8 @@ def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
 def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
     good, bad = ROOT / "tests/payloads/2.1.197/Stop.json", fleet.folder / "bad.json"
     bad.write_text("{")
-    dry = fleet.console("replay", "--dry-run", str(good))
-    assert "briefing #1 (new, completed) of api-svc__" in dry.stdout
+    dry_run = fleet.console("replay", "--dry-run", str(good))
+    assert "briefing #1 (new, completed) of api-svc__" in dry_run.stdout
     assert not (fleet.home / "fleet.db").exists()
     done = fleet.console("replay", str(good), str(bad), "--json", check=False)
     assert done.returncode == 1
@@ -269,7 +269,7 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (("briefings", "show", "99"), 1, "fleet briefings list"),
         (("briefings", "show", "x y"), 1, "is not an id"),
@@ -290,11 +290,11 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
     ],
 )
 def test_error_is_one_line_that_suggests_what_to_do(
-    used: Fleet, arguments: tuple[str, ...], code: int, words: str
+    used: Fleet, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     done = used.console(*arguments, check=False)
     assert done.returncode == code
-    assert words in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -388,11 +388,11 @@ def test_archive_and_restore_report_the_change_and_how_to_undo_it(used: Fleet) -
 
 
 def test_projects_are_listed_with_briefing_count_and_latest(used: Fleet) -> None:
-    told = {
+    lines_by_type = {
         p["repo_name"]: p for p in json.loads(used.console("projects", "list", "--json").stdout)
     }
-    assert told["web"]["briefings"] == 1
-    assert told["web"]["last_briefing_at"].endswith("Z")
+    assert lines_by_type["web"]["briefings"] == 1
+    assert lines_by_type["web"]["last_briefing_at"].endswith("Z")
 
 
 def test_briefings_are_filtered_by_age(used: Fleet) -> None:

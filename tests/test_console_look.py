@@ -125,9 +125,9 @@ def test_lines_do_not_wrap_and_columns_align(
     assert len(lines) >= 2
     assert max(cell_len(line) for line in lines) <= columns
     if command[1:] == ("list",):
-        place = lines[0].index(lines[0].split()[-1])
+        column = lines[0].index(lines[0].split()[-1])
         for line in lines[1:]:
-            assert line[_index_at_cell(line, place) - 2 :].startswith("  ")
+            assert line[_index_at_cell(line, column) - 2 :].startswith("  ")
 
 
 def _index_at_cell(line: str, cells: int) -> int:
@@ -152,8 +152,8 @@ def test_markup_in_text_is_printed_literally(used: Fleet) -> None:
 
 
 def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(used: Fleet) -> None:
-    seen = SGR.sub("", see(used, "briefings", "show", "2"))
-    assert "# Done" not in seen and "Done" in seen and "http://a.example" in seen
+    screen = SGR.sub("", see(used, "briefings", "show", "2"))
+    assert "# Done" not in screen and "Done" in screen and "http://a.example" in screen
     assert "# Done" in used.console("briefings", "show", "2").stdout
 
 
@@ -166,17 +166,21 @@ def test_front_matter_is_not_a_heading_or_an_excerpt(used: Fleet) -> None:
     used.drain()
     raw = see(used, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
-    seen = [line.strip() for line in SGR.sub("", raw).splitlines()]
-    assert "status: blocked" in seen and "summary: Waits for ops" in seen and "Use pay.py." in seen
-    assert not any("status: blocked summary:" in line for line in seen)
-    for words, excerpt in (
+    screen = [line.strip() for line in SGR.sub("", raw).splitlines()]
+    assert (
+        "status: blocked" in screen
+        and "summary: Waits for ops" in screen
+        and "Use pay.py." in screen
+    )
+    assert not any("status: blocked summary:" in line for line in screen)
+    for phrase, excerpt in (
         ("pay", "Use `pay.py`."),
         ("zeta", "zeta key"),
         ("ops", "Waits for ops"),
     ):
-        told = json.loads(used.console("briefings", "search", words, "--json").stdout)
-        assert [row["excerpt"].strip() for row in told if row["briefing_id"] == 4] == [excerpt]
-        assert "summary:" not in see(used, "briefings", "search", words)
+        briefings = json.loads(used.console("briefings", "search", phrase, "--json").stdout)
+        assert [row["excerpt"].strip() for row in briefings if row["briefing_id"] == 4] == [excerpt]
+        assert "summary:" not in see(used, "briefings", "search", phrase)
 
 
 def test_states_have_meaningful_colours(used: Fleet) -> None:
@@ -185,23 +189,23 @@ def test_states_have_meaningful_colours(used: Fleet) -> None:
 
 
 def test_state_is_one_word_on_screens_and_the_database_value_in_json(used: Fleet) -> None:
-    asking = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
-    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": asking}
+    question = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
+    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": question}
     used.hook("stop", call, used.folder / "payments")
     needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
     used.hook("notification", {"session_id": "s3"} | needed, used.folder / "payments")
-    words = {
+    phrase = {
         ("status",): {"needs permission", "asks you", "blocked", "done"},
         ("briefings", "list"): {"asks you", "blocked", "done"},
         ("briefings", "show", "4"): {"asks you"},
         ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
     }
-    for command, expected in words.items():
-        seen = SGR.sub("", see(used, *command, columns=200))
-        assert all(word in seen for word in expected), (command, seen)
+    for command, expected in phrase.items():
+        screen = SGR.sub("", see(used, *command, columns=200))
+        assert all(word in screen for word in expected), (command, screen)
         if command[-1] != "4":  # a briefing is shown with the text that its author wrote
-            assert "waiting" not in seen.replace("0 waiting", ""), (command, seen)
-            assert "completed" not in seen, (command, seen)
+            assert "waiting" not in screen.replace("0 waiting", ""), (command, screen)
+            assert "completed" not in screen, (command, screen)
     listed = json.loads(used.console("briefings", "list", "--json").stdout)
     assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
     (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
@@ -279,7 +283,7 @@ def test_rich_is_imported_only_for_terminal_output(used: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "phrase"),
     [
         (0, "just now"),
         (50, "just now"),
@@ -289,9 +293,9 @@ def test_rich_is_imported_only_for_terminal_output(used: Fleet) -> None:
         (86400 * 30, "4w ago"),
     ],
 )
-def test_times_are_shown_in_relative_words(seconds: int, words: str) -> None:
+def test_times_are_shown_in_relative_words(seconds: int, phrase: str) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds - 0.5))
-    assert clock.age(moment) == words
+    assert clock.age(moment) == phrase
 
 
 def test_invalid_time_is_truncated_and_never_an_error() -> None:

@@ -183,8 +183,8 @@ def dump(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
             row[1].decode() if isinstance(row[1], bytes) else row[1]
             for row in connection.execute(f"PRAGMA table_info({table})")
         ]
-        kept = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
-        rows[table] = connection.execute(f"SELECT {kept} FROM {table} ORDER BY 1").fetchall()
+        columns = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
+        rows[table] = connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()
     return rows
 
 
@@ -326,9 +326,9 @@ def test_reopening_changes_nothing(path: Path) -> None:
 
 
 def migrate_midway(path: Path, upto: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = migrate.scripts()
+    scripts = migrate.scripts()
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "scripts", lambda: tuple(s for s in known if s[0] <= upto))
+        patch.setattr(migrate, "scripts", lambda: tuple(s for s in scripts if s[0] <= upto))
         connection = db.connect(path)
         fill(connection)
         connection.close()
@@ -352,8 +352,11 @@ def test_failed_migration_leaves_everything_unchanged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db.connect(path).close()
-    known = migrate.scripts()
-    broken = (*known, (known[-1][0] + 1, "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);"))
+    scripts = migrate.scripts()
+    broken = (
+        *scripts,
+        (scripts[-1][0] + 1, "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);"),
+    )
     monkeypatch.setattr(migrate, "scripts", lambda: broken)
     with pytest.raises(sqlite3.OperationalError):
         db.connect(path)
@@ -380,8 +383,10 @@ def test_backup_is_made_before_a_file_with_content_is_migrated(
 
 def test_backups_are_rotated_and_the_newest_are_kept(path: Path) -> None:
     db.connect(path).close()
-    made = [migrate.backup(path, path.parent / "backups") for _ in range(migrate.BACKUPS_KEPT + 3)]
-    assert sorted((path.parent / "backups").iterdir()) == made[-migrate.BACKUPS_KEPT :]
+    copies = [
+        migrate.backup(path, path.parent / "backups") for _ in range(migrate.BACKUPS_KEPT + 3)
+    ]
+    assert sorted((path.parent / "backups").iterdir()) == copies[-migrate.BACKUPS_KEPT :]
 
 
 def test_backup_includes_the_write_ahead_log(path: Path) -> None:
@@ -534,8 +539,8 @@ def test_original_database_is_adopted_without_losing_a_row(path: Path, ddl: str)
 
 def test_half_created_original_database_is_adopted(path: Path) -> None:
     path.parent.mkdir()
-    only = REFERENCE.partition("CREATE TABLE jobs")[0]
-    original(path, only).close()
+    first_tables = REFERENCE.partition("CREATE TABLE jobs")[0]
+    original(path, first_tables).close()
     connection = db.connect(path)
     with contextlib.closing(sqlite3.connect(":memory:")) as reference:
         reference.executescript(REFERENCE)

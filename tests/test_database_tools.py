@@ -44,13 +44,13 @@ def test_studio_is_read_only_and_needs_the_token(
     )
     assert studio.stdout
     try:
-        said = ""
-        while "running on" not in said:
+        output = ""
+        while "running on" not in output:
             line = studio.stdout.readline()
-            assert line, said
-            said += line
-        match = re.search(r"(http://127\.0\.0\.1:\d+)/-/auth-token\?token=\w+", said)
-        assert match, said
+            assert line, output
+            output += line
+        match = re.search(r"(http://127\.0\.0\.1:\d+)/-/auth-token\?token=\w+", output)
+        assert match, output
         assert get(f"{match[1]}/fleet/briefings.json")[0] == 403
         jar = urllib.request.HTTPCookieProcessor(CookieJar())
         browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
@@ -106,22 +106,24 @@ def test_unchanged_schema_needs_no_migration(tmp_path: Path) -> None:
 
 
 def test_additions_become_sql_that_produces_the_schema(tmp_path: Path) -> None:
-    wanted = SCHEMA.replace("  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  mood TEXT,", 1)
-    wanted = wanted.replace(
+    new_schema = SCHEMA.replace(
+        "  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  mood TEXT,", 1
+    )
+    new_schema = new_schema.replace(
         "  summary TEXT NOT NULL,",
         "  stars INTEGER NOT NULL DEFAULT 0,\n  summary TEXT NOT NULL,",
         1,
     )
-    wanted += "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
-    wanted += "CREATE INDEX notes_by_text ON notes(text);\n"
-    wanted = re.sub(r"CREATE INDEX turns_by_briefing[^;]*;", "", wanted)
+    new_schema += "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
+    new_schema += "CREATE INDEX notes_by_text ON notes(text);\n"
+    new_schema = re.sub(r"CREATE INDEX turns_by_briefing[^;]*;", "", new_schema)
     (tmp_path / "migrations").mkdir()
-    (tmp_path / "schema.sql").write_text(wanted)
-    said = generate.write(tmp_path, "notes_and_moods")
+    (tmp_path / "schema.sql").write_text(new_schema)
+    output = generate.write(tmp_path, "notes_and_moods")
     version = migrate.latest_version() + 1
     written = (tmp_path / "migrations" / f"{version:04}_notes_and_moods.sql").read_text()
-    assert "set SCHEMA_VERSION in" in said and f"to {version}, then" in said
-    assert "To do by hand" not in said
+    assert "set SCHEMA_VERSION in" in output and f"to {version}, then" in output
+    assert "To do by hand" not in output
     with contextlib.closing(with_statements(written)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         assert {"notes", "notes_by_text"} <= names and "turns_by_briefing" not in names
@@ -131,7 +133,7 @@ def test_additions_become_sql_that_produces_the_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "message"),
     [
         ("  detail TEXT NOT NULL,", "  detail INTEGER NOT NULL,", "sessions changes in a way"),
         ("  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  must TEXT NOT NULL,", "sessions:"),
@@ -139,10 +141,10 @@ def test_additions_become_sql_that_produces_the_schema(tmp_path: Path) -> None:
     ],
 )
 def test_unsupported_alterations_become_a_todo_that_does_not_run(
-    old: str, new: str, words: str
+    old: str, new: str, message: str
 ) -> None:
     sql, todo = schema_difference.next_migration(SCHEMA.replace(old, new, 1))
-    assert len(todo) == 1 and words in todo[0]
+    assert len(todo) == 1 and message in todo[0]
     with pytest.raises(sqlite3.OperationalError, match="not_finished"):
         with_statements(sql)
 

@@ -32,11 +32,11 @@ COMMANDS = dict(commands(main))
 
 
 def test_generated_pages_are_up_to_date() -> None:
-    there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
-    made = generate.pages()
-    assert sorted(there) == sorted(made), "run `make docs`"
-    for name, text in made.items():
-        assert there[name] == text, (
+    existing = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
+    generated = generate.pages()
+    assert sorted(existing) == sorted(generated), "run `make docs`"
+    for name, text in generated.items():
+        assert existing[name] == text, (
             f"docs/commands/{name} is not what the help says: run `make docs`"
         )
 
@@ -50,9 +50,9 @@ def test_generated_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example_that_names_it(name: str) -> None:
-    told = COMMANDS[name].help or ""
-    assert "Examples:\n" in told
-    examples = told.partition("Examples:\n")[2]
+    help_text = COMMANDS[name].help or ""
+    assert "Examples:\n" in help_text
+    examples = help_text.partition("Examples:\n")[2]
     assert name in examples
 
 

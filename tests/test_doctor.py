@@ -23,7 +23,7 @@ SAID = "the quarterly figures are in the drawer"
 
 
 @pytest.fixture
-def well(fleet: Fleet) -> Fleet:
+def healthy(fleet: Fleet) -> Fleet:
     """An installation with nothing wrong: registered hooks, one captured turn, a Claude Code."""
     claude = fleet.home.parent / ".claude"
     claude.mkdir()
@@ -46,9 +46,9 @@ def well(fleet: Fleet) -> Fleet:
 def doctor(fleet: Fleet, code: int) -> "list[dict[str, Any]]":
     done = fleet.console("doctor", "--json", check=False)
     assert "Traceback" not in done.stderr
-    told = json.loads(done.stdout)
-    assert done.returncode == code, [row for row in told["findings"] if row["level"] == "failed"]
-    findings: list[dict[str, Any]] = told["findings"]
+    report = json.loads(done.stdout)
+    assert done.returncode == code, [row for row in report["findings"] if row["level"] == "failed"]
+    findings: list[dict[str, Any]] = report["findings"]
     return findings
 
 
@@ -67,31 +67,32 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
     }
 
 
-def test_every_check_passes_on_a_healthy_installation_and_only_reads(well: Fleet) -> None:
-    before = tree(well.home.parent)
-    findings = doctor(well, 0)
+def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fleet) -> None:
+    before = tree(healthy.home.parent)
+    findings = doctor(healthy, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
     assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
     assert of(findings, "hooks")[0]["found"].startswith("6 hooks ran on a sample")
     assert "1 briefing," in of(findings, "database")[0]["found"]
-    assert tree(well.home.parent) == before
+    assert tree(healthy.home.parent) == before
 
 
-def test_doctor_does_not_drain_the_spool(well: Fleet) -> None:
-    well.hook("stop", payload("Stop") | {"prompt_id": "another"}, well.folder)
-    findings = doctor(well, 0)
+def test_doctor_does_not_drain_the_spool(healthy: Fleet) -> None:
+    healthy.hook("stop", payload("Stop") | {"prompt_id": "another"}, healthy.folder)
+    findings = doctor(healthy, 0)
     assert of(findings, "spool")[0]["found"].startswith("1 entry is waiting")
-    assert len(well.waiting()) == 1
+    assert len(healthy.waiting()) == 1
 
 
-def test_terminal_report_has_a_line_per_check_and_its_fix(well: Fleet) -> None:
-    assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
-    (well.home / "fleet.db").chmod(0o644)
-    printed = well.console("doctor").stdout
+def test_terminal_report_has_a_line_per_check_and_its_fix(healthy: Fleet) -> None:
+    assert healthy.console("doctor").stdout.rstrip().endswith("No problems found.")
+    (healthy.home / "fleet.db").chmod(0o644)
+    printed = healthy.console("doctor").stdout
     assert (
-        f"warning modes         Other users can access {well.home}/fleet.db (mode 644)." in printed
+        f"warning modes         Other users can access {healthy.home}/fleet.db (mode 644)."
+        in printed
     )
-    assert f"fix: chmod 600 '{well.home}/fleet.db'" in printed
+    assert f"fix: chmod 600 '{healthy.home}/fleet.db'" in printed
     assert printed.rstrip().endswith("0 failures, 1 warning.")
 
 
@@ -191,8 +192,8 @@ def register_twice(fleet: Fleet) -> None:
 
 
 def have_other_hooks(fleet: Fleet) -> None:
-    theirs = {"hooks": [{"type": "command", "command": f"notify --token {SECRET} done"}]}
-    edit_settings(fleet, lambda value: value["hooks"]["Stop"].append(theirs) or value)
+    foreign = {"hooks": [{"type": "command", "command": f"notify --token {SECRET} done"}]}
+    edit_settings(fleet, lambda value: value["hooks"]["Stop"].append(foreign) or value)
 
 
 def edit_settings(fleet: Fleet, change: Any) -> None:
@@ -241,8 +242,8 @@ def write_a_transcript(fleet: Fleet) -> None:
     path = fleet.home.parent / ".claude" / "projects" / "x" / "s.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    late = path.stat().st_mtime + 3600
-    os.utime(path, (late, late))
+    later = path.stat().st_mtime + 3600
+    os.utime(path, (later, later))
 
 
 def lose_claude(fleet: Fleet) -> None:
@@ -287,7 +288,7 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "check", "level", "words", "fix"),
+    ("trouble", "check", "level", "message", "fix"),
     [
         (break_settings, "settings", "failed", "line 1 column 11", "edit /"),
         (hold_no_settings, "settings", "failed", "is not a JSON object", "is {}"),
@@ -375,24 +376,24 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
     ],
 )
 def test_each_problem_is_found_and_its_fix_named(
-    well: Fleet,
+    healthy: Fleet,
     monkeypatch: pytest.MonkeyPatch,
     trouble: Any,
     check: str,
     level: str,
-    words: str,
+    message: str,
     fix: str,
 ) -> None:
     if check != "hooks":
         monkeypatch.setitem(CHECKS, "hooks", lambda _: ())  # runs each hook several times
-    trouble(well)
-    before = tree(well.home.parent)
-    findings = doctor(well, 1 if level == "failed" or trouble is spoil_the_database else 0)
+    trouble(healthy)
+    before = tree(healthy.home.parent)
+    findings = doctor(healthy, 1 if level == "failed" or trouble is spoil_the_database else 0)
     found = [row for row in of(findings, check) if row["level"] == level]
     assert len(found) == 1, findings
-    assert words in found[0]["found"] and fix in found[0]["fix"]
+    assert message in found[0]["found"] and fix in found[0]["fix"]
     assert SECRET not in json.dumps(findings)
-    assert tree(well.home.parent) == before
+    assert tree(healthy.home.parent) == before
 
 
 @pytest.mark.parametrize(
@@ -405,36 +406,36 @@ def test_each_problem_is_found_and_its_fix_named(
         "log/fleet.log.1",
     ],
 )
-def test_private_files_that_are_open_to_others_are_named(well: Fleet, name: str) -> None:
-    path = well.home / name
+def test_private_files_that_are_open_to_others_are_named(healthy: Fleet, name: str) -> None:
+    path = healthy.home / name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if name.endswith("/"):
         path.mkdir(exist_ok=True)
     else:
         path.write_text("")
     path.chmod(0o755 if path.is_dir() else 0o644)
-    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
+    (finding,) = data.modes(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "warning" and f"Other users can access {path} (" in finding.found
     path.chmod(0o700 if path.is_dir() else 0o600)
-    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
+    (finding,) = data.modes(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "ok"
 
 
-def test_replayed_entry_leaves_the_quarantine(well: Fleet) -> None:
-    well.hook("stop", payload("Stop") | {"prompt_id": "later"}, well.folder)
-    (name,) = well.waiting()
-    bad = well.home / "spool" / "bad"
-    (well.home / "spool" / "new" / name).rename(bad / name)
-    (bad / f"{name}.reason").write_text("the disk was full\n")
-    well.console("replay", "--dry-run", str(bad / name))
-    assert (bad / name).exists()
-    well.console("replay", str(bad / name))
-    assert list(bad.iterdir()) == []
-    (finding,) = data.quarantine(Installation(well.home, well.home.parent / ".claude"))
+def test_replayed_entry_leaves_the_quarantine(healthy: Fleet) -> None:
+    healthy.hook("stop", payload("Stop") | {"prompt_id": "later"}, healthy.folder)
+    (name,) = healthy.waiting()
+    quarantine_folder = healthy.home / "spool" / "bad"
+    (healthy.home / "spool" / "new" / name).rename(quarantine_folder / name)
+    (quarantine_folder / f"{name}.reason").write_text("the disk was full\n")
+    healthy.console("replay", "--dry-run", str(quarantine_folder / name))
+    assert (quarantine_folder / name).exists()
+    healthy.console("replay", str(quarantine_folder / name))
+    assert list(quarantine_folder.iterdir()) == []
+    (finding,) = data.quarantine(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "ok"
-    elsewhere = well.folder / "payload.json"
+    elsewhere = healthy.folder / "payload.json"
     elsewhere.write_text(json.dumps(payload("Stop")))
-    well.console("replay", str(elsewhere))
+    healthy.console("replay", str(elsewhere))
     assert elsewhere.exists()
 
 
@@ -449,7 +450,9 @@ def test_home_that_is_a_file_is_reported(fleet: Fleet) -> None:
     assert "is not a folder" in of(doctor(fleet, 1), "home")[0]["found"]
 
 
-def test_crashing_check_is_reported_as_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
+def test_crashing_check_is_reported_as_a_line(
+    monkeypatch: pytest.MonkeyPatch, healthy: Fleet
+) -> None:
     from commander.doctor import checks
 
     def broken(installation: Installation) -> Any:
@@ -460,39 +463,39 @@ def test_crashing_check_is_reported_as_a_line(monkeypatch: pytest.MonkeyPatch, w
     assert finding.level == "failed" and "a bug of ours" in finding.found
 
 
-def test_report_contains_no_secrets_and_no_message_text(well: Fleet, tmp_path: Path) -> None:
+def test_report_contains_no_secrets_and_no_message_text(healthy: Fleet, tmp_path: Path) -> None:
     private = "/srv/clients/acme-merger"
-    have_other_hooks(well)
+    have_other_hooks(healthy)
     edit_settings(
-        well,
+        healthy,
         lambda value: value | {"env": {"API_KEY": SECRET}, "apiKeyHelper": f"echo {SECRET}"},
     )
-    well.hook("stop", json.dumps({"session_id": 7, "x": SAID}).encode(), well.folder)
-    well.drain()
-    for path in (well.home / "spool" / "bad").glob("*.reason"):
+    healthy.hook("stop", json.dumps({"session_id": 7, "x": SAID}).encode(), healthy.folder)
+    healthy.drain()
+    for path in (healthy.home / "spool" / "bad").glob("*.reason"):
         path.write_text(f"ValueError: {SAID!r} in {private}/plan.md")
-    with (well.home / "log" / "fleet.log").open("a") as log:
+    with (healthy.home / "log" / "fleet.log").open("a") as log:
         log.write(f"2026-11-24T07:00:00Z drain KeyError: '{SAID}' {SECRET} {private}/plan.md\n")
         log.write(f"2026-11-24T07:00:01Z drain quarantined 1.Stop: acme wants {SAID}\n")
         log.write(f"{SAID} of acme, BadAcmeError\n2026-11-24T07:00:02Z jobs AcmeError: acme\n")
-    well.environment["FLEET_EXTRA"] = SECRET
+    healthy.environment["FLEET_EXTRA"] = SECRET
     target = tmp_path / "report.zip"
-    done = well.console("doctor", "--report", str(target))
+    done = healthy.console("doctor", "--report", str(target))
     assert "Look through it" in done.stdout and "settings.json" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as bundle:
         text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
-        told = bundle.read("log.txt").decode().splitlines()[-4:]
-    assert told == [
+        report = bundle.read("log.txt").decode().splitlines()[-4:]
+    assert report == [
         "2026-11-24T07:00:00Z drain KeyError",
         "2026-11-24T07:00:01Z drain",
         "…",
         "2026-11-24T07:00:02Z jobs",
     ]
-    for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(well.home.parent)):
+    for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(healthy.home.parent)):
         assert kept_out not in text
     assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
-    again = well.console("doctor", "--report", str(target), check=False)
+    again = healthy.console("doctor", "--report", str(target), check=False)
     assert again.returncode == 1 and "already exists" in again.stderr
 
 

@@ -1,4 +1,4 @@
-"""The gateway: nobody misses an event, nobody else gets in, and nothing that a client says breaks it."""
+"""The gateway: no client misses an event, only the user gets in, and no message can break it."""
 
 import asyncio
 import contextlib
@@ -32,23 +32,23 @@ from fleet_lib.store import db, migrate
 @pytest.fixture
 def gateway(fleet: Fleet) -> Iterator[Gateway]:
     db.connect(fleet.home / "fleet.db").close()
-    made = Gateway(fleet)
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway for all that asks it something and changes nothing."""
+    """One gateway for all tests that only read."""
     folder = tmp_path_factory.mktemp("shared")
     fleet = Fleet(folder / "user" / "fleet home", folder)
     fleet.home.parent.mkdir()
     db.connect(fleet.home / "fleet.db").close()
-    made = Gateway(fleet)
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()
 
 
 def delivered(fleet: Fleet) -> list[int]:
@@ -66,14 +66,14 @@ def test_client_receives_events_after_its_cursor_then_live_ones(
         send(client, type="fleet.subscribe", from_event_id=10)
         assert until_live(client) == list(range(11, 1201))
         began = time.monotonic()
-        stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+        stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is fixed.")
         message = receive(client)
         assert time.monotonic() - began < 5
     assert (message["type"], message["event_id"]) == ("fleet.event", 1201)
     event = message["event"]
     assert (event["type"], event["briefing_id"], event["job_id"]) == ("briefing_added", 1, None)
     assert event["project_id"].startswith("alpha__")
-    assert event["data"]["briefing"]["summary"] == "The parser is mended."
+    assert event["data"]["briefing"]["summary"] == "The parser is fixed."
 
 
 def test_client_sees_no_gap_and_no_repeat_during_heavy_writing(
@@ -84,7 +84,7 @@ def test_client_sees_no_gap_and_no_repeat_during_heavy_writing(
     )
     writing.start()
     found: list[list[int]] = []
-    for number in range(6):  # each arrives in the middle of it
+    for number in range(6):  # each connects during the writing
         with gateway.client() as client:
             send(client, type="fleet.subscribe", from_event_id=0)
             ids: list[int] = []
@@ -113,7 +113,7 @@ def test_event_is_delivered_only_after_a_subscriber_received_it(
         send(client, type="ping", id=7)
         assert receive(client) == {"type": "pong", "id": 7}
         time.sleep(0.6)
-        assert delivered(fleet) == [0, 0, 0], "nobody has subscribed"
+        assert delivered(fleet) == [0, 0, 0], "no client has subscribed"
         send(client, type="fleet.subscribe", from_event_id=1)
         assert until_live(client) == [2, 3]
         _until(lambda: delivered(fleet) == [0, 1, 1])
@@ -175,8 +175,12 @@ def test_malformed_row_reaches_live_clients_and_ends_no_connection(
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        for odd in ODD_ROWS:
-            row = {"ts": "2026-11-24T08:00:00.000Z", "type": "error", "payload_json": "{}"} | odd
+        for columns in ODD_ROWS:
+            row = {
+                "ts": "2026-11-24T08:00:00.000Z",
+                "type": "error",
+                "payload_json": "{}",
+            } | columns
             fleet.rows(
                 f"INSERT INTO outbox_events ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
                 *row.values(),
@@ -192,7 +196,7 @@ def test_malformed_row_reaches_live_clients_and_ends_no_connection(
 def test_events_and_watches_survive_a_temporarily_unreadable_database(
     gateway: Gateway, fleet: Fleet
 ) -> None:
-    """The client is sent away, so that it comes back, rather than left without events."""
+    """The client is disconnected so that it reconnects, instead of waiting without events."""
     insert_events(fleet, 2)
     job = _insert_job(fleet, "running")
     with gateway.client() as subscriber, gateway.client() as watcher:
@@ -208,12 +212,12 @@ def test_events_and_watches_survive_a_temporarily_unreadable_database(
             receive(subscriber)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
         send(watcher, type="ping")
-        assert receive(watcher)["type"] == "pong", "a message that failed ends no connection"
+        assert receive(watcher)["type"] == "pong", "a failed message must not end the connection"
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
         send(watcher, type="job.watch", job_id=job)
         assert receive(watcher)["type"] == "job.started"
-        # While it is watched, too.
+        # The same happens while a job is being watched.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         assert receive(watcher)["code"] == "unavailable"
@@ -231,13 +235,14 @@ def test_failed_delivery_mark_is_retried(gateway: Gateway, fleet: Fleet) -> None
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        # One that needs no mark, so that the outbox is known to be followed and nothing is marked yet.
+        # An event that needs no mark shows that the gateway follows the outbox; nothing is
+        # marked yet.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(
                 "INSERT INTO outbox_events (ts, type, payload_json, delivered) VALUES ('t', 'x', '{}', 1)"
             )
         assert receive(client)["event_id"] == 1
-        # A later Fleet's database, between the look at the event and the mark.
+        # The schema becomes a newer one between reading an event and marking it.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         insert_events(fleet, 2)
@@ -253,7 +258,7 @@ def test_failed_delivery_mark_is_retried(gateway: Gateway, fleet: Fleet) -> None
         insert_events(fleet, 1)
         assert receive(client)["event_id"] == 5
     gateway.process.send_signal(signal.SIGTERM)
-    assert gateway.process.communicate(timeout=20) == ("", ""), "its end is a quiet one"
+    assert gateway.process.communicate(timeout=20) == ("", ""), "it must end without output"
     assert gateway.process.returncode in (0, -signal.SIGTERM)
     gateway.process = None
 
@@ -266,7 +271,7 @@ def test_watching_a_job_again_replays_it_from_the_beginning(gateway: Gateway, fl
             send(client, type="job.watch", job_id=job)
             assert receive(client) == {"type": "job.started", "job_id": job}
             assert receive(client)["chunk"] == {"type": "assistant"}
-        # As many more as somebody looks at in a day: the last is shown as well.
+        # A connection can watch many jobs in a row, up to the last one.
         for _ in range(25):
             other = _insert_job(fleet, "running")
             send(client, type="job.watch", job_id=other)
@@ -304,7 +309,7 @@ def test_restored_database_is_followed_and_clients_are_notified(
         insert_events(fleet, 1, "new")
         event = receive(client)
         assert event["event_id"] == 4 and event["event"]["data"]["summary"] == "new 0"
-        # Who comes back with a cursor of what is lost is told the same.
+        # A client that returns with a cursor beyond the restored events gets the same message.
         send(behind, type="fleet.subscribe", from_event_id=8)
         assert receive(behind) == {"type": "fleet.live", "cursor": 4}
         insert_events(fleet, 1, "newer")
@@ -382,8 +387,10 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     monkeypatch.setattr(WebSocket, "close", noted)
     listening = app.bind("127.0.0.1", 0)
     port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
-    made = app.make(str(fleet.home), token, port, "127.0.0.1")
-    threading.Thread(target=lambda: asyncio.run(app.serve(made, listening)), daemon=True).start()
+    application = app.make(str(fleet.home), token, port, "127.0.0.1")
+    threading.Thread(
+        target=lambda: asyncio.run(app.serve(application, listening)), daemon=True
+    ).start()
     address, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
 
     seen: list[int] = []
@@ -414,12 +421,12 @@ for batch in range(500):
 """
 
     async def follow(number: int) -> list[int]:
-        """Half of them are there before the first event; the others come later, from a cursor."""
+        """Half of the clients connect before the first event; the others later, from a cursor."""
         await asyncio.sleep(0 if number % 2 else number / 50)
         ids: list[int] = []
         headers = {"Authorization": f"Bearer {gateway.token}"}
         address = f"ws://127.0.0.1:{gateway.port}/ws"
-        # On two cores a handshake may take its time beside a million messages.
+        # On two cores a handshake can be slow during a million messages.
         async with connect_async(
             address, additional_headers=headers, compression=None, open_timeout=90, ping_timeout=90
         ) as client:
@@ -443,7 +450,7 @@ for batch in range(500):
     _until(lambda: fleet.rows("SELECT min(delivered) FROM outbox_events") == [(1,)])
 
 
-# --- who gets in ---------------------------------------------------------------------------------
+# --- access --------------------------------------------------------------------------------------
 
 
 def test_login_link_sets_an_httponly_same_site_cookie(gateway: Gateway, fleet: Fleet) -> None:
@@ -489,8 +496,8 @@ OTHERS = {
 
 @pytest.mark.parametrize("who", OTHERS)
 def test_requests_without_valid_credentials_are_refused(shared: Gateway, who: str) -> None:
-    known = {"port": str(shared.port), "token": shared.token, "base": shared.base}
-    headers = {name: value.format(**known) for name, value in OTHERS[who].items()}
+    variables = {"port": str(shared.port), "token": shared.token, "base": shared.base}
+    headers = {name: value.format(**variables) for name, value in OTHERS[who].items()}
     for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
         answer = httpx.get(shared.base + path, headers=headers)
         assert answer.status_code in (401, 403), path
@@ -501,7 +508,7 @@ def test_requests_without_valid_credentials_are_refused(shared: Gateway, who: st
     )
     host = headers.pop("Host", None)
     if host:
-        return  # websockets writes a Host of its own; the next test sends another
+        return  # websockets sends its own Host header; the next test sends another
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://127.0.0.1:{shared.port}/ws", additional_headers=headers)
     assert refused.value.response.status_code == 403
@@ -520,16 +527,16 @@ def test_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
 
 
 def test_cookie_alone_cannot_change_anything(gateway: Gateway) -> None:
-    """A browser sends it along with whatever a page makes it send."""
+    """A browser sends the cookie with every request, including those of other pages."""
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
-    wish = {"project_id": "no__such", "prompt": "x"}
+    request = {"project_id": "no__such", "prompt": "x"}
     address = gateway.base + "/api/v1/jobs"
-    assert httpx.post(address, headers={"Cookie": cookie}, json=wish).status_code == 403
-    mine = {"Cookie": cookie, "Origin": gateway.base}
-    assert httpx.post(address, headers=mine, json=wish).status_code == 404
+    assert httpx.post(address, headers={"Cookie": cookie}, json=request).status_code == 403
+    headers = {"Cookie": cookie, "Origin": gateway.base}
+    assert httpx.post(address, headers=headers, json=request).status_code == 404
     with pytest.raises(InvalidStatus):
         connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers={"Cookie": cookie})
-    with gateway.client(**mine) as client:
+    with gateway.client(**headers) as client:
         send(client, type="ping")
         assert receive(client)["type"] == "pong"
 
@@ -537,7 +544,7 @@ def test_cookie_alone_cannot_change_anything(gateway: Gateway) -> None:
 def test_browser_login_link_works_once_and_no_token_stays_in_the_url(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """`ps` shows a browser's command line to everybody."""
+    """`ps` shows a browser's command line to every user."""
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$@" > {opened}.new && mv {opened}.new {opened}\n')
@@ -569,9 +576,9 @@ def test_browser_login_link_works_once_and_no_token_stays_in_the_url(
 
 
 def test_cookies_of_other_programs_do_not_break_the_login(gateway: Gateway) -> None:
-    mine = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
+    login = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     for other in ('prefs={"a":1}', "a[b]=1", "name=José x".encode().decode("latin-1"), "=", "x"):
-        for cookie in (f"{other}; {mine}", f"{mine}; {other}"):
+        for cookie in (f"{other}; {login}", f"{login}; {other}"):
             headers = {"Cookie": cookie.encode("latin-1")}
             assert httpx.get(gateway.base + "/api/v1/health", headers=headers).status_code == 200
 
@@ -581,7 +588,7 @@ def test_new_token_revokes_the_old_one_and_its_logins(gateway: Gateway) -> None:
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     gateway.stop()
     gateway.start()
-    assert gateway.token == old, "a restart keeps the login"
+    assert gateway.token == old, "a restart must keep the login"
     assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 200
     gateway.stop()
     gateway.start("--new-token")
@@ -609,7 +616,7 @@ def test_oversized_request_is_not_read(gateway: Gateway) -> None:
     assert gateway.get("/api/v1/health").status_code == 200
 
 
-# --- the API and the command ------------------------------------------------------------------------
+# --- the API and the command ----------------------------------------------------------------
 
 
 def test_every_endpoint_answers_and_is_described(
@@ -640,7 +647,7 @@ def test_every_endpoint_answers_and_is_described(
         answer = gateway.get(path)
         assert answer.status_code == 422 and answer.json()["error"]["code"] == "bad_request"
     assert gateway.get("/api/v1/briefings/99").json()["error"]["code"] == "not_found"
-    # The fields on top of a briefing are code, not one great heading.
+    # A briefing's front matter is rendered as code, not as one large heading.
     stop_turn(
         fleet,
         tmp_path / "alpha",
@@ -661,12 +668,12 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         for part in ref.removeprefix("#/").split("/"):
             found = found[part]
         assert found["type"] == "object", ref
-    told = {
+    described_methods = {
         (method, path): [one["name"] for one in operation["parameters"]]
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     }
-    assert told == {
+    assert described_methods == {
         ("get", "/api/v1/health"): [],
         ("get", "/api/v1/overview"): [],
         ("get", "/api/v1/projects"): [],
@@ -695,7 +702,7 @@ def test_unknown_api_path_is_a_json_404(gateway: Gateway, path: str) -> None:
 def test_api_handles_malformed_rows_of_other_programs(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
-    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is fixed.")
     _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
     fleet.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, last_outbox_event_id_seen,"
@@ -735,7 +742,7 @@ def _log(fleet: Fleet) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "gone"),
+    ("text", "forbidden"),
     [
         ("<script>alert(1)</script>", "<script"),
         ("<img src=x onerror=alert(1)>", "<img"),
@@ -748,14 +755,14 @@ def _log(fleet: Fleet) -> str:
         ("<svg/onload=alert(1)>", "<svg"),
     ],
 )  # fmt: skip
-def test_markdown_is_rendered_without_active_content(text: str, gone: str) -> None:
+def test_markdown_is_rendered_without_active_content(text: str, forbidden: str) -> None:
     from commander.gateway.markdown import to_html
 
-    assert gone.lower() not in to_html(text).lower()
+    assert forbidden.lower() not in to_html(text).lower()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--host", "0.0.0.0"), "--allow-remote"),
         (("--host", "192.0.2.1", "--allow-remote"), "cannot listen on 192.0.2.1:8737: "),
@@ -763,11 +770,11 @@ def test_markdown_is_rendered_without_active_content(text: str, gone: str) -> No
     ],
 )
 def test_unusable_listen_address_prints_one_line(
-    fleet: Fleet, arguments: tuple[str, ...], said: str
+    fleet: Fleet, arguments: tuple[str, ...], message: str
 ) -> None:
     done = fleet.console("gateway", "--no-browser", *arguments, check=False)
     assert done.returncode in (1, 2) and done.stdout == ""
-    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_ctrl_c_ends_the_gateway_quietly(gateway: Gateway) -> None:
@@ -863,7 +870,7 @@ def test_idle_gateway_uses_no_cpu_time(gateway: Gateway) -> None:
 def _until(happened: Any, timeout: float = 15) -> None:
     deadline = time.monotonic() + timeout
     while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
 
 

@@ -128,22 +128,22 @@ def test_named_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     places = [*PAGES, *tracked(".github/*", ".ci/*", "*.yaml")]
-    named = {
+    mentioned = {
         (path.name, target)
         for path in places
         for target in re.findall(
             r"(?:`|run: |^ {4}|^)make ([a-z-]+)", path.read_text(), re.MULTILINE
         )
     }
-    assert {target for _, target in named} >= {"test", "check", "docs", "schema"}
-    assert [(name, target) for name, target in named if target not in targets | TO_COME] == []
+    assert {target for _, target in mentioned} >= {"test", "check", "docs", "schema"}
+    assert [(name, target) for name, target in mentioned if target not in targets | TO_COME] == []
 
 
 def test_ci_runs_every_supported_python() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "Programming Language :: Python :: "
-    named = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
-    versions = [name for name in named if re.fullmatch(r"3\.\d+", name)]
+    mentioned = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
+    versions = [name for name in mentioned if re.fullmatch(r"3\.\d+", name)]
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     matrix = re.search(r"python: (\[.*\])", workflow)
     assert matrix and json.loads(matrix[1]) == versions

@@ -64,7 +64,7 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
     }
 
 
-def made(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
+def matching_files(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
     """What is there by that name, a new link of an old name too."""
     return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
 
@@ -155,19 +155,21 @@ def test_uninstall_restores_settings_and_keeps_data_until_purge(
     assert (home / ".claude" / "settings.json").read_text() == THEIRS
     assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
     assert not (commander / "venv").is_symlink() and not (commander / "versions").exists()
-    kept = commander / ".claude" / "settings.json"
-    assert "hooks" not in json.loads(kept.read_text())
+    folder_settings = commander / ".claude" / "settings.json"
+    assert "hooks" not in json.loads(folder_settings.read_text())
     written = json.loads((commander / ".claude" / "fleet-written.json").read_text())
     # So that a later installation takes it for what it is, not for its user's.
-    assert written[".claude/settings.json"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert (
+        written[".claude/settings.json"] == hashlib.sha256(folder_settings.read_bytes()).hexdigest()
+    )
     done = run(home, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
     assert "not Fleet's: notes.txt" in done.stdout
     assert [path.name for path in commander.iterdir()] == ["notes.txt"]
     (commander / "notes.txt").unlink()
     assert run(home, "--uninstall", "--purge").returncode == 1  # no Fleet there any more
-    left = {name for name in tree(home / ".claude") if name != "commander"}
-    assert left == {"settings.json"}
+    remaining = {name for name in tree(home / ".claude") if name != "commander"}
+    assert remaining == {"settings.json"}
 
 
 def test_install_dry_run_shows_the_diff_and_changes_nothing(tmp_path: Path) -> None:
@@ -197,8 +199,10 @@ def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
     settings = home / ".claude" / "settings.json"
     from commander.setup import settings as editor
 
-    gone = tmp_path / "gone" / "venv"
-    ours = editor.registration(editor.settings_example(), gone / "bin/python", gone / "app/hooks")
+    missing = tmp_path / "gone" / "venv"
+    ours = editor.registration(
+        editor.settings_example(), missing / "bin/python", missing / "app/hooks"
+    )
     settings.write_text(json.dumps({"theme": "dark", **ours}))
     done = run(home, "--uninstall")
     assert done.returncode == 0, done.stderr
@@ -237,8 +241,8 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
     other = tmp_path / "other claude"
     other.mkdir()
     (other / "settings.json").write_text('{"disableAllHooks": true}')
-    surroundings = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
-    done = run(home, **surroundings)
+    environment_variables = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
+    done = run(home, **environment_variables)
     assert done.returncode == 0, done.stderr
     assert "Nothing is captured until you remove it" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
@@ -250,16 +254,16 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
         (signal.SIGTERM, "versions/*/app"),
         (signal.SIGKILL, "venv"),
     ):
-        before = made(other / "commander", stage)
+        before = matching_files(other / "commander", stage)
         process = subprocess.Popen(
             [str(ROOT / "install.sh"), "--quiet"],
-            env=environment_of(home) | surroundings,
+            env=environment_of(home) | environment_variables,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        while made(other / "commander", stage) <= before:
+        while matching_files(other / "commander", stage) <= before:
             assert process.poll() is None, f"it ended before {stage}"
             time.sleep(0.005)
         os.killpg(process.pid, number)
@@ -269,7 +273,7 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
             [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, stage
-    done = run(home, "--quiet", **surroundings)
+    done = run(home, "--quiet", **environment_variables)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
@@ -313,17 +317,17 @@ def test_second_build_waits_for_the_first(tmp_path: Path) -> None:
 
     envs = tmp_path / "envs"
     envs.mkdir()
-    said: list[str] = []
+    output: list[str] = []
     with (envs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def say(line: str) -> None:
-            said.append(line)
+            output.append(line)
             fcntl.flock(lock, fcntl.LOCK_UN)
 
         with pytest.raises(environment.BuildFailed):
             environment.build(envs, tmp_path / "venv", tmp_path / "no", sys.executable, say=say)
-    assert said == ["Another installation is running. Waiting for it to finish ..."]
+    assert output == ["Another installation is running. Waiting for it to finish ..."]
 
 
 def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
@@ -338,9 +342,9 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
 @pytest.mark.slow
 def test_uv_is_used_when_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
-    made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
+    matching_files = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
-    assert "uv = " in (made / "pyvenv.cfg").read_text()
+    assert "uv = " in (matching_files / "pyvenv.cfg").read_text()
 
 
 @pytest.mark.slow

@@ -31,14 +31,14 @@ ELSEWHERE = "another-host 7 1.00"
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    made = db.connect(tmp_path / "fleet.db")
-    yield made
-    made.close()
+    opened = db.connect(tmp_path / "fleet.db")
+    yield opened
+    opened.close()
 
 
 def queue(connection: sqlite3.Connection, **fields: Any) -> int:
-    given = {"type": "worker_task", "model": "haiku", "request_json": "{}"} | fields
-    return JobRepo(connection).create(**given)
+    columns = {"type": "worker_task", "model": "haiku", "request_json": "{}"} | fields
+    return JobRepo(connection).create(**columns)
 
 
 def claim(connection: sqlite3.Connection, runner: str = ME, budget: float = 1.0) -> Run:
@@ -121,11 +121,11 @@ def test_event_reports_how_a_job_ended(connection: sqlite3.Connection) -> None:
         runs.finish(claim(connection), outcome)
         event = OutboxRepo(connection).get_latest(1)[0]
         assert event.payload is not None
-        told = event.payload["job"]
+        job = event.payload["job"]
         assert (event.type, event.broadcast_level) == ("job_completed", level)
-        assert (told["jobId"], told["type"], told["status"]) == (job_id, kind, outcome.status)
-        assert told.get("error", "") == outcome.error
-        assert "<" not in told.get("summary", "") and "\n" not in told.get("summary", "")
+        assert (job["jobId"], job["type"], job["status"]) == (job_id, kind, outcome.status)
+        assert job.get("error", "") == outcome.error
+        assert "<" not in job.get("summary", "") and "\n" not in job.get("summary", "")
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_lost_job_is_requeued_failed_or_canceled_by_one_rule(
             assert runs.note_process(run, 999999, 1.0)
             jobs.append_stream_chunk(begun, '{"type":"system"}')
     runs.request_cancel(unwanted)
-    told = dict(recover(connection, ME))
-    assert told == {fresh: "queued", begun: "failed", unwanted: "canceled"}
+    outcomes = dict(recover(connection, ME))
+    assert outcomes == {fresh: "queued", begun: "failed", unwanted: "canceled"}
     assert jobs.get_stream_chunks(begun) == ['{"type":"system"}'], "what it did is kept"
     assert recover(connection, ME) == []
     # One that never begins is not tried for ever.
@@ -311,6 +311,6 @@ def test_runner_with_an_unreadable_name_is_judged_by_its_lease(
 
 def test_start_recorded_by_wall_clock_is_still_recognised() -> None:
     """As Fleet did before it counted from the boot."""
-    me = psutil.Process()
-    assert processes.is_alive(ProcessName(me.pid, me.create_time()))
-    assert not processes.is_alive(ProcessName(me.pid, me.create_time() - 100))
+    process = psutil.Process()
+    assert processes.is_alive(ProcessName(process.pid, process.create_time()))
+    assert not processes.is_alive(ProcessName(process.pid, process.create_time() - 100))

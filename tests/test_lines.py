@@ -63,15 +63,15 @@ def test_worker_drift_warning_is_shown_as_a_line_everywhere(fleet: Fleet) -> Non
 
 def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
-    for name, more in (
+    for name, fields in (
         ("SessionStart-startup", {}),
         ("Stop", {"last_assistant_message": STALE}),
         ("Notification-permission_prompt", {}),
         ("StopFailure-unknown", {"prompt_id": "another"}),
     ):
-        given = {**payload(name), "cwd": str(repository), "session_id": "one", **more}
+        sent = {**payload(name), "cwd": str(repository), "session_id": "one", **fields}
         hook = {"SessionStart": "session_start", "Stop": "stop", "StopFailure": "stop_failure"}
-        fleet.hook(hook.get(name.partition("-")[0], "notification"), given, repository)
+        fleet.hook(hook.get(name.partition("-")[0], "notification"), sent, repository)
     fleet.drain()
 
     payloads = [
@@ -129,13 +129,13 @@ DERIVED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("type", "given", "line"), DERIVED)
+@pytest.mark.parametrize(("type", "sent", "line"), DERIVED)
 def test_python_and_sql_derive_the_same_line(
-    store: Store, type: str, given: dict[str, Any], line: str
+    store: Store, type: str, sent: dict[str, Any], line: str
 ) -> None:
-    assert line_of(type, given) == line
+    assert line_of(type, sent) == line
     (found,) = store.connection.execute(
-        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(given))
+        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(sent))
     ).fetchone()
     assert line_of(type, {"line": found}) == (line or line_of(type, {}))
 

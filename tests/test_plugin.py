@@ -83,10 +83,10 @@ def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> No
 def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
     deadline = time.monotonic() + seconds
     while True:
-        known = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
-        if known.get("state") == state:
-            return known
-        assert time.monotonic() < deadline, (known, fleet.log())
+        current = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
+        if current.get("state") == state:
+            return current
+        assert time.monotonic() < deadline, (current, fleet.log())
         time.sleep(0.1)
 
 
@@ -115,8 +115,8 @@ def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
 ) -> None:
     for _ in range(3):  # each starts a drainer that cannot drain; one of them makes it
         hook(fleet, plugin, "stop")
-    told = console(fleet, plugin, "status")
-    assert told.returncode == 1 and "wait safely in" in told.stderr
+    output = console(fleet, plugin, "status")
+    assert output.returncode == 1 and "wait safely in" in output.stderr
     wait_for_state(fleet, "ready")
     data = Path(fleet.environment["CLAUDE_PLUGIN_DATA"])
     assert len([path for path in (data / "versions").iterdir() if path.is_dir()]) == 1
@@ -168,9 +168,9 @@ def test_build_without_a_package_index_loses_nothing_and_says_why(
     reason = wait_for_state(fleet, "failed")["reason"]
     assert reason and "\n" not in reason
     assert len(fleet.waiting()) == 1
-    told = console(fleet, plugin, "doctor")
-    assert told.returncode == 1
-    assert reason in told.stderr and "tries again" in told.stderr
+    output = console(fleet, plugin, "doctor")
+    assert output.returncode == 1
+    assert reason in output.stderr and "tries again" in output.stderr
     # It is not tried at every turn.
     tried_at = (Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
@@ -206,5 +206,5 @@ def test_oldest_python_can_explain_the_missing_command(fleet: Fleet, plugin: Pat
 def test_command_before_the_first_turn_explains_what_will_happen(
     fleet: Fleet, plugin: Path
 ) -> None:
-    told = console(fleet, plugin, "status")
-    assert told.returncode == 1 and "after the first turn" in told.stderr
+    output = console(fleet, plugin, "status")
+    assert output.returncode == 1 and "after the first turn" in output.stderr

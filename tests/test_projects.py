@@ -51,7 +51,7 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path / "registry" / "fleet.db")
 
 
-def stop(fleet: Fleet, project: Path | str, session: str = "s1", **more: Any) -> None:
+def stop(fleet: Fleet, project: Path | str, session: str = "s1", **fields: Any) -> None:
     """One turn of a session in this folder, captured and applied."""
     given_payload = payload("Stop") | {
         "session_id": session,
@@ -59,7 +59,7 @@ def stop(fleet: Fleet, project: Path | str, session: str = "s1", **more: Any) ->
         "cwd": str(project),
         "transcript_path": "",
     }
-    fleet.hook("stop", given_payload | more, project=project)
+    fleet.hook("stop", given_payload | fields, project=project)
     fleet.drain()
     assert fleet.quarantine() == {}
 

@@ -42,8 +42,8 @@ def project(connection: sqlite3.Connection) -> str:
     )
 
 
-def a_briefing(project_id: str, **more: Any) -> dict[str, Any]:
-    return {"project_id": project_id, "status": "completed", "raw_markdown": "# Done"} | more
+def a_briefing(project_id: str, **values: Any) -> dict[str, Any]:
+    return {"project_id": project_id, "status": "completed", "raw_markdown": "# Done"} | values
 
 
 # --- all of them ------------------------------------------------------------------------------
@@ -327,8 +327,8 @@ def test_malformed_lists_of_another_program_read_as_none(
 ) -> None:
     repo = BriefingRepo(connection)
     briefing = repo.insert(**a_briefing(project))
-    for spoiled in ("", "not json", "{}", "null", '"text"', "7", "[1, null, {}]", b"\xff", "[" * 99999):  # fmt: skip
-        connection.execute("UPDATE briefings SET blockers_json = ?", (spoiled,))
+    for malformed in ("", "not json", "{}", "null", '"text"', "7", "[1, null, {}]", b"\xff", "[" * 99999):  # fmt: skip
+        connection.execute("UPDATE briefings SET blockers_json = ?", (malformed,))
         record = repo.get(briefing)
         assert record is not None and all(isinstance(item, str) for item in record.blockers)
 
@@ -362,7 +362,7 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("query", "found"),
     [
         ("login", {"login"}),
         ("LOGIN bug", {"login"}),
@@ -386,9 +386,9 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
     ],
 )
 def test_search_finds_briefings_that_contain_every_word(
-    connection: sqlite3.Connection, library: dict[str, int], words: str, found: set[str]
+    connection: sqlite3.Connection, library: dict[str, int], query: str, found: set[str]
 ) -> None:
-    hits = BriefingRepo(connection).search(words)
+    hits = BriefingRepo(connection).search(query)
     assert {record.briefing_id for record, _ in hits} == {library[name] for name in found}
 
 
@@ -398,8 +398,8 @@ def test_search_finds_decomposed_letters_as_composed_ones(
     made = BriefingRepo(connection).insert(
         **a_briefing(project, task_id="nfd", raw_markdown="the re\u0301sume\u0301 page")
     )
-    for words in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
-        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(words)] == [made], words
+    for query in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
+        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(query)] == [made], query
 
 
 @pytest.mark.parametrize(
@@ -455,9 +455,9 @@ def test_search_treats_any_query_as_plain_words(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_search_never_fails(
-    connection: sqlite3.Connection, library: dict[str, int], words: str
+    connection: sqlite3.Connection, library: dict[str, int], query: str
 ) -> None:
-    BriefingRepo(connection).search(words)
+    BriefingRepo(connection).search(query)
 
 
 def test_search_accepts_a_whole_page_of_words(
@@ -591,8 +591,8 @@ VERBS: dict[str, Callable[[JobRepo, int], bool]] = {
 }
 
 
-def a_job(connection: sqlite3.Connection, status: Any = "queued", **more: Any) -> int:
-    fields = {"type": "worker_task", "model": "opus", "request_json": "{}"} | more
+def a_job(connection: sqlite3.Connection, status: Any = "queued", **values: Any) -> int:
+    fields = {"type": "worker_task", "model": "opus", "request_json": "{}"} | values
     return JobRepo(connection).create(**fields, status=status)
 
 
@@ -649,9 +649,9 @@ def test_job_is_created_as_requested_or_refused(connection: sqlite3.Connection) 
         "{}",
     )
     assert ISO.fullmatch(job.ts_created) and job.ts_started is None
-    for wrong in ({"type": "x"}, {"model": "x"}, {"status": "x"}):
+    for fields in ({"type": "x"}, {"model": "x"}, {"status": "x"}):
         with pytest.raises(BadInput):
-            a_job(connection, **wrong)  # type: ignore[arg-type]
+            a_job(connection, **fields)  # type: ignore[arg-type]
     assert len(repo.get_pending()) == 1
 
 
@@ -722,8 +722,8 @@ def test_malformed_stream_of_another_program_can_be_read(
 ) -> None:
     repo = JobRepo(connection)
     job = a_job(connection, "completed")
-    for spoiled in ("not json", "{}", "7", "null", '[{"a": 1}, "b"]'):
-        connection.execute("UPDATE jobs SET stream_chunks_json = ?", (spoiled,))
+    for malformed in ("not json", "{}", "7", "null", '[{"a": 1}, "b"]'):
+        connection.execute("UPDATE jobs SET stream_chunks_json = ?", (malformed,))
         assert all(isinstance(chunk, str) for chunk in repo.get_stream_chunks(job))
 
 

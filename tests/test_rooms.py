@@ -85,47 +85,47 @@ def test_every_folder_of_code_is_a_room() -> None:
 
 
 def test_a_room_imports_only_rooms_below_it() -> None:
-    wrong = {
+    violations = {
         f"{module} imports {other}"
         for module, other in arrows()
         if ROOMS.index(room_of(other)) > ROOMS.index(room_of(module))
     }
-    assert wrong == set()
+    assert violations == set()
 
 
 def test_library_never_imports_the_console() -> None:
-    wrong = [
+    violations = [
         f"{module} imports {other}"
         for module, other in arrows()
         if module.startswith("fleet_lib") and other.startswith(("commander", "hooks"))
     ]
-    assert wrong == []
+    assert violations == []
 
 
 def test_hot_modules_import_only_hot_modules() -> None:
     hot = {name for name in modules() if name in HOT_GROUND or room_of(name) in HOT_ROOMS}
     allowed = hot | {"fleet_lib"}
     assert hot >= HOT_GROUND
-    wrong = [
+    violations = [
         f"{module} imports {other}"
         for module, other in arrows()
         if module in hot and other not in allowed
     ]
-    assert wrong == []
+    assert violations == []
 
 
 def test_no_import_circles() -> None:
-    left = {module: set(imports(module)) for module in modules()}
+    remaining = {module: set(imports(module)) for module in modules()}
     while ends := [
         module
-        for module, others in left.items()
-        if not others or not any(module in imported for imported in left.values())
+        for module, others in remaining.items()
+        if not others or not any(module in imported for imported in remaining.values())
     ]:
         for module in ends:
-            del left[module]
-        for others in left.values():
+            del remaining[module]
+        for others in remaining.values():
             others.difference_update(ends)
-    assert set(left) == set()
+    assert set(remaining) == set()
 
 
 def test_modules_and_functions_stay_short() -> None:
@@ -143,8 +143,8 @@ def test_modules_and_functions_stay_short() -> None:
 def test_the_architecture_page_names_every_room_once() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     table = page.partition("\n## The rooms\n")[2].partition("\n## ")[0]
-    named = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| `")]
-    assert named == [f"`{room.replace('.', '/')}/`" for room in ROOMS]
+    listed = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| `")]
+    assert listed == [f"`{room.replace('.', '/')}/`" for room in ROOMS]
 
 
 @pytest.mark.parametrize("module", sorted(HOT_GROUND))

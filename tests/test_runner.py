@@ -44,7 +44,7 @@ class Queue:
         config.put(str(home), "claude.program", str(program))
         self.connection = db.connect(home / "fleet.db")
 
-    def add(self, script: str, folder: str | None = None, **asked: Any) -> int:
+    def add(self, script: str, folder: str | None = None, **options: Any) -> int:
         """Each in a folder of its own, so that all of them run at once."""
         if folder is None:
             folder = str(self.home / f"folder {time.monotonic_ns()}")
@@ -52,7 +52,7 @@ class Queue:
         return JobRepo(self.connection).create(
             type="worker_task",
             model="haiku",
-            request_json=json.dumps({"prompt": script} | asked),
+            request_json=json.dumps({"prompt": script} | options),
             repo_root=folder,
         )
 
@@ -74,9 +74,9 @@ class Queue:
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(tmp_path / "user" / "fleet home")
-    with contextlib.closing(made.connection):
-        yield made
+    opened = Queue(tmp_path / "user" / "fleet home")
+    with contextlib.closing(opened.connection):
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -95,32 +95,32 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 def test_any_result_completes_its_job_and_the_others(
     queue: Queue, script: str, cost: float | None
 ) -> None:
-    odd, other = queue.add(script), queue.add("time.sleep(0.5); result()")
+    malformed, other = queue.add(script), queue.add("time.sleep(0.5); result()")
     queue.run()
-    job = queue.job(odd)
+    job = queue.job(malformed)
     assert (job.status, queue.job(other).status) == ("completed", "completed"), job.error
-    assert queue.run_of(odd).cost_usd == cost
-    kept = json.loads(job.result_json or "", parse_constant=pytest.fail)
-    assert kept["result"] in ("done", "a?b")
-    for chunk in JobRepo(queue.connection).get_stream_chunks(odd):
+    assert queue.run_of(malformed).cost_usd == cost
+    stored = json.loads(job.result_json or "", parse_constant=pytest.fail)
+    assert stored["result"] in ("done", "a?b")
+    for chunk in JobRepo(queue.connection).get_stream_chunks(malformed):
         list(stream.readable_parts(json_object(chunk)))
 
 
 def test_unrecordable_end_fails_only_its_own_job(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
+    malformed, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
     complete = JobRepo.complete
 
     def stumble(repo: JobRepo, job_id: int, result_json: str) -> bool:
-        if job_id == odd:
+        if job_id == malformed:
             raise OverflowError("too large")
         return complete(repo, job_id, result_json)
 
     monkeypatch.setattr(JobRepo, "complete", stumble)
     queue.run()
-    assert queue.job(odd).error == "the result could not be stored: OverflowError"
-    assert queue.run_of(odd).cost_usd == 0.25
+    assert queue.job(malformed).error == "the result could not be stored: OverflowError"
+    assert queue.run_of(malformed).cost_usd == 0.25
     assert queue.job(other).status == "completed"
 
 
@@ -150,11 +150,11 @@ def test_client_that_closed_its_output_can_be_canceled(queue: Queue) -> None:
 
 
 def test_answer_counts_even_if_the_client_hangs_afterwards(queue: Queue) -> None:
-    hung = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
+    hanging = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
     broke = queue.add("result(); sys.exit(7)")
     queue.run()
-    assert (queue.job(hung).status, queue.job(hung).error) == ("completed", None)
-    assert stream.answer_of(queue.job(hung)) == "done"
+    assert (queue.job(hanging).status, queue.job(hanging).error) == ("completed", None)
+    assert stream.answer_of(queue.job(hanging)) == "done"
     assert queue.job(broke).error == "claude exited with code 7 after its result"
 
 

@@ -136,10 +136,10 @@ def test_only_fleet_lines_are_added_to_a_real_file(tmp_path: Path) -> None:
 def test_shell_form_entries_of_an_older_version_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     old = {"type": "command", "command": "python3 -I -S '/x y/hooks/stop.py'"}
-    theirs = {"type": "command", "command": "python3 /x/hooks/stop.py"}
-    put(path, json.dumps({"hooks": {"Stop": [{"hooks": [old, theirs]}]}}))
+    foreign = {"type": "command", "command": "python3 /x/hooks/stop.py"}
+    put(path, json.dumps({"hooks": {"Stop": [{"hooks": [old, foreign]}]}}))
     register(path)
-    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [theirs]}, *OURS["Stop"]]
+    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [foreign]}, *OURS["Stop"]]
 
 
 keys = st.sampled_from(["hooks", "Stop", "SessionStart", "a", "b é", "x/y"])
@@ -199,14 +199,14 @@ def test_user_changes_between_add_and_remove_are_kept(tmp_path: Path, text: "str
     now["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "new"}]})
     put(path, json.dumps(now, indent=4))
     settings.write(settings.without_hooks(path, change.was))
-    left = parsed(path)
-    assert list(settings.our_entries(left)) == []
-    assert left["theme"] == "dark"
-    assert left["hooks"]["Stop"][-1]["hooks"][0]["command"] == "new"
+    remaining = parsed(path)
+    assert list(settings.our_entries(remaining)) == []
+    assert remaining["theme"] == "dark"
+    assert remaining["hooks"]["Stop"][-1]["hooks"][0]["command"] == "new"
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ('{\n  "a": 1,\n}', "line 3 column 1"),
         ('{"a": 1 // no\n}', "line 1 column 9"),
@@ -218,7 +218,7 @@ def test_user_changes_between_add_and_remove_are_kept(tmp_path: Path, text: "str
     ],
 )
 def test_invalid_settings_file_is_refused_and_left_alone(
-    tmp_path: Path, text: str, words: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -226,8 +226,8 @@ def test_invalid_settings_file_is_refused_and_left_alone(
     with pytest.raises(BadInput) as caught:
         register(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    if words != "JSON":
-        assert words in str(caught.value)
+    if message != "JSON":
+        assert message in str(caught.value)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -279,7 +279,7 @@ def test_dry_run_diff_can_be_applied_as_a_patch(tmp_path: Path, text: str | None
         return  # patch knows files that are there
     file.write_bytes(text.encode())
     change = settings.with_hooks(file, OURS, {})
-    shown = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
+    diff = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
     applying = ["git", "apply", "-p0", "--whitespace=nowarn", "-"]
-    subprocess.run(applying, input=shown.encode(), cwd=tmp_path, check=True)
+    subprocess.run(applying, input=diff.encode(), cwd=tmp_path, check=True)
     assert file.read_bytes() == (change.after or "").encode()

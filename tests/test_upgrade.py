@@ -28,7 +28,7 @@ def rows(path: Path, table: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture(params=RELEASED)
-def kept(request: pytest.FixtureRequest, fleet: Fleet) -> str:
+def origin(request: pytest.FixtureRequest, fleet: Fleet) -> str:
     fleet.home.mkdir()
     shutil.copy(DATABASES / f"{request.param}.db", fleet.home / "fleet.db")
     return str(request.param)
@@ -43,16 +43,16 @@ def test_every_released_schema_has_a_sample_database() -> None:
 
 
 def test_old_database_is_backed_up_and_migrated_without_losing_a_row(
-    kept: str, fleet: Fleet
+    origin: str, fleet: Fleet
 ) -> None:
     database = fleet.home / "fleet.db"
     before = {table: rows(database, table) for table in TABLES}
-    told = fleet.console("db", "migrate").stdout
+    output = fleet.console("db", "migrate").stdout
     with contextlib.closing(sqlite3.connect(database)) as connection:
         assert migrate.version_of(connection) == migrate.latest_version()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     backups = list((fleet.home / "backups").glob("*.db"))
-    assert len(backups) == (RELEASED[kept] < migrate.latest_version()), told
+    assert len(backups) == (RELEASED[origin] < migrate.latest_version()), output
     for table in TABLES:
         after = rows(database, table)
         assert [
@@ -60,7 +60,7 @@ def test_old_database_is_backed_up_and_migrated_without_losing_a_row(
         ] == before[table]
 
 
-def test_old_database_is_usable_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
+def test_old_database_is_usable_at_once(origin: str, fleet: Fleet, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text(
         "#!/bin/sh\ncat > /dev/null\n"
@@ -69,7 +69,9 @@ def test_old_database_is_usable_at_once(kept: str, fleet: Fleet, tmp_path: Path)
     program.chmod(0o755)
     folder = tmp_path / "worker"
     folder.mkdir()
-    found = fleet.console("briefings", "search", "work" if kept == "original" else "refunds").stdout
+    found = fleet.console(
+        "briefings", "search", "work" if origin == "original" else "refunds"
+    ).stdout
     assert "#" in found or "1" in found
     fleet.hook(
         "stop",
@@ -80,8 +82,8 @@ def test_old_database_is_usable_at_once(kept: str, fleet: Fleet, tmp_path: Path)
     fleet.drain()
     assert "A new turn." in fleet.console("briefings", "list").stdout
     start = payload("SessionStart-startup") | {"session_id": "c-new", "cwd": str(fleet.home)}
-    told = fleet.context(fleet.hook("session_start", start | {"source": "startup"}, fleet.home))
-    assert "Projects:" in told and "A new turn." in told
+    context = fleet.context(fleet.hook("session_start", start | {"source": "startup"}, fleet.home))
+    assert "Projects:" in context and "A new turn." in context
     fleet.console("config", "set", "claude.program", str(program))
     fleet.rows("UPDATE projects SET repo_root = ?", str(folder))
     fleet.console_process("jobs", "run", "--once")
@@ -91,7 +93,7 @@ def test_old_database_is_usable_at_once(kept: str, fleet: Fleet, tmp_path: Path)
 
 
 @pytest.fixture
-def older(tmp_path: Path) -> Path:
+def older_program(tmp_path: Path) -> Path:
     """This program as it was before the newest migration: it knows one schema less."""
     copy = tmp_path / "older"
     for name in ("hooks", "fleet_lib", "commander"):
@@ -107,19 +109,19 @@ def older(tmp_path: Path) -> Path:
 
 
 def test_older_program_refuses_a_newer_database_and_loses_nothing(
-    older: Path, fleet: Fleet
+    older_program: Path, fleet: Fleet
 ) -> None:
     fleet.home.mkdir()
     newest = migrate.latest_version()
     shutil.copy(DATABASES / f"v{newest}.db", fleet.home / "fleet.db")
     before = (fleet.home / "fleet.db").read_bytes()
-    env = fleet.env(PYTHONPATH=str(older))
+    env = fleet.env(PYTHONPATH=str(older_program))
 
     def console(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "commander", *arguments],
             env=env,
-            cwd=older,
+            cwd=older_program,
             capture_output=True,
             text=True,
             check=False,
@@ -135,11 +137,11 @@ def test_older_program_refuses_a_newer_database_and_loses_nothing(
         done = console(*command)
         assert done.returncode == 1, command
         assert line in done.stderr and done.stderr.count("\n") <= 2
-    given = payload("Stop") | {"session_id": "s-9", "prompt_id": "p-9", "cwd": str(fleet.folder)}
+    stop = payload("Stop") | {"session_id": "s-9", "prompt_id": "p-9", "cwd": str(fleet.folder)}
     lock = fleet.hold_lock()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(older / "hooks" / "stop.py")],
-        input=json.dumps(given).encode(),
+        [sys.executable, "-I", "-S", str(older_program / "hooks" / "stop.py")],
+        input=json.dumps(stop).encode(),
         env=env | {"CLAUDE_PROJECT_DIR": str(fleet.folder)},
         capture_output=True,
         check=False,

@@ -1,4 +1,4 @@
-"""Workers, end to end: the real client, Fleet's hooks, fleet.db, and what the model was told."""
+"""Workers, end to end: the real client, Fleet's hooks, fleet.db, and what the model was shown."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -
     fleet.worker(alpha, "deploy the service", blocked_by("the staging password"))
     fleet.worker(
         beta,
-        "mend the parser",
+        "fix the parser",
         ToolUse("Read", {"file_path": source}),
         ToolUse("Edit", {"file_path": source, "old_string": "old", "new_string": "new"}),
-        ToolUse("Bash", {"command": "echo > made.txt; git add -A; git commit -qm 'Mend parser'"}),
+        ToolUse("Bash", {"command": "echo > made.txt; git add -A; git commit -qm 'Fix parser'"}),
         Text("The parser reads empty input now."),
     )
 
@@ -43,7 +43,7 @@ def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -
     first = fleet.commander("what is new")
     assert cursor_in_turn == [0]
     assert fleet.cursor() == fleet.last_event()
-    (prelude,) = fleet.told("what is new")
+    (prelude,) = fleet.preludes_with("what is new")
     alerts, mentions = prelude.split("Alerts:\n")[1].split("Mentions:\n")
     assert f"- #{blocked['briefing_id']} alpha · " in alerts
     assert "Stuck on the staging password" in alerts
@@ -51,7 +51,10 @@ def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -
 
     second = fleet.commander("and what next", resume=first.session_id)
     assert second.session_id == first.session_id
-    assert (fleet.told("and what next"), len(fleet.held("and what next"))) == ([], 1)
+    assert (fleet.preludes_with("and what next"), len(fleet.preludes_up_to("and what next"))) == (
+        [],
+        1,
+    )
     assert len(fleet.briefings()) == 2, "a Commander's turn wrote a briefing"
     assert fleet.event_counts().total() == 5
 
@@ -72,7 +75,7 @@ def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> Non
         return turn.session_id, f"{repository.name} {file}"
 
     with ThreadPoolExecutor(10) as pool:
-        worked = dict(pool.map(work, range(10)))
+        expected = dict(pool.map(work, range(10)))
 
     found = {
         briefing["session_id"]: " ".join(
@@ -80,8 +83,8 @@ def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> Non
         )
         for briefing in fleet.briefings()
     }
-    assert len(worked) == 10
-    assert found == worked
+    assert len(expected) == 10
+    assert found == expected
     assert len(fleet.briefings()) == 10
     assert fleet.event_counts() == {"briefing_added": 10, "session_started": 10}
     for kind in ("briefing_added", "session_started"):
@@ -90,7 +93,7 @@ def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> Non
             " WHERE type = ?",
             kind,
         )
-        assert {row["id"] for row in sessions} == set(worked)
+        assert {row["id"] for row in sessions} == set(expected)
 
 
 @pytest.mark.parametrize("start", ["", "service"], ids=["cd in the turn", "started in a subfolder"])
@@ -174,7 +177,7 @@ def test_pulled_commits_are_not_counted_as_work_of_the_turn(fleet: Fleet, comman
 
 @pytest.mark.one_client
 def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Fleet) -> None:
-    """Git's clock has whole seconds, and here the drainer looks only after the turn."""
+    """Git's timestamps have whole seconds, and here the drainer runs only after the turn."""
     fleet.worker(fleet.repository("warm-up"), "make the spool")
     fleet.drain()
     repository = fleet.repository("alpha", {"first.txt": "x"})
@@ -202,10 +205,10 @@ def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Flee
 
 @pytest.mark.fails_with(
     "2.1.332",
-    reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
+    reason="issue 14, point 6: the client kills a running StopFailure hook when it exits",
 )
 def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: Fleet) -> None:
-    """The hook starts late, as on a loaded machine: the client may exit before it has run."""
+    """The hook starts late, as on a busy machine: the client may exit before it has run."""
     fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
 
@@ -230,12 +233,12 @@ def test_hooks_registered_twice_store_one_briefing_and_inject_once(fleet: Fleet)
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
     first = fleet.commander("what is new")
-    assert len(fleet.told("what is new")) == 1
+    assert len(fleet.preludes_with("what is new")) == 1
     assert fleet.cursor() == fleet.last_event()
 
     fleet.worker(repository, "also blocked", blocked_by("a review"))
     fleet.commander("and after that", resume=first.session_id)
-    (delta,) = fleet.told("and after that")
+    (delta,) = fleet.preludes_with("and after that")
     assert "Stuck on a review" in delta
     assert fleet.cursor() == fleet.last_event()
     assert fleet.event_counts() == {
@@ -258,10 +261,10 @@ def test_worker_context_has_the_briefing_format_and_other_workers(fleet: Fleet) 
     fleet.before_answer = start_another
     long = fleet.worker(repository, "the long task")
 
-    told = fleet.context("a quick look")
-    assert told.startswith("SessionStart hook additional context: ")
-    assert "```briefing" in told
-    assert f"session {long.session_id[:7]}" in told
+    context = fleet.context("a quick look")
+    assert context.startswith("SessionStart hook additional context: ")
+    assert "```briefing" in context
+    assert f"session {long.session_id[:7]}" in context
     assert "Other sessions" not in fleet.context("the long task")
     assert len(others) == 1
 
@@ -291,7 +294,7 @@ def test_disabled_hooks_leave_no_trace(fleet: Fleet) -> None:
 
 
 def _publish_foreign_commit(repository: Path) -> None:
-    """Give the repository a bare remote in which somebody else has committed `foreign.txt`."""
+    """Give the repository a bare remote in which another user has committed `foreign.txt`."""
     remote, clone = repository.with_suffix(".git"), repository.with_name("somebody")
     git(repository, "clone", "-q", "--bare", str(repository), str(remote))
     git(repository, "remote", "add", "origin", str(remote))

@@ -20,7 +20,7 @@ COMMITTED = (
 
 @pytest.fixture
 def commander(fleet: Fleet) -> Iterator[Interactive]:
-    """An interactive Commander that has nothing to be told when it starts but one alert."""
+    """An interactive Commander that is shown exactly one alert when it starts."""
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     fleet.drain()
     with fleet.interactive_commander() as session:
@@ -28,7 +28,7 @@ def commander(fleet: Fleet) -> Iterator[Interactive]:
 
 
 def _ask(fleet: Fleet, session: Interactive, prompt: str) -> None:
-    """One prompt and its answer, to the very end: what it showed is committed."""
+    """Send one prompt and wait until its answer is complete and what it was shown is committed."""
     answer = f"answer to {prompt}"
     fleet.script(prompt, Text(answer))
     session.send(prompt)
@@ -38,21 +38,21 @@ def _ask(fleet: Fleet, session: Interactive, prompt: str) -> None:
 
 def test_interactive_prompt_is_shown_only_new_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
-    (recap,) = fleet.told("what is new")
+    (recap,) = fleet.preludes_with("what is new")
     assert "Projects:" in recap
     assert "Stuck on a key" in recap
 
     _ask(fleet, commander, "nothing happened")
-    assert fleet.told("nothing happened") == []
+    assert fleet.preludes_with("nothing happened") == []
 
     fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
     fleet.drain()
     _ask(fleet, commander, "what happened since")
-    (delta,) = fleet.told("what happened since")
+    (delta,) = fleet.preludes_with("what happened since")
     assert "Stuck on a review" in delta
     assert "Stuck on a key" not in delta
     assert "Projects:" not in delta
-    assert len(fleet.held("what happened since")) == 2
+    assert len(fleet.preludes_up_to("what happened since")) == 2
 
 
 def test_clear_adds_a_recap_without_old_events(fleet: Fleet, commander: Interactive) -> None:
@@ -64,10 +64,10 @@ def test_clear_adds_a_recap_without_old_events(fleet: Fleet, commander: Interact
     )
     _ask(fleet, commander, "who is there")
 
-    (recap,) = fleet.told("who is there")
+    (recap,) = fleet.preludes_with("who is there")
     assert "Projects:\n- #1 alpha · blocked · Stuck on a key" in recap
-    assert "Alerts:" not in recap, "the alert was new twice"
-    assert len(fleet.held("who is there")) == 1
+    assert "Alerts:" not in recap, "the alert was shown as new twice"
+    assert len(fleet.preludes_up_to("who is there")) == 1
 
 
 def test_compact_adds_the_recap_to_the_same_session_again(
@@ -81,32 +81,32 @@ def test_compact_adds_the_recap_to_the_same_session_again(
     fleet.drain()
     _ask(fleet, commander, "who is there")
 
-    recap, delta = fleet.told("who is there")
+    recap, delta = fleet.preludes_with("who is there")
     assert "Projects:" in recap
-    assert "Alerts:" not in recap, "the alert was new twice"
+    assert "Alerts:" not in recap, "the alert was shown as new twice"
     assert "Stuck on a review" in delta
     assert len(fleet.rows("SELECT * FROM commander_sessions")) == 1
     _ask(fleet, commander, "quiet again")
-    assert fleet.told("quiet again") == []
+    assert fleet.preludes_with("quiet again") == []
 
 
 def test_interactive_resume_shows_the_missed_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
-    (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
+    (session_row,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/exit")
     commander.wait_for_exit()
     fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
     fleet.drain()
 
-    with fleet.interactive_commander("--resume", known["session_id"]) as resumed:
+    with fleet.interactive_commander("--resume", session_row["session_id"]) as resumed:
         _ask(fleet, resumed, "what did I miss")
         _ask(fleet, resumed, "nothing happened")
 
-    (delta,) = fleet.told("what did I miss")
+    (delta,) = fleet.preludes_with("what did I miss")
     assert "Stuck on a review" in delta
     assert "Stuck on a key" not in delta
-    assert fleet.told("nothing happened") == []
-    assert len(fleet.held("nothing happened")) == 2
+    assert fleet.preludes_with("nothing happened") == []
+    assert len(fleet.preludes_up_to("nothing happened")) == 2
 
 
 def test_opening_the_commander_does_not_move_its_cursor(
@@ -118,7 +118,7 @@ def test_opening_the_commander_does_not_move_its_cursor(
     assert fleet.cursor() == 0
 
     fleet.commander("what is new")
-    assert "Stuck on a key" in fleet.told("what is new")[0]
+    assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
 
 
 def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) -> None:
@@ -136,7 +136,7 @@ def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) ->
         _ask(fleet, session, "another word")
 
     assert fleet.model.main_requests("forbidden") == [], "the prompt was not erased"
-    (delta,) = fleet.told("another word")
+    (delta,) = fleet.preludes_with("another word")
     assert "Stuck on a review" in delta
 
 
@@ -145,11 +145,11 @@ def test_events_of_a_crashed_turn_are_shown_again(fleet: Fleet, commander: Inter
     commander.send("what is new")
     fleet.wait_for_request("what is new")
     commander.kill()
-    assert "Stuck on a key" in fleet.told("what is new")[0]
+    assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
     assert fleet.cursor() == 0
 
     fleet.commander("once more")
-    assert fleet.told("once more") == fleet.told("what is new")
+    assert fleet.preludes_with("once more") == fleet.preludes_with("what is new")
     assert fleet.cursor() == fleet.last_event()
 
 
@@ -169,10 +169,10 @@ def test_two_queued_prompts_do_not_show_the_same_events_twice(
         commander.send("the second of two")
         commander.wait_for("answer two")
 
-    (delta,) = fleet.told("the first of two")
+    (delta,) = fleet.preludes_with("the first of two")
     assert "Stuck on a review" in delta
-    assert fleet.told("the second of two") == []
-    assert fleet.held("the second of two") == fleet.held("the first of two")
+    assert fleet.preludes_with("the second of two") == []
+    assert fleet.preludes_up_to("the second of two") == fleet.preludes_up_to("the first of two")
     assert fleet.cursor() == fleet.last_event()
 
 
@@ -187,8 +187,12 @@ def test_hooks_registered_twice_inject_once_into_an_interactive_prompt(fleet: Fl
         fleet.drain()
         _ask(fleet, session, "what happened since")
 
-    assert len(fleet.told("what is new")) == len(fleet.told("what happened since")) == 1
-    assert len(fleet.held("what happened since")) == 2
+    assert (
+        len(fleet.preludes_with("what is new"))
+        == len(fleet.preludes_with("what happened since"))
+        == 1
+    )
+    assert len(fleet.preludes_up_to("what happened since")) == 2
 
 
 def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None:
@@ -213,8 +217,8 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         fleet.wait_for_rows("SELECT 1 FROM briefings")
         assert fleet.stuck_sessions() == []
 
-    (told,) = fleet.told("who needs me")
-    assert "waiting for permission: " in told.split("Alerts:")[1]
+    (prelude,) = fleet.preludes_with("who needs me")
+    assert "waiting for permission: " in prelude.split("Alerts:")[1]
     (briefing,) = fleet.briefings()
     assert (briefing["session_id"], briefing["files_touched"]) == (stuck[0], ["a.txt"])
     assert fleet.event_counts() == {
@@ -223,6 +227,6 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         "briefing_added": 1,
     }
     fleet.commander("and afterwards")
-    assert "waiting for permission" not in fleet.told("and afterwards")[0]
+    assert "waiting for permission" not in fleet.preludes_with("and afterwards")[0]
     (alert,) = fleet.console("prelude", "--after", "0").split("Alerts:\n")[1].split("\n")[:1]
     assert "alpha · resolved · waiting for permission: " in alert

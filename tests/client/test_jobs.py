@@ -1,4 +1,4 @@
-"""Headless jobs, where they depend on the client: started, watched, ended, and what comes of them."""
+"""Headless jobs with the real client: start, output, end and results."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_job_runs_in_its_project_and_reports_its_outcome(jobs: Jobs) -> None:
     assert "The note is written." in jobs.console("jobs", "show", str(job_id)).stdout
 
     jobs.fleet.commander("what is new")
-    (told,) = jobs.fleet.told("what is new")
-    assert f"alpha · job {job_id} completed: The note is written." in told
+    (prelude,) = jobs.fleet.preludes_with("what is new")
+    assert f"alpha · job {job_id} completed: The note is written." in prelude
 
 
 def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
@@ -61,20 +61,20 @@ def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
     assert done.returncode == 0, done.stderr
 
     (started,) = jobs.started()
-    words = " ".join(started["argv"])
-    assert "secret" not in words and "stone" not in words
+    command_line = " ".join(started["argv"])
+    assert "secret" not in command_line and "stone" not in command_line
     (request, *_) = jobs.fleet.model.main_requests("a very secret prompt")
     assert "Be as brief as a stone." in json.dumps(request["system"])
-    gone = {"CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "GIT_DIR"}
-    assert not gone & set(started["env"]) and started["env"].get("CLAUDE_PROJECT_DIR") is None
+    removed = {"CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "GIT_DIR"}
+    assert not removed & set(started["env"]) and started["env"].get("CLAUDE_PROJECT_DIR") is None
     assert started["env"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "9000"
     assert os.path.basename(started["cwd"]) == "alpha"
 
 
 def test_job_fires_no_hooks(jobs: Jobs) -> None:
     settings = json.loads((jobs.fleet.world.settings_dir / "settings.json").read_text())
-    fired = jobs.folder / "fired"
-    settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {fired}"}]})
+    marker = jobs.folder / "fired"
+    settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {marker}"}]})
     jobs.fleet.world.write_settings(settings)
     before = jobs.fleet.event_counts()
 
@@ -84,7 +84,7 @@ def test_job_fires_no_hooks(jobs: Jobs) -> None:
         "disableAllHooks": True
     }
     assert started["env"]["FLEET_HOOKS"] == "off"
-    assert not fired.exists()
+    assert not marker.exists()
     assert jobs.fleet.event_counts() - before == Counter(job_completed=1)
 
 
@@ -95,7 +95,7 @@ def test_api_error_fails_the_job_and_raises_an_alert(jobs: Jobs) -> None:
 
     assert "no such luck" in jobs.job(job_id)["error"]
     jobs.fleet.commander("what is new")
-    alerts = jobs.fleet.told("what is new")[0].split("Alerts:\n")[1]
+    alerts = jobs.fleet.preludes_with("what is new")[0].split("Alerts:\n")[1]
     assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
 
 
@@ -157,7 +157,8 @@ def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
 
 
 def test_processes_started_by_a_job_end_with_it(jobs: Jobs) -> None:
-    """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
+    """Claude Code's Bash tool runs in its own session, which a signal to the process group
+    does not reach."""
     command = _endless_command(jobs)
     jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": command}), Text("ok"))
     job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
@@ -185,12 +186,12 @@ def test_started_job_of_a_killed_runner_fails_and_its_client_ends(
     assert jobs.wait(job_id, next_job) == ["failed", "completed"]
     assert "the runner died" in jobs.job(job_id)["error"]
     assert not is_alive(client) and not _running(command)
-    assert len(jobs.started()) == 2, "it was run again"
+    assert len(jobs.started()) == 2, "the job ran again"
     assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
 
 
 def _endless_command(jobs: Jobs) -> str:
-    """2.1.332 refuses a plain `sleep`. The file's name makes it the only one of its kind."""
+    """2.1.332 refuses a plain `sleep`. The file's name makes the command unique."""
     file = jobs.folder / "nothing.log"
     file.touch()
     return f"tail -f {file}"
