@@ -1,4 +1,4 @@
-"""The benchmarks run, on little: what they measure is worth having only while they work."""
+"""The benchmarks run on a small sample, so that they stay usable."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""TAB: in real shells, from the database as it is, and installed without a trace left behind."""
+"""TAB completion: in real shells, without a drain, and uninstalled without a trace."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def used(fleet: Fleet) -> Fleet:
 
 
 def bash(fleet: Fleet, *words: str) -> list[str]:
-    """What TAB after these words offers in bash."""
+    """The completions that bash offers after these words."""
     script = fleet.folder / "completion.bash"
     script.write_text(fleet.console("completion", "show", "bash").stdout)
     done = subprocess.run(
@@ -48,7 +48,7 @@ def bash(fleet: Fleet, *words: str) -> list[str]:
 
 
 def protocol(fleet: Fleet, shell: str, words: str, current: str) -> str:
-    """What click answers a shell's script."""
+    """Click's answer to a shell's completion script."""
     done = subprocess.run(
         [str(BIN / "fleet")],
         env=fleet.env(_FLEET_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=current),
@@ -187,7 +187,7 @@ def test_unknown_shell_must_be_named_by_the_user(fleet: Fleet) -> None:
 def test_the_script_is_valid_for_the_real_shell(fleet: Fleet, shell: str) -> None:
     if shutil.which(shell) is None:
         assert not os.environ.get("CI"), f"{shell} is needed"
-        pytest.skip(f"{shell} is not on this machine")
+        pytest.skip(f"{shell} is not installed")
     script = fleet.folder / "script"
     script.write_text(fleet.console("completion", "show", shell).stdout)
     done = subprocess.run([shell, "-n", str(script)], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""config.toml: what may stand in it, what is said of what may not, and that hooks read the same."""
+"""config.toml: valid values, errors for invalid ones, and that hooks read the same values."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The console: what a person and a program get from each command, and that each one is documented."""
+"""The console: what each command prints for users and for programs, and its documentation."""
 
 import json
 import os
@@ -29,7 +29,7 @@ READING = [
 
 @pytest.fixture
 def used(fleet: Fleet) -> Fleet:
-    """A home with a blocked and a completed briefing that still wait in the spool."""
+    """A home with a blocked and a completed briefing that are still in the spool."""
     api, web = make_repository(fleet.folder / "shop-api"), make_repository(fleet.folder / "web")
     blocked = "```briefing\nstatus: blocked\nsummary: Tests wait for credentials\n```"
     done = "```briefing\nsummary: The \x1b[31mform\x1b[0m works\nfiles_touched: [a.py]\n```"
@@ -46,7 +46,7 @@ def test_status_lists_what_needs_attention_first(used: Fleet) -> None:
     text = "\n".join(lines)
     assert re.search(r"web +#2 +done +just now +The form works", text)
     assert "Last capture: just now; 0 waiting, 0 in quarantine." in text
-    assert "Commander: not started. " in text  # and nobody is behind, as in the status line
+    assert "Commander: not started. " in text  # so no cursor is behind, as in the status line
     assert used.console("statusline").stdout == "fleet: 1 needs you\n"
     used.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
@@ -113,7 +113,7 @@ STEERING = "\x1b[2J|\x9b2J|\x9d0;title\x07|\x7f|\u202e|\u2066|\u2028|\U000e0001"
 
 @pytest.fixture
 def steering(used: Fleet) -> Fleet:
-    """What another program may have written, past our own cleaning."""
+    """Text that another program may have stored without Fleet's cleaning."""
     used.drain()
     for column in ("turns.summary", "briefings.raw_markdown", "projects.repo_root"):
         table, name = column.split(".")
@@ -339,11 +339,11 @@ def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
         env=used.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,
         text=True,
-        # A shell's background job inherits an interrupt that is ignored.
+        # A shell's background job inherits an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert tail.stdout is not None
-    assert all(tail.stdout.readline() for _ in range(3))  # all that there is: now it waits
+    assert all(tail.stdout.readline() for _ in range(3))  # all existing events: now it waits
     tail.send_signal(signal.SIGINT)
     _, errors = tail.communicate(timeout=10)
     assert (tail.returncode, errors) == (0, "")

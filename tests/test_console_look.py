@@ -1,4 +1,5 @@
-"""What a person sees: the console in a pseudo-terminal of 80 columns. No text of a briefing may steer it."""
+"""What a user sees: the console in a pseudo-terminal of 80 columns. Text of a briefing must never
+control the terminal."""
 
 import fcntl
 import json
@@ -61,7 +62,7 @@ class Terminal:
         self.seen = ""
 
     def read_until(self, wanted: str | None = None, seconds: float = 20.0) -> str:
-        """All that was printed, up to `wanted` or the end."""
+        """The printed text, up to `wanted` or the end."""
         deadline = time.monotonic() + seconds
         data = self.seen.encode()
         while wanted is None or wanted.encode() not in data:
@@ -69,7 +70,7 @@ class Terminal:
             assert ready, f"no {wanted!r} in {data!r}"
             try:
                 more = os.read(self._main, 65536)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # how Linux reports the end of a terminal
                 more = b""
             if not more:
                 assert wanted is None, f"no {wanted!r} in {data!r}"
@@ -109,7 +110,7 @@ def used(fleet: Fleet) -> Fleet:
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
     fleet.drain()
-    # What another program may have written, past our own redaction and cleaning.
+    # Text that another program may have stored without Fleet's redaction and cleaning.
     fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", NASTY)
     fleet.rows("UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", NASTY)
     fleet.rows("UPDATE projects SET repo_root = repo_root || ?", "\x1b]0;x\x07")
@@ -203,7 +204,7 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(used: Fleet
     for command, expected in phrase.items():
         screen = SGR.sub("", see(used, *command, columns=200))
         assert all(word in screen for word in expected), (command, screen)
-        if command[-1] != "4":  # a briefing is shown with the text that its author wrote
+        if command[-1] != "4":  # a briefing shows the text of its author
             assert "waiting" not in screen.replace("0 waiting", ""), (command, screen)
             assert "completed" not in screen, (command, screen)
     listed = json.loads(used.console("briefings", "list", "--json").stdout)
@@ -227,7 +228,7 @@ def test_long_output_is_paged_only_on_a_terminal(used: Fleet, tmp_path: Path) ->
     assert "paged" not in see(used, "briefings", "list", rows=60, PAGER=str(pager))
     assert "paged" not in see(used, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
     assert "paged" not in see(used, "briefings", "list", "--json", rows=3, PAGER=str(pager))
-    used.environment["PAGER"] = str(pager)  # a pipe has none
+    used.environment["PAGER"] = str(pager)  # a pipe uses no pager
     assert "paged" not in used.console("briefings", "list", "-n", "500").stdout
 
 
@@ -248,7 +249,7 @@ def test_watch_redraws_on_changes_and_ends_cleanly(used: Fleet) -> None:
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "A new turn is here."}
     used.hook("stop", call, used.folder / "shop-api")
     terminal.read_until("A new turn is here")
-    # Drawn once at first, and again for the new turn; not at every look.
+    # Drawn once at first and once for the new turn, but not at every poll.
     assert terminal.seen.count("Stop with Ctrl-C") <= 3
     terminal.process.send_signal(signal.SIGINT)
     rest = terminal.end()

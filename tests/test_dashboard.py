@@ -1,4 +1,4 @@
-"""The dashboard, as a person with a real browser sees it."""
+"""The dashboard in a real browser."""
 
 import contextlib
 import json
@@ -50,23 +50,23 @@ def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
 ) -> None:
     with open_page() as page:
         page.goto(gateway.link)
-        assert page.url == gateway.base + "/", "the token stays out of the address"
+        assert page.url == gateway.base + "/", "the token must not stay in the URL"
         is_live(page)
         expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
-        stop_turn(fleet, alpha, 1, "The parser is mended.")
-        expect(page.locator("#projects")).to_contain_text("The parser is mended.")
+        stop_turn(fleet, alpha, 1, "The parser is fixed.")
+        expect(page.locator("#projects")).to_contain_text("The parser is fixed.")
         stop_turn(fleet, beta, 2, BLOCKED, "s-2")
         expect(page.locator("h1")).to_have_text("1 session needs you")
         expect(page.locator("#needs a.row")).to_contain_text("the staging key")
         expect(page.locator("#needs .tag")).to_have_text("blocked")
         expect(page).to_have_title("1 session needs you – Fleet")
 
-        # Answered in a terminal: it disappears by itself.
-        stop_turn(fleet, beta, 3, "It goes on.", "s-2")
+        # After an answer in a terminal it disappears by itself.
+        stop_turn(fleet, beta, 3, "The work continues.", "s-2")
         expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
         expect(page).to_have_title("Nothing needs your attention – Fleet")
         page.click("#projects a.row:has-text('alpha')")
-        expect(page.locator("h1")).to_have_text("The parser is mended.")
+        expect(page.locator("h1")).to_have_text("The parser is fixed.")
         assert page.url == gateway.base + "/briefing/1"
         page.go_back()
         expect(page.locator("#projects")).to_be_visible()
@@ -149,7 +149,7 @@ def test_dashboard_catches_up_after_a_gateway_restart(
 
 
 def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
-    """The page's words for states are those of the console."""
+    """The page uses the console's words for states."""
     script = ROOT / "commander" / "gateway" / "static" / "words.js"
     table = script.read_text().partition("STATE_WORDS = {")[2].partition("}")[0]
     assert dict(re.findall(r'(\w+): "([^"]+)"', table)) == STATE_WORDS
@@ -165,14 +165,14 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
     )
     with open_page() as page:
         page.goto(gateway.link)
-        for place, word in (
+        for section, word in (
             ("needs", "needs permission"),
             ("asking", "asks you"),
             ("working", "working"),
             ("sessions", "done"),
             ("projects", "done"),
         ):
-            expect(page.locator(f"#{place} .tag")).to_have_text(word)
+            expect(page.locator(f"#{section} .tag")).to_have_text(word)
         page.goto(gateway.base + "/timeline")
         expect(page.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
@@ -181,7 +181,7 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
 def test_working_sessions_are_shown_with_their_duration(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
-    stop_turn(fleet, alpha, 1, "The parser is mended.", "s-1")
+    stop_turn(fleet, alpha, 1, "The parser is fixed.", "s-1")
     stop_turn(fleet, beta, 2, BLOCKED, "s-2")
     _until_briefings(fleet, 2)
     fleet.rows(
@@ -229,7 +229,7 @@ def test_reopened_job_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> 
             page.click("nav >> text=Jobs")
             page.click("#jobs a.row")
             expect(page.locator("#log")).to_have_text("I begin.")
-        # One press alone cancels nothing.
+        # A single press does not cancel.
         page.click("#cancel")
         expect(page.locator("#cancel")).to_have_text("Press again to cancel it")
         page.click("#cancel")
@@ -322,8 +322,8 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
                 == 0
             )
             assert page.locator("main [onclick], main [onerror], main [onload]").count() == 0
-            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{address} is {wide} px too wide"
+            overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert overflow <= 0, f"{address} is {overflow} px too wide"
         page.goto(gateway.base + "/briefing/1")
         expect(page.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
         for link in page.locator("#text a").all():
@@ -360,7 +360,7 @@ def test_dashboard_works_with_the_keyboard_alone(
         expect(page.locator("h1").first).to_contain_text("next prompt")
         keys.press("r")
         expect(page.locator("#projects")).to_be_visible()
-        # And by Tab, as everywhere: the skip link first, then the views, each with a visible focus.
+        # Tab works as usual: the skip link first, then the views, each with a visible focus.
         page.goto(gateway.base + "/")
         is_live(page)
         keys.press("Tab")
@@ -391,16 +391,16 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
                 "[...document.querySelectorAll('nav a, a.row, a.fact, button, select, input')].filter((one) =>"
                 " one.type !== 'checkbox' && one.offsetHeight && one.offsetHeight < 43.5).map((one) => one.outerHTML)"
             )
-            assert small == [], "a thumb needs 44 px"
+            assert small == [], "touch targets must be at least 44 px"
             top = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
-            assert top < 70, "the header leaves the page its room"
+            assert top < 70, "the header must leave room for the page"
         page.goto(gateway.base + "/")
         expect(page.locator("#needs")).to_be_visible()
         contrast = page.evaluate(_CONTRAST)
         assert {name: value for name, value in contrast.items() if value < 4.5} == {}
 
 
-# The contrast of every kind of text with what is behind it, as WCAG counts it.
+# The contrast of every kind of text with its background, as WCAG defines it.
 _CONTRAST = """() => {
   const light = (color) => {
     const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
@@ -429,7 +429,7 @@ def test_prelude_preview_equals_what_is_injected(
 ) -> None:
     stop_turn(fleet, alpha, 1, BLOCKED)
     _until_briefings(fleet, 1)
-    # The same hook that the Commander's prompt runs.
+    # The hook that runs for the Commander's prompt.
     prompt = payload("UserPromptSubmit") | {"session_id": "c-1", "cwd": str(fleet.home)}
     context = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
     with open_page() as page:

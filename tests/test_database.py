@@ -1,4 +1,5 @@
-"""The file itself: the reference's tables, migrations, adoption of an original database, refusals."""
+"""The database file: the reference's tables, migrations, adoption of an original database, and
+files that cannot be used."""
 
 import contextlib
 import hashlib
@@ -95,7 +96,7 @@ CREATE TABLE conversations (
 TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations")
 NOW = "2026-11-23T06:55:16.123Z"
 
-# Payloads that another program may have stored, none of them a JSON object.
+# Payloads that another program may have stored. None of them is a JSON object.
 HOSTILE_PAYLOADS = (
     "not json",
     "",
@@ -121,7 +122,7 @@ def columns(connection: sqlite3.Connection, table: str) -> list[tuple[object, ..
 
 
 def master(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """The schema without its layout."""
+    """The schema without its whitespace."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
     return [(kind, name, re.sub(r"\s+", " ", sql or "")) for kind, name, sql in rows]
 
@@ -199,7 +200,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def common_user() -> Iterator[Path]:
-    """A folder of its own, as somebody whom file modes bind (root's are not)."""
+    """A separate folder, as a user who is bound by file modes (root is not)."""
     folder = Path(tempfile.mkdtemp(prefix="fleet-", dir="/tmp"))
     if os.geteuid() == 0:
         os.chown(folder, 65534, 65534)
@@ -270,7 +271,7 @@ def test_deleted_pages_go_back_on_an_incremental_vacuum(path: Path) -> None:
     before = connection.execute("PRAGMA page_count").fetchone()[0]
     with db.transaction(connection):
         connection.execute("DELETE FROM outbox_events")
-    # Not execute(): it frees one page a step, and a statement without columns is stepped once.
+    # Not execute(): it steps a statement without columns only once, which frees a single page.
     connection.executescript("PRAGMA incremental_vacuum")
     assert connection.execute("PRAGMA page_count").fetchone()[0] < before / 2
 
@@ -411,7 +412,7 @@ def test_concurrent_creation_and_migration_all_succeed(tmp_path: Path) -> None:
     )
     for round_number in range(4):
         path = tmp_path / f"round{round_number}" / "fleet.db"
-        if round_number % 2:  # an original database, adopted by all at once
+        if round_number % 2:  # an original database, adopted by all processes at once
             path.parent.mkdir()
             connection = original(path)
             fill(connection)
@@ -588,7 +589,7 @@ def test_repositories_read_rows_of_the_original_system(path: Path) -> None:
 
 def test_original_writers_still_work_after_adoption(path: Path) -> None:
     path.parent.mkdir()
-    daemon = original(path, WITHOUT_LEVEL)  # it stays open, as a daemon does
+    daemon = original(path, WITHOUT_LEVEL)  # it stays open, as in a daemon
     fill(daemon)
     connection = db.connect(path)
     before = daemon.execute("SELECT count(*) FROM outbox_events").fetchone()[0]
@@ -683,7 +684,7 @@ def assert_unusable(path: Path) -> None:
     except sqlite3.Error as error:
         assert db.is_unusable(error), error
     else:
-        raise AssertionError("it was usable")
+        raise AssertionError("the database was usable")
 
 
 def test_file_that_is_not_a_database_is_unusable_and_left_alone(path: Path) -> None:

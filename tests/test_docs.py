@@ -1,4 +1,4 @@
-"""The command pages are what the console's help says now, and every command has something to say."""
+"""The generated command pages match the console's help, and every command has help."""
 
 import importlib.util
 from pathlib import Path

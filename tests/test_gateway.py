@@ -160,7 +160,7 @@ def test_malformed_outbox_rows_of_other_programs_are_handled(
     assert len(gateway.get("/api/v1/events").json()["events"]) == len(payloads)
 
 
-ODD_ROWS = [
+MALFORMED_ROWS = [
     {"project_id": b"\xff\x00"},
     {"project_id": 7, "broadcast_level": 3.5},
     {"type": b"\xff", "ts": b"\xfe", "broadcast_level": b"high"},
@@ -175,7 +175,7 @@ def test_malformed_row_reaches_live_clients_and_ends_no_connection(
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        for columns in ODD_ROWS:
+        for columns in MALFORMED_ROWS:
             row = {
                 "ts": "2026-11-24T08:00:00.000Z",
                 "type": "error",
@@ -186,8 +186,8 @@ def test_malformed_row_reaches_live_clients_and_ends_no_connection(
                 *row.values(),
             )
         insert_events(fleet, 1)
-        found = [receive(client) for _ in range(len(ODD_ROWS) + 1)]
-    assert [message["event_id"] for message in found] == list(range(1, len(ODD_ROWS) + 2))
+        found = [receive(client) for _ in range(len(MALFORMED_ROWS) + 1)]
+    assert [message["event_id"] for message in found] == list(range(1, len(MALFORMED_ROWS) + 2))
     assert found[0]["event"]["project_id"] == "\ufffd\0"
     assert (found[1]["event"]["project_id"], found[1]["event"]["broadcast_level"]) == ("7", "3.5")
     assert found[3]["event"]["briefing_id"] is None
@@ -377,14 +377,14 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     monkeypatch.setattr(socket, "SEND_SECONDS", 1.0)
     db.connect(fleet.home / "fleet.db").close()
     insert_events(fleet, 4000, "y" * 4000)
-    gives_up = threading.Event()
+    closing = threading.Event()
     close = WebSocket.close
 
-    async def noted(self: WebSocket, code: int = 1000, reason: str | None = None) -> None:
-        gives_up.set()
+    async def recording_close(self: WebSocket, code: int = 1000, reason: str | None = None) -> None:
+        closing.set()
         await close(self, code, reason)
 
-    monkeypatch.setattr(WebSocket, "close", noted)
+    monkeypatch.setattr(WebSocket, "close", recording_close)
     listening = app.bind("127.0.0.1", 0)
     port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
     application = app.make(str(fleet.home), token, port, "127.0.0.1")
@@ -396,7 +396,7 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     seen: list[int] = []
     with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
-        assert gives_up.wait(30)
+        assert closing.wait(30)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 seen.append(receive(client)["event_id"])
@@ -475,7 +475,7 @@ def test_login_link_sets_an_httponly_same_site_cookie(gateway: Gateway, fleet: F
     assert browser.get("/api/v1/health").json()["status"] == "ok"
 
 
-OTHERS = {
+INVALID_CREDENTIALS = {
     "no token": {},
     "a wrong token": {"Authorization": "Bearer " + "x" * 43},
     "a wrong cookie": {"Cookie": "fleet_gateway_{port}=" + "0" * 64, "Origin": "{base}"},
@@ -494,10 +494,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("who", OTHERS)
-def test_requests_without_valid_credentials_are_refused(shared: Gateway, who: str) -> None:
+@pytest.mark.parametrize("case", INVALID_CREDENTIALS)
+def test_requests_without_valid_credentials_are_refused(shared: Gateway, case: str) -> None:
     variables = {"port": str(shared.port), "token": shared.token, "base": shared.base}
-    headers = {name: value.format(**variables) for name, value in OTHERS[who].items()}
+    headers = {name: value.format(**variables) for name, value in INVALID_CREDENTIALS[case].items()}
     for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
         answer = httpx.get(shared.base + path, headers=headers)
         assert answer.status_code in (401, 403), path

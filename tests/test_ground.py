@@ -1,4 +1,4 @@
-"""The small rules that every room uses: times, JSON of other programs, files written whole."""
+"""The small rules that every room uses: times, JSON of other programs, atomic file writes."""
 
 from pathlib import Path
 

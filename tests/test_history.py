@@ -1,4 +1,4 @@
-"""History: kept in bounds by `fleet db prune`, and written out by `fleet export`."""
+"""History: limited by `fleet db prune` and exported by `fleet export`."""
 
 import contextlib
 import itertools
@@ -35,7 +35,7 @@ def history(fleet: Fleet) -> Iterator["History"]:
 
 
 class History:
-    """A database of many days, filled as ingest fills it."""
+    """A database of many days, with the rows that ingest writes."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -86,7 +86,7 @@ class History:
                 briefing_ids.append(briefing)
         return briefing_ids
 
-    def seen_through(self, event: int) -> None:
+    def set_cursor(self, event: int) -> None:
         self.run(
             "INSERT OR REPLACE INTO conversations (conversation_id, kind, cwd, model,"
             " last_outbox_event_id_seen, created_at, updated_at)"
@@ -132,9 +132,8 @@ def test_prune_dry_run_counts_the_same_and_changes_nothing(history: History) -> 
     real_report = history.prune("--older-than", "50d")
     assert dry_report["deleted"]["briefings"] > 100
     for table in ("briefings", "outbox_events", "turns", "sessions"):
-        assert (
-            abs(dry_report["deleted"][table] - real_report["deleted"][table]) <= 1
-        )  # time went on between them
+        # The limit moves with the clock between the two runs.
+        assert abs(dry_report["deleted"][table] - real_report["deleted"][table]) <= 1
 
 
 def test_unseen_events_stay_but_a_long_dead_session_holds_nothing(
@@ -145,13 +144,13 @@ def test_unseen_events_stay_but_a_long_dead_session_holds_nothing(
     event = history.run(
         "SELECT event_id FROM outbox_events WHERE briefing_id = ?", briefing_ids[1]
     ).fetchone()[0]
-    history.seen_through(event)
+    history.set_cursor(event)
     sql = "INSERT INTO commander_sessions VALUES (?, 'c', ?, 0, ?)"
     history.run(sql, "dead", 0, ago(60))
     report = history.prune("--older-than", "90d")
     assert history.briefings() == briefing_ids[2:]
     assert report["kept"]["briefings after a cursor"] == 2
-    history.seen_through(10_000)
+    history.set_cursor(10_000)
     history.run(sql, "alive", event, ago(1))
     history.prune("--older-than", "90d")
     assert history.briefings() == briefing_ids[2:]
@@ -202,7 +201,8 @@ def test_prune_by_size_deletes_the_oldest_and_frees_the_space(history: History) 
 
 
 def test_prune_by_size_deletes_no_more_days_than_needed(history: History) -> None:
-    """Also where much of the file is the search index, which holds deleted words until it is merged."""
+    """This holds even if much of the file is the search index, which keeps deleted words
+    until it is merged."""
     history.project("api")
     generator = random.Random(1)
     days, each = 60, 40
@@ -216,7 +216,7 @@ def test_prune_by_size_deletes_no_more_days_than_needed(history: History) -> Non
         report = history.prune("--max-size", str(limit))
         assert report["fits"] and limit - 2 * used / days < report["used_bytes_after"] <= limit
         assert dry_report["fits"] and abs(dry_report["used_bytes_after"] - limit) < 2 * used / days
-        assert len(history.briefings()) % each == 0, "whole days go"
+        assert len(history.briefings()) % each == 0, "only whole days may be deleted"
     history.check()
 
 
@@ -239,7 +239,7 @@ def test_large_day_is_pruned_in_several_transactions(history: History) -> None:
 def test_unreachable_size_limit_is_reported(history: History) -> None:
     history.project("api")
     history.turns("api", [100 + number for number in range(50)], "word " * 2000)
-    history.seen_through(0)
+    history.set_cursor(0)
     done = history.fleet.console("db", "prune", "--max-size", "100KB", check=False)
     assert done.returncode == 1
     assert "cannot be deleted" in done.stderr
@@ -296,7 +296,7 @@ def test_hooks_and_drainers_work_during_a_large_prune(history: History) -> None:
         ended.set()
         writer.join()
     assert report["deleted"]["briefings"] > 12_000
-    assert max(waits) < 5.0, "a writer's patience"
+    assert max(waits) < 5.0, "a writer waited too long"
     history.fleet.hook("stop", {"session_id": "s", "last_assistant_message": "On."}, folder)
     history.fleet.drain()
     history.check()
@@ -317,7 +317,7 @@ def test_killed_prune_leaves_only_whole_briefings(history: History) -> None:
         while len(history.briefings()) == before:
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was done before it was killed"
+        assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
         assert 1100 < len(history.briefings()) < before
         history.check()
     history.prune("--older-than", "310d")

@@ -1,5 +1,5 @@
-"""What stays true of the repository itself: its documents are readable and their links resolve, the
-version stands in one place, and what they tell a developer to run exists."""
+"""The repository itself: documents are readable, links resolve, the version is stated once, and the
+commands for developers exist."""
 
 import importlib.metadata
 import json
@@ -18,13 +18,13 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "docs/commands/README.md", ".github/*.md")
     for path in ROOT.glob(pattern)
 )
-# Read by a model: they come with the plugin, or lie in the Commander's folder.
+# Read by a model: part of the plugin, or copied into the Commander's folder.
 TEXTS = sorted(
     path
     for folder in ("skills", "commands", "commander/home")
     for path in (ROOT / folder).rglob("*.md")
 )
-# On the way in other branches: to be taken out once they are there.
+# Being rewritten in other branches: remove them from this list afterwards.
 TO_COME = {"docs/testing.md", "test-all"}
 
 every_page = pytest.mark.parametrize(
@@ -33,7 +33,7 @@ every_page = pytest.mark.parametrize(
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """The repository's files that git knows, or would add."""
+    """The repository's tracked and untracked files, without ignored ones."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z", *patterns],
         capture_output=True,
@@ -44,7 +44,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def outside_code(text: str) -> Iterator[tuple[int, str]]:
-    """(number, line) of what stands in no fenced block."""
+    """(number, line) of the lines outside fenced blocks."""
     fence = ""
     for number, line in enumerate(text.splitlines(), 1):
         marker = re.match(r"\s*(`{3,}|~{3,})", line)
@@ -57,7 +57,7 @@ def outside_code(text: str) -> Iterator[tuple[int, str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as links name them."""
+    """The headings of a page as link anchors."""
     headings = [
         line.lstrip("#").strip().lower()
         for _, line in outside_code(page.read_text())
@@ -148,4 +148,4 @@ def test_ci_runs_every_supported_python() -> None:
     matrix = re.search(r"python: (\[.*\])", workflow)
     assert matrix and json.loads(matrix[1]) == versions
     assert project["requires-python"] == f">={versions[0]}"
-    assert re.search(r"^ +3\.9$", workflow, re.MULTILINE), "the hooks run on 3.9 too"
+    assert re.search(r"^ +3\.9$", workflow, re.MULTILINE), "the hooks must run on 3.9 too"

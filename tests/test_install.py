@@ -1,4 +1,5 @@
-"""install.sh: a real installation into a throwaway user's folder, upgraded, interrupted, and taken out."""
+"""install.sh: a real installation into a temporary user's folder, upgraded, interrupted and
+uninstalled."""
 
 import hashlib
 import json
@@ -17,7 +18,7 @@ from commander.setup import environment
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
-THEIRS = """{
+USER_SETTINGS = """{
     "model": "opus",
     "hooks": {
         "Stop": [
@@ -41,15 +42,15 @@ def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProces
 
 
 def environment_of(home: Path) -> "dict[str, str]":
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("CLAUDE", "FLEET", "HOME"))
     }
-    return {**kept, "HOME": str(home)}
+    return {**inherited, "HOME": str(home)}
 
 
-def new_user(folder: Path, settings: "str | None" = THEIRS) -> Path:
+def new_user(folder: Path, settings: "str | None" = USER_SETTINGS) -> Path:
     home = folder / "a user's $HOME ü"
     (home / ".claude").mkdir(parents=True)
     if settings is not None:
@@ -65,7 +66,7 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
 
 
 def matching_files(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
-    """What is there by that name, a new link of an old name too."""
+    """The matching files with their inodes, so that a replaced link counts as new."""
     return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
 
 
@@ -152,13 +153,13 @@ def test_uninstall_restores_settings_and_keeps_data_until_purge(
     done = run(home, "--uninstall")
     assert not script.exists()
     assert done.returncode == 0, done.stderr
-    assert (home / ".claude" / "settings.json").read_text() == THEIRS
+    assert (home / ".claude" / "settings.json").read_text() == USER_SETTINGS
     assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
     assert not (commander / "venv").is_symlink() and not (commander / "versions").exists()
     folder_settings = commander / ".claude" / "settings.json"
     assert "hooks" not in json.loads(folder_settings.read_text())
     written = json.loads((commander / ".claude" / "fleet-written.json").read_text())
-    # So that a later installation takes it for what it is, not for its user's.
+    # A later installation must recognise the file as Fleet's, not as edited by the user.
     assert (
         written[".claude/settings.json"] == hashlib.sha256(folder_settings.read_bytes()).hexdigest()
     )
@@ -167,7 +168,7 @@ def test_uninstall_restores_settings_and_keeps_data_until_purge(
     assert "not Fleet's: notes.txt" in done.stdout
     assert [path.name for path in commander.iterdir()] == ["notes.txt"]
     (commander / "notes.txt").unlink()
-    assert run(home, "--uninstall", "--purge").returncode == 1  # no Fleet there any more
+    assert run(home, "--uninstall", "--purge").returncode == 1  # Fleet is no longer installed there
     remaining = {name for name in tree(home / ".claude") if name != "commander"}
     assert remaining == {"settings.json"}
 
@@ -194,7 +195,7 @@ def test_invalid_settings_json_stops_install_before_any_change(tmp_path: Path) -
 
 
 def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
-    """The home may be gone, and another one than the default."""
+    """Fleet's home may be deleted, and may not be the default one."""
     home = new_user(tmp_path, None)
     settings = home / ".claude" / "settings.json"
     from commander.setup import settings as editor
@@ -246,8 +247,9 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
     assert done.returncode == 0, done.stderr
     assert "Nothing is captured until you remove it" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
-    assert (home / ".claude" / "settings.json").read_text() == THEIRS
-    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run mends all.
+    assert (home / ".claude" / "settings.json").read_text() == USER_SETTINGS
+    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run repairs
+    # everything.
     for number, stage in (
         (signal.SIGKILL, "versions/*/pyvenv.cfg"),
         (signal.SIGINT, "versions/*/lib/*/site-packages/click"),
@@ -342,9 +344,9 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
 @pytest.mark.slow
 def test_uv_is_used_when_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
-    matching_files = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
+    version = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
-    assert "uv = " in (matching_files / "pyvenv.cfg").read_text()
+    assert "uv = " in (version / "pyvenv.cfg").read_text()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Claims, lanes, leases and costs of headless jobs; ending a process with all that it started."""
+"""Claims, lanes, leases and costs of headless jobs; ending a process with its children."""
 
 import json
 import os
@@ -173,15 +173,15 @@ def test_lost_job_is_requeued_failed_or_canceled_by_one_rule(
     runs.request_cancel(unwanted)
     outcomes = dict(recover(connection, ME))
     assert outcomes == {fresh: "queued", begun: "failed", unwanted: "canceled"}
-    assert jobs.get_stream_chunks(begun) == ['{"type":"system"}'], "what it did is kept"
+    assert jobs.get_stream_chunks(begun) == ['{"type":"system"}'], "its stream must be kept"
     assert recover(connection, ME) == []
-    # One that never begins is not tried for ever.
+    # A job that never starts is not retried for ever.
     for _ in range(2):
         claim(connection, DEAD)
         recover(connection, ME)
     assert status(connection, fresh) == "failed"
     spent = runs.spent_since(start_of_day())
-    assert spent == 3.0, "a run that never began costs nothing"
+    assert spent == 3.0, "a run that never started costs nothing"
 
 
 def test_running_job_of_another_program_is_left_alone_but_cancelable(
@@ -270,7 +270,7 @@ def test_runner_is_identified_by_its_name() -> None:
 
 
 def test_clock_change_does_not_affect_process_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system counts starts from the boot, and moves the boot's time with the clock."""
+    """The system counts start times from the boot, and shifts the boot time with the clock."""
     process, name = start("import time; time.sleep(60)")
     boot, created = psutil.boot_time, psutil.Process.create_time
     monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
@@ -310,7 +310,7 @@ def test_runner_with_an_unreadable_name_is_judged_by_its_lease(
 
 
 def test_start_recorded_by_wall_clock_is_still_recognised() -> None:
-    """As Fleet did before it counted from the boot."""
+    """Earlier versions of Fleet stored start times like this."""
     process = psutil.Process()
     assert processes.is_alive(ProcessName(process.pid, process.create_time()))
     assert not processes.is_alive(ProcessName(process.pid, process.create_time() - 100))

@@ -1,4 +1,4 @@
-"""An event and a briefing in one line each: written once, and by one rule for every reader."""
+"""The one-line form of an event and a briefing: written once, by one rule for every reader."""
 
 import json
 from pathlib import Path

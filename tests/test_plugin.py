@@ -1,5 +1,5 @@
-"""Fleet as a plugin: what its manifests say, and its environment, made in the background while nothing is
-lost. The real client's part is in tests/client/test_as_plugin.py."""
+"""Fleet as a plugin: its manifests, and its environment, which is built in the background without
+losing a capture. tests/client/test_as_plugin.py has the tests with the real client."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_skill_names_the_briefing_fields_and_values() -> None:
 
 @pytest.fixture
 def plugin(fleet: Fleet, tmp_path: Path) -> Path:
-    """A plugin's folder as Claude Code copies it, with nothing but what is in the repository."""
+    """The plugin's folder as Claude Code copies it, with only the repository's files."""
     copy = tmp_path / "plugin root"
     copy.mkdir()
     listed = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
@@ -65,7 +65,7 @@ def plugin(fleet: Fleet, tmp_path: Path) -> Path:
     return copy
 
 
-# The system's: without what Fleet needs.
+# The system's Python, which lacks Fleet's dependencies.
 BARE_PYTHON = os.path.realpath(sys.executable)
 
 
@@ -90,7 +90,7 @@ def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str,
         time.sleep(0.1)
 
 
-def wait_for_another(fleet: Fleet, data: Path, before: Path) -> None:
+def wait_for_new_venv(fleet: Fleet, data: Path, before: Path) -> None:
     deadline = time.monotonic() + 120
     while (data / "venv").resolve() == before or plugin_environment.read_state(data)[
         "state"
@@ -113,7 +113,9 @@ def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.Complete
 def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     fleet: Fleet, plugin: Path
 ) -> None:
-    for _ in range(3):  # each starts a drainer that cannot drain; one of them makes it
+    for _ in range(
+        3
+    ):  # each starts a drainer that cannot drain; one of them builds the environment
         hook(fleet, plugin, "stop")
     output = console(fleet, plugin, "status")
     assert output.returncode == 1 and "wait safely in" in output.stderr
@@ -126,19 +128,20 @@ def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     command = [fleet.home / "bin" / "fleet", "--version"]
     linked = subprocess.run(command, env=fleet.env(), capture_output=True, text=True)
     assert linked.stdout.split()[-1] == PLUGIN["version"]
-    # The next turn needs nothing any more.
-    made_at = (data / "bootstrap.json").stat().st_mtime_ns
+    # The next turn builds nothing.
+    built_at = (data / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
-    assert (data / "bootstrap.json").stat().st_mtime_ns == made_at
+    assert (data / "bootstrap.json").stat().st_mtime_ns == built_at
     assert fleet.waiting() == []
-    # After an update it is made anew, and what a running hook holds stays.
+    # After an update it is built again, and the version that running hooks use stays.
     before = (data / "venv").resolve()
     os.utime(plugin / "pyproject.toml")
     hook(fleet, plugin, "stop")
-    wait_for_another(fleet, data, before)
+    wait_for_new_venv(fleet, data, before)
     assert (before / "bin" / "python").exists()
-    # And where it is there and broken; the next drainer sees that, not one that has imported all already.
+    # A broken environment is built again too. Only the next drainer notices, because a running one
+    # has already imported everything.
     while fleet.waiting():
         time.sleep(0.05)
     fleet.wait_for_drainers()
@@ -146,14 +149,14 @@ def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     shutil.rmtree(before / "app" / "pydantic")
     os.utime(data / "bootstrap.json", (0, 0))
     hook(fleet, plugin, "stop")
-    wait_for_another(fleet, data, before)
+    wait_for_new_venv(fleet, data, before)
 
 
 @pytest.mark.slow
 def test_build_without_a_package_index_loses_nothing_and_says_why(
     fleet: Fleet, plugin: Path, tmp_path: Path
 ) -> None:
-    # The environment that a hook has is the one that the index is looked for with.
+    # The build finds the package index through the hook's environment variables.
     fleet.environment |= {
         **dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:9/simple"),
         "PIP_EXTRA_INDEX_URL": "",
@@ -171,12 +174,12 @@ def test_build_without_a_package_index_loses_nothing_and_says_why(
     output = console(fleet, plugin, "doctor")
     assert output.returncode == 1
     assert reason in output.stderr and "tries again" in output.stderr
-    # It is not tried at every turn.
+    # It is not tried again at every turn.
     tried_at = (Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
     while subprocess.run(["pgrep", "-f", f"bootstrap.py --again {fleet.home}"]).returncode == 0:
-        time.sleep(0.05)  # which the drainer has become
+        time.sleep(0.05)  # the drainer has become this process
     assert (
         Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json"
     ).stat().st_mtime_ns == tried_at
@@ -191,7 +194,7 @@ def test_plugin_beside_an_installed_fleet_builds_no_venv(fleet: Fleet, plugin: P
     assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
 
 
-@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
+@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="Python 3.9 is not installed")
 def test_oldest_python_can_explain_the_missing_command(fleet: Fleet, plugin: Path) -> None:
     script = plugin / "commander" / "setup" / "plugin.py"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""How a folder becomes a project: one repository is one project, wherever and however it lies."""
+"""How a folder becomes a project: one repository is one project, wherever it is checked out."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ KNOWN = "mimesis__607a7a7c"
 
 
 class Registry:
-    """A database, and what the drainer does to know a folder's project."""
+    """A database, and the drainer's way to find a folder's project."""
 
     def __init__(self, path: Path) -> None:
         self.connection = db.connect(path)
@@ -195,7 +195,7 @@ def test_relative_remotes_of_different_repositories_are_different(
 # --- credentials ------------------------------------------------------------------------------
 
 PASSWORDS = ["hunter2hunter2", "p@ss@word", "p%40ss", "pa:ss", "pä🎉"]
-# No URL by the book, but git's configuration takes it, and a person's password may be in there.
+# Not a valid URL, but git's configuration accepts it, and it may contain a password.
 UNESCAPED = ["p#ss1234", "p?ss1234", "p/ss1234"]
 
 
@@ -411,7 +411,7 @@ def test_session_that_changes_folder_keeps_its_project(fleet: Fleet) -> None:
     assert [row[0] for row in projects(fleet)] == [KNOWN]
 
 
-# --- odd repositories -------------------------------------------------------------------------
+# --- unusual repositories -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

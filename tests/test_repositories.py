@@ -1,4 +1,4 @@
-"""The repositories: every method that the reference shows, over a real file."""
+"""The repositories: every method of the reference, on a real file."""
 
 import json
 import re
@@ -27,7 +27,7 @@ NOW = "2026-11-23T06:55:16.123Z"
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection inside a writer's transaction."""
+    """A connection inside a write transaction."""
     connection = db.connect(tmp_path / "fleet.db")
     connection.execute("BEGIN IMMEDIATE")
     yield connection
@@ -702,7 +702,7 @@ def test_appending_to_a_long_stream_has_constant_cost(connection: sqlite3.Connec
         return 0
 
     def steps_for_one() -> int:
-        """Instructions of SQLite's machine: a measure that no busy computer changes."""
+        """The number of SQLite instructions, which does not depend on the machine's load."""
         nonlocal steps
         steps = 0
         connection.set_progress_handler(count, 1)
@@ -787,7 +787,7 @@ def test_commander_sessions_have_separate_cursors(
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "new", None)
     repo.join(commander, "behind", 3)
-    repo.join(commander, "behind", 99)  # only the first counts
+    repo.join(commander, "behind", 99)  # only the first call counts
     cursors = dict(
         map(tuple, connection.execute("SELECT session_id, cursor_event_id FROM commander_sessions"))
     )

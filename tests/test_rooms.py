@@ -1,4 +1,4 @@
-"""The rooms of the code: which there are, which may import which, and how long a file may be."""
+"""The rooms of the code: their order, their imports, and the maximum length of a file."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-# Lowest first: a room imports only rooms before it. What is hot imports only what is hot, too.
+# Lowest first: a room imports only rooms before it. Hot modules import only hot modules.
 ROOMS = (
     *("fleet_lib", "fleet_lib.store", "fleet_lib.turn", "fleet_lib.history", "fleet_lib.prelude"),
     *("fleet_lib.ingest", "fleet_lib.drain", "fleet_lib.views", "fleet_lib.jobs"),
@@ -55,7 +55,7 @@ def room_of(module: str) -> str:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Our own modules that this one imports, inside of functions too."""
+    """Our own modules that this one imports, including imports inside functions."""
     found = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The runner with a `claude` that says what no client should, or ends as none should."""
+"""The runner with a `claude` that prints invalid results or ends abnormally."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ exec(sys.stdin.read())
 
 
 class Queue:
-    """A home whose `claude` does what its prompt says, in Python."""
+    """A home whose `claude` runs its prompt as Python code."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -45,7 +45,7 @@ class Queue:
         self.connection = db.connect(home / "fleet.db")
 
     def add(self, script: str, folder: str | None = None, **options: Any) -> int:
-        """Each in a folder of its own, so that all of them run at once."""
+        """Each job gets its own folder, so that all of them run at once."""
         if folder is None:
             folder = str(self.home / f"folder {time.monotonic_ns()}")
             Path(folder).mkdir()

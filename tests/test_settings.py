@@ -1,4 +1,4 @@
-"""The settings file: our entries go in and out, and no other byte changes."""
+"""The settings file: Fleet's entries are added and removed, and no other byte changes."""
 
 import json
 import subprocess
@@ -127,10 +127,13 @@ def test_only_fleet_lines_are_added_to_a_real_file(tmp_path: Path) -> None:
     put(path, REAL)
     changed = register(path).diff().splitlines()[2:]
     removed = [line.strip() for line in changed if line.startswith("-")]
-    assert removed == [
-        '-      { "hooks": [ { "type": "command", "command": "notify-send done" } ] }',  # a comma
-        '-    "SessionStart": []',
-    ]
+    assert (
+        removed
+        == [
+            '-      { "hooks": [ { "type": "command", "command": "notify-send done" } ] }',  # gains a comma
+            '-    "SessionStart": []',
+        ]
+    )
 
 
 def test_shell_form_entries_of_an_older_version_are_removed(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ def test_backups_hold_the_old_content_and_are_limited_in_number(tmp_path: Path) 
 def test_dry_run_diff_can_be_applied_as_a_patch(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "settings.json"
     if text is None:
-        return  # patch knows files that are there
+        return  # a patch needs an existing file
     file.write_bytes(text.encode())
     change = settings.with_hooks(file, OURS, {})
     diff = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"

@@ -1,5 +1,5 @@
-"""Databases of every released schema, and of the original system, taken up by this Fleet; and this one's refused by
-older programs with a clear line. `tests/databases` keeps one of each, as that program left it."""
+"""Databases of every released schema and of the original system, upgraded by this version; and
+older programs, which refuse a newer database. `tests/databases` has one of each version."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def origin(request: pytest.FixtureRequest, fleet: Fleet) -> str:
 
 def test_every_released_schema_has_a_sample_database() -> None:
     newest = DATABASES / f"v{migrate.latest_version()}.db"
-    assert newest.exists(), "a migration is released with a database of its schema"
+    assert newest.exists(), "every migration needs a database of its schema in tests/databases"
     for name, version in RELEASED.items():
         with contextlib.closing(sqlite3.connect(DATABASES / f"{name}.db")) as connection:
             assert migrate.version_of(connection) == version
@@ -94,7 +94,7 @@ def test_old_database_is_usable_at_once(origin: str, fleet: Fleet, tmp_path: Pat
 
 @pytest.fixture
 def older_program(tmp_path: Path) -> Path:
-    """This program as it was before the newest migration: it knows one schema less."""
+    """This program before the newest migration: it knows one schema version less."""
     copy = tmp_path / "older"
     for name in ("hooks", "fleet_lib", "commander"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -151,7 +151,7 @@ def test_older_program_refuses_a_newer_database_and_loses_nothing(
     assert lock is not None
     os.close(lock)
     console("drain")
-    assert len(fleet.waiting()) == 1, "what is captured waits for the newer program"
+    assert len(fleet.waiting()) == 1, "the capture must wait for the newer program"
     assert (fleet.home / "fleet.db").read_bytes() == before
     fleet.drain()
     assert fleet.rows("SELECT 1 FROM briefings WHERE session_id = 's-9'") == [(1,)]

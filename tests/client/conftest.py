@@ -1,4 +1,4 @@
-"""Fixtures with the real clients. If something is missing, CI fails and other machines skip the test.
+"""Fixtures with the real clients. Without them the tests fail in CI and are skipped elsewhere.
 
 Every test that uses the client runs once with each version: every version that has a folder in
 tests/payloads, or the ones that `--client VERSION` names. Two markers change that:

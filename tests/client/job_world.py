@@ -1,5 +1,5 @@
-"""Headless jobs on a user's machine: Fleet's console, its runner, and a `claude` that records how it
-was started before it becomes the real client."""
+"""Headless jobs on a user's machine: Fleet's console, its runner, and a `claude` that records how
+it was started before it becomes the real client."""
 
 from __future__ import annotations
 

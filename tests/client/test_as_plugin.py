@@ -1,5 +1,5 @@
-"""Fleet as a plugin of the real client: validated, loaded from a folder, installed from a marketplace,
-and beside the same hooks in the settings."""
+"""Fleet as a plugin of the real client: validated, loaded from a folder, installed from a
+marketplace, and beside the same hooks in the settings."""
 
 from __future__ import annotations
 
