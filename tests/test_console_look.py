@@ -61,19 +61,19 @@ class Terminal:
         os.close(side)
         self.seen = ""
 
-    def read_until(self, wanted: str | None = None, seconds: float = 20.0) -> str:
+    def read_until(self, pattern: str | None = None, seconds: float = 20.0) -> str:
         """The printed text, up to `wanted` or the end."""
         deadline = time.monotonic() + seconds
         data = self.seen.encode()
-        while wanted is None or wanted.encode() not in data:
+        while pattern is None or pattern.encode() not in data:
             ready, _, _ = select.select([self._main], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no {wanted!r} in {data!r}"
+            assert ready, f"no {pattern!r} in {data!r}"
             try:
                 more = os.read(self._main, 65536)
             except OSError:  # how Linux reports the end of a terminal
                 more = b""
             if not more:
-                assert wanted is None, f"no {wanted!r} in {data!r}"
+                assert pattern is None, f"no {pattern!r} in {data!r}"
                 break
             data += more
         self.seen = data.decode()
@@ -91,13 +91,13 @@ def see(fleet: Fleet, *arguments: str, **options: object) -> str:
 
 
 @pytest.fixture
-def used(fleet: Fleet) -> Fleet:
+def captured(fleet: Fleet) -> Fleet:
     """Projects with long, wide and nasty texts."""
     names = ("shop-api", "a-repository-with-quite-a-long-name-indeed", "payments")
     folders = [make_repository(fleet.folder / name) for name in names]
-    long = "Payment tests need the staging credentials of the provider, " * 4
+    long_text = "Payment tests need the staging credentials of the provider, " * 4
     texts = (
-        f"status: blocked\nsummary: {long}",
+        f"status: blocked\nsummary: {long_text}",
         None,
         "summary: 日本語の要約がここにあります。🎉 " + "終わり" * 40,
     )
@@ -120,9 +120,9 @@ def used(fleet: Fleet) -> Fleet:
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS[:4] + COMMANDS[5:6], ids=" ".join)
 def test_lines_do_not_wrap_and_columns_align(
-    used: Fleet, command: tuple[str, ...], columns: int
+    captured: Fleet, command: tuple[str, ...], columns: int
 ) -> None:
-    lines = SGR.sub("", see(used, *command, columns=columns)).splitlines()
+    lines = SGR.sub("", see(captured, *command, columns=columns)).splitlines()
     assert len(lines) >= 2
     assert max(cell_len(line) for line in lines) <= columns
     if command[1:] == ("list",):
@@ -137,35 +137,37 @@ def _index_at_cell(line: str, cells: int) -> int:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_only_colours_are_escape_sequences_for_any_briefing(
-    used: Fleet, command: tuple[str, ...]
+    captured: Fleet, command: tuple[str, ...]
 ) -> None:
-    printed = see(used, *command)
+    printed = see(captured, *command)
     assert SGR.search(printed) or command == ("prelude",)
     text = SGR.sub("", printed)
     assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
     assert "\x1b[2J" not in printed and "\x1b]" not in printed
 
 
-def test_markup_in_text_is_printed_literally(used: Fleet) -> None:
+def test_markup_in_text_is_printed_literally(captured: Fleet) -> None:
     for command in (("briefings", "show", "2"), ("briefings", "list")):
-        wide = SGR.sub("", see(used, *command, columns=300))
+        wide = SGR.sub("", see(captured, *command, columns=300))
         assert "[red]literal[/red]" in wide and ":smile:" in wide
 
 
-def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(used: Fleet) -> None:
-    screen = SGR.sub("", see(used, "briefings", "show", "2"))
+def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(captured: Fleet) -> None:
+    screen = SGR.sub("", see(captured, "briefings", "show", "2"))
     assert "# Done" not in screen and "Done" in screen and "http://a.example" in screen
-    assert "# Done" in used.console("briefings", "show", "2").stdout
+    assert "# Done" in captured.console("briefings", "show", "2").stdout
 
 
-def test_front_matter_is_not_a_heading_or_an_excerpt(used: Fleet) -> None:
+def test_front_matter_is_not_a_heading_or_an_excerpt(captured: Fleet) -> None:
     text = (
         "---\nstatus: blocked\nsummary: Waits for ops\nblockers: [zeta key]\n---\nUse `pay.py`.\n"
     )
     call = {"session_id": "f", "prompt_id": "p"}
-    used.hook("stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, used.folder)
-    used.drain()
-    raw = see(used, "briefings", "show", "4")
+    captured.hook(
+        "stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, captured.folder
+    )
+    captured.drain()
+    raw = see(captured, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
     screen = [line.strip() for line in SGR.sub("", raw).splitlines()]
     assert (
@@ -179,22 +181,22 @@ def test_front_matter_is_not_a_heading_or_an_excerpt(used: Fleet) -> None:
         ("zeta", "zeta key"),
         ("ops", "Waits for ops"),
     ):
-        briefings = json.loads(used.console("briefings", "search", phrase, "--json").stdout)
+        briefings = json.loads(captured.console("briefings", "search", phrase, "--json").stdout)
         assert [row["excerpt"].strip() for row in briefings if row["briefing_id"] == 4] == [excerpt]
-        assert "summary:" not in see(used, "briefings", "search", phrase)
+        assert "summary:" not in see(captured, "briefings", "search", phrase)
 
 
-def test_states_have_meaningful_colours(used: Fleet) -> None:
-    listed = see(used, "briefings", "list")
+def test_states_have_meaningful_colours(captured: Fleet) -> None:
+    listed = see(captured, "briefings", "list")
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
-def test_state_is_one_word_on_screens_and_the_database_value_in_json(used: Fleet) -> None:
+def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: Fleet) -> None:
     question = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
     call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": question}
-    used.hook("stop", call, used.folder / "payments")
+    captured.hook("stop", call, captured.folder / "payments")
     needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
-    used.hook("notification", {"session_id": "s3"} | needed, used.folder / "payments")
+    captured.hook("notification", {"session_id": "s3"} | needed, captured.folder / "payments")
     phrase = {
         ("status",): {"needs permission", "asks you", "blocked", "done"},
         ("briefings", "list"): {"asks you", "blocked", "done"},
@@ -202,52 +204,54 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(used: Fleet
         ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
     }
     for command, expected in phrase.items():
-        screen = SGR.sub("", see(used, *command, columns=200))
+        screen = SGR.sub("", see(captured, *command, columns=200))
         assert all(word in screen for word in expected), (command, screen)
         if command[-1] != "4":  # a briefing shows the text of its author
             assert "waiting" not in screen.replace("0 waiting", ""), (command, screen)
             assert "completed" not in screen, (command, screen)
-    listed = json.loads(used.console("briefings", "list", "--json").stdout)
+    listed = json.loads(captured.console("briefings", "list", "--json").stdout)
     assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
-    (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
+    (permission, _) = json.loads(captured.console("status", "--json").stdout)["needs_human"]
     assert permission["state"] == "waiting_for_permission"
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_are_off_when_disabled_or_piped(used: Fleet, environment: dict[str, str]) -> None:
-    printed = see(used, "status", **environment)
+def test_colours_are_off_when_disabled_or_piped(
+    captured: Fleet, environment: dict[str, str]
+) -> None:
+    printed = see(captured, "status", **environment)
     assert not re.search(r"\x1b\[(?:[\d;]*;)?3\dm", printed)
     assert "shop-api" in printed
 
 
-def test_long_output_is_paged_only_on_a_terminal(used: Fleet, tmp_path: Path) -> None:
+def test_long_output_is_paged_only_on_a_terminal(captured: Fleet, tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text("#!/bin/sh\necho paged; cat\n")
     pager.chmod(0o755)
-    assert see(used, "briefings", "list", rows=3, PAGER=str(pager)).startswith("paged")
-    assert "paged" not in see(used, "briefings", "list", rows=60, PAGER=str(pager))
-    assert "paged" not in see(used, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
-    assert "paged" not in see(used, "briefings", "list", "--json", rows=3, PAGER=str(pager))
-    used.environment["PAGER"] = str(pager)  # a pipe uses no pager
-    assert "paged" not in used.console("briefings", "list", "-n", "500").stdout
+    assert see(captured, "briefings", "list", rows=3, PAGER=str(pager)).startswith("paged")
+    assert "paged" not in see(captured, "briefings", "list", rows=60, PAGER=str(pager))
+    assert "paged" not in see(captured, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
+    assert "paged" not in see(captured, "briefings", "list", "--json", rows=3, PAGER=str(pager))
+    captured.environment["PAGER"] = str(pager)  # a pipe uses no pager
+    assert "paged" not in captured.console("briefings", "list", "-n", "500").stdout
 
 
-def test_less_is_asked_to_keep_colours(used: Fleet, tmp_path: Path) -> None:
-    less = tmp_path / "bin" / "less"
-    less.parent.mkdir()
-    less.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
-    less.chmod(0o755)
-    path = f"{less.parent}{os.pathsep}{os.environ['PATH']}"
-    printed = see(used, "briefings", "list", rows=3, PATH=path)
+def test_less_is_asked_to_keep_colours(captured: Fleet, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "less"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    printed = see(captured, "briefings", "list", rows=3, PATH=path)
     assert printed.startswith("LESS=-FRX") and "\x1b[31mblocked" in printed
 
 
-def test_watch_redraws_on_changes_and_ends_cleanly(used: Fleet) -> None:
-    terminal = Terminal(used, "status", "--watch", "0.5", rows=30)
+def test_watch_redraws_on_changes_and_ends_cleanly(captured: Fleet) -> None:
+    terminal = Terminal(captured, "status", "--watch", "0.5", rows=30)
     terminal.read_until("Stop with Ctrl-C")
     time.sleep(1.2)
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "A new turn is here."}
-    used.hook("stop", call, used.folder / "shop-api")
+    captured.hook("stop", call, captured.folder / "shop-api")
     terminal.read_until("A new turn is here")
     # Drawn once at first and once for the new turn, but not at every poll.
     assert terminal.seen.count("Stop with Ctrl-C") <= 3
@@ -255,11 +259,11 @@ def test_watch_redraws_on_changes_and_ends_cleanly(used: Fleet) -> None:
     rest = terminal.end()
     assert "Traceback" not in rest and rest.rstrip().endswith("\x1b[?25h")
     assert "\x1b[?1049l" in rest
-    assert used.waiting() == []
+    assert captured.waiting() == []
 
 
-def test_followed_events_keep_their_columns_aligned(used: Fleet) -> None:
-    terminal = Terminal(used, "events", "tail", "--after", "0")
+def test_followed_events_keep_their_columns_aligned(captured: Fleet) -> None:
+    terminal = Terminal(captured, "events", "tail", "--after", "0")
     terminal.read_until("日本")
     terminal.process.send_signal(signal.SIGINT)
     lines = SGR.sub("", terminal.end()).splitlines()[:4]
@@ -271,14 +275,14 @@ def test_followed_events_keep_their_columns_aligned(used: Fleet) -> None:
         assert re.search(r"  (blocked|done) +\S", line[at - 2 :]), line
 
 
-def test_rich_is_imported_only_for_terminal_output(used: Fleet) -> None:
+def test_rich_is_imported_only_for_terminal_output(captured: Fleet) -> None:
     code = (
         "import sys\nfrom commander.cli import main\n"
         "try: main(['status'])\nexcept SystemExit: pass\n"
         "sys.stderr.write(str('rich' in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=used.env(), cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", code], env=captured.env(), cwd=ROOT, capture_output=True, text=True
     )
     assert done.stderr == "False"
 

@@ -165,14 +165,14 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
     )
     with open_page() as page:
         page.goto(gateway.link)
-        for section, word in (
+        for section, tag in (
             ("needs", "needs permission"),
             ("asking", "asks you"),
             ("working", "working"),
             ("sessions", "done"),
             ("projects", "done"),
         ):
-            expect(page.locator(f"#{section} .tag")).to_have_text(word)
+            expect(page.locator(f"#{section} .tag")).to_have_text(tag)
         page.goto(gateway.base + "/timeline")
         expect(page.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
@@ -387,11 +387,11 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
             page.goto(gateway.base + address)
             expect(page.locator("h1").first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
-            small = page.evaluate(
+            too_small = page.evaluate(
                 "[...document.querySelectorAll('nav a, a.row, a.fact, button, select, input')].filter((one) =>"
                 " one.type !== 'checkbox' && one.offsetHeight && one.offsetHeight < 43.5).map((one) => one.outerHTML)"
             )
-            assert small == [], "touch targets must be at least 44 px"
+            assert too_small == [], "touch targets must be at least 44 px"
             top = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
             assert top < 70, "the header must leave room for the page"
         page.goto(gateway.base + "/")

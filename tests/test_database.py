@@ -184,8 +184,8 @@ def dump(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
             row[1].decode() if isinstance(row[1], bytes) else row[1]
             for row in connection.execute(f"PRAGMA table_info({table})")
         ]
-        columns = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
-        rows[table] = connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()
+        selected = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
+        rows[table] = connection.execute(f"SELECT {selected} FROM {table} ORDER BY 1").fetchall()
     return rows
 
 
@@ -505,7 +505,7 @@ def test_second_writer_waits_at_the_start_of_its_transaction(path: Path) -> None
     with db.transaction(first):
         first.execute("SELECT 1 FROM projects").fetchall()
         with pytest.raises(sqlite3.OperationalError) as raised, db.transaction(second):
-            raise AssertionError("never reached")
+            raise AssertionError("the second writer did not wait")
         assert db.is_busy(raised.value) and db.is_unusable(raised.value)
 
 
@@ -596,7 +596,7 @@ def test_original_writers_still_work_after_adoption(path: Path) -> None:
     for payload in HOSTILE_PAYLOADS:
         daemon.execute(
             "INSERT INTO outbox_events (ts, type, project_id, payload_json) VALUES (?, ?, ?, ?)",
-            (NOW, "briefing_added", "nobody", payload),
+            (NOW, "briefing_added", "unknown", payload),
         )
         daemon.execute("UPDATE outbox_events SET delivered = 1, payload_json = ?", (payload,))
     daemon.execute(

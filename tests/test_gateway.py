@@ -393,19 +393,19 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     ).start()
     address, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
 
-    seen: list[int] = []
+    received: list[int] = []
     with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         assert closing.wait(30)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                seen.append(receive(client)["event_id"])
+                received.append(receive(client)["event_id"])
     assert closed.value.rcvd is not None, closed.value
     assert closed.value.rcvd.code == 1013 and "go on from event" in closed.value.rcvd.reason
-    assert seen == list(range(1, len(seen) + 1)) and len(seen) < 4000
+    assert received == list(range(1, len(received) + 1)) and len(received) < 4000
     with connect(address, additional_headers=headers, compression=None) as client:
-        send(client, type="fleet.subscribe", from_event_id=seen[-1])
-        assert until_live(client) == list(range(seen[-1] + 1, 4001))
+        send(client, type="fleet.subscribe", from_event_id=received[-1])
+        assert until_live(client) == list(range(received[-1] + 1, 4001))
 
 
 @pytest.mark.slow
@@ -600,8 +600,8 @@ def test_new_token_revokes_the_old_one_and_its_logins(gateway: Gateway) -> None:
 
 
 def test_oversized_request_is_not_read(gateway: Gateway) -> None:
-    big = {"project_id": "p", "prompt": "x" * 3_000_000}
-    assert gateway.post("/api/v1/jobs", big).status_code == 413
+    oversized = {"project_id": "p", "prompt": "x" * 3_000_000}
+    assert gateway.post("/api/v1/jobs", oversized).status_code == 413
 
     def parts() -> Iterator[bytes]:
         for _ in range(400):
@@ -622,7 +622,7 @@ def test_oversized_request_is_not_read(gateway: Gateway) -> None:
 def test_every_endpoint_answers_and_is_described(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
-    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The **parser** is mended.")
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The **parser** is fixed.")
     _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
     described = gateway.get("/api/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1")
@@ -898,5 +898,5 @@ def test_oversized_event_does_not_block_common_clients(gateway: Gateway, fleet: 
         first, second = receive(client), receive(client)
     assert first["event"]["data"]["cut"] is True
     assert second["event"]["data"] == {"summary": "small"}
-    whole = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
-    assert len(whole["summary"]) == 1_200_000
+    full_data = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
+    assert len(full_data["summary"]) == 1_200_000

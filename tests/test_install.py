@@ -30,10 +30,10 @@ USER_SETTINGS = """{
 """
 
 
-def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+def run(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(ROOT / "install.sh"), *arguments],
-        env=environment_of(home) | more,
+        env=environment_of(home) | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -201,10 +201,10 @@ def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
     from commander.setup import settings as editor
 
     missing = tmp_path / "gone" / "venv"
-    ours = editor.registration(
+    fleet_hooks = editor.registration(
         editor.settings_example(), missing / "bin/python", missing / "app/hooks"
     )
-    settings.write_text(json.dumps({"theme": "dark", **ours}))
+    settings.write_text(json.dumps({"theme": "dark", **fleet_hooks}))
     done = run(home, "--uninstall")
     assert done.returncode == 0, done.stderr
     assert json.loads(settings.read_text()) == {"theme": "dark"}

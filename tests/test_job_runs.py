@@ -26,7 +26,7 @@ from fleet_lib.store.outbox import OutboxRepo
 
 ME = runner_name()
 DEAD = f"{socket.gethostname()} 999999 1.00"
-ELSEWHERE = "another-host 7 1.00"
+OTHER_HOST = "another-host 7 1.00"
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_next_job_is_the_oldest_in_a_free_lane(connection: sqlite3.Connection) -
     other = queue(connection, project_id="q")
     folder = queue(connection, repo_root="/r")
     queue(connection, repo_root="/r")
-    alone = queue(connection)
-    assert [claim(connection).job_id for _ in range(4)] == [first, other, folder, alone]
+    unassigned = queue(connection)
+    assert [claim(connection).job_id for _ in range(4)] == [first, other, folder, unassigned]
     assert JobRunRepo(connection).next_job() is None
 
 
@@ -82,7 +82,7 @@ def test_a_claimed_job_cannot_be_claimed_again(connection: sqlite3.Connection) -
     job = runs.next_job()
     assert job is not None
     assert runs.claim(job, ME, 1.0) is not None
-    assert runs.claim(job, ELSEWHERE, 1.0) is None
+    assert runs.claim(job, OTHER_HOST, 1.0) is None
 
 
 def test_finished_run_cannot_end_again(connection: sqlite3.Connection) -> None:
@@ -129,32 +129,32 @@ def test_event_reports_how_a_job_ended(connection: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runner", "lease", "settled"),
+    ("runner", "lease", "is_recovered"),
     [
         (DEAD, "9999-01-01T00:00:00.000Z", True),
-        (ELSEWHERE, "9999-01-01T00:00:00.000Z", False),
-        (ELSEWHERE, "2026-01-01T00:00:00.000Z", True),
+        (OTHER_HOST, "9999-01-01T00:00:00.000Z", False),
+        (OTHER_HOST, "2026-01-01T00:00:00.000Z", True),
         (f"{socket.gethostname()} {os.getpid()} 1.00", "9999-01-01T00:00:00.000Z", True),
         (ME, "2026-01-01T00:00:00.000Z", False),
     ],
-    ids=["dead", "elsewhere", "not renewed", "another process's number", "our own"],
+    ids=["dead", "elsewhere", "not renewed", "reused pid", "own"],
 )
-def test_only_jobs_with_expired_leases_are_settled(
-    connection: sqlite3.Connection, runner: str, lease: str, settled: bool
+def test_only_jobs_of_gone_runners_are_recovered(
+    connection: sqlite3.Connection, runner: str, lease: str, is_recovered: bool
 ) -> None:
     job_id = queue(connection)
     claim(connection, runner)
     connection.execute("UPDATE job_runs SET lease_until = ?", (lease,))
-    assert recover(connection, ME) == ([(job_id, "queued")] if settled else [])
-    assert status(connection, job_id) == ("queued" if settled else "running")
-    assert JobRunRepo(connection).next_job() is not None or not settled
+    assert recover(connection, ME) == ([(job_id, "queued")] if is_recovered else [])
+    assert status(connection, job_id) == ("queued" if is_recovered else "running")
+    assert JobRunRepo(connection).next_job() is not None or not is_recovered
 
 
 def test_renewed_lease_stays_valid(connection: sqlite3.Connection) -> None:
     queue(connection)
-    run = claim(connection, ELSEWHERE)
+    run = claim(connection, OTHER_HOST)
     connection.execute("UPDATE job_runs SET lease_until = '2026-01-01T00:00:00.000Z'")
-    JobRunRepo(connection).renew(ELSEWHERE)
+    JobRunRepo(connection).renew(OTHER_HOST)
     assert recover(connection, ME) == []
     renewed = JobRunRepo(connection).latest(run.job_id)
     assert renewed and renewed.lease_until > clock.now()
@@ -164,22 +164,22 @@ def test_lost_job_is_requeued_failed_or_canceled_by_one_rule(
     connection: sqlite3.Connection,
 ) -> None:
     jobs, runs = JobRepo(connection), JobRunRepo(connection)
-    fresh, begun, unwanted = (queue(connection) for _ in range(3))
+    unstarted, started, canceled = (queue(connection) for _ in range(3))
     for _ in range(3):
         run = claim(connection, DEAD)
-        if run.job_id == begun:
+        if run.job_id == started:
             assert runs.note_process(run, 999999, 1.0)
-            jobs.append_stream_chunk(begun, '{"type":"system"}')
-    runs.request_cancel(unwanted)
+            jobs.append_stream_chunk(started, '{"type":"system"}')
+    runs.request_cancel(canceled)
     outcomes = dict(recover(connection, ME))
-    assert outcomes == {fresh: "queued", begun: "failed", unwanted: "canceled"}
-    assert jobs.get_stream_chunks(begun) == ['{"type":"system"}'], "its stream must be kept"
+    assert outcomes == {unstarted: "queued", started: "failed", canceled: "canceled"}
+    assert jobs.get_stream_chunks(started) == ['{"type":"system"}'], "its stream must be kept"
     assert recover(connection, ME) == []
     # A job that never starts is not retried for ever.
     for _ in range(2):
         claim(connection, DEAD)
         recover(connection, ME)
-    assert status(connection, fresh) == "failed"
+    assert status(connection, unstarted) == "failed"
     spent = runs.spent_since(start_of_day())
     assert spent == 3.0, "a run that never started costs nothing"
 
@@ -201,13 +201,13 @@ def test_message_parts_are_published_to_watchers(connection: sqlite3.Connection)
     jobs = JobRepo(connection)
     job_id = queue(connection)
     claim(connection)
-    part, whole = '{"type":"stream_event","event":{}}', '{"type":"assistant"}'
-    for chunk in (part, part, whole):
+    partial, complete = '{"type":"stream_event","event":{}}', '{"type":"assistant"}'
+    for chunk in (partial, partial, complete):
         jobs.append_stream_chunk(job_id, chunk)
-    assert jobs.get_running_chunks(job_id, after=0) == [(1, part), (2, whole)]
+    assert jobs.get_running_chunks(job_id, after=0) == [(1, partial), (2, complete)]
     jobs.complete(job_id, "{}")
     job = jobs.get(job_id)
-    assert job and json.loads(job.stream_chunks_json or "") == [whole]
+    assert job and json.loads(job.stream_chunks_json or "") == [complete]
     assert jobs.get_running_chunks(job_id) == []
 
 
@@ -266,7 +266,7 @@ def test_unrelated_process_with_the_same_pid_is_left_alone() -> None:
 
 def test_runner_is_identified_by_its_name() -> None:
     assert not is_gone(ME)
-    assert is_gone(DEAD) and not is_gone(ELSEWHERE) and not is_gone("nonsense")
+    assert is_gone(DEAD) and not is_gone(OTHER_HOST) and not is_gone("nonsense")
 
 
 def test_clock_change_does_not_affect_process_identity(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,8 +57,8 @@ def test_worker_drift_warning_is_shown_as_a_line_everywhere(fleet: Fleet) -> Non
         if "doc_drift_warning" in row
     ]
     assert row.endswith("the turn names no document")
-    shown = fleet.console("prelude").stdout
-    assert "documents may be stale: the turn names no document · " in shown
+    prelude = fleet.console("prelude").stdout
+    assert "documents may be stale: the turn names no document · " in prelude
 
 
 def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
@@ -77,7 +77,7 @@ def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
     payloads = [
         json.loads(text) for (text,) in fleet.rows("SELECT payload_json FROM outbox_events")
     ]
-    assert [one["line"] for one in payloads] == [
+    assert [sent_payload["line"] for sent_payload in payloads] == [
         "a session started",
         "changed the refund parser",
         "the turn names no document",

@@ -51,8 +51,8 @@ def test_skill_names_the_briefing_fields_and_values() -> None:
 @pytest.fixture
 def plugin(fleet: Fleet, tmp_path: Path) -> Path:
     """The plugin's folder as Claude Code copies it, with only the repository's files."""
-    copy = tmp_path / "plugin root"
-    copy.mkdir()
+    folder = tmp_path / "plugin root"
+    folder.mkdir()
     listed = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
     names = subprocess.run(listed, capture_output=True, check=True).stdout
     subprocess.run(
@@ -60,9 +60,9 @@ def plugin(fleet: Fleet, tmp_path: Path) -> Path:
         input=names,
         check=True,
     )
-    subprocess.run(["tar", "-C", str(copy), "-xf", str(tmp_path / "p.tar")], check=True)
+    subprocess.run(["tar", "-C", str(folder), "-xf", str(tmp_path / "p.tar")], check=True)
     fleet.environment["CLAUDE_PLUGIN_DATA"] = str(tmp_path / "plugin data")
-    return copy
+    return folder
 
 
 # The system's Python, which lacks Fleet's dependencies.

@@ -22,7 +22,7 @@ from fleet_lib.store.projects import (
 from fleet_lib.turn.git import read_git_state
 
 MIMESIS = "https://github.com/olivier-motium/mimesis.git"
-KNOWN = "mimesis__607a7a7c"
+KNOWN_ID = "mimesis__607a7a7c"
 
 
 class Registry:
@@ -72,11 +72,11 @@ def projects(fleet: Fleet) -> list[tuple[Any, ...]]:
 
 
 def test_project_id_matches_a_known_value(fleet: Fleet, registry: Registry) -> None:
-    assert generate_project_id("mimesis", MIMESIS) == KNOWN
+    assert generate_project_id("mimesis", MIMESIS) == KNOWN_ID
     repository = make_repository(fleet.folder / "code" / "mimesis", MIMESIS)
-    assert registry.identify(repository).project_id == KNOWN
+    assert registry.identify(repository).project_id == KNOWN_ID
     stop(fleet, repository)
-    assert projects(fleet) == [(KNOWN, "mimesis", str(repository), MIMESIS, "active")]
+    assert projects(fleet) == [(KNOWN_ID, "mimesis", str(repository), MIMESIS, "active")]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_same_name_with_different_remotes_is_two_projects() -> None:
     assert len(ids) == 8
 
 
-ONE = [
+SAME_REPOSITORY = [
     "https://github.com/o/r.git",
     "https://github.com/o/r",
     "https://github.com/o/r/",
@@ -128,7 +128,7 @@ ONE = [
 ]
 
 
-@pytest.mark.parametrize("remote", ONE)
+@pytest.mark.parametrize("remote", SAME_REPOSITORY)
 def test_all_url_forms_of_a_remote_are_one_repository(remote: str) -> None:
     assert canonical_remote(remote) == "github.com/o/r"
 
@@ -168,7 +168,7 @@ def test_any_text_is_accepted_as_a_remote(remote: str) -> None:
 
 def test_clones_by_ssh_scp_and_https_are_one_project(registry: Registry, tmp_path: Path) -> None:
     found = set()
-    for number, remote in enumerate(ONE[:-1]):
+    for number, remote in enumerate(SAME_REPOSITORY[:-1]):
         repository = make_repository(tmp_path / str(number) / "mimesis", remote)
         found.add(registry.identify(repository).project_id)
     assert len(found) == 1 and registry.count() == 1
@@ -178,10 +178,10 @@ def test_origin_is_preferred_over_other_remotes(registry: Registry, tmp_path: Pa
     first = make_repository(tmp_path / "1" / "mimesis")
     git(first, "remote", "add", "aaa", "https://example.org/fork.git")
     git(first, "remote", "add", "origin", MIMESIS)
-    assert registry.identify(first).project_id == KNOWN
+    assert registry.identify(first).project_id == KNOWN_ID
     second = make_repository(tmp_path / "2" / "mimesis")
     git(second, "remote", "add", "upstream", "git@github.com:olivier-motium/mimesis.git")
-    assert registry.identify(second).project_id == KNOWN
+    assert registry.identify(second).project_id == KNOWN_ID
 
 
 def test_relative_remotes_of_different_repositories_are_different(
@@ -230,7 +230,7 @@ def test_token_as_user_name_is_not_stored(registry: Registry) -> None:
         git_remote=f"https://{token}@github.com/olivier-motium/mimesis.git",
     )
     project = registry.repo.get(project_id)
-    assert project_id == KNOWN and project is not None and project.git_remote == MIMESIS
+    assert project_id == KNOWN_ID and project is not None and project.git_remote == MIMESIS
 
 
 def test_rotated_credentials_keep_the_same_project(fleet: Fleet) -> None:
@@ -239,7 +239,7 @@ def test_rotated_credentials_keep_the_same_project(fleet: Fleet) -> None:
         url = f"https://bot:{password}@github.com/olivier-motium/mimesis.git"
         git(repository, "remote", "set-url", "origin", url)
         stop(fleet, repository, f"s{number}")
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
     stored = b"".join(path.read_bytes() for path in fleet.home.glob("fleet.db*"))
     for password in PASSWORDS:
         assert password.encode() not in stored
@@ -252,7 +252,7 @@ def test_a_subfolder_is_the_same_project(registry: Registry, tmp_path: Path) -> 
     repository = make_repository(tmp_path / "mimesis", MIMESIS, **{"deep/er/x.py": ""})
     for folder in (repository, repository / "deep", repository / "deep/er", repository / ".git"):
         found = registry.identify(folder)
-        assert (found.project_id, found.repo_root) == (KNOWN, str(repository)), folder
+        assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository)), folder
 
 
 def test_a_link_to_a_subfolder_is_the_same_project(registry: Registry, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_first_seen_worktree_names_the_main_one(registry: Registry, tmp_path: Pa
     repository = make_repository(tmp_path / "mimesis", MIMESIS)
     git(repository, "worktree", "add", "-q", "-b", "topic", str(tmp_path / "topic"))
     found = registry.identify(tmp_path / "topic")
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
 
 
 def test_submodule_is_a_separate_project(registry: Registry, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_submodule_is_a_separate_project(registry: Registry, tmp_path: Path) -> 
     inner = registry.identify(outer / "vendor/library")
     assert inner.repo_name == "library" and inner.repo_root == str(outer / "vendor/library")
     assert registry.identify(outer / "vendor/library/sub") == inner
-    assert registry.identify(outer).project_id == KNOWN != inner.project_id
+    assert registry.identify(outer).project_id == KNOWN_ID != inner.project_id
     git(outer / "vendor/library", "worktree", "add", "-q", "-b", "w", str(tmp_path / "linked"))
     assert registry.identify(tmp_path / "linked") == inner
 
@@ -322,9 +322,9 @@ def test_a_separate_git_folder_does_not_name_the_project(
         **{"sub/x.py": ""},
     )
     found = registry.identify(repository / "sub")
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
     git(repository, "worktree", "add", "-q", "-b", "w", str(tmp_path / "linked"))
-    assert registry.identify(tmp_path / "linked").project_id == KNOWN
+    assert registry.identify(tmp_path / "linked").project_id == KNOWN_ID
 
 
 def test_repository_without_a_remote_is_identified_by_its_path(
@@ -365,7 +365,7 @@ def test_renamed_clone_is_the_same_project_at_a_new_path(
     before = registry.identify(repository)
     repository.rename(tmp_path / "renamed")
     after = registry.identify(tmp_path / "renamed")
-    assert after.project_id == before.project_id == KNOWN
+    assert after.project_id == before.project_id == KNOWN_ID
     assert after.repo_root == str(tmp_path / "renamed")
 
 
@@ -395,7 +395,7 @@ def test_deleted_folder_belongs_to_the_sessions_last_project(fleet: Fleet) -> No
     stop(fleet, fleet.folder / "topic")
     git(repository, "worktree", "remove", "--force", str(fleet.folder / "topic"))
     stop(fleet, fleet.folder / "topic")
-    assert fleet.rows("SELECT project_id FROM briefings") == [(KNOWN,)] * 2
+    assert fleet.rows("SELECT project_id FROM briefings") == [(KNOWN_ID,)] * 2
     assert len(projects(fleet)) == 1
 
 
@@ -408,7 +408,7 @@ def test_session_that_changes_folder_keeps_its_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     other = make_repository(fleet.folder / "other")
     stop(fleet, repository, cwd=str(other))
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
 
 
 # --- unusual repositories -------------------------------------------------------------------------
@@ -455,7 +455,7 @@ def test_non_utf8_folder_name_passes_through_the_hooks(fleet: Fleet) -> None:
 def test_a_repository_with_sha256_objects_is_a_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS, "--object-format=sha256")
     stop(fleet, repository)
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
     ((head,),) = fleet.rows("SELECT head_commit FROM briefings")
     assert head == git(repository, "rev-parse", "HEAD") and len(head) == 64
 
@@ -476,7 +476,7 @@ def test_git_environment_variables_are_ignored(
     ):
         monkeypatch.setenv(name, value)
     found = registry.identify(repository)
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
 
 
 # --- archived ---------------------------------------------------------------------------------
@@ -486,7 +486,7 @@ def test_archived_project_stays_archived_until_its_next_turn(fleet: Fleet) -> No
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     stop(fleet, repository)
     connection = db.connect(fleet.home / "fleet.db")
-    assert ProjectRepo(connection).archive(KNOWN)
+    assert ProjectRepo(connection).archive(KNOWN_ID)
     connection.close()
     start = payload("SessionStart-startup") | {"session_id": "s2", "cwd": str(repository)}
     end = payload("SessionEnd-other") | {"session_id": "s1", "cwd": str(repository)}

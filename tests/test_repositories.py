@@ -288,7 +288,7 @@ def test_query_combines_all_filters_newest_first(
 ) -> None:
     repo = BriefingRepo(connection)
     other = ProjectRepo(connection).ensure_project(repo_name="b", repo_root="/b")
-    made: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for number in range(24):
         fields = a_briefing(
             other if number % 2 else project,
@@ -299,8 +299,8 @@ def test_query_combines_all_filters_newest_first(
             broadcast_level=("silent", None)[number % 2],
             doc_drift_risk=("high", "low", None)[number % 3],
         )
-        made.append(fields | {"briefing_id": repo.insert(**fields)})
-    for wanted in (
+        rows.append(fields | {"briefing_id": repo.insert(**fields)})
+    for filters in (
         {},
         {"project_id": project},
         {"project_id": project, "status": "completed", "impact_level": "major"},
@@ -310,11 +310,11 @@ def test_query_combines_all_filters_newest_first(
     ):
         expected = [
             fields["briefing_id"]
-            for fields in reversed(made)
-            if all(fields[name] == value for name, value in wanted.items())
+            for fields in reversed(rows)
+            if all(fields[name] == value for name, value in filters.items())
         ]
-        assert [b.briefing_id for b in repo.query(**wanted)] == expected, wanted
-        assert [b.briefing_id for b in repo.query(**wanted, limit=3)] == expected[:3]
+        assert [b.briefing_id for b in repo.query(**filters)] == expected, filters
+        assert [b.briefing_id for b in repo.query(**filters, limit=3)] == expected[:3]
     assert len(repo.get_recent(5)) == 5
     assert {b.project_id for b in repo.get_by_project(project)} == {project}
     assert {b.doc_drift_risk for b in repo.get_high_doc_drift_risk(10)} == {"high"}
@@ -344,11 +344,11 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
         "snake": "renamed parse_config to load_settings in src/app/config.py",
         "emoji": "shipped 🎉 the 東京 release, Ελλάδα next",
     }
-    made = {
+    briefing_ids = {
         name: repo.insert(**a_briefing(project, task_id=f"task-{name[::-1]}", raw_markdown=text))
         for name, text in texts.items()
     }
-    made["lists"] = repo.insert(
+    briefing_ids["lists"] = repo.insert(
         **a_briefing(
             project,
             task_id="lists",
@@ -358,7 +358,7 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
             branch="feature/walrus",
         )
     )
-    return made
+    return briefing_ids
 
 
 @pytest.mark.parametrize(
@@ -395,11 +395,13 @@ def test_search_finds_briefings_that_contain_every_word(
 def test_search_finds_decomposed_letters_as_composed_ones(
     connection: sqlite3.Connection, library: dict[str, int], project: str
 ) -> None:
-    made = BriefingRepo(connection).insert(
+    briefing = BriefingRepo(connection).insert(
         **a_briefing(project, task_id="nfd", raw_markdown="the re\u0301sume\u0301 page")
     )
     for query in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
-        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(query)] == [made], query
+        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(query)] == [briefing], (
+            query
+        )
 
 
 @pytest.mark.parametrize(
@@ -484,8 +486,8 @@ def test_search_is_limited_to_the_named_project(
 ) -> None:
     repo = BriefingRepo(connection)
     other = ProjectRepo(connection).ensure_project(repo_name="b", repo_root="/b")
-    made = repo.insert(**a_briefing(other, raw_markdown="login too"))
-    assert [r.briefing_id for r, _ in repo.search("login", project_id=other)] == [made]
+    briefing = repo.insert(**a_briefing(other, raw_markdown="login too"))
+    assert [r.briefing_id for r, _ in repo.search("login", project_id=other)] == [briefing]
     assert len(repo.search("login")) == 2
     assert len(repo.search("login", limit=1)) == 1
 
@@ -529,10 +531,10 @@ def test_an_unknown_event_type_is_refused(connection: sqlite3.Connection) -> Non
 def test_events_are_paged_from_a_cursor_without_gaps(connection: sqlite3.Connection) -> None:
     repo = OutboxRepo(connection)
     ids = [repo.add(type="error", payload_json=str(n)) for n in range(25)]
-    seen: list[int] = []
-    while page := repo.get_after(seen[-1] if seen else 0, limit=10):
-        seen += [event.event_id for event in page]
-    assert seen == ids and repo.latest_id() == ids[-1]
+    paged_ids: list[int] = []
+    while page := repo.get_after(paged_ids[-1] if paged_ids else 0, limit=10):
+        paged_ids += [event.event_id for event in page]
+    assert paged_ids == ids and repo.latest_id() == ids[-1]
     assert [event.event_id for event in repo.get_latest(3)] == ids[-3:]
     assert repo.get_after(ids[-1]) == []
 
@@ -671,8 +673,8 @@ def test_stream_is_rows_during_a_run_and_one_column_at_the_end(
     repo = JobRepo(connection)
     job, other = a_job(connection), a_job(connection)
     assert repo.append_stream_chunk(job, "too early") is False
-    for one in (job, other):
-        repo.update_status(one, "running")
+    for job_id in (job, other):
+        repo.update_status(job_id, "running")
     chunks: list[Any] = ["a", '{"b": 1}', {"type": "text", "ü": [1]}, "", "🎉\n"]
     for chunk in chunks:
         assert repo.append_stream_chunk(job, chunk) is True
@@ -732,10 +734,14 @@ def test_malformed_stream_of_another_program_can_be_read(
 
 def test_only_one_commander_exists(connection: sqlite3.Connection) -> None:
     repo = ConversationRepo(connection)
-    made = repo.get_or_create_commander("/home/fleet")
-    assert (made.kind, made.cwd, made.last_outbox_event_id_seen) == ("commander", "/home/fleet", 0)
-    assert made.claude_session_id is None and ISO.fullmatch(made.created_at)
-    assert repo.get_or_create_commander("/elsewhere") == made == repo.get_commander()
+    commander = repo.get_or_create_commander("/home/fleet")
+    assert (commander.kind, commander.cwd, commander.last_outbox_event_id_seen) == (
+        "commander",
+        "/home/fleet",
+        0,
+    )
+    assert commander.claude_session_id is None and ISO.fullmatch(commander.created_at)
+    assert repo.get_or_create_commander("/elsewhere") == commander == repo.get_commander()
 
 
 def test_commander_row_of_the_original_system_is_reused(connection: sqlite3.Connection) -> None:
@@ -749,7 +755,7 @@ def test_commander_row_of_the_original_system_is_reused(connection: sqlite3.Conn
     assert (found.conversation_id, found.last_outbox_event_id_seen) == ("c1", 0)
 
 
-def seen(repo: ConversationRepo) -> int:
+def cursor_of(repo: ConversationRepo) -> int:
     found = repo.get_commander()
     assert found is not None
     return found.last_outbox_event_id_seen
@@ -762,18 +768,18 @@ def test_cursor_moves_forward_only_and_only_after_a_commit(
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "s1", None)
     repo.shown_at_prompt("s1", "p1", 7)
-    assert seen(repo) == 0
+    assert cursor_of(repo) == 0
     repo.commit_shown(commander, "s1", "another prompt")
-    assert seen(repo) == 0
+    assert cursor_of(repo) == 0
     repo.commit_shown(commander, "s1", "p1")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7
     repo.shown_at_prompt("s1", "p2", 5)
     repo.commit_shown(commander, "s1", "p2")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7
     repo.shown_at_start("s1", 9)
     repo.commit_shown(commander, "s1", "p3")
     repo.commit_shown(commander, "s1", "p3")
-    assert seen(repo) == 9
+    assert cursor_of(repo) == 9
 
 
 def test_commander_sessions_have_separate_cursors(
@@ -794,7 +800,7 @@ def test_commander_sessions_have_separate_cursors(
     assert cursors == {"old": 20, "new": 20, "behind": 3}
     repo.shown_at_prompt("behind", "p", 8)
     repo.commit_shown(commander, "behind", "p")
-    assert seen(repo) == 20
+    assert cursor_of(repo) == 20
 
 
 def test_turn_of_an_unknown_session_moves_no_cursor_back(
@@ -804,4 +810,4 @@ def test_turn_of_an_unknown_session_moves_no_cursor_back(
     commander = repo.get_or_create_commander("/home")
     connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
     repo.commit_shown(commander, "stranger", "p")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7

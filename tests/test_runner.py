@@ -112,12 +112,12 @@ def test_unrecordable_end_fails_only_its_own_job(
     malformed, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
     complete = JobRepo.complete
 
-    def stumble(repo: JobRepo, job_id: int, result_json: str) -> bool:
+    def fail_to_store(repo: JobRepo, job_id: int, result_json: str) -> bool:
         if job_id == malformed:
             raise OverflowError("too large")
         return complete(repo, job_id, result_json)
 
-    monkeypatch.setattr(JobRepo, "complete", stumble)
+    monkeypatch.setattr(JobRepo, "complete", fail_to_store)
     queue.run()
     assert queue.job(malformed).error == "the result could not be stored: OverflowError"
     assert queue.run_of(malformed).cost_usd == 0.25
@@ -127,12 +127,12 @@ def test_unrecordable_end_fails_only_its_own_job(
 def test_client_that_closed_its_output_is_ended_at_its_time_limit(
     queue: Queue,
 ) -> None:
-    silent = queue.add("os.close(1); time.sleep(60)", timeoutSeconds=1)
+    unanswered = queue.add("os.close(1); time.sleep(60)", timeoutSeconds=1)
     answered = queue.add("result(); os.close(1); time.sleep(60)", timeoutSeconds=1)
     began = time.monotonic()
     queue.run()
     assert time.monotonic() - began < 20
-    assert queue.job(silent).error == "timed out after 1 s"
+    assert queue.job(unanswered).error == "timed out after 1 s"
     assert queue.job(answered).status == "completed"
 
 
@@ -151,11 +151,11 @@ def test_client_that_closed_its_output_can_be_canceled(queue: Queue) -> None:
 
 def test_answer_counts_even_if_the_client_hangs_afterwards(queue: Queue) -> None:
     hanging = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
-    broke = queue.add("result(); sys.exit(7)")
+    failing = queue.add("result(); sys.exit(7)")
     queue.run()
     assert (queue.job(hanging).status, queue.job(hanging).error) == ("completed", None)
     assert stream.answer_of(queue.job(hanging)) == "done"
-    assert queue.job(broke).error == "claude exited with code 7 after its result"
+    assert queue.job(failing).error == "claude exited with code 7 after its result"
 
 
 def test_job_whose_runner_died_is_reported_with_its_reason(queue: Queue) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from commander.setup import settings
 from fleet_lib.errors import BadInput
 
-OURS = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[
-    "hooks"
-]
+FLEET_HOOKS = settings.registration(
+    settings.settings_example(), Path("/home/p"), Path("/home/hooks")
+)["hooks"]
 
 REAL = """{
   "$schema": "https://json.schemastore.org/claude-code-settings.json",
@@ -73,7 +73,7 @@ def put(path: Path, text: "str | None") -> None:
 
 
 def register(path: Path, was: "settings.Was | None" = None) -> settings.Change:
-    change = settings.with_hooks(path, OURS, was or {})
+    change = settings.with_hooks(path, FLEET_HOOKS, was or {})
     settings.write(change)
     return change
 
@@ -87,9 +87,9 @@ def test_add_then_remove_restores_the_same_bytes(tmp_path: Path, text: "str | No
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
-    with_ours = parsed(path)
-    for event, groups in OURS.items():
-        assert with_ours["hooks"][event][-len(groups) :] == groups
+    registered = parsed(path)
+    for event, groups in FLEET_HOOKS.items():
+        assert registered["hooks"][event][-len(groups) :] == groups
     settings.write(settings.without_hooks(path, change.was))
     assert (path.read_bytes().decode() if path.exists() else None) == text
 
@@ -111,13 +111,13 @@ def test_entries_of_an_older_fleet_are_replaced_and_others_kept(
 ) -> None:
     path = tmp_path / "settings.json"
     put(path, text)
-    older = json.loads(json.dumps(OURS).replace("/home/hooks", "/old/checkout/hooks"))
+    older = json.loads(json.dumps(FLEET_HOOKS).replace("/home/hooks", "/old/checkout/hooks"))
     del older["StopFailure"]
     change = settings.with_hooks(path, older, {})
     settings.write(change)
     change = register(path, change.was)
     assert "/old/checkout" not in path.read_text()
-    assert sum(1 for _ in settings.our_entries(parsed(path))) == len(OURS)
+    assert sum(1 for _ in settings.our_entries(parsed(path))) == len(FLEET_HOOKS)
     settings.write(settings.without_hooks(path, change.was))
     assert (path.read_bytes().decode() if path.exists() else None) == text
 
@@ -142,7 +142,7 @@ def test_shell_form_entries_of_an_older_version_are_removed(tmp_path: Path) -> N
     foreign = {"type": "command", "command": "python3 /x/hooks/stop.py"}
     put(path, json.dumps({"hooks": {"Stop": [{"hooks": [old, foreign]}]}}))
     register(path)
-    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [foreign]}, *OURS["Stop"]]
+    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [foreign]}, *FLEET_HOOKS["Stop"]]
 
 
 keys = st.sampled_from(["hooks", "Stop", "SessionStart", "a", "b é", "x/y"])
@@ -154,7 +154,9 @@ values = st.recursive(
 groups = st.lists(
     st.fixed_dictionaries({"hooks": st.lists(st.fixed_dictionaries({"command": st.text()}))})
 )
-events = st.dictionaries(st.sampled_from([*OURS, "PreToolUse"]), groups | st.none(), max_size=5)
+events = st.dictionaries(
+    st.sampled_from([*FLEET_HOOKS, "PreToolUse"]), groups | st.none(), max_size=5
+)
 objects = st.dictionaries(keys.filter(lambda key: key != "hooks"), values, max_size=4)
 
 
@@ -185,8 +187,8 @@ def test_any_settings_file_is_unchanged_after_add_and_remove(
     change = register(path)
     expected = json.loads(text)
     expected["hooks"] = expected.get("hooks") or {}
-    for event, ours in OURS.items():
-        expected["hooks"][event] = (expected["hooks"].get(event) or []) + ours
+    for event, entries in FLEET_HOOKS.items():
+        expected["hooks"][event] = (expected["hooks"].get(event) or []) + entries
     assert parsed(path) == expected
     settings.write(settings.without_hooks(path, change.was))
     assert path.read_bytes().decode() == text
@@ -281,7 +283,7 @@ def test_dry_run_diff_can_be_applied_as_a_patch(tmp_path: Path, text: str | None
     if text is None:
         return  # a patch needs an existing file
     file.write_bytes(text.encode())
-    change = settings.with_hooks(file, OURS, {})
+    change = settings.with_hooks(file, FLEET_HOOKS, {})
     diff = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
     applying = ["git", "apply", "-p0", "--whitespace=nowarn", "-"]
     subprocess.run(applying, input=diff.encode(), cwd=tmp_path, check=True)

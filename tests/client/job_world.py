@@ -77,8 +77,8 @@ class Jobs:
             text=True,
         )
 
-    def environment(self, **more: str) -> dict[str, str]:
-        environment = self.fleet.world.environment(more)
+    def environment(self, **variables: str) -> dict[str, str]:
+        environment = self.fleet.world.environment(variables)
         environment["PATH"] = f"{self.program.parent}{os.pathsep}{environment['PATH']}"
         return environment
 

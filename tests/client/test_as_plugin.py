@@ -29,7 +29,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, program: Path) -> Iterator[tuple[World, ScriptedModel]]:
+def clean_machine(tmp_path: Path, program: Path) -> Iterator[tuple[World, ScriptedModel]]:
     """A machine without Fleet."""
     with ScriptedModel(by_prompt({})) as model:
         yield World(tmp_path / "home", model.url, program), model
@@ -80,18 +80,18 @@ def wait_for_environment(world: World) -> None:
 
 
 def test_the_manifests_pass_strict_validation(
-    plugin: Path, fresh: tuple[World, ScriptedModel]
+    plugin: Path, clean_machine: tuple[World, ScriptedModel]
 ) -> None:
-    world, _ = fresh
+    world, _ = clean_machine
     assert "Validation passed" in claude(world, plugin, "plugin", "validate", "--strict", ".")
     manifest = str(plugin / ".claude-plugin" / "plugin.json")
     assert "Validation passed" in claude(world, plugin, "plugin", "validate", "--strict", manifest)
 
 
 def test_marketplace_plugin_captures_the_first_turn_and_builds_its_venv(
-    plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
+    plugin: Path, clean_machine: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
-    world, model = fresh
+    world, model = clean_machine
     folder = repository(tmp_path)
     claude(world, folder, "plugin", "marketplace", "add", str(plugin))
     claude(world, folder, "plugin", "install", "fleet@fleet")
@@ -122,9 +122,9 @@ def test_marketplace_plugin_captures_the_first_turn_and_builds_its_venv(
 
 @pytest.mark.one_client
 def test_plugin_from_a_folder_captures_and_injects_the_prelude(
-    plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
+    plugin: Path, clean_machine: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
-    world, model = fresh
+    world, model = clean_machine
     folder = repository(tmp_path)
 
     def run(prompt: str, cwd: Path) -> Turn:

@@ -32,7 +32,7 @@ def test_ask_prints_the_answer_and_shows_new_events_once(
     (prelude,) = fleet.preludes_with("what needs me")
     assert "Stuck on a key" in prelude
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.script("and what else", Text("Beta waits for a review."))
     second = jobs.console("ask", "--json", "and what else?")
     answer = json.loads(second.stdout)
@@ -170,6 +170,6 @@ def test_ctrl_c_cancels_the_question(jobs: Jobs) -> None:
 @pytest.mark.one_client
 def test_ask_without_a_commander_folder_suggests_how_to_create_it(jobs: Jobs) -> None:
     (jobs.fleet.home / "CLAUDE.md").unlink()
-    done = jobs.console("ask", "anybody there?")
+    done = jobs.console("ask", "is anything new?")
     assert done.returncode == 1 and "./install.sh" in done.stderr
     assert jobs.fleet.rows("SELECT * FROM jobs") == []

@@ -69,7 +69,7 @@ def test_events_between_resumed_turns_are_shown_exactly_once(fleet: Fleet) -> No
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
     session_id = fleet.commander("first").session_id
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.commander("second", resume=session_id)
     (delta,) = fleet.preludes_with("second")
     assert "Stuck on a review" in delta
@@ -90,7 +90,7 @@ def test_events_during_a_turn_are_left_for_the_next_turn(fleet: Fleet) -> None:
 
     def work_meanwhile(request: Request) -> None:
         if "a long look" in newest_prompt(request):
-            fleet.worker(beta, "wait for somebody", blocked_by("a review"))
+            fleet.worker(beta, "wait for the reviewer", blocked_by("a review"))
             fleet.drain()
 
     fleet.before_answer = work_meanwhile
@@ -108,7 +108,7 @@ def test_two_commander_sessions_have_separate_cursors(fleet: Fleet) -> None:
     first_session = fleet.commander("one looks").session_id
     second_session = fleet.commander("two looks").session_id
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     for prompt, session_id in (
         ("the first once more", first_session),
         ("the second once more", second_session),
@@ -121,7 +121,7 @@ def test_two_commander_sessions_have_separate_cursors(fleet: Fleet) -> None:
 def test_forked_session_shows_new_events_once(fleet: Fleet, client_version: str) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     original = fleet.commander("the original").session_id
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
 
     fork = fleet.commander("the other way", resume=original, fork=True)
     assert fork.session_id != original

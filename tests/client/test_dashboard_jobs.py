@@ -65,6 +65,6 @@ def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway:
     kinds = [message["type"] for message in messages]
     assert kinds[:2] == ["job.queued", "job.started"] and set(kinds[2:-1]) == {"job.stream"}
     assert (messages[-1]["status"], messages[-1]["answer"]) == ("completed", "Said.")
-    answered = gateway.post("/api/v1/jobs", request | {"prompt": "say it"})
-    assert answered.status_code == 200
-    assert jobs.wait(answered.json()["job_id"]) == ["completed"]
+    answer = gateway.post("/api/v1/jobs", request | {"prompt": "say it"})
+    assert answer.status_code == 200
+    assert jobs.wait(answer.json()["job_id"]) == ["completed"]

@@ -77,14 +77,14 @@ def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> Non
     with ThreadPoolExecutor(10) as pool:
         expected = dict(pool.map(work, range(10)))
 
-    found = {
+    stored = {
         briefing["session_id"]: " ".join(
             [briefing["project_id"].split("__")[0], *briefing["files_touched"]]
         )
         for briefing in fleet.briefings()
     }
     assert len(expected) == 10
-    assert found == expected
+    assert stored == expected
     assert len(fleet.briefings()) == 10
     assert fleet.event_counts() == {"briefing_added": 10, "session_started": 10}
     for kind in ("briefing_added", "session_started"):
@@ -129,7 +129,7 @@ def test_subagent_file_is_counted_in_the_turn_that_started_it(fleet: Fleet) -> N
     )
     fleet.worker(
         repository,
-        "ask somebody",
+        "delegate the task",
         ToolUse(
             "Agent",
             {
@@ -139,13 +139,13 @@ def test_subagent_file_is_counted_in_the_turn_that_started_it(fleet: Fleet) -> N
             },
         ),
         ToolUse("Write", {"file_path": str(repository / "by_worker.py"), "content": "y"}),
-        Text("All of it is there."),
+        Text("All files are written."),
     )
 
     assert (repository / "by_agent.py").exists(), "the subagent did not run"
     (briefing,) = fleet.briefings()
     assert set(briefing["files_touched"]) == {"by_agent.py", "by_worker.py"}
-    assert briefing["raw_markdown"] == "All of it is there."
+    assert briefing["raw_markdown"] == "All files are written."
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
@@ -295,7 +295,7 @@ def test_disabled_hooks_leave_no_trace(fleet: Fleet) -> None:
 
 def _publish_foreign_commit(repository: Path) -> None:
     """Give the repository a bare remote in which another user has committed `foreign.txt`."""
-    remote, clone = repository.with_suffix(".git"), repository.with_name("somebody")
+    remote, clone = repository.with_suffix(".git"), repository.with_name("colleague")
     git(repository, "clone", "-q", "--bare", str(repository), str(remote))
     git(repository, "remote", "add", "origin", str(remote))
     git(repository, "fetch", "-q")

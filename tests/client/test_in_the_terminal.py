@@ -31,8 +31,8 @@ def test_status_line_names_sessions_that_need_attention(fleet: Fleet) -> None:
         session.wait_for("fleet: nothing")
         session.send("pay")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE state = 'blocked'")
-        with fleet.world.interactive(fleet.repository("web")) as other:
-            other.wait_for("fleet: 1 needs you")
+        with fleet.world.interactive(fleet.repository("web")) as second:
+            second.wait_for("fleet: 1 needs you")
 
 
 def test_session_continues_after_fleet_is_uninstalled_under_it(

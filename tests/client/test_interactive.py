@@ -45,7 +45,7 @@ def test_interactive_prompt_is_shown_only_new_events(fleet: Fleet, commander: In
     _ask(fleet, commander, "nothing happened")
     assert fleet.preludes_with("nothing happened") == []
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     _ask(fleet, commander, "what happened since")
     (delta,) = fleet.preludes_with("what happened since")
@@ -77,7 +77,7 @@ def test_compact_adds_the_recap_to_the_same_session_again(
         _ask(fleet, commander, prompt)
     commander.send("/compact")
     commander.wait_for("Compacted|compacted")
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     _ask(fleet, commander, "who is there")
 
@@ -95,7 +95,7 @@ def test_interactive_resume_shows_the_missed_events(fleet: Fleet, commander: Int
     (session_row,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/exit")
     commander.wait_for_exit()
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
 
     with fleet.interactive_commander("--resume", session_row["session_id"]) as resumed:
@@ -128,7 +128,7 @@ def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) ->
     fleet.drain()
     with fleet.interactive_commander() as session:
         _ask(fleet, session, "what is new")
-        fleet.worker(alpha, "wait for somebody", blocked_by("a review"))
+        fleet.worker(alpha, "wait for the reviewer", blocked_by("a review"))
         fleet.drain()
         session.send("a forbidden word")
         session.wait_for("blocked by hook")
@@ -158,7 +158,7 @@ def test_two_queued_prompts_do_not_show_the_same_events_twice(
     fleet: Fleet, commander: Interactive, drainer: str
 ) -> None:
     _ask(fleet, commander, "what is new")
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     fleet.script("the first of two", Text("answer one", delay_seconds=1))
     fleet.script("the second of two", Text("answer two"))
@@ -183,7 +183,7 @@ def test_hooks_registered_twice_inject_once_into_an_interactive_prompt(fleet: Fl
     fleet.drain()
     with fleet.interactive_commander() as session:
         _ask(fleet, session, "what is new")
-        fleet.worker(alpha, "wait for somebody", blocked_by("a review"))
+        fleet.worker(alpha, "wait for the reviewer", blocked_by("a review"))
         fleet.drain()
         _ask(fleet, session, "what happened since")
 

@@ -198,5 +198,5 @@ def _endless_command(jobs: Jobs) -> str:
 
 
 def _running(command: str) -> list[str]:
-    found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+    done = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
+    return done.stdout.split()

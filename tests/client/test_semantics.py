@@ -25,7 +25,7 @@ def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
     created.kill_all()
 
 
-def work(
+def change_file(
     jobs: Jobs,
     prompt: str,
     text: str = "I changed it.",
@@ -79,7 +79,7 @@ def run(jobs: Jobs) -> None:
 @pytest.mark.one_client
 def test_semantics_are_off_by_default(jobs: Jobs) -> None:
     requests = script_answers(jobs, {"briefing_id": 1, "impact_level": "major"})
-    work(jobs, "change something")
+    change_file(jobs, "change something")
     run(jobs)
     notice = jobs.console("config", "set", "semantics.enabled", "true").stderr
     assert "tokens" in notice and "max_usd_per_day" in notice, "the costs are not mentioned"
@@ -88,7 +88,7 @@ def test_semantics_are_off_by_default(jobs: Jobs) -> None:
 
 
 def test_model_result_and_its_event_are_stored_in_one_transaction(jobs: Jobs) -> None:
-    work(jobs, "move the payment")
+    change_file(jobs, "move the payment")
     before = jobs.fleet.briefings()[0]
     assert (before["status"], before["impact_level"]) == ("completed", "minor")
     jobs.set("semantics.enabled", "true")
@@ -144,9 +144,9 @@ def test_model_result_and_its_event_are_stored_in_one_transaction(jobs: Jobs) ->
 def test_worker_briefing_is_not_overwritten_by_the_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     block = "```briefing\n---\nsummary: Mine\nimpact_level: moderate\n---\n```"
-    work(jobs, "write it yourself", f"Done.\n\n{block}")
+    change_file(jobs, "write it yourself", f"Done.\n\n{block}")
     half = "```briefing\n---\nsummary: Half\nstatus: completed\n---\n```"
-    work(jobs, "write the half of it", f"Done.\n\n{half}", file="b.txt")
+    change_file(jobs, "write the half of it", f"Done.\n\n{half}", file="b.txt")
     requests = script_answers(jobs, {"briefing_id": 2, "status": "failed", "impact_level": "major"})
     run(jobs)
 
@@ -159,8 +159,8 @@ def test_worker_briefing_is_not_overwritten_by_the_model(jobs: Jobs) -> None:
 @pytest.mark.one_client
 def test_user_changes_before_or_during_analysis_are_kept(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
-    work(jobs, "change a first thing")
-    work(jobs, "change a second thing", file="b.txt")
+    change_file(jobs, "change a first thing")
+    change_file(jobs, "change a second thing", file="b.txt")
     with db.transaction(connection := db.connect(jobs.fleet.home / "fleet.db")):
         BriefingRepo(connection).update_semantic_fields(1, impact_level="minor")
     connection.close()
@@ -204,7 +204,7 @@ def test_turn_without_changes_is_not_sent_to_the_model(jobs: Jobs) -> None:
 def test_failed_analysis_changes_nothing_and_is_reported(
     jobs: Jobs, reply: Reply, message: str
 ) -> None:
-    work(jobs, "change something")
+    change_file(jobs, "change something")
     before = jobs.fleet.briefings()
     jobs.set("semantics.enabled", "true")
     script_answers(jobs, reply)
@@ -225,13 +225,13 @@ def test_briefings_are_analyzed_in_one_background_batch(jobs: Jobs) -> None:
     """Without any command: a drainer starts the runner, with the environment to reach the model."""
     jobs.set("claude.program", str(jobs.program))
     jobs.set("semantics.wait_minutes", "0")
-    work(jobs, "change a first thing")
-    work(jobs, "change a second thing", file="b.txt")
+    change_file(jobs, "change a first thing")
+    change_file(jobs, "change a second thing", file="b.txt")
     jobs.set("semantics.enabled", "true")
     results = [{"briefing_id": number, "impact_level": "moderate"} for number in (1, 2, 3)]
     requests = script_answers(jobs, *results)
     with jobs.fleet.drainers_held_off():
-        work(jobs, "change a third thing", file="c.txt", drained=False)
+        change_file(jobs, "change a third thing", file="c.txt", drained=False)
     # The hooks of this turn start the drainer.
     jobs.fleet.turn(jobs.fleet.home.parents[2] / "repositories" / "alpha", "only a question")
     jobs.fleet.wait_for_rows("SELECT 1 FROM jobs WHERE status = 'completed'")
@@ -244,7 +244,7 @@ def test_briefings_are_analyzed_in_one_background_batch(jobs: Jobs) -> None:
 
 @pytest.mark.one_client
 def test_no_model_is_called_over_the_daily_cap(jobs: Jobs) -> None:
-    work(jobs, "change something")
+    change_file(jobs, "change something")
     jobs.set("semantics.enabled", "true")
     jobs.set("jobs.max_usd_per_day", "0")
     requests = script_answers(jobs, {"briefing_id": 1})
@@ -255,7 +255,7 @@ def test_no_model_is_called_over_the_daily_cap(jobs: Jobs) -> None:
 @pytest.mark.one_client
 def test_later_stop_of_the_turn_keeps_the_model_result(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
-    work(jobs, "change something")
+    change_file(jobs, "change something")
     script_answers(jobs, {"briefing_id": 1, "impact_level": "major"})
     run(jobs)
     (session, prompt) = jobs.fleet.rows("SELECT session_id, turn_key FROM turns")[0].values()
