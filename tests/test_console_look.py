@@ -25,7 +25,7 @@ from commander.cli import _display
 from fleet_lib import clock
 
 SGR = re.compile(r"\x1b\[[\d;]*m")
-NASTY = (
+HOSTILE_TEXT = (
     "\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b]0;title\x07 \x9b2J \x07 \x1bc"
     " \u202egnirts [red]literal[/red] [link=http://evil.example]x[/link] :smile: &#27;[2J"
 )
@@ -59,12 +59,12 @@ class Terminal:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(side)
-        self.seen = ""
+        self.output = ""
 
     def read_until(self, pattern: str | None = None, seconds: float = 20.0) -> str:
-        """The printed text, up to `wanted` or the end."""
+        """The printed text, up to `pattern` or the end."""
         deadline = time.monotonic() + seconds
-        data = self.seen.encode()
+        data = self.output.encode()
         while pattern is None or pattern.encode() not in data:
             ready, _, _ = select.select([self._main], [], [], max(0, deadline - time.monotonic()))
             assert ready, f"no {pattern!r} in {data!r}"
@@ -76,8 +76,8 @@ class Terminal:
                 assert pattern is None, f"no {pattern!r} in {data!r}"
                 break
             data += more
-        self.seen = data.decode()
-        return self.seen
+        self.output = data.decode()
+        return self.output
 
     def end(self) -> str:
         text = self.read_until()
@@ -86,13 +86,13 @@ class Terminal:
         return text.replace("\r\n", "\n")
 
 
-def see(fleet: Fleet, *arguments: str, **options: object) -> str:
+def run_in_terminal(fleet: Fleet, *arguments: str, **options: object) -> str:
     return Terminal(fleet, *arguments, **options).end()  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def captured(fleet: Fleet) -> Fleet:
-    """Projects with long, wide and nasty texts."""
+    """Projects with long, wide and hostile texts."""
     names = ("shop-api", "a-repository-with-quite-a-long-name-indeed", "payments")
     folders = [make_repository(fleet.folder / name) for name in names]
     long_text = "Payment tests need the staging credentials of the provider, " * 4
@@ -105,14 +105,16 @@ def captured(fleet: Fleet) -> Fleet:
         message = (
             f"```briefing\n{text}\n```"
             if text
-            else f"# Done\n\n{NASTY}\n\n- [a](http://a.example)\n"
+            else f"# Done\n\n{HOSTILE_TEXT}\n\n- [a](http://a.example)\n"
         )
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
     fleet.drain()
     # Text that another program may have stored without Fleet's redaction and cleaning.
-    fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", NASTY)
-    fleet.rows("UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", NASTY)
+    fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", HOSTILE_TEXT)
+    fleet.rows(
+        "UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", HOSTILE_TEXT
+    )
     fleet.rows("UPDATE projects SET repo_root = repo_root || ?", "\x1b]0;x\x07")
     return fleet
 
@@ -122,7 +124,7 @@ def captured(fleet: Fleet) -> Fleet:
 def test_lines_do_not_wrap_and_columns_align(
     captured: Fleet, command: tuple[str, ...], columns: int
 ) -> None:
-    lines = SGR.sub("", see(captured, *command, columns=columns)).splitlines()
+    lines = SGR.sub("", run_in_terminal(captured, *command, columns=columns)).splitlines()
     assert len(lines) >= 2
     assert max(cell_len(line) for line in lines) <= columns
     if command[1:] == ("list",):
@@ -139,7 +141,7 @@ def _index_at_cell(line: str, cells: int) -> int:
 def test_only_colours_are_escape_sequences_for_any_briefing(
     captured: Fleet, command: tuple[str, ...]
 ) -> None:
-    printed = see(captured, *command)
+    printed = run_in_terminal(captured, *command)
     assert SGR.search(printed) or command == ("prelude",)
     text = SGR.sub("", printed)
     assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
@@ -148,12 +150,12 @@ def test_only_colours_are_escape_sequences_for_any_briefing(
 
 def test_markup_in_text_is_printed_literally(captured: Fleet) -> None:
     for command in (("briefings", "show", "2"), ("briefings", "list")):
-        wide = SGR.sub("", see(captured, *command, columns=300))
+        wide = SGR.sub("", run_in_terminal(captured, *command, columns=300))
         assert "[red]literal[/red]" in wide and ":smile:" in wide
 
 
 def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(captured: Fleet) -> None:
-    screen = SGR.sub("", see(captured, "briefings", "show", "2"))
+    screen = SGR.sub("", run_in_terminal(captured, "briefings", "show", "2"))
     assert "# Done" not in screen and "Done" in screen and "http://a.example" in screen
     assert "# Done" in captured.console("briefings", "show", "2").stdout
 
@@ -167,7 +169,7 @@ def test_front_matter_is_not_a_heading_or_an_excerpt(captured: Fleet) -> None:
         "stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, captured.folder
     )
     captured.drain()
-    raw = see(captured, "briefings", "show", "4")
+    raw = run_in_terminal(captured, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
     screen = [line.strip() for line in SGR.sub("", raw).splitlines()]
     assert (
@@ -183,11 +185,11 @@ def test_front_matter_is_not_a_heading_or_an_excerpt(captured: Fleet) -> None:
     ):
         briefings = json.loads(captured.console("briefings", "search", phrase, "--json").stdout)
         assert [row["excerpt"].strip() for row in briefings if row["briefing_id"] == 4] == [excerpt]
-        assert "summary:" not in see(captured, "briefings", "search", phrase)
+        assert "summary:" not in run_in_terminal(captured, "briefings", "search", phrase)
 
 
 def test_states_have_meaningful_colours(captured: Fleet) -> None:
-    listed = see(captured, "briefings", "list")
+    listed = run_in_terminal(captured, "briefings", "list")
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
@@ -197,14 +199,14 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: F
     captured.hook("stop", call, captured.folder / "payments")
     needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
     captured.hook("notification", {"session_id": "s3"} | needed, captured.folder / "payments")
-    phrase = {
+    expected_words = {
         ("status",): {"needs permission", "asks you", "blocked", "done"},
         ("briefings", "list"): {"asks you", "blocked", "done"},
         ("briefings", "show", "4"): {"asks you"},
         ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
     }
-    for command, expected in phrase.items():
-        screen = SGR.sub("", see(captured, *command, columns=200))
+    for command, expected in expected_words.items():
+        screen = SGR.sub("", run_in_terminal(captured, *command, columns=200))
         assert all(word in screen for word in expected), (command, screen)
         if command[-1] != "4":  # a briefing shows the text of its author
             assert "waiting" not in screen.replace("0 waiting", ""), (command, screen)
@@ -219,7 +221,7 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: F
 def test_colours_are_off_when_disabled_or_piped(
     captured: Fleet, environment: dict[str, str]
 ) -> None:
-    printed = see(captured, "status", **environment)
+    printed = run_in_terminal(captured, "status", **environment)
     assert not re.search(r"\x1b\[(?:[\d;]*;)?3\dm", printed)
     assert "shop-api" in printed
 
@@ -228,10 +230,16 @@ def test_long_output_is_paged_only_on_a_terminal(captured: Fleet, tmp_path: Path
     pager = tmp_path / "pager"
     pager.write_text("#!/bin/sh\necho paged; cat\n")
     pager.chmod(0o755)
-    assert see(captured, "briefings", "list", rows=3, PAGER=str(pager)).startswith("paged")
-    assert "paged" not in see(captured, "briefings", "list", rows=60, PAGER=str(pager))
-    assert "paged" not in see(captured, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
-    assert "paged" not in see(captured, "briefings", "list", "--json", rows=3, PAGER=str(pager))
+    assert run_in_terminal(captured, "briefings", "list", rows=3, PAGER=str(pager)).startswith(
+        "paged"
+    )
+    assert "paged" not in run_in_terminal(captured, "briefings", "list", rows=60, PAGER=str(pager))
+    assert "paged" not in run_in_terminal(
+        captured, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager)
+    )
+    assert "paged" not in run_in_terminal(
+        captured, "briefings", "list", "--json", rows=3, PAGER=str(pager)
+    )
     captured.environment["PAGER"] = str(pager)  # a pipe uses no pager
     assert "paged" not in captured.console("briefings", "list", "-n", "500").stdout
 
@@ -242,7 +250,7 @@ def test_less_is_asked_to_keep_colours(captured: Fleet, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    printed = see(captured, "briefings", "list", rows=3, PATH=path)
+    printed = run_in_terminal(captured, "briefings", "list", rows=3, PATH=path)
     assert printed.startswith("LESS=-FRX") and "\x1b[31mblocked" in printed
 
 
@@ -254,7 +262,7 @@ def test_watch_redraws_on_changes_and_ends_cleanly(captured: Fleet) -> None:
     captured.hook("stop", call, captured.folder / "shop-api")
     terminal.read_until("A new turn is here")
     # Drawn once at first and once for the new turn, but not at every poll.
-    assert terminal.seen.count("Stop with Ctrl-C") <= 3
+    assert terminal.output.count("Stop with Ctrl-C") <= 3
     terminal.process.send_signal(signal.SIGINT)
     rest = terminal.end()
     assert "Traceback" not in rest and rest.rstrip().endswith("\x1b[?25h")

@@ -22,9 +22,9 @@ def commands(command: click.Command, path: str = "fleet") -> list[tuple[str, cli
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path)
         for name in command.list_commands(context):
-            sub = command.get_command(context, name)
-            assert sub, f"{path} {name}"
-            found += commands(sub, f"{path} {name}")
+            subcommand = command.get_command(context, name)
+            assert subcommand, f"{path} {name}"
+            found += commands(subcommand, f"{path} {name}")
     return [(path, command) for path, command in found if not command.hidden]
 
 

@@ -213,7 +213,7 @@ def test_message_parts_are_published_to_watchers(connection: sqlite3.Connection)
 
 # --- processes -----------------------------------------------------------------------------------
 
-STUBBORN = """
+IGNORES_SIGTERM = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
@@ -232,7 +232,7 @@ def start(text: str) -> "tuple[subprocess.Popen[str], ProcessName]":
 
 
 def test_process_ignoring_sigterm_is_killed_with_its_children() -> None:
-    process, name = start(STUBBORN)
+    process, name = start(IGNORES_SIGTERM)
     assert process.stdout is not None
     child = processes.name_of(int(process.stdout.readline()))
     assert child is not None

@@ -123,9 +123,9 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("job_completed", {"job": {"type": "worker_task"}}, "worker_task"),
     ("job_completed", {"job": {"type": "x", "summary": "did it", "error": ""}}, "did it"),
     ("job_completed", {"job": {"type": "x", "error": "no money"}}, "no money"),
-    ("their_own", {"message": "words"}, "words"),
-    ("their_own", {}, ""),
-    ("their_own", {"job": 4, "briefing": None}, ""),
+    ("foreign_type", {"message": "words"}, "words"),
+    ("foreign_type", {}, ""),
+    ("foreign_type", {"job": 4, "briefing": None}, ""),
 ]
 
 
@@ -142,7 +142,7 @@ def test_python_and_sql_derive_the_same_line(
 
 @pytest.mark.parametrize("stored", ["not json", "[1]", "7", '"text"', "null"])
 def test_non_object_payload_has_no_line_and_breaks_no_reader(store: Store, stored: str) -> None:
-    store.event("their_own", "highlight", stored)
+    store.event("foreign_type", "highlight", stored)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     assert messages.wire_form(event)[0].event.line == ""
@@ -151,7 +151,7 @@ def test_non_object_payload_has_no_line_and_breaks_no_reader(store: Store, store
 
 def test_gateway_sends_the_line_of_an_oversized_payload(store: Store) -> None:
     large = {"message": "words", "rest": "x" * (messages.FRAME_LIMIT + 1)}
-    store.event("their_own", "mention", large)
+    store.event("foreign_type", "mention", large)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     sent = json.loads(messages.wire_form(event)[1])

@@ -511,9 +511,9 @@ def test_original_project_row_with_a_password_is_found(registry: Registry) -> No
         registry.connection.execute("INSERT INTO projects (project_id) VALUES ('x')")
     registry.connection.execute(
         "INSERT INTO projects (project_id, repo_name, repo_root, git_remote, created_at, updated_at)"
-        " VALUES ('theirs__12345678', 'mimesis', '/old', 'git@github.com:olivier-motium/mimesis', '', '')"
+        " VALUES ('original__12345678', 'mimesis', '/old', 'git@github.com:olivier-motium/mimesis', '', '')"
     )
     found = registry.repo.ensure_project(
         repo_name="mimesis", repo_root="/new", git_remote="https://u:p@github.com/olivier-motium/mimesis"
     )  # fmt: skip
-    assert found == "theirs__12345678"
+    assert found == "original__12345678"

@@ -67,7 +67,7 @@ def imports(module: str) -> frozenset[str]:
     return frozenset(found & modules().keys())
 
 
-def arrows() -> Iterator[tuple[str, str]]:
+def import_pairs() -> Iterator[tuple[str, str]]:
     for module in sorted(modules()):
         for other in sorted(imports(module)):
             yield module, other
@@ -87,7 +87,7 @@ def test_every_folder_of_code_is_a_room() -> None:
 def test_a_room_imports_only_rooms_below_it() -> None:
     violations = {
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if ROOMS.index(room_of(other)) > ROOMS.index(room_of(module))
     }
     assert violations == set()
@@ -96,7 +96,7 @@ def test_a_room_imports_only_rooms_below_it() -> None:
 def test_library_never_imports_the_console() -> None:
     violations = [
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if module.startswith("fleet_lib") and other.startswith(("commander", "hooks"))
     ]
     assert violations == []
@@ -108,7 +108,7 @@ def test_hot_modules_import_only_hot_modules() -> None:
     assert hot >= HOT_GROUND
     violations = [
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if module in hot and other not in allowed
     ]
     assert violations == []

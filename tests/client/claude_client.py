@@ -226,7 +226,7 @@ class Interactive:
         self._run("send-keys", *names)
 
     def screen(self, history_lines: int = 0) -> str:
-        """What the terminal shows, and this many lines above it; empty once the client has ended."""
+        """The terminal's text, and this many lines above it; empty once the client has ended."""
         shown = self._run("capture-pane", "-p", "-J", "-S", str(-history_lines), check=False)
         return shown.stdout
 

@@ -73,8 +73,8 @@ def by_prompt(steps: Mapping[str, Sequence[Reply]], otherwise: Reply = Text("don
 class ScriptedModel:
     """A Messages API at `url`, while the context is open.
 
-    Every body of `POST /v1/messages` is recorded in `requests`, in order of arrival. The client's side
-    requests (titles, summaries) get a short text and never reach the script. A script that raises
+    Every body of `POST /v1/messages` is recorded in `requests`, in order of arrival. The client's
+    side requests (titles, summaries) get a short text and never reach the script. A script that raises
     answers 400, and leaving the context raises the same exception.
     """
 
@@ -115,7 +115,7 @@ class ScriptedModel:
             return list(self._requests)
 
     def main_requests(self, prompt: str = "", session_id: str = "") -> list[Request]:
-        """The turns' own requests whose newest prompt contains `prompt`, of one session if named."""
+        """The main requests whose newest prompt contains `prompt`, of one session if named."""
         return [
             request
             for request in self.requests
@@ -187,8 +187,8 @@ def tool_rounds(request: Request) -> int:
 def injected_context(request: Request) -> list[str]:
     """Every `<Event> hook additional context: …` in the request, in order, each with its heading.
 
-    A hook's plain stdout arrives as `<Event> hook success: …`. A resumed conversation replays the old
-    contexts. The contexts of several SessionStart hooks arrive as one text, joined by newlines;
+    A hook's plain stdout arrives as `<Event> hook success: …`. A resumed conversation replays the
+    old contexts. The contexts of several SessionStart hooks arrive as one text, joined by newlines;
     those of several UserPromptSubmit hooks arrive as separate texts.
     """
     return _contexts(_blocks(request))

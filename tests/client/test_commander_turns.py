@@ -53,7 +53,7 @@ def test_resumed_failed_turn_shows_the_same_events_again(fleet: Fleet) -> None:
 
 @pytest.mark.fails_with(
     "2.1.332",
-    reason="issue 14, point 9: a resumed session repeats what the failed turn was shown"
+    reason="issue 14, point 9: the preludes of the failed turn and of the resumed session's start"
     " reach the model in one message",
 )
 def test_resumed_failed_turn_holds_each_event_only_once(fleet: Fleet) -> None:
@@ -86,16 +86,16 @@ def test_events_between_resumed_turns_are_shown_exactly_once(fleet: Fleet) -> No
 def test_events_during_a_turn_are_left_for_the_next_turn(fleet: Fleet) -> None:
     alpha, beta = fleet.repository("alpha"), fleet.repository("beta")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
-    seen_by_first = fleet.last_event()
+    last_event_before = fleet.last_event()
 
-    def work_meanwhile(request: Request) -> None:
+    def work_during_the_turn(request: Request) -> None:
         if "a long look" in newest_prompt(request):
             fleet.worker(beta, "wait for the reviewer", blocked_by("a review"))
             fleet.drain()
 
-    fleet.before_answer = work_meanwhile
+    fleet.before_answer = work_during_the_turn
     session_id = fleet.commander("a long look", Text("I see.")).session_id
-    assert fleet.cursor() == seen_by_first < fleet.last_event()
+    assert fleet.cursor() == last_event_before < fleet.last_event()
 
     fleet.commander("and now", resume=session_id)
     (delta,) = fleet.preludes_with("and now")

@@ -184,11 +184,11 @@ def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Flee
     before = git(repository, "rev-parse", "HEAD")
     second = repository.parent / "second"
 
-    def note_when_the_session_started(request: Request) -> None:
+    def record_the_session_start(request: Request) -> None:
         (entry,) = (fleet.home / "spool" / "new").glob("*.SessionStart.*")
         second.write_text(str(int(entry.name.partition(".")[0]) // 10**9))
 
-    fleet.before_answer = note_when_the_session_started
+    fleet.before_answer = record_the_session_start
     commit = f'GIT_COMMITTER_DATE="@$(cat {second}) +0000" git commit -qm own'
     with fleet.drainers_held_off():
         fleet.worker(
@@ -259,12 +259,12 @@ def test_worker_context_has_the_briefing_format_and_other_workers(fleet: Fleet) 
             others.append(fleet.worker(repository, "a quick look").session_id)
 
     fleet.before_answer = start_another
-    long = fleet.worker(repository, "the long task")
+    long_turn = fleet.worker(repository, "the long task")
 
     context = fleet.context("a quick look")
     assert context.startswith("SessionStart hook additional context: ")
     assert "```briefing" in context
-    assert f"session {long.session_id[:7]}" in context
+    assert f"session {long_turn.session_id[:7]}" in context
     assert "Other sessions" not in fleet.context("the long task")
     assert len(others) == 1
 

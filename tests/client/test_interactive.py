@@ -207,8 +207,8 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         session.send("write the file")
         session.wait_for("Do you want to create")
         fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
-        (stuck,) = fleet.stuck_sessions()
-        assert stuck[1] == "waiting_for_permission"
+        (stuck_session,) = fleet.stuck_sessions()
+        assert stuck_session[1] == "waiting_for_permission"
         assert not file.exists()
         fleet.commander("who needs me")
 
@@ -220,7 +220,7 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
     (prelude,) = fleet.preludes_with("who needs me")
     assert "waiting for permission: " in prelude.split("Alerts:")[1]
     (briefing,) = fleet.briefings()
-    assert (briefing["session_id"], briefing["files_touched"]) == (stuck[0], ["a.txt"])
+    assert (briefing["session_id"], briefing["files_touched"]) == (stuck_session[0], ["a.txt"])
     assert fleet.event_counts() == {
         "session_started": 1,
         "session_blocked": 1,
