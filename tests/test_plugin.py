@@ -113,9 +113,8 @@ def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.Complete
 def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     fleet: Fleet, plugin: Path
 ) -> None:
-    for _ in range(
-        3
-    ):  # each starts a drainer that cannot drain; one of them builds the environment
+    # Each starts a drainer that cannot drain; one of them builds the environment.
+    for _ in range(3):
         hook(fleet, plugin, "stop")
     output = console(fleet, plugin, "status")
     assert output.returncode == 1 and "wait safely in" in output.stderr
