@@ -4,7 +4,7 @@ from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
 from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
-from fleet_lib.text import clean, size
+from fleet_lib.text import size
 
 _EXAMINED = 400  # events that are read one by one; more than that are counted in SQL
 _HEAD = "Alerts:"
@@ -67,7 +67,10 @@ def _rest_line(names: Names, counts: "dict[str | None, int]", noun: str, after: 
     end = f": `fleet events list --after {after}` has all."
     order = sorted(
         [project for project in counts if counts[project] > 0 and project != _OTHERS],
-        key=lambda project: (-counts[project], project or ""),
+        key=lambda project: (
+            -counts[project],
+            str(project),
+        ),  # of any type: other programs write too
     )
     parts: list[str] = []
     for number, project in enumerate(order):
