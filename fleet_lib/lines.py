@@ -24,6 +24,12 @@ STATE_WORDS = {
     "completed": "done",
 }
 
+# The name of the project `p`: its repository's, or its id if several projects share that name.
+PROJECT_NAME = (
+    "CASE WHEN (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) = 1"
+    " THEN p.repo_name ELSE p.project_id END"
+)
+
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
     ("line",),

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
-from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
+from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, without_front_matter
 from fleet_lib.prelude.database import open_database
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
@@ -126,13 +126,12 @@ def complete_project(
 ) -> list[CompletionItem]:
     """Repository names; the id if several projects share a name or a shell would split it."""
     rows = _rows(
-        "SELECT project_id, repo_name, repo_root,"
-        " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) FROM projects p"
+        f"SELECT project_id, {PROJECT_NAME}, repo_root FROM projects p"
         " ORDER BY updated_at DESC LIMIT 200"
     )
     named = [
-        (name if times == 1 and re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
-        for project_id, name, root, times in rows
+        (name if re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
+        for project_id, name, root in rows
     ]
     return [
         CompletionItem(clean(name, 200), help=clean(root, 80))
@@ -146,7 +145,7 @@ def complete_briefing(
 ) -> list[CompletionItem]:
     """The latest briefings' numbers, each with its project and summary."""
     rows = _rows(
-        f"SELECT b.briefing_id, p.repo_name, {BRIEFING_SUMMARY}"
+        f"SELECT b.briefing_id, {PROJECT_NAME}, {BRIEFING_SUMMARY}"
         " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
         " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",

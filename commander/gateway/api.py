@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -34,6 +34,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
 
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -70,6 +71,11 @@ class PreludeQuery(BaseModel):
 
 class NoQuery(BaseModel):
     pass
+
+
+@dataclass(frozen=True)
+class NamedProject(Project):
+    name: str  # the repository's, or the id if several projects share that name
 
 
 class BriefingLine(BaseModel):
@@ -160,9 +166,13 @@ class Api:
             report = overview.overview(connection, self._home)
             return report | {"sessions": open_sessions(connection)}
 
-    def projects(self, request: Request, query: NoQuery) -> list[Project]:
+    def projects(self, request: Request, query: NoQuery) -> list[NamedProject]:
         with self._reading() as connection:
-            return ProjectRepo(connection).get_all()
+            names = project_names(connection)
+            return [
+                NamedProject(**asdict(project), name=names[project.project_id])
+                for project in ProjectRepo(connection).get_all()
+            ]
 
     def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
         with self._reading() as connection:
@@ -248,7 +258,7 @@ ENDPOINTS = [
         dict[str, Any],
         Api.overview,
     ),
-    Endpoint("/projects", "All projects", NoQuery, list[Project], Api.projects),
+    Endpoint("/projects", "All projects", NoQuery, list[NamedProject], Api.projects),
     Endpoint(
         "/briefings", "Briefings, newest first", BriefingQuery, list[BriefingLine], Api.briefings
     ),
