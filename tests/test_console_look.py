@@ -208,6 +208,16 @@ def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(use
     assert permission["state"] == "waiting_for_permission"
 
 
+def test_the_prelude_and_the_list_of_events_agree_on_another_programs_status(used: Fleet) -> None:
+    used.rows(
+        "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('2026-11-23T06:55:16.123Z',"
+        """ 'briefing_added', '{"status": "blocked", "message": "no key"}')"""
+    )
+    assert "· blocked: no key ·" in used.console("prelude").stdout
+    (row,) = [row for row in see(used, "events", "list").splitlines() if "no key" in row]
+    assert "blocked" in row and "briefing" not in row
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_are_off_where_they_are_not_wanted(
     used: Fleet, environment: dict[str, str]

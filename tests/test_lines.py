@@ -15,7 +15,9 @@ from commander.gateway.api import Api, NoQuery
 from fleet_lib.lines import (
     BRIEFING_SUMMARY,
     EVENT_LINE,
+    EVENT_STATUS,
     LINE_LIMIT,
+    event_status,
     line_of,
     summary_of,
     without_front_matter,
@@ -214,6 +216,32 @@ def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) 
     assert [row["summary"] for row in status["projects"]] == ["What it did."]
     assert "· done · What it did. ·" in fleet.console("prelude", "--recap").stdout
     assert "· briefing: What it did. ·" in fleet.console("prelude").stdout
+
+
+# --- an event's status ---
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"status": "blocked"}, "blocked"),
+        ({"briefing": {"status": "failed"}, "status": "blocked"}, "failed"),
+        ({"session": {"status": "waiting_for_permission"}}, "waiting_for_permission"),
+        ({"job": {"status": "completed"}}, "completed"),
+        ({"briefing": {"status": ""}, "job": {"status": "failed"}}, "failed"),
+        ({"briefing": {"status": 7}, "session": "text", "status": "blocked"}, "blocked"),
+        ({"briefing": None, "status": ["no", "text"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_python_and_sql_read_the_same_status(
+    store: Store, given: dict[str, Any], status: str
+) -> None:
+    assert event_status(given) == status
+    (found,) = store.connection.execute(
+        f"SELECT {EVENT_STATUS} FROM (SELECT ? AS j)", (json.dumps(given),)
+    ).fetchone()
+    assert (found or "") == status
 
 
 # --- a project's name ---
