@@ -19,13 +19,10 @@ from commander.gateway.jobs import JobQueue
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
-from fleet_lib import hot_settings, lines, log, paths
+from fleet_lib import lines, log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
-from fleet_lib.prelude.database import conversation_cursor
-from fleet_lib.prelude.delta import delta
-from fleet_lib.prelude.recap import recap
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.conversations import Conversation, ConversationRepo
@@ -34,6 +31,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
 
@@ -232,13 +230,7 @@ class Api:
             return ConversationRepo(connection).get_all()
 
     def prelude(self, request: Request, query: PreludeQuery) -> messages.Prelude:
-        with self._reading() as connection:
-            connection.row_factory = None  # as in the hooks
-            connection.execute("BEGIN")
-            cursor = conversation_cursor(connection)
-            build = recap if query.recap else delta
-            text, through = build(connection, cursor, hot_settings.budget(self._home))
-        return messages.Prelude(after_event_id=cursor, through_event_id=through, text=text)
+        return messages.Prelude(**prelude_preview(self._home, with_recap=query.recap))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
