@@ -19,7 +19,7 @@ from commander.gateway.jobs import JobQueue
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
-from fleet_lib import lines, log, paths
+from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
@@ -31,6 +31,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.briefings import as_markdown, briefing_record
 from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
@@ -174,27 +175,28 @@ class Api:
 
     def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            found = repo.query(**query.model_dump())
-            return [_line(repo, record) for record in found]
+            found = BriefingRepo(connection).query(**query.model_dump())
+            return [_line(connection, briefing) for briefing in found]
 
     def search(self, request: Request, query: SearchQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            found = repo.search(query.q, project_id=query.project_id, limit=query.limit)
-            return [_line(repo, record, excerpt) for record, excerpt in found]
+            found = BriefingRepo(connection).search(
+                query.q, project_id=query.project_id, limit=query.limit
+            )
+            return [_line(connection, briefing, excerpt) for briefing, excerpt in found]
 
     def briefing(self, request: Request, query: NoQuery) -> BriefingPage:
         number = _number(request, "briefing")
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            record = repo.get(number)
-            if record is None:
+            briefing = BriefingRepo(connection).get(number)
+            if briefing is None:
                 raise NotFound(f"there is no briefing {number}")
+            record = briefing_record(connection, briefing)
+            text = messages.text_of(briefing.raw_markdown)
             return BriefingPage.model_construct(
-                briefing=record,
-                summary=_line(repo, record).summary,
-                html=to_html(messages.text_of(record.raw_markdown)),
+                briefing=briefing,
+                summary=record["summary"],
+                html=to_html(as_markdown(record | {"raw_markdown": text})),
             )
 
     def events(self, request: Request, query: EventQuery) -> messages.EventPage:
@@ -300,14 +302,13 @@ ENDPOINTS = [
 ]
 
 
-def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None) -> BriefingLine:
-    turn = repo.turn_of(record.briefing_id)
-    fields = asdict(record)
+def _line(
+    connection: sqlite3.Connection, briefing: BriefingRecord, excerpt: str | None = None
+) -> BriefingLine:
+    fields = briefing_record(connection, briefing) | {"excerpt": excerpt}
     # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
-        **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
-        summary=lines.summary_of(turn.summary if turn else None, record.raw_markdown),
-        excerpt=excerpt,
+        **{name: fields[name] for name in BriefingLine.model_fields}
     )
 
 
