@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_OLDEST = 0.0  # Unix seconds: nothing of ours is older than 1970
 _BYTES = {
     "": 1,
     "b": 1,
@@ -40,7 +41,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text, now = str(value).strip(), time.time()
         if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
-            return _iso(now - int(match[1]) * _SECONDS[match[2]])
+            return clock.of_seconds(max(now - int(match[1]) * _SECONDS[match[2]], _OLDEST))
         try:
             moment = datetime.fromisoformat(text).astimezone().timestamp()
         except (ValueError, OverflowError, OSError):
@@ -49,7 +50,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
             )
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
-        return _iso(moment)
+        return clock.of_seconds(max(moment, _OLDEST))
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -172,8 +173,3 @@ def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
             return connection.execute(sql, values).fetchall()
     except Exception:  # whatever it is, an error must not appear in the middle of a command line
         return []
-
-
-def _iso(seconds: float) -> str:
-    moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
-    return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)

@@ -68,7 +68,7 @@ def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int],
         return [], math.inf
     oldest = BriefingRepo(connection).get(waiting[0])
     assert oldest is not None
-    age = (clock.parse(clock.now()) - clock.parse(oldest.created_at)).total_seconds()
+    age = clock.seconds_since(oldest.created_at)
     if len(waiting) >= BATCH or age >= wait_seconds:
         return waiting, 0.0
     return [], wait_seconds - age
