@@ -18,6 +18,8 @@ _NEEDS_A_PERSON = (
     "agent_needs_input",
 )
 _ANSWERED = ("elicitation_complete", "elicitation_response")
+_IDLE = "idle_prompt"
+KINDS = {*_NEEDS_A_PERSON, *_ANSWERED, _IDLE}  # of notifications; hooks.json registers them
 
 
 def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
@@ -66,7 +68,7 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session goes on"
-    elif kind == "idle_prompt" and session.state == "working":
+    elif kind == _IDLE and session.state == "working":
         # A turn that the user interrupted has no Stop.
         session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
         outcome = "the session is idle"
