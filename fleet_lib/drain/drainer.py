@@ -76,9 +76,8 @@ class _Drainer:
         is_enabled = hot_settings.setting(self._home, "semantics", "enabled") == "true"
         if not is_enabled or not self._connection:
             return
-        minutes = hot_settings.setting(self._home, "semantics", "wait_minutes")
-        wait = int(minutes) if minutes.isdecimal() else derivations.WAIT_MINUTES
-        batch, seconds = derivations.due(self._connection, 60 * wait)
+        wait_seconds = 60 * hot_settings.wait_minutes(self._home)
+        batch, seconds = derivations.due(self._connection, wait_seconds)
         if batch or seconds < math.inf:
             wake.start_job_runner(self._home, seconds)
 

@@ -12,7 +12,6 @@ from fleet_lib import clock
 from fleet_lib.store.briefings import BriefingRepo
 
 BATCH = 10  # briefings that one job asks about
-WAIT_MINUTES = 5
 ASKED_SECONDS = 86400  # older briefings are no longer news: no model is asked about them
 
 
