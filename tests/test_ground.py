@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet_lib import clock, files
-from fleet_lib.json_text import json_object, json_object_or_none
+from fleet_lib.json_text import json_array_or_none, json_object, json_object_or_none
 
 
 def test_ago_and_ahead_are_times_around_now_in_the_databases_form() -> None:
@@ -27,6 +27,12 @@ def test_what_is_no_json_object_reads_as_an_empty_one(text: str | bytes | None) 
 def test_a_json_object_is_read_from_text_and_bytes() -> None:
     assert json_object('{"a": [1]}') == json_object(b'{"a": [1]}') == {"a": [1]}
     assert json_object_or_none("{}") == {}
+
+
+@pytest.mark.parametrize("text", ["", "null", '{"a": []}', "[", "[" * 100_000, b"\xff", None])
+def test_what_is_no_json_array_reads_as_none(text: str | bytes | None) -> None:
+    assert json_array_or_none(text) is None
+    assert json_array_or_none("[1, {}]") == [1, {}] and json_array_or_none(b"[]") == []
 
 
 @pytest.mark.parametrize("durable", [True, False])
