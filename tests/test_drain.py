@@ -484,7 +484,7 @@ def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
     with held(fleet):
         began = time.monotonic()
         with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
-            draining.drain(str(fleet.home), timeout=1.0)
+            draining.drain_now(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()
     assert briefings(fleet) == ["p1"]  # it went on behind

@@ -22,7 +22,7 @@ _IDLE = "idle_prompt"
 KINDS = {*_NEEDS_A_PERSON, *_ANSWERED, _IDLE}  # of notifications; hooks.json registers them
 
 
-def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     known = repos.sessions.get(prepared.session_id)
     source = prepared.payload.source or "startup"
     session = known or new_session(projects, prepared)
@@ -53,7 +53,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     return f"session {'started' if announced else source} in {session.project_id}"
 
 
-def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= session.last_seen_at:
         return "unchanged: older than what is known of the session"
@@ -76,7 +76,7 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     return outcome
 
 
-def ended(repos: Repos, prepared: Prepared) -> str:
+def apply_session_end(repos: Repos, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
