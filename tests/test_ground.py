@@ -47,6 +47,16 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path, dura
     assert list(aside.iterdir()) == []
 
 
+def test_a_file_is_written_from_bytes_and_from_parts_with_the_mode_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "target"
+    files.write_whole(target, b"\xff\r\n", mode=0o644)
+    assert target.read_bytes() == b"\xff\r\n" and target.stat().st_mode & 0o777 == 0o644
+    files.write_whole(target, (part for part in ("a\n", "\u00e9")), mode_of=target)
+    assert target.read_bytes() == b"a\n\xc3\xa9" and target.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_file_stays_as_it_was_if_the_new_one_cannot_be_written(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("old")

@@ -363,7 +363,7 @@ def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path
     again = history.fleet.console("export", "--output", str(target), check=False)
     assert again.returncode == 1 and "--force" in again.stderr
     history.fleet.console("export", "--output", str(target), "--force")
-    assert [path.name for path in tmp_path.glob(".fleet-export*")] == []
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
 def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
