@@ -25,7 +25,8 @@ from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, SemanticFiel
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
-from fleet_lib.turn.derive import broadcast_of
+from fleet_lib.turn.derive import broadcast_of, question_of
+from fleet_lib.turn.stored_text import stored_text
 
 BATCH = 10  # briefings that one job asks about
 WAIT_MINUTES = 5
@@ -189,7 +190,12 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
     fields = {name: getattr(after, name) for name in BriefingRecord.__annotations__}
     revision = turn.revision + 1
     new_turn = {name: getattr(turn, name) for name in Turn.__annotations__}
-    new_turn |= {"revision": revision, "meaning": meaning_of(turn.summary, fields)}
+    question = _question(after, turn)
+    new_turn |= {
+        "revision": revision,
+        "meaning": meaning_of(turn.summary, fields, question),
+        "question": question,
+    }
     briefings.save_turn(Turn(**new_turn))
     events = TurnEvents(
         OutboxRepo(connection),
@@ -197,13 +203,20 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
         briefing_id=before.briefing_id,
         session_id=before.session_id,
     )
-    event_id = events.briefing(revision, turn.summary, fields)
+    event_id = events.briefing(revision, turn.summary, fields, question)
     if after.status == "blocked" != before.status:
         event_id = events.blocked(turn.summary, fields)
     if after.doc_drift_risk == "high" != before.doc_drift_risk:
         events.drift(None, list(before.files_touched[:_FILES_LIMIT]))
-    _tell_session(connection, before, after, turn.summary, event_id)
+    _tell_session(connection, before, after, question or turn.summary, event_id)
     return True
+
+
+def _question(after: BriefingRecord, turn: Turn) -> str | None:
+    """What the turn asks its reader, now that a model has said what it is."""
+    if after.status != "waiting_for_input":
+        return None
+    return turn.question or stored_text(question_of(after.raw_markdown) or "") or None
 
 
 def _changes(
@@ -217,7 +230,9 @@ def _changes(
         meaning.doc_drift_risk
     ):
         said["doc_drift_risk"] = before.doc_drift_risk  # documents were found that mention it
-    said["broadcast_level"] = broadcast_of(said["impact_level"])
+    can_change = _plain(derived.get("status")) == before.status
+    status = cast(Status, said["status"] if can_change else before.status)
+    said["broadcast_level"] = broadcast_of(said["impact_level"], status)
     changes: SemanticFields = {}
     for name, value in said.items():
         now = getattr(before, name)

@@ -260,7 +260,7 @@ class Fleet:
     def stuck_sessions(self) -> list[tuple[str, str]]:
         """(session id, state) of those that `fleet status` says need a human."""
         status = json.loads(self.console("status", "--json"))
-        return [(row["session_id"], row["state"]) for row in status["needs_human"]]
+        return [(row["session_id"], row["state"]) for row in status["needs_you"]]
 
 
 def git(folder: Path, *arguments: str) -> str:
