@@ -86,7 +86,7 @@ class ComposedTurn:
     @property
     def detail(self) -> str:
         """What the session waits for, else what it did: one line."""
-        return self.question or detail_of(self.blockers, self.summary)
+        return detail_of(self.blockers, self.summary, self.question)
 
 
 def meaning_of(summary: str, fields: Mapping[str, Any], question: str | None) -> str:
@@ -95,8 +95,8 @@ def meaning_of(summary: str, fields: Mapping[str, Any], question: str | None) ->
     return digest([summary, *(fields[name] for name in _MEANING), *asked])
 
 
-def detail_of(blockers: tuple[str, ...], summary: str) -> str:
-    return next(iter(blockers), summary)[:TEXT_LIMIT]
+def detail_of(blockers: tuple[str, ...], summary: str, question: str | None = None) -> str:
+    return (question or next(iter(blockers), summary))[:TEXT_LIMIT]
 
 
 def words_of(prepared: Prepared, known: Session | None) -> Words:
