@@ -73,7 +73,7 @@ class History:
                     *(at, project, briefing, json.dumps({"sessionId": session})),
                 ).lastrowid
                 self.run(
-                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]')",
+                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]', NULL)",
                     *(session, briefing),
                 )
                 self.run("INSERT INTO turn_inputs VALUES (?, 'p', 'd')", session)

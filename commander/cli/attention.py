@@ -13,7 +13,7 @@ from commander.cli._display import count, print_json, safe
 from commander.cli._params import Later, complete_open
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.jobs.claude import claude_program
+from fleet_lib.jobs.command import claude_program
 from fleet_lib.lines import state_words
 from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
 from fleet_lib.store.sessions import Session, SessionRepo
