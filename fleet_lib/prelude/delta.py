@@ -59,7 +59,7 @@ def delta_lines(
     after: int,
     through: int,
     room: int,
-    listed: "Collection[int]" = (),
+    listed: "Collection[int | None]" = (),
 ) -> "list[str]":
     """The lines without their frame. `listed`: briefings that need no highlight or mention, because
     they are shown above."""
@@ -97,7 +97,7 @@ def delta_lines(
 
 
 def _newest_highlights(
-    connection: sqlite3.Connection, after: int, listed: "Collection[int]"
+    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
 ) -> "Chosen":
     """The newest event of each project, newest first."""
     rows = newest_of_class(connection, HIGHLIGHT, after, _CONSIDERED)
@@ -116,7 +116,7 @@ def _newest_highlights(
 
 
 def _newest_mentions(
-    connection: sqlite3.Connection, after: int, listed: "Collection[int]"
+    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
 ) -> "Chosen":
     """The newest events, turns that ask first, then newest first. The revisions of a briefing are
     shown as one."""

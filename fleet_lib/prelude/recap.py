@@ -24,13 +24,13 @@ def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, 
     room -= frame.size
     roster, projects = _roster(connection)
     lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
-    listed: set[int] = set()  # briefings that the delta need not show again
+    listed: "set[int | None]" = set()  # turns that ask, which the delta need not show again
     for title, rule, part in (("Needs you", STUCK, room // 4), ("Left open", LEFT_OPEN, room // 6)):
-        entries, briefings, total = _open_sessions(connection, rule, after)
+        entries, asking, total = _open_sessions(connection, rule, after)
         section = _section(title, entries, total, part, "sessions")
         lines += section
-        shown = [briefing for entry, briefing in zip(entries, briefings) if entry in section]
-        listed.update(shown)
+        listed.update([turn for entry, turn in zip(entries, asking) if entry in section])
+    listed.discard(None)
     lines += delta_lines(connection, after, through, room - size(lines), listed)
     return frame.wrap(lines), max(after, through)
 
@@ -62,9 +62,10 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
 
 def _open_sessions(
     connection: sqlite3.Connection, rule: str, after: int
-) -> "tuple[list[str], list[int], int]":
-    """(a line for each session of the rule, their briefings, how many sessions). Those whose alert is
-    in the delta are left out. A turn that asks is no alert, so such a session is always listed."""
+) -> "tuple[list[str], list[int | None], int]":
+    """(a line for each session of the rule; the briefing of each that asks, else None; how many
+    sessions). Those whose alert is in the delta are left out. A turn that asks is no alert, so such a
+    session is always listed."""
     rows, total = _newest_rows(
         connection,
         """
@@ -84,7 +85,8 @@ def _open_sessions(
             f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
-    return lines, [row[5] for row in rows], total
+    asking = [row[5] if row[1] == "waiting_for_input" else None for row in rows]
+    return lines, asking, total
 
 
 def _newest_rows(
