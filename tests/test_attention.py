@@ -241,7 +241,7 @@ def test_pruning_keeps_what_is_left_open_and_snoozed(fleet: Fleet, api: Path) ->
     ):
         fleet.rows(f"UPDATE {table} SET {column} = ?", clock.ago(3 * DAY))
     told = json.loads(fleet.console("db", "prune", "--older-than", "1d", "--json").stdout)
-    assert told["kept"]["open alerts and work left open"] == 2
+    assert told["kept"]["sessions that wait for you"] == 2
     assert fleet.rows("SELECT briefing_id FROM briefings") == [(1,), (2,), (4,)]
     assert waiting(fleet) == ([], ["s-1"])
 

@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 _LISTED = 200  # rows of a list that are read; fewer than that fit
 
 
-def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, int]":
+def recap(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str, int]":
     """(text, through): the projects, the sessions that wait for a person and the events up to
-    `through`, in at most `room` characters."""
+    `through`, in at most `budget` characters."""
     through = newest_event(connection)
     frame = Frame("Fleet: the projects, who needs you, what is left open, and what is new.")
-    room -= frame.size
+    budget -= frame.size
     roster, projects = _roster(connection)
-    lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
+    lines = _section("Projects", roster, projects, budget * 3 // 10, "projects")
     listed: "set[int | None]" = set()  # turns that ask, which the delta need not show again
-    for title, rule, part in (("Needs you", STUCK, room // 4), ("Left open", LEFT_OPEN, room // 6)):
+    for title, rule, part in (
+        ("Needs you", STUCK, budget // 4),
+        ("Left open", LEFT_OPEN, budget // 6),
+    ):
         entries, asking, total = _open_sessions(connection, rule, after)
         section = _section(title, entries, total, part, "sessions")
         lines += section
         listed.update([turn for entry, turn in zip(entries, asking) if entry in section])
     listed.discard(None)
-    lines += delta_lines(connection, after, through, room - size(lines), listed)
+    lines += delta_lines(connection, after, through, budget - size(lines), listed)
     return frame.wrap(lines), max(after, through)
 
 
@@ -99,13 +102,13 @@ def _newest_rows(
     return rows, connection.execute(f"SELECT count(*) {source}", values).fetchone()[0]
 
 
-def _section(title: str, entries: "list[str]", total: int, room: int, noun: str) -> "list[str]":
-    """A titled list of at most `room` characters; the entries that do not fit are counted."""
+def _section(title: str, entries: "list[str]", total: int, budget: int, noun: str) -> "list[str]":
+    """A titled list of at most `budget` characters; the entries that do not fit are counted."""
     if not entries:
         return []
     lines = [title + ":"]
     for entry in entries:
-        if size([*lines, entry]) > room - 60:
+        if size([*lines, entry]) > budget - 60:
             break
         lines.append(entry)
     if left := total - len(lines) + 1:
