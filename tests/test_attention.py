@@ -1,15 +1,23 @@
 """What waits for a person: sessions that need you, work that is left open, and what one does about
 it with `fleet resume`, `dismiss` and `snooze`."""
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from gateway_world import Gateway
 from support import Fleet, make_repository, payload
 
+from commander.cli._params import complete_open
+from commander.cli.attention import dismiss
 from fleet_lib import clock
+from fleet_lib.jobs import semantics
+from fleet_lib.store import db
 from fleet_lib.turn.derive import question_of, status_of
 
 QUESTION = "Shall I use the table or the file?"
@@ -366,6 +374,68 @@ def test_without_a_database_nothing_can_be_dismissed(fleet: Fleet) -> None:
     for arguments in (("dismiss", "1"), ("snooze", "1", "2h"), ("resume", "1")):
         done = fleet.console(*arguments, check=False)
         assert done.returncode == 1 and "nothing was captured yet" in done.stderr
+
+
+def test_a_tab_offers_what_waits(fleet: Fleet, api: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    headless(fleet, api, "5e55-1", BLOCKED)
+    turn(fleet, api, "5e55-2", ASKING)
+    turn(fleet, api, "5e55-3", "Done.")
+    monkeypatch.setenv("FLEET_HOME", str(fleet.home))
+    context = click.Context(dismiss, info_name="dismiss")
+    offered = {
+        incomplete: [item.value for item in complete_open(context, dismiss.params[0], incomplete)]
+        for incomplete in ("", "1", "5e", "a", "x")
+    }
+    assert offered == {
+        "": ["2", "1"],
+        "1": ["1"],
+        "5e": ["5e55-2", "5e55-1"],
+        "a": ["api"],
+        "x": [],
+    }
+    (item,) = complete_open(context, dismiss.params[0], "2")
+    assert item.help == f"api asks you: {QUESTION}"
+
+
+# --- older databases and other writers --------------------------------------------------------
+
+
+def test_an_idle_session_of_an_older_database_does_not_ask(fleet: Fleet) -> None:
+    fleet.home.mkdir()
+    path = fleet.home / "fleet.db"
+    shutil.copy(Path(__file__).parent / "databases" / "v3.db", path)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE sessions SET state = 'waiting_for_input', state_at = ?", (clock.now(),)
+        )
+        connection.execute(
+            "UPDATE briefings SET status = 'waiting_for_input' WHERE session_id = 's-2'"
+        )
+    assert waiting(fleet) == (["s-2"], [])
+
+
+def test_a_model_that_finds_a_question_makes_the_session_ask(fleet: Fleet, api: Path) -> None:
+    touched = "```briefing\n---\nimpact_level: trivial\nfiles_touched: [app.py]\n---\n```"
+    message = (
+        f"{QUESTION}\n\nI read the code, and this is all that I found out so far.\n\n{touched}"
+    )
+    turn(fleet, api, "s-1", message)
+    assert waiting(fleet) == ([], [])
+    meaning = {
+        "briefing_id": 1,
+        "status": "waiting_for_input",
+        "impact_level": "trivial",
+        "doc_drift_risk": "low",
+        "blockers": [],
+        "next_steps": [],
+    }
+    connection = db.connect(fleet.home / "fleet.db")
+    with contextlib.closing(connection), db.transaction(connection):
+        assert semantics.apply(connection, [1], {"briefings": [meaning]}) == [1]
+    assert waiting(fleet) == (["s-1"], [])
+    assert fleet.rows("SELECT status, broadcast_level FROM briefings") == [
+        ("waiting_for_input", "mention")
+    ]
 
 
 # --- resume -----------------------------------------------------------------------------------
