@@ -46,7 +46,7 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
         session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
-            session = replace(session, head_commit=head, head_at=head_at)
+            session = replace(session, head_commit=head, head_at=head_at, hidden_until=None)
         repos.sessions.save(session)
     elif not announced:
         return "unchanged: the session was known"
@@ -69,8 +69,8 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session continues"
     elif kind == _IDLE and session.state == "working":
-        # A turn that the user interrupted has no Stop.
-        session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
+        # A turn that the user interrupted has no Stop; the session asks nothing.
+        session = replace(session, state="completed", state_at=prepared.received_at)
         outcome = "the session is idle"
     repos.sessions.save(session)
     return outcome
@@ -101,6 +101,7 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
         event_id=None,
         last_seen_at=prepared.received_at,
         ended_at=None,
+        hidden_until=None,
         head_commit=None,
         head_at=None,
         status_digest=None,
@@ -123,5 +124,10 @@ def _needs_permission(repos: Repos, session: Session, detail: str, at: str) -> S
         ts=at,
     )
     return replace(
-        session, state="waiting_for_permission", state_at=at, detail=detail, event_id=event_id
+        session,
+        state="waiting_for_permission",
+        state_at=at,
+        detail=detail,
+        event_id=event_id,
+        hidden_until=None,
     )
