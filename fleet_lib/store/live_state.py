@@ -1,0 +1,75 @@
+"""What live state needs of the database: Claude Code's configuration folders, and the permission
+prompts that wait for an answer with the words in which they ask."""
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRequest:
+    """One permission prompt. A session has one for each of its threads."""
+
+    session_id: str
+    agent_id: str  # "" for the main thread
+    asked_at: str
+    text: str
+    is_question: bool
+    is_announced: bool  # an event has announced it
+
+
+class PermissionRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def save(self, request: PermissionRequest) -> None:
+        """Put the request in the place of its thread's last one."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO permission_requests"
+            " (session_id, agent_id, asked_at, text, is_question, is_announced)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                request.session_id,
+                request.agent_id,
+                request.asked_at,
+                request.text,
+                request.is_question,
+                request.is_announced,
+            ),
+        )
+
+    def pending(self, session_id: str) -> list[PermissionRequest]:
+        """The session's requests, newest first."""
+        rows = self._connection.execute(
+            "SELECT session_id, agent_id, asked_at, text, is_question, is_announced"
+            " FROM permission_requests WHERE session_id = ? ORDER BY asked_at DESC, agent_id",
+            (session_id,),
+        )
+        return [PermissionRequest(*row[:4], bool(row[4]), bool(row[5])) for row in rows]
+
+    def forget(self, session_id: str, agent_ids: Collection[str]) -> None:
+        """The requests of these threads were answered, or can no longer be."""
+        self._connection.executemany(
+            "DELETE FROM permission_requests WHERE session_id = ? AND agent_id = ?",
+            [(session_id, agent_id) for agent_id in agent_ids],
+        )
+
+
+class ClientFolderRepo:
+    """Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def note(self, folder: str, device: int, checked_at: str, unless_after: str) -> None:
+        """The drainer has looked into the folder. One that it looked into after `unless_after` is
+        left as it is, so that not every entry writes here."""
+        self._connection.execute(
+            "INSERT INTO client_folders (folder, device, checked_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (folder) DO UPDATE"
+            " SET device = excluded.device, checked_at = excluded.checked_at"
+            " WHERE checked_at < ? OR device <> excluded.device",
+            (folder, device, checked_at, unless_after),
+        )
