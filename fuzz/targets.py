@@ -38,7 +38,7 @@ _connection.execute("PRAGMA synchronous = OFF")
 _api = Api(str(_HOME), JobDesk(str(_HOME)), lambda: 0)
 _repositories = Repositories()
 _EVENTS = (
-    "Stop", "StopFailure", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
+    "Stop", "StopFailure", "PermissionRequest", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
 )  # fmt: skip
 
 

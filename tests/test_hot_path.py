@@ -16,7 +16,18 @@ from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_inte
 from fleet_lib.drain import drain
 
 HOOK_FILES = [ROOT / "hooks" / f"{hook}.py" for hook in ALL]
-GROUND = ("__init__", "paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings")
+GROUND = (
+    "__init__",
+    "paths",
+    "spool",
+    "wake",
+    "log",
+    "text",
+    "rules",
+    "lines",
+    "hot_settings",
+    "live",
+)
 HOT_PATH = [
     *HOOK_FILES,
     ROOT / "hooks" / "__init__.py",
@@ -79,7 +90,9 @@ def own_imports(python: str, hook: str, given: bytes, environment: dict[str, str
 
 
 @every_interpreter
-@pytest.mark.parametrize("hook", ["stop", "stop_failure", "notification", "session_end"])
+@pytest.mark.parametrize(
+    "hook", ["stop", "stop_failure", "permission_request", "notification", "session_end"]
+)
 def test_a_capturing_hook_imports_os_and_time_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:

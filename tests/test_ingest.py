@@ -265,6 +265,7 @@ def test_a_second_copy_and_any_replay_change_nothing(fleet: Fleet) -> None:
     project.mkdir()
     calls = [
         ("session_start", payload("SessionStart-startup")),
+        ("permission_request", payload("2.1.332/PermissionRequest-Bash")),
         ("notification", payload("Notification-permission_prompt")),
         ("stop", payload("Stop")),
         ("stop_failure", payload("StopFailure-unknown")),

@@ -20,7 +20,9 @@ from fleet_lib.files import write_whole
 BACKUPS_KEPT = 5
 _BACKUP = ".fleet-backup-"
 
-_NAMES = "session_start|user_prompt_submit|stop|stop_failure|notification|session_end"
+_NAMES = (
+    "session_start|user_prompt_submit|stop|stop_failure|permission_request|notification|session_end"
+)
 _SCRIPT = re.compile(rf"/hooks/(?:{_NAMES})\.py$")
 _SHELL_FORM = re.compile(rf" -I -S .*/hooks/(?:{_NAMES})\.py['\"]?$")
 

@@ -5,13 +5,11 @@ from dataclasses import replace
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
-from fleet_lib.store.sessions import Session
+from fleet_lib.store.sessions import Session, SessionState
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable, stored_text
 
 _NEEDS_A_PERSON = (
-    "permission_prompt",
-    "worker_permission_prompt",
     "elicitation",
     "elicitation_dialog",
     "elicitation_url_dialog",
@@ -46,6 +44,8 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
             head, head_at = head_of(prepared)
             session = replace(session, head_commit=head, head_at=head_at)
         repos.sessions.save(session)
+        if source != "compact":
+            repos.permissions.forget_all(session.session_id)
     elif not announced:
         return "unchanged: the session was known"
     return f"session {'started' if announced else source} in {session.project_id}"
@@ -61,7 +61,9 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     is_waiting = session.state == "waiting_for_permission"
     outcome = "noted"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
-        session = _needs_permission(repos, session, detail, prepared.received_at)
+        session = needs_a_person(
+            repos, session, "waiting_for_permission", detail, prepared.received_at
+        )
         outcome = "the session needs a person"
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
@@ -80,6 +82,7 @@ def ended(repos: Repos, prepared: Prepared) -> str:
         return "ignored: an unknown session"
     if prepared.received_at <= session.last_seen_at:
         return "unchanged: older than what is known of the session"
+    repos.permissions.forget_all(session.session_id)
     repos.sessions.save(
         replace(session, ended_at=prepared.received_at, last_seen_at=prepared.received_at)
     )
@@ -106,11 +109,14 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
     )
 
 
-def _needs_permission(repos: Repos, session: Session, detail: str, at: str) -> Session:
+def needs_a_person(
+    repos: Repos, session: Session, state: SessionState, detail: str, at: str
+) -> Session:
+    """The session in this state, with the alert that says so."""
     details = {
         "sessionId": session.session_id,
         "projectId": session.project_id,
-        "status": "waiting_for_permission",
+        "status": state,
         "detail": detail,
     }
     event_id = repos.outbox.add(
@@ -120,6 +126,4 @@ def _needs_permission(repos: Repos, session: Session, detail: str, at: str) -> S
         payload={"session": details, "sessionId": session.session_id},
         ts=at,
     )
-    return replace(
-        session, state="waiting_for_permission", state_at=at, detail=detail, event_id=event_id
-    )
+    return replace(session, state=state, state_at=at, detail=detail, event_id=event_id)

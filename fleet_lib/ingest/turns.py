@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fleet_lib.ingest import permissions
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import new_session
@@ -42,7 +43,8 @@ def ended(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = known or new_session(projects, prepared)
     # An older turn, replayed or late, does not change the state: the session has moved on.
     if not (known and prepared.received_at < known.last_seen_at):
-        repos.sessions.save(_session_after(session, prepared, turn, record, event_id))
+        session = _session_after(session, prepared, turn, record, event_id)
+        repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
 

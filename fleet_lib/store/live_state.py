@@ -47,7 +47,16 @@ class PermissionRepo:
             " FROM permission_requests WHERE session_id = ? ORDER BY asked_at DESC, agent_id",
             (session_id,),
         )
-        return [PermissionRequest(*row[:4], bool(row[4]), bool(row[5])) for row in rows]
+        return [
+            PermissionRequest(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))
+            for row in rows
+        ]
+
+    def forget_all(self, session_id: str) -> None:
+        """The session's client has ended or started anew: nothing asks any more."""
+        self._connection.execute(
+            "DELETE FROM permission_requests WHERE session_id = ?", (session_id,)
+        )
 
     def forget(self, session_id: str, agent_ids: Collection[str]) -> None:
         """The requests of these threads were answered, or can no longer be."""

@@ -16,6 +16,8 @@ EVENTS = (
     *("PermissionRequest", "Notification", "SessionEnd"),
 )
 TURN_ENDS = ("Stop", "StopFailure")
+# A prompt holds the whole session up, also where a subagent asks.
+SESSION_WIDE = ("PermissionRequest", "Notification")
 _ID_LIMIT = 200  # characters
 
 # Every other field is a string.
