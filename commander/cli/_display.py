@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet_lib import clock
+from fleet_lib.lines import state_words
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ STYLES = {
     "running": "yellow",
     "completed": "green",
     "archived": "dim",
-}
-# Values of the database that have another word on a screen.
-_STATE_WORDS = {
-    "waiting_for_permission": "needs permission",
-    "waiting_for_input": "asks you",
-    "completed": "done",
 }
 _STATE_HEADINGS = ("status", "state")
 _CELL_LIMIT = 200  # characters
@@ -180,12 +175,6 @@ def _cleaned(value: object, limit: int, is_part: bool) -> str:
 
 
 # --- cells ------------------------------------------------------------------------------------
-
-
-def state_words(value: object) -> str:
-    """A state or status of the database in the words of a screen."""
-    name = str(value)
-    return _STATE_WORDS.get(name, name.replace("_", " "))
 
 
 def state(value: object) -> Cell:

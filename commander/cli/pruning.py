@@ -81,8 +81,7 @@ def _configured_bounds() -> tuple[str | None, int | None]:
             "give --older-than 90d, --max-size 500MB or both, or set a bound for every prune:"
             " `fleet config set history.keep_days 90`"
         )
-    oldest = time.time_ns() - bounds.keep_days * 86400 * 1_000_000_000
-    before = clock.iso(max(oldest, 0)) if bounds.keep_days else None
+    before = clock.ago(bounds.keep_days * 86400) if bounds.keep_days else None
     return before, bounds.max_megabytes * 1_000_000 or None
 
 
@@ -121,18 +120,20 @@ def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bo
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal's stderr, for long work only; elsewhere nothing."""
+    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere nothing."""
     if not sys.stderr.isatty():
         yield None
         return
-    shown = False
+    shown, began = False, time.monotonic()
 
     def show(done: int, total: int) -> None:
         nonlocal shown
+        if time.monotonic() - began < 1:
+            return
         shown = True
         filled = 30 * done // max(total, done, 1)
         bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\rPruning [{bar}] {done:,} of {total:,} briefings", err=True, nl=False)
+        click.echo(f"\rPruning [{bar}] {done:,} of {total:,} days", err=True, nl=False)
 
     yield show
     if shown:
