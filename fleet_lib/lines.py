@@ -27,6 +27,7 @@ STATE_WORDS = {
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
     ("line",),
+    ("briefing", "question"),
     ("briefing", "summary"),
     ("error", "message"),
     ("session", "detail"),

@@ -204,8 +204,8 @@ def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(use
             assert "completed" not in seen, (command, seen)
     listed = json.loads(used.console("briefings", "list", "--json").stdout)
     assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
-    (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
-    assert permission["state"] == "waiting_for_permission"
+    needing = json.loads(used.console("status", "--json").stdout)["needs_you"]
+    assert [row["reason"] for row in needing] == ["permission", "question", "blocked"]
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

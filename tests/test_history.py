@@ -73,7 +73,7 @@ class History:
                     *(at, project, briefing, json.dumps({"sessionId": session})),
                 ).lastrowid
                 self.run(
-                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]')",
+                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]', NULL)",
                     *(session, briefing),
                 )
                 self.run("INSERT INTO turn_inputs VALUES (?, 'p', 'd')", session)
@@ -167,7 +167,7 @@ def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> No
     history.check()
     assert second not in history.briefings()
     status = json.loads(history.fleet.console("status", "--json").stdout)
-    assert status["needs_human"][0]["briefing_id"] == first
+    assert status["needs_you"][0]["briefing_id"] == first
 
 
 def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: History) -> None:
@@ -178,11 +178,13 @@ def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: Histor
         *(ago(1), first),
     )
     history.fleet.console("projects", "archive", "api")
-    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_human"] == []
+    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_you"] == []
     dry = history.prune("--older-than", "90d", "--dry-run")
     told = history.prune("--older-than", "90d")
     assert history.briefings() == [third]
-    assert dry["deleted"] == told["deleted"] and "open alerts" not in told["kept"]
+    assert (
+        dry["deleted"] == told["deleted"] and "open alerts and work left open" not in told["kept"]
+    )
     history.check()
 
 

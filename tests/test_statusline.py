@@ -39,11 +39,11 @@ def test_it_counts_who_needs_a_human_as_status_does(fleet: Fleet) -> None:
     stop(fleet, "s2", BLOCKED, "web")
     assert statusline(fleet) == "fleet: 2 need you\n"
     status = json.loads(fleet.console("status", "--json").stdout)
-    assert len(status["needs_human"]) == 2
+    assert len(status["needs_you"]) == 2
     fleet.console("projects", "archive", "web")
     assert statusline(fleet) == "fleet: 1 needs you\n"
     status = json.loads(fleet.console("status", "--json").stdout)
-    assert len(status["needs_human"]) == 1
+    assert len(status["needs_you"]) == 1
 
 
 def test_it_counts_what_the_commander_has_not_been_told(fleet: Fleet) -> None:

@@ -8,6 +8,9 @@ from commander.cli._app import Console
 # {command: its module in this package}; the module's attribute has the command's name.
 _MODULES = {
     "status": "status",
+    "resume": "attention",
+    "dismiss": "attention",
+    "snooze": "attention",
     "commander": "commander",
     "ask": "ask",
     "jobs": "jobs",
@@ -41,6 +44,7 @@ def main(debug: bool, no_pager: bool) -> None:
     \b
     Examples:
       fleet status                      what needs you, and each project's latest briefing
+      fleet resume 12                   open the session of briefing #12 again
       fleet commander                   open the Commander and ask what happened
       fleet ask "what needs me?"        ask the Commander one question
       fleet briefings list --status blocked

@@ -42,7 +42,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
         session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
-            session = replace(session, head_commit=head, head_at=head_at)
+            session = replace(session, head_commit=head, head_at=head_at, hidden_until=None)
         repos.sessions.save(session)
         if source != "compact":
             repos.permissions.forget_all(session.session_id)
@@ -69,8 +69,8 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session goes on"
     elif kind == "idle_prompt" and session.state == "working":
-        # A turn that the user interrupted has no Stop.
-        session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
+        # A turn that the user interrupted has no Stop; the session asks nothing.
+        session = replace(session, state="completed", state_at=prepared.received_at)
         outcome = "the session is idle"
     repos.sessions.save(session)
     return outcome
@@ -102,6 +102,7 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
         event_id=None,
         last_seen_at=prepared.received_at,
         ended_at=None,
+        hidden_until=None,
         head_commit=None,
         head_at=None,
         status_digest=None,
@@ -126,4 +127,6 @@ def needs_a_person(
         payload={"session": details, "sessionId": session.session_id},
         ts=at,
     )
-    return replace(session, state=state, state_at=at, detail=detail, event_id=event_id)
+    return replace(
+        session, state=state, state_at=at, detail=detail, event_id=event_id, hidden_until=None
+    )

@@ -84,6 +84,7 @@ def _store(
         source=turn.source,
         facts_partial=prepared.turn.partial,
         warnings=turn.warnings,
+        question=turn.question,
     )
     repos.briefings.save_turn(record)
     return record
@@ -105,7 +106,7 @@ def _announce(
         ts=prepared.received_at,
     )
     fields = turn.fields()
-    state_event = events.briefing(record.revision, turn.summary, fields)
+    state_event = events.briefing(record.revision, turn.summary, fields, turn.question)
     if turn.status == "blocked" and (before is None or before.status != "blocked"):
         state_event = events.blocked(turn.summary, fields)
     if prepared.entry.event == "StopFailure":
@@ -166,6 +167,7 @@ def _session_after(
         briefing_id=record.briefing_id,
         event_id=event_id,
         last_seen_at=prepared.received_at,
+        hidden_until=None,
         head_commit=head,
         head_at=head_at,
     )

@@ -1,11 +1,12 @@
-"""The longer prelude, for a context that starts empty: the projects, the open alerts, the delta."""
+"""The longer prelude, for a context that starts empty: the projects, the sessions that need you, those
+that are left open, and the delta."""
 
 from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.lines import Names, minute, state_in_words
-from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
+from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.text import clean, size
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
@@ -16,16 +17,21 @@ _LISTED = 200  # rows of a list that are read; fewer than that fit
 
 
 def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, int]":
-    """(text, through): the projects, the open alerts and the events up to `through`, in at most
-    `room` characters."""
+    """(text, through): the projects, the sessions that wait for a person and the events up to
+    `through`, in at most `room` characters."""
     through = newest_event(connection)
-    frame = Frame("Fleet: the projects, the open alerts, and what is new.")
+    frame = Frame("Fleet: the projects, who needs you, what is left open, and what is new.")
     room -= frame.size
     roster, projects = _roster(connection)
     lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
-    alerts, stuck = _open_alerts(connection, after)
-    lines += _section("Open alerts from before", alerts, stuck, room // 4, "open alerts")
-    lines += delta_lines(connection, after, through, room - size(lines))
+    listed: set[int] = set()  # briefings that the delta need not show again
+    for title, rule, part in (("Needs you", STUCK, room // 4), ("Left open", LEFT_OPEN, room // 6)):
+        entries, briefings, total = _open_sessions(connection, rule, after)
+        section = _section(title, entries, total, part, "sessions")
+        lines += section
+        shown = [briefing for entry, briefing in zip(entries, briefings) if entry in section]
+        listed.update(shown)
+    lines += delta_lines(connection, after, through, room - size(lines), listed)
     return frame.wrap(lines), max(after, through)
 
 
@@ -54,8 +60,11 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
     ], total
 
 
-def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str], int]":
-    """(a line for each stuck session whose alert is not in the delta; how many sessions)."""
+def _open_sessions(
+    connection: sqlite3.Connection, rule: str, after: int
+) -> "tuple[list[str], list[int], int]":
+    """(a line for each session of the rule, their briefings, how many sessions). Those whose alert is
+    in the delta are left out. A turn that asks is no alert, so such a session is always listed."""
     rows, total = _newest_rows(
         connection,
         """
@@ -63,9 +72,9 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
           (SELECT b.briefing_id FROM briefings b
             WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
-        f"FROM sessions s WHERE {STUCK} AND s.event_id <= :after",
+        f"FROM sessions s WHERE {rule} AND (s.event_id <= :after OR s.state = 'waiting_for_input')",
         "ORDER BY s.state_at DESC, s.session_id",
-        {"alerts_since": seconds_ago(OPEN_ALERT_SECONDS), "after": after},
+        {**moments(), "after": after},
     )
     names = Names(connection)
     lines = []
@@ -75,7 +84,7 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
             f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
-    return lines, total
+    return lines, [row[5] for row in rows], total
 
 
 def _newest_rows(

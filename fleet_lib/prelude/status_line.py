@@ -6,7 +6,7 @@ import os
 from fleet_lib import paths
 from fleet_lib.prelude.database import Unavailable, open_database, read_conversation, sqlite3
 from fleet_lib.prelude.events import COUNTED, count_news
-from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
+from fleet_lib.rules import STUCK, moments
 
 
 def status_line(home: str) -> str:
@@ -20,8 +20,7 @@ def status_line(home: str) -> str:
         )
     try:
         stuck = connection.execute(
-            f"SELECT count(*) FROM sessions s WHERE {STUCK}",
-            {"alerts_since": seconds_ago(OPEN_ALERT_SECONDS)},
+            f"SELECT count(*) FROM sessions s WHERE {STUCK}", moments()
         ).fetchone()[0]
         parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
         conversation = read_conversation(connection)

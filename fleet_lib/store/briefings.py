@@ -83,6 +83,7 @@ class Turn:
     source: str  # block|status_file|message
     facts_partial: bool
     warnings: tuple[str, ...]
+    question: str | None = None  # one line: what it asks its reader
 
 
 _LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
@@ -225,13 +226,15 @@ class BriefingRepo:
     def save_turn(self, turn: Turn) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"
-            " meaning, source, facts_partial, warnings_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " question, meaning, source, facts_partial, warnings_json)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 turn.session_id,
                 turn.turn_key,
                 turn.briefing_id,
                 turn.revision,
                 turn.summary,
+                turn.question,
                 turn.meaning,
                 turn.source,
                 turn.facts_partial,

@@ -107,7 +107,7 @@ CREATE TABLE turns (
   meaning TEXT NOT NULL,              -- digest of what a reader would call news
   source TEXT NOT NULL,               -- block|status_file|message
   facts_partial INTEGER NOT NULL,     -- boolean: the transcript was not complete
-  warnings_json TEXT NOT NULL,        -- JSON array: what the parser dropped
+  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */,        -- JSON array: what the parser dropped
   PRIMARY KEY (session_id, turn_key)
 );
 
@@ -135,14 +135,11 @@ CREATE TABLE sessions (
   head_at INTEGER,                    -- Unix time, nanoseconds, at which HEAD was that
   status_digest TEXT,                 -- the status file last ingested, and for which turn
   status_turn TEXT
-);
+, hidden_until TEXT /* not shown as open before; NULL: shown */);
 
 CREATE INDEX sessions_by_folder ON sessions(folder, last_seen_at);
 
 CREATE INDEX sessions_by_project ON sessions(project_id, last_seen_at);
-
-CREATE INDEX sessions_open_alerts ON sessions(state_at)
-  WHERE ended_at IS NULL AND state IN ('blocked', 'failed', 'waiting_for_permission');
 
 CREATE TABLE commander_sessions (
   session_id TEXT PRIMARY KEY,
@@ -302,6 +299,9 @@ CREATE INDEX outbox_events_by_type ON outbox_events(
   type,
   event_id
 );
+
+CREATE INDEX sessions_open ON sessions(state_at)
+  WHERE state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission');
 
 CREATE TABLE client_folders (
   folder TEXT PRIMARY KEY,

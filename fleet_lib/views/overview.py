@@ -12,16 +12,19 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
-from fleet_lib.views.sessions import sessions_that_need_you
+from fleet_lib.views.sessions import left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    """needs_human, projects, commander, jobs, capture; times are in the database's form."""
+    """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
+    database's form."""
     names = {project.project_id: project.repo_name for project in ProjectRepo(connection).get_all()}
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     return {
-        "needs_human": sessions_that_need_you(connection, names),
+        "needs_you": needs_you(connection, names),
+        "left_open": left_open(connection, names),
+        "working": working(connection, names),
         "projects": _roster(connection),
         "commander": {
             "last_event_seen": seen,
@@ -38,7 +41,9 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
 def nothing(home: str) -> dict[str, Any]:
     """The overview before there is a database."""
     return {
-        "needs_human": [],
+        "needs_you": [],
+        "left_open": [],
+        "working": [],
         "projects": [],
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0},

@@ -107,9 +107,6 @@ def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None
 
 def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: Jobs) -> None:
     fleet = jobs.fleet
-    # As if its session were still open: a headless one has ended, and is no open alert.
-    fleet.drain()
-    jobs.write("UPDATE sessions SET ended_at = NULL")
     jobs.console("ask", "the first question")
     seen = fleet.cursor()
     done = jobs.console("commander", "--reset")
@@ -122,9 +119,9 @@ def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: J
         fleet.model.main_requests("the second question")[0]["messages"]
     )
     (told,) = fleet.told("the second question")
-    open_alerts = told.split("Open alerts from before:\n")[1]
-    assert re.search(r"alpha · blocked · .*a key", open_alerts)
-    assert "Alerts:\n" not in open_alerts, "the delta was told again"
+    left_open = told.split("Left open:\n")[1]  # a headless session has ended
+    assert re.search(r"alpha · blocked · .*a key", left_open)
+    assert "Alerts:\n" not in left_open, "the delta was told again"
 
 
 def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:

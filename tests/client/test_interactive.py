@@ -206,7 +206,7 @@ def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) ->
         session.wait_for("Do you want to create")
         fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
         (stuck,) = fleet.stuck_sessions()
-        assert stuck[1] == "waiting_for_permission"
+        assert stuck[1] == "permission"
         assert not file.exists()
         fleet.commander("who needs me")
 
@@ -216,7 +216,7 @@ def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) ->
         assert fleet.stuck_sessions() == []
 
     (told,) = fleet.told("who needs me")
-    assert "waiting for permission: " in told.split("Alerts:")[1]
+    assert "needs permission: " in told.split("Alerts:")[1]
     (briefing,) = fleet.briefings()
     assert (briefing["session_id"], briefing["files_touched"]) == (stuck[0], ["a.txt"])
     assert fleet.event_counts() == {
