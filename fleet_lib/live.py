@@ -45,7 +45,7 @@ FIELDS = (
 _FIELDS_SQL = (
     "SELECT "
     + ", ".join([f"json_extract(t, '$.{name}')" for name in FIELDS])
-    + " FROM (SELECT ? AS t) WHERE json_valid(t) AND json_type(t) = 'object'"
+    + " FROM (SELECT CASE WHEN json_valid(?1) THEN ?1 END AS t) WHERE json_type(t) = 'object'"
 )
 
 
@@ -154,11 +154,13 @@ def corrected(
     return "ended", held[1], 0
 
 
-def read(connection: "sqlite3.Connection", home: str) -> "dict[str, list[ClientFile]]":
+def read(connection: "sqlite3.Connection") -> "dict[str, list[ClientFile]]":
     """{session id: its files} of all configuration folders that are known."""
     by_session: dict[str, list[ClientFile]] = {}
-    for text in _texts(connection, home):
-        row = connection.execute(_FIELDS_SQL, (text.decode("utf-8", "replace"),)).fetchone()
+    for text in _texts(connection):
+        row = connection.execute(
+            _FIELDS_SQL, (text.decode("utf-8", "replace").replace("\0", ""),)
+        ).fetchone()
         if row is None:
             continue
         file = ClientFile(tuple(row))
@@ -174,40 +176,45 @@ def iso(milliseconds: int) -> str:
     return f"{seconds}.{milliseconds % 1000:03d}Z"
 
 
-def folders(connection: "sqlite3.Connection") -> "list[tuple[str, int | None]]":
-    """(configuration folder, its device) of those that the drainer looked into lately. Before it
-    has looked into any: the one of this environment."""
+def near_session_folders(connection: "sqlite3.Connection") -> "list[str]":
+    """The folders of session files that are on the database's own device."""
+    return [_place(folder) for folder, is_near in _folders(connection) if is_near]
+
+
+def _folders(connection: "sqlite3.Connection") -> "list[tuple[str, bool]]":
+    """(configuration folder, whether it may be asked directly) of those that the drainer looked into
+    lately; before it has looked into any, the one of this environment. A folder on another device
+    than the database may be on a mount that is gone."""
     rows = connection.execute(
         "SELECT folder, device FROM client_folders WHERE checked_at > ? ORDER BY folder",
         (seconds_ago(OPEN_ALERT_SECONDS),),
     ).fetchall()
-    if rows:
-        return [(row[0], row[1]) for row in rows]
-    named = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
-    return [(os.path.expanduser(named), None)]
+    if not rows:
+        named = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join("~", ".claude")
+        return [(os.path.expanduser(named), True)]
+    try:
+        device = os.stat(connection.execute("PRAGMA database_list").fetchone()[2]).st_dev
+    except OSError:
+        device = -1
+    return [(row[0], row[1] == device) for row in rows]
 
 
-def sessions_folder(folder: str) -> str:
+def _place(folder: str) -> str:
     return os.path.join(folder, "sessions")
 
 
-def _texts(connection: "sqlite3.Connection", home: str) -> "list[bytes]":
-    """The contents of all session files. A folder on another device than Fleet's home may be on a
-    mount that is gone: a child asks it, which can be abandoned."""
-    try:
-        device = os.stat(home).st_dev
-    except OSError:
-        return []
+def _texts(connection: "sqlite3.Connection") -> "list[bytes]":
+    """The contents of all session files. A child asks a folder that may hang, and is abandoned if
+    it does."""
     found: list[bytes] = []
-    for folder, folder_device in folders(connection):
-        is_near = folder_device in (None, device)
+    for folder, is_near in _folders(connection):
         found += read_folder(folder) if is_near else _ask_child(folder)
     return found
 
 
 def read_folder(folder: str) -> "list[bytes]":
     """The contents of the session files of one configuration folder."""
-    place = sessions_folder(folder)
+    place = _place(folder)
     try:
         names = os.listdir(place)
     except (OSError, ValueError):

@@ -47,7 +47,7 @@ OURS = {
 # What a printing hook may have of Fleet's own beside that; nothing of it but SQLite's C half is heavy.
 PRINTING = {
     *("hooks._claim", "fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
-    "fleet_lib.hot_settings",
+    *("fleet_lib.hot_settings", "fleet_lib.live"),
     *(
         f"fleet_lib.prelude.{path.stem}"
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")

@@ -4,20 +4,24 @@ client's own. Every reader that shows a state asks here."""
 import time
 
 from fleet_lib import live
-from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
+from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     import sqlite3
 
-NEEDS_SOMEBODY = ("waiting_for_permission", "waiting_for_input", "blocked", "failed")
+_DIALOG = "waiting_for_permission"
+NEEDS_YOU = ("waiting_for_permission", "waiting_for_input", "blocked", "failed")
 _ABOUT_MS = 5000  # a request's words belong to the dialog that opened at most this long after it
 
 # The newest request that is not answered yet of the session `s`, of any of its threads.
-_REQUEST = "(SELECT {} FROM permission_requests r WHERE r.session_id = s.session_id ORDER BY r.asked_at DESC LIMIT 1)"
+_REQUEST = (
+    "(SELECT {} FROM permission_requests r WHERE r.session_id = s.session_id"
+    " ORDER BY r.asked_at DESC LIMIT 1)"
+)
 _SESSIONS_SQL = f"""
-SELECT s.session_id, s.project_id, s.folder, s.state, s.state_at, s.detail, s.briefing_id,
-  s.event_id, s.last_seen_at, s.ended_at, {STUCK},
+SELECT s.session_id, s.project_id, s.state, s.state_at, s.detail, s.ended_at,
+  {STUCK}, {LEFT_OPEN},
   {_REQUEST.format("r.text")}, {_REQUEST.format("r.asked_at")},
   EXISTS (SELECT 1 FROM permission_requests r WHERE r.session_id = s.session_id
     AND r.agent_id = '' AND r.is_question AND r.is_announced),
@@ -29,18 +33,13 @@ FROM sessions s WHERE s.session_id IN (SELECT value FROM json_each(:ids))
 
 class LiveSession:
     """One session that has a file. `state` is one of the stored ones or `ended`; `text` says in one
-    line why it needs somebody."""
+    line why it needs a person."""
 
     __slots__ = (
-        "briefing_id",
-        "detail",
-        "ended_at",
-        "event_id",
-        "files",
-        "folder",
         "is_active",
+        "is_left_open",
+        "is_said_by_file",
         "is_stuck",
-        "last_seen_at",
         "project_id",
         "session_id",
         "since",
@@ -53,57 +52,71 @@ class LiveSession:
     def __init__(
         self, row: "tuple[object, ...]", files: "list[live.ClientFile]", now_ms: int, thorough: bool
     ) -> None:
-        self.session_id, self.project_id, self.folder = str(row[0]), str(row[1]), str(row[2])
-        self.stored_state, self.stored_at, self.detail = str(row[3]), str(row[4]), str(row[5])
-        self.briefing_id, self.event_id = row[6], row[7]
-        self.last_seen_at = str(row[8])
-        self.ended_at = None if row[9] is None else str(row[9])
-        self.is_stuck = bool(row[10])  # by the stored state
-        self.is_active = bool(row[14])  # not of an archived project
-        self.files = files
-        is_dialog = self.stored_state == "waiting_for_permission" or (
-            self.stored_state == "waiting_for_input" and bool(row[13])
+        self.session_id, self.project_id = str(row[0]), str(row[1])
+        self.stored_state, self.stored_at, detail = str(row[2]), str(row[3]), str(row[4])
+        ended_at = None if row[5] is None else str(row[5])
+        self.is_stuck = bool(row[6])  # by the stored state
+        self.is_left_open = bool(row[7])  # by the stored state
+        asked, asked_at, is_question_asked = row[8], row[9], bool(row[10])
+        self.is_active = bool(row[11])  # not of an archived project
+        is_dialog = self.stored_state == _DIALOG or (
+            self.stored_state == "waiting_for_input" and is_question_asked
         )
-        stored = live.Stored(self.stored_state, self.stored_at, self.ended_at, is_dialog)
+        stored = live.Stored(self.stored_state, self.stored_at, ended_at, is_dialog)
         self.state, self.since, updated_ms = live.corrected(stored, files, now_ms, thorough)
-        self.text = self.detail if self.state == self.stored_state else ""
+        self.is_said_by_file = updated_ms > 0
+        # An ended session says what it waited for.
+        self.text = detail if self.state in (self.stored_state, "ended") else ""
         if updated_ms and self.state in ("waiting_for_permission", "waiting_for_input"):
-            asked, asked_at = row[11], row[12]
             is_about = isinstance(asked_at, str) and asked_at >= live.iso(updated_ms - _ABOUT_MS)
             if is_about:
                 self.text = str(asked)
             elif not is_dialog or self.stored_at < live.iso(updated_ms):
                 self.text = ""  # the words of an earlier prompt
 
-    def needs_somebody(self) -> bool:
-        return self.is_active and self.state in NEEDS_SOMEBODY
+    def needs_you(self) -> bool:
+        """Whether it needs a person now. A dismissed session stays hidden until it says something
+        new."""
+        is_news = self.is_said_by_file or self.is_stuck or self.is_left_open
+        return self.is_active and is_news and self.state in NEEDS_YOU
+
+    def is_new(self) -> bool:
+        """Whether no event and no stored row says what it waits for."""
+        is_killed = self.state == "ended" and self.is_stuck
+        return is_killed or (self.is_said_by_file and self.state != self.stored_state)
+
+    def went_on(self) -> bool:
+        """Whether what it waited for is over: answered, or the client has gone with its dialog."""
+        is_gone = self.state == "ended" and self.stored_state == _DIALOG
+        return is_gone or self.state in ("working", "completed")
+
+    def is_now_left_open(self) -> bool:
+        """Whether it has ended and its last turn waits for a person."""
+        is_open = self.is_left_open or (self.is_stuck and self.stored_state != _DIALOG)
+        return is_open and self.state == "ended"
 
 
 def live_sessions(
-    connection: "sqlite3.Connection", home: str, is_thorough: bool = False
+    connection: "sqlite3.Connection", is_thorough: bool = False
 ) -> "dict[str, LiveSession]":
     """{session id: session} of the known sessions that have a file. `is_thorough` looks at the
-    process of every session, and not only where somebody would be called."""
-    files = live.read(connection, home)
+    process of every session, and not only where a person would be called."""
+    files = live.read(connection)
     if not files:
         return {}
     now_ms = time.time_ns() // 1_000_000
     rows = connection.execute(
         _SESSIONS_SQL,
-        {
-            "ids": '["' + '","'.join(files) + '"]',
-            "alerts_since": seconds_ago(OPEN_ALERT_SECONDS),
-        },
+        {**moments(), "ids": '["' + '","'.join(files) + '"]'},
     )
     return {row[0]: LiveSession(tuple(row), files[row[0]], now_ms, is_thorough) for row in rows}
 
 
-def count_needing(connection: "sqlite3.Connection", home: str) -> int:
+def count_needing(connection: "sqlite3.Connection") -> int:
     """How many sessions need somebody now."""
     count = connection.execute(
-        f"SELECT count(*) FROM sessions s WHERE {STUCK}",
-        {"alerts_since": seconds_ago(OPEN_ALERT_SECONDS)},
+        f"SELECT count(*) FROM sessions s WHERE {STUCK}", moments()
     ).fetchone()[0]
-    for session in live_sessions(connection, home).values():
-        count += session.needs_somebody() - session.is_stuck
+    for session in live_sessions(connection).values():
+        count += session.needs_you() - session.is_stuck
     return int(count)

@@ -6,6 +6,7 @@ from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.lines import Names, minute, state_in_words
+from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.text import clean, size
 
@@ -25,8 +26,14 @@ def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, 
     roster, projects = _roster(connection)
     lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
     listed: set[int] = set()  # briefings that the delta need not show again
-    for title, rule, part in (("Needs you", STUCK, room // 4), ("Left open", LEFT_OPEN, room // 6)):
-        entries, briefings, total = _open_sessions(connection, rule, after)
+    live = live_sessions(connection)
+    needing = [session for session in live.values() if session.needs_you()]
+    left_open = [session for session in live.values() if session.is_now_left_open()]
+    for title, rule, now, part in (
+        ("Needs you", STUCK, needing, room // 4),
+        ("Left open", LEFT_OPEN, left_open, room // 6),
+    ):
+        entries, briefings, total = _open_sessions(connection, rule, after, live, now)
         section = _section(title, entries, total, part, "sessions")
         lines += section
         shown = [briefing for entry, briefing in zip(entries, briefings) if entry in section]
@@ -61,14 +68,20 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
 
 
 def _open_sessions(
-    connection: sqlite3.Connection, rule: str, after: int
+    connection: sqlite3.Connection,
+    rule: str,
+    after: int,
+    live: "dict[str, LiveSession]",
+    now: "list[LiveSession]",
 ) -> "tuple[list[str], list[int], int]":
     """(a line for each session of the rule, their briefings, how many sessions). Those whose alert is
-    in the delta are left out. A turn that asks is no alert, so such a session is always listed."""
+    in the delta are left out. A turn that asks is no alert, so such a session is always listed.
+
+    `live` has the sessions whose state is corrected; of them, `now` is of the rule."""
     rows, total = _newest_rows(
         connection,
         """
-        SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at,
+        SELECT s.session_id, s.project_id, s.state, s.detail, s.event_id, s.state_at,
           (SELECT b.briefing_id FROM briefings b
             WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
@@ -77,14 +90,34 @@ def _open_sessions(
         {**moments(), "after": after},
     )
     names = Names(connection)
-    lines = []
-    for project_id, state, detail, event_id, state_at, briefing_id in rows:
+    stored = {row[0] for row in rows}
+    lines, briefings = [], []
+    for session in now:
+        if session.session_id not in stored and session.is_new():
+            state = session.stored_state if session.state == "ended" else session.state
+            total += 1
+            briefings.append(0)
+            lines.append(
+                f"- {clean(session.session_id, 8)} {names(session.project_id)}"
+                f" · {state_in_words(state)} · {clean(session.text, 160)}"
+                f" · since {minute(session.since)}"
+            )
+    current = {session.session_id: session for session in now}
+    for session_id, project_id, state, detail, event_id, state_at, briefing_id in rows:
+        if session_id in live:
+            if session_id not in current:
+                total -= 1
+                continue
+            session = current[session_id]
+            detail, state_at = session.text, session.since
+            state = state if session.state == "ended" else session.state
+        briefings.append(briefing_id)
         label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
             f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
-    return lines, [row[5] for row in rows], total
+    return lines, briefings, total
 
 
 def _newest_rows(
