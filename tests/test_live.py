@@ -310,11 +310,12 @@ def test_an_answered_block_is_work(sessions: Sessions, process: "subprocess.Pope
     assert "resolved · " in sessions.fleet.console("prelude", "--after", "0").stdout
 
 
+@pytest.mark.parametrize("said", [QUESTION, DIALOG], ids=["2.1.332", "2.1.197"])
 def test_a_question_is_shown_with_its_options(
-    sessions: Sessions, process: "subprocess.Popen[bytes]"
+    sessions: Sessions, process: "subprocess.Popen[bytes]", said: dict[str, Any]
 ) -> None:
     sessions.hook("permission_request", payload("2.1.332/PermissionRequest-AskUserQuestion"))
-    sessions.file(process.pid, **QUESTION)
+    sessions.file(process.pid, **said)
     sessions.age()
     assert sessions.needs_you() == [("question", "Which database? (SQLite, Postgres)")]
     sessions.file(process.pid, **IDLE)  # Esc

@@ -22,7 +22,7 @@ _REQUEST = (
 _SESSIONS_SQL = f"""
 SELECT s.session_id, s.project_id, s.state, s.state_at, s.detail, s.ended_at,
   {STUCK}, {LEFT_OPEN},
-  {_REQUEST.format("r.text")}, {_REQUEST.format("r.asked_at")},
+  {_REQUEST.format("r.text")}, {_REQUEST.format("r.asked_at")}, {_REQUEST.format("r.is_question")},
   EXISTS (SELECT 1 FROM permission_requests r WHERE r.session_id = s.session_id
     AND r.agent_id = '' AND r.is_question AND r.is_announced),
   EXISTS (SELECT 1 FROM projects p WHERE p.project_id = s.project_id
@@ -57,10 +57,11 @@ class LiveSession:
         ended_at = None if row[5] is None else str(row[5])
         self.is_stuck = bool(row[6])  # by the stored state
         self.is_left_open = bool(row[7])  # by the stored state
-        asked, asked_at, is_question_asked = row[8], row[9], bool(row[10])
-        self.is_active = bool(row[11])  # not of an archived project
+        asked, asked_at, is_question = row[8:11]
+        is_question_announced = bool(row[11])
+        self.is_active = bool(row[12])  # not of an archived project
         is_dialog = self.stored_state == _DIALOG or (
-            self.stored_state == "waiting_for_input" and is_question_asked
+            self.stored_state == "waiting_for_input" and is_question_announced
         )
         stored = live.Stored(self.stored_state, self.stored_at, ended_at, is_dialog)
         self.state, self.since, updated_ms = live.corrected(stored, files, now_ms, thorough)
@@ -70,6 +71,8 @@ class LiveSession:
         if updated_ms and self.state in ("waiting_for_permission", "waiting_for_input"):
             is_about = isinstance(asked_at, str) and asked_at >= live.iso(updated_ms - _ABOUT_MS)
             if is_about:
+                # Older clients say "permission prompt" of a question too.
+                self.state = "waiting_for_input" if is_question else self.state
                 self.text = str(asked)
             elif not is_dialog or self.stored_at < live.iso(updated_ms):
                 self.text = ""  # the words of an earlier prompt
