@@ -80,8 +80,10 @@ class LiveSession:
     def needs_you(self) -> bool:
         """Whether it needs a person now. A dismissed session stays hidden until it says something
         new."""
-        is_news = self.is_said_by_file or self.is_stuck or self.is_left_open
-        return self.is_active and is_news and self.state in NEEDS_YOU
+        is_stored = self.state == self.stored_state and self.since <= self.stored_at
+        is_news = self.is_said_by_file and not is_stored
+        is_shown = is_news or self.is_stuck or self.is_left_open
+        return self.is_active and is_shown and self.state in NEEDS_YOU
 
     def is_new(self) -> bool:
         """Whether no event and no stored row says what it waits for."""
