@@ -13,12 +13,11 @@ from fleet_lib import live, paths
 from fleet_lib.errors import FleetError
 from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.store import db
-from fleet_lib.views.tailer import watching
+from fleet_lib.views.tailer import identity, watching
 
 _POLL_SECONDS = 1.0
 _SETTLE_SECONDS = 0.05  # a client writes a file in several steps
 _PLACES_SECONDS = 60.0  # between two looks at which folders there are
-_TROUBLE = (FleetError, sqlite3.Error, OSError)
 
 
 class LiveWatch:
@@ -55,36 +54,37 @@ class LiveWatch:
         """The body of a thread. Trouble with the database is the hub's to report."""
         known: list[tuple[str, ...]] = []
         while not self._is_over.is_set():
-            with contextlib.ExitStack() as stack:
-                with contextlib.suppress(*_TROUBLE):
-                    for place in self._places():
-                        stack.enter_context(watching(place, _is_session_file, self._touched.set))
-                until = time.monotonic() + _PLACES_SECONDS
-                while not self._is_over.is_set() and time.monotonic() < until:
-                    if self._touched.wait(_POLL_SECONDS):
-                        self._touched.clear()
-                        self._is_over.wait(_SETTLE_SECONDS)
-                    with contextlib.suppress(*_TROUBLE):
-                        found = self._states() if self._has_clients() else known
-                        if found != known and not self._is_over.is_set():
+            with contextlib.suppress(FleetError, sqlite3.Error, OSError):
+                opened = identity(self._database)
+                with contextlib.closing(db.connect_read_only(self._database)) as connection:
+                    for found in self._looks(connection, opened):
+                        if found != known:
                             known = found
                             loop.call_soon_threadsafe(self._wake)
+            self._is_over.wait(_SETTLE_SECONDS)
 
-    def _places(self) -> list[Path]:
-        """The folders to watch: a watch of one on a mount that is gone would hang."""
-        with self._reading() as connection:
-            return [Path(place) for place in live.near_session_folders(connection)]
-
-    def _states(self) -> list[tuple[str, ...]]:
-        with self._reading() as connection:
-            sessions = live_sessions(connection, is_thorough=True).values()
-            return sorted((one.session_id, one.state, one.since, one.text) for one in sessions)
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        # Opened for each look, because another database may have been put in its place.
-        with contextlib.closing(db.connect_read_only(self._database)) as connection:
-            yield connection
+    def _looks(
+        self, connection: sqlite3.Connection, opened: tuple[int, int] | None
+    ) -> Iterator[list[tuple[str, ...]]]:
+        """The states, each time they may have changed; until there is another database, or it is
+        time to ask for the folders again. A database is not opened for each look: that could come
+        between the steps of its replacement."""
+        until = time.monotonic() + _PLACES_SECONDS
+        with contextlib.ExitStack() as stack:
+            # Not the folders on other devices: watching one on a mount that is gone would hang.
+            for place in live.near_session_folders(connection):
+                stack.enter_context(watching(Path(place), _is_session_file, self._touched.set))
+            while not self._is_over.is_set() and time.monotonic() < until:
+                if self._touched.wait(_POLL_SECONDS):
+                    self._touched.clear()
+                    self._is_over.wait(_SETTLE_SECONDS)
+                if identity(self._database) != opened:
+                    return
+                if self._has_clients():
+                    sessions = live_sessions(connection, is_thorough=True).values()
+                    yield sorted(
+                        (one.session_id, one.state, one.since, one.text) for one in sessions
+                    )
 
     def _wake(self) -> None:
         self.changes += 1
