@@ -56,6 +56,7 @@ class ClientFile:
         "domain",
         "entrypoint",
         "pid",
+        "place",
         "session_id",
         "start",
         "status",
@@ -63,8 +64,9 @@ class ClientFile:
         "waiting_for",
     )
 
-    def __init__(self, fields: "tuple[object, ...]") -> None:
+    def __init__(self, fields: "tuple[object, ...]", place: str = "") -> None:
         session_id, pid, start, domain, entrypoint, status, waiting_for, updated = fields
+        self.place = place  # its folder
         self.session_id = session_id if isinstance(session_id, str) else ""
         self.pid = pid if isinstance(pid, int) else 0
         self.start = str(start) if isinstance(start, (str, int)) else ""
@@ -157,13 +159,13 @@ def corrected(
 def read(connection: "sqlite3.Connection") -> "dict[str, list[ClientFile]]":
     """{session id: its files} of all configuration folders that are known."""
     by_session: dict[str, list[ClientFile]] = {}
-    for text in _texts(connection):
+    for place, text in _texts(connection):
         row = connection.execute(
             _FIELDS_SQL, (text.decode("utf-8", "replace").replace("\0", ""),)
         ).fetchone()
         if row is None:
             continue
-        file = ClientFile(tuple(row))
+        file = ClientFile(tuple(row), place)
         # Only a plain id goes into a statement's JSON; another one is no session's.
         if file.session_id.replace("-", "").replace("_", "").isalnum():
             by_session.setdefault(file.session_id, []).append(file)
@@ -179,6 +181,11 @@ def iso(milliseconds: int) -> str:
 def near_session_folders(connection: "sqlite3.Connection") -> "list[str]":
     """The folders of session files that are on the database's own device."""
     return [_place(folder) for folder, is_near in _folders(connection) if is_near]
+
+
+def readable_session_folders(connection: "sqlite3.Connection") -> "list[str]":
+    """Those of them that can be read: only there a missing file says something."""
+    return [place for place in near_session_folders(connection) if os.access(place, os.R_OK)]
 
 
 def _folders(connection: "sqlite3.Connection") -> "list[tuple[str, bool]]":
@@ -203,12 +210,13 @@ def _place(folder: str) -> str:
     return os.path.join(folder, "sessions")
 
 
-def _texts(connection: "sqlite3.Connection") -> "list[bytes]":
-    """The contents of all session files. A child asks a folder that may hang, and is abandoned if
-    it does."""
-    found: list[bytes] = []
+def _texts(connection: "sqlite3.Connection") -> "list[tuple[str, bytes]]":
+    """(folder, content) of all session files. A child asks a folder that may hang, and is abandoned
+    if it does."""
+    found: list[tuple[str, bytes]] = []
     for folder, is_near in _folders(connection):
-        found += read_folder(folder) if is_near else _ask_child(folder)
+        texts = read_folder(folder) if is_near else _ask_child(folder)
+        found += [(_place(folder), text) for text in texts]
     return found
 
 

@@ -400,3 +400,60 @@ def test_without_a_file_the_hooks_last_word_holds(sessions: Sessions) -> None:
     assert sessions.needs_you() == [("permission", "Bash: touch made.txt")]
     sessions.hook("stop", STOP)
     assert sessions.needs_you() == []
+
+
+# --- sessions that end without a word ------------------------------------------------------------
+
+
+def ended(sessions: Sessions) -> "str | None":
+    ((moment,),) = sessions.fleet.rows("SELECT ended_at FROM sessions WHERE session_id = 's1'")
+    assert moment is None or isinstance(moment, str)
+    return moment
+
+
+def another_turn(sessions: Sessions) -> None:
+    """An event of another session: something for the drainer to do."""
+    sessions.hook("stop", STOP, session_id="s2", prompt_id=str(time.time_ns()))
+
+
+def test_a_session_whose_file_was_seen_and_is_gone_has_ended_at_its_last_event(
+    sessions: Sessions,
+) -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        sessions.file(child.pid, **IDLE)
+        sessions.hook("stop", STOP)
+        another_turn(sessions)
+        assert ended(sessions) is None
+        (sessions.place / f"{child.pid}.json").unlink()
+        child.kill()
+    ((last_seen_at,),) = sessions.fleet.rows(
+        "SELECT last_seen_at FROM sessions WHERE session_id = 's1'"
+    )
+    another_turn(sessions)
+    assert ended(sessions) == last_seen_at
+
+
+def test_a_folder_that_cannot_be_read_ends_no_session(
+    sessions: Sessions, process: "subprocess.Popen[bytes]"
+) -> None:
+    sessions.file(process.pid, **IDLE)
+    sessions.hook("stop", STOP)
+    sessions.place.rename(sessions.folder / "elsewhere")
+    another_turn(sessions)
+
+    assert ended(sessions) is None
+
+
+def test_a_session_without_a_file_that_is_silent_for_a_day_has_ended_until_it_speaks(
+    sessions: Sessions,
+) -> None:
+    sessions.hook("stop", STOP)
+    sessions.age(80_000)
+    another_turn(sessions)
+    assert ended(sessions) is None
+    sessions.age(90_000)
+    another_turn(sessions)
+    assert ended(sessions) is not None
+
+    sessions.hook("stop", STOP, prompt_id="later")
+    assert ended(sessions) is None

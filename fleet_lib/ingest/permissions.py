@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fleet_lib import clock
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import needs_a_person, new_session
+from fleet_lib.ingest.sessions import end_after_event, needs_a_person, new_session
 from fleet_lib.store.live_state import PermissionRequest
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState
@@ -28,7 +28,9 @@ def requested(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= session.last_seen_at:
         return "unchanged: older than what is known of the session"
-    session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
+    session = session or new_session(projects, prepared)
+    ended_at = end_after_event(session, prepared.received_at)
+    session = replace(session, last_seen_at=prepared.received_at, ended_at=ended_at)
     repos.sessions.save(session)
     payload = prepared.payload
     repos.permissions.save(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fleet_lib import clock
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
@@ -15,6 +16,7 @@ _NEEDS_A_PERSON = (
     "elicitation_url_dialog",
     "agent_needs_input",
 )
+_LAST_WORDS_SECONDS = 60  # events that come so soon after a session's end are still of it
 _ANSWERED = ("elicitation_complete", "elicitation_response")
 
 
@@ -87,6 +89,15 @@ def ended(repos: Repos, prepared: Prepared) -> str:
         replace(session, ended_at=prepared.received_at, last_seen_at=prepared.received_at)
     )
     return "session ended"
+
+
+def end_after_event(session: Session, at: str) -> str | None:
+    """The session's `ended_at` once an event came at this time. In `-p` a StopFailure may come just
+    after the SessionEnd. A later one shows that the session, which was taken for gone, goes on."""
+    if session.ended_at is None:
+        return None
+    seconds = (clock.nanoseconds(at) - clock.nanoseconds(session.ended_at)) / 1e9
+    return session.ended_at if seconds < _LAST_WORDS_SECONDS else None
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:

@@ -2,7 +2,7 @@
 prompts that wait for an answer with the words in which they ask."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -81,4 +81,37 @@ class ClientFolderRepo:
             " SET device = excluded.device, checked_at = excluded.checked_at"
             " WHERE checked_at < ? OR device <> excluded.device",
             (folder, device, checked_at, unless_after),
+        )
+
+
+class ClientFileRepo:
+    """Which sessions had a session file of Claude Code's, and the end of those whose client is gone.
+    Takes a connection; the caller's transaction holds what it does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def open_sessions(self) -> list[tuple[str, str | None, str]]:
+        """[(session id, folder of its file or None if it never had one, when it was last heard of)]
+        of the sessions that have not ended."""
+        rows = self._connection.execute(
+            "SELECT s.session_id, f.folder, s.last_seen_at FROM sessions s"
+            " LEFT JOIN client_files f USING (session_id) WHERE s.ended_at IS NULL"
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def note_files(self, folders: Mapping[str, str]) -> None:
+        """`folders`: {session id: the folder of its file}."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO client_files (session_id, folder) VALUES (?, ?)",
+            folders.items(),
+        )
+
+    def end(self, sessions: Iterable[tuple[str, str]]) -> None:
+        """End the sessions at their last event, unless there was one since. `sessions`: (session id,
+        when it was last heard of)."""
+        self._connection.executemany(
+            "UPDATE sessions SET ended_at = last_seen_at"
+            " WHERE session_id = ? AND last_seen_at = ? AND ended_at IS NULL",
+            sessions,
         )

@@ -319,3 +319,8 @@ CREATE TABLE permission_requests (
   PRIMARY KEY (session_id, agent_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE client_files (
+  session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
+  folder TEXT NOT NULL
+) WITHOUT ROWID;
+

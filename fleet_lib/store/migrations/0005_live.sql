@@ -18,3 +18,9 @@ CREATE TABLE permission_requests (
   is_announced INTEGER NOT NULL,      -- boolean: an event has announced it
   PRIMARY KEY (session_id, agent_id)
 ) WITHOUT ROWID;
+
+-- The folder in which a session's file was seen: a session whose file is gone has ended.
+CREATE TABLE client_files (
+  session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
+  folder TEXT NOT NULL
+) WITHOUT ROWID;
