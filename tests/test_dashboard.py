@@ -166,16 +166,36 @@ def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, a
     with page() as shown:
         shown.goto(gateway.link)
         for place, word in (
-            ("needs", "needs permission"),
-            ("asking", "asks you"),
             ("working", "working"),
             ("sessions", "done"),
             ("projects", "done"),
         ):
             expect(shown.locator(f"#{place} .tag")).to_have_text(word)
+        needing = shown.locator("#needs .tag")
+        expect(needing).to_have_text(["asks you", "needs permission"])
         shown.goto(gateway.base + "/timeline")
         expect(shown.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", shown.inner_text("main"))
+
+
+def test_it_shows_what_a_session_asks_and_what_is_left_open(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    question = "Shall I use the table or the file?"
+    stop_turn(fleet, alpha, 1, f"I read the code.\n\n{question}", "s-1")
+    with page() as shown:
+        shown.goto(gateway.link)
+        expect(shown.locator("h1")).to_have_text("1 session needs you")
+        expect(shown.locator("#needs .text")).to_have_text(question)
+        fleet.hook("session_end", payload("SessionEnd-other") | {"session_id": "s-1"}, alpha)
+        fleet.drain()
+        stop_turn(fleet, alpha, 2, "Another session of the repository is done.", "s-2")
+        expect(shown.locator("h1")).to_have_text("1 session is left open")
+        expect(shown.locator("#left-open .tag")).to_have_text("asks you")
+        expect(shown.locator("#left-open .text")).to_have_text(question)
+        fleet.console("dismiss", "s-1")
+        stop_turn(fleet, beta, 3, "Something else is done.", "s-3")
+        expect(shown.locator("h1")).to_have_text("Nothing needs your attention.")
 
 
 def test_it_says_who_is_working_and_for_how_long(

@@ -17,7 +17,7 @@ import pytest
 from support import ROOT
 
 from fleet_lib.errors import DatabaseUnusable, NewerSchema
-from fleet_lib.store import db, migrate
+from fleet_lib.store import db, migrate, verify
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
@@ -735,5 +735,6 @@ def test_any_folder_name_holds_a_database(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "fleet.db"
     db.connect(path).close()
     db.connect_read_only(path).close()
+    assert verify.search_index_problems(path) == []
     assert path.stat().st_size > 0
     assert [entry.name for entry in tmp_path.iterdir()] == [name]

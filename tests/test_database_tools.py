@@ -159,3 +159,16 @@ def test_a_table_that_is_gone_is_not_dropped() -> None:
 def test_a_name_that_is_none_is_refused(fleet: Fleet, name: str) -> None:
     done = fleet.console("db", "generate", name, check=False)
     assert done.returncode == 1 and "is not a migration's name" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["home#1", "100%25 home", "home?mode=ro"])
+def test_db_check_opens_the_database_whatever_its_folder_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    fleet = Fleet(tmp_path / name, tmp_path)
+    fleet.console("db", "migrate")
+
+    done = fleet.console("db", "check")
+
+    assert "ok" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # no file of another name

@@ -182,9 +182,7 @@ def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: Histor
     dry = history.prune("--older-than", "90d", "--dry-run")
     told = history.prune("--older-than", "90d")
     assert history.briefings() == [third]
-    assert (
-        dry["deleted"] == told["deleted"] and "open alerts and work left open" not in told["kept"]
-    )
+    assert dry["deleted"] == told["deleted"] and "sessions that wait for you" not in told["kept"]
     history.check()
 
 

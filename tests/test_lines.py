@@ -50,15 +50,15 @@ def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet:
     listed = json.loads(fleet.console("events", "list", "--json").stdout)
     (warning,) = [event for event in listed if event["type"] == "doc_drift_warning"]
     assert warning["payload"]["docDrift"]["docPath"] is None
-    assert warning["payload"]["line"] == "the turn names no document"
+    assert warning["payload"]["line"] == "the session named none"
     (row,) = [
         row
         for row in fleet.console("events", "list").stdout.splitlines()
         if "doc_drift_warning" in row
     ]
-    assert row.endswith("the turn names no document")
+    assert row.endswith("the session named none")
     shown = fleet.console("prelude").stdout
-    assert "documents may be stale: the turn names no document · " in shown
+    assert "documents may be stale: the session named none · " in shown
 
 
 def test_every_event_that_ingest_makes_carries_its_line(fleet: Fleet) -> None:
@@ -80,7 +80,7 @@ def test_every_event_that_ingest_makes_carries_its_line(fleet: Fleet) -> None:
     assert [one["line"] for one in payloads] == [
         "a session started",
         "changed the refund parser",
-        "the turn names no document",
+        "the session named none",
         payload("Notification-permission_prompt")["message"],
         "API Error: 400 scripted failure",
         "API Error: 400 scripted failure",
@@ -112,8 +112,8 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("doc_drift_warning", {"docDrift": {"docPath": "docs/a.md", "sources": ["a.py"]}}, "docs/a.md"),
     ("doc_drift_warning", {"docDrift": {"docPath": None, "sources": ["a.py"]}}, "those about a.py"),
     ("doc_drift_warning", {"docDrift": {"sources": ["a", 1, "b"]}}, "those about a, b"),
-    ("doc_drift_warning", {"docDrift": {"sources": "a.py"}}, "the turn names no document"),
-    ("doc_drift_warning", {"docDrift": {}}, "the turn names no document"),
+    ("doc_drift_warning", {"docDrift": {"sources": "a.py"}}, "the session named none"),
+    ("doc_drift_warning", {"docDrift": {}}, "the session named none"),
     ("doc_drift_warning", {"docDrift": "all of them", "message": "words"}, "words"),
     (
         "skill_updated",

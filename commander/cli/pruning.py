@@ -44,9 +44,9 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     """Delete old history and free its space.
 
     Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
-    option, the settings history.keep_days and history.max_megabytes apply. Never deletes open
-    alerts, events that the Commander has not seen, the newest briefing of each project, or
-    unfinished jobs. Sessions may be working meanwhile.
+    option, the settings history.keep_days and history.max_megabytes apply. Never deletes what
+    needs you or is left open, events that the Commander has not seen, the newest briefing of each
+    project, or unfinished jobs. Sessions may be working meanwhile.
 
     \b
     Examples:

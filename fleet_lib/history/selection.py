@@ -121,7 +121,7 @@ def count_kept(connection: sqlite3.Connection, values: dict[str, Any]) -> dict[s
         connection,
         values,
         {
-            "open alerts and work left open": f"SELECT count(*) {_OPEN} AND s.state_at < :before",
+            "sessions that wait for you": f"SELECT count(*) {_OPEN} AND s.state_at < :before",
             "briefings after a cursor": f"{old} AND {_UNSEEN_BRIEFING}",
             "other events after a cursor": "SELECT count(*) FROM outbox_events e"
             f" WHERE e.ts < :before AND e.event_id > {_SMALLEST_CURSOR} AND {_WITHOUT_BRIEFING}",

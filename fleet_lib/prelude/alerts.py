@@ -11,7 +11,9 @@ _EXAMINED = 400  # alerts that are read one by one; more than that are counted i
 _HEAD = "Alerts:"
 
 
-def alert_lines(connection: sqlite3.Connection, names: Names, after: int, room: int) -> "list[str]":
+def alert_lines(
+    connection: sqlite3.Connection, names: Names, after: int, budget: int
+) -> "list[str]":
     """Every alert, in the most detailed form that fits: a line for each session; else a line for
     each project and type with a count; else a line for each type; else one line."""
     rows = connection.execute(  # the ids alone, which are in the index
@@ -23,7 +25,7 @@ def alert_lines(connection: sqlite3.Connection, names: Names, after: int, room: 
         return []
     if len(rows) <= _EXAMINED:
         events = read_events(connection, [row[0] for row in rows])
-        lines = _single_lines(names, _merged(connection, events), room)
+        lines = _single_lines(names, _merged(connection, events), budget)
         if lines:
             return [_HEAD, *lines]
     types = count_types(connection, ALERT, after)
@@ -31,10 +33,10 @@ def alert_lines(connection: sqlite3.Connection, names: Names, after: int, room: 
     count = sum([number for _, number, _ in types])
     # If there are more groups than can be shown, some are missing; the types have every alert.
     if sum([group[2] for group in groups]) == count:
-        lines = _group_lines(connection, names, groups, room)
+        lines = _group_lines(connection, names, groups, budget)
         if lines:
             return [_HEAD, *lines]
-    lines = _group_lines(connection, names, [(None, *row) for row in types], room)
+    lines = _group_lines(connection, names, [(None, *row) for row in types], budget)
     if lines:
         return [_HEAD, *lines]
     return [_HEAD, f"- #e{rows[0][0]} {count} alerts; `fleet events list --after {after}` has all."]
@@ -44,7 +46,7 @@ def _group_lines(
     connection: sqlite3.Connection,
     names: Names,
     groups: "list[tuple[str | None, str, int, int]]",
-    room: int,
+    budget: int,
 ) -> "list[str]":
     """A line for each group, newest first, in the longest form that fits; [] if none does."""
     if len(groups) > INDIVIDUAL:
@@ -57,7 +59,7 @@ def _group_lines(
             f" newest: {event_text(event, limit)}"
             for (project_id, kind, number, _), event in zip(groups, events)
         ]
-        if size([_HEAD, *lines]) <= room:
+        if size([_HEAD, *lines]) <= budget:
             return lines
     return []
 
@@ -123,13 +125,13 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
     return row is not None
 
 
-def _single_lines(names: Names, alerts: "list[_Alert]", room: int) -> "list[str]":
+def _single_lines(names: Names, alerts: "list[_Alert]", budget: int) -> "list[str]":
     """A line for each alert, in the longest form that fits; [] if none does."""
     if len(alerts) > INDIVIDUAL:
         return []
     for limit in (WORDS_LIMIT, 100):
         lines = [_single_line(names, alert, limit) for alert in alerts]
-        if size([_HEAD, *lines]) <= room:
+        if size([_HEAD, *lines]) <= budget:
             return lines
     return []
 

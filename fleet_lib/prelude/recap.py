@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 _LISTED = 200  # rows of a list that are read; fewer than that fit
 
 
-def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, int]":
+def recap(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str, int]":
     """(text, through): the projects, the sessions that wait for a person and the events up to
-    `through`, in at most `room` characters."""
+    `through`, in at most `budget` characters."""
     through = newest_event(connection)
     frame = Frame("Fleet: the projects, who needs you, what is left open, and what is new.")
-    room -= frame.size
+    budget -= frame.size
     roster, projects = _roster(connection)
-    lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
-    listed: set[int] = set()  # briefings that the delta need not show again
+    lines = _section("Projects", roster, projects, budget * 3 // 10, "projects")
+    listed: "set[int | None]" = set()  # turns that ask, which the delta need not show again
     live = live_sessions(connection)
     needing = [session for session in live.values() if session.needs_you()]
     left_open = [session for session in live.values() if session.is_now_left_open()]
     for title, rule, now, part in (
-        ("Needs you", STUCK, needing, room // 4),
-        ("Left open", LEFT_OPEN, left_open, room // 6),
+        ("Needs you", STUCK, needing, budget // 4),
+        ("Left open", LEFT_OPEN, left_open, budget // 6),
     ):
-        entries, briefings, total = _open_sessions(connection, rule, after, live, now)
+        entries, asking, total = _open_sessions(connection, rule, after, live, now)
         section = _section(title, entries, total, part, "sessions")
         lines += section
-        shown = [briefing for entry, briefing in zip(entries, briefings) if entry in section]
-        listed.update(shown)
-    lines += delta_lines(connection, after, through, room - size(lines), listed)
+        listed.update([turn for entry, turn in zip(entries, asking) if entry in section])
+    listed.discard(None)
+    lines += delta_lines(connection, after, through, budget - size(lines), listed)
     return frame.wrap(lines), max(after, through)
 
 
@@ -73,9 +73,10 @@ def _open_sessions(
     after: int,
     live: "dict[str, LiveSession]",
     now: "list[LiveSession]",
-) -> "tuple[list[str], list[int], int]":
-    """(a line for each session of the rule, their briefings, how many sessions). Those whose alert is
-    in the delta are left out. A turn that asks is no alert, so such a session is always listed.
+) -> "tuple[list[str], list[int | None], int]":
+    """(a line for each session of the rule; the briefing of each that asks, else None; how many
+    sessions). Those whose alert is in the delta are left out. A turn that asks is no alert, so such a
+    session is always listed.
 
     `live` has the sessions whose state is corrected; of them, `now` is of the rule."""
     rows, total = _newest_rows(
@@ -91,12 +92,13 @@ def _open_sessions(
     )
     names = Names(connection)
     stored = {row[0] for row in rows}
-    lines, briefings = [], []
+    lines: list[str] = []
+    asking: "list[int | None]" = []
     for session in now:
         if session.session_id not in stored and session.is_new():
             state = session.stored_state if session.state == "ended" else session.state
             total += 1
-            briefings.append(0)
+            asking.append(None)
             lines.append(
                 f"- {clean(session.session_id, 8)} {names(session.project_id)}"
                 f" · {state_in_words(state)} · {clean(session.text, 160)}"
@@ -111,13 +113,13 @@ def _open_sessions(
             session = current[session_id]
             detail, state_at = session.text, session.since
             state = state if session.state == "ended" else session.state
-        briefings.append(briefing_id)
+        asking.append(briefing_id if state == "waiting_for_input" else None)
         label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
             f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
-    return lines, briefings, total
+    return lines, asking, total
 
 
 def _newest_rows(
@@ -130,13 +132,13 @@ def _newest_rows(
     return rows, connection.execute(f"SELECT count(*) {source}", values).fetchone()[0]
 
 
-def _section(title: str, entries: "list[str]", total: int, room: int, noun: str) -> "list[str]":
-    """A titled list of at most `room` characters; the entries that do not fit are counted."""
+def _section(title: str, entries: "list[str]", total: int, budget: int, noun: str) -> "list[str]":
+    """A titled list of at most `budget` characters; the entries that do not fit are counted."""
     if not entries:
         return []
     lines = [title + ":"]
     for entry in entries:
-        if size([*lines, entry]) > room - 60:
+        if size([*lines, entry]) > budget - 60:
             break
         lines.append(entry)
     if left := total - len(lines) + 1:

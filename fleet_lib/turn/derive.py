@@ -15,6 +15,8 @@ _BROADCAST: dict[ImpactLevel, BroadcastLevel] = {
 _MARKS = "*_`)\"'”’ "  # what may stand around a sentence
 _OPENING_MARKS = "*_`(\"'“‘ "
 _QUESTION_MARKS = ("?", "？")
+_QUESTION_LINES = 30  # a sentence is not longer
+_FENCED = re.compile(r"^[ >]*(`{3,}|~{3,}).*?(?:^[ >]*\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _LINE_MARK = re.compile(r"\s*(?:[-*+>]|#{1,6}|\d{1,3}[.)])\s+")
 _SENTENCE_END = re.compile(r"[.!?…][*_`)\"'”’]*\s+|[。！？][*_`)\"'”’」』]*\s*")
 
@@ -27,19 +29,19 @@ def status_of(event: str, message: str) -> Status:
 
 
 def question_of(message: str) -> str | None:
-    """The sentence that asks: the last one of the last paragraph that ends as a question. None if no
-    paragraph does."""
-    for paragraph in reversed(re.split(r"\n\s*\n", message)):
+    """The sentence that asks: the last one of the last paragraph that ends as a question. Code is no
+    paragraph. None if no paragraph asks."""
+    for paragraph in reversed(re.split(r"\n\s*\n", _FENCED.sub("\n\n", message))):
         if not _is_question(paragraph):
             continue
         sentence = ""
-        for line in paragraph.strip().splitlines():
+        for line in paragraph.strip().splitlines()[-_QUESTION_LINES:]:
             mark = _LINE_MARK.match(line)
             # A wrapped line goes on with the sentence; an item of a list begins another.
             sentence = line[mark.end() :] if mark else f"{sentence} {line}"
-        ends = [found.end() for found in _SENTENCE_END.finditer(sentence.rstrip().rstrip(_MARKS))]
-        starts = [end for end in ends if end < len(sentence.rstrip().rstrip(_MARKS))]
-        return sentence[starts[-1] if starts else 0 :].strip().strip(_MARKS + _OPENING_MARKS)
+        bare = sentence.rstrip().rstrip(_MARKS)
+        starts = [found.end() for found in _SENTENCE_END.finditer(bare) if found.end() < len(bare)]
+        return bare[starts[-1] if starts else 0 :].strip(_MARKS + _OPENING_MARKS)
     return None
 
 

@@ -21,7 +21,7 @@ from claude_client import claude_program
 from fleet_world import Fleet
 from job_world import Jobs
 from scripted_model import ScriptedModel
-from support import CLIENTS, by_version
+from support import CLIENTS, version_key
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "client_version" not in metafunc.fixturenames:
         return
-    versions = sorted(metafunc.config.getoption("client") or CLIENTS, key=by_version)
+    versions = sorted(metafunc.config.getoption("client") or CLIENTS, key=version_key)
     if metafunc.definition.get_closest_marker("one_client"):
         versions = versions[-1:]
     metafunc.parametrize("client_version", versions, indirect=True, scope="session")

@@ -225,6 +225,6 @@ def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) ->
         "briefing_added": 1,
     }
     fleet.commander("and afterwards")
-    assert "waiting for permission" not in fleet.told("and afterwards")[0]
+    assert "needs permission" not in fleet.told("and afterwards")[0]
     (alert,) = fleet.console("prelude", "--after", "0").split("Alerts:\n")[1].split("\n")[:1]
-    assert "alpha · resolved · waiting for permission: " in alert
+    assert "alpha · resolved · needs permission: " in alert
