@@ -64,17 +64,17 @@ class Ingest:
         if prepared.is_commander:
             return commander_sessions.apply(self._repos.conversations, self._home, prepared)
         if event == "SessionStart":
-            return sessions.started(self._repos, self._projects, prepared)
+            return sessions.apply_session_start(self._repos, self._projects, prepared)
         if event in TURN_ENDS:
-            return turns.ended(self._repos, self._projects, prepared)
+            return turns.apply_turn_end(self._repos, self._projects, prepared)
         if event == "PermissionRequest":
-            return permissions.requested(self._repos, self._projects, prepared)
+            return permissions.apply_request(self._repos, self._projects, prepared)
         if event == "Notification":
-            if prepared.payload.notification_type in permissions.NOTIFICATIONS:
-                return permissions.unanswered(self._repos, self._projects, prepared)
-            return sessions.notified(self._repos, self._projects, prepared)
+            if prepared.payload.notification_type in sessions.PERMISSION_PROMPTS:
+                return permissions.apply_notification(self._repos, self._projects, prepared)
+            return sessions.apply_notification(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            return sessions.ended(self._repos, prepared)
+            return sessions.apply_session_end(self._repos, prepared)
         return "ignored: only the Commander's prompts are recorded"
 
     def _note_client_folder(self, found: ClientFolder) -> None:

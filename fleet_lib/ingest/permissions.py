@@ -13,7 +13,6 @@ from fleet_lib.turn.permission import QUESTION_TOOL, words_of
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable, stored_text
 
-NOTIFICATIONS = ("permission_prompt", "worker_permission_prompt")
 _MAIN_THREAD = ""
 # Copies of a hook run within this; the client shows no second prompt so soon after the first one's
 # notification, which comes six seconds after the prompt.
@@ -22,7 +21,7 @@ _COPIES_NS = 5_000_000_000
 _RIGHT_BEFORE_NS = 1_000_000_000
 
 
-def requested(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_request(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     """Store what a prompt asks. It is no event: most prompts are answered at once, and those of
     `claude -p` are denied by themselves."""
     session = repos.sessions.get(prepared.session_id)
@@ -46,7 +45,7 @@ def requested(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     return "a permission prompt's words"
 
 
-def unanswered(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     """Apply the notification of a prompt that stays unanswered: an alert of its own for each prompt,
     with the words of its request."""
     session = repos.sessions.get(prepared.session_id)

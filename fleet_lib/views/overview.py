@@ -12,13 +12,14 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
     """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
     database's form."""
-    names = {project.project_id: project.repo_name for project in ProjectRepo(connection).get_all()}
+    names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     now = SessionsNow(connection)
@@ -26,7 +27,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         "needs_you": needs_you(now, names),
         "left_open": left_open(now, names),
         "working": working(now, names),
-        "projects": _roster(connection),
+        "projects": _roster(connection, names),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -64,7 +65,7 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     }
 
 
-def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
     briefings = BriefingRepo(connection)
     roster: list[dict[str, Any]] = []
     for project in ProjectRepo(connection).get_active():
@@ -73,7 +74,7 @@ def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         roster.append(
             {
                 "project_id": project.project_id,
-                "project": project.repo_name,
+                "project": names[project.project_id],
                 "status": latest.status if latest else None,
                 "briefing_id": latest.briefing_id if latest else None,
                 "at": (latest.ended_at or latest.created_at) if latest else project.updated_at,
