@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _STATUS_FILE_LIMIT = 1024 * 1024  # bytes
 
-# Claude Code shows no message of these.
-_SILENT = ("Notification", "SessionEnd")
+# Claude Code shows no message of the others, and would take what PermissionRequest prints as an
+# answer to the prompt.
+_SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 
 
 class Call:

@@ -16,7 +16,7 @@ ROOMS = (
 )
 HOT_GROUND = {
     f"fleet_lib.{name}"
-    for name in ("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings")
+    for name in ("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings", "live")
 }
 HOT_ROOMS = {"fleet_lib.prelude", "hooks"}
 MODULE_LINES, FUNCTION_LINES = 400, 60

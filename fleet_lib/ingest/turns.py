@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from fleet_lib.ingest import permissions
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import new_session
+from fleet_lib.ingest.sessions import end_after_event, new_session
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
@@ -42,7 +43,8 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     session = known or new_session(projects, prepared)
     # An older turn, replayed or late, does not change the state: the session has moved on.
     if not (known and prepared.received_at < known.last_seen_at):
-        repos.sessions.save(_session_after(session, prepared, turn, record, event_id))
+        session = _session_after(session, prepared, turn, record, event_id)
+        repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
 
@@ -152,8 +154,7 @@ def _session_after(
     record: Turn,
     event_id: int | None,
 ) -> Session:
-    """The session's state once the turn ended. Not `ended_at`: in `-p` a StopFailure may come after the
-    SessionEnd, and only a SessionStart brings a session back."""
+    """The session's state once the turn ended."""
     head, head_at = head_of(prepared)
     session = replace(
         session,
@@ -165,6 +166,7 @@ def _session_after(
         briefing_id=record.briefing_id,
         event_id=event_id,
         last_seen_at=prepared.received_at,
+        ended_at=end_after_event(session, prepared.received_at),
         hidden_until=None,
         head_commit=head,
         head_at=head_at,

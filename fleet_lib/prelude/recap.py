@@ -6,6 +6,7 @@ from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.lines import Names, minute, state_in_words
+from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.text import clean, size
 
@@ -25,11 +26,14 @@ def recap(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str
     roster, projects = _roster(connection)
     lines = _section("Projects", roster, projects, budget * 3 // 10, "projects")
     listed: "set[int | None]" = set()  # turns that ask, which the delta need not show again
-    for title, rule, part in (
-        ("Needs you", STUCK, budget // 4),
-        ("Left open", LEFT_OPEN, budget // 6),
+    live = live_sessions(connection)
+    needing = [session for session in live.values() if session.needs_you()]
+    left_open = [session for session in live.values() if session.is_now_left_open()]
+    for title, rule, now, part in (
+        ("Needs you", STUCK, needing, budget // 4),
+        ("Left open", LEFT_OPEN, left_open, budget // 6),
     ):
-        entries, asking, total = _open_sessions(connection, rule, after)
+        entries, asking, total = _open_sessions(connection, rule, after, live, now)
         section = _section(title, entries, total, part, "sessions")
         lines += section
         listed.update([turn for entry, turn in zip(entries, asking) if entry in section])
@@ -64,15 +68,21 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
 
 
 def _open_sessions(
-    connection: sqlite3.Connection, rule: str, after: int
+    connection: sqlite3.Connection,
+    rule: str,
+    after: int,
+    live: "dict[str, LiveSession]",
+    now: "list[LiveSession]",
 ) -> "tuple[list[str], list[int | None], int]":
     """(a line for each session of the rule; the briefing of each that asks, else None; how many
     sessions). Those whose alert is in the delta are left out. A turn that asks is no alert, so such a
-    session is always listed."""
+    session is always listed.
+
+    `live` has the sessions whose state is corrected; of them, `now` is of the rule."""
     rows, total = _newest_rows(
         connection,
         """
-        SELECT s.project_id, s.state, s.detail, s.event_id, s.state_at,
+        SELECT s.session_id, s.project_id, s.state, s.detail, s.event_id, s.state_at,
           (SELECT b.briefing_id FROM briefings b
             WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
@@ -81,14 +91,34 @@ def _open_sessions(
         {**moments(), "after": after},
     )
     names = Names(connection)
-    lines = []
-    for project_id, state, detail, event_id, state_at, briefing_id in rows:
+    stored = {row[0] for row in rows}
+    lines: list[str] = []
+    asking: "list[int | None]" = []
+    for session in now:
+        if session.session_id not in stored and session.is_new():
+            state = session.stored_state if session.state == "ended" else session.state
+            total += 1
+            asking.append(None)
+            lines.append(
+                f"- {clean(session.session_id, 8)} {names(session.project_id)}"
+                f" · {state_in_words(state)} · {clean(session.text, 160)}"
+                f" · since {minute(session.since)}"
+            )
+    current = {session.session_id: session for session in now}
+    for session_id, project_id, state, detail, event_id, state_at, briefing_id in rows:
+        if session_id in live:
+            if session_id not in current:
+                total -= 1
+                continue
+            session = current[session_id]
+            detail, state_at = session.text, session.since
+            state = state if session.state == "ended" else session.state
+        asking.append(briefing_id if state == "waiting_for_input" else None)
         label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
             f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
-    asking = [row[5] if row[1] == "waiting_for_input" else None for row in rows]
     return lines, asking, total
 
 

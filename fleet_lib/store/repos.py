@@ -6,6 +6,7 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.derivations import DerivedRepo
 from fleet_lib.store.drift_pairs import DriftPairRepo
+from fleet_lib.store.live_state import ClientFolderRepo, PermissionRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
@@ -22,3 +23,5 @@ class Repos:
         self.outbox = OutboxRepo(connection)
         self.sessions = SessionRepo(connection)
         self.conversations = ConversationRepo(connection)
+        self.permissions = PermissionRepo(connection)
+        self.client_folders = ClientFolderRepo(connection)

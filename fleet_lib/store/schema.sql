@@ -303,3 +303,24 @@ CREATE INDEX outbox_events_by_type ON outbox_events(
 CREATE INDEX sessions_open ON sessions(state_at)
   WHERE state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission');
 
+CREATE TABLE client_folders (
+  folder TEXT PRIMARY KEY,
+  device INTEGER NOT NULL,            -- st_dev; a folder of another device than the home's may hang
+  checked_at TEXT NOT NULL            -- when the drainer last looked into it
+) WITHOUT ROWID;
+
+CREATE TABLE permission_requests (
+  session_id TEXT NOT NULL REFERENCES sessions(session_id) ON DELETE CASCADE,
+  agent_id TEXT NOT NULL,             -- "" for the main thread
+  asked_at TEXT NOT NULL,
+  text TEXT NOT NULL,                 -- one line, redacted: `Bash: rm -rf build`
+  is_question INTEGER NOT NULL,       -- boolean: AskUserQuestion, which asks no permission
+  is_announced INTEGER NOT NULL,      -- boolean: an event has announced it
+  PRIMARY KEY (session_id, agent_id)
+) WITHOUT ROWID;
+
+CREATE TABLE client_files (
+  session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
+  folder TEXT NOT NULL
+) WITHOUT ROWID;
+

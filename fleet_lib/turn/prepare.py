@@ -18,10 +18,11 @@ from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.turn import briefing_parser, transcript
 from fleet_lib.turn.briefing_parser import Briefing
+from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, commits_since
-from fleet_lib.turn.payload import TURN_ENDS, Payload, parse_payload
+from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.transcript import TurnFacts
@@ -61,6 +62,8 @@ class Prepared:
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
+    client_folder: ClientFolder | None = None  # where the session's client keeps its files
+    is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
     edited_files: tuple[str, ...] = ()  # relative to the repository
     message: str = ""  # the last assistant message, redacted
@@ -134,8 +137,9 @@ def prepare(
     prepared = Prepared(
         entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
     )
-    if prepared.is_commander or payload.agent_id:
+    if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
+    client_folder = client_folder_of(payload.transcript_path)
     exists = bool(folder) and Path(folder).is_dir()
     prepared = replace(
         prepared,
@@ -143,6 +147,10 @@ def prepare(
         real_folder=os.path.realpath(folder) if folder else "",
         git=repositories.state(folder, entry.received_ns) if exists else None,
         is_git_silent=repositories.is_silent(folder),
+        client_folder=client_folder,
+        is_headless=entry.event == "Notification"
+        and client_folder is not None
+        and is_headless(client_folder, payload.session_id),
     )
     if entry.event not in TURN_ENDS:
         return prepared

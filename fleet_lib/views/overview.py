@@ -13,7 +13,7 @@ from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import project_names
-from fleet_lib.views.sessions import left_open, needs_you, working
+from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
@@ -22,10 +22,11 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
+    now = SessionsNow(connection)
     return {
-        "needs_you": needs_you(connection, names),
-        "left_open": left_open(connection, names),
-        "working": working(connection, names),
+        "needs_you": needs_you(now, names),
+        "left_open": left_open(now, names),
+        "working": working(now, names),
         "projects": _roster(connection, names),
         "commander": {
             "last_event_seen": seen,

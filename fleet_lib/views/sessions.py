@@ -2,9 +2,12 @@
 not ended."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
-from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
+from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
 # {state of a session: why it waits for a person}
 _REASONS = {
@@ -17,17 +20,17 @@ _REASONS = {
 STATE_OF_REASON = {reason: state for state, reason in _REASONS.items()}
 
 
-def needs_you(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
+def needs_you(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
     """The live sessions that wait for a person, newest first. `names` is {project_id: name}."""
-    return [open_record(session, names) for session in SessionRepo(connection).needing_you()]
+    return [open_record(session, names) for session in now.needing_you()]
 
 
-def left_open(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
+def left_open(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
     """The ended sessions that wait for a person, newest first. `names` is {project_id: name}."""
-    return [open_record(session, names) for session in SessionRepo(connection).left_open()]
+    return [open_record(session, names) for session in now.left_open()]
 
 
-def working(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
+def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
     """The sessions that are working, the most recently seen first. `names` is {project_id: name}."""
     return [
         {
@@ -36,7 +39,7 @@ def working(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
             "since": session.state_at,
             "folder": session.folder,
         }
-        for session in SessionRepo(connection).at_work()
+        for session in now.open()
         if session.state == "working"
     ]
 
@@ -53,8 +56,62 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             "briefing_id": session.briefing_id,
             "last_seen_at": session.last_seen_at,
         }
-        for session in SessionRepo(connection).at_work()
+        for session in SessionsNow(connection).open()
     ]
+
+
+class SessionsNow:
+    """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which are
+    read once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._repo = SessionRepo(connection)
+        self._live = live_sessions(connection, is_thorough=True)
+
+    def needing_you(self) -> list[Session]:
+        """Those that wait for a person, newest first."""
+        return self._corrected(
+            self._repo.needing_you(), lambda live: live.needs_you(), lambda one: one.state_at
+        )
+
+    def left_open(self) -> list[Session]:
+        """Those that have ended and wait for a person, newest first."""
+        return self._corrected(
+            self._repo.left_open(), lambda live: live.is_now_left_open(), lambda one: one.state_at
+        )
+
+    def open(self) -> list[Session]:
+        """Those that have not ended, the most recently seen first."""
+        return self._corrected(
+            self._repo.at_work(), lambda live: live.state != "ended", lambda one: one.last_seen_at
+        )
+
+    def _corrected(
+        self,
+        stored: list[Session],
+        is_one: Callable[[LiveSession], bool],
+        order: Callable[[Session], str],
+    ) -> list[Session]:
+        """The stored sessions of a rule that have no file, and those with one that are of it now."""
+        found = [session for session in stored if session.session_id not in self._live]
+        for live in self._live.values():
+            if is_one(live) and (session := self._repo.get(live.session_id)):
+                found.append(_now(session, live))
+        return sorted(found, key=order, reverse=True)
+
+
+def _now(session: Session, live: LiveSession) -> Session:
+    """The session with what is so now."""
+    if live.state == "ended":
+        return replace(session, ended_at=session.ended_at or live.since)
+    return replace(
+        session,
+        # The state is no other than a stored one here.
+        state=cast("SessionState", live.state),
+        state_at=live.since,
+        detail=live.text,
+        ended_at=None,
+    )
 
 
 def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
