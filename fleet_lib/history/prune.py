@@ -61,7 +61,8 @@ _UNSEEN_BRIEFING = f"""EXISTS (SELECT 1 FROM outbox_events o
 _WORKING_BRIEFING = f"""b.briefing_id IN (
     SELECT s.briefing_id FROM sessions s WHERE s.briefing_id IS NOT NULL AND {_AT_WORK})"""
 _NEWEST_BRIEFING = """b.briefing_id = (
-    SELECT max(n.briefing_id) FROM briefings n WHERE n.project_id = b.project_id)"""
+    SELECT n.briefing_id FROM briefings n WHERE n.project_id = b.project_id
+      ORDER BY ifnull(n.ended_at, n.created_at) DESC, n.briefing_id DESC LIMIT 1)"""
 # The newest event may be a briefing's; then both stay.
 _LAST_EVENT_BRIEFING = """b.briefing_id = (
     SELECT o.briefing_id FROM outbox_events o ORDER BY o.event_id DESC LIMIT 1)"""
@@ -338,6 +339,12 @@ def _delete(
 
 def _delete_briefings(connection: sqlite3.Connection, chosen: str, deleted: dict[str, int]) -> None:
     ids = "(SELECT value FROM json_each(?))"
+    # An import must not bring back what was pruned.
+    connection.execute(
+        "INSERT OR IGNORE INTO pruned_turns (session_id, turn_key)"
+        f" SELECT session_id, turn_key FROM turns WHERE briefing_id IN {ids}",
+        (chosen,),
+    )
     connection.execute(
         "DELETE FROM turn_inputs WHERE (session_id, turn_key) IN"
         f" (SELECT session_id, turn_key FROM turns WHERE briefing_id IN {ids})",

@@ -142,7 +142,8 @@ def compose(
     ):  # a failure needs no second opinion
         derived["status"] = status
     head = head_of(prepared)[0]
-    base = before.base_commit if before else known.head_commit if known else None
+    base = before.base_commit if before else None
+    base = base or (known.head_commit if known else None)
     branch = written.branch or (prepared.git.branch if prepared.git else None)
     return ComposedTurn(
         project_id=project_id,

@@ -2,9 +2,10 @@
 of it, changes nothing. Nothing here reads a file or asks git: what was not read before raises NotRead."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from fleet_lib.ingest import commander_sessions, sessions, turns
+from fleet_lib.ingest import commander_sessions, sessions, turns, unreported
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.redact import redact
 from fleet_lib.store import db
@@ -13,6 +14,8 @@ from fleet_lib.turn.payload import TURN_ENDS
 from fleet_lib.turn.prepare import NotRead, Prepared, read_more
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.stored_text import TEXT_LIMIT
+
+_Outcome = TypeVar("_Outcome")
 
 
 class Ingest:
@@ -29,9 +32,21 @@ class Ingest:
 
         Raises NotRead, BadEntry or sqlite3.Error; the savepoint is rolled back then.
         """
+        return self._in_savepoint(lambda: self._dispatch(prepared))
+
+    def import_turn(self, prepared: Prepared, *, is_living: bool) -> int | None:
+        """Store one turn of a transcript as history inside a savepoint. Its briefing; None if it was known.
+
+        Raises as `apply` does.
+        """
+        return self._in_savepoint(
+            lambda: unreported.imported(self._repos, self._projects, prepared, is_living=is_living)
+        )
+
+    def _in_savepoint(self, work: Callable[[], _Outcome]) -> _Outcome:
         self._connection.execute("SAVEPOINT entry")
         try:
-            outcome = self._dispatch(prepared)
+            outcome = work()
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO entry")
@@ -64,7 +79,9 @@ class Ingest:
         if event == "Notification":
             return sessions.notified(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            return sessions.ended(self._repos, prepared)
+            missed = unreported.at_session_end(self._repos, self._projects, prepared)
+            outcome = sessions.ended(self._repos, prepared)
+            return f"{missed}; {outcome}" if missed else outcome
         return "ignored: only the Commander's prompts are recorded"
 
 
