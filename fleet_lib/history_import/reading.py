@@ -2,6 +2,7 @@
 branch it was, the transcript says."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,11 +57,11 @@ class Reader:
         edits = subagents_edits(transcript.path)
         for turn in finished_turns(transcript.path):
             session_id = turn.session_id or transcript.session_id
-            ended_ns = min(turn.ended_ns or transcript.written_ns, transcript.written_ns)
+            ended_ns = min(turn.ended_ns or transcript.written_ns, time.time_ns())
             folder = self._folder(turn.cwd)
             if ended_ns < since_ns or not turn.cwd or folder.is_commander:
                 continue
-            is_living = transcript.is_young or session_id in self._living
+            is_living = session_id in self._living or transcript.may_go_on(ended_ns)
             files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
             turn = replace(turn, files=tuple(files))
             if prepared := _prepared(turn, session_id, transcript, ended_ns, folder):

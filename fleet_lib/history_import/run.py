@@ -2,7 +2,6 @@
 under the drainer's lock. Killed at any moment, what was committed stays, and the next run does the rest."""
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -72,6 +71,7 @@ class _Importer:
         self._reader = Reader(home, living_sessions(), self._repositories)
         self._imports = ImportRepo(connection) if connection else None
         self._batch: list[ReadTurn] = []
+        self._jobs: dict[str, bool] = {}
         self._counted: set[tuple[str, str | None]] = set()  # of a dry run
 
     def read(self, transcript: Transcript, since_ns: int) -> None:
@@ -105,7 +105,14 @@ class _Importer:
             return True
         if self._imports is None:
             return False
-        return self._imports.is_known(identity) or self._imports.is_a_jobs(prepared.session_id)
+        return self._imports.is_known(identity) or self._is_a_jobs(prepared.session_id)
+
+    def _is_a_jobs(self, session_id: str) -> bool:
+        """Whether a job ran this session: a job has no hooks and reports itself."""
+        assert self._imports is not None
+        if session_id not in self._jobs:
+            self._jobs[session_id] = self._imports.is_a_jobs(session_id)
+        return self._jobs[session_id]
 
     def _count(self, turn: ReadTurn) -> None:
         prepared = turn.prepared
@@ -164,7 +171,7 @@ class _Importer:
 @contextlib.contextmanager
 def _drainers_lock(home: str) -> Iterator[None]:
     """The drainer's lock, so that no turn is stored by both at once."""
-    os.makedirs(os.path.dirname(paths.lock(home)), mode=0o700, exist_ok=True)
+    spool.make_folders(home)
     try:
         with FileLock(paths.lock(home), timeout=LOCK_SECONDS, poll_interval=0.02, mode=0o600):
             yield

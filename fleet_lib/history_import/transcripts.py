@@ -22,10 +22,14 @@ class Transcript:
     session_id: str  # by its name; its lines may name another
     written_ns: int
     size: int
+    is_a_copy: (
+        bool  # it lies in another folder than Claude Code's, and when it was written says little
+    )
 
-    @property
-    def is_young(self) -> bool:
-        return time.time_ns() - self.written_ns < YOUNG_SECONDS * 1_000_000_000
+    def may_go_on(self, ended_ns: int) -> bool:
+        """Whether its session may still be at work, if its newest turn ended at `ended_ns`."""
+        since = time.time_ns() - YOUNG_SECONDS * 1_000_000_000
+        return self.written_ns > since and (ended_ns > since or not self.is_a_copy)
 
 
 def claude_folder() -> Path:
@@ -37,12 +41,9 @@ def find(paths: Iterable[Path], since_ns: int) -> list[Transcript]:
     """The transcripts in these files and folders, without those that were last written to before `since_ns`;
     oldest first, so that a conversation comes before its forks, which repeat it. Without paths, those of Claude
     Code's folder. Raises BadInput for a path that is not there."""
-    given = list(paths)
+    given, own = list(paths), claude_folder().absolute() / "projects"
     files: Iterable[Path]
-    if given:
-        files = (file for path in given for file in _files(path))
-    else:
-        files = (claude_folder() / "projects").glob("*/*.jsonl")
+    files = (file for path in given for file in _files(path)) if given else own.glob("*/*.jsonl")
     found: dict[str, Transcript] = {}
     for file in files:
         try:
@@ -50,8 +51,11 @@ def find(paths: Iterable[Path], since_ns: int) -> list[Transcript]:
         except OSError:
             continue
         if facts.st_mtime_ns >= since_ns and facts.st_size:
-            path = str(file.absolute())
-            found[path] = Transcript(path, file.stem, facts.st_mtime_ns, facts.st_size)
+            file = file.absolute()
+            is_a_copy = not file.is_relative_to(own)
+            found[str(file)] = Transcript(
+                str(file), file.stem, facts.st_mtime_ns, facts.st_size, is_a_copy
+            )
     return sorted(found.values(), key=lambda one: (one.written_ns, one.path))
 
 

@@ -66,7 +66,7 @@ class ImportRepo:
         )
 
     def is_a_jobs(self, session_id: str) -> bool:
-        """Whether a job ran this session; jobs report themselves."""
+        """Whether a job ran this session."""
         return self._exists("SELECT 1 FROM job_runs WHERE session_id = ?", session_id)
 
     def _exists(self, sql: str, *values: object) -> bool:
