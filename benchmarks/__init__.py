@@ -1,1 +1,1 @@
-"""What Fleet costs, measured: `make bench` runs it all and writes docs/benchmarks.md with its plots."""
+"""Measures what Fleet costs. `make bench` runs everything and writes docs/benchmarks.md."""

@@ -1,8 +1,8 @@
-"""`make bench`: measure everything and write docs/benchmarks.md with its plots; or some of it, printed.
+"""Measure everything and write docs/benchmarks.md with its plots (`make bench`), or print a part.
 
     python -m benchmarks [processes] [drain] [gateway] [tokens]
 
-Give it a quiet machine and ten minutes. `--python` names the interpreter that runs the hooks.
+It takes ten minutes on a quiet machine. `--python` is the interpreter that runs the hooks.
 """
 
 import argparse
@@ -22,10 +22,18 @@ def main() -> None:
     names = ("processes", "drain", "gateway", "tokens")
     options.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME")
     options.add_argument("--python", default=sys.executable)
-    options.add_argument("--rounds", type=int, default=25, help="of the interleaved processes")
-    options.add_argument("--drains", type=int, default=3, help="of each size up to 10,000 entries")
-    options.add_argument("--largest", type=int, default=1_000_000, help="events in a history")
-    options.add_argument("--entries", type=int, default=100_000, help="at most, for a drain")
+    options.add_argument(
+        "--rounds", type=int, default=25, help="rounds of the interleaved processes"
+    )
+    options.add_argument(
+        "--drains", type=int, default=3, help="drains of each size up to 10,000 entries"
+    )
+    options.add_argument(
+        "--largest", type=int, default=1_000_000, help="events in the largest history"
+    )
+    options.add_argument(
+        "--entries", type=int, default=100_000, help="entries in the largest drain"
+    )
     given = options.parse_args()
     chosen = given.names or names
     sections: list[report.Section] = []

@@ -1,5 +1,6 @@
-"""What a drain costs: Stop entries of ten repositories against a loop that only reads each entry, parses its JSON and
-inserts one row, with one commit a hundred. The two in turn, on the same entries.
+"""What a drain costs: Stop entries of ten repositories, compared with a loop that only reads each
+entry, parses its JSON and inserts one row, with one commit per hundred entries. Both work in turn
+on the same entries.
 """
 
 import json
@@ -25,7 +26,7 @@ def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
     projects = history.repositories(folder)
     rows, counts, costs, plain = [], [], [], []
     for entries in [size for size in SIZES if size <= largest]:
-        # The largest takes minutes: once is enough to see whether the cost of an entry stays.
+        # The largest takes minutes; once is enough to see whether the cost of an entry grows.
         times = 1 if entries > 10_000 else rounds
         loops, drains, peak = [], [], 0.0
         for number in range(times):
@@ -57,16 +58,17 @@ def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
         axes.legend(frameon=False)
 
     header = (
-        "entries waiting", "rounds", "read, parse, insert, s", "drain, s", "least to most", "ms an entry", "ratio",
-        "limit", "peak memory, MB",
+        "entries waiting", "rounds", "read, parse, insert, s", "drain, s", "least to most",
+        "ms an entry", "ratio", "limit", "peak memory, MB",
     )  # fmt: skip
     return [
         Section(
             "What a drain costs",
             f"python -m benchmarks drain --drains {rounds}",
-            f"The drainer applies Stop entries of {history.REPOSITORIES} repositories; every fifth has a briefing"
-            " block. It is compared with a loop that only reads each entry, parses its JSON and inserts one"
-            " row, with one commit per hundred entries. The drainer's time includes its start and its end.",
+            f"The drainer applies Stop entries of {history.REPOSITORIES} repositories; every fifth"
+            " has a briefing block. It is compared with a loop that only reads each entry, parses"
+            " its JSON and inserts one row, with one commit per hundred entries. The drainer's time"
+            " includes its start and its end.",
             [table(header, rows)],
             [Plot("drain", "Milliseconds an entry, over the number of entries that wait", draw)],
         )

@@ -1,4 +1,4 @@
-"""Homes to measure in: an outbox of any size, and spools full of turns."""
+"""Homes to measure in: histories of any size, and spools full of turns."""
 
 import json
 import os
@@ -19,8 +19,9 @@ _WORDS = (
 
 
 def fill(home: Path, events: int) -> None:
-    """A home with that many events of thirty projects: 2% alerts, 3% highlights, 45% mentions, the rest silent. Every
-    second one has a briefing of 80 words; the Commander has not seen the last tenth."""
+    """A home with that many events of thirty projects: 2% alerts, 3% highlights, 45% mentions, the
+    rest silent. Every second event has a briefing of 80 words. The Commander has not seen the last
+    tenth."""
     spool.make_folders(str(home))
     connection = db.connect(paths.database(str(home)))
     connection.execute("PRAGMA synchronous = OFF")
@@ -30,16 +31,16 @@ def fill(home: Path, events: int) -> None:
             [(_project(n), f"repo-{n}", f"/code/repo-{n}", NOW, NOW) for n in range(PROJECTS)],
         )
         connection.executemany(
-            "INSERT INTO briefings (briefing_id, project_id, session_id, task_id, status, raw_markdown,"
-            " created_at, ended_at) VALUES (?, ?, ?, ?, 'completed', ?, ?, ?)",
+            "INSERT INTO briefings (briefing_id, project_id, session_id, task_id, status,"
+            " raw_markdown, created_at, ended_at) VALUES (?, ?, ?, ?, 'completed', ?, ?, ?)",
             (
                 (n, _project(n % PROJECTS), f"s-{n // 10}", f"t-{n}", _text(n), NOW, NOW)
                 for n in range(1, events // 2 + 1)
             ),
         )
         connection.executemany(
-            "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level, payload_json)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level,"
+            " payload_json) VALUES (?, ?, ?, ?, ?, ?)",
             _events(events),
         )
         connection.execute(
@@ -54,7 +55,7 @@ def _project(number: int) -> str:
 
 
 def _text(number: int) -> str:
-    """80 words; "refund parser" stands in one briefing of a hundred."""
+    """80 words. One briefing in a hundred has the words "refund parser"."""
     words = [
         _WORDS[(number * 7 + place * 3) % len(_WORDS)] + str((number + place) % 50)
         for place in range(78)
@@ -77,7 +78,7 @@ def _events(count: int) -> Iterator[tuple[object, ...]]:
 
 
 def repositories(folder: Path) -> list[Path]:
-    """Ten repositories with a source file, a document that names it, and a commit."""
+    """Ten repositories, each with a source file, a document that names it, and a commit."""
     return [_repository(folder / f"repo-{n}") for n in range(REPOSITORIES)]
 
 
@@ -92,9 +93,9 @@ def _repository(path: Path) -> Path:
 
 
 def fill_spool(home: Path, projects: list[Path], entries: int) -> None:
-    """So many Stop entries of these repositories; every fifth message has a briefing block."""
+    """Put so many Stop entries of these repositories there; every fifth has a briefing block."""
     spool.make_folders(str(home))
-    os.fsync, real = lambda _descriptor: None, os.fsync  # filling is not what is measured
+    os.fsync, real = lambda _descriptor: None, os.fsync  # filling the spool is not measured
     try:
         for number in range(entries):
             payload = turn(projects[number % len(projects)], number)
@@ -105,10 +106,10 @@ def fill_spool(home: Path, projects: list[Path], entries: int) -> None:
 
 
 def turn(project: Path, number: int) -> dict[str, str]:
-    """The payload of a Stop."""
-    told = f"Turn {number}: changed a few things and ran the tests, all green."
+    """The payload of a Stop hook."""
+    message = f"Turn {number}: changed a few things and ran the tests, all green."
     if number % 5 == 0:
-        told = (
+        message = (
             f"Turn {number}: changed a few things.\n\n```briefing\n---\nstatus: completed\n"
             f"summary: Turn {number} is done\nfiles_touched: [app.py]\n---\n```\n"
         )
@@ -118,5 +119,5 @@ def turn(project: Path, number: int) -> dict[str, str]:
         "cwd": str(project),
         "prompt_id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))),
         "hook_event_name": "Stop",
-        "last_assistant_message": told,
+        "last_assistant_message": message,
     }

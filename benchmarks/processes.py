@@ -1,6 +1,7 @@
-"""Whole processes: every hook, the commands that a person waits for over histories of 1,000 to 1,000,000 events, and the
-two halves of a captured turn. One interleaved run (A B C A B C …), so that a machine that slows down slows
-all of them; ratios of medians against `python -I -c pass` of the same interpreter.
+"""Whole processes: every hook, the commands that a person waits for over histories of 1,000 to
+1,000,000 events, and the two halves of a captured turn. They run interleaved (A B C A B C …), so
+that a machine that slows down slows all of them. Ratios are of medians, to `python -I -c pass` of
+the same interpreter.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ HOOK, HISTORY, TURN = "hook", "history", "turn"
 
 @dataclass
 class Command:
-    """One row, and what its runs took."""
+    """One row of a table, and the times of its runs."""
 
     table: str
     name: str
@@ -58,11 +59,45 @@ def measure(folder: Path, python: str, rounds: int, largest: int) -> list[Sectio
     ]
 
 
-# --- what is run ---
+# --- the commands ---
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes commands with the environment of a session in `project`."""
+
+    folder: Path
+    python: str  # runs the hooks
+    project: Path
+
+    def environment(self, home: Path, where: Path) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "FLEET_HOME": str(home),
+            "CLAUDE_PROJECT_DIR": str(where),
+            "CLAUDE_CODE_SESSION_ID": SESSION,
+        }
+
+    def hook(
+        self, event: str, home: Path, limit: float, where: Path | None = None, **payload: str
+    ) -> Command:
+        """The hook `event` in the folder `where`, which is the project's if none is given."""
+        where = where or self.project
+        call = {"session_id": SESSION, "cwd": str(where), "hook_event_name": event, **payload}
+        command = [self.python, "-I", "-S", str(ROOT / "hooks" / f"{event}.py")]
+        return Command(HOOK, event, command, call, self.environment(home, where), limit)
+
+    def fleet(self, name: str, interpreter: str, home: Path, *arguments: str) -> Command:
+        # As bin/fleet starts it, except for the folder of the packages.
+        path = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+        start = f"{path}\nfrom commander.__main__ import main; main()"
+        command = [interpreter, "-I", "-c", start, *arguments]
+        return Command(HISTORY, name, command, environment=self.environment(home, self.project))
 
 
 def _commands(folder: Path, python: str, sizes: Sequence[int]) -> list[Command]:
-    project = history.repositories(folder)[0]
+    maker = _Maker(folder, python, history.repositories(folder)[0])
     capture, whole = folder / "capture", folder / "turn"
     for home in (capture, whole):
         spool.make_folders(str(home))
@@ -71,68 +106,52 @@ def _commands(folder: Path, python: str, sizes: Sequence[int]) -> list[Command]:
         history.fill(home, size)
     largest = homes[sizes[-1]]
 
-    def environment(home: Path, where: Path) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "FLEET_HOME": str(home),
-            "CLAUDE_PROJECT_DIR": str(where),
-            "CLAUDE_CODE_SESSION_ID": SESSION,
-        }
-
-    def hook(name: str, home: Path, where: Path, limit: float, **payload: str) -> Command:
-        call = {"session_id": SESSION, "cwd": str(where), "hook_event_name": name, **payload}
-        script = ROOT / "hooks" / f"{name}.py"
-        return Command(
-            HOOK, name, [python, "-I", "-S", str(script)], call, environment(home, where), limit
-        )
-
-    # As bin/fleet starts it, but for where the packages are.
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom commander.__main__ import main; main()"
-
-    def fleet(name: str, interpreter: str, home: Path, *arguments: str, **more: Any) -> Command:
-        command = [interpreter, "-I", "-c", start, *arguments]
-        return Command(HISTORY, name, command, environment=environment(home, project), **more)
-
     drainer = Command(
         TURN,
         "the drainer, from its start to its end",
         [sys.executable, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), str(whole)],
-        environment=environment(whole, project),
-        prepare=_Turns(whole, project),
+        environment=maker.environment(whole, maker.project),
+        prepare=_Turns(whole, maker.project),
     )
-    worker = hook("user_prompt_submit", largest, project, 1.3, prompt="hello")
+    worker = maker.hook("user_prompt_submit", largest, 1.3, prompt="hello")
     worker.name = "a worker's prompt"
-    line = fleet("fleet statusline", python, largest, "statusline", limit=2.0)
-    line.table = HOOK
-    stop = hook("stop", capture, project, 1.3, prompt_id="p", last_assistant_message=MESSAGE)
+    line = maker.fleet("fleet statusline", python, largest, "statusline")
+    line.table, line.limit = HOOK, 2.0
     commands = [
         Command(HOOK, "python -I -c pass", [python, "-I", "-c", "pass"]),
         Command(HOOK, "python -I -S -c pass", [python, "-I", "-S", "-c", "pass"]),
-        stop,
-        hook("stop_failure", capture, project, 1.3, prompt_id="p", error="unknown"),
-        hook("notification", capture, project, 1.3, notification_type="permission_prompt"),
-        hook("session_end", capture, project, 1.3, reason="other"),
-        hook("session_start", largest, project, 2.0, source="startup"),
-        hook("user_prompt_submit", largest, largest, 2.0, prompt="hello"),
+        maker.hook("stop", capture, 1.3, prompt_id="p", last_assistant_message=MESSAGE),
+        maker.hook("stop_failure", capture, 1.3, prompt_id="p", error="unknown"),
+        maker.hook("notification", capture, 1.3, notification_type="permission_prompt"),
+        maker.hook("session_end", capture, 1.3, reason="other"),
+        maker.hook("session_start", largest, 2.0, source="startup"),
+        maker.hook("user_prompt_submit", largest, 2.0, largest, prompt="hello"),
         worker,
         line,
         drainer,
     ]
     for size, home in homes.items():
-        prompt = hook("user_prompt_submit", home, home, 2.0, prompt="hello")
-        prompt.table, prompt.name, prompt.events = HISTORY, "the Commander's prompt", size
-        search = ["briefings", "search", "refund", "parser"]
-        commands += [
-            prompt,
-            fleet("fleet status", sys.executable, home, "status", events=size),
-            fleet("fleet briefings search", sys.executable, home, *search, events=size),
-        ]
+        commands += _of_history(maker, home, size)
+    return commands
+
+
+def _of_history(maker: _Maker, home: Path, events: int) -> list[Command]:
+    """What a person waits for with a history of that many events."""
+    prompt = maker.hook("user_prompt_submit", home, 2.0, home, prompt="hello")
+    prompt.table, prompt.name = HISTORY, "the Commander's prompt"
+    search = ["briefings", "search", "refund", "parser"]
+    commands = [
+        prompt,
+        maker.fleet("fleet status", sys.executable, home, "status"),
+        maker.fleet("fleet briefings search", sys.executable, home, *search),
+    ]
+    for command in commands:
+        command.events = events
     return commands
 
 
 class _Turns:
-    """Each call puts one more turn into the spool, with a transcript behind it."""
+    """Each call puts one more turn, with its transcript, into the spool."""
 
     def __init__(self, home: Path, project: Path) -> None:
         self._home, self._project, self._number = home, project, 0
@@ -176,7 +195,7 @@ def _run(commands: Sequence[Command], rounds: int, warmup: int, folder: Path) ->
 
 
 def _quiet(folder: Path, homes: set[str]) -> None:
-    """No drainer of the command before may run beside this one, nor anything wait in a spool."""
+    """End the drainers of the previous command, and empty the spools."""
     for home in homes:
         for place in ("new", "tmp"):
             for path in Path(paths.spool(home, place)).iterdir():
@@ -186,13 +205,13 @@ def _quiet(folder: Path, homes: set[str]) -> None:
         if "drain.py" in command and str(folder) in command:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-                # Whoever is its parent now may take its time to reap it.
+                # Its parent, which may be init, reaps it later.
                 while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     time.sleep(0.002)
 
 
 def _timed(command: Command) -> tuple[float, float]:
-    """(wall seconds, CPU seconds) of one run, with what it waited for and without what it left running."""
+    """(wall seconds, CPU seconds) of one run: with children that it waited for, without others."""
     given = json.dumps(command.payload).encode() if command.payload else b""
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -213,7 +232,7 @@ def _timed(command: Command) -> tuple[float, float]:
     return wall, usage.ru_utime + usage.ru_stime
 
 
-# --- what is told ---
+# --- the tables ---
 
 
 def _hooks(base: Command, commands: Sequence[Command], shown: str, sizes: Sequence[int]) -> Section:
@@ -239,12 +258,12 @@ def _hooks(base: Command, commands: Sequence[Command], shown: str, sizes: Sequen
     return Section(
         "What a hook costs",
         shown,
-        "Each hook runs as `python3 -I -S hooks/<event>.py` and starts the drainer, which is ended before"
-        " the next measurement. Hooks that read the database find"
-        f" {sizes[-1]:,} events of {history.PROJECTS} projects, a tenth of them unseen. *A worker's prompt* is"
-        " the UserPromptSubmit hook in a session that is not the Commander: a plugin registers it for every"
-        " session, the settings only for the Commander's folder. Ratios are to `python -I -c pass`, which"
-        " only starts and ends the interpreter.",
+        "Each hook runs as `python3 -I -S hooks/<event>.py` and starts the drainer, which is ended"
+        " before the next measurement. Hooks that read the database find"
+        f" {sizes[-1]:,} events of {history.PROJECTS} projects, a tenth of them unseen. *A worker's"
+        " prompt* is the UserPromptSubmit hook in a session that is not the Commander: a plugin"
+        " registers it for every session, the settings only for the Commander's folder. Ratios are"
+        " to `python -I -c pass`, which only starts and ends the interpreter.",
         [table(header, rows)],
         [Plot("hooks", "What each hook takes, as a multiple of a bare interpreter", draw)],
     )
@@ -265,12 +284,12 @@ def _turn(base: Command, commands: Sequence[Command], shown: str) -> Section:
     return Section(
         "What one captured turn costs",
         shown,
-        "CPU time (user and system) of a turn that comes alone. The session waits only for the hook; the"
-        " drainer runs in the background.",
+        "CPU time (user and system) of a turn that comes alone. The session waits only for the"
+        " hook; the drainer runs in the background.",
         [table(("part", "CPU ms, median", "quartiles", "ratio"), rows)],
-        note=f"Together {1000 * both:.0f} ms of CPU. Nearly all of it is the drainer's imports (pydantic, YAML,"
-        " markdown-it) and git. If several turns wait, the others cost only what a drain costs per entry"
-        " (below).",
+        note=f"Together {1000 * both:.0f} ms of CPU. Nearly all of it is the drainer's imports"
+        " (pydantic, YAML, markdown-it) and git. If several turns wait, the others cost only what a"
+        " drain costs per entry (below).",
     )
 
 
@@ -293,8 +312,8 @@ def _growth(base: Command, commands: Sequence[Command], shown: str) -> Section:
     return Section(
         "How the cost grows with history",
         shown,
-        "Every second event has a briefing of 80 words, and a tenth of the events is unseen. The search"
-        " finds one briefing in a hundred.",
+        "Every second event has a briefing of 80 words, and a tenth of the events is unseen. The"
+        " search finds one briefing in a hundred.",
         [table(("what", "events", "median ms", "quartiles", "ratio"), rows)],
         [
             Plot(

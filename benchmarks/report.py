@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# The text stays text, and the same figures give the same file.
+# Text stays text in the SVG, and the same figures give the same file.
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fleet",
@@ -83,7 +83,7 @@ def write(sections: Sequence[Section], path: Path) -> None:
 
 
 def machine() -> str:
-    """What was measured on, and when."""
+    """The machine, and the day of the measurement."""
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     commit = subprocess.run(
         ["git", "rev-parse", "--short=10", "HEAD"],
@@ -94,10 +94,11 @@ def machine() -> str:
     ).stdout.strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
     return (
-        f"Measured on {day} at commit {commit or 'unknown'}, on a machine with {os.cpu_count()} cores"
-        f" ({_processor()}), {memory} GB of memory, {platform.system()} {platform.release().split('-')[0]},"
-        f" Python {platform.python_version()} and SQLite {sqlite3.sqlite_version}. Other programs may have"
-        " run at the same time, so compare ratios rather than milliseconds."
+        f"Measured on {day} at commit {commit or 'unknown'}, on a machine with {os.cpu_count()}"
+        f" cores ({_processor()}), {memory} GB of memory, {platform.system()}"
+        f" {platform.release().split('-')[0]}, Python {platform.python_version()} and SQLite"
+        f" {sqlite3.sqlite_version}. Other programs may have run at the same time, so compare"
+        " ratios rather than milliseconds."
     )
 
 

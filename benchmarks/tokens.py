@@ -1,6 +1,6 @@
-"""What the Commander reads over a simulated day: 30 sessions of ten projects, each ending a turn every 20 minutes for
-eight hours, and a human who looks in twelve times. The preludes that it is told, against giving it
-every briefing whole.
+"""What the Commander reads over a simulated day: 30 sessions of ten projects, each finishing a turn
+every 20 minutes for eight hours, and a user who prompts the Commander twelve times. Its preludes
+are compared with every briefing in full.
 """
 
 import json
@@ -28,8 +28,8 @@ def measure(folder: Path) -> list[Section]:
     spool.make_folders(home)
     connection = db.connect(paths.database(home))
     repositories = Repositories()
-    cursor = turns = whole = told = 0
-    hours, wholes, tolds = [0.0], [0], [0]
+    cursor = turns = full = shown = 0
+    hours, full_by_hour, shown_by_hour = [0.0], [0], [0]
     looks = {HOURS * 60 * (look + 1) // LOOKS for look in range(LOOKS)}
     start = 1_795_500_000 * 10**9
     for minute in range(1, HOURS * 60 + 1):
@@ -41,40 +41,40 @@ def measure(folder: Path) -> list[Section]:
             project.mkdir(exist_ok=True)
             words = _message(chosen, turns)
             entry = spool.Entry(
-                f"{turns:020d}.Stop.s.1", "Stop", start + minute * MINUTE + session, str(project), "", None,
-                _payload(session, turns, words), None,
+                f"{turns:020d}.Stop.s.1", "Stop", start + minute * MINUTE + session, str(project),
+                "", None, _payload(session, turns, words), None,
             )  # fmt: skip
             prepared = prepare(entry, home, repositories, lambda seconds: None)
             apply_one(connection, home, prepared, repositories)
-            whole += len(words)
+            full += len(words)
         if minute in looks:
             reader = open_database(home)
             text, cursor = delta(reader, cursor, hot_settings.BUDGET)
             reader.close()
-            told += len(text)
+            shown += len(text)
             hours.append(minute / 60)
-            wholes.append(whole)
-            tolds.append(told)
+            full_by_hour.append(full)
+            shown_by_hour.append(shown)
     connection.close()
 
     def draw(axes: Any) -> None:
-        axes.plot(hours, wholes, marker="o", label="every briefing whole")
-        axes.plot(hours, tolds, marker="o", label="the preludes")
+        axes.plot(hours, full_by_hour, marker="o", label="every briefing in full")
+        axes.plot(hours, shown_by_hour, marker="o", label="the preludes")
         axes.set(xlabel="hours", ylabel="characters", yscale="symlog")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
 
     rows = [
-        (name, f"{count:,}", f"{count // 4:,}", f"{count / whole:.3f}")
-        for name, count in (("every briefing whole", whole), ("the preludes", told))
+        (name, f"{count:,}", f"{count // 4:,}", f"{count / full:.3f}")
+        for name, count in (("every briefing in full", full), ("the preludes", shown))
     ]
     return [
         Section(
             "What the Commander reads",
             "python -m benchmarks tokens",
-            f"A simulated day: {SESSIONS} sessions in {PROJECTS} projects finish {turns} turns in {HOURS} hours, and"
-            f" the user prompts the Commander {LOOKS} times. A token of English has about four characters; the"
-            " ratio is what matters.",
+            f"A simulated day: {SESSIONS} sessions in {PROJECTS} projects finish {turns} turns in"
+            f" {HOURS} hours, and the user prompts the Commander {LOOKS} times. A token of English"
+            " has about four characters; the ratio is what matters.",
             [table(("what the Commander reads", "characters", "about tokens", "ratio"), rows)],
             [Plot("tokens", "What the Commander has read so far, over the day", draw)],
         )
@@ -82,7 +82,8 @@ def measure(folder: Path) -> list[Section]:
 
 
 def _message(chosen: random.Random, number: int) -> str:
-    """A turn's last message: 60 to 400 words; one in five says its briefing exactly, some are blocked."""
+    """A turn's last message of 60 to 400 words. One in five has a full briefing block; a few are
+    blocked."""
     text = " ".join(
         chosen.choice(("parser", "refund", "client", "tests", "the", "and", "page", "now"))
         for _ in range(chosen.randrange(60, 400))
@@ -90,7 +91,10 @@ def _message(chosen: random.Random, number: int) -> str:
     if chosen.random() < 0.2:
         status = chosen.choice(("completed", "completed", "blocked"))
         impact = chosen.choice(("minor", "moderate", "major"))
-        text += f"\n\n```briefing\n---\nstatus: {status}\nimpact_level: {impact}\nsummary: Turn {number} did {text[:60]}\n---\n```"
+        text += (
+            f"\n\n```briefing\n---\nstatus: {status}\nimpact_level: {impact}\n"
+            f"summary: Turn {number} did {text[:60]}\n---\n```"
+        )
     else:
         text += "\n\n```briefing\n---\nimpact_level: minor\n---\n```"
     return text

@@ -21,6 +21,16 @@ def now() -> str:
     return iso(time.time_ns())
 
 
+def ago(seconds: float) -> str:
+    """The time so many seconds before now, for comparison with stored times."""
+    return ahead(-seconds)
+
+
+def ahead(seconds: float) -> str:
+    """The time so many seconds after now."""
+    return iso(time.time_ns() + int(seconds * 1e9))
+
+
 def parse(text: str) -> datetime:
     """Any ISO 8601 form as an aware datetime, UTC if it names no zone. Raises ValueError."""
     moment = datetime.fromisoformat(text)

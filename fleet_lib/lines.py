@@ -16,6 +16,14 @@ _SOURCES = 8  # files that a drift warning without a document names
 _NO_DOCUMENT = "the turn names no document"  # its author wrote only that the risk is high
 _STARTED = "a session started"
 
+# States and statuses that have another word on a screen; any other is shown as it is, without `_`.
+# The dashboard has the same words in commander/gateway/static/words.js.
+STATE_WORDS = {
+    "waiting_for_permission": "needs permission",
+    "waiting_for_input": "asks you",
+    "completed": "done",
+}
+
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
     ("line",),
@@ -47,6 +55,12 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
         named = [file for file in files if isinstance(file, str)][:_SOURCES]
         return one_line(f"those about {', '.join(named)}" if named else _NO_DOCUMENT, LINE_LIMIT)
     return _STARTED if type == "session_started" else ""
+
+
+def state_words(value: object) -> str:
+    """A state or status of the database in the words of a screen."""
+    name = str(value)
+    return STATE_WORDS.get(name, name.replace("_", " "))
 
 
 def _sql_of(place: "tuple[str, ...]") -> str:

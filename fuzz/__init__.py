@@ -1,1 +1,1 @@
-"""Inputs that nobody would write, for everything that reads what others wrote."""
+"""Fuzzing of everything that reads what other programs and people wrote."""

@@ -1,5 +1,5 @@
-"""What is fuzzed. A target takes bytes, and raises where the promise is broken: an exception that nobody expects, or
-an answer that must not be. What takes longer than a second is found by whoever calls it."""
+"""The targets. A target gets bytes and raises if a promise is broken: by an exception that is not
+expected, or by a wrong answer. Its caller checks that it takes less than a second."""
 
 import atexit
 import json
@@ -12,15 +12,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from commander.gateway import messages
-from commander.gateway.api import Api
-from commander.gateway.jobs import JobDesk
-from commander.gateway.socket import _complaint
+from commander.gateway.markdown import to_html
+from commander.gateway.socket import error_for
 from commander.setup import settings
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
 from fleet_lib.ingest.ingest import Ingest
-from fleet_lib.jobs import stream as reading
-from fleet_lib.jobs.runner import _Stream
+from fleet_lib.jobs.stream import StreamCollector, partial_text, readable_parts
+from fleet_lib.json_text import json_object
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
@@ -35,7 +34,6 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _HOME = _FOLDER / "home"
 _connection = db.connect(_HOME / "fleet.db")
 _connection.execute("PRAGMA synchronous = OFF")
-_api = Api(str(_HOME), JobDesk(str(_HOME)), lambda: 0)
 _repositories = Repositories()
 _EVENTS = (
     "Stop", "StopFailure", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
@@ -43,8 +41,8 @@ _EVENTS = (
 
 
 def payload(data: bytes) -> None:
-    """A payload as a hook got it: applied, or refused with a reason; never anything else."""
-    # All of it comes from the input, and nothing stays: what breaks it breaks it again.
+    """A hook's payload: applied, or refused with a reason; never anything else."""
+    # Everything depends on the input and nothing is kept, so a failure can be repeated.
     event = _EVENTS[zlib.crc32(data) % len(_EVENTS)]
     shown = (0, len(data)) if event == "UserPromptSubmit" else None
     folder = str(_HOME if shown else _FOLDER)
@@ -65,7 +63,7 @@ def payload(data: bytes) -> None:
 
 
 def briefing(data: bytes) -> None:
-    """Front matter and markdown: always a briefing, with fields that are allowed or none."""
+    """Front matter and markdown: always a briefing, with allowed values or none."""
     text = data.decode("utf-8", "replace")
     block = briefing_parser.find_block(text)
     for words in (text, f"---\n{text}\n---\n## Summary\nx", block or ""):
@@ -75,7 +73,7 @@ def briefing(data: bytes) -> None:
 
 
 def transcript_file(data: bytes) -> None:
-    """A transcript: facts, whole or partial."""
+    """A transcript: always facts, complete or partial."""
     path = _FOLDER / "transcript.jsonl"
     path.write_bytes(data)
     for prompt in ("p1", None):
@@ -84,7 +82,8 @@ def transcript_file(data: bytes) -> None:
 
 
 def settings_file(data: bytes) -> None:
-    """A settings file: refused in one line and left alone, or our entries go in and out and leave the same bytes."""
+    """A settings file: refused in one line and left alone; or our entries are added and removed and
+    leave the same bytes."""
     path = _FOLDER / "settings.json"
     path.write_bytes(data)
     ours = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[
@@ -98,23 +97,23 @@ def settings_file(data: bytes) -> None:
         assert "\n" not in str(error)
         assert path.read_bytes() == data
         return
-    assert path.read_bytes() == data, "not the same bytes after in and out"
+    assert path.read_bytes() == data, "adding and removing our entries changed the file"
 
 
 def message(data: bytes) -> None:
-    """A WebSocket message: a message, or one error with a code."""
+    """A WebSocket message: accepted, or answered with an error and its code."""
     text = data.decode("utf-8", "replace")
     try:
         messages.client_message.validate_json(text)
     except ValidationError as error:
-        complaint = _complaint(text, error)
-        assert complaint.code and complaint.message
-        complaint.model_dump_json()
+        reply = error_for(text, error)
+        assert reply.code and reply.message
+        reply.model_dump_json()
 
 
 def markdown(data: bytes) -> None:
-    """A briefing in the dashboard: HTML in which nothing acts."""
-    html = _api.rendered(data.decode("utf-8", "replace")).lower()
+    """A briefing in the dashboard: HTML without anything active."""
+    html = to_html(data.decode("utf-8", "replace")).lower()
     for word in (
         "<script",
         "<img",
@@ -129,20 +128,22 @@ def markdown(data: bytes) -> None:
 
 
 def stream(data: bytes) -> None:
-    """What a job's client prints: lines that can be stored and shown."""
-    kept = _Stream()
+    """The output of a job's client: lines that can be stored and shown."""
+    kept = StreamCollector()
     for line in data.split(b"\n"):
-        chunk = kept.take(line)
+        chunk = kept.add(line)
         if chunk is not None:
             chunk.encode()
-            for _, words in reading.words_of(reading.value_of(chunk)):
-                assert isinstance(words, str)
-            assert isinstance(reading.delta_of(reading.value_of(chunk)), str)
+            value = json_object(chunk)
+            for _, text in readable_parts(value):
+                assert isinstance(text, str)
+            assert isinstance(partial_text(value), str)
     kept.outcome("failed", error="x")
 
 
 def words(data: bytes) -> None:
-    """Somebody's words: one line without controls or tags; masked twice is masked once."""
+    """Any text: one line without control characters or tags; masking it twice is masking it
+    once."""
     text = data.decode("utf-8", "replace")
     line = clean(text, 200)
     assert len(line) <= 200 and "\n" not in line and "<" not in line and ">" not in line
@@ -152,7 +153,7 @@ def words(data: bytes) -> None:
 
 
 def entry(data: bytes) -> None:
-    """A file in the spool: an entry, or malformed."""
+    """A file in the spool: an entry, or refused with a reason."""
     path = _FOLDER / "entry"
     path.write_bytes(data)
     try:

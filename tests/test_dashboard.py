@@ -12,8 +12,9 @@ import pytest
 from browser import page
 from gateway_world import Gateway, insert_events, stop_turn
 from playwright.sync_api import Page, expect
-from support import Fleet, make_repository, payload
+from support import ROOT, Fleet, make_repository, payload
 
+from fleet_lib.lines import STATE_WORDS
 from fleet_lib.store import db
 
 pytestmark = pytest.mark.slow
@@ -51,17 +52,19 @@ def test_the_printed_link_opens_it_and_a_turn_appears_live(
         shown.goto(gateway.link)
         assert shown.url == gateway.base + "/", "the token stays out of the address"
         is_live(shown)
-        expect(shown.locator("h1")).to_have_text("Nobody needs you")
+        expect(shown.locator("h1")).to_have_text("Nothing needs your attention.")
         stop_turn(fleet, alpha, 1, "The parser is mended.")
         expect(shown.locator("#projects")).to_contain_text("The parser is mended.")
         stop_turn(fleet, beta, 2, BLOCKED, "s-2")
-        expect(shown.locator("h1")).to_have_text("1 needs you")
+        expect(shown.locator("h1")).to_have_text("1 session needs you")
         expect(shown.locator("#needs a.row")).to_contain_text("the staging key")
-        expect(shown).to_have_title("1 needs you – Fleet")
+        expect(shown.locator("#needs .tag")).to_have_text("blocked")
+        expect(shown).to_have_title("1 session needs you – Fleet")
 
         # Answered in a terminal: it disappears by itself.
         stop_turn(fleet, beta, 3, "It goes on.", "s-2")
-        expect(shown.locator("h1")).to_have_text("Nobody needs you")
+        expect(shown.locator("h1")).to_have_text("Nothing needs your attention.")
+        expect(shown).to_have_title("Nothing needs your attention – Fleet")
         shown.click("#projects a.row:has-text('alpha')")
         expect(shown.locator("h1")).to_have_text("The parser is mended.")
         assert shown.url == gateway.base + "/briefing/1"
@@ -79,11 +82,17 @@ def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
         shown.click("nav >> text=Timeline")
         expect(shown.locator("#events a.row")).to_have_count(3)
         chips = shown.locator("#filter-type button")
-        assert chips.all_inner_texts() == ["everything 3", "briefings 2", "stuck sessions 1"]
+        assert chips.all_inner_texts() == [
+            "everything 3",
+            "briefings 2",
+            "sessions that need you 1",
+        ]
         shown.click("#filter-type button[value=session_blocked]")
         expect(shown.locator("#events a.row")).to_have_count(1)
         assert "type=session_blocked" in shown.url
-        expect(shown.locator("#filter-type [aria-pressed=true]")).to_have_text("stuck sessions 1")
+        expect(shown.locator("#filter-type [aria-pressed=true]")).to_have_text(
+            "sessions that need you 1"
+        )
         shown.click("#filter-type button[value='']")
         shown.select_option("#filter-project", label="alpha")
         expect(shown.locator("#events a.row")).to_have_count(1)
@@ -137,6 +146,36 @@ def test_it_catches_up_after_the_gateway_was_away(
         expect(shown.locator("#events a.row")).to_have_count(4)
         texts = shown.locator("#events a.row .text").all_inner_texts()
         assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
+
+
+def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+    """The page's words for states are those of the console."""
+    script = ROOT / "commander" / "gateway" / "static" / "words.js"
+    table = script.read_text().partition("STATE_WORDS = {")[2].partition("}")[0]
+    assert dict(re.findall(r'(\w+): "([^"]+)"', table)) == STATE_WORDS
+    for number in range(1, 5):
+        stop_turn(fleet, alpha, number, f"Turn {number}.", f"s-{number}")
+    _until_briefings(fleet, 4)
+    states = ("waiting_for_permission", "waiting_for_input", "working", "completed")
+    for number, state in enumerate(states, 1):
+        fleet.rows("UPDATE sessions SET state = ? WHERE session_id = ?", state, f"s-{number}")
+    fleet.rows(
+        "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('x', 'session_blocked', ?)",
+        json.dumps({"session": {"status": "waiting_for_permission"}}),
+    )
+    with page() as shown:
+        shown.goto(gateway.link)
+        for place, word in (
+            ("needs", "needs permission"),
+            ("asking", "asks you"),
+            ("working", "working"),
+            ("sessions", "done"),
+            ("projects", "done"),
+        ):
+            expect(shown.locator(f"#{place} .tag")).to_have_text(word)
+        shown.goto(gateway.base + "/timeline")
+        expect(shown.locator("#events .tag").first).to_have_text("needs permission")
+        assert not re.search(r"[a-z]_[a-z]", shown.inner_text("main"))
 
 
 def test_it_says_who_is_working_and_for_how_long(

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer over every target, beginning with what once broke something."""
+"""A short run of the fuzzer over every target. It begins with the corpus."""
 
 import subprocess
 import sys

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import random
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from support import ROOT, Fleet, make_repository
 
 from fleet_lib import clock
-from fleet_lib.history import prune
+from fleet_lib.history import prune, space
 from fleet_lib.store import db
 
 DAY = 86400
@@ -169,6 +170,22 @@ def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> No
     assert status["needs_human"][0]["briefing_id"] == first
 
 
+def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: History) -> None:
+    history.project("api")
+    first, _, third = history.turns("api", [100, 99, 1])
+    history.run(
+        "UPDATE sessions SET state = 'blocked', ended_at = NULL, state_at = ? WHERE briefing_id = ?",
+        *(ago(1), first),
+    )
+    history.fleet.console("projects", "archive", "api")
+    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_human"] == []
+    dry = history.prune("--older-than", "90d", "--dry-run")
+    told = history.prune("--older-than", "90d")
+    assert history.briefings() == [third]
+    assert dry["deleted"] == told["deleted"] and "open alerts" not in told["kept"]
+    history.check()
+
+
 def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history: History) -> None:
     history.project("api")
     made = history.turns("api", [300 - number / 10 for number in range(2900)], "word " * 400)
@@ -177,6 +194,41 @@ def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history
     left = history.briefings()
     assert left and left == made[-len(left) :]
     assert told["fits"] and history.path.stat().st_size <= 3_000_000 < before
+    history.check()
+
+
+def test_by_size_no_day_goes_that_could_stay(history: History) -> None:
+    """Also where much of the file is the search index, which holds deleted words until it is merged."""
+    history.project("api")
+    words = random.Random(1)
+    days, each = 60, 40
+    for day in range(days, 0, -1):
+        text = " ".join(f"w{words.randrange(10**6)}" for _ in range(300))
+        history.turns("api", [day] * each, text + " ")
+    used = space.sizes(history.connection)[0]
+    for share in (0.7, 0.4):
+        bound = int(used * share)
+        dry = history.prune("--max-size", str(bound), "--dry-run")
+        told = history.prune("--max-size", str(bound))
+        assert told["fits"] and bound - 2 * used / days < told["used_bytes_after"] <= bound
+        assert dry["fits"] and abs(dry["used_bytes_after"] - bound) < 2 * used / days
+        assert len(history.briefings()) % each == 0, "whole days go"
+    history.check()
+
+
+def test_a_large_day_goes_in_several_transactions(history: History) -> None:
+    history.project("api")
+    made = history.turns("api", [100] * 2500 + [1])
+    steps: list[tuple[int, int]] = []
+    report = prune.prune(
+        history.connection,
+        before=ago(90),
+        max_bytes=None,
+        dry_run=False,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert report.deleted["briefings"] == 2500 and history.briefings() == made[-1:]
+    assert len(steps) > 2 and steps[-1][0] == steps[-1][1]
     history.check()
 
 

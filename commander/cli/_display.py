@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet_lib import clock
+from fleet_lib.lines import state_words
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
@@ -30,12 +32,6 @@ STYLES = {
     "running": "yellow",
     "completed": "green",
     "archived": "dim",
-}
-# Values of the database that have another word on a screen.
-_STATE_WORDS = {
-    "waiting_for_permission": "needs permission",
-    "waiting_for_input": "asks you",
-    "completed": "done",
 }
 _STATE_HEADINGS = ("status", "state")
 _CELL_LIMIT = 200  # characters
@@ -183,12 +179,6 @@ def _cleaned(value: object, limit: int, is_part: bool) -> str:
 # --- cells ------------------------------------------------------------------------------------
 
 
-def state_words(value: object) -> str:
-    """A state or status of the database in the words of a screen."""
-    name = str(value)
-    return _STATE_WORDS.get(name, name.replace("_", " "))
-
-
 def state(value: object) -> Cell:
     """A state or status: coloured words for a person, the database's value for a pipe."""
     return Cell(state_words(value), STYLES.get(str(value), ""), value, whole=True)
@@ -229,14 +219,17 @@ def human_size(size: float) -> str:
 def progress_bar(
     label: str, words: Callable[[int, int], str]
 ) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal's stderr, for long work only; elsewhere None. `words(done, total)` stand beside it."""
+    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere None.
+    `words(done, total)` are shown beside it."""
     if not sys.stderr.isatty():
         yield None
         return
-    shown = False
+    shown, began = False, time.monotonic()
 
     def show(done: int, total: int) -> None:
         nonlocal shown
+        if time.monotonic() - began < 1:
+            return
         shown = True
         filled = 30 * done // max(total, done, 1)
         bar = "#" * filled + "." * (30 - filled)

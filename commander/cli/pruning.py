@@ -1,7 +1,6 @@
 """`fleet db prune`: delete old history."""
 
 import contextlib
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     if not dry_run and (why := drain_spool(paths.home())):
         click.echo(f"fleet: new captures could not be applied: {why}", err=True)
     path = existing_database()
-    bar = progress_bar("Pruning", lambda done, total: f"{done:,} of {total:,} briefings")
+    bar = progress_bar("Pruning", lambda done, total: f"{done:,} of {total:,} days")
     connect = database.connect_read_only if dry_run else database.connect
     with contextlib.closing(connect(path)) as connection, bar as progress:
         report = history.prune(
@@ -80,8 +79,7 @@ def _configured_bounds() -> tuple[str | None, int | None]:
             "give --older-than 90d, --max-size 500MB or both, or set a bound for every prune:"
             " `fleet config set history.keep_days 90`"
         )
-    oldest = time.time_ns() - bounds.keep_days * 86400 * 1_000_000_000
-    before = clock.iso(max(oldest, 0)) if bounds.keep_days else None
+    before = clock.ago(bounds.keep_days * 86400) if bounds.keep_days else None
     return before, bounds.max_megabytes * 1_000_000 or None
 
 

@@ -1,1 +1,1 @@
-"""The gateway: the outbox pushed to whoever may listen, the API, and the dashboard. An extra, fleet[gateway]."""
+"""The gateway: a WebSocket with every event, an HTTP API, the dashboard. Extra: fleet[gateway]."""

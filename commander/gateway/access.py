@@ -1,9 +1,8 @@
-"""Who may talk to the gateway: a token of this home, the right Host, and no other page's Origin. One middleware
-in front of everything, HTTP and WebSocket alike."""
+"""Who may use the gateway: clients with the token of this home, under the right Host, and from no
+other page's Origin. One middleware in front of everything, HTTP and WebSocket alike."""
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
@@ -11,6 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fleet_lib.files import write_whole
 
 BODY_LIMIT = 2_000_000  # bytes
 _COOKIE_SECONDS = 30 * 86400
@@ -23,15 +24,15 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
-_LOST = "Open the link that `fleet gateway` prints: this address alone opens nothing.\n"
+_LOGIN_NEEDED = "Open the link that `fleet gateway` prints. This address alone is not enough.\n"
 
 
 def token_of(home: str, *, fresh: bool = False) -> str:
-    """The gateway's token in this home, made where there is none or a fresh one is wanted."""
+    """The gateway's token of this home. Makes one if there is none, or if a fresh one is wanted."""
     path = Path(home) / "gateway.token"
     if not fresh:
         try:
@@ -40,31 +41,28 @@ def token_of(home: str, *, fresh: bool = False) -> str:
         except (FileNotFoundError, UnicodeDecodeError):
             pass
     token = secrets.token_urlsafe(32)
-    temporary = path.with_name(f".gateway.token.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-    temporary.replace(path)
+    write_whole(path, token + "\n")
     return token
 
 
 class Guard:
-    """Lets a request through to `app` only where it is allowed to be made."""
+    """Lets only allowed requests through to `app`."""
 
     def __init__(
         self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1", once: str = ""
     ) -> None:
-        """`once` lets in like the token, one time: a browser is started with it, whose command line `ps` shows."""
+        """`once` works like the token, but one time only: `ps` shows the command line that a
+        browser is started with."""
         self._app = app
         self._token = token
         self._once = once
         names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
-        # Bound to every address, the name that it is reached by cannot be known.
+        # Bound to all addresses, it cannot know the names that it is reached by.
         is_any = host in ("0.0.0.0", "::")  # noqa: S104
         self._hosts = None if is_any else {f"{name.lower()}:{port}" for name in names}
-        # Cookies are shared by all ports of a host.
+        # All ports of a host share their cookies.
         self._cookie = f"fleet_gateway_{port}"
-        # The cookie is not the token: what a browser keeps opens nothing elsewhere.
+        # The cookie is not the token, so it cannot be used as a bearer token.
         self._cookie_value = hmac.new(token.encode(), b"cookie", hashlib.sha256).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,35 +94,35 @@ class Guard:
             )
             await response(scope, receive, _with_headers(send))
             return
-        await self._app(scope, _bounded(receive), _with_headers(send))
+        await self._app(scope, _limited(receive), _with_headers(send))
 
     def _fault(self, scope: Scope, headers: Headers, given: str) -> tuple[int, str] | None:
-        """(status, what to say) of a request that may not be made."""
+        """(status, message) for a request that is not allowed."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_host(hosts[0]):
-            return 403, "this host is not served here\n"
+            return 403, "This gateway does not serve this host name.\n"
         origins = headers.getlist("origin")
         origin = origins[0] if origins else None
         if len(origins) > 1 or (origin is not None and origin != f"http://{hosts[0]}"):
-            return 403, "no other page may ask this\n"
+            return 403, "Other pages may not use this gateway.\n"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            return 403, "no other page may ask this\n"
+            return 403, "Other pages may not use this gateway.\n"
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > BODY_LIMIT:
-            return 413, "too large\n"
+            return 413, "The request is too large.\n"
         if given:
             right = hmac.compare_digest(given.encode(), self._token.encode())
-            return None if right else (401, _LOST)
+            return None if right else (401, _LOGIN_NEEDED)
         if not self._has_cookie(headers):
-            return 401, _LOST
-        # A cookie goes along by itself; only the page of ours says where it comes from.
+            return 401, _LOGIN_NEEDED
+        # A browser sends the cookie along with any page's request, but only ours has our Origin.
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         if changes and origin is None:
-            return 403, "a cookie alone changes nothing: send the token or an Origin\n"
+            return 403, "A cookie alone may not change anything: send the token, or an Origin.\n"
         return None
 
     def _spend(self, once: str) -> str:
-        """The token for what is good once."""
+        """The token in exchange for the value that works once."""
         if not (once and self._once and hmac.compare_digest(once.encode(), self._once.encode())):
             return ""
         self._once = ""
@@ -134,7 +132,7 @@ class Guard:
         return self._hosts is None or host.lower() in self._hosts
 
     def _has_cookie(self, headers: Headers) -> bool:
-        # Other ports of this host set cookies too, and a parser may give up at theirs.
+        # Other programs on this host set cookies too, and a cookie parser may give up at theirs.
         pairs = (part.partition("=") for part in ";".join(headers.getlist("cookie")).split(";"))
         return any(
             name.strip() == self._cookie
@@ -143,18 +141,18 @@ class Guard:
         )
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, said: str) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": said.strip()[:100]})
+        await send({"type": "websocket.close", "code": 1008, "reason": message.strip()[:100]})
         return
-    await PlainTextResponse(said, status)(scope, receive, _with_headers(send))
+    await PlainTextResponse(message, status)(scope, receive, _with_headers(send))
 
 
-def _bounded(receive: Receive) -> Receive:
-    """A body without a length is cut off where it gets too large; the JSON is broken then."""
+def _limited(receive: Receive) -> Receive:
+    """Cuts a body that did not announce its length where it gets too large."""
     size = 0
 
-    async def bounded() -> Message:
+    async def limited() -> Message:
         nonlocal size
         message = await receive()
         if message["type"] == "http.request":
@@ -163,7 +161,7 @@ def _bounded(receive: Receive) -> Receive:
                 return {"type": "http.disconnect"}
         return message
 
-    return bounded
+    return limited
 
 
 def _with_headers(send: Send) -> Send:

@@ -1,16 +1,13 @@
-"""The HTTP API under /api/v1, and its description. Reads open the database read-only, a request each."""
+"""The HTTP API under /api/v1. A request that reads opens the database read-only for itself."""
 
 import contextlib
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import nh3
-from markdown_it import MarkdownIt
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -18,7 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
+from commander.gateway.markdown import to_html
+from commander.gateway.openapi import Endpoint
+from commander.gateway.openapi import describe as describe_endpoints
 from fleet_lib import hot_settings, lines, log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
@@ -34,6 +34,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.sessions import open_sessions
 
 Limit = Annotated[int, Field(ge=1, le=500)]
 
@@ -67,7 +68,7 @@ class PreludeQuery(BaseModel):
     recap: bool = False
 
 
-class Nothing(BaseModel):
+class NoQuery(BaseModel):
     pass
 
 
@@ -94,19 +95,8 @@ class BriefingPage(BaseModel):
     html: str
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    path: str
-    does: str
-    query: type[BaseModel]
-    answers: Any  # a type that pydantic knows
-    call: Callable[["Api", Request, Any], Any]
-    method: str = "GET"
-    body: type[BaseModel] | None = None
-
-
 async def no_such_page(request: Request, error: Exception) -> Response:
-    """What no route knows, and a method that it does not have."""
+    """The answer to an address that no route has, or a method that its route does not have."""
     status = getattr(error, "status_code", 404)
     return _error(
         status, "not_found" if status == 404 else "refused", str(getattr(error, "detail", ""))
@@ -114,19 +104,17 @@ async def no_such_page(request: Request, error: Exception) -> Response:
 
 
 class Api:
-    def __init__(self, home: str, desk: JobDesk, clients: Callable[[], int]) -> None:
+    def __init__(self, home: str, queue: JobQueue, clients: Callable[[], int]) -> None:
         self._home = home
-        self._desk = desk
+        self._queue = queue
         self._clients = clients
-        # No HTML of a briefing's own gets through, and what is rendered is sanitised all the same.
-        self._markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
 
     def routes(self) -> list[Route]:
         found = [self._route(endpoint) for endpoint in ENDPOINTS]
         return [*found, Route("/openapi.json", self._openapi)]
 
     def _route(self, endpoint: Endpoint) -> Route:
-        adapter: TypeAdapter[Any] = TypeAdapter(endpoint.answers)
+        adapter: TypeAdapter[Any] = TypeAdapter(endpoint.answer)
 
         async def answer(request: Request) -> Response:
             try:
@@ -137,11 +125,11 @@ class Api:
                 first = error.errors(include_url=False, include_input=False)[0]
                 place = ".".join(str(part) for part in first["loc"])
                 return _error(422, "bad_request", f"{place}: {first['msg']}")
-            except ClientDisconnect:  # what the guard makes of a body without an end
+            except ClientDisconnect:  # the guard cuts a body that is too large
                 return _error(413, "too_large", "the body is too large")
             try:
-                told = await run_in_threadpool(endpoint.call, self, request, given)
-                body = _json(adapter, told)
+                result = await run_in_threadpool(endpoint.call, self, request, given)
+                body = _json(adapter, result)
             except NotFound as error:
                 return _error(404, "not_found", str(error))
             except BadInput as error:
@@ -149,16 +137,16 @@ class Api:
             except (FleetError, sqlite3.Error, OSError) as error:
                 return _error(503, "unavailable", str(error))
             except Exception as error:
-                said = f"{request.url.path} failed: {type(error).__name__}: {error}"
-                log.write(self._home, "gateway", said)
-                return _error(500, "internal", "the gateway failed at this; its log says how")
+                reason = f"{request.url.path} failed: {type(error).__name__}: {error}"
+                log.write(self._home, "gateway", reason)
+                return _error(500, "internal", messages.INTERNAL_ERROR)
             return Response(body, media_type="application/json")
 
         return Route(endpoint.path, answer, methods=[endpoint.method])
 
-    # --- what the endpoints do ---
+    # --- the endpoints ---
 
-    def health(self, request: Request, query: Nothing) -> messages.Health:
+    def health(self, request: Request, query: NoQuery) -> messages.Health:
         with self._reading() as connection:
             return messages.Health(
                 version=version("fleet"),
@@ -167,12 +155,12 @@ class Api:
                 clients=self._clients(),
             )
 
-    def overview(self, request: Request, query: Nothing) -> dict[str, Any]:
+    def overview(self, request: Request, query: NoQuery) -> dict[str, Any]:
         with self._reading() as connection:
-            told = overview.overview(connection, self._home)
-            return told | {"sessions": overview.sessions_at_work(connection)}
+            report = overview.overview(connection, self._home)
+            return report | {"sessions": open_sessions(connection)}
 
-    def projects(self, request: Request, query: Nothing) -> list[Project]:
+    def projects(self, request: Request, query: NoQuery) -> list[Project]:
         with self._reading() as connection:
             return ProjectRepo(connection).get_all()
 
@@ -188,7 +176,7 @@ class Api:
             found = repo.search(query.q, project_id=query.project_id, limit=query.limit)
             return [_line(repo, record, excerpt) for record, excerpt in found]
 
-    def briefing(self, request: Request, query: Nothing) -> BriefingPage:
+    def briefing(self, request: Request, query: NoQuery) -> BriefingPage:
         number = _number(request, "briefing")
         with self._reading() as connection:
             repo = BriefingRepo(connection)
@@ -198,7 +186,7 @@ class Api:
             return BriefingPage.model_construct(
                 briefing=record,
                 summary=_line(repo, record).summary,
-                html=self.rendered(messages.text_of(record.raw_markdown)),
+                html=to_html(messages.text_of(record.raw_markdown)),
             )
 
     def events(self, request: Request, query: EventQuery) -> messages.EventPage:
@@ -214,7 +202,7 @@ class Api:
             found = JobRepo(connection).query(**query.model_dump())
             return [describe(connection, job) for job in found]
 
-    def job(self, request: Request, query: Nothing) -> dict[str, Any]:
+    def job(self, request: Request, query: NoQuery) -> dict[str, Any]:
         number = _number(request, "job")
         with self._reading() as connection:
             job = JobRepo(connection).get(number)
@@ -223,13 +211,13 @@ class Api:
             return describe(connection, job)
 
     def submit(self, request: Request, wish: messages.JobWish) -> messages.JobQueued:
-        return messages.JobQueued(job_id=self._desk.submit(wish))
+        return messages.JobQueued(job_id=self._queue.submit(wish))
 
-    def cancel(self, request: Request, query: Nothing) -> dict[str, Any]:
-        self._desk.cancel(_number(request, "job"))
+    def cancel(self, request: Request, query: NoQuery) -> dict[str, Any]:
+        self._queue.cancel(_number(request, "job"))
         return self.job(request, query)
 
-    def conversations(self, request: Request, query: Nothing) -> list[Conversation]:
+    def conversations(self, request: Request, query: NoQuery) -> list[Conversation]:
         with self._reading() as connection:
             return ConversationRepo(connection).get_all()
 
@@ -242,100 +230,78 @@ class Api:
             text, through = build(connection, cursor, hot_settings.budget(self._home))
         return messages.Prelude(after_event_id=cursor, through_event_id=through, text=text)
 
-    def rendered(self, text: str) -> str:
-        """Markdown as HTML that a page may show: no script, no handler, no link but http, https and mailto."""
-        return nh3.clean(
-            self._markdown.render(_FRONT_MATTER.sub(r"~~~~yaml\n\1\n~~~~\n", text, count=1)),
-            tags=_TAGS,
-            attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}},
-            url_schemes={"http", "https", "mailto"},
-            link_rel="noopener noreferrer nofollow",
-        )
-
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(db.connect_read_only(paths.database(self._home))) as connection:
             yield connection
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(openapi())
+        return JSONResponse(describe_endpoints(ENDPOINTS))
 
-
-# Fields on top of a briefing: as markdown they would be one great heading.
-_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-_TAGS = set(
-    "a p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del table thead tbody tr th td".split()
-)
 
 ENDPOINTS = [
-    Endpoint("/health", "Whether it is well", Nothing, messages.Health, Api.health),
-    Endpoint("/overview", "Who needs a human; each project's latest; sessions at work", Nothing, dict[str, Any], Api.overview),
-    Endpoint("/projects", "Every project", Nothing, list[Project], Api.projects),
-    Endpoint("/briefings", "Briefings, the newest first", BriefingQuery, list[BriefingLine], Api.briefings),
-    Endpoint("/briefings/search", "Briefings that hold every word, the best first", SearchQuery, list[BriefingLine], Api.search),
-    Endpoint("/briefings/{briefing_id}", "One briefing, whole", Nothing, BriefingPage, Api.briefing),
-    Endpoint("/events", "Events after a cursor, the oldest first", EventQuery, messages.EventPage, Api.events),
-    Endpoint("/jobs", "Jobs, the newest first", JobQuery, list[dict[str, Any]], Api.jobs),
-    Endpoint("/jobs", "Submit a job", Nothing, messages.JobQueued, Api.submit, "POST", messages.JobWish),
-    Endpoint("/jobs/{job_id}", "One job", Nothing, dict[str, Any], Api.job),
-    Endpoint("/jobs/{job_id}/cancel", "Have a job ended", Nothing, dict[str, Any], Api.cancel, "POST"),
-    Endpoint("/conversations", "The Commander's conversation", Nothing, list[Conversation], Api.conversations),
-    Endpoint("/prelude", "What the Commander's next prompt would be told", PreludeQuery, messages.Prelude, Api.prelude),
-]  # fmt: skip
-
-
-def openapi() -> dict[str, Any]:
-    """The API described as OpenAPI 3.1, from the models that it is checked with."""
-    models: list[tuple[int, Literal["serialization", "validation"], TypeAdapter[Any]]] = []
-    for number, endpoint in enumerate(ENDPOINTS):
-        models.append((number, "serialization", TypeAdapter(endpoint.answers)))
-        if endpoint.body:
-            models.append((number, "validation", TypeAdapter(endpoint.body)))
-    schemas, shared = TypeAdapter.json_schemas(models, ref_template="#/components/schemas/{model}")
-    told: dict[str, Any] = {}
-    for number, endpoint in enumerate(ENDPOINTS):
-        # A query's fields are plain: none refers to another model.
-        fields = endpoint.query.model_json_schema().get("properties", {})
-        parameters = [
-            {"name": name, "in": "query", "required": field.is_required(), "schema": fields[name]}
-            for name, field in endpoint.query.model_fields.items()
-        ]
-        parameters += [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "integer"}}
-            for name in re.findall(r"{(.+?)}", endpoint.path)
-        ]
-        operation: dict[str, Any] = {
-            "summary": endpoint.does,
-            "parameters": parameters,
-            "responses": {
-                "200": {"description": "OK", "content": _as_json(schemas[number, "serialization"])},
-                "default": {"description": "{error: {code, message}}"},
-            },
-        }
-        if endpoint.body:
-            content = _as_json(schemas[number, "validation"])
-            operation["requestBody"] = {"required": True, "content": content}
-        told.setdefault("/api/v1" + endpoint.path, {})[endpoint.method.lower()] = operation
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Fleet's gateway", "version": version("fleet")},
-        "paths": told,
-        "components": {
-            "schemas": shared.get("$defs", {}),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
-        "security": [{"token": []}],
-    }
-
-
-def _as_json(schema: Any) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+    Endpoint("/health", "Health check", NoQuery, messages.Health, Api.health),
+    Endpoint(
+        "/overview",
+        "Sessions that need you, each project's latest briefing, and open sessions",
+        NoQuery,
+        dict[str, Any],
+        Api.overview,
+    ),
+    Endpoint("/projects", "All projects", NoQuery, list[Project], Api.projects),
+    Endpoint(
+        "/briefings", "Briefings, newest first", BriefingQuery, list[BriefingLine], Api.briefings
+    ),
+    Endpoint(
+        "/briefings/search",
+        "Briefings that hold every word, best match first",
+        SearchQuery,
+        list[BriefingLine],
+        Api.search,
+    ),
+    Endpoint(
+        "/briefings/{briefing_id}", "One briefing in full", NoQuery, BriefingPage, Api.briefing
+    ),
+    Endpoint(
+        "/events",
+        "The events after a cursor, oldest first",
+        EventQuery,
+        messages.EventPage,
+        Api.events,
+    ),
+    Endpoint("/jobs", "Jobs, newest first", JobQuery, list[dict[str, Any]], Api.jobs),
+    Endpoint(
+        "/jobs",
+        "Submit a job",
+        NoQuery,
+        messages.JobQueued,
+        Api.submit,
+        "POST",
+        messages.JobWish,
+    ),
+    Endpoint("/jobs/{job_id}", "One job", NoQuery, dict[str, Any], Api.job),
+    Endpoint("/jobs/{job_id}/cancel", "Cancel a job", NoQuery, dict[str, Any], Api.cancel, "POST"),
+    Endpoint(
+        "/conversations",
+        "The Commander's conversation",
+        NoQuery,
+        list[Conversation],
+        Api.conversations,
+    ),
+    Endpoint(
+        "/prelude",
+        "The text that the Commander's next prompt would be given",
+        PreludeQuery,
+        messages.Prelude,
+        Api.prelude,
+    ),
+]
 
 
 def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None) -> BriefingLine:
     turn = repo.turn_of(record.briefing_id)
     fields = asdict(record)
-    # As it stands there: another program may have stored what no field here would let in.
+    # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
         summary=lines.summary_of(turn.summary if turn else None, record.raw_markdown),
@@ -344,18 +310,18 @@ def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None
 
 
 def _number(request: Request, kind: str) -> int:
-    """The number in the address. Raises NotFound where nothing can have it."""
+    """The number in the address. Raises NotFound for a text that cannot be one."""
     text = str(request.path_params[f"{kind}_id"])
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise NotFound(f"there is no {kind} {text[:30]}")
     return int(text)
 
 
-def _json(adapter: TypeAdapter[Any], told: Any) -> bytes:
+def _json(adapter: TypeAdapter[Any], result: Any) -> bytes:
     try:
-        return adapter.dump_json(told, warnings=False)
-    except ValueError:  # bytes or half a character that another program stored
-        plain = adapter.dump_python(told, warnings=False)
+        return adapter.dump_json(result, warnings=False)
+    except ValueError:  # another program stored bytes, or half a character
+        plain = adapter.dump_python(result, warnings=False)
         return json.dumps(plain, default=messages.text_of).encode()
 
 

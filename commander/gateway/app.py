@@ -1,4 +1,4 @@
-"""The gateway put together, and served."""
+"""Puts the gateway together and serves it."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from commander.gateway.access import Guard
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
-from commander.gateway.jobs import JobDesk
+from commander.gateway.jobs import JobQueue
 from commander.gateway.socket import Client
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -28,16 +28,16 @@ CLIENTS = 500
 
 
 def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp:
-    """The application, behind its guard. `port` is what it is reached at."""
+    """The application behind its guard. `port` is the one that clients connect to."""
     hub = Hub(home)
-    desk = JobDesk(home)
+    queue = JobQueue(home)
     clients: set[Client] = set()
 
     async def serve(socket: WebSocket) -> None:
         if len(clients) >= CLIENTS:
             await socket.close(1013, "too many clients")
             return
-        client = Client(socket, hub, desk)
+        client = Client(socket, hub, queue)
         clients.add(client)
         try:
             await client.serve()
@@ -54,10 +54,10 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
 
     app = Starlette(
         routes=[
-            Mount("/api/v1", routes=Api(home, desk, lambda: len(clients)).routes()),
+            Mount("/api/v1", routes=Api(home, queue, lambda: len(clients)).routes()),
             WebSocketRoute("/ws", serve),
             Mount("/static", StaticFiles(directory=STATIC)),
-            # The page's state is in its address: every one of them is the page.
+            # The address holds what the page shows, so all of these are the same page.
             Route("/", page),
             Route("/{view:str}", page),
             Route("/{view:str}/{which:str}", page),
@@ -69,21 +69,21 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is any that is free. Raises OSError."""
+    """A listening socket; port 0 means any free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
-        made.listen(128)
+        listening.bind((host, port))
+        listening.listen(128)
     except OSError:
-        made.close()
+        listening.close()
         raise
-    return made
+    return listening
 
 
 async def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until a signal."""
+    """Serve until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -91,7 +91,7 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
         lifespan="on",
         ws="websockets-sansio",
         ws_max_size=MESSAGE_LIMIT,
-        ws_per_message_deflate=False,  # on loopback it costs more than it saves
+        ws_per_message_deflate=False,  # on loopback compression costs more than it saves
         ws_ping_interval=20,
         ws_ping_timeout=20,
         server_header=False,
@@ -103,5 +103,5 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
 
 
 def run(app: ASGIApp, listening: socket.socket) -> None:
-    with contextlib.suppress(KeyboardInterrupt):  # it has been served to its end
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has already shut down
         asyncio.run(serve(app, listening))

@@ -1,6 +1,6 @@
-"""The events on their way to the clients. One tailer reads the outbox; every client goes on from a cursor of its
-own, out of what was read lately or, where it is further behind, out of the database. Nothing is queued
-for a client, so a slow one costs nothing but itself.
+"""The events on their way to the clients. One tailer reads the outbox into memory. Each client has
+a cursor of its own and reads from memory or, if it is further behind, from the database. Nothing is
+queued for a client, so a slow one delays no other.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.tailer import PAGE, Tailer, identity
 
-_KEPT = 5000  # events that clients are served from memory
-_KEPT_BYTES = 32_000_000  # and no more than this, however large they are
-_AT_ONCE = 200
+_KEPT_EVENTS = 5000  # in memory
+_KEPT_BYTES = 32_000_000  # in memory, however few events that is
+_BATCH_EVENTS = 200  # that a client is sent at once
 _MARK_SECONDS = 0.25
-_UNMARKED = 100_000  # ids that wait to be marked; of more, the newest
-_RETRY_SECONDS = 1.0  # to open a database costs little, and every client waits for it
+_UNMARKED_IDS = 100_000  # that wait to be marked as delivered; the newest ones, if there are more
+_RETRY_SECONDS = 1.0  # short: opening a database is cheap, and every client waits for it
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event as it goes over the wire."""
+    """One event as it is sent."""
 
     event_id: int
     text: str
-    delivered: bool  # when it was read
+    delivered: bool  # already, when it was read
 
 
 class Hub:
@@ -45,16 +45,16 @@ class Hub:
         self._ids: list[int] = []
         self._frames: list[Frame] = []
         self._bytes = 0
-        self._start = 0  # everything after this is in memory
+        self._start = 0  # every event after this one is in memory
         self._end = 0
         self._news = asyncio.Event()
-        self._taken: deque[int] = deque(maxlen=_UNMARKED)
+        self._sent: deque[int] = deque(maxlen=_UNMARKED_IDS)
         self._is_over = threading.Event()
-        self.resets = 0  # how often the database became another one
+        self.resets = 0  # how often the database was replaced or set back
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the outbox, and put down what was delivered, for as long as this is open."""
+        """Follow the outbox and mark what was delivered, as long as this context is open."""
         with self.reading() as connection:
             self._start = self._end = OutboxRepo(connection).latest_id()
         loop = asyncio.get_running_loop()
@@ -78,30 +78,30 @@ class Hub:
             yield connection
 
     def first_cursor(self) -> int:
-        """Where a client begins that names no cursor: before what nobody was ever sent."""
+        """The cursor of a client that names none: before the first undelivered event."""
         with self.reading() as connection:
             waiting = OutboxRepo(connection).get_undelivered(limit=1)
             return waiting[0].event_id - 1 if waiting else OutboxRepo(connection).latest_id()
 
     async def after(self, cursor: int) -> list[Frame]:
-        """The next events after a cursor; [] when there is none yet."""
+        """The next events after a cursor; [] if there are none yet."""
         if cursor >= self._start:
             at = bisect.bisect_right(self._ids, cursor)
-            return self._frames[at : at + _AT_ONCE]
+            return self._frames[at : at + _BATCH_EVENTS]
         return (await self.read(cursor))[0]
 
     async def read(self, cursor: int) -> tuple[list[Frame], int]:
-        """The next events after a cursor out of the database, and the newest event that there is."""
+        """The next events after a cursor, read from the database, and the newest event there."""
         return await asyncio.to_thread(self._read, cursor)
 
     async def wait(self, cursor: int, resets: int) -> None:
-        """Until there is an event after the cursor, or a reset after that many."""
+        """Wait for an event after the cursor, or for another reset."""
         while self._end <= cursor and self.resets == resets:
             await self._news.wait()
 
-    def took(self, frames: Iterable[Frame]) -> None:
-        """A client has really been sent these."""
-        self._taken.extend([frame.event_id for frame in frames if not frame.delivered])
+    def mark_sent(self, frames: Iterable[Frame]) -> None:
+        """Note that a client was sent these events, to mark them as delivered."""
+        self._sent.extend([frame.event_id for frame in frames if not frame.delivered])
 
     def _read(self, cursor: int) -> tuple[list[Frame], int]:
         with self.reading() as connection:
@@ -110,8 +110,8 @@ class Hub:
             return frames, frames[-1].event_id if frames else outbox.latest_id()
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In its thread. Whatever goes wrong is tried again: without this, nobody hears anything."""
-        after, last_said = self._end, ""
+        """The body of a thread. It survives every error: without it no client gets anything."""
+        after, last_reason = self._end, ""
         while not self._tailer.is_stopped:
             try:
                 for page in self._tailer.follow(after):
@@ -122,14 +122,14 @@ class Hub:
                     else:
                         after = min(after, self._read(after)[1])
                         loop.call_soon_threadsafe(self._reset, after)
-                    last_said = ""
+                    last_reason = ""
             except Exception as error:
                 if loop.is_closed():
                     return
-                said = f"{type(error).__name__}: {error}"
-                if said != last_said:
-                    log.write(self.home, "gateway", f"the outbox cannot be followed now: {said}")
-                last_said = said
+                reason = f"{type(error).__name__}: {error}"
+                if reason != last_reason:
+                    log.write(self.home, "gateway", f"cannot follow the outbox now: {reason}")
+                last_reason = reason
                 self._tailer.pause(_RETRY_SECONDS)
 
     def _take(self, frames: list[Frame]) -> None:
@@ -137,14 +137,14 @@ class Hub:
         self._ids += [frame.event_id for frame in frames]
         self._end = frames[-1].event_id
         self._bytes += sum(sys.getsizeof(frame.text) for frame in frames)
-        if len(self._frames) > 2 * _KEPT or self._bytes > _KEPT_BYTES:
+        if len(self._frames) > 2 * _KEPT_EVENTS or self._bytes > _KEPT_BYTES:
             self._forget()
         self._wake()
 
     def _forget(self) -> None:
-        """Keep the newest, half of what may be kept: so this is seldom done."""
+        """Keep the newest events, half of what is allowed, so that this seldom happens."""
         at, self._bytes = len(self._frames), 0
-        while len(self._frames) - at < _KEPT:
+        while len(self._frames) - at < _KEPT_EVENTS:
             size = sys.getsizeof(self._frames[at - 1].text)
             if self._bytes + size > _KEPT_BYTES // 2:
                 break
@@ -153,10 +153,10 @@ class Hub:
         self._ids, self._frames = self._ids[at:], self._frames[at:]
 
     def _reset(self, cursor: int) -> None:
-        """The database is another one now: what was read of the old one is no news of this."""
+        """The database was replaced or set back: forget what was read from it before."""
         self._ids, self._frames, self._bytes = [], [], 0
         self._start = self._end = cursor
-        self._taken.clear()
+        self._sent.clear()
         self.resets += 1
         self._wake()
 
@@ -165,24 +165,24 @@ class Hub:
         news.set()
 
     def _mark(self) -> None:
-        """In its thread. What cannot be put down now is tried again; sent twice is better than marked and not
-        sent."""
+        """The body of a thread. It marks sent events as delivered, and tries again what failed: an
+        event that is sent twice is better than one that is marked and was not sent."""
         waiting: set[int] = set()
         connection, opened, resets, pause = None, None, 0, _MARK_SECONDS
-        last_said = ""
+        last_reason = ""
         is_last = False
         while not is_last:
             is_last = self._is_over.wait(pause)
             if resets != self.resets:
-                waiting.clear()  # these were the old database's
-            while self._taken:
-                waiting.add(self._taken.popleft())
+                waiting.clear()  # these ids are the old database's
+            while self._sent:
+                waiting.add(self._sent.popleft())
             if not waiting:
                 continue
             try:
                 if connection and identity(self._database) != opened:
                     if resets == self.resets:
-                        continue  # whose these are is known once the tailer has seen it too
+                        continue  # the tailer will tell which database these ids are of
                     connection.close()
                     connection = None
                 resets = self.resets
@@ -192,16 +192,16 @@ class Hub:
                 with db.transaction(connection):
                     OutboxRepo(connection).mark_all_delivered(waiting)
                 waiting.clear()
-                pause, last_said = _MARK_SECONDS, ""
+                pause, last_reason = _MARK_SECONDS, ""
             except (FleetError, sqlite3.Error, OSError) as error:
-                if str(error) != last_said:
-                    told = f"what was delivered is not put down yet: {error}"
-                    log.write(self.home, "gateway", told)
-                last_said = str(error)
+                if str(error) != last_reason:
+                    reason = f"cannot mark events as delivered yet: {error}"
+                    log.write(self.home, "gateway", reason)
+                last_reason = str(error)
                 if connection:
                     connection.close()
                     connection = None
-                waiting = set(sorted(waiting)[-_UNMARKED:])
+                waiting = set(sorted(waiting)[-_UNMARKED_IDS:])
                 pause = _RETRY_SECONDS
         if connection:
             connection.close()

@@ -1,8 +1,7 @@
-"""Jobs, as the gateway's clients may have them: submitted, looked at, canceled."""
+"""The jobs that the gateway's clients submit, read and cancel."""
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 
 from commander.gateway.messages import JobWish
 from fleet_lib import paths
@@ -14,8 +13,8 @@ from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.projects import ProjectRepo
 
 
-class JobDesk:
-    """Opens the database for each call; call it from a thread."""
+class JobQueue:
+    """Opens the database for each call. The calls block: make them from a thread."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -29,7 +28,7 @@ class JobDesk:
             timeout_seconds=wish.timeout_seconds,
             max_usd=wish.max_usd,
         )
-        with self._writing() as connection:
+        with self._database() as connection:
             project = ProjectRepo(connection).get(wish.project_id)
             if project is None:
                 raise NotFound(f"there is no project {wish.project_id!r}")
@@ -44,19 +43,14 @@ class JobDesk:
 
     def get(self, job_id: int) -> Job:
         """Raises NotFound."""
-        with self._writing() as connection:
-            job = JobRepo(connection).get(job_id)
-        if job is None:
-            raise NotFound(f"there is no job {job_id}")
-        return job
+        with self._database() as connection:
+            return JobRepo(connection).require(job_id)
 
     def cancel(self, job_id: int) -> Job:
-        """Ask for its end, and do not wait for it. Raises NotFound."""
-        with self._writing() as connection:
+        """Ask for a job's end without waiting for it. Raises NotFound."""
+        with self._database() as connection:
             queue.request_cancel(connection, job_id)
-        return self.get(job_id)
+            return JobRepo(connection).require(job_id)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(db.connect(paths.database(self._home))) as connection:
-            yield connection
+    def _database(self) -> "contextlib.closing[sqlite3.Connection]":
+        return contextlib.closing(db.connect(paths.database(self._home)))

@@ -9,7 +9,9 @@ from fleet_lib.jobs.request import PermissionMode
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.store.outbox import OutboxEvent
 
-FRAME_LIMIT = 250_000  # characters; four bytes each are what common clients take, 1 MiB
+# Characters. At four bytes each that is 1 MiB, the most that common WebSocket clients accept.
+FRAME_LIMIT = 250_000
+INTERNAL_ERROR = "The gateway failed; the reason is in its log, log/fleet.log."
 
 
 class _Message(BaseModel):
@@ -21,7 +23,7 @@ class _Message(BaseModel):
 
 class Subscribe(_Message):
     type: Literal["fleet.subscribe"]
-    # Everything after this event is sent; left out: what no client was ever sent.
+    # Every event after this one is sent. Without it: the events that no client was ever sent.
     from_event_id: int | None = Field(default=None, ge=0, le=2**62)
 
 
@@ -56,7 +58,7 @@ class JobCancel(_Message):
 
 
 class JobWatch(_Message):
-    """Have a job's stream sent, from its beginning."""
+    """Send a job's stream from its beginning."""
 
     type: Literal["job.watch"]
     job_id: int = Field(ge=1, le=2**62)
@@ -77,8 +79,8 @@ class EventBody(BaseModel):
     briefing_id: int | None
     job_id: int | None
     broadcast_level: str | None
-    line: str  # the event in one line; "" where another program wrote none
-    data: dict[str, Any]  # the payload; {} where another program wrote something unreadable
+    line: str  # the event in one line; "" if another program wrote none
+    data: dict[str, Any]  # the payload; {} if another program wrote something unreadable
 
 
 class FleetEvent(BaseModel):
@@ -89,7 +91,7 @@ class FleetEvent(BaseModel):
 
 
 class Live(BaseModel):
-    """The replay has ended here; what comes from now on has just happened."""
+    """The replay ends here; every event from now on is new."""
 
     type: Literal["fleet.live"] = "fleet.live"
     cursor: int
@@ -153,8 +155,8 @@ class Health(BaseModel):
 
 
 def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
-    """An event as a message, and as it goes over a WebSocket: a payload that common clients would hang up at
-    is cut there, and whole in the API."""
+    """An event as a message, and its text for a WebSocket. A payload that is too large for common
+    clients is replaced there; the message has it whole."""
     event = _event_of(stored)
     try:
         text = event.model_dump_json()
@@ -162,13 +164,13 @@ def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:
             cut = event.event.model_copy(update={"data": {"cut": True, "characters": len(text)}})
             text = event.model_copy(update={"event": cut}).model_dump_json()
         return event, text
-    except ValueError:  # half a character, or nested without an end: another program's payload
+    except ValueError:  # another program's payload has half a character, or nests too deeply
         event.event.data = {}
         return event, event.model_dump_json()
 
 
 def text_of(value: object) -> str:
-    """A column that should hold text; another program may have stored bytes or a number."""
+    """The text of a column in which another program may have stored bytes or a number."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -1,5 +1,6 @@
 """The parts of a prelude's line: the project's name, what happened, the words, and when."""
 
+from fleet_lib.lines import state_words
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import Event
 from fleet_lib.text import clean
@@ -40,12 +41,12 @@ def kind_of(event: Event) -> str:
     if event.unreadable:
         return clean(event.type, 30)
     if event.type == "briefing_added":
-        return spaced(event.status or "briefing")
+        return state_in_words(event.status or "briefing")
     if event.type == "session_blocked":
-        return spaced(event.status or "blocked")
+        return state_in_words(event.status or "blocked")
     if event.type == "job_completed":
-        return f"job {clean(event.job_id, 12)} {spaced(event.status or 'completed')}"
-    return spaced(event.type)
+        return f"job {clean(event.job_id, 12)} {state_in_words(event.status or 'completed')}"
+    return state_in_words(event.type)
 
 
 def event_text(event: Event, limit: int) -> str:
@@ -58,9 +59,9 @@ def is_briefing(event: Event) -> bool:
     return event.briefing_id is not None and event.type == "briefing_added"
 
 
-def spaced(name: object) -> str:
-    """A value of the database, such as `waiting_for_input`, as words."""
-    return clean(name, 30).replace("_", " ")
+def state_in_words(name: object) -> str:
+    """A value of the database, such as `waiting_for_input`, in the words of a screen."""
+    return clean(state_words(name), 30)
 
 
 def minute(ts: object) -> str:

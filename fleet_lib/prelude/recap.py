@@ -4,7 +4,7 @@ from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
-from fleet_lib.prelude.lines import Names, minute, spaced
+from fleet_lib.prelude.lines import Names, minute, state_in_words
 from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
 from fleet_lib.text import clean, size
 
@@ -49,7 +49,7 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
     )
     names = Names(connection)
     return [
-        f"- #{briefing_id} {names(project_id)} · {clean(status, 20)}"
+        f"- #{briefing_id} {names(project_id)} · {state_in_words(status)}"
         f" · {clean(without_front_matter(text), 120)} · {minute(moment)}"
         for project_id, briefing_id, status, moment, text in rows
     ], total
@@ -73,7 +73,7 @@ def _open_alerts(connection: sqlite3.Connection, after: int) -> "tuple[list[str]
     for project_id, state, detail, event_id, state_at, briefing_id in rows:
         label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
-            f"- {label} {names(project_id)} · {spaced(state)} · {clean(detail, 160)}"
+            f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
     return lines, total

@@ -4,7 +4,7 @@ in the same repository."""
 import os
 
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
-from fleet_lib.prelude.lines import spaced
+from fleet_lib.prelude.lines import state_in_words
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
 from fleet_lib.text import clean, size
 
@@ -72,7 +72,7 @@ def _other_sessions(
     for other, state, branch, files in rows:
         place = f" on {clean(branch, 40)}" if branch else ""
         touched = f"; touched {clean(files, 240)}" if files else ""
-        lines.append(f"- session {clean(other[:8], 8)}{place} ({spaced(state)}){touched}")
+        lines.append(f"- session {clean(other[:8], 8)}{place} ({state_in_words(state)}){touched}")
     return lines
 
 

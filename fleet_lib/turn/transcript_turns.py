@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 from fleet_lib import clock
 from fleet_lib.files import open_regular
+from fleet_lib.json_text import json_object
 from fleet_lib.turn.transcript import (
     content_of,
     edited_path,
     is_synthetic,
-    json_object,
     lines_backwards,
     subagent_transcripts,
 )

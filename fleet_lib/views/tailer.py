@@ -1,8 +1,8 @@
-"""Following the outbox from a cursor: every event once, in order, whoever wrote it. Blocks; runs in a thread
-of its own where that matters.
+"""Follows the outbox from a cursor: every event once, in order, whichever program wrote it. It
+blocks, so the gateway runs it in a thread of its own.
 
-Idle it costs nothing: the folder is watched for changes of the database where watchdog is there (an
-extra), and looked at now and then all the same.
+An idle tailer costs nothing: where watchdog is installed (an extra) it watches the database's
+folder, and polls only every two seconds in case a change went unseen.
 """
 
 import contextlib
@@ -17,15 +17,16 @@ from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 
 PAGE = 500
-_SLOW_POLL_SECONDS = 2.0  # behind the watch
-_POLL_SECONDS = 0.2  # without one
-# A commit is written before it can be read, by as long as the disk takes: one look is not enough.
+_SLOW_POLL_SECONDS = 2.0  # with a watch
+_POLL_SECONDS = 0.2  # without a watch
+# The file changes a moment before the commit can be read: one query after a change is not enough.
 _SETTLE_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
 
 
 def identity(database: Path | str) -> tuple[int, int] | None:
-    """Which file is there: a restored one is another. Only ever looked at, never opened past SQLite."""
+    """Which file is there; None without one. After a restore it is another. The file is not opened:
+    only SQLite may open it, or its locks would be lost."""
     try:
         found = Path(database).stat()
     except FileNotFoundError:
@@ -34,7 +35,7 @@ def identity(database: Path | str) -> tuple[int, int] | None:
 
 
 class Tailer:
-    """Follows the outbox of one database. `stop` ends it from another thread."""
+    """Follows the outbox of one database, until `stop` is called from another thread."""
 
     def __init__(self, database: str | Path) -> None:
         self._database = Path(database)
@@ -47,16 +48,17 @@ class Tailer:
         self._changed.set()
 
     def pause(self, seconds: float) -> None:
-        """Wait, or less where it is stopped."""
+        """Wait, at most until `stop` is called."""
         deadline = time.monotonic() + seconds
         while not self.is_stopped and time.monotonic() < deadline:
             time.sleep(_LAST_PAUSE_SECONDS)
 
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
-        """Pages of the events after a cursor as they come, for ever. An empty page says that the database is
-        another one now, or was set back; it goes on after the cursor or, before that, its newest event.
+        """Pages of the events after a cursor as they come, without an end. An empty page means that
+        the database was replaced or set back to an earlier state; the next events are those after
+        the cursor or after the database's newest event, whichever is less.
 
-        Raises DatabaseUnusable where there is no database, sqlite3.Error where it cannot be read."""
+        Raises DatabaseUnusable if there is no database, sqlite3.Error if it cannot be read."""
         with _watching(self._database, self._changed.set) as is_watched:
             while not self.is_stopped:
                 opened = identity(self._database)
@@ -73,9 +75,9 @@ class Tailer:
     def _pages(
         self, connection: sqlite3.Connection, after: int, is_watched: bool
     ) -> Iterator[list[OutboxEvent]]:
-        """Until this is no longer the database, or it was set back."""
+        """The pages of this database, until it is replaced or set back to an earlier state."""
         outbox = OutboxRepo(connection)
-        looked_at = time.monotonic()
+        checked_at = time.monotonic()
         settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
         while not self.is_stopped:
             page = outbox.get_after(after, PAGE)
@@ -84,8 +86,8 @@ class Tailer:
                 yield page
                 continue
             now = time.monotonic()
-            if now - looked_at > _SLOW_POLL_SECONDS:
-                looked_at = now
+            if now - checked_at > _SLOW_POLL_SECONDS:
+                checked_at = now
                 if identity(self._database) != self._followed or outbox.latest_id() < after:
                     return
             if now < settled_at:
@@ -99,14 +101,14 @@ class Tailer:
 
 @contextlib.contextmanager
 def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
-    """Call `changed` whenever the database may have. False where nothing can watch it."""
+    """Call `changed` when the database may have changed. Yields False if nothing can watch it."""
     try:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler
         from watchdog.observers import Observer
     except ImportError:
         yield False
         return
-    # It complains of being stopped while it reads, which is how it is always stopped.
+    # It is always stopped while it reads, and would log an error each time.
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
     wal = f"{database.resolve()}-wal"
 
@@ -119,7 +121,7 @@ def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
     try:
         observer.schedule(Handler(), str(database.resolve().parent))
         observer.start()
-    except OSError:  # the system's limit of watches
+    except OSError:  # the system allows no more watches
         yield False
         return
     try:

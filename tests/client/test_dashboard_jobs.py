@@ -40,7 +40,7 @@ def test_a_job_is_followed_live_and_canceled_in_the_browser(jobs: Jobs, gateway:
         expect(shown.locator("#log")).to_contain_text("Bash echo midway")
         expect(shown.locator("#job-status")).to_have_text("running")
         expect(shown.locator("#log")).to_contain_text("The end.")
-        expect(shown.locator("#job-status")).to_have_text("completed")
+        expect(shown.locator("#job-status")).to_have_text("done")
 
         job_id = jobs.submit("work for ever")
         shown.keyboard.press("o")

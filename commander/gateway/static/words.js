@@ -1,0 +1,44 @@
+// The words that the page uses for values of the database, and the colour of each.
+
+// The same words as STATE_WORDS in fleet_lib/views/sessions.py.
+const STATE_WORDS = {
+  waiting_for_permission: "needs permission",
+  waiting_for_input: "asks you",
+  completed: "done",
+};
+const OTHER_WORDS = {
+  briefing_added: "briefing",
+  session_started: "started",
+  session_blocked: "needs you",
+  doc_drift_warning: "stale documents",
+};
+export const EVENT_TYPES = {
+  briefing_added: "briefings",
+  session_started: "started sessions",
+  session_blocked: "sessions that need you",
+  doc_drift_warning: "stale documents",
+  skill_updated: "skills",
+  job_completed: "jobs",
+  error: "errors",
+};
+export const BROADCAST_LEVELS = ["silent", "mention", "highlight"];
+
+const TONES = {
+  bad: ["blocked", "failed", "error", "doc_drift_warning"],
+  wait: ["waiting_for_input", "waiting_for_permission", "session_blocked", "queued"],
+  busy: ["working", "running"],
+  good: ["completed"],
+};
+
+export function words(value) {
+  const name = String(value ?? "");
+  return STATE_WORDS[name] ?? OTHER_WORDS[name] ?? name.replaceAll("_", " ");
+}
+
+export function toneOf(value) {
+  return Object.keys(TONES).find((tone) => TONES[tone].includes(value)) ?? "";
+}
+
+export function plural(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,108 @@
+"""The space of the database: how much it is, an estimate for each day, and freeing it."""
+
+import shutil
+import sqlite3
+import time
+from typing import Any
+
+from fleet_lib.history.selection import (
+    DELETABLE_BRIEFING,
+    DELETABLE_EVENT,
+    DELETABLE_JOB,
+    JOB_ENDED,
+)
+from fleet_lib.store import db
+
+_PAUSE_SECONDS = 0.01  # between two transactions, for other writers
+_VACUUM_PAGES = 4000
+_MERGE_PAGES = 1000
+_READERS_SECONDS = 10  # to wait for readers before the file can shrink
+
+_BRIEFING_BYTES = "(400 + length(CAST(b.raw_markdown AS BLOB)))"
+_EVENT_BYTES = "(300 + length(CAST(e.payload_json AS BLOB)))"
+_JOB_BYTES = "(200 + ifnull(length(j.stream_chunks_json), 0) + ifnull(length(j.result_json), 0))"
+
+
+def sizes(connection: sqlite3.Connection) -> tuple[int, int]:
+    """(bytes used, bytes of the file)."""
+    page = _pragma(connection, "page_size")
+    pages = _pragma(connection, "page_count")
+    return (pages - _pragma(connection, "freelist_count")) * page, pages * page
+
+
+def estimate_days(
+    connection: sqlite3.Connection, values: dict[str, Any], used: int
+) -> list[tuple[str, int]]:
+    """(day, bytes that deleting it may free), the oldest first. The estimate is each row's share of
+    all text. It is for a dry run, which cannot delete a day and look at the size."""
+    total = connection.execute(
+        f"SELECT ifnull((SELECT sum({_BRIEFING_BYTES}) FROM briefings b), 0)"
+        f" + ifnull((SELECT sum({_EVENT_BYTES}) FROM outbox_events e), 0)"
+        f" + ifnull((SELECT sum({_JOB_BYTES}) FROM jobs j), 0)"
+    ).fetchone()[0]
+    rows = connection.execute(
+        f"""
+        SELECT day, sum(bytes) FROM (
+          SELECT substr(b.created_at, 1, 10) AS day, {_BRIEFING_BYTES} + ifnull((
+              SELECT sum({_EVENT_BYTES}) FROM outbox_events e
+              WHERE e.briefing_id = b.briefing_id), 0) AS bytes
+            FROM briefings b WHERE {DELETABLE_BRIEFING}
+          UNION ALL SELECT substr(e.ts, 1, 10), {_EVENT_BYTES}
+            FROM outbox_events e WHERE {DELETABLE_EVENT}
+          UNION ALL SELECT substr({JOB_ENDED}, 1, 10), {_JOB_BYTES}
+            FROM jobs j WHERE {DELETABLE_JOB}
+        ) GROUP BY day ORDER BY day
+        """,
+        values,
+    )
+    return [(row[0], int(used * row[1] / max(1, total))) for row in rows]
+
+
+def merge_search_index(connection: sqlite3.Connection) -> None:
+    """What `optimize` does, in steps: deleted words only leave the index when it is merged, and one
+    `optimize` of a large index holds the write lock for its whole length."""
+    pages = -_MERGE_PAGES  # negative: merge also what would not need it yet
+    for _ in range(100_000):
+        with db.transaction(connection):
+            changes = connection.total_changes
+            connection.execute(
+                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('merge', ?)", (pages,)
+            )
+            changes = connection.total_changes - changes
+        if changes < 2:  # FTS5's sign that nothing is left to merge
+            return
+        pages = _MERGE_PAGES
+        time.sleep(_PAUSE_SECONDS)
+
+
+def give_back(connection: sqlite3.Connection) -> list[str]:
+    """Give free pages back to the file system. Returns notes on what could not be done."""
+    notes = []
+    is_incremental = _pragma(connection, "auto_vacuum") == 2
+    if is_incremental:
+        while free := _pragma(connection, "freelist_count"):
+            # `execute` steps a statement once, which would free one page.
+            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            if _pragma(connection, "freelist_count") >= free:
+                break
+            time.sleep(_PAUSE_SECONDS)
+    elif _pragma(connection, "auto_vacuum") == 0 and _pragma(connection, "freelist_count"):
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        needed = 2 * sizes(connection)[0]  # the copy, and the log that it is written back through
+        if path and shutil.disk_usage(path).free < needed * 1.1:
+            notes.append(
+                "the disk has too little room to make the file smaller;"
+                " Fleet will use the freed space in it again"
+            )
+        else:
+            connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+    connection.execute(f"PRAGMA busy_timeout = {_READERS_SECONDS * 1000}")
+    if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        notes.append(
+            "another program is reading the database: the file shrinks when it has finished"
+        )
+    return notes
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
