@@ -79,7 +79,7 @@ def store(
     if stored and before:
         briefing_id = before.briefing_id
         repos.briefings.update(briefing_id, **turn.fields())
-        repos.imports.unmark(briefing_id)
+        repos.imports.note_reported(briefing_id)
         is_revised = turn.meaning != stored.meaning and not is_history
         revision = stored.revision + is_revised
     else:

@@ -40,11 +40,18 @@ class ImportRepo:
         )
 
     def is_imported(self, briefing_id: int) -> bool:
-        return self._exists("SELECT 1 FROM imported_turns WHERE briefing_id = ?", briefing_id)
+        """Whether a transcript is all that is known of the turn."""
+        return self._exists(
+            "SELECT 1 FROM imported_turns WHERE briefing_id = ? AND reported_at IS NULL",
+            briefing_id,
+        )
 
-    def unmark(self, briefing_id: int) -> None:
-        """The turn's own hook reported it after all."""
-        self._connection.execute("DELETE FROM imported_turns WHERE briefing_id = ?", (briefing_id,))
+    def note_reported(self, briefing_id: int) -> None:
+        """The turn's own hook reported it after all; of an imported turn that is noted."""
+        self._connection.execute(
+            "UPDATE imported_turns SET reported_at = ? WHERE briefing_id = ? AND reported_at IS NULL",
+            (clock.now(), briefing_id),
+        )
 
     def is_known(self, turn: TurnIdentity) -> bool:
         """Whether the turn has a briefing or had one. A forked or resumed conversation repeats turns of

@@ -303,7 +303,8 @@ CREATE INDEX outbox_events_by_type ON outbox_events(
 
 CREATE TABLE imported_turns (
   briefing_id INTEGER PRIMARY KEY REFERENCES briefings(briefing_id) ON DELETE CASCADE,
-  imported_at TEXT NOT NULL
+  imported_at TEXT NOT NULL,
+  reported_at TEXT                    -- when the turn's own hook reported it after all
 );
 
 CREATE TABLE pruned_turns (

@@ -200,10 +200,6 @@ def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet:
     assert briefing["base_commit"] == before
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
-)
 def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
     """The hook starts late, as on a loaded machine: the client may exit before it has run."""
     fleet.delay_hook("stop_failure.py")

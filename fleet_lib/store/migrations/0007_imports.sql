@@ -3,7 +3,8 @@
 
 CREATE TABLE imported_turns (
   briefing_id INTEGER PRIMARY KEY REFERENCES briefings(briefing_id) ON DELETE CASCADE,
-  imported_at TEXT NOT NULL
+  imported_at TEXT NOT NULL,
+  reported_at TEXT                    -- when the turn's own hook reported it after all
 );
 
 -- The keys of turns that were pruned, so that no import brings them back.
