@@ -263,7 +263,8 @@ def test_newest_is_what_ended_last_whatever_its_id(
     [
         "project_id = 'p' ORDER BY {end} DESC, briefing_id DESC LIMIT 1",
         "1 ORDER BY {end} DESC, briefing_id DESC LIMIT 20",
-        "{end} >= '2026' ORDER BY {end} DESC, briefing_id DESC LIMIT 20",
+        "created_at >= '2026' ORDER BY {end} DESC, briefing_id DESC LIMIT 20",
+        "status = 'blocked' AND project_id = 'p' ORDER BY {end} DESC, briefing_id DESC LIMIT 20",
     ],
 )
 def test_the_order_by_time_comes_from_an_index(fleet: Fleet, sql: str) -> None:

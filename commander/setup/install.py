@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
             is_first = not Path(paths.database(str(home))).exists()
             install(claude, home, options.extras, say)
             _show_main_job(home, options.quiet)
-            if options.import_history or (is_first and _wants_history(claude, options.quiet)):
+            if options.import_history or (is_first and wants_history(claude, options.quiet)):
                 _import_history(claude, home, options.quiet)
             _show_next_steps(home, say)
     except (FleetError, OSError) as error:
@@ -135,7 +135,7 @@ def _show_next_steps(home: Path, say: Callable[[str], object]) -> None:
     say(f"  mkdir -p ~/.local/bin && ln -s {fleet} ~/.local/bin/")
 
 
-def _wants_history(claude: Path, quiet: bool) -> bool:
+def wants_history(claude: Path, quiet: bool) -> bool:
     """Ask whether to import what the transcripts hold, if a person can answer and there are some."""
     is_asked = not quiet and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     if not is_asked or not any((claude / "projects").glob("*/*.jsonl")):

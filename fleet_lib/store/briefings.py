@@ -163,7 +163,7 @@ class BriefingRepo:
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter. `since`
-        is an ISO time of that end."""
+        is an ISO time of creation; a briefing that was imported is as old as its turn."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -176,7 +176,7 @@ class BriefingRepo:
         conditions = [f"{column} = ?" for column in given]
         values: list[object] = list(given.values())
         if since is not None:
-            conditions.append(f"{ENDED} >= ?")
+            conditions.append("created_at >= ?")
             values.append(since)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(
