@@ -103,7 +103,7 @@ def test_captured_transcripts_are_taken_in_once(fleet: Fleet, client: str) -> No
     folder = str(PAYLOADS / client)
     first = imports(fleet, folder)
     found = fleet.rows("SELECT count(DISTINCT task_id), count(*) FROM briefings")
-    assert first["imported"] + first["left_alone"] == {"2.1.197": 2, "2.1.332": 9}[client]
+    assert first["imported"] + first["left_alone"] == {"2.1.197": 2, "2.1.332": 7}[client]
     assert found == [(first["imported"], first["imported"])]
     again = imports(fleet, folder)
     assert (again["imported"], again["known"]) == (0, first["imported"])
@@ -190,6 +190,34 @@ def test_a_conversation_that_was_forked_is_taken_in_once(
     assert sorted(fleet.rows("SELECT session_id, raw_markdown FROM briefings")) == [
         *(("fork", "Two."), ("original", "One."), ("original", "Three."))
     ]
+
+
+def test_a_follow_up_belongs_to_the_turn_that_started_its_agent(
+    fleet: Fleet, projects: Path, shop: Path
+) -> None:
+    """A person has asked something else meanwhile."""
+
+    def ended(agent: str) -> str:
+        return f"<task-notification>\n<task-id>{agent}</task-id>\n</task-notification>"
+
+    conversation = Conversation(shop).turn("Started two agents.")
+    first, file = conversation.prompt_id, conversation.write(projects)
+    conversation.turn("Something else.").prompt(ended("a1"), turnOrigin="task_notification")
+    conversation.edit(str(shop / "app.py")).answer("One is done.")
+    conversation.prompt(ended("a2")).answer("Both are done.")
+    conversation.prompt(ended("unknown")).answer("It belongs to the turn before.").write(projects)
+    subagents = file.with_suffix("") / "subagents"
+    subagents.mkdir(parents=True)
+    for agent in ("a1", "a2"):
+        work = Conversation(shop)
+        work.prompt_id = first
+        work.user("work", isSidechain=True).edit(str(shop / f"{agent}.py"), isSidechain=True)
+        (subagents / f"agent-{agent}.jsonl").write_text("\n".join(work.lines))
+    assert imports(fleet)["imported"] == 2
+    found = fleet.rows("SELECT task_id, raw_markdown, files_touched_json FROM briefings ORDER BY 2")
+    assert found[0] == (first, "It belongs to the turn before.", '["app.py", "a1.py", "a2.py"]')
+    assert found[1][1:] == ("Something else.", "[]")
+    assert imports(fleet)["known"] == 2
 
 
 def test_a_folder_that_is_gone(fleet: Fleet, projects: Path, shop: Path) -> None:

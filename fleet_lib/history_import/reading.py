@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fleet_lib import clock, paths
+from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
@@ -55,7 +56,7 @@ class Reader:
     def turns(self, transcript: Transcript, since_ns: int) -> Iterator[ReadTurn]:
         """The finished turns that ended after `since_ns`, without the Commander's own."""
         edits = subagents_edits(transcript.path)
-        for turn in finished_turns(transcript.path):
+        for turn in merged(finished_turns(transcript.path), transcript.path):
             session_id = turn.session_id or transcript.session_id
             ended_ns = min(turn.ended_ns or transcript.written_ns, time.time_ns())
             folder = self._folder(turn.cwd)

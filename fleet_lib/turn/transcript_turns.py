@@ -6,6 +6,7 @@ line. Turns that were interrupted or not answered have no end, and local command
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -26,7 +27,9 @@ _ENDS = ("end_turn", "stop_sequence")
 _INTERRUPTED = "[Request interrupted by user"
 # What a client writes as a user's line when a command was run without the model.
 _COMMANDS = ("<command-name>", "<command-message>", "<local-command-", "<bash-")
-_FOLLOW_UPS = ("<task-notification>", "<teammate-message")
+_FOLLOW_UPS = ("<task-notification>", "<teammate-message>", "<teammate-message ")
+_TASK_ID = re.compile(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
+_TEXT_LIMIT = 100_000  # characters of a follow-up in which agents are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class FinishedTurn:
     error: str | None  # the code of an API error, None where the turn ended well
     files: tuple[str, ...]  # absolute paths, as edited, in order
     is_follow_up: bool  # the client itself opened it: an agent's or a teammate's notification
+    agents: tuple[str, ...]  # that a follow-up tells the end of
     is_last: bool  # no later prompt is in the transcript
 
     @property
@@ -144,6 +148,9 @@ class _OpenTurn:
         if self.end is None:
             return None
         message, ended_at, error = self.end
+        is_follow_up = self.line.get("turnOrigin") == "task_notification"
+        is_follow_up = is_follow_up or self.text.startswith(_FOLLOW_UPS)
+        agents = _TASK_ID.findall(self.text[:_TEXT_LIMIT]) if is_follow_up else ()
         return FinishedTurn(
             session_id=_text(self.line.get("sessionId")) or "",
             prompt_id=self.prompt_id,
@@ -155,8 +162,8 @@ class _OpenTurn:
             message=message,
             error=error,
             files=self.edits.files(),
-            is_follow_up=self.line.get("turnOrigin") == "task_notification"
-            or self.text.startswith(_FOLLOW_UPS),
+            is_follow_up=is_follow_up,
+            agents=tuple(agents),
             is_last=is_last,
         )
 
