@@ -40,7 +40,9 @@ class Ingest:
         Raises as `apply` does.
         """
         return self._in_savepoint(
-            lambda: unreported.imported(self._repos, self._projects, prepared, is_living=is_living)
+            lambda: unreported.apply_import(
+                self._repos, self._projects, prepared, is_living=is_living
+            )
         )
 
     def _in_savepoint(self, work: Callable[[], _Outcome]) -> _Outcome:
@@ -73,14 +75,14 @@ class Ingest:
         if prepared.is_commander:
             return commander_sessions.apply(self._repos.conversations, self._home, prepared)
         if event == "SessionStart":
-            return sessions.started(self._repos, self._projects, prepared)
+            return sessions.apply_session_start(self._repos, self._projects, prepared)
         if event in TURN_ENDS:
-            return turns.ended(self._repos, self._projects, prepared)
+            return turns.apply_turn_end(self._repos, self._projects, prepared)
         if event == "Notification":
-            return sessions.notified(self._repos, self._projects, prepared)
+            return sessions.apply_notification(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            missed = unreported.at_session_end(self._repos, self._projects, prepared)
-            outcome = sessions.ended(self._repos, prepared)
+            missed = unreported.apply_missed_turn(self._repos, self._projects, prepared)
+            outcome = sessions.apply_session_end(self._repos, prepared)
             return f"{missed}; {outcome}" if missed else outcome
         return "ignored: only the Commander's prompts are recorded"
 

@@ -14,7 +14,7 @@ from fleet_lib.turn.prepare import NotRead, Prepared
 from fleet_lib.turn.stored_text import storable
 
 
-def at_session_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_missed_turn(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     """Apply the newest turn of a session that ended, if its Stop or StopFailure never came: the client may
     have killed the hook. What it became, or ""."""
     turn = prepared.newest
@@ -29,10 +29,12 @@ def at_session_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     if prepared.missed is None:
         raise NotRead(missed=True)
     missed = prepared.missed
-    return turns.ended(repos, projects, replace(missed, digest=turns.recovered_digest(missed)))
+    return turns.apply_turn_end(
+        repos, projects, replace(missed, digest=turns.recovered_digest(missed))
+    )
 
 
-def imported(
+def apply_import(
     repos: Repos, projects: ProjectFinder, prepared: Prepared, *, is_living: bool
 ) -> int | None:
     """Store one turn of a transcript as history, and return its briefing; None if the turn was known."""
