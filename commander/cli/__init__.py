@@ -5,7 +5,8 @@ import click
 
 from commander.cli._app import Console
 
-# {command: its module in this package}; the module's attribute has the command's name.
+# {command: its module in this package}; the module's attribute has the command's name (`import_`: a word of
+# Python gets an underscore).
 _MODULES = {
     "status": "status",
     "resume": "attention",
@@ -22,6 +23,7 @@ _MODULES = {
     "drain": "spooling",
     "replay": "spooling",
     "db": "database",
+    "import": "importing",
     "export": "export",
     "doctor": "doctor",
     "config": "config",

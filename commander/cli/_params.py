@@ -179,7 +179,8 @@ def complete_briefing(
     rows = _rows(
         f"SELECT b.briefing_id, {PROJECT_NAME}, {BRIEFING_SUMMARY}"
         " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
-        " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
+        " WHERE CAST(b.briefing_id AS TEXT) LIKE ?"
+        " ORDER BY ifnull(b.ended_at, b.created_at) DESC, b.briefing_id DESC LIMIT 30",
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
     )
     return [

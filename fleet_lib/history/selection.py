@@ -43,7 +43,8 @@ _UNSEEN_BRIEFING = f"""EXISTS (SELECT 1 FROM outbox_events o
 _WORKING_BRIEFING = f"""b.briefing_id IN (
     SELECT s.briefing_id FROM sessions s WHERE s.briefing_id IS NOT NULL AND {AT_WORK})"""
 _NEWEST_BRIEFING = """b.briefing_id = (
-    SELECT max(n.briefing_id) FROM briefings n WHERE n.project_id = b.project_id)"""
+    SELECT n.briefing_id FROM briefings n WHERE n.project_id = b.project_id
+      ORDER BY ifnull(n.ended_at, n.created_at) DESC, n.briefing_id DESC LIMIT 1)"""
 # The newest event may belong to a briefing; then both stay.
 _LAST_EVENT_BRIEFING = """b.briefing_id = (
     SELECT o.briefing_id FROM outbox_events o ORDER BY o.event_id DESC LIMIT 1)"""

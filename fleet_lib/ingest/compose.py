@@ -144,7 +144,8 @@ def compose(
     if written.status is None and prepared.entry.event == "Stop":
         derived["status"] = status
     head = head_of(prepared)[0]
-    base = before.base_commit if before else known.head_commit if known else None
+    base = before.base_commit if before else None
+    base = base or (known.head_commit if known else None)
     branch = written.branch or (prepared.git.branch if prepared.git else None)
     return ComposedTurn(
         project_id=project_id,

@@ -2,10 +2,11 @@
 of it, changes nothing. Nothing here reads a file or asks git: what was not read before raises NotRead."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fleet_lib import clock
-from fleet_lib.ingest import commander_sessions, permissions, sessions, turns
+from fleet_lib.ingest import commander_sessions, permissions, sessions, turns, unreported
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.redact import redact
 from fleet_lib.store import db
@@ -17,6 +18,7 @@ from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.stored_text import TEXT_LIMIT
 
 _HOUR_NS = 3600 * 1_000_000_000
+_Outcome = TypeVar("_Outcome")
 
 
 class Ingest:
@@ -33,9 +35,23 @@ class Ingest:
 
         Raises NotRead, BadEntry or sqlite3.Error; the savepoint is rolled back then.
         """
+        return self._in_savepoint(lambda: self._dispatch(prepared))
+
+    def import_turn(self, prepared: Prepared, *, is_living: bool) -> int | None:
+        """Store one turn of a transcript as history inside a savepoint. Its briefing; None if it was known.
+
+        Raises as `apply` does.
+        """
+        return self._in_savepoint(
+            lambda: unreported.apply_import(
+                self._repos, self._projects, prepared, is_living=is_living
+            )
+        )
+
+    def _in_savepoint(self, work: Callable[[], _Outcome]) -> _Outcome:
         self._connection.execute("SAVEPOINT entry")
         try:
-            outcome = self._dispatch(prepared)
+            outcome = work()
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO entry")
@@ -74,7 +90,9 @@ class Ingest:
                 return permissions.apply_notification(self._repos, self._projects, prepared)
             return sessions.apply_notification(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            return sessions.apply_session_end(self._repos, prepared)
+            missed = unreported.apply_missed_turn(self._repos, self._projects, prepared)
+            outcome = sessions.apply_session_end(self._repos, prepared)
+            return f"{missed}; {outcome}" if missed else outcome
         return "ignored: only the Commander's prompts are recorded"
 
     def _note_client_folder(self, found: ClientFolder) -> None:

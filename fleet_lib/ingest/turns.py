@@ -28,13 +28,21 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     )
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "unchanged: this payload was applied before"
+    if (
+        stored is not None
+        and not prepared.entry.status
+        and repos.briefings.has_input(session_id, recovered_digest(prepared))
+    ):
+        return "unchanged: the same was read from the transcript"
     known = repos.sessions.get(session_id)
     before = repos.briefings.get(stored.briefing_id) if stored else None
     derived_before = repos.derivations.get(before.briefing_id) if before else {}
     project_id = projects.project_of(prepared, known)
     turn = compose(prepared, project_id, known, before, derived_before)
 
-    record = _store(repos, prepared, turn, stored, before)
+    # Of a turn that was imported nothing is announced: it was history by then.
+    is_history = before is not None and repos.imports.is_imported(before.briefing_id)
+    record = store(repos, prepared, turn, stored, before, is_history=is_history)
     repos.projects.restore(project_id)
     is_news = stored is None or stored.revision != record.revision
     event_id = known.event_id if known else None
@@ -49,14 +57,22 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
 
 
-def _store(
+def recovered_digest(prepared: Prepared) -> str:
+    """What stands for a payload where the turn's end was read from the transcript at the session's end."""
+    return f"transcript:{prepared.turn_key}:{prepared.words_digest}"
+
+
+def store(
     repos: Repos,
     prepared: Prepared,
     turn: ComposedTurn,
     stored: Turn | None,
     before: BriefingRecord | None,
+    *,
+    is_history: bool,
 ) -> Turn:
-    """Write the briefing and the record that ties the turn to it."""
+    """Write the briefing and the record that ties the turn to it. `is_history`: it was imported, and no
+    event told anybody of a revision."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):
         # The worker wrote the task and time of another turn again; this is a turn of its own all the same.
@@ -65,14 +81,18 @@ def _store(
     if stored and before:
         briefing_id = before.briefing_id
         repos.briefings.update(briefing_id, **turn.fields())
-        revision = stored.revision + (turn.meaning != stored.meaning)
+        repos.imports.note_reported(briefing_id)
+        is_revised = turn.meaning != stored.meaning and not is_history
+        revision = stored.revision + is_revised
     else:
         briefing_id = repos.briefings.insert(**turn.fields())
     has_changes = bool(turn.files_touched or turn.docs_touched)
     repos.derivations.save(
         briefing_id,
         turn.derived,
-        changed_something=prepared.entry.event == "Stop" and has_changes,
+        changed_something=prepared.entry.event == "Stop"
+        and has_changes
+        and not prepared.is_imported,
     )
     record = Turn(
         session_id=turn.session_id,

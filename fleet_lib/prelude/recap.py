@@ -46,7 +46,8 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
     """(a line for each active project with a briefing, newest briefing first; how many)."""
     source = """
         FROM projects p JOIN briefings b ON b.briefing_id =
-          (SELECT max(briefing_id) FROM briefings WHERE project_id = p.project_id)
+          (SELECT briefing_id FROM briefings WHERE project_id = p.project_id
+            ORDER BY ifnull(ended_at, created_at) DESC, briefing_id DESC LIMIT 1)
         WHERE ifnull(p.status, 'active') = 'active'
         """
     rows, total = _newest_rows(
@@ -56,7 +57,7 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
           {BRIEFING_SUMMARY}
         """,
         source,
-        "ORDER BY b.briefing_id DESC",
+        "ORDER BY ifnull(b.ended_at, b.created_at) DESC, b.briefing_id DESC",
         {},
     )
     names = Names(connection)

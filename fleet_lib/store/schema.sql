@@ -88,8 +88,6 @@ CREATE INDEX outbox_events_by_briefing ON outbox_events(briefing_id, event_id);
 
 CREATE INDEX outbox_events_undelivered ON outbox_events(event_id) WHERE delivered = 0;
 
-CREATE INDEX briefings_by_project ON briefings(project_id, briefing_id);
-
 CREATE INDEX briefings_by_session ON briefings(session_id, briefing_id);
 
 CREATE INDEX projects_by_root ON projects(repo_root);
@@ -323,4 +321,23 @@ CREATE TABLE client_files (
   session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
   folder TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE imported_turns (
+  briefing_id INTEGER PRIMARY KEY REFERENCES briefings(briefing_id) ON DELETE CASCADE,
+  imported_at TEXT NOT NULL,
+  reported_at TEXT                    -- when the turn's own hook reported it after all
+);
+
+CREATE TABLE pruned_turns (
+  session_id TEXT NOT NULL,
+  turn_key TEXT NOT NULL,
+  PRIMARY KEY (session_id, turn_key)
+) WITHOUT ROWID;
+
+CREATE INDEX turns_by_key ON turns(turn_key);
+
+CREATE INDEX briefings_by_project_end
+  ON briefings(project_id, ifnull(ended_at, created_at), briefing_id);
+
+CREATE INDEX briefings_by_end ON briefings(ifnull(ended_at, created_at), briefing_id);
 

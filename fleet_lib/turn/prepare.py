@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
@@ -23,9 +25,11 @@ from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, commits_since
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
+from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.transcript import TurnFacts
+from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
 
@@ -40,12 +44,14 @@ class NotRead(Exception):
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
         documents: bool = False,
+        missed: bool = False,
     ) -> None:
         super().__init__("an entry needs more than was read for it")
         self.commits = tuple(commits)
         self.digests = tuple(digests)
         self.folders = tuple(folders)
         self.documents = documents
+        self.missed = missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ class Prepared:
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
+    is_imported: bool = False  # history: no hook reported it, and none of it is news
+    # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry of its own.
+    newest: FinishedTurn | None = None
+    missed: "Prepared | None" = None
 
     @property
     def session_id(self) -> str:
@@ -85,6 +95,11 @@ class Prepared:
         """prompt_id; for old clients the prompt's line in the transcript, else the payload itself."""
         line = self.turn.prompt_key
         return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
+
+    @property
+    def words_digest(self) -> str:
+        """The same for a turn's end as its hook reports it and as it is read from the transcript."""
+        return digest_of([self.entry.event, self.message.strip(), self.payload.error])
 
     @property
     def turn_started_at(self) -> str | None:
@@ -107,7 +122,7 @@ class Prepared:
         self, files: tuple[str, ...], docs: tuple[str, ...]
     ) -> dict[str, list[str]]:
         """{document that was left behind: the touched files that it mentions}."""
-        if self.git is None or not files:
+        if self.git is None or not files or self.is_imported:
             return {}
         if self.documents is None:
             raise NotRead(documents=True)
@@ -152,6 +167,8 @@ def prepare(
         and client_folder is not None
         and is_headless(client_folder, payload.session_id),
     )
+    if entry.event == "SessionEnd":
+        return replace(prepared, newest=_newest_turn(prepared, pause))
     if entry.event not in TURN_ENDS:
         return prepared
     return _read_files(_read_words(prepared, pause), repositories)
@@ -159,6 +176,10 @@ def prepare(
 
 def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) -> Prepared:
     """The same entry with what was missing."""
+    if missing.missed:
+        return _with_missed_turn(prepared, repositories)
+    if prepared.missed:
+        return replace(prepared, missed=read_more(prepared.missed, missing, repositories))
     git = prepared.git
     documents = prepared.documents
     if git and missing.documents:
@@ -176,6 +197,45 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         digests=digests,
         folders={**prepared.folders, **folders},
     )
+
+
+def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> FinishedTurn | None:
+    """The newest finished turn of a session that ended; its hook may have been killed with the client."""
+    wait_until = prepared.entry.received_ns / _NS + transcript.WAIT_SECONDS
+    while True:
+        turn, is_coming = newest_turn(prepared.payload.transcript_path or "")
+        remaining = wait_until - time.time()
+        if not is_coming or remaining <= 0:
+            return turn
+        pause(min(0.02, remaining))
+
+
+def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepared:
+    """The SessionEnd with its session's newest turn, as if that turn's own hook had reported it."""
+    turn, entry = prepared.newest, prepared.entry
+    if turn is None:
+        return prepared
+    try:
+        payload = Payload(
+            session_id=prepared.payload.session_id,
+            prompt_id=turn.prompt_id,
+            cwd=prepared.payload.cwd,
+            transcript_path=prepared.payload.transcript_path,
+            last_assistant_message=turn.message,
+            error=turn.error,
+        )
+    except ValidationError:
+        return replace(prepared, newest=None)
+    event = "Stop" if turn.error is None else "StopFailure"
+    received_ns = turn.ended_ns or entry.received_ns
+    missed = replace(
+        prepared,
+        entry=Entry(entry.name, event, received_ns, entry.project, entry.cwd, None, b"", None),
+        payload=payload,
+        received_at=clock.iso(received_ns),
+        newest=None,
+    )
+    return replace(prepared, missed=_read_files(_read_words(missed, time.sleep), repositories))
 
 
 def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:

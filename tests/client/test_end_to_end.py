@@ -203,10 +203,6 @@ def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Flee
     assert briefing["base_commit"] == before
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 6: the client kills a running StopFailure hook when it exits",
-)
 def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: Fleet) -> None:
     """The hook starts late, as on a busy machine: the client may exit before it has run."""
     fleet.delay_hook("stop_failure.py")
