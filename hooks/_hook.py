@@ -66,6 +66,14 @@ class Call:
         except OSError:
             pass
 
+    def show_and_put(self, show: "Callable[[Call], tuple[int, int] | None]") -> None:
+        """Spool the payload with the events that `show` printed, also if showing fails."""
+        shown = None
+        try:
+            shown = show(self)
+        finally:
+            self.put(shown=shown)
+
     def print(self, data: bytes) -> bool:
         """Write to Claude Code; whether it took everything."""
         self.has_printed = True

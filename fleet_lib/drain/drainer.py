@@ -69,6 +69,7 @@ class _Drainer:
         spool.make_folders(self._home)
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
+        spool.recover(self._home)
         while names := spool.pending(self._home):
             # Listed once for all of them: a hundred thousand names take longer than a batch.
             at = 0
@@ -297,7 +298,7 @@ def _write_journal(home: str, attempts: dict[str, int], *, durable: bool) -> Non
 
 
 def _sweep(home: str) -> None:
-    """Leftovers of killed hooks out of `tmp/`; `bad/` within its bounds, oldest out first."""
+    """Half entries of killed hooks out of `tmp/`; `bad/` within its bounds, oldest out first."""
     now = time.time()
     for path in Path(paths.spool(home, "tmp")).iterdir():
         with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """Draining in the foreground: run the drainer, or wait for the one that is at work."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ def drain(
     Raises DatabaseUnusable when the database cannot be used, or not within `timeout` seconds; the entries
     are still there then, and a drainer that is at work goes on.
     """
+    with contextlib.suppress(OSError):
+        spool.recover(home)
     there = set(spool.pending(home))
     deadline = time.monotonic() + timeout
     deaths = 0
