@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from fleet_lib.text import clean
 
 _HOUR, _DAY = 3600, 86400
+# A time that is further ahead than this came from a clock that was set back since.
+AHEAD_NANOSECONDS = 2_000_000_000
 # (unit, from how many seconds on, seconds in one)
 _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m", 60, 60))
 
@@ -26,6 +28,12 @@ def ago(seconds: float) -> str:
 
 def ahead(seconds: float) -> str:
     return ago(-seconds)
+
+
+def is_ahead(moment: str) -> bool:
+    """Whether a time in the database's form is in the future: it says nothing about what came
+    after it."""
+    return moment > iso(time.time_ns() + AHEAD_NANOSECONDS)
 
 
 def parse(text: str) -> datetime:

@@ -22,6 +22,7 @@ from fleet_lib.jobs import run as run_jobs
 from fleet_lib.jobs import semantics
 from fleet_lib.redact import redact
 from fleet_lib.store import db
+from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
 
@@ -185,6 +186,13 @@ class _Drainer:
         read outside the transaction, and no later entry is applied before it."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            with db.transaction(self._connection):
+                if clamp_cursors(self._connection):
+                    log.write(
+                        self._home,
+                        "drain",
+                        "an older database was put back: cursors past its newest event were set to it",
+                    )
         failed: dict[str, str] = {}
         with _watchdog(self._home), db.transaction(self._connection):
             ingest = Ingest(self._connection, self._home)

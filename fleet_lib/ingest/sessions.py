@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fleet_lib import clock
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
@@ -40,7 +41,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
             payload={"session": details, "sessionId": session.session_id},
             ts=prepared.received_at,
         )
-    if known is None or prepared.received_at > known.last_seen_at:
+    if known is None or prepared.received_at > seen_until(known):
         session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
@@ -53,7 +54,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
 
 def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
-    if session and prepared.received_at <= session.last_seen_at:
+    if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
     kind = prepared.payload.notification_type or ""
@@ -78,12 +79,18 @@ def ended(repos: Repos, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
-    if prepared.received_at <= session.last_seen_at:
+    if prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     repos.sessions.save(
         replace(session, ended_at=prepared.received_at, last_seen_at=prepared.received_at)
     )
     return "session ended"
+
+
+def seen_until(session: Session) -> str:
+    """The time up to which the session's state is known; "" if the stored one is in the future,
+    from a clock that was set back since. It must not outweigh what comes now."""
+    return "" if clock.is_ahead(session.last_seen_at) else session.last_seen_at
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import new_session
+from fleet_lib.ingest.sessions import new_session, seen_until
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
@@ -41,7 +41,7 @@ def ended(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
         event_id = _announce(repos, prepared, turn, record, before)
     session = known or new_session(projects, prepared)
     # An older turn, replayed or late, does not change the state: the session has moved on.
-    if not (known and prepared.received_at < known.last_seen_at):
+    if not (known and prepared.received_at < seen_until(known)):
         repos.sessions.save(_session_after(session, prepared, turn, record, event_id))
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
