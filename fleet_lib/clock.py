@@ -23,11 +23,13 @@ def now() -> str:
 
 
 def ago(seconds: float) -> str:
-    return iso(time.time_ns() - int(seconds * 1e9))
+    """The time so many seconds before now, for comparison with stored times."""
+    return ahead(-seconds)
 
 
 def ahead(seconds: float) -> str:
-    return ago(-seconds)
+    """The time so many seconds after now."""
+    return iso(time.time_ns() + int(seconds * 1e9))
 
 
 def is_ahead(moment: str) -> bool:

@@ -4,13 +4,15 @@ standard library only, since the installer and the plugin use it too."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from fleet_lib.json_text import json_object
+from fleet_lib.spool import sync_folder
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
@@ -38,23 +40,38 @@ def open_regular(path: str) -> Iterator[int | None]:
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; {} if there is no such file or it holds anything else."""
     try:
-        value = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        return json_object(path.read_text("utf-8-sig"))
+    except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
-def write_whole(path: Path, text: str, mode_of: Path | None = None) -> None:
-    """Write a file aside and move it in, with the mode of `mode_of` if that exists, else 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_whole(
+    path: Path,
+    text: str,
+    mode_of: Path | None = None,
+    *,
+    folder: Path | None = None,
+    durable: bool = True,
+) -> None:
+    """Write a file aside and rename it into place: readers, also after a crash, see the old file or
+    the new one and never a part. Its mode is that of the file `mode_of` if that exists, else 0600.
+
+    `folder` (default: the file's own) is where it is written first; it must be on the same file
+    system. With `durable` the new file also survives a power loss once this returns.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=folder or path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if mode_of is not None and mode_of.exists():
             Path(temporary).chmod(mode_of.stat().st_mode & 0o7777)
         Path(temporary).replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
+    if durable:
+        with contextlib.suppress(OSError):  # not every file system can sync a folder
+            sync_folder(str(path.parent))

@@ -10,6 +10,7 @@ PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # A room that needs the drainer and stands below it starts it as a process, by this path.
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
+JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 
 # install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")

@@ -220,21 +220,6 @@ def acknowledge(home: str, names: "list[str]") -> None:
         _remove(os.path.join(new, name))
 
 
-def quarantine(home: str, name: str, reason: str) -> None:
-    """Move an entry that cannot be applied to `bad/`, and write the reason beside it."""
-    # Another program's file may have a name so long that `.reason` does not fit on it.
-    bad = os.path.join(paths.spool(home, "bad"), name[:200])
-    descriptor = os.open(bad + ".reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        _write(descriptor, reason.encode("utf-8", "replace") + b"\n")
-    finally:
-        os.close(descriptor)
-    try:
-        os.rename(os.path.join(paths.spool(home, "new"), name), bad)
-    except FileNotFoundError:
-        _remove(bad + ".reason")
-
-
 def sync_folder(path: str) -> None:
     """Make the folder's new and removed names durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

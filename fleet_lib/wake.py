@@ -1,4 +1,5 @@
-"""Starting the drainer. Hot path: the last thing that every hook does."""
+"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
+drainer is the last thing that every hook does."""
 
 import _signal
 import os
@@ -32,6 +33,21 @@ def start_drainer(home: str) -> None:
         )
     except NotImplementedError:  # an old C library; then the drainer does both itself
         os.posix_spawn(python, command, environment, file_actions=null)
+
+
+def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
+    """Start a detached job runner, which begins after a delay and ends if it is not needed."""
+    # Too heavy for the hot path. Popen also reaps the many that a gateway starts.
+    import subprocess
+
+    subprocess.Popen(
+        [sys.executable, "-I", paths.JOB_RUNNER, home, f"{delay_seconds:.1f}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def _interpreter(home: str) -> str:

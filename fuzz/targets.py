@@ -18,8 +18,8 @@ from commander.setup import settings
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
 from fleet_lib.ingest.ingest import Ingest
-from fleet_lib.jobs import stream as reading
-from fleet_lib.jobs.runner import _Stream
+from fleet_lib.jobs.stream import StreamCollector, partial_text, readable_parts
+from fleet_lib.json_text import json_object
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
@@ -129,14 +129,15 @@ def markdown(data: bytes) -> None:
 
 def stream(data: bytes) -> None:
     """The output of a job's client: lines that can be stored and shown."""
-    kept = _Stream()
+    kept = StreamCollector()
     for line in data.split(b"\n"):
-        chunk = kept.take(line)
+        chunk = kept.add(line)
         if chunk is not None:
             chunk.encode()
-            for _, words in reading.words_of(reading.value_of(chunk)):
-                assert isinstance(words, str)
-            assert isinstance(reading.delta_of(reading.value_of(chunk)), str)
+            value = json_object(chunk)
+            for _, text in readable_parts(value):
+                assert isinstance(text, str)
+            assert isinstance(partial_text(value), str)
     kept.outcome("failed", error="x")
 
 

@@ -308,7 +308,7 @@ def test_workers_are_told_of_each_other(fleet: Fleet) -> None:
         )
         assert len(facts) <= 1500
         assert "```briefing" in facts
-        assert "session other on main (completed); touched a.py, b.py" in facts
+        assert "session other on main (done); touched a.py, b.py" in facts
     (fleet.home / "config.toml").write_text("[worker]\nfacts = false\n")
     off = fleet.hook("session_start", call("me", source="startup"), repository)
     assert off.stdout == b""

@@ -12,7 +12,7 @@ from support import ROOT, Fleet, payload
 
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder
-from fleet_lib.jobs.claude import knows_option
+from fleet_lib.jobs.command import knows_option
 
 PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
 
@@ -156,7 +156,7 @@ def test_a_client_that_cannot_be_asked_knows_no_option(
     tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not knows_option(str(tmp_path / "none"), "--help")
-    monkeypatch.setattr("fleet_lib.jobs.claude.HELP_SECONDS", 0.2)
+    monkeypatch.setattr("fleet_lib.jobs.command.HELP_SECONDS", 0.2)
     claude.write_text("#!/bin/sh\nexec sleep 20\n")
     assert not knows_option(str(claude), "--help")
 

@@ -246,7 +246,7 @@ def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_al
 
 def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
     fleet.hook("stop", b"{}")
-    assert "went to quarantine" in fleet.console("drain").stdout
+    assert "1 quarantined" in fleet.console("drain").stdout
     (name,) = fleet.quarantine()
     done = fleet.console("replay", str(fleet.home / "spool" / "bad" / name), check=False)
     assert done.returncode == 1 and "no session_id" in done.stdout

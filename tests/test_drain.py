@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet
 
-from fleet_lib import spool
-from fleet_lib.drain import drain, drainer
+from fleet_lib import paths, spool
+from fleet_lib.drain import drain, drainer, quarantine
 from fleet_lib.drain import foreground as draining
 from fleet_lib.errors import DatabaseUnusable
 
@@ -209,7 +209,9 @@ def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> No
     with held(fleet):
         process = start_drainer(fleet)
         deadline = time.monotonic() + 60
-        while "waiting: database is locked" not in fleet.log():  # after a whole busy timeout
+        while (
+            "trying again, the database is busy: database is locked" not in fleet.log()
+        ):  # after a whole busy timeout
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         assert process.poll() is None
@@ -353,7 +355,7 @@ def test_quarantine_is_bounded_and_expires(fleet: Fleet, monkeypatch: pytest.Mon
     oldest = sorted(fleet.quarantine())[0]
     old = time.time() - 31 * 86400
     os.utime(fleet.home / "spool" / "bad" / oldest, (old, old))
-    monkeypatch.setattr(drainer, "QUARANTINE_ENTRIES", 5)
+    monkeypatch.setattr(quarantine, "MAX_ENTRIES", 5)
     drainer.drain(str(fleet.home))
     assert len(fleet.quarantine()) == 5
     assert oldest not in fleet.quarantine()
@@ -379,7 +381,7 @@ def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> Non
         wait_for_a_drainer(fleet)
         draining = start_fleet_drain(fleet)
         assert draining.stderr is not None
-        assert "another drainer is at work, 30 left" in draining.stderr.readline()
+        assert "another drainer is running, 30 left" in draining.stderr.readline()
     assert draining.wait(60) == 0
     assert fleet.waiting() == []
     assert len(briefings(fleet)) == 30
@@ -404,6 +406,62 @@ def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(flee
     assert list(fleet.quarantine()) == ["x" * 200]
 
 
+def test_a_name_of_two_byte_letters_leaves_room_for_its_reason(fleet: Fleet) -> None:
+    spool.make_folders(str(fleet.home))
+    (fleet.home / "spool" / "new" / ("ö" * 127)).write_bytes(b"not ours")
+    put(fleet, 1)
+    fleet.drain()
+    assert fleet.waiting() == [] and briefings(fleet) == ["p1"]
+    assert list(fleet.quarantine()) == ["ö" * 100]
+
+
+# A program that may write no file longer than 0 bytes, as on a full disk.
+FULL_DISK = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+
+
+def on_a_full_disk(fleet: Fleet, program: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", FULL_DISK + program],
+        env=fleet.env(),
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    ).returncode
+
+
+def test_the_journal_of_attempts_is_replaced_whole_or_not_at_all(fleet: Fleet) -> None:
+    name = put(fleet, 1)
+    journal = Path(paths.journal(str(fleet.home)))
+    journal.write_text(f"2 {name}\n")
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home)]
+    start = f"os.execv({command[0]!r}, {command!r})"
+    assert on_a_full_disk(fleet, start) == drain.UNUSABLE
+    assert journal.read_text() == f"2 {name}\n"
+    assert os.listdir(fleet.home / "spool" / "tmp") == []
+
+
+def test_an_entry_whose_reason_cannot_be_written_stays_in_the_spool(fleet: Fleet) -> None:
+    name = put(fleet, 1)
+    move = "from fleet_lib.drain import quarantine; "
+    move += f"quarantine.move({str(fleet.home)!r}, {{{name!r}: 'a reason'}})"
+    assert on_a_full_disk(fleet, move) == 1
+    assert fleet.waiting() == [name]
+    assert os.listdir(fleet.home / "spool" / "bad") == []
+
+
+def test_an_entry_that_names_a_missing_file_is_quarantined_and_not_lost(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = put(fleet, 1)
+
+    def prepare(*_: Any) -> Any:
+        raise FileNotFoundError("a file of the turn")
+
+    monkeypatch.setattr(drainer, "prepare", prepare)
+    assert drainer.drain(str(fleet.home))
+    assert list(fleet.quarantine()) == [name]
+
+
 def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Fleet) -> None:
     for number in range(40):
         put(fleet, number)
@@ -425,7 +483,7 @@ def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
     put(fleet, 1)
     with held(fleet):
         began = time.monotonic()
-        with pytest.raises(DatabaseUnusable, match="1 entries still wait after 1 s"):
+        with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
             draining.drain(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()

@@ -17,7 +17,7 @@ import pytest
 from support import ROOT
 
 from fleet_lib import clock, processes
-from fleet_lib.jobs.runner import recover
+from fleet_lib.jobs.recover import recover
 from fleet_lib.processes import ProcessName
 from fleet_lib.store import db
 from fleet_lib.store.job_runs import JobRunRepo, Outcome, Run, is_gone, runner_name, start_of_day

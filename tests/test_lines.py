@@ -208,5 +208,5 @@ def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) 
     assert without_front_matter(summary) == "What it did."
     assert [row["summary"] for row in listed] == ["What it did."]
     assert [row["summary"] for row in status["projects"]] == ["What it did."]
-    assert "· completed · What it did. ·" in fleet.console("prelude", "--recap").stdout
+    assert "· done · What it did. ·" in fleet.console("prelude", "--recap").stdout
     assert "· briefing: What it did. ·" in fleet.console("prelude").stdout

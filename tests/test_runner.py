@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from commander.cli import main
 from fleet_lib import config
-from fleet_lib.jobs import runner, submit
-from fleet_lib.jobs import stream as reading
+from fleet_lib.jobs import runner, stream, submit
+from fleet_lib.jobs.claim import Notice
+from fleet_lib.json_text import json_object
 from fleet_lib.store import db
 from fleet_lib.store.job_runs import JobRunRepo, Run
 from fleet_lib.store.jobs import Job, JobRepo
@@ -55,10 +56,10 @@ class Queue:
             repo_root=folder,
         )
 
-    def run(self) -> list[runner.Notice]:
-        told: list[runner.Notice] = []
-        runner.run(str(self.home), "once", told.append)
-        return told
+    def run(self) -> list[Notice]:
+        notices: list[Notice] = []
+        runner.run(str(self.home), "once", notices.append)
+        return notices
 
     def job(self, job_id: int) -> Job:
         job = JobRepo(self.connection).get(job_id)
@@ -102,7 +103,7 @@ def test_whatever_a_result_holds_its_job_and_the_others_complete(
     kept = json.loads(job.result_json or "", parse_constant=pytest.fail)
     assert kept["result"] in ("done", "a?b")
     for chunk in JobRepo(queue.connection).get_stream_chunks(odd):
-        list(reading.words_of(reading.value_of(chunk)))
+        list(stream.readable_parts(json_object(chunk)))
 
 
 def test_an_end_that_cannot_be_put_down_fails_its_job_and_no_other(
@@ -118,7 +119,7 @@ def test_an_end_that_cannot_be_put_down_fails_its_job_and_no_other(
 
     monkeypatch.setattr(JobRepo, "complete", stumble)
     queue.run()
-    assert queue.job(odd).error == "its end could not be stored: OverflowError"
+    assert queue.job(odd).error == "the result could not be stored: OverflowError"
     assert queue.run_of(odd).cost_usd == 0.25
     assert queue.job(other).status == "completed"
 
@@ -131,14 +132,14 @@ def test_a_client_that_closes_its_output_and_lives_on_is_ended_at_its_time_limit
     began = time.monotonic()
     queue.run()
     assert time.monotonic() - began < 20
-    assert queue.job(silent).error == "it took longer than 1 s and was ended"
+    assert queue.job(silent).error == "timed out after 1 s"
     assert queue.job(answered).status == "completed"
 
 
 def test_a_client_that_closes_its_output_and_lives_on_can_be_canceled(queue: Queue) -> None:
     job_id = queue.add("os.close(1); time.sleep(60)")
 
-    def cancel(notice: runner.Notice) -> None:
+    def cancel(notice: Notice) -> None:
         if notice.status == "running":
             JobRunRepo(queue.connection).request_cancel(job_id)
 
@@ -153,8 +154,8 @@ def test_an_answer_counts_though_its_client_hangs_after_it(queue: Queue) -> None
     broke = queue.add("result(); sys.exit(7)")
     queue.run()
     assert (queue.job(hung).status, queue.job(hung).error) == ("completed", None)
-    assert reading.answer_of(queue.job(hung)) == "done"
-    assert queue.job(broke).error == "claude ended with 7 after its result"
+    assert stream.answer_of(queue.job(hung)) == "done"
+    assert queue.job(broke).error == "claude exited with code 7 after its result"
 
 
 def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
@@ -164,7 +165,7 @@ def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
     assert run and runs.note_process(run, 999999, 1.0)
     (notice,) = queue.run()
     assert (notice.job_id, notice.status) == (job_id, "failed")
-    assert notice.error == queue.job(job_id).error and "its runner died" in notice.error
+    assert notice.error == queue.job(job_id).error and "the runner died" in notice.error
 
 
 def test_what_is_unknown_or_null_in_a_row_of_another_program_is_ignored(queue: Queue) -> None:
@@ -176,7 +177,7 @@ def test_what_is_unknown_or_null_in_a_row_of_another_program_is_ignored(queue: Q
 def test_a_folder_that_depends_on_where_the_runner_is_is_refused(queue: Queue) -> None:
     job_id = queue.add("result()", folder=".")
     queue.run()
-    assert queue.job(job_id).error == "its folder . is not an absolute path"
+    assert queue.job(job_id).error == "the job's folder . is not an absolute path"
 
 
 def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
@@ -186,7 +187,7 @@ def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
     JobRunRepo(queue.connection).claim(queue.job(job_id), "another-host 7 1.00", 1.0)
     monkeypatch.setattr(submit, "GRACE_SECONDS", 0.1)
     done = CliRunner().invoke(main, ["jobs", "cancel", str(job_id)])
-    assert (done.exit_code, done.output) == (1, f"job {job_id} is still being ended\n")
+    assert (done.exit_code, done.output) == (1, f"job {job_id} is still ending\n")
 
 
 def test_a_stream_whose_last_lines_fill_what_may_wait_comes_to_its_end(queue: Queue) -> None:

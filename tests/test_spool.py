@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support import ROOT, Fleet
 
 from fleet_lib import paths, spool
+from fleet_lib.drain import quarantine
 
 STOP = [sys.executable, "-I", "-S", str(ROOT / "hooks" / "stop.py")]
 
@@ -410,7 +411,7 @@ def test_only_the_user_can_read_the_spool_whatever_the_umask(home: str, umask: i
     before = os.umask(umask)
     try:
         spool.put(home, "Stop", b"{}", status=b"s")
-        spool.quarantine(home, spool.put(home, "Stop", b"secret"), "secret reason")
+        quarantine.move(home, {spool.put(home, "Stop", b"secret"): "secret reason"})
     finally:
         os.umask(before)
 
@@ -492,7 +493,7 @@ def test_an_entry_that_was_applied_meanwhile_is_not_found(home: str) -> None:
 
 def test_quarantine_keeps_the_entry_and_its_reason(home: str) -> None:
     name = spool.put(home, "Stop", b"not JSON")
-    spool.quarantine(home, name, "no JSON: \ud800 at 0")
+    quarantine.move(home, {name: "no JSON: \ud800 at 0"})
 
     assert spool.pending(home) == []
     bad = folder_of(home, "bad")
@@ -503,7 +504,7 @@ def test_quarantine_keeps_the_entry_and_its_reason(home: str) -> None:
 def test_quarantine_of_an_entry_that_is_gone_leaves_no_reason_behind(home: str) -> None:
     name = spool.put(home, "Stop", b"{}")
     spool.acknowledge(home, [name])
-    spool.quarantine(home, name, "too late")
+    quarantine.move(home, {name: "too late"})
 
     assert os.listdir(folder_of(home, "bad")) == []
 

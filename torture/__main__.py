@@ -1,4 +1,5 @@
-"""`make torture`: every scenario in its long form, or some of them; a seed replays what was chosen at random.
+"""`make torture`: run all scenarios, or some, in their long form. A seed repeats the random choices
+of a run.
 
 python -m torture [--short] [--seed N] [SCENARIO …]
 """
@@ -23,23 +24,23 @@ def main() -> int:
         metavar="SCENARIO",
         help=", ".join(SCENARIOS),
     )
-    options.add_argument("--short", action="store_true", help="the form that runs with the tests")
-    options.add_argument("--seed", type=int, help="what is chosen at random is chosen so again")
-    given = options.parse_args()
-    seed = given.seed if given.seed is not None else random.randrange(1_000_000)
+    options.add_argument("--short", action="store_true", help="the short form, which the tests run")
+    options.add_argument("--seed", type=int, help="repeat the random choices of a run")
+    chosen = options.parse_args()
+    seed = chosen.seed if chosen.seed is not None else random.randrange(1_000_000)
     print(f"seed {seed}", flush=True)
     broken = 0
-    for name in given.scenarios or SCENARIOS:
+    for name in chosen.scenarios or SCENARIOS:
         scenario, short, long = SCENARIOS[name]
         began = time.monotonic()
         try:
             with ground(seed) as made:
-                said = scenario(made, short if given.short else long)
+                report = scenario(made, short if chosen.short else long)
             word = "kept"
         except Broken as error:
-            said, word = str(error), "BROKEN"
+            report, word = str(error), "BROKEN"
             broken += 1
-        print(f"{word:7} {name:14} {time.monotonic() - began:6.1f} s  {said}", flush=True)
+        print(f"{word:7} {name:14} {time.monotonic() - began:6.1f} s  {report}", flush=True)
     return 1 if broken else 0
 
 

@@ -1,7 +1,8 @@
-"""What every scenario stands on: a home, hooks as Claude Code runs them, the ledger of what was acknowledged, and the
-promise that is checked at the end."""
+"""What every scenario uses: a home, hooks as Claude Code runs them, a record of what was
+acknowledged, and the check of the promise at the end."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+DRAINER = str(ROOT / "fleet_lib" / "drain" / "drain.py")
 
 
 class Broken(AssertionError):
@@ -29,8 +31,8 @@ class Broken(AssertionError):
 
 @dataclass
 class Ground:
-    """One home, and what was done in it. `sent` and `kept` hold (session, prompt) pairs: handed to a Stop hook, and
-    handed to one that exited 0."""
+    """One home, and what was done in it. `sent` and `kept` hold (session, prompt) pairs: given to a
+    Stop hook, and given to one that exited 0."""
 
     folder: Path
     seed: int
@@ -42,7 +44,7 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        # Spaces, quotes and letters beyond ASCII are the ordinary case.
+        # Homes with spaces, quotes and non-ASCII letters must work like any other.
         self.home = self.folder / "a user's höme" / "fleet ✓"
         self.home.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
@@ -58,7 +60,8 @@ class Ground:
         kill_after: float | None = None,
         prefix: tuple[str, ...] = (),
     ) -> int:
-        """Run a hook to its end, or to a SIGKILL; its exit code. `prefix` is a program that runs it."""
+        """Run a hook to its end or until a SIGKILL; its exit code. `prefix` is a program that runs
+        it."""
         process = subprocess.Popen(
             [*prefix, PYTHON, "-I", "-S", str(ROOT / "hooks" / f"{event}.py")],
             stdin=subprocess.PIPE,
@@ -71,9 +74,9 @@ class Ground:
             timer = threading.Timer(kill_after, self._kill_one, (process, f"hook {event}"))
             timer.start()
         with contextlib.suppress(BrokenPipeError):
-            _, said = process.communicate(json.dumps(payload).encode())
-            if said:
-                raise Broken(f"{event} wrote to stderr: {said[-500:]!r}")
+            _, error = process.communicate(json.dumps(payload).encode())
+            if error:
+                raise Broken(f"{event} wrote to stderr: {error[-500:]!r}")
         if timer:
             timer.cancel()
         code = process.wait()
@@ -84,7 +87,7 @@ class Ground:
     def turn(
         self, session: str, number: int, folder: Path, kill_after: float | None = None
     ) -> bool:
-        """A turn ends: whether its Stop hook said that it is kept."""
+        """Run the Stop hook of a turn; whether it acknowledged the turn."""
         prompt = f"{session}-p{number}"
         self.sent.add((session, prompt))
         payload = {
@@ -122,10 +125,21 @@ class Ground:
         if done.returncode:
             raise Broken(f"fleet drain: {done.stderr.strip()}")
 
+    @contextlib.contextmanager
+    def drainer_lock(self) -> Iterator[None]:
+        """Hold the drainer's lock, so that what is captured stays in the spool."""
+        (self.home / "spool").mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.home / "spool" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
     # --- killing ---
 
     def processes(self, mark: str) -> list[psutil.Process]:
-        """This home's processes whose command line has the mark."""
+        """The processes of this home whose command line contains the mark."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             words = process.info["cmdline"] or []
@@ -140,7 +154,7 @@ class Ground:
         return bool(environment.get("FLEET_HOME") == str(self.home))
 
     def kill(self, mark: str) -> None:
-        """SIGKILL to one of them, chosen by the seed, if there is any."""
+        """Send SIGKILL to one of these processes, chosen by the seed."""
         found = self.processes(mark)
         if found:
             with contextlib.suppress(psutil.Error):
@@ -155,7 +169,7 @@ class Ground:
                 self.killed[name] += 1
 
     def end_all(self) -> None:
-        for mark in ("run_jobs.py", "gateway", "drain.py", "stand_in"):
+        for mark in ("jobs/run.py", "gateway", "drain.py", "stand_in"):
             for process in self.processes(mark):
                 with contextlib.suppress(psutil.Error):
                     process.kill()
@@ -163,8 +177,9 @@ class Ground:
     # --- the promise ---
 
     def check(self) -> None:
-        """Every kept turn has exactly one briefing and that its event; no event is without its briefing; nothing waits
-        and nothing is in quarantine; the database passes its integrity check. Raises Broken."""
+        """Every kept turn has exactly one briefing with exactly one event; no event lacks its
+        briefing; the spool and the quarantine are empty; the database passes its integrity check.
+        Raises Broken."""
         self.drain()
         try:
             faults = self._faults()
@@ -180,7 +195,7 @@ class Ground:
             if integrity != "ok":
                 faults.append(f"integrity: {integrity}")
             if connection.execute("PRAGMA foreign_key_check").fetchone():
-                faults.append("a row points to nothing")
+                faults.append("a foreign key names a missing row")
             rows = connection.execute("SELECT session_id, task_id, briefing_id FROM briefings")
             briefings = Counter((session, task) for session, task, _ in rows)
             faults += [f"lost: {pair}" for pair in self.kept if briefings[pair] == 0]
@@ -209,7 +224,7 @@ class Ground:
         bad = list((self.home / "spool" / "bad").iterdir())
         if waiting or bad:
             reasons = [path.read_text() for path in bad if path.suffix == ".reason"]
-            faults.append(f"{len(waiting)} wait, {len(bad)} in quarantine: {reasons[:3]}")
+            faults.append(f"{len(waiting)} waiting, {len(bad)} in quarantine: {reasons[:3]}")
         return faults
 
 

@@ -1,8 +1,9 @@
-"""A recording of what processes write below a folder, and the disks that a power loss could leave of it.
+"""A recording of what processes write below a folder, and the disks that a power loss could leave
+of it.
 
-strace says each write, sync, rename and removal in order. What was synced is on any disk; of what was not, each file's
-and each folder's changes may be there in part: none, all, the first few, or any of them, a write torn in its middle.
-(POSIX promises no more than that; real file systems keep more.)
+strace records each write, sync, rename and removal in order. What was synced is on every disk. Of
+the rest, the changes of each file and folder may be there in part: none, all, the first few, or any
+of them, a write cut in its middle. (POSIX promises no more than that; real file systems keep more.)
 """
 
 import collections
@@ -26,7 +27,8 @@ _CALLS = (
 
 @dataclass(frozen=True)
 class Step:
-    """One call that changed something. `what` is write, sync, create, truncate, rename, unlink, mkdir or exit."""
+    """One system call that changed something: write, sync, create, truncate, rename, unlink, mkdir
+    or exit."""
 
     what: str
     path: str
@@ -36,8 +38,8 @@ class Step:
 
 
 def record(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> list[Step]:
-    """Run a command with all that it starts, and tell what was done below the folder, and in between which process
-    exited 0 (`path` is its command line)."""
+    """Run a command and all that it starts; what was done below the folder, and in between which
+    processes exited with 0 (`path` is then the command line)."""
     trace = folder.parent / "strace.txt"
     subprocess.run(
         ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", str(trace), *command],
@@ -70,7 +72,7 @@ def record(command: Sequence[str], folder: Path, environment: Mapping[str, str])
 def _step(name: str, call: str) -> Step | None:
     answer = call.rpartition("= ")[2].split()
     if not answer or not answer[0].split("<")[0].isdecimal():
-        return None  # it failed
+        return None  # the call failed
     opened = re.match(r"\w+\(\d+<([^>]*)>", call)
     path = _plain(opened[1]).removesuffix(" (deleted)") if opened else ""
     if name in ("write", "pwrite64"):
@@ -137,62 +139,76 @@ def _change(content: bytearray, step: Step) -> None:
         content[at : at + len(step.data)] = step.data
 
 
+class _Replay:
+    """The files and folders below `home` after some steps: as processes see them, and what is
+    durable."""
+
+    def __init__(self, home: Path) -> None:
+        self.files: dict[str, _File] = {}
+        self.folders = {str(home)}
+        self.durable: dict[str, _File] = {}
+        self.durable_folders = {str(home)}
+        # {folder: its changes that were not synced}; a change is (path, its new file or None).
+        self.waiting = collections.defaultdict[str, list[tuple[str, _File | None]]](list)
+
+    def do(self, step: Step) -> None:
+        parent = os.path.dirname(step.path)
+        if step.what == "mkdir":
+            self.folders.add(step.path)
+            self.waiting[parent].append((step.path, None))
+        elif step.what == "sync" and step.path in self.folders:
+            changes = self.waiting.pop(step.path, [])
+            self.settle(changes, self.durable, self.durable_folders)
+        elif step.what == "sync":
+            if file := self.files.get(step.path):
+                file.synced, file.waiting = bytes(file.now), []
+        elif step.what == "rename":
+            if file := self.files.pop(step.path, None):
+                self.files[step.target] = file
+                self.waiting[parent].append((step.path, None))
+                self.waiting[os.path.dirname(step.target)].append((step.target, file))
+        elif step.what == "unlink":
+            if self.files.pop(step.path, None):
+                self.waiting[parent].append((step.path, None))
+        elif step.what in ("create", "truncate", "write") and step.path not in self.folders:
+            if step.path not in self.files:
+                self.files[step.path] = _File()
+                self.waiting[parent].append((step.path, self.files[step.path]))
+            if step.what != "create":
+                self.files[step.path].do(step)
+
+    def settle(
+        self,
+        changes: Sequence[tuple[str, _File | None]],
+        files: dict[str, _File],
+        folders: set[str],
+    ) -> None:
+        """Make changes of a folder to `files` and `folders`."""
+        for path, file in changes:
+            if file is not None:
+                files[path] = file
+            elif path in self.folders:
+                folders.add(path)
+            else:
+                files.pop(path, None)
+
+
 def disk(
     steps: Sequence[Step], home: Path, mode: Mode, chosen: random.Random
 ) -> tuple[dict[str, bytes], set[str]]:
-    """({path: content}, folders), relative to `home`, that a power loss after these steps could leave."""
-    there: dict[str, _File] = {}
-    folders, waiting = (
-        {str(home)},
-        collections.defaultdict[str, list[tuple[str, _File | None]]](list),
-    )
-    durable: dict[str, _File] = {}
-    durable_folders = {str(home)}
-
-    def settle(
-        changes: Sequence[tuple[str, "_File | None"]], onto: dict[str, _File], made: set[str]
-    ) -> None:
-        for path, file in changes:
-            if file is not None:
-                onto[path] = file
-            elif path in folders:
-                made.add(path)
-            else:
-                onto.pop(path, None)
-
+    """({path: content}, folders), relative to `home`, that a power loss after these steps could
+    leave."""
+    replay = _Replay(home)
     for step in steps:
-        parent = os.path.dirname(step.path)
-        if step.what == "mkdir":
-            folders.add(step.path)
-            waiting[parent].append((step.path, None))
-        elif step.what == "sync" and step.path in folders:
-            settle(waiting.pop(step.path, []), durable, durable_folders)
-        elif step.what == "sync":
-            if file := there.get(step.path):
-                file.synced, file.waiting = bytes(file.now), []
-        elif step.what == "rename":
-            if file := there.pop(step.path, None):
-                there[step.target] = file
-                waiting[parent].append((step.path, None))
-                waiting[os.path.dirname(step.target)].append((step.target, file))
-        elif step.what == "unlink":
-            if there.pop(step.path, None):
-                waiting[parent].append((step.path, None))
-        elif step.what in ("create", "truncate", "write") and step.path not in folders:
-            if step.path not in there:
-                there[step.path] = _File()
-                waiting[parent].append((step.path, there[step.path]))
-            if step.what != "create":
-                there[step.path].do(step)
-
-    left, made = dict(durable), set(durable_folders)
-    for changes in waiting.values():
+        replay.do(step)
+    left, folders = dict(replay.durable), set(replay.durable_folders)
+    for changes in replay.waiting.values():
         count = {"nothing": 0, "first": chosen.randint(0, len(changes))}.get(mode, len(changes))
-        settle(changes[:count], left, made)
+        replay.settle(changes[:count], left, folders)
     files = {}
     for path, file in left.items():
-        if not _is_reached(os.path.dirname(path), made, home) or path.endswith("-shm"):
-            continue  # memory, which no power loss leaves
+        if not _is_reached(os.path.dirname(path), folders, home) or path.endswith("-shm"):
+            continue  # shared memory does not survive a power loss
         content = bytearray(file.synced)
         kept: list[Step] = []
         if mode == "first":
@@ -202,12 +218,13 @@ def disk(
         for step in kept:
             _change(content, _torn(step, chosen))
         files[os.path.relpath(path, home)] = bytes(content)
-    return files, {os.path.relpath(path, home) for path in made if _is_reached(path, made, home)}
+    reached = {path for path in folders if _is_reached(path, folders, home)}
+    return files, {os.path.relpath(path, home) for path in reached}
 
 
-def _is_reached(folder: str, made: set[str], home: Path) -> bool:
+def _is_reached(folder: str, folders: set[str], home: Path) -> bool:
     while folder != str(home):
-        if folder not in made or len(folder) < len(str(home)):
+        if folder not in folders or len(folder) < len(str(home)):
             return False
         folder = os.path.dirname(folder)
     return True

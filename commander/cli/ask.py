@@ -1,4 +1,4 @@
-"""`fleet ask`: one question to the Commander, answered here."""
+"""`fleet ask`: ask the Commander one question and print its answer."""
 
 import contextlib
 import sys
@@ -13,6 +13,7 @@ from commander.cli._display import print_json, safe
 from commander.cli._params import Prompt
 from fleet_lib import paths
 from fleet_lib.errors import FleetError, NotFound
+from fleet_lib.json_text import json_object
 from fleet_lib.store import db
 from fleet_lib.store.conversations import COMMANDER_MODEL, ConversationRepo
 from fleet_lib.store.job_runs import JobRunRepo
@@ -20,24 +21,26 @@ from fleet_lib.store.jobs import JobModel, JobRepo
 
 
 class JobFailed(FleetError):
-    """The Commander gave no answer."""
+    """The Commander did not answer."""
 
 
 @click.command()
 @click.option(
     "--model",
     type=click.Choice(get_args(JobModel)),
-    help="The model that answers (default: the conversation's).",
+    help="The model to use (default: the conversation's).",
 )
-@click.option("--timeout", type=click.FloatRange(1, 86400), help="Seconds it may take at most.")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 86400), metavar="SECONDS", help="Time limit in seconds."
+)
 @json_option
 @click.argument("question")
 def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None:
-    """Ask the Commander one question and print its answer as it comes.
+    """Ask the Commander one question and print its answer as it arrives.
 
-    It goes on with the Commander's conversation, the one that `fleet commander` opens, and is told what is
-    new since. QUESTION may be - for stdin. Two questions at once are answered one after the other; Ctrl-C
-    takes a question back.
+    The question continues the conversation that `fleet commander` opens, and the Commander first
+    gets what is new since its last turn. A QUESTION of - is read from stdin. Questions are answered
+    one at a time; Ctrl-C cancels yours.
 
     \b
     Examples:
@@ -51,7 +54,7 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
 
     home = paths.home()
     if not (Path(home) / "CLAUDE.md").exists():
-        raise NotFound(f"{home} is no Commander's folder yet: run ./install.sh")
+        raise NotFound(f"{home} is not set up as the Commander's folder; run ./install.sh")
     text = Prompt().read_stdin() if question == "-" else question
     with writing() as connection:
         known = ConversationRepo(connection).get_or_create_commander(home).model
@@ -65,20 +68,19 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
             request=make(prompt=Prompt().checked(text), timeout_seconds=timeout),
         )
         try:
-            has_spoken = _stream(connection, job_id, quiet=as_json)
+            has_printed = _stream(connection, job_id, quiet=as_json)
         except KeyboardInterrupt:
-            click.echo("\ntaking it back …", err=True)
+            click.echo("\nCancelling …", err=True)
             cancel(connection, job_id)
             raise click.exceptions.Exit(130) from None
-        job = JobRepo(connection).get(job_id)
-        assert job is not None
+        job = JobRepo(connection).require(job_id)
         run = JobRunRepo(connection).latest(job_id)
     if as_json:
         answer = answer_of(job) if job.status == "completed" else None
-        told = {"job_id": job_id, "status": job.status, "answer": answer, "error": job.error}
-        told |= {"session_id": run and run.session_id, "cost_usd": run and run.cost_usd}
-        print_json(told)
-    elif job.status == "completed" and not has_spoken:
+        result = {"job_id": job_id, "status": job.status, "answer": answer, "error": job.error}
+        result |= {"session_id": run and run.session_id, "cost_usd": run and run.cost_usd}
+        print_json(result)
+    elif job.status == "completed" and not has_printed:
         click.echo(safe(answer_of(job) or ""))
     if job.status != "completed":
         if as_json:
@@ -94,41 +96,41 @@ def _model(known: str) -> JobModel:
 
 
 def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
-    """Print the answer as it is written; what it looks up on the way is told to a person on stderr. False if
-    there was nothing to print."""
+    """Print the answer as it is written, and tool calls on a terminal. False if there was no
+    text."""
     from fleet_lib.jobs import stream
 
-    runs = JobRunRepo(connection)
-    if not quiet and sys.stderr.isatty() and len(runs.at_work()) > 0:
-        click.echo("waiting for its turn …", err=True)
-    written, at_line_start, has_spoken = "", True, False
+    is_interactive = sys.stderr.isatty()
+    if not quiet and is_interactive and JobRunRepo(connection).active():
+        click.echo("Waiting for other jobs …", err=True)
+    written, at_line_start, has_printed = "", True, False
     for chunk in stream.follow(connection, job_id, partials=True):
-        value = stream.value_of(chunk)
+        value = json_object(chunk)
         if quiet or _is_synthetic(value):
             continue
         if value.get("type") == "stream_event":
-            pieces = [stream.delta_of(value)]
+            pieces = [stream.partial_text(value)]
             written += pieces[0]
         elif value.get("type") == "assistant":
             pieces = []
-            for kind, words in stream.words_of(value):
+            for kind, text in stream.readable_parts(value):
                 if kind == "text":
-                    # What came in parts is printed; the parts of one that came too fast may be gone.
-                    pieces.append((words.removeprefix(written) if written else words) + "\n")
+                    # Its parts were printed, unless it was complete before they were read.
+                    pieces.append((text.removeprefix(written) if written else text) + "\n")
                     written = ""
-                elif kind == "tool" and sys.stderr.isatty():
-                    click.echo(click.style(f"· {words}", dim=True), err=True)
+                elif kind == "tool" and is_interactive:
+                    click.echo(click.style(f"· {text}", dim=True), err=True)
         else:
             continue
         for piece in filter(None, pieces):
             click.echo(safe(piece), nl=False)
-            at_line_start, has_spoken = piece.endswith("\n"), True
+            at_line_start, has_printed = piece.endswith("\n"), True
     if not quiet and not at_line_start:
         click.echo()
-    return has_spoken
+    return has_printed
 
 
 def _is_synthetic(value: dict[str, Any]) -> bool:
-    """Whether Claude Code itself says it: an error of the API, which is the job's error too."""
+    """Whether Claude Code wrote it itself: an API error, reported as the job's error."""
     message = value.get("message")
     return isinstance(message, dict) and message.get("model") == "<synthetic>"

@@ -9,7 +9,7 @@ import click
 from commander.cli._database import drain_spool, writing
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
-from fleet_lib.jobs.claude import claude_program, last_conversation
+from fleet_lib.jobs.command import claude_program, last_conversation
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.jobs import JobRepo

@@ -15,13 +15,12 @@ from commander.cli._display import (
     print_table,
     project,
     show,
-    state_words,
     when,
 )
 from commander.cli._display import as_json as json_text
 from commander.cli._params import EventId
 from fleet_lib import clock, paths
-from fleet_lib.lines import line_of
+from fleet_lib.lines import line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.events import (

@@ -1,4 +1,4 @@
-"""`fleet jobs`: headless Claude Code, queued."""
+"""`fleet jobs`: a queue of headless Claude Code sessions."""
 
 import contextlib
 import sqlite3
@@ -15,15 +15,17 @@ from commander.cli._display import Cell, Line, Table, print_json, print_table, p
 from commander.cli._params import JOB_ID, Prompt
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
-from fleet_lib.jobs import run as run_jobs
+from fleet_lib.jobs import run as runner_process
 from fleet_lib.jobs import stream
+from fleet_lib.json_text import json_object
 from fleet_lib.store import db
+from fleet_lib.store.job_runs import JobRunRepo
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.text import clean
 from fleet_lib.views.projects import find_project, project_names
 
-TYPES = ("worker_task", "skill_patch", "doc_patch")  # a commander_turn is `fleet ask`'s
+TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
 _KIND_STYLES = {"tool": "cyan", "result": "dim", "error": "red", "note": "dim"}
 _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
@@ -31,10 +33,11 @@ _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 
 @click.group()
 def jobs() -> None:
-    """Headless Claude Code: a queue of tasks, each in its project's folder.
+    """Queue tasks for headless Claude Code, each in its project's folder.
 
-    At most 3 run at once and one in a project, oldest first; each has a time limit and a cap on its cost, and
-    so has the day (`fleet config list` shows them under jobs). A job's session fires no hooks.
+    Jobs run oldest first, at most 3 at once and one per project. Each job has a time limit and a
+    budget, and there is a daily budget for all jobs (see the jobs settings in `fleet config list`).
+    The session of a job runs no hooks.
 
     \b
     Examples:
@@ -52,31 +55,34 @@ def jobs() -> None:
     type=click.Choice(TYPES),
     default="worker_task",
     show_default=True,
-    help="What kind of task: a patch of a skill or of documents may edit files.",
+    help="The kind of task. skill_patch and doc_patch may edit files.",
 )
 @click.option(
     "--model",
     type=click.Choice(get_args(JobModel)),
     default="sonnet",
     show_default=True,
-    help="The model that works.",
+    help="The model to use.",
 )
 @click.option(
     "--allow-tool",
     "tools",
     multiple=True,
     metavar="RULE",
-    help='A tool it may use without asking, as Claude Code writes it: Edit, "Bash(npm test:*)". Repeatable.',
+    help="A tool that the job may use without asking, as a Claude Code permission rule: Edit,"
+    ' "Bash(npm test:*)". Repeatable.',
 )
 @click.option(
     "--permission-mode",
     type=click.Choice(MODES),
-    help="Claude Code's permission mode; bypassPermissions needs the setting jobs.allow_bypass.",
+    help="Claude Code's permission mode. bypassPermissions needs the setting jobs.allow_bypass.",
 )
 @click.option("--file", "file", type=Prompt(), help="Read the prompt from a file.")
-@click.option("--timeout", type=click.FloatRange(1, 86400), help="Seconds it may take at most.")
 @click.option(
-    "--max-usd", type=click.FloatRange(0.01, 1000), help="US dollars it may cost at most."
+    "--timeout", type=click.FloatRange(1, 86400), metavar="SECONDS", help="Time limit in seconds."
+)
+@click.option(
+    "--max-usd", type=click.FloatRange(0.01, 1000), metavar="USD", help="Budget in US dollars."
 )
 @json_option
 @click.argument("prompt", required=False)
@@ -92,10 +98,10 @@ def submit(
     as_json: bool,
     prompt: str | None,
 ) -> None:
-    """Queue a job, and have it run in the background.
+    """Queue a job and run it in the background.
 
-    PROMPT is the task; - or none at all reads it from stdin. Nobody is asked for permissions there: what the
-    task needs beyond reading is named with --allow-tool.
+    PROMPT is the task; it is read from stdin if it is - or missing. A job cannot ask for
+    permissions: allow the tools that the task needs, other than for reading, with --allow-tool.
 
     \b
     Examples:
@@ -108,7 +114,7 @@ def submit(
 
     text = _prompt(prompt, file)
     with reading() as connection:
-        where = find_project(connection, name) if name else _project_here(connection)
+        target = find_project(connection, name) if name else _project_here(connection)
     request = make(
         prompt=text,
         allowed_tools=tools,
@@ -118,21 +124,25 @@ def submit(
     )
     home = paths.home()
     with contextlib.closing(db.connect(paths.database(home))) as connection:
-        job_id = queue(connection, home, type=job_type, model=model, request=request, project=where)
+        job_id = queue(
+            connection, home, type=job_type, model=model, request=request, project=target
+        )
     if as_json:
-        told = {"job_id": job_id, "status": "queued", "type": job_type, "model": model}
-        print_json(told | {"project_id": where.project_id})
+        queued = {"job_id": job_id, "status": "queued", "type": job_type, "model": model}
+        print_json(queued | {"project_id": target.project_id})
     else:
-        click.echo(f"job {job_id} queued: `fleet jobs logs {job_id} --follow` shows it at work")
+        click.echo(f"Queued job {job_id}; watch it with `fleet jobs logs {job_id} --follow`")
 
 
 @jobs.command("list")
 @click.option("--project", "name", help="Only jobs of this project.")
-@click.option("--status", type=click.Choice(get_args(JobStatus)), help="Only jobs of this status.")
+@click.option(
+    "--status", type=click.Choice(get_args(JobStatus)), help="Only jobs with this status."
+)
 @limit_option(20)
 @json_option
 def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, the newest first.
+    """List jobs, newest first.
 
     \b
     Examples:
@@ -144,9 +154,9 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         project_id = find_project(connection, name).project_id if name else None
         found = JobRepo(connection).query(project_id=project_id, status=status, limit=limit)
         names = project_names(connection)
-        told = [stream.describe(connection, job) for job in found]
+        described = [stream.describe(connection, job) for job in found]
     if as_json:
-        print_json(told)
+        print_json(described)
         return
     rows = [
         (
@@ -159,7 +169,7 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
             Cell(_dollars(one["cost_usd"])),
             Cell(job.error or one["prompt"]),
         )
-        for job, one in zip(found, told, strict=True)
+        for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
     print_table(headings, rows, "no jobs", optional="cost")
@@ -169,7 +179,7 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
 @click.argument("job_id", type=JOB_ID)
 @json_option
 def show_(job_id: int, as_json: bool) -> None:
-    """Show one job: what it was asked, how it ended, what it cost, and its answer.
+    """Show one job: its prompt, status, cost and answer.
 
     \b
     Examples:
@@ -177,11 +187,11 @@ def show_(job_id: int, as_json: bool) -> None:
       fleet jobs show 12 --json | jq -r .answer
     """
     with reading() as connection:
-        job = _job(connection, job_id)
-        told = stream.describe(connection, job)
+        job = JobRepo(connection).require(job_id)
+        shown = stream.describe(connection, job)
         names = project_names(connection)
     if as_json:
-        print_json(told)
+        print_json(shown)
         return
     rows = [
         (Cell("status", "bold"), _look.state(job.status)),
@@ -191,28 +201,31 @@ def show_(job_id: int, as_json: bool) -> None:
     ]
     for heading, value in (
         ("took", _took(job)),
-        ("cost", _dollars(told["cost_usd"])),
-        ("tokens", _tokens(told)),
+        ("cost", _dollars(shown["cost_usd"])),
+        ("tokens", _tokens(shown)),
         ("error", job.error),
-        ("session", told["session_id"]),
-        ("prompt", told["prompt"]),
+        ("session", shown["session_id"]),
+        ("prompt", shown["prompt"]),
     ):
         if value and value != "-":
             rows.append((Cell(heading, "bold"), Cell(value)))
     parts: list[Line | Table] = [Table((), rows)]
-    if told["answer"]:
-        parts += [Line(()), *(Line((line,), wraps=True) for line in told["answer"].splitlines())]
+    if shown["answer"]:
+        parts += [Line(()), *(Line((line,), wraps=True) for line in shown["answer"].splitlines())]
     show(*parts)
 
 
 @jobs.command()
 @click.argument("job_id", type=JOB_ID)
 @click.option(
-    "--follow", "-f", is_flag=True, help="Stay until the job has ended. Ctrl-C leaves it running."
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Follow the job until it ends. Ctrl-C does not stop the job.",
 )
 @json_option
 def logs(job_id: int, follow: bool, as_json: bool) -> None:
-    """Print what a job's session said and did (--json: Claude Code's own lines).
+    """Print the messages and tool calls of a job's session (--json: Claude Code's own lines).
 
     \b
     Examples:
@@ -221,7 +234,7 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
       fleet jobs logs 12 --json | jq -c 'select(.type == "result")'
     """
     with reading() as connection:
-        job = _job(connection, job_id)
+        job = JobRepo(connection).require(job_id)
         if not follow:
             chunks = JobRepo(connection).get_stream_chunks(job_id)
             _print_chunks(chunks, as_json)
@@ -229,10 +242,10 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
     connection = db.connect_read_only(paths.database(paths.home()))
     with contextlib.closing(connection), contextlib.suppress(KeyboardInterrupt):
         if job.status == "queued" and not as_json:
-            click.echo("queued; waiting for its turn", err=True)
+            click.echo("queued, waiting to be started", err=True)
         for chunk in stream.follow(connection, job_id):
             _print_chunks([chunk], as_json)
-        job = _job(connection, job_id)
+        job = JobRepo(connection).require(job_id)
         if not as_json:
             reason = f": {clean(job.error, 300)}" if job.error else ""
             click.echo(f"job {job_id} {job.status}{reason}", err=True)
@@ -242,40 +255,40 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 @click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
-    """Cancel jobs, queued or running; returns once their processes are gone.
+    """Cancel queued or running jobs, and wait until their processes have ended.
 
     \b
     Examples:
       fleet jobs cancel 12
       fleet jobs cancel 12 13 --json
     """
-    from fleet_lib.jobs.submit import cancel as end
+    from fleet_lib.jobs.submit import cancel as cancel_job
 
-    told = []
+    ended = []
     with contextlib.closing(db.connect(paths.database(paths.home()))) as connection:
         for job_id in job_ids:
-            before = _job(connection, job_id).status
-            status = end(connection, job_id)
-            told.append({"job_id": job_id, "status": status})
+            before = JobRepo(connection).require(job_id).status
+            status = cancel_job(connection, job_id)
+            ended.append({"job_id": job_id, "status": status})
             if not as_json:
                 is_over = status in FINISHED
                 was = "was already " if before == status else ""
-                click.echo(f"job {job_id} {was + status if is_over else 'is still being ended'}")
+                click.echo(f"job {job_id} {was + status if is_over else 'is still ending'}")
     if as_json:
-        print_json(told)
-    if any(row["status"] != "canceled" for row in told):
+        print_json(ended)
+    if any(row["status"] != "canceled" for row in ended):
         raise click.exceptions.Exit(1)
 
 
 @jobs.command()
-@click.option("--once", is_flag=True, help="Work the queue empty, and end.")
+@click.option("--once", is_flag=True, help="End when the queue is empty.")
 @json_option
 def run(once: bool, as_json: bool) -> None:
-    """Run queued jobs here, in the foreground, until Ctrl-C.
+    """Run queued jobs in the foreground until Ctrl-C.
 
-    Nobody needs to: `submit` starts a runner in the background, which ends when nothing is left. There is one
-    at a time; where another is at work this one waits for it. Ctrl-C lets what runs come to its end, and a
-    second one ends it.
+    You rarely need this: `fleet jobs submit` starts a runner in the background, which ends when the
+    queue is empty. One runner works at a time; this one waits if another is running. Ctrl-C lets
+    the running jobs finish; press it again to stop them.
 
     \b
     Examples:
@@ -284,41 +297,38 @@ def run(once: bool, as_json: bool) -> None:
       fleet jobs run --once --json
     """
     from fleet_lib.jobs import runner
+    from fleet_lib.jobs.claim import Notice
 
     home = paths.home()
     db.connect(paths.database(home)).close()
 
-    def say(notice: runner.Notice) -> None:
+    def report(notice: Notice) -> None:
         if as_json:
             if notice.job_id is not None:
-                told: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
-                told |= {"cost_usd": notice.cost_usd, "error": notice.error}
-                click.echo(_look.as_json(told))
+                line: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
+                line |= {"cost_usd": notice.cost_usd, "error": notice.error}
+                click.echo(_look.as_json(line))
         else:
             click.echo(clean(notice.text, 500))
 
-    lock = run_jobs.open_lock(home)
-    is_told = False
-    while not run_jobs.take(lock, seconds=0.5):
-        if once and _is_empty(home):
+    lock = runner_process.open_lock(home)
+    has_said = False
+    while not runner_process.take(lock, seconds=0.5):
+        if once and _is_queue_done(home):
             return
-        if not is_told:
-            is_told = True
-            click.echo("another runner is at work; waiting for it", err=True)
-    runner.run(home, "once" if once else "forever", say)
+        if not has_said:
+            has_said = True
+            click.echo("another runner is running, waiting for it to end", err=True)
+    runner.run(home, "once" if once else "forever", report)
 
 
-def _is_empty(home: str) -> bool:
+def _is_queue_done(home: str) -> bool:
     with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
-        row = connection.execute(
-            "SELECT 1 FROM jobs j WHERE status = 'queued' OR EXISTS (SELECT 1 FROM job_runs r"
-            " WHERE r.job_id = j.job_id AND r.ended_at IS NULL) LIMIT 1"
-        ).fetchone()
-        return row is None
+        return JobRunRepo(connection).is_queue_done()
 
 
 def _prompt(prompt: str | None, file: str | None) -> str:
-    """The prompt from wherever it was given. Raises BadInput or UsageError."""
+    """The prompt from the file, the argument or stdin. Raises BadInput or UsageError."""
     if file is not None:
         if prompt is not None:
             raise click.UsageError("the prompt is given twice: as an argument and as --file")
@@ -326,7 +336,7 @@ def _prompt(prompt: str | None, file: str | None) -> str:
     if prompt is None or prompt == "-":
         if prompt is None and (sys.stdin is None or sys.stdin.isatty()):
             raise click.UsageError(
-                "there is no prompt: give it as an argument, a --file, or on stdin"
+                "there is no prompt; give it as an argument, with --file, or on stdin"
             )
         return Prompt().read_stdin()
     return Prompt().checked(prompt)
@@ -338,17 +348,10 @@ def _project_here(connection: sqlite3.Connection) -> Project:
     found = repo.get(project_id) if project_id else None
     if found is None:
         raise NotFound(
-            "this folder is no project that Fleet knows: --project names one,"
-            " `fleet projects list` shows them"
+            "this folder is not in a project that Fleet knows; name one with --project"
+            " (`fleet projects list` lists them)"
         )
     return found
-
-
-def _job(connection: sqlite3.Connection, job_id: int) -> Job:
-    job = JobRepo(connection).get(job_id)
-    if job is None:
-        raise NotFound(f"there is no job {job_id}: `fleet jobs list` shows what there is")
-    return job
 
 
 def _print_chunks(chunks: list[str], as_json: bool) -> None:
@@ -358,7 +361,7 @@ def _print_chunks(chunks: list[str], as_json: bool) -> None:
         return
     lines: list[Line] = []
     for chunk in chunks:
-        for kind, text in stream.words_of(stream.value_of(chunk)):
+        for kind, text in stream.readable_parts(json_object(chunk)):
             mark = _MARKS.get(kind, "")
             for row in text.splitlines() or [""]:
                 lines.append(Line((Cell(mark + row, _KIND_STYLES.get(kind, "")),), wraps=True))
@@ -370,10 +373,10 @@ def _dollars(cost: float | None) -> str:
     return "-" if cost is None else f"${cost:.4f}" if cost < 0.1 else f"${cost:.2f}"
 
 
-def _tokens(told: dict[str, Any]) -> str:
-    if told["input_tokens"] is None:
+def _tokens(shown: dict[str, Any]) -> str:
+    if shown["input_tokens"] is None:
         return ""
-    return f"{told['input_tokens']:,} in, {told['output_tokens'] or 0:,} out"
+    return f"{shown['input_tokens']:,} in, {shown['output_tokens'] or 0:,} out"
 
 
 def _took(job: Job) -> str:

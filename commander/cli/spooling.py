@@ -1,7 +1,6 @@
-"""`fleet drain` and `fleet replay`: what hooks captured, applied in the foreground."""
+"""`fleet drain` and `fleet replay`: apply captured hook calls in the foreground."""
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,11 @@ import click
 from commander.cli._app import json_option
 from commander.cli._display import print_json
 from fleet_lib import paths, spool
+from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain as drain_now
 from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.ingest import apply_one
+from fleet_lib.json_text import json_object
 from fleet_lib.store import db, migrate
 from fleet_lib.text import clean
 from fleet_lib.turn.prepare import prepare
@@ -23,9 +24,9 @@ from fleet_lib.turn.repositories import Repositories
 @click.command()
 @json_option
 def drain(as_json: bool) -> None:
-    """Apply everything that waits in the spool, and return when that is done.
+    """Apply all entries that are waiting in the spool, and return when that is done.
 
-    Hooks start this in the background by themselves; it is for scripts, and after an outage.
+    Hooks do this in the background; the command is for scripts and for use after an outage.
 
     \b
     Examples:
@@ -33,29 +34,30 @@ def drain(as_json: bool) -> None:
       fleet drain --json | jq .quarantined
     """
     home = paths.home()
-    bad_before = _quarantined(home)
+    bad_before = set(quarantine.names(home))
     count = drain_now(
-        home, on_wait=lambda left: click.echo(f"another drainer is at work, {left} left", err=True)
+        home, on_wait=lambda left: click.echo(f"another drainer is running, {left} left", err=True)
     )
-    bad = _quarantined(home) - bad_before
+    bad = set(quarantine.names(home)) - bad_before
     if as_json:
         print_json({"applied": count - len(bad), "quarantined": len(bad)})
         return
     if bad:
-        click.echo(f"{len(bad)} went to quarantine; the reasons are in {paths.spool(home, 'bad')}")
-    click.echo(f"{count - len(bad)} applied" if count else "nothing waited")
+        click.echo(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
+    click.echo(f"{count - len(bad)} applied" if count else "Nothing to apply.")
 
 
 @click.command()
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--dry-run", is_flag=True, help="Say what each would become, and store nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be stored, and store nothing.")
 @json_option
 def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
-    """Run hook payload FILES, or spool entries, and say what each became.
+    """Apply hook payloads or spool entries from FILES, and show what was stored.
 
-    Replaying what was applied before changes nothing. An entry of the quarantine that was applied leaves it.
+    Replaying a file that was applied before changes nothing. An entry that was in quarantine is
+    removed from there once it is applied.
 
     \b
     Examples:
@@ -66,15 +68,15 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     repositories = Repositories()
     outcomes: list[dict[str, object]] = []
     with _database(home, dry_run) as connection:
-        # A pattern over the quarantine names the reasons too.
-        for file in (file for file in files if file.suffix != ".reason"):
+        # A pattern such as spool/bad/* matches the reasons too.
+        for file in (file for file in files if not quarantine.is_reason(file)):
             ok, outcome = True, ""
             try:
                 entry = _entry(file)
                 prepared = prepare(entry, home, repositories)
                 outcome = apply_one(connection, home, prepared, repositories)
                 if not dry_run:
-                    _leave_quarantine(file, home)
+                    quarantine.release(home, file)
             except (BadEntry, spool.Malformed) as error:
                 ok, outcome = False, str(error)
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
@@ -93,7 +95,7 @@ def _database(home: str, dry_run: bool) -> Iterator[sqlite3.Connection]:
     if not dry_run:
         connection = db.connect(path)
     else:
-        # A copy in memory: migrating the file would be storing something.
+        # A copy in memory: a dry run must not even migrate the file.
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.row_factory = sqlite3.Row
         if path.exists():
@@ -107,25 +109,14 @@ def _database(home: str, dry_run: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _entry(file: Path) -> spool.Entry:
-    """A spool entry as it is; a bare payload as if its hook had run when the file was written."""
+    """The file as a spool entry; a bare payload as if its hook ran when it was written."""
     data = file.read_bytes()
     if data.startswith(b"fleet-spool "):
         return spool.read(str(file))
-    event = ""
-    with contextlib.suppress(ValueError, AttributeError, RecursionError):
-        event = str(json.loads(data).get("hook_event_name") or "")
+    event = str(json_object(data).get("hook_event_name") or "")
     if not event:
-        raise BadEntry("the file is neither a spool entry nor a payload with a hook_event_name")
+        raise BadEntry(
+            "the file is neither a spool entry nor a hook payload with a hook_event_name"
+        )
     received_ns = file.stat().st_mtime_ns
     return spool.Entry(file.name, event, received_ns, "", "", None, data, None)
-
-
-def _leave_quarantine(file: Path, home: str) -> None:
-    if file.resolve().parent == Path(paths.spool(home, "bad")).resolve():
-        file.unlink()
-        Path(f"{file}.reason").unlink(missing_ok=True)
-
-
-def _quarantined(home: str) -> set[str]:
-    bad = Path(paths.spool(home, "bad"))
-    return {p.name for p in bad.iterdir() if p.suffix != ".reason"} if bad.is_dir() else set()

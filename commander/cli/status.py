@@ -22,11 +22,11 @@ from commander.cli._display import (
     is_interactive,
     print_json,
     show,
-    state_words,
     terminal,
 )
 from fleet_lib import clock, paths, spool
 from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.views import overview
 

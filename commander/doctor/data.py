@@ -11,6 +11,7 @@ from pathlib import Path
 
 from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched
 from fleet_lib import clock, paths, spool
+from fleet_lib.drain import quarantine as bad
 from fleet_lib.store import job_runs, migrate, verify
 from fleet_lib.text import clean
 
@@ -186,22 +187,20 @@ def backlog(installation: Installation) -> Iterator[Finding]:
 
 
 def quarantine(installation: Installation) -> Iterator[Finding]:
-    folder = Path(paths.spool(str(installation.home), "bad"))
+    home = str(installation.home)
+    folder = bad.folder(home)
     if not folder.is_dir():
         return
-    bad = sorted(path for path in folder.iterdir() if path.suffix != ".reason")
-    if not bad:
+    names = bad.names(home)
+    if not names:
         yield Finding("ok", "quarantine", "The quarantine is empty.")
         return
-    reason = ""
-    with contextlib.suppress(OSError):
-        reason = Path(f"{bad[-1]}.reason").read_text("utf-8", "replace")
     yield Finding(
         "warning",
         "quarantine",
-        f"{_number(len(bad), 'entry is', 'entries are')} in quarantine."
-        f" The newest: {clean(reason, 160) or 'no reason was recorded'}",
-        "They could not be applied. They are deleted after 30 days.",
+        f"{_number(len(names), 'entry is', 'entries are')} in quarantine."
+        f" The newest: {clean(bad.reason_of(home, names[-1]), 160) or 'no reason was recorded'}",
+        f"They could not be applied. They are deleted after {bad.MAX_DAYS} days.",
         f"fleet replay '{folder}'/*; if one fails again, report it, or delete it and its .reason",
     )
 
@@ -281,7 +280,7 @@ def jobs(installation: Installation) -> Iterator[Finding]:
             if migrate.version_of(connection) != migrate.latest_version():
                 return  # the database check reports that
             runs = job_runs.JobRunRepo(connection)
-            running = runs.at_work()
+            running = runs.active()
             lost = [run for run in running if job_runs.is_lost(run)]
             queued, oldest = connection.execute(
                 "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"

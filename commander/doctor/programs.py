@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from commander.doctor.findings import INSTALL, Finding, Installation
 from fleet_lib.errors import FleetError
-from fleet_lib.jobs.claude import claude_program
+from fleet_lib.jobs.command import claude_program
 from fleet_lib.text import clean
 
 PROMPT_ID_SINCE = (2, 1, 196)

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 
 from commander.gateway.messages import JobWish
 from fleet_lib import paths
@@ -29,7 +28,7 @@ class JobQueue:
             timeout_seconds=wish.timeout_seconds,
             max_usd=wish.max_usd,
         )
-        with self._writing() as connection:
+        with self._database() as connection:
             project = ProjectRepo(connection).get(wish.project_id)
             if project is None:
                 raise NotFound(f"there is no project {wish.project_id!r}")
@@ -44,19 +43,14 @@ class JobQueue:
 
     def get(self, job_id: int) -> Job:
         """Raises NotFound."""
-        with self._writing() as connection:
-            job = JobRepo(connection).get(job_id)
-        if job is None:
-            raise NotFound(f"there is no job {job_id}")
-        return job
+        with self._database() as connection:
+            return JobRepo(connection).require(job_id)
 
     def cancel(self, job_id: int) -> Job:
         """Ask for a job's end without waiting for it. Raises NotFound."""
-        with self._writing() as connection:
+        with self._database() as connection:
             queue.request_cancel(connection, job_id)
-        return self.get(job_id)
+            return JobRepo(connection).require(job_id)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(db.connect(paths.database(self._home))) as connection:
-            yield connection
+    def _database(self) -> "contextlib.closing[sqlite3.Connection]":
+        return contextlib.closing(db.connect(paths.database(self._home)))

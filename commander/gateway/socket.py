@@ -16,7 +16,8 @@ from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
-from fleet_lib.jobs import stream as reading
+from fleet_lib.jobs.stream import answer_of
+from fleet_lib.json_text import json_object
 from fleet_lib.store.jobs import FINISHED, JobRepo, is_partial
 
 # For a message or a batch of events. A slower client is disconnected; its cursor lets it resume.
@@ -194,7 +195,7 @@ class Client:
                     messages.JobCompleted(
                         job_id=job_id,
                         status=job.status,
-                        answer=reading.answer_of(job),
+                        answer=answer_of(job),
                         error=job.error,
                     )
                 )
@@ -202,7 +203,7 @@ class Client:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _send_chunk(self, job_id: int, chunk: str) -> None:
-        if value := reading.value_of(chunk):
+        if value := json_object(chunk):
             await self._send(messages.JobStream(job_id=job_id, chunk=value))
 
     def _read_job(self, job_id: int, after: int, stored: int) -> Any:

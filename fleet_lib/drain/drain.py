@@ -1,7 +1,7 @@
-"""The drainer's entry: `python -I drain.py FLEET_HOME`, started detached by hooks.
+"""The drainer's process: `python -I drain.py FLEET_HOME`, started detached by hooks.
 
-Standard library only until the lock is held: most starts find another drainer at work and end here,
-so they must cost next to nothing. What a drain does is drainer.py's.
+Standard library only until the lock is held: most starts find another drainer running and end here,
+so they must cost next to nothing. What a drainer does is in drainer.py.
 """
 
 import _signal
@@ -9,8 +9,8 @@ import fcntl
 import os
 import sys
 
-# Exit codes, for whoever waits: the spool is empty; another drainer is at work; the database cannot
-# be used now, and the entries are where they were.
+# Exit codes: the spool is empty; another drainer is running; the database cannot be used now, and
+# the entries are still in the spool.
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
@@ -21,15 +21,15 @@ def main(home: str) -> int:
     try:
         os.setsid()
     except PermissionError:
-        pass  # a session of its own already
+        pass  # it leads a session already
     os.chdir("/")
     os.umask(0o077)
-    os.closerange(3, 64)  # nothing of Claude Code's may stay open in here
+    os.closerange(3, 64)  # descriptors inherited from Claude Code must not stay open
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
         lock = os.open(os.path.join(home, "spool", "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
-        return DONE  # no spool, so nothing waits
+        return DONE  # no spool: nothing was ever captured
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,17 +41,21 @@ def main(home: str) -> int:
             from fleet_lib import spool
             from fleet_lib.drain import drainer
         except Exception as error:
-            # Python too old, or without Fleet's libraries: a plugin's first turns, or a bare checkout.
+            # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
             _make_environment(root, "--again", home)
             from fleet_lib import log
 
-            log.write(home, "drain", f"{sys.executable} cannot drain: {error}; the entries wait")
+            log.write(
+                home,
+                "drain",
+                f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
+            )
             return UNUSABLE
         usable = drainer.drain(home)
         fcntl.flock(lock, fcntl.LOCK_UN)
-        # An entry that came after the last look and before the release: its own drainer found the
-        # lock held and ended, so this one looks once more.
+        # An entry may have come after the last look and before the release. The drainer started for
+        # it found the lock held and ended, so this one looks once more.
         if not usable or not spool.pending(home):
             break
     if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
@@ -60,7 +64,7 @@ def main(home: str) -> int:
 
 
 def _make_environment(root: str, *arguments: str) -> None:
-    """As a plugin: have the environment made or brought up to date, in this process's place."""
+    """In a plugin: continue as the program that creates or updates the environment."""
     if os.environ.get("CLAUDE_PLUGIN_DATA"):
         script = os.path.join(root, "commander", "setup", "plugin.py")
         os.execv(sys.executable, [sys.executable, "-I", script, *arguments])  # noqa: S606

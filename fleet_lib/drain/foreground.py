@@ -1,4 +1,4 @@
-"""Draining in the foreground: run the drainer, or wait for the one that is at work."""
+"""Draining in the foreground: run the drainer, or wait for the one that is running."""
 
 import contextlib
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleet_lib import paths, spool
-from fleet_lib.drain import drain as drainer_entry
+from fleet_lib.drain.drain import BUSY, DONE, UNUSABLE
 from fleet_lib.errors import DatabaseUnusable
 
 _DEATHS = 5  # more than an entry's attempts
@@ -17,22 +17,21 @@ _DEATHS = 5  # more than an entry's attempts
 def drain(
     home: str, *, timeout: float = 660.0, on_wait: Callable[[int], None] | None = None
 ) -> int:
-    """Return when everything that is in the spool now has been applied or quarantined, and how much
-    that was, also when another drainer did it. `on_wait(left)` is called while that one is at work.
+    """Return once every entry that is in the spool now has been applied or quarantined, by this
+    drainer or by another one; their number. `on_wait(left)` is called while another one is running.
 
-    Raises DatabaseUnusable when the database cannot be used, or not within `timeout` seconds; the entries
-    are still there then, and a drainer that is at work goes on.
+    Raises DatabaseUnusable if the database cannot be used, or not within `timeout` seconds; the
+    entries are then still in the spool, and a drainer that is running goes on.
     """
     with contextlib.suppress(OSError):
         spool.recover(home)
-    there = set(spool.pending(home))
+    entries = set(spool.pending(home))
     deadline = time.monotonic() + timeout
     deaths = 0
-    while left := there.intersection(spool.pending(home)):
-        script = Path(drainer_entry.__file__)
-        # A process of its own: an entry that hangs is ended with it, and not with the console.
+    while left := entries.intersection(spool.pending(home)):
+        # A process of its own: an entry that hangs ends that process and not the console.
         drainer = subprocess.Popen(
-            [sys.executable, "-I", str(script), home],
+            [sys.executable, "-I", paths.DRAINER, home],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -40,26 +39,25 @@ def drain(
             code = drainer.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             code = None
-        if code == drainer_entry.BUSY:
+        if code == BUSY:
             if on_wait:
                 on_wait(len(left))
             _wait_for_other(home)
-        elif code == drainer_entry.UNUSABLE:
+        elif code == UNUSABLE:
             raise DatabaseUnusable(_last_reason(home))
-        elif code not in (None, drainer_entry.DONE):
-            # An entry ended it, or somebody did: after a few times the entry is in quarantine.
+        elif code not in (None, DONE):
+            # Killed, perhaps by an entry: after a few deaths that entry is in quarantine.
             deaths += 1
             if deaths > _DEATHS:
-                raise DatabaseUnusable(f"the drainer ended {deaths} times before it was done")
+                raise DatabaseUnusable(f"the drainer died {deaths} times before it was done")
         if time.monotonic() > deadline:
-            raise DatabaseUnusable(f"{len(left)} entries still wait after {timeout:.0f} s")
-    return len(there)
+            raise DatabaseUnusable(f"{len(left)} entries are still waiting after {timeout:.0f} s")
+    return len(entries)
 
 
 def _wait_for_other(home: str) -> None:
-    """Wait a moment for the other drainer. Nobody drains while this holds the lock, so it lets go at
-    once, and the caller's own drainer looks at the spool next."""
-    # Rarely needed, and it takes as long to import as the rest of a `fleet status`.
+    """Wait a moment for the other drainer; the caller's own drainer then takes the lock."""
+    # Rarely needed, and its import takes as long as the rest of a `fleet status`.
     from filelock import FileLock, Timeout
 
     try:
@@ -70,10 +68,10 @@ def _wait_for_other(home: str) -> None:
 
 
 def _last_reason(home: str) -> str:
-    """The drainer's own words about why the database cannot be used."""
+    """Why the database cannot be used, from the drainer's newest log line."""
     try:
         lines = Path(paths.log_file(home)).read_text("utf-8", "replace").splitlines()
     except OSError:
         lines = []
-    mine = [line for line in lines if " drain " in line]
-    return mine[-1].partition(" drain ")[2] if mine else "the database cannot be used now"
+    written = [line for line in lines if " drain " in line]
+    return written[-1].partition(" drain ")[2] if written else "the database cannot be used now"

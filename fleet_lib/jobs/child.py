@@ -1,4 +1,5 @@
-"""One `claude` as a child process: its prompt on stdin, its lines, its end. Knows no job and no database."""
+"""One `claude` as a child process: its prompt on stdin, the lines of its output, its end. Nothing
+here knows about jobs or the database."""
 
 import asyncio
 import contextlib
@@ -12,11 +13,11 @@ GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LINE_LIMIT = 4_000_000  # bytes
 _STDERR_KEPT = 4000  # bytes
 _POLL_SECONDS = 0.05
-_LEFTOVER_SECONDS = 2.0  # that a closed process's streams may stay open
+_LEFTOVER_SECONDS = 2.0  # how long the streams of an ended process may stay open
 
 
 class Child:
-    """Started, and doing nothing until it gets its prompt."""
+    """A started process, which does nothing until it gets its prompt."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: ProcessName) -> None:
         self._process = process
@@ -28,7 +29,7 @@ class Child:
     async def start(
         cls, command: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> "Child":
-        """In a process group of its own. Raises OSError."""
+        """Start it in a process group of its own. Raises OSError."""
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -41,8 +42,8 @@ class Child:
         name = processes.name_of(process.pid) or ProcessName(process.pid, 0.0)
         return cls(process, name)
 
-    async def give(self, prompt: str) -> None:
-        """Write the prompt and close stdin; a child that hangs up first has its reasons on stderr."""
+    async def send_prompt(self, prompt: str) -> None:
+        """Write the prompt and close stdin. A child that closes it first says why on stderr."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(OSError):
@@ -52,8 +53,8 @@ class Child:
             stdin.close()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Its lines without their ends, until it has closed its output or ended. Of one over LINE_LIMIT
-        only the beginning is kept, which is no JSON then."""
+        """The lines of its output without line ends, until it closes its output or ends. A line
+        over LINE_LIMIT is cut, which makes it invalid JSON."""
         stdout = self._process.stdout
         assert stdout is not None
         ended = asyncio.create_task(self._ended())
@@ -75,7 +76,7 @@ class Child:
             yield bytes(line)
 
     async def _read(self, stdout: asyncio.StreamReader, ended: "asyncio.Task[int]") -> bytes:
-        """The next bytes, b"" at the end. What it started may hold its output open after it."""
+        """The next bytes, b"" at the end. Its own children may hold its output open after that."""
         reading = asyncio.ensure_future(stdout.read(1 << 16))
         await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -83,27 +84,27 @@ class Child:
         return b""
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended; nothing of its group is left then."""
+        """Wait for its end, kill what is left of its process group, and return the exit code."""
         code = await self._ended()
         processes.end_group(self.name.pid)
         return code
 
     async def _ended(self) -> int:
-        # asyncio's own wait may last until whoever inherited its streams has closed them.
+        # asyncio's own wait lasts until every process that inherited the streams has ended.
         while self._process.returncode is None:
             await asyncio.sleep(_POLL_SECONDS)
         return self._process.returncode
 
-    async def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """SIGTERM, and SIGKILL to whatever is left after the grace."""
+    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """SIGTERM, and after the grace period SIGKILL to its group and all descendants."""
         await asyncio.to_thread(processes.end, self.name, grace_seconds)
 
     def close(self) -> None:
-        """Read no more of it: what it started may hold its stderr open for as long as it likes."""
+        """Stop reading: processes that it started may hold its stderr open for any time."""
         self._stderr_reader.cancel()
 
-    async def complaint(self) -> str:
-        """The end of what it wrote to stderr."""
+    async def stderr_tail(self) -> str:
+        """The last 4,000 bytes that it wrote to stderr."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stderr_reader, _LEFTOVER_SECONDS)
         return self._stderr.decode("utf-8", "replace").strip()

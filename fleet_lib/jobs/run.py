@@ -1,14 +1,14 @@
-"""The job runner's entry: `python -I run_jobs.py FLEET_HOME [SECONDS]`, started detached by whoever has work
-for it, now or in so many seconds.
+"""The job runner's process: `python -I run.py FLEET_HOME [DELAY_SECONDS]`, started detached by
+wake.start_job_runner.
 
-Standard library only until the lock is held, as in drain.py. One runner a home is at work, and it ends
-when nothing is left to do; one more at most waits for its time. What a runner does is commander's.
+Standard library only until the lock is held, like drain.py: most starts find a runner at work and
+end here. One runner works per home and ends when nothing is left to do; at most one more waits for
+its time.
 """
 
 import fcntl
 import math
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,13 +16,13 @@ from pathlib import Path
 _POLL_SECONDS = 0.1
 
 
-def main(home: str, after: float) -> int:
+def main(home: str, delay_seconds: float) -> int:
     os.chdir("/")
-    if after > 0:
+    if delay_seconds > 0:
         waiting = _open(home, "jobs.waiting")
         if not take(waiting):
-            return 0  # somebody waits already, and sees what there is then
-        time.sleep(after)
+            return 0  # another runner is waiting and will see what there is to do
+        time.sleep(delay_seconds)
         os.close(waiting)
     lock = open_lock(home)
     while take(lock):
@@ -30,34 +30,22 @@ def main(home: str, after: float) -> int:
         if root not in sys.path:
             sys.path.insert(0, root)
         try:
+            from fleet_lib import wake
             from fleet_lib.jobs import runner
 
             seconds = runner.run(home, "background")
         except Exception as error:
             from fleet_lib import log
 
-            log.write(home, "jobs", f"the runner ended: {type(error).__name__}: {error}")
+            log.write(home, "jobs", f"the job runner failed: {type(error).__name__}: {error}")
             return 1
         fcntl.flock(lock, fcntl.LOCK_UN)
-        # A job that came after the last look: its own runner found the lock held and ended.
+        # 0.0: a job came after the last look, and the runner started for it found the lock held.
         if seconds > 0:
             if seconds < math.inf:
-                start(home, seconds)
+                wake.start_job_runner(home, seconds)
             break
     return 0
-
-
-def start(home: str, after: float = 0.0) -> None:
-    """Start a runner that outlives this process, now or in so many seconds; one that is not needed ends at
-    once."""
-    subprocess.Popen(
-        [sys.executable, "-I", str(Path(__file__).resolve()), home, f"{after:.1f}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
 
 
 def open_lock(home: str) -> int:
@@ -65,7 +53,7 @@ def open_lock(home: str) -> int:
 
 
 def take(lock: int, seconds: float = 0.0) -> bool:
-    """Take the lock of an open descriptor, waiting for it so long."""
+    """Lock an open descriptor, waiting up to `seconds`. False if another process has it."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,36 +1,37 @@
-"""What only a model can say of a briefing: which briefings are worth asking about, the question, and the
-answer's way into the database. Who asks is commander's.
+"""Asking a model to classify briefings that their authors did not: the question, and how an answer
+changes the database.
 
-What the worker or a person wrote always wins: only a field that Fleet derived itself, and that still
-is as it was derived, takes the model's word. A briefing is asked about once.
+What a worker or a person wrote always wins: the model's answer is taken only for a field that Fleet
+derived itself and that nobody has changed since. A briefing is asked about once.
 """
 
 import json
 import math
 import sqlite3
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet_lib import clock
+from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
 from fleet_lib.ingest.compose import detail_of, meaning_of
 from fleet_lib.ingest.turn_events import TurnEvents
+from fleet_lib.jobs.budget import LEAST_BUDGET_USD, left_today
+from fleet_lib.jobs.request import JobRequest
 from fleet_lib.levels import DocDriftRisk, ImpactLevel, Status
 from fleet_lib.redact import redact
+from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, SemanticFields, Turn
+from fleet_lib.store.derivations import DerivedRepo, due
+from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
 from fleet_lib.turn.derive import broadcast_of
 
-BATCH = 10  # briefings that one job asks about
-WAIT_MINUTES = 5
-ASKED_SECONDS = 86400  # an older briefing is nobody's news any more
-_WORDS_LIMIT = 3000  # characters of one briefing's text
+_TEXT_LIMIT = 3000  # characters of one briefing's text
 _FILES_LIMIT = 40
 _ITEM_LIMIT = 300  # characters
 _RISKS = get_args(DocDriftRisk)
@@ -50,7 +51,7 @@ next_steps: what it says comes next, a short line each."""
 
 
 class Meaning(BaseModel):
-    """What a model says of one briefing."""
+    """A model's classification of one briefing."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,7 +64,7 @@ class Meaning(BaseModel):
 
 
 class Answer(BaseModel):
-    """What a model says of a batch."""
+    """A model's answer about a batch of briefings."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,66 +76,36 @@ def schema() -> dict[str, Any]:
     return Answer.model_json_schema()
 
 
-class DerivedRepo:
-    """What was derived of a briefing because nobody wrote it. Takes a connection; the caller's
-    transaction holds what it does."""
+def queue_question(connection: sqlite3.Connection, settings: Config, wait_seconds: float) -> float:
+    """Queue a job that asks about a batch of briefings, if one is due; the seconds until one is
+    due.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def get(self, briefing_id: int) -> dict[str, Any]:
-        """{field: the value derived, None once somebody classified it}."""
-        row = self._connection.execute(
-            "SELECT fields_json FROM briefing_derived WHERE briefing_id = ?", (briefing_id,)
-        ).fetchone()
-        fields: dict[str, Any] = json.loads(row[0]) if row else {}
-        return fields
-
-    def save(self, briefing_id: int, fields: Mapping[str, Any], *, changed_something: bool) -> None:
-        self._connection.execute(
-            "INSERT INTO briefing_derived (briefing_id, fields_json, changed_something)"
-            " VALUES (?1, ?2, ?3) ON CONFLICT (briefing_id) DO UPDATE"
-            " SET fields_json = ?2, changed_something = ?3",
-            (briefing_id, json.dumps(fields, ensure_ascii=False), changed_something),
-        )
-
-    def unasked(self, since: str, limit: int = BATCH) -> list[int]:
-        """The briefings made after `since` (ISO) that nobody classified, oldest first."""
-        rows = self._connection.execute(
-            "SELECT d.briefing_id FROM briefing_derived d JOIN briefings b USING (briefing_id)"
-            " WHERE d.asked_job_id IS NULL AND d.changed_something = 1 AND b.created_at >= ?"
-            " AND json_extract(d.fields_json, '$.impact_level') = b.impact_level"
-            " ORDER BY d.briefing_id LIMIT ?",
-            (since, limit),
-        )
-        return [row[0] for row in rows]
-
-    def note_asked(self, briefing_ids: Iterable[int], job_id: int) -> None:
-        self._connection.execute(
-            "UPDATE briefing_derived SET asked_job_id = ?"
-            " WHERE briefing_id IN (SELECT value FROM json_each(?))",
-            (job_id, json.dumps(list(briefing_ids))),
-        )
-
-
-def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int], float]:
-    """(the briefings to ask about now, seconds until there are some).
-
-    A batch is asked about once it is full, or its oldest briefing waited long enough. ([], inf): none waits.
+    0.0 if a job was queued, inf if nothing is left to ask about, or no budget for it today.
     """
-    now = time.time()
-    since = clock.iso(int((now - ASKED_SECONDS) * 1e9))
-    waiting = DerivedRepo(connection).unasked(since)
-    if not waiting:
-        return [], math.inf
-    oldest = BriefingRepo(connection).get(waiting[0])
-    assert oldest is not None
-    left = clock.parse(oldest.created_at).timestamp() + wait_seconds - now
-    return (waiting, 0.0) if len(waiting) >= BATCH or left <= 0 else ([], left)
+    if not settings.semantics.enabled:
+        return math.inf
+    batch, seconds = due(connection, wait_seconds)
+    if left_today(connection, settings) < LEAST_BUDGET_USD:
+        return math.inf
+    if batch:
+        with db.transaction(connection):
+            request = JobRequest(
+                prompt=question(connection, batch),
+                system_prompt=SYSTEM_PROMPT,
+                purpose="semantic_fields",
+                briefing_ids=tuple(batch),
+            )
+            job_id = JobRepo(connection).create(
+                type="worker_task",
+                model=settings.semantics.model,
+                request_json=request.to_json(),
+            )
+            DerivedRepo(connection).note_asked(batch, job_id)
+    return seconds
 
 
 def question(connection: sqlite3.Connection, briefing_ids: Iterable[int]) -> str:
-    """The prompt about a batch: a JSON object a briefing."""
+    """The prompt about a batch: one JSON object per briefing, one per line."""
     briefings = BriefingRepo(connection)
     lines = []
     for briefing_id in briefing_ids:
@@ -152,7 +123,7 @@ def question(connection: sqlite3.Connection, briefing_ids: Iterable[int]) -> str
                     "files_touched": record.files_touched[:_FILES_LIMIT],
                     "files_touched_count": len(record.files_touched),
                     "docs_touched": record.docs_touched[:_FILES_LIMIT],
-                    "text": record.raw_markdown[:_WORDS_LIMIT],
+                    "text": record.raw_markdown[:_TEXT_LIMIT],
                 },
                 ensure_ascii=False,
             )
@@ -161,17 +132,17 @@ def question(connection: sqlite3.Connection, briefing_ids: Iterable[int]) -> str
 
 
 def apply(connection: sqlite3.Connection, briefing_ids: Iterable[int], answer: object) -> list[int]:
-    """Take a model's answer in, each briefing's change with its events; the ids of those that changed.
-    The caller's transaction holds it all. Raises BadInput for an answer that is none."""
+    """Store a model's answer and the events of each change; the ids of the briefings that changed.
+    Call it inside a transaction. Raises BadInput for an answer of the wrong shape."""
     try:
         meanings = Answer.model_validate(answer).briefings
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"the model's answer is not as asked: {place}: {first['msg']}") from None
+        raise BadInput(f"the model's answer has the wrong shape: {place}: {first['msg']}") from None
     asked = set(briefing_ids)
-    told = {meaning.briefing_id: meaning for meaning in meanings if meaning.briefing_id in asked}
-    return [number for number in sorted(told) if _apply_one(connection, told[number])]
+    by_id = {meaning.briefing_id: meaning for meaning in meanings if meaning.briefing_id in asked}
+    return [number for number in sorted(by_id) if _apply_one(connection, by_id[number])]
 
 
 def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
@@ -202,24 +173,26 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
         event_id = events.blocked(turn.summary, fields)
     if after.doc_drift_risk == "high" != before.doc_drift_risk:
         events.drift(None, list(before.files_touched[:_FILES_LIMIT]))
-    _tell_session(connection, before, after, turn.summary, event_id)
+    _update_session(connection, before, after, turn.summary, event_id)
     return True
 
 
 def _changes(
     before: BriefingRecord, derived: Mapping[str, Any], meaning: Meaning
 ) -> SemanticFields:
-    """The fields that nobody wrote, and of which the model says something else."""
-    said = meaning.model_dump(exclude={"briefing_id"})
+    """The fields that are still as Fleet derived them and that the model classifies differently."""
+    values = meaning.model_dump(exclude={"briefing_id"})
     for name in ("blockers", "next_steps"):
-        said[name] = tuple(clean(redact(item), _ITEM_LIMIT) for item in said[name] if item.strip())
+        values[name] = tuple(
+            clean(redact(item), _ITEM_LIMIT) for item in values[name] if item.strip()
+        )
     if before.doc_drift_risk and _RISKS.index(before.doc_drift_risk) > _RISKS.index(
         meaning.doc_drift_risk
     ):
-        said["doc_drift_risk"] = before.doc_drift_risk  # documents were found that mention it
-    said["broadcast_level"] = broadcast_of(said["impact_level"])
+        values["doc_drift_risk"] = before.doc_drift_risk  # documents that mention it were found
+    values["broadcast_level"] = broadcast_of(values["impact_level"])
     changes: SemanticFields = {}
-    for name, value in said.items():
+    for name, value in values.items():
         now = getattr(before, name)
         known = derived.get(name)
         is_untouched = known is not None and _plain(known) == _plain(now)
@@ -228,14 +201,14 @@ def _changes(
     return changes
 
 
-def _tell_session(
+def _update_session(
     connection: sqlite3.Connection,
     before: BriefingRecord,
     after: BriefingRecord,
     summary: str,
     event_id: int,
 ) -> None:
-    """The session's state follows, if this is still its latest turn."""
+    """Make the session's state follow its briefing, if this is still its latest turn."""
     sessions = SessionRepo(connection)
     session = sessions.get(before.session_id or "")
     if session is None or (session.briefing_id, session.state) != (
@@ -244,7 +217,7 @@ def _tell_session(
     ):
         return
     detail = detail_of(after.blockers, summary)
-    state = cast(SessionState, after.status)
+    state = cast(SessionState, after.status)  # every status is a state, too
     sessions.save(replace(session, state=state, detail=detail, event_id=event_id))
 
 

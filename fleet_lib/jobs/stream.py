@@ -1,4 +1,5 @@
-"""A job's stream for a reader: following it while the job runs, and what its lines say."""
+"""A job's stream, which is Claude Code's output: collecting it while the job runs, following it,
+and what its lines tell a person. Unreadable lines never end a job."""
 
 import json
 import sqlite3
@@ -6,20 +7,116 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fleet_lib.store.job_runs import JobRunRepo
-from fleet_lib.store.jobs import FINISHED, Job, JobRepo, is_partial
+from fleet_lib.json_text import json_object
+from fleet_lib.redact import redact
+from fleet_lib.store.job_runs import JobRunRepo, Outcome
+from fleet_lib.store.jobs import FINISHED, Job, JobRepo, JobStatus, is_partial
 from fleet_lib.text import clean
 
+STREAM_LIMIT = 32_000_000  # characters of one job's stream that are stored
+_UNREADABLE_LIMIT = 2000  # bytes of a line that is not JSON
 _POLL_SECONDS = 0.1
 _TOOL_LIMIT = 160  # characters of a tool's input
 _RESULT_LIMIT = 240
-# What of a tool's input says most.
+# The fields of a tool's input that say most, best first.
 _TOOL_FIELDS = ("command", "file_path", "pattern", "path", "url", "query", "description", "prompt")
 
 
+# --- collecting ---
+
+
+class StreamCollector:
+    """What Claude Code has printed so far, as far as the end of the job depends on it."""
+
+    def __init__(self) -> None:
+        self.result: dict[str, Any] | None = None
+        self._session_id: str | None = None
+        self._stored = 0  # characters
+        self._is_cut = False
+
+    def add(self, line: bytes) -> str | None:
+        """The line as it is stored, secrets masked; None for a line that is not stored."""
+        if not line.strip():
+            return None
+        value = _redacted_line(_parse(line))
+        if value.get("type") == "result":
+            self.result = value
+        if isinstance(value.get("session_id"), str):
+            self._session_id = value["session_id"]
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        self._stored += len(text)
+        if self._stored <= STREAM_LIMIT or value.get("type") == "result":
+            return text
+        if self._is_cut:
+            return None
+        self._is_cut = True
+        note = "the rest of the output is too large to be stored"
+        return json.dumps({"type": "fleet_cut", "text": note})
+
+    def outcome(self, status: JobStatus, *, summary: str = "", error: str = "") -> Outcome:
+        """How the run ended, with what the result line says of its cost."""
+        result = self.result or {}
+        usage = result.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        return Outcome(
+            status,
+            json.dumps(self.result, ensure_ascii=False) if self.result else None,
+            summary=summary,
+            error=error,
+            session_id=self._session_id,
+            cost_usd=_dollars(result.get("total_cost_usd")),
+            input_tokens=sum(_number(usage.get(name)) for name in read) if usage else None,
+            output_tokens=_number(usage.get("output_tokens")) if usage else None,
+        )
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        # json.loads accepts NaN and Infinity, which are not JSON and could not be stored as such.
+        value = json.loads(line, parse_constant=lambda _name: None)
+    except (ValueError, RecursionError):
+        text = line[:_UNREADABLE_LIMIT].decode("utf-8", "replace")
+        return {"type": "fleet_unreadable", "text": text}
+    return value if isinstance(value, dict) else {"type": "fleet_unreadable"}
+
+
+def _redacted_line(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        redacted: dict[str, Any] = _redacted(value)
+    except RecursionError:  # nested too deeply: keep the top level
+        flat = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
+        redacted = _redacted(flat)
+    return redacted
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value.encode("utf-8", "replace").decode())
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if isinstance(value, dict):
+        return {_redacted(key): _redacted(item) for key, item in value.items()}
+    return value
+
+
+def _dollars(value: object) -> float | None:
+    """None for what cannot be a cost: the run then counts as its whole budget."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+        return None
+    return float(value)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 2**60 else 0
+
+
+# --- reading ---
+
+
 def follow(connection: sqlite3.Connection, job_id: int, *, partials: bool = False) -> Iterator[str]:
-    """The chunks of a job's stream as they come, until the job has ended; with `partials` also the parts
-    of a message that is being written."""
+    """The chunks of a job's stream as they come, until the job has ended; with `partials` also the
+    parts of messages that are still being written."""
     jobs = JobRepo(connection)
     after, kept = -1, 0
     while True:
@@ -31,17 +128,17 @@ def follow(connection: sqlite3.Connection, job_id: int, *, partials: bool = Fals
             if partials or not is_part:
                 yield chunk
         if job is None or job.status in FINISHED:
-            # Between the two looks it may have ended: then the rest stands in the job's own row.
+            # If it ended between the two queries, the remaining chunks are in the job's own row.
             yield from jobs.get_stream_chunks(job_id)[kept:]
             return
         time.sleep(_POLL_SECONDS)
 
 
 def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
-    """A job as programs see it: what it was asked, how it ended, what it cost."""
+    """A job as programs get it: what was asked, how it ended, what it cost."""
     runs = JobRunRepo(connection)
     run = runs.latest(job.job_id)
-    request = value_of(job.request_json)
+    request = json_object(job.request_json)
     return {
         "job_id": job.job_id,
         "type": job.type,
@@ -63,22 +160,13 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
 
 
 def answer_of(job: Job) -> str | None:
-    """What its session said in the end."""
-    answer = value_of(job.result_json or "").get("result")
+    """The final answer of a job's session."""
+    answer = json_object(job.result_json).get("result")
     return answer if isinstance(answer, str) else None
 
 
-def value_of(chunk: str) -> dict[str, Any]:
-    """A chunk as an object; {} where another program kept something else."""
-    try:
-        value = json.loads(chunk)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def words_of(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(kind, text) of what a line of the stream says to a person. Kinds: text, tool, result, error, note."""
+def readable_parts(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a line of the stream tells a person: (text|tool|result|error|note, text)."""
     kind = value.get("type")
     if kind == "system" and value.get("subtype") == "init":
         yield "note", f"session {value.get('session_id')}, {value.get('model')}"
@@ -87,18 +175,18 @@ def words_of(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
         content = message.get("content") if isinstance(message, dict) else None
         for block in content if isinstance(content, list) else ():
             if isinstance(block, dict):
-                yield from _words_of_block(block)
+                yield from _parts_of_block(block)
     elif kind == "result":
         cost = value.get("total_cost_usd")
-        told = f"{value.get('num_turns')} turns"
-        if isinstance(cost, int | float) and abs(cost) < 1e6:  # and no NaN
-            told += f", ${cost:.4f}"
-        yield ("error" if value.get("is_error") else "note"), told
+        text = f"{value.get('num_turns')} turns"
+        if isinstance(cost, int | float) and abs(cost) < 1e6:  # false for NaN
+            text += f", ${cost:.4f}"
+        yield ("error" if value.get("is_error") else "note"), text
     elif kind in ("fleet_cut", "fleet_unreadable"):
         yield "note", str(value.get("text") or "an unreadable line")
 
 
-def delta_of(value: dict[str, Any]) -> str:
+def partial_text(value: dict[str, Any]) -> str:
     """The text that a partial chunk adds to the message that is being written."""
     event = value.get("event")
     delta = event.get("delta") if isinstance(event, dict) else None
@@ -106,15 +194,15 @@ def delta_of(value: dict[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _words_of_block(block: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _parts_of_block(block: dict[str, Any]) -> Iterator[tuple[str, str]]:
     kind = block.get("type")
     if kind == "text" and isinstance(block.get("text"), str):
         yield "text", block["text"]
     elif kind == "tool_use":
         given = block.get("input")
         given = given if isinstance(given, dict) else {}
-        said = next((given[name] for name in _TOOL_FIELDS if given.get(name)), given or "")
-        yield "tool", f"{block.get('name')} {clean(said, _TOOL_LIMIT)}".strip()
+        shown = next((given[name] for name in _TOOL_FIELDS if given.get(name)), given or "")
+        yield "tool", f"{block.get('name')} {clean(shown, _TOOL_LIMIT)}".strip()
     elif kind == "tool_result":
         content = block.get("content")
         if isinstance(content, list):

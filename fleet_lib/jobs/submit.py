@@ -1,17 +1,17 @@
-"""Putting a job into the queue, and taking one out again: what the console and the gateway both do."""
+"""Queueing a job and canceling one, for the console and the gateway."""
 
 import sqlite3
 import time
 from pathlib import Path
 
-from fleet_lib import config
-from fleet_lib.errors import BadInput, NotFound
+from fleet_lib import config, wake
+from fleet_lib.errors import BadInput
+from fleet_lib.jobs import budget
 from fleet_lib.jobs import request as requests
-from fleet_lib.jobs import run as run_jobs
 from fleet_lib.jobs.child import GRACE_SECONDS
-from fleet_lib.jobs.claude import claude_program
+from fleet_lib.jobs.command import claude_program
+from fleet_lib.jobs.recover import recover
 from fleet_lib.jobs.request import JobRequest
-from fleet_lib.jobs.runner import LEAST_BUDGET_USD, day_is_spent, left_today, recover
 from fleet_lib.store import db
 from fleet_lib.store.job_runs import JobRunRepo, is_lost, runner_name
 from fleet_lib.store.jobs import FINISHED, JobModel, JobRepo, JobType
@@ -29,23 +29,19 @@ def submit(
     request: JobRequest,
     project: Project | None = None,
 ) -> int:
-    """Queue a job and have a runner at work; the job's id. Raises FleetError, with nothing queued then,
-    for what could not be run anyway."""
+    """Queue a job and start a runner for it; the job's id. Raises FleetError, with nothing queued,
+    for a job that could not run."""
     settings = config.load(home)
     claude_program(home)
     if not request.prompt.strip():
         raise BadInput("the prompt is empty")
     requests.permission_mode(type, request, settings)
-    if request.max_usd and request.max_usd > settings.jobs.max_usd:
-        raise BadInput(
-            f"${request.max_usd:.2f} is over the ${settings.jobs.max_usd:.2f} that one job may cost:"
-            " jobs.max_usd raises it (`fleet config set`)"
-        )
+    budget.check_max_usd(request, settings)
     if project and not Path(project.repo_root).is_dir():
-        raise BadInput(f"the project's folder {project.repo_root} is not there any more")
+        raise BadInput(f"the project's folder {project.repo_root} does not exist any more")
     with db.transaction(connection):
-        if left_today(connection, settings) < LEAST_BUDGET_USD:
-            raise BadInput(day_is_spent(settings))
+        if budget.left_today(connection, settings) < budget.LEAST_BUDGET_USD:
+            raise BadInput(budget.used_up_today(settings))
         job_id = JobRepo(connection).create(
             type=type,
             model=model,
@@ -53,24 +49,22 @@ def submit(
             project_id=project.project_id if project else None,
             repo_root=project.repo_root if project else None,
         )
-    run_jobs.start(home)
+    wake.start_job_runner(home)
     return job_id
 
 
 def request_cancel(connection: sqlite3.Connection, job_id: int) -> None:
-    """Have a job ended, without waiting for it. Raises NotFound."""
+    """Ask for a job's end without waiting for it. Raises NotFound."""
     runs = JobRunRepo(connection)
     with db.transaction(connection):
-        job = JobRepo(connection).get(job_id)
-        if job is None:
-            raise NotFound(f"there is no job {job_id}: `fleet jobs list` shows what there is")
-        # Queued, or another program's that runs: nobody of ours has a process to end.
+        job = JobRepo(connection).require(job_id)
+        # Without a run of ours it is queued or another program runs it: nothing to stop here.
         if job.status not in FINISHED and not runs.request_cancel(job_id):
             runs.cancel_unclaimed(job_id)
 
 
 def cancel(connection: sqlite3.Connection, job_id: int) -> str:
-    """End a job, waiting until its process is really gone; its status then. Raises NotFound."""
+    """Cancel a job and wait until its process is gone; its status then. Raises NotFound."""
     deadline = time.monotonic() + 3 * GRACE_SECONDS
     request_cancel(connection, job_id)
     runs = JobRunRepo(connection)

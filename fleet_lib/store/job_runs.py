@@ -1,13 +1,13 @@
-"""Who runs a job: the claim under a lease, the limits, what a run cost, and how it ends with its event.
+"""The runs of jobs: claiming a job under a lease, what a run cost, and how it ends together with
+its event.
 
-A claim and a run's end are each one transaction of the caller's. A lane holds one job at a time: a
-project's, and the Commander's conversation.
+A claim and a run's end are one transaction each, opened by the caller. A project is a lane, and so
+is the Commander's conversation: one job at a time runs in each.
 """
 
 import os
 import socket
 import sqlite3
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.text import clean
 
 LEASE_SECONDS = 30
-ATTEMPTS = 3  # of a job that never began; one that began is not run again
+ATTEMPTS = 3  # for a job whose process never started; once it has started, it is not run again
 _SUMMARY_LIMIT = 300  # characters
 
 _LANE = """CASE WHEN {0}.type = 'commander_turn' THEN 'commander' ELSE coalesce({0}.project_id,
@@ -47,7 +47,7 @@ class Run:
     process_started: float | None  # Unix seconds
     cancel_requested_at: str | None
     session_id: str | None
-    cost_usd: float | None  # None: not known
+    cost_usd: float | None  # None: unknown
     input_tokens: int | None
     output_tokens: int | None
     started_at: str
@@ -60,17 +60,19 @@ class Outcome:
 
     status: JobStatus
     result_json: str | None = None
-    summary: str = ""  # one line of what came out
+    summary: str = ""  # the result in one line
     error: str = ""
     session_id: str | None = None
     cost_usd: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    quiet: bool = False  # its success needs no event: what it changed has events of its own
+    quiet: bool = (
+        False  # success is not announced: the changes that it made have events of their own
+    )
 
 
 class JobRunRepo:
-    """Takes a connection; the caller's transaction holds what it does."""
+    """Uses the caller's connection and transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -79,8 +81,8 @@ class JobRunRepo:
     # --- claiming ---
 
     def next_job(self) -> Job | None:
-        """The job to run next: the Commander's turn first, since a person waits for it, then the oldest
-        whose lane is free. A busy project does not hold up the others."""
+        """The job to run next: a Commander turn first, because a person is waiting for it, else the
+        oldest job whose lane is free. A busy project does not delay the others."""
         row = self._connection.execute(_NEXT_SQL).fetchone()
         return self._jobs.get(row["job_id"]) if row else None
 
@@ -91,18 +93,18 @@ class JobRunRepo:
         self._connection.execute(
             "INSERT INTO job_runs (job_id, attempt, runner, lease_until, budget_usd, started_at)"
             " SELECT ?1, ifnull(max(attempt), 0) + 1, ?2, ?3, ?4, ?5 FROM job_runs WHERE job_id = ?1",
-            (job.job_id, runner, _lease_end(), budget_usd, clock.now()),
+            (job.job_id, runner, clock.ahead(LEASE_SECONDS), budget_usd, clock.now()),
         )
         return self.latest(job.job_id)
 
     def renew(self, runner: str) -> None:
         self._connection.execute(
             "UPDATE job_runs SET lease_until = ? WHERE runner = ? AND ended_at IS NULL",
-            (_lease_end(), runner),
+            (clock.ahead(LEASE_SECONDS), runner),
         )
 
     def note_process(self, run: Run, process_id: int, started: float) -> bool:
-        """Which process runs it. False if the run is not this runner's any more."""
+        """Store which process runs the job. False if the run is no longer this runner's."""
         cursor = self._connection.execute(
             "UPDATE job_runs SET process_id = ?, process_started = ?"
             " WHERE job_id = ? AND attempt = ? AND runner = ? AND ended_at IS NULL",
@@ -111,7 +113,7 @@ class JobRunRepo:
         return cursor.rowcount == 1
 
     def request_cancel(self, job_id: int) -> bool:
-        """Ask its runner to end it. False if no runner of Fleet has it."""
+        """Ask the job's runner to end it. False if no runner of ours has it."""
         cursor = self._connection.execute(
             "UPDATE job_runs SET cancel_requested_at = ifnull(cancel_requested_at, ?)"
             " WHERE job_id = ? AND ended_at IS NULL",
@@ -119,14 +121,22 @@ class JobRunRepo:
         )
         return cursor.rowcount == 1
 
-    # --- looking ---
+    # --- reading ---
 
-    def at_work(self) -> list[Run]:
-        """The runs that have not ended, their runner alive or not."""
+    def active(self) -> list[Run]:
+        """The runs that have not ended, whether their runner is alive or not."""
         rows = self._connection.execute(
             "SELECT * FROM job_runs WHERE ended_at IS NULL ORDER BY job_id"
         )
         return [_from_row(row) for row in rows]
+
+    def is_queue_done(self) -> bool:
+        """Whether no job is queued and no run is active."""
+        row = self._connection.execute(
+            "SELECT 1 FROM jobs j WHERE status = 'queued' OR EXISTS (SELECT 1 FROM job_runs r"
+            " WHERE r.job_id = j.job_id AND r.ended_at IS NULL) LIMIT 1"
+        )
+        return row.fetchone() is None
 
     def latest(self, job_id: int) -> Run | None:
         row = self._connection.execute(
@@ -135,15 +145,15 @@ class JobRunRepo:
         return _from_row(row) if row else None
 
     def cost_of(self, job_id: int) -> float | None:
-        """What all runs of a job cost, where that is known."""
+        """The known cost of all runs of a job; None if none is known."""
         row = self._connection.execute(
             "SELECT sum(cost_usd) FROM job_runs WHERE job_id = ?", (job_id,)
         ).fetchone()
         return row[0] if row else None
 
     def spent_since(self, moment: str) -> float:
-        """US dollars of the runs begun since an ISO time. One whose cost is not known, still at work or
-        ended by force, counts as its budget: the day's cap holds whatever it turns out to be."""
+        """US dollars of the runs started since an ISO time. A run of unknown cost (still running,
+        or killed) counts as its whole budget, so that the daily budget is never exceeded."""
         row = self._connection.execute(
             "SELECT total(ifnull(cost_usd, budget_usd)) FROM job_runs WHERE started_at >= ?",
             (moment,),
@@ -153,38 +163,38 @@ class JobRunRepo:
     # --- ending ---
 
     def finish(self, run: Run, outcome: Outcome) -> bool:
-        """End a run and its job, with the job's event. False if it was not this runner's any more; where
-        another program has ended the job meanwhile, only the run ends."""
+        """End a run and its job, and add the job's event. False if the run does not belong to this
+        runner any more. If another program has ended the job meanwhile, only the run ends."""
         if not self._close(run, outcome):
             return False
         self._end_job(run.job_id, outcome)
         return True
 
     def refuse(self, job: Job, reason: str) -> None:
-        """queued → failed, with its event."""
+        """queued → failed, and add its event."""
         self._end_job(job.job_id, Outcome("failed", error=reason))
 
     def cancel_unclaimed(self, job_id: int) -> bool:
-        """End a job that no runner of Fleet has, with its event. False if it has ended."""
+        """Cancel a job that no runner of ours has, with its event. False if it has ended."""
         return self._end_job(job_id, Outcome("canceled"))
 
     def settle_lost(self, run: Run) -> str:
-        """What becomes of a run whose runner died, its process being gone; the job's status then.
+        """End a run whose runner died and whose process is gone; the job's status then.
 
-        Claude Code gets its prompt only after its process is on record. Before that nothing was done: the
-        job is queued again. After it, files may have changed and money was spent: it failed, and a person
-        decides.
+        Claude Code gets its prompt only after its process was stored. Without a stored process
+        nothing was done yet, and the job is queued again. Otherwise files may have changed and
+        money was spent: the job fails, and a person decides what to do.
         """
-        began = run.process_id is not None
+        has_started = run.process_id is not None
         if run.cancel_requested_at:
             outcome = Outcome("canceled")
-        elif began or run.attempt >= ATTEMPTS:
-            outcome = Outcome(
-                "failed",
-                error="its runner died while it was at work; look what it has done so far"
-                if began
-                else f"its runner died {ATTEMPTS} times before it began",
-            )
+        elif has_started or run.attempt >= ATTEMPTS:
+            error = f"the runner died {ATTEMPTS} times before the job started"
+            if has_started:
+                error = (
+                    "the runner died while the job was running; check what it has changed so far"
+                )
+            outcome = Outcome("failed", error=error)
         elif self._close(run, Outcome("queued", cost_usd=0.0)):
             return "queued" if self._jobs.requeue(run.job_id) else "ended"
         else:
@@ -222,18 +232,18 @@ class JobRunRepo:
         return moved
 
     def _announce(self, job: Job, outcome: Outcome) -> None:
-        details: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
+        fields: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
         for name, text in (("summary", outcome.summary), ("error", outcome.error)):
             if text:
-                details[name] = clean(redact(text), _SUMMARY_LIMIT)
+                fields[name] = clean(redact(text), _SUMMARY_LIMIT)
         if outcome.cost_usd is not None:
-            details["costUsd"] = round(outcome.cost_usd, 6)
-        payload: dict[str, Any] = {"job": details}
+            fields["costUsd"] = round(outcome.cost_usd, 6)
+        payload: dict[str, Any] = {"job": fields}
         if outcome.session_id:
             payload["sessionId"] = outcome.session_id
         level = "highlight" if job.status == "failed" else "mention"
         if job.type == "commander_turn" or (outcome.quiet and job.status == "completed"):
-            level = "silent"  # or the Commander would hear its own echo
+            level = "silent"  # the Commander must not be told of its own turns
         OutboxRepo(self._connection).add(
             type="job_completed",
             project_id=job.project_id,
@@ -243,19 +253,19 @@ class JobRunRepo:
 
 
 def runner_name() -> str:
-    """This process, as a lease names its holder."""
+    """This process as the holder of a lease."""
     me = processes.name_of(os.getpid())
     return f"{socket.gethostname()} {os.getpid()} {me.started if me else 0:.2f}"
 
 
 def is_gone(runner: str) -> bool:
-    """Whether a lease's holder was a process of this machine that is no more."""
-    process = _here(runner)
+    """Whether the holder of a lease was a process of this machine that has ended."""
+    process = _process_here(runner)
     return process is not None and not processes.is_alive(process)
 
 
-def _here(runner: str) -> ProcessName | None:
-    """The process of this machine that a lease names."""
+def _process_here(runner: str) -> ProcessName | None:
+    """The process that holds a lease, if it is one of this machine."""
     host, _, rest = runner.partition(" ")
     pid, _, started = rest.partition(" ")
     try:
@@ -265,19 +275,18 @@ def _here(runner: str) -> ProcessName | None:
 
 
 def is_lost(run: Run) -> bool:
-    """Whether no runner has the run any more: its runner is gone; or, where that cannot be seen from here, did
-    not renew its lease. (A lease runs out by the clock, also while the machine sleeps.)"""
-    return is_gone(run.runner) if _here(run.runner) else run.lease_until < clock.now()
+    """Whether a run has lost its runner: the process has ended or, if it is not one of this
+    machine, its lease has run out. (On this machine the lease says nothing: it also runs out while
+    the machine sleeps.)"""
+    if _process_here(run.runner):
+        return is_gone(run.runner)
+    return run.lease_until < clock.now()
 
 
 def start_of_day() -> str:
-    """The local midnight before now, as the database writes times."""
+    """Today's local midnight, in the database's form."""
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).astimezone()
     return clock.iso(int(midnight.timestamp()) * 1_000_000_000)
-
-
-def _lease_end() -> str:
-    return clock.iso(time.time_ns() + LEASE_SECONDS * 1_000_000_000)
 
 
 def _from_row(row: sqlite3.Row) -> Run:

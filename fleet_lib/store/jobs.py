@@ -1,5 +1,5 @@
-"""The job queue's table: guarded transitions, and a running job's stream. Who runs one is job_runs.py's
-business, running it commander's."""
+"""The table of jobs: its guarded status changes, and the stream of a running job. Who runs a job is
+in job_runs.py."""
 
 import json
 import sqlite3
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fleet_lib import clock
-from fleet_lib.errors import BadInput
+from fleet_lib.errors import BadInput, NotFound
 
 JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
 JobModel = Literal["opus", "sonnet", "haiku"]
 
 FINISHED: tuple[JobStatus, ...] = ("completed", "failed", "canceled")
-PROMPT_LIMIT = 1_000_000  # characters; about what the largest context holds
+PROMPT_LIMIT = 1_000_000  # characters; about as much as the largest context holds
 
+# {status: the statuses that a job may have before it}
 _BEFORE: dict[str, tuple[str, ...]] = {
     "running": ("queued",),
     "completed": ("running",),
@@ -43,7 +44,7 @@ class Job:
 
 
 class JobRepo:
-    """Takes a connection; the caller's transaction holds what it does."""
+    """Uses the caller's connection and transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -65,7 +66,7 @@ class JobRepo:
             ("status", status, get_args(JobStatus)),
         ):
             if value not in allowed:
-                raise BadInput(f"job {name} {value!r} is none of {', '.join(allowed)}")
+                raise BadInput(f"job {name} {value!r} is not one of {', '.join(allowed)}")
         cursor = self._connection.execute(
             "INSERT INTO jobs (ts_created, type, project_id, repo_root, model, status, request_json)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -75,7 +76,7 @@ class JobRepo:
         return cursor.lastrowid
 
     def update_status(self, job_id: int, status: JobStatus) -> bool:
-        """Move a job on. False if its status does not allow that; nothing has changed then."""
+        """Change a job's status. False, with nothing changed, if its status does not allow that."""
         return self._move(job_id, status)
 
     def complete(self, job_id: int, result_json: str) -> bool:
@@ -91,7 +92,7 @@ class JobRepo:
         return self._move(job_id, "canceled")
 
     def requeue(self, job_id: int) -> bool:
-        """running → queued, for a runner that died before its job began."""
+        """running → queued, for a job whose runner died before it started the job's process."""
         cursor = self._connection.execute(
             "UPDATE jobs SET status = 'queued', ts_started = NULL"
             " WHERE job_id = ? AND status = 'running'",
@@ -102,7 +103,7 @@ class JobRepo:
         return cursor.rowcount == 1
 
     def append_stream_chunk(self, job_id: int, chunk: str | dict[str, Any]) -> bool:
-        """Keep one chunk of a running job's stream. False if it does not run."""
+        """Store one chunk of a running job's stream. False if the job is not running."""
         text = chunk if isinstance(chunk, str) else json.dumps(chunk, ensure_ascii=False)
         cursor = self._connection.execute(
             "INSERT INTO job_stream_chunks (job_id, chunk_number, chunk)"
@@ -114,7 +115,7 @@ class JobRepo:
         return cursor.rowcount == 1
 
     def get_stream_chunks(self, job_id: int) -> list[str]:
-        """The stream so far, also of a job that still runs."""
+        """The stream so far, also of a job that is still running."""
         job = self.get(job_id)
         if job and job.stream_chunks_json:
             try:
@@ -122,7 +123,7 @@ class JobRepo:
             except (ValueError, RecursionError):
                 stored = None
             if not isinstance(stored, list):
-                return [job.stream_chunks_json]  # another program's form, as it is
+                return [job.stream_chunks_json]  # another program's format, unchanged
             return [c if isinstance(c, str) else json.dumps(c, ensure_ascii=False) for c in stored]
         rows = self._connection.execute(
             "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number", (job_id,)
@@ -141,6 +142,17 @@ class JobRepo:
     def get(self, job_id: int) -> Job | None:
         row = self._connection.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         return _from_row(row) if row else None
+
+    def require(self, job_id: int) -> Job:
+        """Raises NotFound."""
+        job = self.get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}; `fleet jobs list` lists the jobs")
+        return job
+
+    def has_queued(self) -> bool:
+        row = self._connection.execute("SELECT 1 FROM jobs WHERE status = 'queued' LIMIT 1")
+        return row.fetchone() is not None
 
     def get_pending(self) -> list[Job]:
         """The queued jobs, oldest first."""
@@ -168,7 +180,7 @@ class JobRepo:
         self, job_id: int, status: str, result_json: str | None = None, error: str | None = None
     ) -> bool:
         if status not in _BEFORE:
-            raise BadInput(f"job status {status!r} is none of {', '.join(_BEFORE)}")
+            raise BadInput(f"job status {status!r} is not one of {', '.join(_BEFORE)}")
         before = _BEFORE[status]
         stamp = "ts_started" if status == "running" else "ts_finished"
         cursor = self._connection.execute(
@@ -184,7 +196,8 @@ class JobRepo:
         return True
 
     def _fold_stream(self, job_id: int) -> None:
-        """Rows while it ran (appending to one text is quadratic), the reference's column at the end."""
+        """Move the stream's rows into the job's own column, where the original system has it. While
+        a job runs its chunks are rows, because appending to one text would be quadratic."""
         chunks = [
             row[0]
             for row in self._connection.execute(
@@ -202,7 +215,7 @@ class JobRepo:
 
 
 def is_partial(chunk: str) -> bool:
-    """Whether a chunk is a part of a message, for a reader that follows the stream; the whole message comes after it."""
+    """Whether a chunk is part of a message that is being written; the whole message follows it."""
     return chunk[:40].replace(" ", "").startswith('{"type":"stream_event"')
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from fleet_lib import clock, lines
 from fleet_lib.errors import BadInput
+from fleet_lib.json_text import json_object_or_none
 from fleet_lib.rules import ALERT, CLASS, SESSION
 
 EventType = Literal[
@@ -36,11 +37,7 @@ class OutboxEvent:
     @property
     def payload(self) -> dict[str, Any] | None:
         """The payload as an object, None where another program wrote something else."""
-        try:
-            value = json.loads(self.payload_json)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        return json_object_or_none(self.payload_json)
 
 
 class OutboxRepo:

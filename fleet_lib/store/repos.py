@@ -2,9 +2,9 @@
 
 import sqlite3
 
-from fleet_lib.jobs.semantics import DerivedRepo
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.derivations import DerivedRepo
 from fleet_lib.store.drift_pairs import DriftPairRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo

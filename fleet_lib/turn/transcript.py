@@ -1,6 +1,5 @@
 """What a Claude Code transcript says about one turn. Read from its end, bounded in size and time."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_lib.files import open_regular
+from fleet_lib.json_text import json_object
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
@@ -64,7 +64,7 @@ def _turn_lines(
         lines: list[dict[str, Any]] = []
         opened = False
         for raw in _lines_backwards(descriptor):
-            line = _json_object(raw)
+            line = json_object(raw)
             if prompt_id is None:
                 lines.append(line)
                 if _opens_turn(line):
@@ -191,14 +191,6 @@ def _content(line: dict[str, Any]) -> list[dict[str, Any]]:
     return (
         [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     )
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _text_or_none(value: object) -> str | None:

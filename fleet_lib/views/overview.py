@@ -2,10 +2,10 @@
 `fleet status` and the dashboard show."""
 
 import sqlite3
-from pathlib import Path
 from typing import Any
 
-from fleet_lib import paths, spool
+from fleet_lib import spool
+from fleet_lib.drain import quarantine
 from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
@@ -51,12 +51,10 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     last = None
     if connection:
         last = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
-    bad = Path(paths.spool(home, "bad"))
-    names = [path.name for path in bad.iterdir()] if bad.is_dir() else []
     return {
         "last_capture_at": last,
         "waiting": len(spool.pending(home)),
-        "quarantined": sum(not name.endswith(".reason") for name in names),
+        "quarantined": len(quarantine.names(home)),
     }
 
 

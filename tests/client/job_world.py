@@ -164,7 +164,7 @@ class Jobs:
         return [
             process
             for process in psutil.process_iter(["cmdline"])
-            if any("run_jobs.py" in word for word in process.info["cmdline"] or ())
+            if any("jobs/run.py" in word for word in process.info["cmdline"] or ())
             and str(self.fleet.home) in process.info["cmdline"]
         ]
 

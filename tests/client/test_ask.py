@@ -155,7 +155,7 @@ def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
     jobs.until(lambda: jobs.fleet.model.main_requests("a question for an hour"))
     asking.send_signal(signal.SIGINT)
     _, error = asking.communicate(timeout=30)
-    assert asking.returncode == 130 and "taking it back" in error
+    assert asking.returncode == 130 and "Cancelling" in error
     assert [row["status"] for row in jobs.fleet.rows("SELECT status FROM jobs")] == ["canceled"]
     assert not is_alive(jobs.started()[0]["pid"])
 

@@ -23,7 +23,7 @@ def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs:
     jobs.client(before="sys.exit('this is no client')")
     job_id = jobs.submit("say something")
     assert jobs.wait(job_id) == ["failed"]
-    assert jobs.job(job_id)["error"] == "claude ended with 1, no result: this is no client"
+    assert jobs.job(job_id)["error"] == "claude exited with code 1 and no result: this is no client"
 
     jobs.program.unlink()
     waiting = jobs.queue("say something else")
@@ -105,7 +105,7 @@ def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
     jobs.set("jobs.max_usd_per_day", "0.0001")
     refused = jobs.console("jobs", "submit", "--project", "alpha", "one more")
     assert refused.returncode == 1
-    assert "the day's cap of $0.00 for jobs is reached" in refused.stderr
+    assert "the daily budget of $0.00 for jobs is used up" in refused.stderr
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert "jobs.max_usd_per_day" in jobs.job(waiting)["error"]
     assert len(jobs.started()) == 1
@@ -136,7 +136,7 @@ def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs:
     )
     done = jobs.console("jobs", "run", "--once")
     assert done.returncode == 0, done.stderr
-    assert f"job {job_id}'s runner had died: queued" in done.stdout
+    assert f"job {job_id}: its runner died; the job is now queued" in done.stdout
     assert jobs.job(job_id)["status"] == "completed" and jobs.run_of(job_id)["attempt"] == 2
     assert len(jobs.fleet.model.main_requests("begin at last")) == 1, "it ran twice"
     assert len(jobs.events()) == 1
@@ -181,7 +181,7 @@ def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> Non
     jobs.until(lambda: jobs.job(job_id)["status"] == "running" and jobs.started())
     runner.send_signal(signal.SIGINT)
     out, _ = runner.communicate(timeout=30)
-    assert "finishing 1 at work" in out and runner.returncode == 0
+    assert "waiting for 1 running job to finish" in out and runner.returncode == 0
     assert (jobs.job(job_id)["status"], jobs.job(waiting)["status"]) == ("completed", "queued")
 
     jobs.fleet.script("take an hour", Text("done", delay_seconds=60))
@@ -190,7 +190,7 @@ def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> Non
     jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks WHERE job_id = ?", long))
     runner.send_signal(signal.SIGTERM)
     runner.communicate(timeout=30)
-    assert jobs.job(long)["status"] == "failed" and "its runner" in jobs.job(long)["error"]
+    assert jobs.job(long)["status"] == "failed" and "the runner" in jobs.job(long)["error"]
     assert not is_alive(jobs.started()[-1]["pid"])
 
 
@@ -230,12 +230,12 @@ def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"model": "gpt"}, "its model 'gpt' is none of opus, sonnet, haiku"),
-        ({"type": "mystery"}, "its type 'mystery' is none of"),
-        ({"request_json": "{"}, "its request cannot be read"),
-        ({"request_json": '{"prompt": " "}'}, "its prompt is empty"),
-        ({"project_id": None}, "it names no project"),
-        ({"project_id": None, "repo_root": "/no/such"}, "/no/such is not there any more"),
+        ({"model": "gpt"}, "the job's model 'gpt' is not one of opus, sonnet, haiku"),
+        ({"type": "mystery"}, "the job's type 'mystery' is not one of"),
+        ({"request_json": "{"}, "the request cannot be read"),
+        ({"request_json": '{"prompt": " "}'}, "the prompt is empty"),
+        ({"project_id": None}, "the job names no known project"),
+        ({"project_id": None, "repo_root": "/no/such"}, "/no/such does not exist any more"),
     ],
     ids=["model", "type", "not JSON", "empty", "no project", "no folder"],
 )
@@ -263,9 +263,9 @@ def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: lis
     row = jobs.queue("do it", request_json=json.dumps({"prompt": "do it", "allowedTools": rules}))
     tools = [word for rule in rules for word in ("--allow-tool", rule)]
     done = jobs.console("jobs", "submit", "--project", "alpha", *tools, "do it")
-    assert done.returncode == 1 and "is not a rule for tools" in done.stderr
+    assert done.returncode == 1 and "is not a permission rule" in done.stderr
     assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert "is not a rule for tools" in jobs.job(row)["error"]
+    assert "is not a permission rule" in jobs.job(row)["error"]
     assert jobs.started() == []
 
 
@@ -340,7 +340,7 @@ def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Job
     job = jobs.queue("alpha")
     jobs.console("jobs", "run", "--once")
     assert jobs.wait(job) == ["failed"]
-    assert jobs.job(job)["error"] == "claude ended with 3 after its result"
+    assert jobs.job(job)["error"] == "claude exited with code 3 after its result"
 
 
 def test_a_cancel_leaves_the_other_jobs_of_a_runner_whose_leases_ran_out(jobs: Jobs) -> None:

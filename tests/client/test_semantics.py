@@ -191,7 +191,7 @@ def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Text("No, I would rather not."), "the model gave no structured answer"),
+        (Text("No, I would rather not."), "the model returned no structured output"),
         (Fail(400, "no such luck"), "no such luck"),
         (ToolUse("StructuredOutput", {"briefings": "all fine"}), ""),
     ],

@@ -1,0 +1,21 @@
+"""Reading JSON objects that another program wrote: anything else never raises. Not in text.py,
+which hooks import and which must not import json. Python 3.9 and later, as files.py is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def json_object(text: str | bytes | None) -> dict[str, Any]:
+    """The JSON object in `text`; {} if it holds anything else."""
+    return json_object_or_none(text) or {}
+
+
+def json_object_or_none(text: str | bytes | None) -> dict[str, Any] | None:
+    """The JSON object in `text`; None if it holds anything else."""
+    try:
+        value = json.loads(text)  # type: ignore[arg-type]  # None raises TypeError
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
