@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
-from fleet_lib.store.conversations import Conversation, ConversationRepo
+from fleet_lib.store.conversations import (
+    Conversation,
+    ConversationRepo,
+    clamp_cursors,
+    cursors_past_the_end,
+)
 from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.outbox import EVENT_TYPES, OutboxEvent, OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
@@ -759,9 +764,15 @@ def seen(repo: ConversationRepo) -> int:
     return found.last_outbox_event_id_seen
 
 
+def add_events(connection: sqlite3.Connection, count: int) -> None:
+    for _ in range(count):
+        OutboxRepo(connection).add(type="error", payload={})
+
+
 def test_a_cursor_moves_when_what_was_shown_is_committed_and_only_forward(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 9)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "s1", None)
@@ -783,6 +794,7 @@ def test_a_cursor_moves_when_what_was_shown_is_committed_and_only_forward(
 def test_sessions_of_the_commander_have_cursors_of_their_own(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 99)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "old", None)
@@ -804,8 +816,41 @@ def test_sessions_of_the_commander_have_cursors_of_their_own(
 def test_a_turn_of_a_session_that_never_joined_moves_nothing_back(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 7)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
     repo.commit_shown(commander, "stranger", "p")
     assert seen(repo) == 7
+
+
+def test_a_cursor_past_the_newest_event_counts_as_the_newest_event(
+    connection: sqlite3.Connection,
+) -> None:
+    add_events(connection, 3)
+    repo = ConversationRepo(connection)
+    commander = repo.get_or_create_commander("/home")
+    connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
+
+    assert seen(repo) == 3
+    assert [one.last_outbox_event_id_seen for one in repo.get_all()] == [3]
+    assert cursors_past_the_end(connection) == (1, 3)
+    assert clamp_cursors(connection) and not clamp_cursors(connection)
+    add_events(connection, 7)
+    assert seen(repo) == 3
+    assert cursors_past_the_end(connection) == (0, 10)
+    assert repo.get_commander() == replace(commander, last_outbox_event_id_seen=3)
+
+
+def test_no_cursor_is_written_past_the_newest_event(connection: sqlite3.Connection) -> None:
+    add_events(connection, 3)
+    repo = ConversationRepo(connection)
+    commander = repo.get_or_create_commander("/home")
+    repo.join(commander, "s1", 9)
+    repo.shown_at_start("s1", 9)
+    repo.shown_at_prompt("s1", "p1", 9)
+
+    assert cursors_past_the_end(connection) == (0, 3)
+    repo.commit_shown(commander, "s1", "p1")
+    add_events(connection, 10)
+    assert seen(repo) == 3
