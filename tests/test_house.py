@@ -24,8 +24,6 @@ TEXTS = sorted(
     for folder in ("skills", "commands", "commander/home")
     for path in (ROOT / folder).rglob("*.md")
 )
-# On the way in other branches: to be taken out once they are there.
-TO_COME = {"docs/testing.md", "test-all"}
 
 every_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
@@ -70,8 +68,6 @@ def anchors(page: Path) -> set[str]:
     "page", [*PAGES, *TEXTS], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
 def test_a_line_of_prose_has_at_most_a_hundred_columns(page: Path) -> None:
-    if page.relative_to(ROOT).as_posix() in TO_COME:
-        pytest.skip("rewritten elsewhere")
     long = [
         f"line {number}: {line}"
         for number, line in outside_code(page.read_text())
@@ -136,7 +132,7 @@ def test_the_make_targets_that_are_named_exist() -> None:
         )
     }
     assert {target for _, target in named} >= {"test", "check", "docs", "schema"}
-    assert [(name, target) for name, target in named if target not in targets | TO_COME] == []
+    assert [(name, target) for name, target in named if target not in targets] == []
 
 
 def test_ci_runs_every_python_that_the_package_names() -> None:
