@@ -166,7 +166,8 @@ def take_a_hook_out(fleet: Fleet) -> None:
 
 def lose_a_hooks_file(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
-        value["hooks"]["Stop"][0]["hooks"][0]["args"][2] = "/no/such/hooks/stop.py"
+        entry = value["hooks"]["Stop"][0]["hooks"][0]
+        entry["command"] = entry["command"].replace(str(ROOT / "hooks"), "/no/such/hooks")
         return value
 
     edit_settings(fleet, change)
@@ -174,10 +175,16 @@ def lose_a_hooks_file(fleet: Fleet) -> None:
 
 def lose_the_hooks_interpreter(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
-        value["hooks"]["Stop"][0]["hooks"][0]["command"] = "/no/such/python"
+        entry = value["hooks"]["Stop"][0]["hooks"][0]
+        entry["command"] = entry["command"].replace(sys.executable, "/no/such/python")
         return value
 
     edit_settings(fleet, change)
+
+
+def register_as_an_older_fleet(fleet: Fleet) -> None:
+    old = {"command": sys.executable, "args": ["-I", "-S", str(ROOT / "hooks" / "stop.py")]}
+    change_entry(fleet, "Stop", old)
 
 
 def lose_the_commanders_hook(fleet: Fleet) -> None:
@@ -333,8 +340,27 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
             "No hook is registered for StopFailure",
             "./install.sh",
         ),
-        (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
-        (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
+        (
+            lose_a_hooks_file,
+            "hooks",
+            "failed",
+            "/no/such/hooks/stop.py is missing",
+            "./install.sh",
+        ),
+        (
+            lose_the_hooks_interpreter,
+            "hooks",
+            "failed",
+            "/no/such/python is missing",
+            "./install.sh",
+        ),
+        (
+            register_as_an_older_fleet,
+            "registration",
+            "warning",
+            "The hooks for Stop are registered in the form of an older Fleet",
+            "./install.sh",
+        ),
         (lose_the_commanders_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
         (
             register_twice,

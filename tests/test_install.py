@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, Fleet, path_with_uv
 
-from commander.setup import environment
+from commander.setup import environment, settings
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
@@ -96,7 +96,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
     call = {"session_id": "s", "prompt_id": "p", "cwd": "/", "last_assistant_message": "Hello."}
     env = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(home)}
     done = subprocess.run(
-        [entry["command"], *entry["args"]],
+        ["sh", "-c", entry["command"]],
         input=json.dumps(call).encode(),
         env=env,
         check=True,
@@ -266,7 +266,7 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
         call = subprocess.run(
-            [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
+            ["sh", "-c", entry["command"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, stage
     done = run(home, "--quiet", **surroundings)
@@ -359,7 +359,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert os.access(entry["command"], os.X_OK)
+    assert [os.access(file, os.R_OK) for file in settings.program(entry)] == [True, True]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()

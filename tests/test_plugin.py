@@ -28,7 +28,7 @@ def test_it_registers_what_the_settings_register_by_the_systems_python() -> None
     for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
         expected |= json.loads(path.read_text())["hooks"]
     text = json.dumps(expected).replace("@PYTHON@", "python3")
-    assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
+    assert json.loads(text.replace("@HOOKS@", r"\"${CLAUDE_PLUGIN_ROOT}\"/hooks")) == HOOKS
 
 
 def test_its_description_is_the_package_description() -> None:
