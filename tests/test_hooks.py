@@ -321,6 +321,39 @@ def test_stdin_that_comes_in_pieces_is_read_to_its_end(undrained: Fleet) -> None
     assert [entry.payload for entry in kept(undrained)] == [STOP]
 
 
+@pytest.mark.parametrize("hook", ["stop", "session_end"])
+def test_a_payload_is_at_its_end_though_the_client_leaves_the_pipe_open(
+    undrained: Fleet, hook: str
+) -> None:
+    given = b'{"session_id": "s-1", "cwd": "/", "message": "one\\ntwo}"}\n'
+    with subprocess.Popen(command(hook), stdin=subprocess.PIPE, env=undrained.env()) as process:
+        assert process.stdin is not None
+        for part in (given[:20], given[20:-1], given[-1:]):
+            process.stdin.write(part)
+            process.stdin.flush()
+            time.sleep(0.1)
+        assert process.wait(5) == 0
+
+    assert [entry.payload for entry in kept(undrained)] == [given]
+
+
+@pytest.mark.slow
+def test_a_pipe_that_stays_open_ends_when_nothing_came_for_eight_seconds(undrained: Fleet) -> None:
+    """Also where the hook ignores the signals that would have ended it."""
+    cases = {b"": [], b'{\n  "session_id": "s-1"\n}\n': [b'{\n  "session_id": "s-1"\n}\n']}
+    for data, wanted in cases.items():
+        with subprocess.Popen(
+            command("stop"), stdin=subprocess.PIPE, env=undrained.env()
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(data)
+            process.stdin.flush()
+            started = time.monotonic()
+            assert process.wait(30) == 0
+            assert time.monotonic() - started > 7
+        assert [entry.payload for entry in kept(undrained)] == wanted
+
+
 def test_a_stdin_that_does_not_block_is_waited_for(undrained: Fleet) -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
