@@ -1,5 +1,6 @@
 """`fleet doctor`: finds what is wrong, suggests a fix, and changes nothing."""
 
+import contextlib
 import json
 import os
 import re
@@ -185,6 +186,13 @@ def lose_the_hooks_interpreter(fleet: Fleet) -> None:
 def register_as_an_older_fleet(fleet: Fleet) -> None:
     old = {"command": sys.executable, "args": ["-I", "-S", str(ROOT / "hooks" / "stop.py")]}
     change_entry(fleet, "Stop", old)
+
+
+def put_an_older_database_back(fleet: Fleet) -> None:
+    fleet.hook("session_start", {"session_id": "c", "source": "startup"}, fleet.home)
+    fleet.drain()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 99")
 
 
 def lose_the_commanders_hook(fleet: Fleet) -> None:
@@ -374,7 +382,8 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (make_it_newer, "database", "failed", "schema version 99", "upgrade"),
         (make_it_older, "database", "warning", "schema version 0", "fleet db migrate"),
         (spoil_the_database, "jobs", "note", "cannot be read: file is not a database", ""),
-        (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
+        (lose_an_event, "database", "failed", "have no briefing_added", "fleet db restore"),
+        (put_an_older_database_back, "database", "warning", "cursor is past the newest event", ""),
         (
             leave_an_old_entry,
             "spool",
