@@ -25,7 +25,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     known = repos.sessions.get(prepared.session_id)
     source = prepared.payload.source or "startup"
     session = known or new_session(projects, prepared)
-    # A compacted or resumed session goes on; it starts only if it was never heard of.
+    # A compacted or resumed session goes on; it has started only if it is new.
     is_start = known is None or source not in ("compact", "resume")
     announced = is_start and not repos.outbox.has_of_session("session_started", session.session_id)
     if announced:
@@ -60,13 +60,13 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     kind = prepared.payload.notification_type or ""
     detail = stored_text(prepared.payload.message or kind)
     is_waiting = session.state == "waiting_for_permission"
-    outcome = "noted"
+    outcome = "session state updated"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
         session = _needs_permission(repos, session, detail, prepared.received_at)
         outcome = "the session needs a person"
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
-        outcome = "the session goes on"
+        outcome = "the session continues"
     elif kind == "idle_prompt" and session.state == "working":
         # A turn that the user interrupted has no Stop.
         session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
@@ -94,7 +94,7 @@ def seen_until(session: Session) -> str:
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
-    """A session that was never heard of, as this entry shows it."""
+    """A new session, as this entry shows it."""
     return Session(
         session_id=prepared.session_id,
         project_id=projects.project_of(prepared, None),
