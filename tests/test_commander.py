@@ -325,46 +325,46 @@ def test_fleet_prelude_shows_the_same_text_and_moves_no_cursor(seeded: Fleet) ->
     assert preview["text"].startswith("<fleet-prelude>")
 
 
-def test_an_older_database_that_was_put_back_hides_no_event_that_comes_after(told: Fleet) -> None:
-    start(told)
-    stop(told, "p1")
-    with contextlib.closing(sqlite3.connect(told.home / "fleet.db")) as connection:
+def test_an_older_database_that_was_put_back_hides_no_event_that_comes_after(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    with contextlib.closing(sqlite3.connect(seeded.home / "fleet.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    older = (told.home / "fleet.db").read_bytes()
-    (newest,) = told.rows("SELECT max(event_id) FROM outbox_events")
+    older = (seeded.home / "fleet.db").read_bytes()
+    (newest,) = seeded.rows("SELECT max(event_id) FROM outbox_events")
     for number in (3, 4, 5):
-        add_briefing(told, number)
-    prompt(told, "p2")
-    stop(told, "p2")
-    late = cursor(told)
+        add_briefing(seeded, number)
+    prompt(seeded, "p2")
+    stop(seeded, "p2")
+    late = cursor(seeded)
     assert late > newest[0]
     # The events are older, while the cursor is the one that was reached since.
     for name in ("fleet.db-wal", "fleet.db-shm"):
-        (told.home / name).unlink(missing_ok=True)
-    (told.home / "fleet.db").write_bytes(older)
-    with contextlib.closing(sqlite3.connect(told.home / "fleet.db")) as connection, connection:
+        (seeded.home / name).unlink(missing_ok=True)
+    (seeded.home / "fleet.db").write_bytes(older)
+    with contextlib.closing(sqlite3.connect(seeded.home / "fleet.db")) as connection, connection:
         connection.execute("UPDATE conversations SET last_outbox_event_id_seen = ?", (late,))
         connection.execute("UPDATE commander_sessions SET cursor_event_id = ?", (late,))
 
-    assert prompt(told, "p3") == ""
-    status = json.loads(told.console("status", "--json").stdout)
+    assert prompt(seeded, "p3") == ""
+    status = json.loads(seeded.console("status", "--json").stdout)
     assert status["commander"]["last_event_seen"] == status["commander"]["last_event"] == newest[0]
-    add_briefing(told, 6)
+    add_briefing(seeded, 6)
 
-    assert cursor(told) == newest[0]
-    assert "Turn 6" in prompt(told, "p4")
-    assert "cursors set back" in told.log()
+    assert cursor(seeded) == newest[0]
+    assert "Turn 6" in prompt(seeded, "p4")
+    assert "cursors set back" in seeded.log()
 
 
-def test_a_receipt_for_events_that_are_gone_moves_no_cursor_past_the_newest(told: Fleet) -> None:
-    start(told)
-    prompt(told, "p1")
-    for name in told.waiting():
-        path = told.home / "spool" / "new" / name
+def test_a_receipt_for_events_that_are_gone_moves_no_cursor_past_the_newest(seeded: Fleet) -> None:
+    start(seeded)
+    prompt(seeded, "p1")
+    for name in seeded.waiting():
+        path = seeded.home / "spool" / "new" / name
         path.write_bytes(re.sub(rb"\nshown \d+ \d+", b"\nshown 0 99", path.read_bytes()))
-    stop(told, "p1")
-    newest = told.rows("SELECT max(event_id) FROM outbox_events")[0][0]
+    stop(seeded, "p1")
+    newest = seeded.rows("SELECT max(event_id) FROM outbox_events")[0][0]
 
-    assert cursor(told) == newest
-    add_briefing(told, 3)
-    assert "Turn 3" in prompt(told, "p2")
+    assert cursor(seeded) == newest
+    add_briefing(seeded, 3)
+    assert "Turn 3" in prompt(seeded, "p2")
