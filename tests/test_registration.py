@@ -153,7 +153,8 @@ def test_a_command_that_is_terminated_before_python_is_up_keeps_the_turn(
     registered: Registered, fleet: Fleet, event: str
 ) -> None:
     registered.python.unlink()
-    registered.python.write_text(f'#!/bin/sh\nsleep 0.5\nexec {sys.executable} "$@"\n')
+    up = fleet.folder / "up"
+    registered.python.write_text(f'#!/bin/sh\n: >{up}\nsleep 0.5\nexec {sys.executable} "$@"\n')
     registered.python.chmod(0o755)
     with subprocess.Popen(
         ["/bin/sh", "-c", registered.entry("settings", event)["command"]],
@@ -164,6 +165,8 @@ def test_a_command_that_is_terminated_before_python_is_up_keeps_the_turn(
         assert process.stdin is not None
         process.stdin.write(json.dumps(payload(SAMPLES[event])).encode())
         process.stdin.close()
+        while not up.exists():  # the trap comes before it
+            assert process.poll() is None
         for _ in range(10):
             os.killpg(process.pid, 15)
             subprocess.run(["sleep", "0.03"], check=True)
