@@ -7,6 +7,8 @@ from fleet_lib.text import clean
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _HOUR, _DAY = 3600, 86400
+# A time that is further ahead than this came from a clock that was set back since.
+AHEAD_NANOSECONDS = 2_000_000_000
 # (unit, from how many seconds on, seconds in one)
 _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m", 60, 60))
 
@@ -34,6 +36,12 @@ def ago(seconds: float) -> str:
 def ahead(seconds: float) -> str:
     """The time so many seconds after now."""
     return iso(time.time_ns() + int(seconds * 1e9))
+
+
+def is_ahead(moment: str) -> bool:
+    """Whether a time in the database's form is in the future: it says nothing about what came
+    after it."""
+    return moment > iso(time.time_ns() + AHEAD_NANOSECONDS)
 
 
 def parse(text: str) -> datetime:

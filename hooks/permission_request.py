@@ -1,6 +1,11 @@
 """PermissionRequest: a tool waits for a permission. The payload goes to the spool. Nothing is ever
 printed: output of this hook would answer the prompt."""
 
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
 import os
 import sys
 

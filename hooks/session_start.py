@@ -1,15 +1,12 @@
 """SessionStart: shows the Commander what is new and a worker a few facts; spools the payload."""
 
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
 import os
 import sys
-
-
-def start(call: "_hook.Call") -> None:
-    shown = None
-    try:
-        shown = show(call)
-    finally:
-        call.put(shown=shown)
 
 
 def show(call: "_hook.Call") -> "tuple[int, int] | None":
@@ -34,6 +31,6 @@ try:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from hooks import _hook
 
-    _hook.run("SessionStart", start)
+    _hook.run("SessionStart", lambda call: call.show_and_put(show))
 finally:
     os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -16,7 +16,7 @@ import pytest
 from support import ROOT, Fleet, path_with_uv
 from support_transcripts import Conversation
 
-from commander.setup import environment, install
+from commander.setup import environment, install, settings
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
@@ -99,7 +99,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
     call = {"session_id": "s", "prompt_id": "p", "cwd": "/", "last_assistant_message": "Hello."}
     env = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(home)}
     done = subprocess.run(
-        [entry["command"], *entry["args"]],
+        ["sh", "-c", entry["command"]],
         input=json.dumps(call).encode(),
         env=env,
         check=True,
@@ -274,7 +274,7 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
         call = subprocess.run(
-            [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
+            ["sh", "-c", entry["command"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, stage
     done = run(home, "--quiet", **environment_variables)
@@ -367,7 +367,7 @@ def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert os.access(entry["command"], os.X_OK)
+    assert [os.access(file, os.R_OK) for file in settings.program(entry)] == [True, True]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()

@@ -22,6 +22,7 @@ from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
 from fleet_lib.store import db, derivations
+from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
 
@@ -75,6 +76,7 @@ class _Drainer:
         spool.make_folders(self._home)
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
+        spool.recover(self._home)
         while names := spool.pending(self._home):
             # Listed once for many batches: a hundred thousand names take longer than a batch.
             at = 0
@@ -195,6 +197,8 @@ class _Drainer:
             self._connection = db.connect(paths.database(self._home))
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
+            if clamp_cursors(self._connection):
+                log.write(self._home, "drain", "an older database was put back: cursors set back")
             ingest = Ingest(self._connection, self._home)
             left: list[Prepared] = []
             missing = None
@@ -263,7 +267,7 @@ def _expire(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _remove_leftovers(home: str) -> None:
-    """Remove what killed processes left in `tmp/`."""
+    """Remove half entries of killed hooks from `tmp/`."""
     oldest = time.time() - _LEFTOVER_SECONDS
     for path in Path(paths.spool(home, "tmp")).iterdir():
         with contextlib.suppress(OSError):

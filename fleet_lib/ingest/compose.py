@@ -187,7 +187,7 @@ def _commits(prepared: Prepared, known: Session | None) -> list[str]:
     if prepared.git is None:
         return []
     since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
-    if since_ns is None:
+    if since_ns is None or clock.is_ahead(clock.iso(since_ns)):
         # Captured from the middle of a session: the turn's own beginning is all that is known.
         if prepared.turn_started_at is None:
             return []

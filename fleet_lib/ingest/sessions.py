@@ -48,7 +48,7 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
             payload={"session": details, "sessionId": session.session_id},
             ts=prepared.received_at,
         )
-    if known is None or prepared.received_at > known.last_seen_at:
+    if known is None or prepared.received_at > seen_until(known):
         session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
@@ -63,7 +63,7 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
 
 def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
-    if session and prepared.received_at <= session.last_seen_at:
+    if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
     kind = prepared.payload.notification_type or ""
@@ -90,7 +90,7 @@ def apply_session_end(repos: Repos, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
-    if prepared.received_at <= session.last_seen_at:
+    if prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     repos.permissions.forget_all(session.session_id)
     repos.sessions.save(
@@ -106,6 +106,12 @@ def end_after_event(session: Session, at: str) -> str | None:
         return None
     seconds = (clock.nanoseconds(at) - clock.nanoseconds(session.ended_at)) / 1e9
     return session.ended_at if seconds < _LAST_WORDS_SECONDS else None
+
+
+def seen_until(session: Session) -> str:
+    """The time up to which the session's state is known; "" if the stored one is in the future,
+    from a clock that was set back since. It must not outweigh what comes now."""
+    return "" if clock.is_ahead(session.last_seen_at) else session.last_seen_at
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fleet_lib.ingest import permissions
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import end_after_event, new_session
+from fleet_lib.ingest.sessions import end_after_event, new_session, seen_until
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
@@ -50,7 +50,7 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
         event_id = _announce(repos, prepared, turn, record, before)
     session = known or new_session(projects, prepared)
     # An older turn, replayed or late, does not change the state: the session has moved on.
-    if not (known and prepared.received_at < known.last_seen_at):
+    if not (known and prepared.received_at < seen_until(known)):
         session = _session_after(session, prepared, turn, record, event_id)
         repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"

@@ -4,6 +4,7 @@ the database, and entries that still wait in the spool move it further."""
 from fleet_lib import hot_settings, spool
 from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3
 from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.hook_json import payload_fields
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
@@ -63,7 +64,8 @@ def _session_cursor(
 ) -> "tuple[int, int]":
     """(cursor, last event that its SessionStart showed) of one Commander session. Entries that wait
     in the spool count as applied, because a queued prompt comes before the drainer is done. How
-    they are applied is in store/conversations.py (`join`, `commit_shown`); a test compares both."""
+    they are applied is in store/conversations.py (`join`, `commit_shown`); a test compares both.
+    What is past the newest event, in an older database that was put back, counts as the newest."""
     row = connection.execute(
         "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
         " WHERE session_id = ?",
@@ -88,4 +90,6 @@ def _session_cursor(
                 cursor = max(seed, started_through, shown.get(prompt_id, 0))
             elif entry.shown:
                 shown[prompt_id] = entry.shown[1]
-    return conversation_cursor(connection) if cursor is None else cursor, started_through
+    newest = newest_event(connection)
+    cursor = conversation_cursor(connection) if cursor is None else min(cursor, newest)
+    return cursor, min(started_through, newest)

@@ -32,6 +32,7 @@ from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
+_counted_as_now = 0  # the last time that was in the future, as it was counted
 
 
 class NotRead(Exception):
@@ -147,6 +148,7 @@ def prepare(
     pause: Callable[[float], None] = time.sleep,
 ) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
+    entry.received_ns = _received_ns(entry)
     payload, digest = parse_payload(entry)
     folder = entry.project or payload.cwd or entry.cwd
     prepared = Prepared(
@@ -172,6 +174,17 @@ def prepare(
     if entry.event not in TURN_ENDS:
         return prepared
     return _read_files(_read_words(prepared, pause), repositories)
+
+
+def _received_ns(entry: Entry) -> int:
+    """When the entry was received. A time in the future, of a clock that was set back since, counts
+    as now; of several entries each is a millisecond after the one before it."""
+    global _counted_as_now
+    now = time.time_ns()
+    if entry.received_ns <= now + clock.AHEAD_NANOSECONDS:
+        return entry.received_ns
+    _counted_as_now = max(now, _counted_as_now + 1_000_000)
+    return _counted_as_now
 
 
 def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) -> Prepared:

@@ -301,7 +301,7 @@ def _with_second_copies(settings: dict[str, Any]) -> dict[str, Any]:
         second = copy.deepcopy(groups)
         for group in second:
             for hook in group["hooks"]:
-                hook["args"].insert(0, "-B")
+                hook["command"] = hook["command"].replace(" -I -S ", " -I -B -S ")
         groups += second
     return doubled
 
