@@ -1,10 +1,11 @@
 """Times in the database's form (UTC, ISO 8601, milliseconds, `Z`), and as a person reads them."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fleet_lib.text import clean
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _HOUR, _DAY = 3600, 86400
 # A time that is further ahead than this came from a clock that was set back since.
 AHEAD_NANOSECONDS = 2_000_000_000
@@ -51,7 +52,7 @@ def parse(text: str) -> datetime:
 
 def normal(text: str) -> str:
     """Any ISO 8601 form in the database's form. Raises ValueError."""
-    return of_seconds(parse(text).timestamp())
+    return iso(nanoseconds(text))
 
 
 def seconds_since(moment: str) -> float:
@@ -74,4 +75,5 @@ def age(moment: str) -> str:
 
 def nanoseconds(text: str) -> int:
     """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
-    return int(parse(text).timestamp() * 1_000_000_000)
+    # Not by `timestamp()`: a float has no room for the milliseconds of today.
+    return (parse(text) - _EPOCH) // timedelta(microseconds=1) * 1000

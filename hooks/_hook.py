@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 _STDIN_SECONDS = 8.0  # without a byte; the registration's limit is ten
 _STATUS_FILE_LIMIT = 1024 * 1024  # bytes
 
-# Claude Code shows no message of these.
-_SILENT = ("Notification", "SessionEnd")
+# Claude Code shows no message of the others, and would take what PermissionRequest prints as an
+# answer to the prompt.
+_SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 
 
 class Call:

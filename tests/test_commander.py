@@ -173,7 +173,7 @@ def test_context_that_starts_empty_gets_the_recap_again(
     stop(seeded, "p1")
     recap = start(seeded, source, session)
     assert "Projects:" in recap
-    assert "Open alerts from before:" in recap and "Turn 2" in recap
+    assert "Needs you:" in recap and "Turn 2" in recap
     assert "Mentions:" not in recap
     assert prompt(seeded, "p2", session) == ""
 

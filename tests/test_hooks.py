@@ -30,6 +30,7 @@ HOOKS = {
     "UserPromptSubmit": "user_prompt_submit",
     "Stop": "stop",
     "StopFailure": "stop_failure",
+    "PermissionRequest": "permission_request",
     "Notification": "notification",
     "SessionEnd": "session_end",
 }

@@ -270,6 +270,7 @@ def test_second_copy_and_replay_change_nothing(fleet: Fleet) -> None:
     project.mkdir()
     calls = [
         ("session_start", payload("SessionStart-startup")),
+        ("permission_request", payload("2.1.332/PermissionRequest-Bash")),
         ("notification", payload("Notification-permission_prompt")),
         ("stop", payload("Stop")),
         ("stop_failure", payload("StopFailure-unknown")),

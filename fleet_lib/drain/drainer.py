@@ -18,6 +18,7 @@ from types import FrameType
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import attempts, quarantine
 from fleet_lib.errors import BadEntry
+from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
 from fleet_lib.store import db, derivations
@@ -50,6 +51,7 @@ def drain(home: str) -> bool:
     drainer = _Drainer(home)
     try:
         drainer.run()
+        drainer.end_gone_sessions()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
@@ -83,6 +85,12 @@ class _Drainer:
                 at += len(batch)
         _remove_leftovers(self._home)
         quarantine.sweep(self._home)
+
+    def end_gone_sessions(self) -> None:
+        """End the sessions whose client was killed. A database that is busy is asked next time."""
+        if self._connection:
+            with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
+                end_gone_sessions(self._connection)
 
     def start_job_runner_if_due(self) -> None:
         """If a model is to classify briefings, start the job runner, which asks it once a batch is
