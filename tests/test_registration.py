@@ -27,6 +27,7 @@ SAMPLES = {
     "UserPromptSubmit": "UserPromptSubmit",
     "Stop": "Stop",
     "StopFailure": "StopFailure-unknown",
+    "PermissionRequest": "2.1.332/PermissionRequest-Bash",
     "Notification": "Notification-permission_prompt",
     "SessionEnd": "SessionEnd-other",
 }

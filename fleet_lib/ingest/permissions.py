@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fleet_lib import clock
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import end_after_event, needs_a_person, new_session
+from fleet_lib.ingest.sessions import end_after_event, needs_a_person, new_session, seen_until
 from fleet_lib.store.live_state import PermissionRequest
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState
@@ -25,7 +25,7 @@ def apply_request(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> 
     """Store what a prompt asks. It is no event: most prompts are answered at once, and those of
     `claude -p` are denied by themselves."""
     session = repos.sessions.get(prepared.session_id)
-    if session and prepared.received_at <= session.last_seen_at:
+    if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     session = session or new_session(projects, prepared)
     ended_at = end_after_event(session, prepared.received_at)
@@ -49,7 +49,7 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     """Apply the notification of a prompt that stays unanswered: an alert of its own for each prompt,
     with the words of its request."""
     session = repos.sessions.get(prepared.session_id)
-    if session and prepared.received_at <= session.last_seen_at:
+    if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
     if prepared.is_headless:

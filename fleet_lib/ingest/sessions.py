@@ -99,6 +99,12 @@ def apply_session_end(repos: Repos, prepared: Prepared) -> str:
     return "session ended"
 
 
+def seen_until(session: Session) -> str:
+    """The time up to which the session's state is known; "" if the stored one is in the future,
+    from a clock that was set back since. It must not outweigh what comes now."""
+    return "" if clock.is_ahead(session.last_seen_at) else session.last_seen_at
+
+
 def end_after_event(session: Session, at: str) -> str | None:
     """The session's `ended_at` once an event came at this time. In `-p` a StopFailure may come just
     after the SessionEnd. A later one shows that the session, which was taken for gone, goes on."""
@@ -106,12 +112,6 @@ def end_after_event(session: Session, at: str) -> str | None:
         return None
     seconds = (clock.nanoseconds(at) - clock.nanoseconds(session.ended_at)) / 1e9
     return session.ended_at if seconds < _LAST_WORDS_SECONDS else None
-
-
-def seen_until(session: Session) -> str:
-    """The time up to which the session's state is known; "" if the stored one is in the future,
-    from a clock that was set back since. It must not outweigh what comes now."""
-    return "" if clock.is_ahead(session.last_seen_at) else session.last_seen_at
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
