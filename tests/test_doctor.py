@@ -73,7 +73,7 @@ def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fl
     findings = doctor(healthy, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
     assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
-    assert findings_of(findings, "hooks")[0]["found"].startswith("6 hooks ran on a sample")
+    assert findings_of(findings, "hooks")[0]["found"].startswith("7 hooks ran on a sample")
     assert "1 briefing," in findings_of(findings, "database")[0]["found"]
     assert tree(healthy.home.parent) == before
 

@@ -401,7 +401,7 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
             while True:
                 received.append(receive(client)["event_id"])
     assert closed.value.rcvd is not None, closed.value
-    assert closed.value.rcvd.code == 1013 and "go on from event" in closed.value.rcvd.reason
+    assert closed.value.rcvd.code == 1013 and "continue from event" in closed.value.rcvd.reason
     assert received == list(range(1, len(received) + 1)) and len(received) < 4000
     with connect(address, additional_headers=headers, compression=None) as client:
         send(client, type="fleet.subscribe", from_event_id=received[-1])
