@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fleet_lib.ingest import placing, provisional
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
@@ -23,7 +24,10 @@ _ANSWERED = ("elicitation_complete", "elicitation_response")
 def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     known = repos.sessions.get(prepared.session_id)
     source = prepared.payload.source or "startup"
-    session = known or new_session(projects, prepared)
+    session = known or new_session(repos, projects, prepared)
+    if source != "compact":
+        provisional.session_ended(repos, session.session_id, prepared.received_at)
+        session = repos.sessions.get(session.session_id) or session
     # A compacted or resumed session goes on; it starts only if it was never heard of.
     is_start = known is None or source not in ("compact", "resume")
     announced = is_start and not repos.outbox.has_of_session("session_started", session.session_id)
@@ -41,7 +45,8 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
             ts=prepared.received_at,
         )
     if known is None or prepared.received_at > known.last_seen_at:
-        session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
+        if prepared.received_at >= session.last_seen_at:
+            session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
             session = replace(session, head_commit=head, head_at=head_at)
@@ -55,10 +60,13 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= session.last_seen_at:
         return "unchanged: older than what is known of the session"
-    session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
+    session = replace(
+        session or new_session(repos, projects, prepared), last_seen_at=prepared.received_at
+    )
     kind = prepared.payload.notification_type or ""
     detail = stored_text(prepared.payload.message or kind)
     is_waiting = session.state == "waiting_for_permission"
+    agents_run = provisional.is_waiting(repos, session.session_id)
     outcome = "noted"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
         session = _needs_permission(repos, session, detail, prepared.received_at)
@@ -66,7 +74,7 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session goes on"
-    elif kind == "idle_prompt" and session.state == "working":
+    elif kind == "idle_prompt" and session.state == "working" and not agents_run:
         # A turn that the user interrupted has no Stop.
         session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
         outcome = "the session is idle"
@@ -75,6 +83,8 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
 
 
 def ended(repos: Repos, prepared: Prepared) -> str:
+    placing.place(repos, prepared)
+    provisional.session_ended(repos, prepared.session_id, prepared.received_at)
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
@@ -86,8 +96,10 @@ def ended(repos: Repos, prepared: Prepared) -> str:
     return "session ended"
 
 
-def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
-    """A session that was never heard of, as this entry shows it."""
+def new_session(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> Session:
+    """A session that was never heard of, as this entry shows it. Only its end may be known before."""
+    end = repos.background.end_of(prepared.session_id)
+    ended_at = end if end > prepared.received_at else None
     return Session(
         session_id=prepared.session_id,
         project_id=projects.project_of(prepared, None),
@@ -97,8 +109,8 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
         detail="",
         briefing_id=None,
         event_id=None,
-        last_seen_at=prepared.received_at,
-        ended_at=None,
+        last_seen_at=ended_at or prepared.received_at,
+        ended_at=ended_at,
         head_commit=None,
         head_at=None,
         status_digest=None,

@@ -12,7 +12,8 @@ from fleet_lib.turn.stored_text import storable
 
 EVENTS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "Notification", "SessionEnd")
 TURN_ENDS = ("Stop", "StopFailure")
-_ID_LIMIT = 200  # characters
+ID_LIMIT = 200  # characters
+_TASKS_LIMIT = 200
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -33,6 +34,7 @@ class Payload(BaseModel):
     source: str | None = None
     notification_type: str | None = None
     message: str | None = None
+    background_tasks: tuple[str, ...] = ()  # the ids of the subagents that run
 
     @field_validator("*", mode="before")
     @classmethod
@@ -41,17 +43,19 @@ class Payload(BaseModel):
         if info.field_name == "last_assistant_message" and isinstance(value, list):
             blocks = (block.get("text") for block in value if isinstance(block, dict))
             return "\n".join(text for text in blocks if isinstance(text, str))
+        if info.field_name == "background_tasks":
+            return _running_subagents(value)
         return value if info.field_name == "session_id" or isinstance(value, str) else None
 
     @field_validator("*", mode="after")
     @classmethod
-    def _storable(cls, value: str | None) -> str | None:
-        return value and storable(value)
+    def _storable(cls, value: str | tuple[str, ...] | None) -> object:
+        return storable(value) if isinstance(value, str) else value
 
     @field_validator("session_id", "prompt_id", mode="after")
     @classmethod
     def _id(cls, value: str | None) -> str | None:
-        if value is not None and len(value) > _ID_LIMIT:
+        if value is not None and len(value) > ID_LIMIT:
             raise ValueError("is longer than an id")
         return value or None
 
@@ -86,6 +90,17 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
 def digest(value: object) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
+
+
+def _running_subagents(tasks: object) -> tuple[str, ...]:
+    """A background shell is left out: it may be a server, and does not mean that the turn goes on."""
+    wanted = ("subagent", "running")
+    ids = [
+        task.get("id")
+        for task in (tasks if isinstance(tasks, list) else [])
+        if isinstance(task, dict) and (task.get("type"), task.get("status")) == wanted
+    ]
+    return tuple(storable(each) for each in ids if isinstance(each, str) and each)[:_TASKS_LIMIT]
 
 
 def _json_kind(value: object) -> str:

@@ -16,10 +16,11 @@ from fleet_lib import clock, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
-from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn import briefing_parser, follow_ups, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState, commits_since
 from fleet_lib.turn.payload import TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.repositories import Repositories, relative_files
@@ -39,12 +40,14 @@ class NotRead(Exception):
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
         documents: bool = False,
+        prompts: Iterable[str] = (),
     ) -> None:
         super().__init__("an entry needs more than was read for it")
         self.commits = tuple(commits)
         self.digests = tuple(digests)
         self.folders = tuple(folders)
         self.documents = documents
+        self.prompts = tuple(prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class Prepared:
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
     turn: TurnFacts = field(default_factory=TurnFacts)
+    turn_prompt: str = ""  # the prompt that opened the turn: another one if this is a follow-up
+    is_placed: bool = True  # False: the transcript does not have the prompt yet
+    # {running background agent: the prompt that opened the turn which started it, "" if unknown}
+    agents: Mapping[str, str] = field(default_factory=dict)
     edited_files: tuple[str, ...] = ()  # relative to the repository
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
@@ -70,6 +77,7 @@ class Prepared:
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
+    places: Mapping[str, Place] = field(default_factory=dict)  # of other prompts of the session
 
     @property
     def session_id(self) -> str:
@@ -79,9 +87,11 @@ class Prepared:
 
     @property
     def turn_key(self) -> str:
-        """prompt_id; for old clients the prompt's line in the transcript, else the payload itself."""
+        """The prompt_id that opened the turn; for old clients the prompt's line in the transcript, else the
+        payload itself."""
         line = self.turn.prompt_key
-        return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
+        prompt = self.turn_prompt or self.payload.prompt_id
+        return prompt or (f"line:{line}" if line else f"payload:{self.digest}")
 
     @property
     def turn_started_at(self) -> str | None:
@@ -115,6 +125,12 @@ class Prepared:
         if missing := [file for file in files if file not in self.digests]:
             raise NotRead(digests=missing)
         return self.digests
+
+    def place_of(self, prompt_id: str) -> Place:
+        """Where another prompt of the session belongs."""
+        if prompt_id not in self.places:
+            raise NotRead(prompts=[prompt_id])
+        return self.places[prompt_id]
 
     def exists(self, folder: str) -> bool:
         if folder not in self.folders:
@@ -161,12 +177,15 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     if documents:
         digests |= {file: documents.digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
+    path = prepared.payload.transcript_path or ""
+    places = {prompt: follow_ups.place_of(path, prompt) for prompt in missing.prompts}
     return replace(
         prepared,
         documents=documents,
         commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
+        places={**prepared.places, **places},
     )
 
 
@@ -182,6 +201,13 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         received_at=prepared.received_at,
         pause=pause,
     )
+    path = payload.transcript_path or ""
+    place = Place("")
+    if payload.prompt_id:
+        place = follow_ups.place_of(path, payload.prompt_id, turn.opening)
+        for prompt in (*place.between, place.turn):
+            if prompt != payload.prompt_id:
+                transcript.add_turn(turn, path, prompt)
     message = payload.last_assistant_message
     message = redact(storable(turn.final_text) if message is None else message)
     block = briefing_parser.find_block(message)
@@ -189,6 +215,9 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
     return replace(
         prepared,
         turn=turn,
+        turn_prompt=place.turn,
+        is_placed=place.is_seen,
+        agents={agent: follow_ups.turn_of_agent(path, agent) for agent in payload.background_tasks},
         message=message,
         block=None if block is None else briefing_parser.parse(block),
         status_file=None if status is None else briefing_parser.parse(redact(status)),
