@@ -1,6 +1,7 @@
 """Follow-ups find their turn. One whose line the transcript did not have yet was stored as a turn of
 its own; once the line is seen the two become one: one briefing, its events under the same id."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from fleet_lib.ingest.news import News
 from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import Turn
 from fleet_lib.store.repos import Repos
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.follow_ups import Place
+from fleet_lib.turn.prepare import EarlierTurn, Prepared
 from fleet_lib.turn.stored_text import stored_texts
 
 
@@ -22,11 +24,11 @@ def place(repos: Repos, prepared: Prepared) -> Prepared:
     if not prompt or prepared.entry.event == "SessionEnd":
         return prepared
     turn_key = repos.background.turn_of(session_id, prepared.turn_key)
-    if turn_key != prompt:
-        _join(repos, session_id, prompt, turn_key, prepared.received_at)
-    return replace(
-        prepared, turn_prompt=turn_key, is_placed=prepared.is_placed or turn_key != prompt
-    )
+    if turn_key == prompt:
+        return replace(prepared, turn_prompt=turn_key)
+    seen = EarlierTurn(Place(turn_key), prepared.edited_files, prepared.turn_started_at)
+    _join(repos, session_id, prompt, seen, prepared.received_at)
+    return replace(prepared, turn_prompt=turn_key, is_placed=True)
 
 
 def _place_others(repos: Repos, prepared: Prepared) -> None:
@@ -39,49 +41,57 @@ def _place_others(repos: Repos, prepared: Prepared) -> None:
     for turn_key, stopped_at in repos.background.unplaced(session_id):
         if turn_key == prepared.payload.prompt_id or stopped_at >= prepared.received_at:
             continue
-        found = prepared.place_of(turn_key)
-        root = repos.background.turn_of(session_id, found.turn)
+        found = prepared.earlier_turn(turn_key)
+        root = repos.background.turn_of(session_id, found.place.turn)
         if root != turn_key:
-            _join(repos, session_id, turn_key, root, prepared.received_at)
-        elif found.is_seen or not is_end:
+            found = replace(found, place=Place(root))
+            _join(repos, session_id, turn_key, found, prepared.received_at)
+        elif found.place.is_seen or not is_end:
             repos.background.set_placed(session_id, turn_key)
+            if turn := repos.briefings.get_turn(session_id, turn_key):
+                add_files(repos, turn, found.files, found.started_at, prepared.received_at)
 
 
-def _join(repos: Repos, session_id: str, prompt: str, turn_key: str, at: str) -> None:
-    """From now on the prompt is a follow-up of that turn; what was stored as its own moves there."""
+def _join(repos: Repos, session_id: str, prompt: str, seen: EarlierTurn, at: str) -> None:
+    """From now on the prompt is a follow-up of the turn where it was seen to belong; what was stored
+    as its own moves there."""
+    turn_key = seen.place.turn
     repos.background.add_follow_up(session_id, prompt, turn_key)
     own = repos.briefings.get_turn(session_id, prompt)
     into = repos.briefings.get_turn(session_id, turn_key)
     if own and into:
-        _merge(repos, into, own, at)
+        _merge(repos, into, own, seen, at)
     elif own:
         repos.background.rename_turn(session_id, prompt, turn_key)
-        repos.background.set_placed(session_id, turn_key)
+        renamed = replace(own, turn_key=turn_key, is_placed=True)
+        repos.briefings.save_turn(renamed)
+        add_files(repos, renamed, seen.files, seen.started_at, at)
 
 
-def add_files(repos: Repos, prepared: Prepared, turn: Turn) -> str:
-    """A Stop that is older than the turn's last words: it can only add files, and an earlier start."""
+def add_files(
+    repos: Repos, turn: Turn, files: Iterable[str], started_at: str | None, at: str
+) -> None:
+    """Add files, and an earlier start, to a turn whose last words stand."""
     record = repos.briefings.get(turn.briefing_id)
     assert record is not None  # a turn goes with its briefing
     held = repos.background.release(turn.session_id, turn.turn_key)
     news = News.from_json(held.news) if held else None
     record, derived = provisional.real_level(record, repos.derivations.get(turn.briefing_id), news)
-    more, derived = with_more_files(record, derived, stored_texts(prepared.edited_files))
-    more["started_at"] = _earliest(record.started_at, prepared.turn_started_at)
+    more, derived = with_more_files(record, derived, stored_texts(files))
+    more["started_at"] = _earliest(record.started_at, started_at)
     fields = provisional.fields_of(record) | more
     _store(repos, turn, fields, derived, [news] if news else [], held)
     if not held:
-        provisional.announce_stored(repos, turn, None, prepared.received_at)
-    return f"briefing #{turn.briefing_id}: later words stand"
+        provisional.announce_stored(repos, turn, None, at)
 
 
-def _merge(repos: Repos, into: Turn, own: Turn, at: str) -> None:
+def _merge(repos: Repos, into: Turn, own: Turn, seen: EarlierTurn, at: str) -> None:
     """Two turns become one, under the first one's key and briefing, with the later one's words."""
     later, earlier = (own, into) if own.stopped_at >= into.stopped_at else (into, own)
     held = repos.background.release(later.session_id, later.turn_key)
     held_earlier = repos.background.release(earlier.session_id, earlier.turn_key)
     found = [News.from_json(each.news) for each in (held_earlier, held) if each]
-    fields, derived = _merged(repos, later, earlier, found[-1] if held else None)
+    fields, derived, told = _merged(repos, later, earlier, seen, found[-1] if held else None)
     if fields["task_id"] == own.turn_key:
         fields["task_id"] = into.turn_key
     repos.background.delete_merged(
@@ -95,25 +105,28 @@ def _merge(repos: Repos, into: Turn, own: Turn, at: str) -> None:
         revision=max(later.revision, earlier.revision),
         meaning=later.meaning or earlier.meaning,
     )
-    if later.revision and earlier.revision:  # both were announced, so nothing of it is news
+    if later.revision and earlier.revision and fields["broadcast_level"] in told:
+        # Both were announced, and the files of both, so nothing of it is news.
         turn = replace(turn, meaning=meaning_of(turn.summary, fields))
     repos.briefings.save_turn(turn)
     news = _store(repos, turn, fields, derived, found, held)
-    if held_earlier and not held:
+    if not held:
         provisional.announce_stored(repos, turn, news, at)
 
 
 def _merged(
-    repos: Repos, later: Turn, earlier: Turn, news: News | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the fields of the one briefing, which of them were derived)."""
+    repos: Repos, later: Turn, earlier: Turn, seen: EarlierTurn, news: News | None
+) -> tuple[dict[str, Any], dict[str, Any], tuple[str | None, ...]]:
+    """(the fields of the one briefing, which of them were derived, the levels of the two)."""
     record, other = repos.briefings.get(later.briefing_id), repos.briefings.get(earlier.briefing_id)
     assert record is not None and other is not None
     record, derived = provisional.real_level(record, repos.derivations.get(later.briefing_id), news)
-    more, derived = with_more_files(record, derived, other.files_touched)
-    more["started_at"] = _earliest(record.started_at, other.started_at)
+    files = (*other.files_touched, *stored_texts(seen.files))
+    more, derived = with_more_files(record, derived, files)
+    more["started_at"] = _earliest(record.started_at, other.started_at, seen.started_at)
     more["base_commit"] = other.base_commit or record.base_commit
-    return provisional.fields_of(record) | more, derived
+    levels = (record.broadcast_level, other.broadcast_level)
+    return provisional.fields_of(record) | more, derived, levels
 
 
 def _store(

@@ -33,7 +33,9 @@ def ended(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "unchanged: this payload was applied before"
     if stored and prepared.received_at < stored.stopped_at:
-        return placing.add_files(repos, prepared, stored)
+        files, started_at = prepared.edited_files, prepared.turn_started_at
+        placing.add_files(repos, stored, files, started_at, prepared.received_at)
+        return f"briefing #{stored.briefing_id}: later words of this turn stand"
     before = repos.briefings.get(stored.briefing_id) if stored else None
     known = repos.sessions.get(session_id)
     derived_before = repos.derivations.get(before.briefing_id) if before else {}

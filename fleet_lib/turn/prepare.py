@@ -51,6 +51,15 @@ class NotRead(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierTurn:
+    """What the transcript says now about a turn whose Stop was applied before."""
+
+    place: Place
+    files: tuple[str, ...]  # relative to the repository
+    started_at: str | None  # in the database's form
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """An entry, parsed, with what was read about it outside the database."""
 
@@ -77,7 +86,7 @@ class Prepared:
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
-    places: Mapping[str, Place] = field(default_factory=dict)  # of other prompts of the session
+    earlier_turns: Mapping[str, EarlierTurn] = field(default_factory=dict)  # {prompt_id: its turn}
 
     @property
     def session_id(self) -> str:
@@ -96,10 +105,7 @@ class Prepared:
     @property
     def turn_started_at(self) -> str | None:
         """When the turn's prompt was written, as the database holds times."""
-        try:
-            return clock.normal(self.turn.started_at) if self.turn.started_at else None
-        except (ValueError, OverflowError):
-            return None
+        return _stored_time(self.turn.started_at)
 
     # What the transaction asks of the world. Each raises NotRead for what was not read.
 
@@ -126,11 +132,11 @@ class Prepared:
             raise NotRead(digests=missing)
         return self.digests
 
-    def place_of(self, prompt_id: str) -> Place:
-        """Where another prompt of the session belongs."""
-        if prompt_id not in self.places:
+    def earlier_turn(self, prompt_id: str) -> EarlierTurn:
+        """The turn of another prompt of the session."""
+        if prompt_id not in self.earlier_turns:
             raise NotRead(prompts=[prompt_id])
-        return self.places[prompt_id]
+        return self.earlier_turns[prompt_id]
 
     def exists(self, folder: str) -> bool:
         if folder not in self.folders:
@@ -177,15 +183,14 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     if documents:
         digests |= {file: documents.digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
-    path = prepared.payload.transcript_path or ""
-    places = {prompt: follow_ups.place_of(path, prompt) for prompt in missing.prompts}
+    earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
     return replace(
         prepared,
         documents=documents,
         commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
-        places={**prepared.places, **places},
+        earlier_turns={**prepared.earlier_turns, **earlier},
     )
 
 
@@ -202,12 +207,7 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         pause=pause,
     )
     path = payload.transcript_path or ""
-    place = Place("")
-    if payload.prompt_id:
-        place = follow_ups.place_of(path, payload.prompt_id, turn.opening)
-        for prompt in (*place.between, place.turn):
-            if prompt != payload.prompt_id:
-                transcript.add_turn(turn, path, prompt)
+    place = _place(path, payload.prompt_id, turn) if payload.prompt_id else Place("")
     message = payload.last_assistant_message
     message = redact(storable(turn.final_text) if message is None else message)
     block = briefing_parser.find_block(message)
@@ -222,6 +222,30 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         block=None if block is None else briefing_parser.parse(block),
         status_file=None if status is None else briefing_parser.parse(redact(status)),
     )
+
+
+def _read_earlier(prepared: Prepared, prompt_id: str) -> EarlierTurn:
+    path = prepared.payload.transcript_path or ""
+    turn = transcript.read_turn(path, prompt_id, None, 0)
+    place = _place(path, prompt_id, turn)
+    files = relative_files(turn.files, prepared.git, prepared.folder)
+    return EarlierTurn(place, tuple(files), _stored_time(turn.started_at))
+
+
+def _place(path: str, prompt_id: str, turn: TurnFacts) -> Place:
+    """Where a prompt belongs; to a follow-up's facts those of its turn are added."""
+    place = follow_ups.place_of(path, prompt_id, turn.opening)
+    if place.turn != prompt_id:
+        for prompt in (*place.between, place.turn):
+            transcript.add_turn(turn, path, prompt)
+    return place
+
+
+def _stored_time(text: str | None) -> str | None:
+    try:
+        return clock.normal(text) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
