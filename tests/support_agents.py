@@ -3,8 +3,10 @@ transcript, the agents' own beside it, and the hook calls with the times at whic
 
 import json
 import sqlite3
+import tempfile
 import time
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,7 @@ class World:
     def __init__(self, home: Path) -> None:
         home.mkdir()
         self._home = str(home)
+        (home / "fleet.db").write_bytes(_empty_database())
         self.connection = db.connect(home / "fleet.db")
         self.connection.execute("PRAGMA synchronous = OFF")
         self.repositories = Repositories()
@@ -148,6 +151,14 @@ class World:
 
     def close(self) -> None:
         self.connection.close()
+
+
+@cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fleet.db"
+        db.connect(path).close()
+        return path.read_bytes()
 
 
 def lasting_rows(world: World) -> dict[str, Sequence[Any]]:

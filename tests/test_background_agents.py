@@ -362,8 +362,8 @@ def plans(draw: st.DrawFn, *, ends: bool | None = None) -> list[Any]:
     return [("person", draw(st.integers(0, 2)), False), *chosen, *(["end"] if is_ended else [])]
 
 
-def carried_out(steps: list[Any], folder: Path) -> Plan:
-    plan = Plan(Session(folder / "projects", _project(folder)))
+def carried_out(steps: list[Any], folder: Path, project: Path) -> Plan:
+    plan = Plan(Session(folder / "projects", project))
     numbers = itertools.count(1)
     plan.session.hook("SessionStart", source="startup")
     for step in steps:
@@ -386,8 +386,9 @@ def carried_out(steps: list[Any], folder: Path) -> Plan:
     return plan
 
 
-def _project(folder: Path) -> Path:
-    return make_repository(folder / "shop")
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_repository(tmp_path_factory.mktemp("agents") / "shop")
 
 
 def check_announcements(world: World) -> None:
@@ -410,7 +411,7 @@ def check_announcements(world: World) -> None:
 
 
 PROPERTY = settings(
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
@@ -418,10 +419,10 @@ PROPERTY = settings(
 
 @PROPERTY
 @given(steps=plans(), data=st.data())
-def test_any_order_gives_the_same_rows(steps: list[Any], data: st.DataObject) -> None:
+def test_any_order_gives_the_same_rows(shop: Path, steps: list[Any], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as given_folder:
         folder = Path(given_folder).resolve()
-        plan = carried_out(steps, folder)
+        plan = carried_out(steps, folder, shop)
         calls = plan.session.calls
         in_order, shuffled = World(folder / "in order"), World(folder / "shuffled")
         in_order.apply(*calls)
@@ -444,11 +445,11 @@ def test_any_order_gives_the_same_rows(steps: list[Any], data: st.DataObject) ->
 @PROPERTY
 @given(steps=plans(ends=True), data=st.data())
 def test_lines_that_come_late_change_nothing_in_the_end(
-    steps: list[Any], data: st.DataObject
+    shop: Path, steps: list[Any], data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as given_folder:
         folder = Path(given_folder).resolve()
-        plan = carried_out(steps, folder)
+        plan = carried_out(steps, folder, shop)
         calls = plan.session.calls
         in_time, late = World(folder / "in time"), World(folder / "late")
         prompts = list(plan.turn_of)

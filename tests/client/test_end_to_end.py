@@ -113,11 +113,8 @@ def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, sta
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
-)
 def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
+    """The newest client lets it run in the background, and asks the model again when it has ended."""
     repository = fleet.repository("alpha")
     fleet.script(
         "write the helper",
