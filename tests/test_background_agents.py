@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support import Fleet, captured_payloads, make_repository, payload
+from support import Fleet, captured_payloads, git, make_repository, payload
 from support_agents import SESSION, Session, World, lasting_rows
 
 from fleet_lib import clock
@@ -161,6 +161,46 @@ def test_a_question_counts_at_once(session: Session, world: World) -> None:
         (1, 1, "waiting_for_input"),
         (1, 2, "completed"),
     ]
+
+
+def test_a_session_whose_agents_run_is_not_idle(session: Session, world: World) -> None:
+    start_two_agents(session)
+    session.save()
+    world.apply(*session.calls, session.hook("Notification", notification_type="idle_prompt"))
+    assert world.session()[0] == "working"
+
+
+def test_what_a_reader_set_meanwhile_stays(session: Session, world: World) -> None:
+    start_two_agents(session)
+    session.save()
+    world.apply(*session.calls)
+    with db.transaction(world.connection):
+        Repos(world.connection).briefings.update_semantic_fields(1, broadcast_level="highlight")
+    world.apply(session.hook("SessionEnd"))
+    assert world.briefings()["P1"][2] == "highlight"
+    assert [event[3] for event in world.announced()] == ["highlight"]
+
+
+def test_documents_and_skills_of_a_provisional_turn_are_announced_once_it_has_ended(
+    session: Session, world: World
+) -> None:
+    for number in range(3):
+        (session.project / f"guide{number}.md").write_text("It is all in `first.py`.\n")
+    git(session.project, "add", "-A")
+    skill = ".claude/skills/x/SKILL.md"
+    session.prompt("P1")
+    session.edits("P1", "first.py", skill)
+    session.agent("aA", "P1")
+    session.stop("P1", "At work.", ["aA"])
+    session.save()
+    world.apply(*session.calls)
+    kinds = "SELECT type, count(*) FROM outbox_events GROUP BY type ORDER BY type"
+    assert world.rows(kinds) == []
+    world.apply(session.hook("SessionEnd"))
+    told = [("briefing_added", 1), ("doc_drift_warning", 3), ("skill_updated", 1)]
+    assert world.rows(kinds) == told
+    world.apply(*session.calls)
+    assert world.rows(kinds) == told
 
 
 @pytest.mark.parametrize("client", ["2.1.197", "2.1.332"])

@@ -29,8 +29,12 @@ class News:
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> "News":
+        """What `to_json` gave, perhaps that of another version."""
         return News(
-            **{**stored, "skills": tuple(stored["skills"]), "drift": tuple(stored["drift"])}
+            stored.get("broadcast_level", "silent"),
+            bool(stored.get("changed_something")),
+            tuple(stored.get("skills", ())),
+            tuple(stored.get("drift", ())),
         )
 
 
