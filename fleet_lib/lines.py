@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LINE_LIMIT = 500  # characters
 _BEGINNING = 200  # characters of a briefing's text that stand for its missing summary
 _SOURCES = 8  # files that a drift warning without a document names
-_NO_DOCUMENT = "the turn names no document"  # its author wrote only that the risk is high
+_NO_DOCUMENT = "the session named none"  # its author wrote only that the risk is high
 _STARTED = "a session started"
 
 # States and statuses that have another word on a screen; any other is shown as it is, without `_`.

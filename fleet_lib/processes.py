@@ -1,4 +1,5 @@
-"""Processes named so that a number given out again is not taken for them, and ending one for good."""
+"""Identifies a process by pid and start time, so that a reused pid is not mistaken for it, and ends one
+with its descendants."""
 
 import contextlib
 import os
@@ -22,15 +23,15 @@ _KILL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessName:
-    """A process for as long as it lives: its number, and when it started, in seconds since the boot, which a
-    change of the clock does not move. Without /proc, and from Fleet before that, Unix seconds."""
+    """A process for as long as it lives: its pid, and when it started in seconds since the boot, which
+    does not move when the clock is set. Without /proc, and in rows of earlier versions, Unix seconds."""
 
     pid: int
     started: float
 
 
 def name_of(pid: int) -> ProcessName | None:
-    """None if there is no such process, or only what is left of one."""
+    """The process with this pid; None if there is none, or only a zombie."""
     started = _since_boot(pid) if _HAS_PROC else _by_the_clock(pid)
     return None if started is None else ProcessName(pid, started)
 
@@ -61,8 +62,8 @@ def _by_the_clock(pid: int) -> float | None:
 
 
 def end(process: ProcessName, grace_seconds: float) -> None:
-    """SIGTERM to its group; whatever of it and of its descendants is left after the grace, in whatever
-    group, gets SIGKILL. Returns when nothing is left. A stranger with the same number is left alone."""
+    """SIGTERM to its group; what is left of it and its descendants after the grace, in any group, gets
+    SIGKILL. Returns when nothing is left. Another process that was given the same pid is left alone."""
     if not is_alive(process):
         return
     family = {process, *_descendants(process)}

@@ -5,18 +5,18 @@ import time
 
 OPEN_ALERT_SECONDS = 7 * 86400
 ACTIVE_SESSION_SECONDS = 12 * 3600
-ALERT, HIGHLIGHT, MENTION, SILENT = 1, 2, 3, 4
+ALERT, HIGHLIGHT, MENTION = 1, 2, 3  # 4 is silent, which no reader asks for
 VALID_JSON = "typeof(payload_json) = 'text' AND json_valid(payload_json)"
 
 
 # CLASS, SESSION and STATUS are letter for letter the expressions of the indexes in
 # migrations/0003_jobs.sql; SQLite uses an index only for the same expression. A job of type
 # commander_turn is silent: the Commander has seen its own prompt and answer.
-CLASS = """CASE
-    WHEN type = 'job_completed' AND typeof(payload_json) = 'text' AND json_valid(payload_json)
+CLASS = f"""CASE
+    WHEN type = 'job_completed' AND {VALID_JSON}
       AND json_extract(payload_json, '$.job.type') = 'commander_turn' THEN 4
     WHEN type IN ('error', 'session_blocked', 'doc_drift_warning') OR broadcast_level = 'alert' THEN 1
-    WHEN typeof(payload_json) = 'text' AND json_valid(payload_json) AND (
+    WHEN {VALID_JSON} AND (
       json_extract(payload_json, '$.briefing.status') IN ('blocked', 'failed')
       OR json_extract(payload_json, '$.session.status') IN ('blocked', 'failed')
       OR json_extract(payload_json, '$.job.status') IN ('blocked', 'failed')
@@ -26,13 +26,10 @@ CLASS = """CASE
     ELSE 3
   END"""
 
-SESSION = (
-    "CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json)"
-    " THEN json_extract(payload_json, '$.sessionId') END"
-)
+SESSION = f"CASE WHEN {VALID_JSON} THEN json_extract(payload_json, '$.sessionId') END"
 
 STATUS = (
-    "CASE WHEN typeof(payload_json) = 'text' AND json_valid(payload_json)"
+    f"CASE WHEN {VALID_JSON}"
     " THEN coalesce(json_extract(payload_json, '$.briefing.status'),"
     " json_extract(payload_json, '$.status')) END"
 )

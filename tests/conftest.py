@@ -1,4 +1,4 @@
-"""What every test has: a home of its own."""
+"""Fixtures and options of every test: above all, a home folder of its own."""
 
 import signal
 import subprocess
@@ -11,17 +11,17 @@ from support import Fleet
 
 CLIENT = Path(__file__).resolve().parent / "client"
 
-# Whoever starts the tests in the background has Ctrl-C ignored, and so would all that they start.
+# A shell ignores Ctrl-C for tests in the background, and their child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long one example takes says more about the machine than about the code. What must be quick
-# has a test of its own.
+# The time of one example depends more on the machine than on the code. Tests of their own check
+# what has to be fast.
 settings.register_profile("fleet", settings(), deadline=None)
 settings.load_profile("fleet")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that a real Claude Code client is started for is in the slow lane."""
+    """Tests that start a real Claude Code client are slow."""
     for item in items:
         if CLIENT in item.path.parents:
             item.add_marker(pytest.mark.slow)
@@ -32,8 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--client",
         action="append",
         metavar="VERSION",
-        help="version of Claude Code that the tests in tests/client run with; may be repeated"
-        " (default: every version that tests/payloads has a folder of)",
+        help="version of Claude Code to run tests/client with; may be repeated"
+        " (default: every version that has a folder in tests/payloads)",
     )
 
 
@@ -48,7 +48,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of a test may reach the real home."""
+    """Keep every test away from the real home folder."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("FLEET_HOME", str(tmp_path / "user" / "fleet home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")

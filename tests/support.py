@@ -1,5 +1,5 @@
-"""What tests are written with: the hooks as real subprocesses, the drainer and the console in the
-test's own process or in one of their own, git repositories."""
+"""Helpers for tests: run the hooks as real processes, run the drainer and the console in the test's
+process or in their own, and make git repositories."""
 
 import atexit
 import contextlib
@@ -27,18 +27,18 @@ from fleet_lib.store import db
 
 ROOT = Path(__file__).resolve().parent.parent
 PAYLOADS = Path(__file__).resolve().parent / "payloads"
-NOTHING = Path(shutil.which("true") or "/bin/true").resolve()  # a program that ends at once
+NO_OP_PROGRAM = Path(shutil.which("true") or "/bin/true").resolve()
 
 
-def by_version(version: str) -> list[int]:
+def version_key(version: str) -> list[int]:
     """A key that sorts 2.1.99 before 2.1.100."""
     return [int(number) for number in version.split(".")]
 
 
-# The versions of Claude Code that Fleet is tested with, oldest first: those that payloads were captured from.
-CLIENTS = sorted((path.name for path in PAYLOADS.iterdir() if path.is_dir()), key=by_version)
+# The versions of Claude Code that payloads were captured from, oldest first.
+CLIENTS = sorted((path.name for path in PAYLOADS.iterdir() if path.is_dir()), key=version_key)
 
-# Hooks know nothing of an outer Claude Code session, nor of an outer git.
+# The tests may run inside a Claude Code session or a git hook; Fleet's hooks must not notice.
 for name in [
     n for n in os.environ if n.startswith(("CLAUDE", "FLEET_HOOKS", "FLEET_HOME", "GIT_"))
 ]:
@@ -53,7 +53,7 @@ def payload(name: str) -> dict[str, Any]:
 
 
 def captured_payloads(*events: str) -> list[str]:
-    """The captured payloads of all clients, e.g. "2.1.332/Stop"; of these hook events if named."""
+    """The names of captured payloads of all clients, e.g. "2.1.332/Stop"; `events` limits them."""
     names = (
         f"{client}/{path.stem}"
         for client in CLIENTS
@@ -63,41 +63,41 @@ def captured_payloads(*events: str) -> list[str]:
 
 
 def event_of(name: str) -> str:
-    """The hook event of a captured payload, by its name."""
+    """The hook event in the name of a captured payload."""
     return name.rpartition("/")[2].partition("-")[0]
 
 
 @dataclass
 class Fleet:
-    """One FLEET_HOME, and what a user and Claude Code do with it."""
+    """One FLEET_HOME, with what a user and Claude Code do in it."""
 
     home: Path
-    folder: Path  # where the test may make projects
+    folder: Path  # where the test can create projects
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
 
     def hook(
         self,
         event: str,
-        given: dict[str, Any] | bytes,
+        payload: dict[str, Any] | bytes,
         project: Path | str | None = None,
         *,
         python: str | None = None,
         background: bool = False,
         **environment: str,
     ) -> "subprocess.CompletedProcess[bytes]":
-        """Run a hook as Claude Code does, as a process. The drainer that it starts is a program that
-        does nothing, so that a test sees what the hook left; `background` asks for the real one."""
-        data = given if isinstance(given, bytes) else json.dumps(given).encode()
-        every = self.env(**environment)
+        """Run a hook as a process, as Claude Code does. With `background` the hook starts the real
+        drainer. Otherwise it starts a program that does nothing, so the spool stays as it is."""
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        variables = self.env(**environment)
         if project is not None:
-            every["CLAUDE_PROJECT_DIR"] = str(project)
+            variables["CLAUDE_PROJECT_DIR"] = str(project)
         with contextlib.nullcontext() if background else self.without_drainer():
             return subprocess.run(
                 [python or self.python, "-I", "-S", str(ROOT / "hooks" / f"{event}.py")],
                 input=data,
                 capture_output=True,
-                env=every,
+                env=variables,
                 timeout=60,
                 check=False,
                 cwd=self.folder,
@@ -105,18 +105,22 @@ class Fleet:
 
     @contextlib.contextmanager
     def without_drainer(self) -> Iterator[None]:
-        """Within the block, hooks find a program that does nothing where they look first for the
-        drainer's interpreter: the installed environment's. One that is really installed stays, and
-        its drainer finds the lock held."""
+        """Within the block, hooks start a program that does nothing instead of the drainer: it
+        stands where they look first for an interpreter, in the installed environment. A really
+        installed interpreter stays, and its drainer finds the lock held."""
         python = self.home / "venv" / "bin" / "python"
         try:
             spool.make_folders(str(self.home))
             self.replace_drainer()
         except FileExistsError:
-            with self._holding_lock() if python.resolve() != NOTHING else contextlib.nullcontext():
+            with (
+                self._holding_lock()
+                if python.resolve() != NO_OP_PROGRAM
+                else contextlib.nullcontext()
+            ):
                 yield
             return
-        except OSError:  # the home cannot be used, which the test is about
+        except OSError:  # the test is about a home that cannot be used
             yield
             return
         try:
@@ -124,14 +128,14 @@ class Fleet:
         finally:
             python.unlink()
             for folder in (python.parent, python.parent.parent):
-                with contextlib.suppress(OSError):  # the test has files of its own there
+                with contextlib.suppress(OSError):  # the test may have put files there
                     folder.rmdir()
 
     def replace_drainer(self) -> None:
-        """From now on, the drainer that a hook starts is a program that does nothing."""
+        """From now on, a hook starts a program that does nothing instead of the drainer."""
         python = self.home / "venv" / "bin" / "python"
         python.parent.mkdir(parents=True, exist_ok=True)
-        python.symlink_to(NOTHING)
+        python.symlink_to(NO_OP_PROGRAM)
 
     @contextlib.contextmanager
     def _holding_lock(self) -> Iterator[None]:
@@ -144,9 +148,9 @@ class Fleet:
                 os.close(lock)
 
     def env(self, **more: str) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         return {
-            **kept,
+            **inherited,
             "HOME": str(self.home.parent),
             "FLEET_HOME": str(self.home),
             **self.environment,
@@ -163,44 +167,44 @@ class Fleet:
         return lock
 
     def wait_for_drainers(self) -> None:
-        """Until no drainer of this home is left; they end at once where the lock is held."""
+        """Wait until no drainer of this home is running. It ends at once if the lock is held."""
         for _ in range(1000):
             if not self.drainers():
                 return
-        raise AssertionError("a drainer does not end")
+        raise AssertionError("a drainer is still running")
 
     def drainers(self) -> list[int]:
-        """The process numbers of this home's drainers."""
+        """The process ids of this home's drainers."""
         found = subprocess.run(
             ["pgrep", "-f", f"drain.py {self.home}"], capture_output=True, text=True, check=False
         )
         return [int(line) for line in found.stdout.split()]
 
     def is_being_drained(self) -> bool:
-        """Whether a drainer holds the lock, as each does until it ends."""
+        """Whether a drainer holds the lock. It keeps the lock until it ends."""
         try:
             with open(paths.lock(str(self.home))) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:
-            pass  # nothing was ever drained here
+            pass  # no drainer has run here yet
         return False
 
     def drain(self) -> None:
-        """Apply what waits, in this process: under the drainer's lock, and with the environment,
-        the folder and the umask that it has. What needs the drainer's own process is tested in
-        test_drain.py, test_hooks.py, torture/ and tests/client."""
+        """Apply the pending entries in this process, with the drainer's lock, environment, folder
+        and umask. Tests of the drainer's own process are in test_drain.py, test_hooks.py, torture/
+        and tests/client."""
         try:
             lock = os.open(paths.lock(str(self.home)), os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
-            return  # no spool, so nothing waits
+            return  # no spool, so nothing is pending
         umask = os.umask(0o077)
-        # pytest-timeout counts with the same clock as the drainer.
+        # pytest-timeout uses the same signal and timer as the drainer.
         handler, left = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a hook's own drainer may still be at work
-            with _in_place_of_a_process(self.env(), Path("/")):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a drainer that a hook started may still be running
+            with _as_another_process(self.env(), Path("/")):
                 assert drainer.drain(str(self.home)), self.log()
         finally:
             os.umask(umask)
@@ -209,7 +213,7 @@ class Fleet:
             os.close(lock)
 
     def drain_process(self) -> None:
-        """Apply what waits, in a process of its own."""
+        """Apply the pending entries in a process of its own."""
         while True:
             done = subprocess.run(
                 [sys.executable, "-I", drain.__file__, str(self.home)],
@@ -218,14 +222,14 @@ class Fleet:
                 text=True,
                 check=False,
             )
-            if done.returncode != drain.BUSY:  # a hook's own drainer may still be at work
+            if done.returncode != drain.BUSY:  # a drainer that a hook started may still be running
                 break
         assert done.returncode == 0, (done.returncode, done.stderr, self.log())
 
     def console(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """`fleet` with these arguments, in this process. A command that does not return, or keeps a
-        lock until its process ends, needs `console_process`."""
-        with _in_place_of_a_process(self.env(), ROOT):
+        """Run `fleet` with these arguments in this process. A command that does not return, or
+        holds a lock until its process ends, needs `console_process`."""
+        with _as_another_process(self.env(), ROOT):
             result = CliRunner().invoke(
                 console_main, arguments, prog_name="fleet", catch_exceptions=False
             )
@@ -239,7 +243,7 @@ class Fleet:
     def console_process(
         self, *arguments: str, check: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """`fleet` with these arguments, in a process of its own."""
+        """Run `fleet` with these arguments in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "commander.cli", *arguments],
             env=self.env(),
@@ -260,7 +264,7 @@ class Fleet:
             connection.close()
 
     def events(self) -> list[tuple[str, str | None]]:
-        """(type, broadcast_level) of the whole outbox, in order."""
+        """(type, broadcast_level) of every event in the outbox, in order."""
         return self.rows("SELECT type, broadcast_level FROM outbox_events ORDER BY event_id")  # type: ignore[return-value]
 
     def waiting(self) -> list[str]:
@@ -277,7 +281,7 @@ class Fleet:
         return path.read_text() if path.exists() else ""
 
     def context(self, done: "subprocess.CompletedProcess[bytes]") -> str:
-        """The context that a printing hook gave, "" if it printed nothing."""
+        """The context in a hook's answer, or "" if the hook printed nothing."""
         assert done.returncode == 0, done.stderr
         if not done.stdout:
             return ""
@@ -287,14 +291,14 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def _in_place_of_a_process(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Within the block, this process has the environment and folder that another would have."""
+def _as_another_process(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """Within the block, this process has the environment and working folder of another one."""
     with mock.patch.dict(os.environ, environment, clear=True), contextlib.chdir(folder):
         yield
 
 
 def path_with_uv(folder: Path) -> str:
-    """PATH with uv first, for whoever builds an environment and is not about how: pip takes ten times as long."""
+    """PATH with uv first, for tests that only need an environment: pip takes ten times as long."""
     tools = folder / "uv only"
     tools.mkdir(exist_ok=True)
     if not (tools / "uv").exists():
@@ -303,7 +307,7 @@ def path_with_uv(folder: Path) -> str:
 
 
 def git(folder: Path, *arguments: str, input: str | None = None) -> str:
-    """Run git as a person with a name, and return what it prints."""
+    """Run git with an author's name and return its output."""
     identity = ["-c", "user.name=Dev", "-c", "user.email=dev@example.org"]
     options = ["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"]
     done = subprocess.run(
@@ -320,7 +324,7 @@ def git(folder: Path, *arguments: str, input: str | None = None) -> str:
 def make_repository(folder: Path, remote: str | None = None, *init: str, **files: str) -> Path:
     """A repository with one commit."""
     if not init and not files and "GIT_COMMITTER_DATE" not in os.environ:
-        # Most tests want the same one: it is made once, and copied.
+        # Most tests use the same repository, so it is created once and copied.
         shutil.copytree(_template_repository(), folder)
     else:
         _init_and_commit(folder, init, files)
@@ -342,7 +346,7 @@ def _init_and_commit(folder: Path, init: tuple[str, ...], files: dict[str, str])
 
 @cache
 def _template_repository() -> Path:
-    """This process's own, gone with it."""
+    """The repository that is copied: one for each process, deleted when the process ends."""
     folder = Path(mkdtemp(prefix="fleet-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _init_and_commit(folder / "repository", ("--template=",), {})

@@ -1,5 +1,5 @@
-"""What the prelude's tests share: rows as other programs may store them, and the prelude read as a hook
-reads it, from a connection of its own."""
+"""Helpers for tests of the prelude: insert rows as any program could, and read the prelude as a
+hook does, on a connection of its own."""
 
 import json
 import re
@@ -28,11 +28,11 @@ CONTENT_TABLES = (
 
 
 class Raw(bytes):
-    """Bytes that go into a column as TEXT, whether they are UTF-8 or not."""
+    """Bytes to store in a column as TEXT, even if they are not UTF-8."""
 
 
 class Fleet:
-    """A real database under a home folder, with a writer's connection and a hook's way to read."""
+    """A real database in a home folder: written on one connection, read as a hook reads it."""
 
     def __init__(self, home: Path) -> None:
         self.home = str(home)
@@ -59,7 +59,7 @@ class Fleet:
         briefing: Any = None,
         ts: Any = TS,
     ) -> int:
-        """`payload`: an object is stored as its JSON, text and bytes as they are."""
+        """Add an event. A dict, list or None is stored as JSON, text and bytes unchanged."""
         return self.insert(
             "outbox_events",
             ts=ts,
@@ -114,7 +114,7 @@ class Fleet:
         )
 
     def clear(self) -> None:
-        """Empty what these tests fill, so that the ids begin at 1 again."""
+        """Empty the tables that these tests fill, so that the ids begin at 1 again."""
         for table in CONTENT_TABLES:
             self.connection.execute(f"DELETE FROM {table}")
 
@@ -137,8 +137,8 @@ class Fleet:
         assert through == max(after, newest or 0)
         return text
 
-    def takes(self, label: str) -> bool:
-        """Whether `fleet briefings show` would find this id."""
+    def has_label(self, label: str) -> bool:
+        """Whether `fleet briefings show` finds this id."""
         table, column, number = (
             ("outbox_events", "event_id", label[2:])
             if label.startswith("#e")
@@ -152,10 +152,10 @@ class Fleet:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Fail instead of hanging: a loop over another program's rows has to end."""
+    """Fail instead of hanging if a loop over another program's rows does not end."""
 
     def stop(*_: object) -> None:
-        raise AssertionError(f"the prelude was not done after {seconds} s")
+        raise AssertionError(f"the prelude did not finish within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -180,19 +180,19 @@ def section(text: str, title: str) -> list[str]:
 
 
 def label_of(line: str) -> str:
-    """An item line's id."""
+    """The id in an item line."""
     match = re.match(r"- (#e?\d+) ", line)
     assert match, f"no id in {line!r}"
     return match[1]
 
 
 def utf16_length(text: str) -> int:
-    """Characters, as Claude Code counts them."""
+    """The number of characters as Claude Code counts them."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def statements_of(home: str, read: Callable[[sqlite3.Connection], object]) -> list[str]:
-    """The SQL that `read` runs, its values filled in."""
+    """The SQL statements that `read` runs, with their values filled in."""
     connection = open_database(home)
     seen: list[str] = []
     try:

@@ -1,4 +1,4 @@
-"""Markdown to a Briefing: what was meant is read, whatever its form, and no text does harm."""
+"""Markdown to a Briefing: the parser accepts many forms, and no text makes it fail or slow."""
 
 import time
 from typing import Any
@@ -78,14 +78,15 @@ def fields(briefing: Briefing) -> dict[str, Any]:
     return {name: getattr(briefing, name) for name in FIELDS}
 
 
-def written(briefing: Briefing) -> dict[str, Any]:
+def set_fields(briefing: Briefing) -> dict[str, Any]:
+    """The fields that have a value."""
     return {name: value for name, value in fields(briefing).items() if value is not None}
 
 
 # --- the forms --------------------------------------------------------------------------------
 
 
-def test_front_matter_is_read_whole() -> None:
+def test_all_fields_of_front_matter_are_read() -> None:
     briefing = parse(FRONT + "\n# Words\n")
     assert fields(briefing) == EXPECTED
     assert briefing.warnings == ()
@@ -122,14 +123,14 @@ def test_front_matter_is_read_in_many_forms(change: Any) -> None:
     assert briefing.warnings == ()
 
 
-def test_front_matter_with_a_body_is_read_with_windows_line_ends() -> None:
+def test_front_matter_with_a_body_and_windows_line_ends_is_read() -> None:
     text = FRONT + "\nNote: it works.\nstatus: failed\n\n## Summary\n\nother\n"
     briefing = parse(text.replace("\n", "\r\n"))
     assert fields(briefing) == EXPECTED
     assert briefing.warnings == ()
 
 
-def test_a_known_section_inside_another_is_its_own_and_a_heading_is_no_item() -> None:
+def test_nested_known_section_is_separate_and_a_heading_is_not_an_item() -> None:
     briefing = parse("## Next steps\n- real step\n### Later\n- another\n### Blockers\n- a key\n")
     assert (briefing.next_steps, briefing.blockers) == (("real step", "another"), ("a key",))
 
@@ -137,7 +138,7 @@ def test_a_known_section_inside_another_is_its_own_and_a_heading_is_no_item() ->
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_sections_are_read(end: str) -> None:
     briefing = parse(SECTIONS.replace("\n", end))
-    assert written(briefing) == {
+    assert set_fields(briefing) == {
         "summary": "Login fixed, staging waits",
         "blockers": ("no staging credentials, asked twice",),
         "next_steps": ("ask again, politely", "deploy"),
@@ -153,25 +154,25 @@ def test_sections_are_read(end: str) -> None:
         *("Next steps\n==========", "Next Steps:\n---", "> ## Next steps"),
     ],
 )  # fmt: skip
-def test_a_section_heading_may_look_any_way(heading: str) -> None:
+def test_section_heading_is_recognized_in_many_forms(heading: str) -> None:
     assert parse(f"words\n\n{heading}\n\n- x\n").next_steps == ("x",)
 
 
-def test_front_matter_wins_and_sections_fill_what_it_leaves_out() -> None:
+def test_sections_fill_only_fields_that_front_matter_leaves_out() -> None:
     briefing = parse("---\nstatus: completed\nblockers: []\nsummary: mine\n---\n" + SECTIONS)
     assert (briefing.summary, briefing.blockers, briefing.status) == ("mine", (), "completed")
     assert briefing.next_steps == ("ask again, politely", "deploy")
 
 
 @pytest.mark.parametrize("fence", ["```", "~~~", "````"])
-def test_a_heading_inside_a_code_fence_is_no_section(fence: str) -> None:
+def test_heading_in_a_code_block_or_comment_is_not_a_section(fence: str) -> None:
     text = f"## Blockers\n\n- real\n\n{fence}md\n## Blockers\n- shown\n## Next steps\n- shown\n{fence}\n- after\n"
-    assert written(parse(text)) == {"blockers": ("real", "after")}
-    assert written(parse("    ## Next steps\n    - code\n")) == {}
-    assert written(parse("<!--\n## Next steps\n- x\n-->\n")) == {}
+    assert set_fields(parse(text)) == {"blockers": ("real", "after")}
+    assert set_fields(parse("    ## Next steps\n    - code\n")) == {}
+    assert set_fields(parse("<!--\n## Next steps\n- x\n-->\n")) == {}
 
 
-def test_a_list_in_a_section_may_be_nested_checked_or_plain_lines() -> None:
+def test_list_in_a_section_may_be_nested_checked_or_plain_lines() -> None:
     text = (
         "## Next steps\n\n- [ ] one\n  - inner\n- [x] two\n\nthree\nfour\n\n### Later\n\n- five\n"
     )
@@ -181,7 +182,7 @@ def test_a_list_in_a_section_may_be_nested_checked_or_plain_lines() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["None", "none.", "N/A", "-", "", "- none", "- n/a", "Nothing"])
-def test_a_section_that_says_nothing_is_empty(nothing: str) -> None:
+def test_section_that_says_none_is_empty(nothing: str) -> None:
     assert parse(f"## Blockers\n\n{nothing}\n\n## Next steps\n\n- x\n").blockers == ()
 
 
@@ -189,18 +190,18 @@ def test_a_section_that_says_nothing_is_empty(nothing: str) -> None:
 
 
 @pytest.mark.parametrize("sha", ["1234567", "0000000", "0123456", "1e10", "0x12345", "12_345_678", "0e12345", "1234567890" * 4])  # fmt: skip
-def test_a_commit_that_looks_like_a_number_is_a_text(sha: str) -> None:
+def test_commit_that_looks_like_a_number_stays_text(sha: str) -> None:
     assert parse(f"---\nhead_commit: {sha}\n---\n").head_commit == sha
 
 
 @pytest.mark.parametrize("word", ["yes", "no", "on", "null2", "2026-11-23", "12:30:45", "1.50", ".inf"])  # fmt: skip
-def test_a_plain_word_stays_that_word(word: str) -> None:
+def test_value_that_yaml_would_convert_stays_text(word: str) -> None:
     briefing = parse(f"---\ntask_id: {word}\nblockers: [{word}]\n---\n")
     assert (briefing.task_id, briefing.blockers) == (word, (word,))
 
 
 @pytest.mark.parametrize("word", ["working", "idle", "Working", "IDLE"])
-def test_working_and_idle_count_as_not_written(word: str) -> None:
+def test_status_working_or_idle_counts_as_missing(word: str) -> None:
     briefing = parse(f"---\nstatus: {word}\nsummary: x\n---\n")
     assert briefing.status is None and briefing.summary == "x"
     assert briefing.warnings == ()
@@ -208,7 +209,7 @@ def test_working_and_idle_count_as_not_written(word: str) -> None:
 
 @pytest.mark.parametrize("name", ["status", "impact_level", "broadcast_level", "doc_drift_risk"])
 @pytest.mark.parametrize("value", ["kompleted", "[a, b]", "{a: b}", "12", '"x\\ny"'])
-def test_an_unknown_value_is_dropped_with_a_warning_and_the_rest_is_kept(
+def test_unknown_value_is_dropped_with_a_warning_and_the_rest_is_read(
     name: str, value: str
 ) -> None:
     front = "\n".join(line for line in FRONT.splitlines() if not line.startswith(f"{name}:"))
@@ -230,20 +231,20 @@ def test_an_unknown_value_is_dropped_with_a_warning_and_the_rest_is_kept(
         ("null", None),
     ],
 )
-def test_a_status_may_be_spelled_in_some_ways(value: str, status: str | None) -> None:
+def test_status_may_be_spelled_in_several_ways(value: str, status: str | None) -> None:
     briefing = parse(f"---\nstatus: {value}\n---\n")
     assert briefing.status == status and briefing.warnings == ()
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2026-13-45", "99999-01-01", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "-1", "1764000000"])  # fmt: skip
-def test_a_time_that_is_none_is_dropped_with_a_warning(value: str) -> None:
+def test_invalid_time_is_dropped_with_a_warning(value: str) -> None:
     briefing = parse(f"---\nended_at: {value}\nstatus: blocked\n---\n")
     assert (briefing.ended_at, briefing.status) == (None, "blocked")
     assert len(briefing.warnings) == 1
 
 
 @pytest.mark.parametrize(
-    ("given_list", "items"),
+    ("value", "items"),
     [
         ("one thing, with a comma", ("one thing, with a comma",)),
         ("[a, 'b, c', \"d\"]", ("a", "b, c", "d")),
@@ -255,16 +256,16 @@ def test_a_time_that_is_none_is_dropped_with_a_warning(value: str) -> None:
         ("\n  - >-\n    folded\n    line", ("folded line",)),
     ],
 )
-def test_a_list_may_be_written_in_many_ways(given_list: str, items: tuple[str, ...]) -> None:
-    briefing = parse(f"---\nblockers: {given_list}\nstatus: blocked\n---\n")
+def test_list_may_be_written_in_many_ways(value: str, items: tuple[str, ...]) -> None:
+    briefing = parse(f"---\nblockers: {value}\nstatus: blocked\n---\n")
     assert (briefing.blockers, briefing.status) == (items, "blocked")
 
 
-def test_paths_may_stand_in_one_line() -> None:
+def test_paths_may_be_separated_by_commas() -> None:
     assert parse("---\nfiles_touched: a.py, b/c.py\n---\n").files_touched == ("a.py", "b/c.py")
 
 
-def test_front_matter_that_is_no_yaml_is_read_key_by_key_with_a_warning() -> None:
+def test_invalid_yaml_is_read_key_by_key_with_a_warning() -> None:
     text = (
         "---\nstatus: blocked\nsummary: waiting: for: the key\n@bad\nbranch: `x`\n"
         "blockers:\n\t- tab\nnext_steps: [a, b\ntask_id: t1\n---\n"
@@ -276,12 +277,12 @@ def test_front_matter_that_is_no_yaml_is_read_key_by_key_with_a_warning() -> Non
 
 
 @pytest.mark.parametrize("front", ["- a\n- b", "just words", "42", "[status, blocked]"])
-def test_front_matter_that_is_no_mapping_costs_a_warning_only(front: str) -> None:
+def test_front_matter_that_is_not_a_mapping_leaves_the_sections_readable(front: str) -> None:
     briefing = parse(f"---\n{front}\n---\n\n## Next steps\n\n- x\n")
     assert briefing.next_steps == ("x",)
 
 
-def test_a_long_briefing_is_cut_and_says_so() -> None:
+def test_long_briefing_is_cut_and_marked_as_cut() -> None:
     text = FRONT + "x" * 1_000_000
     briefing = parse(text)
     assert fields(briefing) == EXPECTED
@@ -313,7 +314,7 @@ def test_long_values_are_cut() -> None:
         "\ufeff```briefing\nstatus: blocked\n```\n",
     ],
 )
-def test_a_block_is_found_in_many_forms(message: str) -> None:
+def test_block_is_found_in_many_forms(message: str) -> None:
     block = find_block(message)
     assert block is not None and parse(block).status == "blocked"
 
@@ -332,20 +333,20 @@ def test_a_block_is_found_in_many_forms(message: str) -> None:
         "```yaml briefing\nstatus: blocked\n```",
     ],
 )
-def test_what_is_no_block_is_none(message: str) -> None:
+def test_text_without_a_block_gives_none(message: str) -> None:
     assert find_block(message) is None
 
 
-def test_a_block_with_a_code_fence_inside_is_whole_with_a_longer_fence() -> None:
+def test_block_with_a_longer_fence_may_contain_a_code_fence() -> None:
     block = find_block(
         "````briefing\nstatus: blocked\n\n```sh\nls\n```\n\n## Next steps\n- x\n````"
     )
     assert block is not None and parse(block).next_steps == ("x",)
 
 
-def test_an_empty_block_says_nothing() -> None:
+def test_empty_block_sets_no_field() -> None:
     block = find_block("```briefing\n```\n")
-    assert block == "" and written(parse(block)) == {}
+    assert block == "" and set_fields(parse(block)) == {}
 
 
 @pytest.mark.parametrize(
@@ -360,7 +361,7 @@ def test_an_empty_block_says_nothing() -> None:
         ("```\n```", ""),
     ],
 )
-def test_the_first_line_of_words_is_found(text: str, line: str) -> None:
+def test_first_line_is_the_first_line_with_words(text: str, line: str) -> None:
     assert first_line(text) == line
 
 
@@ -372,7 +373,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
-def test_a_yaml_alias_bomb_is_refused_and_the_rest_is_kept() -> None:
+def test_yaml_alias_bomb_is_refused_and_the_rest_is_read() -> None:
     start = time.process_time()
     briefing = parse(f"---\nstatus: blocked\n{BOMB}blockers: *i\nsummary: still here\n---\n")
     assert (briefing.status, briefing.summary) == ("blocked", "still here")
@@ -412,16 +413,16 @@ def test_a_yaml_alias_bomb_is_refused_and_the_rest_is_kept() -> None:
     ],
 )
 @pytest.mark.parametrize("loader", ["C", "Python"])
-def test_hostile_front_matter_never_raises_and_the_sections_are_kept(
+def test_hostile_front_matter_never_raises_and_sections_are_read(
     front: str, loader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if loader == "Python":  # as where PyYAML was built without libyaml
+    if loader == "Python":  # as if PyYAML was built without libyaml
         monkeypatch.delattr(yaml, "CBaseLoader", raising=False)
     briefing = parse(f"---\n{front}\n---\n\n## Next steps\n\n- x\n")
     assert briefing.next_steps == ("x",)
 
 
-def test_hidden_tags_run_nothing_and_read_as_text() -> None:
+def test_yaml_tags_run_nothing_and_are_read_as_text() -> None:
     assert parse("---\nsummary: !!python/name:os.system x\n---\n").summary == "x"
 
 
@@ -442,7 +443,7 @@ def test_no_text_raises(text: str) -> None:
     briefing = parse(text)
     block = find_block(text)
     assert isinstance(first_line(text), str)
-    for name, value in written(briefing).items():
+    for name, value in set_fields(briefing).items():
         assert isinstance(value, tuple if name in FIELDS[-4:] else str), name
         assert value != ""
     if block is not None:
@@ -485,7 +486,7 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_is_slow(name: str) -> None:
-    """Four times the text may take four times the time (and a bit), not sixteen."""
+    """Four times the text may take little more than four times the time, but not sixteen times."""
     before, part, after = SLOW[name]
 
     def seconds(length: int) -> float:

@@ -1,4 +1,5 @@
-"""What the Commander is told, by the real hooks: from its own cursor, once, and on evidence only."""
+"""What the real hooks show to the Commander: the events after its own cursor, each once. Only a
+finished turn moves the cursor."""
 
 import json
 import threading
@@ -38,13 +39,13 @@ def start(fleet: Fleet, source: str = "startup", session: str = "commander-1") -
 
 
 def prompt(fleet: Fleet, prompt_id: str, session: str = "commander-1") -> str:
-    given = call(session, prompt_id=prompt_id, prompt="what is new?")
-    return fleet.context(fleet.hook("user_prompt_submit", given, fleet.home))
+    data = call(session, prompt_id=prompt_id, prompt="what is new?")
+    return fleet.context(fleet.hook("user_prompt_submit", data, fleet.home))
 
 
 def stop(fleet: Fleet, prompt_id: str, session: str = "commander-1", drain: bool = True) -> None:
-    given = call(session, prompt_id=prompt_id, last_assistant_message="Two things.")
-    fleet.hook("stop", given, fleet.home)
+    data = call(session, prompt_id=prompt_id, last_assistant_message="Two things.")
+    fleet.hook("stop", data, fleet.home)
     if drain:
         fleet.drain()
 
@@ -55,81 +56,81 @@ def cursor(fleet: Fleet) -> int:
 
 
 @pytest.fixture
-def told(fleet: Fleet) -> Fleet:
+def seeded(fleet: Fleet) -> Fleet:
     """A home with two briefings, one of them blocked."""
     add_briefing(fleet, 1)
     add_briefing(fleet, 2, "blocked")
     return fleet
 
 
-def test_a_new_context_gets_the_recap_and_its_first_prompt_nothing(told: Fleet) -> None:
-    recap = start(told)
+def test_new_context_gets_the_recap_and_its_first_prompt_nothing(seeded: Fleet) -> None:
+    recap = start(seeded)
     assert "Projects:" in recap
     assert "Turn 1" in recap and "blocked: Turn 2" in recap
-    assert prompt(told, "p1") == ""
+    assert prompt(seeded, "p1") == ""
 
 
-def test_a_prompt_is_told_what_came_since(told: Fleet) -> None:
-    start(told)
-    stop(told, "p1")
-    add_briefing(told, 3)
-    delta = prompt(told, "p2")
+def test_prompt_gets_only_what_is_new(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    add_briefing(seeded, 3)
+    delta = prompt(seeded, "p2")
     assert "Turn 3" in delta
     assert "Turn 1" not in delta and "Turn 2" not in delta
     assert "Projects:" not in delta
 
 
-def test_the_cursor_moves_with_the_stop_and_with_nothing_else(told: Fleet) -> None:
-    start(told)
-    told.drain()
-    assert cursor(told) == 0
-    prompt(told, "p1")
+def test_only_a_stop_moves_the_cursor(seeded: Fleet) -> None:
+    start(seeded)
+    seeded.drain()
+    assert cursor(seeded) == 0
+    prompt(seeded, "p1")
     failure = call(prompt_id="p1", error="unknown", last_assistant_message="API Error")
-    told.hook("stop_failure", failure, told.home)
-    told.hook("session_end", call(reason="other"), told.home)
-    told.drain()
-    assert cursor(told) == 0
-    stop(told, "p2")
-    assert cursor(told) == told.rows("SELECT max(event_id) FROM outbox_events")[0][0]
+    seeded.hook("stop_failure", failure, seeded.home)
+    seeded.hook("session_end", call(reason="other"), seeded.home)
+    seeded.drain()
+    assert cursor(seeded) == 0
+    stop(seeded, "p2")
+    assert cursor(seeded) == seeded.rows("SELECT max(event_id) FROM outbox_events")[0][0]
 
 
-def test_until_then_the_same_is_shown_again_byte_for_byte(told: Fleet) -> None:
-    first = start(told, session="a")
-    told.drain()
-    assert start(told, session="b") == first
-    shown = prompt(told, "p1", session="c")
-    told.drain()
-    assert prompt(told, "p2", session="c") == shown != ""
+def test_same_text_is_shown_again_until_the_cursor_moves(seeded: Fleet) -> None:
+    first = start(seeded, session="a")
+    seeded.drain()
+    assert start(seeded, session="b") == first
+    shown = prompt(seeded, "p1", session="c")
+    seeded.drain()
+    assert prompt(seeded, "p2", session="c") == shown != ""
 
 
-def test_what_a_failed_turn_was_shown_is_shown_to_the_next(told: Fleet) -> None:
-    start(told)
-    stop(told, "p0")
-    add_briefing(told, 3)
-    shown = prompt(told, "p1")
-    told.hook("stop_failure", call(prompt_id="p1", error="unknown"), told.home)
-    told.drain()
-    assert prompt(told, "p2") == shown
-    stop(told, "p2")
-    assert prompt(told, "p3") == ""
+def test_text_shown_to_a_failed_turn_is_shown_to_the_next(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p0")
+    add_briefing(seeded, 3)
+    shown = prompt(seeded, "p1")
+    seeded.hook("stop_failure", call(prompt_id="p1", error="unknown"), seeded.home)
+    seeded.drain()
+    assert prompt(seeded, "p2") == shown
+    stop(seeded, "p2")
+    assert prompt(seeded, "p3") == ""
 
 
-def test_a_prompt_that_is_queued_before_the_drainer_is_done_repeats_nothing(told: Fleet) -> None:
-    start(told)
-    assert prompt(told, "p1") == ""
-    stop(told, "p1", drain=False)
-    assert prompt(told, "p2") == ""
-    add_briefing_undrained(told, 3)
-    shown = prompt(told, "p3")
+def test_prompt_before_the_drainer_has_finished_repeats_nothing(seeded: Fleet) -> None:
+    start(seeded)
+    assert prompt(seeded, "p1") == ""
+    stop(seeded, "p1", drain=False)
+    assert prompt(seeded, "p2") == ""
+    add_briefing_undrained(seeded, 3)
+    shown = prompt(seeded, "p3")
     assert "Turn 3" in shown
-    stop(told, "p3", drain=False)
-    assert prompt(told, "p4") == ""
-    told.drain()
-    assert prompt(told, "p5") == ""
+    stop(seeded, "p3", drain=False)
+    assert prompt(seeded, "p4") == ""
+    seeded.drain()
+    assert prompt(seeded, "p5") == ""
 
 
 def add_briefing_undrained(fleet: Fleet, number: int) -> None:
-    """An event that another program put there, while Fleet's own spool still waits."""
+    """An event that another program adds while Fleet's own entries are still in the spool."""
     connection = db.connect(fleet.home / "fleet.db")
     payload = {"briefing": {"status": "completed", "summary": f"Turn {number}"}}
     with db.transaction(connection):
@@ -139,110 +140,110 @@ def add_briefing_undrained(fleet: Fleet, number: int) -> None:
     connection.close()
 
 
-def test_resume_gets_the_delta_and_nothing_when_nothing_is_new(told: Fleet) -> None:
-    start(told)
-    stop(told, "p1")
-    assert start(told, "resume") == ""
-    add_briefing(told, 3)
-    delta = start(told, "resume")
+def test_resume_gets_the_delta_or_nothing_if_nothing_is_new(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    assert start(seeded, "resume") == ""
+    add_briefing(seeded, 3)
+    delta = start(seeded, "resume")
     assert "Turn 3" in delta and "Projects:" not in delta
-    assert prompt(told, "p2") == ""
-    stop(told, "p2")
-    assert start(told, "resume") == ""
+    assert prompt(seeded, "p2") == ""
+    stop(seeded, "p2")
+    assert start(seeded, "resume") == ""
 
 
 @pytest.mark.parametrize(
     ("source", "session"), [("clear", "commander-2"), ("compact", "commander-1")]
 )
-def test_a_context_that_starts_empty_gets_the_recap_again(
-    told: Fleet, source: str, session: str
+def test_context_that_starts_empty_gets_the_recap_again(
+    seeded: Fleet, source: str, session: str
 ) -> None:
-    start(told)
-    stop(told, "p1")
-    recap = start(told, source, session)
+    start(seeded)
+    stop(seeded, "p1")
+    recap = start(seeded, source, session)
     assert "Projects:" in recap
     assert "Open alerts from before:" in recap and "Turn 2" in recap
     assert "Mentions:" not in recap
-    assert prompt(told, "p2", session) == ""
+    assert prompt(seeded, "p2", session) == ""
 
 
-def test_a_context_that_is_compacted_twice_in_one_turn_gets_the_recap_each_time(
-    told: Fleet,
+def test_each_of_two_compactions_in_one_turn_gets_the_recap(
+    seeded: Fleet,
 ) -> None:
-    start(told)
-    stop(told, "p1")
+    start(seeded)
+    stop(seeded, "p1")
     for _ in range(2):
-        given = call(source="compact", prompt_id="p2")
-        assert "Projects:" in told.context(told.hook("session_start", given, told.home))
-        claim = told.home / "spool" / "tmp" / "printed.SessionStart.commander-1"
+        data = call(source="compact", prompt_id="p2")
+        assert "Projects:" in seeded.context(seeded.hook("session_start", data, seeded.home))
+        claim = seeded.home / "spool" / "tmp" / "printed.SessionStart.commander-1"
         when, _, call_ = claim.read_text().partition(" ")
-        # As if it had come long ago, and not as the second copy of one call does.
+        # As if the claim were old, and not that of a second copy of the same call.
         claim.write_text(f"{int(when) - 2_000_000_000} {call_}")
 
 
-def test_a_drainer_that_applies_the_start_while_the_prompt_reads_has_nothing_told_again(
-    told: Fleet, monkeypatch: pytest.MonkeyPatch
+def test_start_applied_while_the_prompt_reads_causes_no_repetition(
+    seeded: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Listed in the spool, not in the snapshot yet, then applied and gone."""
-    assert "Turn 2" in start(told)
-    assert told.waiting()
+    """The start is listed in the spool but not in the snapshot yet, and then it is applied."""
+    assert "Turn 2" in start(seeded)
+    assert seeded.waiting()
     really_open = open_database
 
     def open_and_drain(home: str) -> Any:
         connection = really_open(home)
-        told.drain()
+        seeded.drain()
         return connection
 
     monkeypatch.setattr(commander, "open_database", open_and_drain)
-    assert commander_prompt(str(told.home), "commander-1")[0] == ""
-    assert not told.waiting()
+    assert commander_prompt(str(seeded.home), "commander-1")[0] == ""
+    assert not seeded.waiting()
 
 
-def test_two_commander_sessions_have_a_cursor_each(told: Fleet) -> None:
-    start(told, session="a")
-    start(told, session="b")
-    told.drain()
-    add_briefing(told, 3)
-    assert "Turn 3" in prompt(told, "a1", "a")
-    stop(told, "a1", "a")
-    assert "Turn 3" in prompt(told, "b1", "b")
-    stop(told, "b1", "b")
-    assert prompt(told, "b2", "b") == ""
+def test_each_commander_session_has_its_own_cursor(seeded: Fleet) -> None:
+    start(seeded, session="a")
+    start(seeded, session="b")
+    seeded.drain()
+    add_briefing(seeded, 3)
+    assert "Turn 3" in prompt(seeded, "a1", "a")
+    stop(seeded, "a1", "a")
+    assert "Turn 3" in prompt(seeded, "b1", "b")
+    stop(seeded, "b1", "b")
+    assert prompt(seeded, "b2", "b") == ""
 
 
-def test_a_session_is_seeded_from_the_conversation(told: Fleet) -> None:
-    start(told, session="a")
-    stop(told, "a1", "a")
-    assert prompt(told, "b1", "never-started") == ""
+def test_new_session_starts_at_the_cursor_of_the_conversation(seeded: Fleet) -> None:
+    start(seeded, session="a")
+    stop(seeded, "a1", "a")
+    assert prompt(seeded, "b1", "never-started") == ""
 
 
-def test_a_commanders_turn_writes_no_briefing_and_no_event(told: Fleet) -> None:
+def test_commander_turn_writes_no_briefing_and_no_event(seeded: Fleet) -> None:
     before = (
-        told.rows("SELECT count(*) FROM outbox_events"),
-        told.rows("SELECT count(*) FROM briefings"),
+        seeded.rows("SELECT count(*) FROM outbox_events"),
+        seeded.rows("SELECT count(*) FROM briefings"),
     )
-    start(told)
-    prompt(told, "p1")
-    stop(told, "p1")
-    told.hook("notification", call(notification_type="permission_prompt"), told.home)
-    told.hook("session_end", call(reason="other"), told.home)
-    told.drain()
+    start(seeded)
+    prompt(seeded, "p1")
+    stop(seeded, "p1")
+    seeded.hook("notification", call(notification_type="permission_prompt"), seeded.home)
+    seeded.hook("session_end", call(reason="other"), seeded.home)
+    seeded.drain()
     after = (
-        told.rows("SELECT count(*) FROM outbox_events"),
-        told.rows("SELECT count(*) FROM briefings"),
+        seeded.rows("SELECT count(*) FROM outbox_events"),
+        seeded.rows("SELECT count(*) FROM briefings"),
     )
     assert before == after
-    assert told.quarantine() == {}
+    assert seeded.quarantine() == {}
 
 
-def test_of_two_registered_copies_one_prints(told: Fleet) -> None:
-    given = call(prompt_id="p1", prompt="hello")
-    lock = told.hold_lock()
+def test_only_one_of_several_registered_copies_prints(seeded: Fleet) -> None:
+    data = call(prompt_id="p1", prompt="hello")
+    lock = seeded.hold_lock()
     answers: list[str] = []
 
     def run() -> None:
-        done = told.hook("user_prompt_submit", given, told.home, background=True)
-        answers.append(told.context(done))
+        done = seeded.hook("user_prompt_submit", data, seeded.home, background=True)
+        answers.append(seeded.context(done))
 
     copies = [threading.Thread(target=run) for _ in range(4)]
     for copy in copies:
@@ -253,33 +254,31 @@ def test_of_two_registered_copies_one_prints(told: Fleet) -> None:
     assert sorted(map(bool, answers)) == [False, False, False, True]
 
 
-def test_a_worker_pays_nothing_for_the_prompt_hook(told: Fleet) -> None:
-    repository = make_repository(told.folder / "worker")
-    done = told.hook("user_prompt_submit", call("w", prompt_id="p", prompt="x"), repository)
+def test_prompt_hook_does_nothing_for_a_worker(seeded: Fleet) -> None:
+    repository = make_repository(seeded.folder / "worker")
+    done = seeded.hook("user_prompt_submit", call("w", prompt_id="p", prompt="x"), repository)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert told.waiting() == []
+    assert seeded.waiting() == []
 
 
-def test_the_prompt_itself_is_not_kept(told: Fleet) -> None:
-    given = call(prompt_id="p1", prompt="my private question")
-    assert told.context(told.hook("user_prompt_submit", given, told.home))
-    (name,) = told.waiting()
-    assert b"private question" not in (told.home / "spool" / "new" / name).read_bytes()
+def test_text_of_the_prompt_is_not_spooled(seeded: Fleet) -> None:
+    data = call(prompt_id="p1", prompt="my private question")
+    assert seeded.context(seeded.hook("user_prompt_submit", data, seeded.home))
+    (name,) = seeded.waiting()
+    assert b"private question" not in (seeded.home / "spool" / "new" / name).read_bytes()
 
 
-@pytest.mark.parametrize("harm", ["missing", "corrupt", "newer", "locked"])
-def test_a_database_that_cannot_be_read_means_no_prelude_and_no_harm(
-    told: Fleet, harm: str
-) -> None:
+@pytest.mark.parametrize("damage", ["missing", "corrupt", "newer", "locked"])
+def test_unreadable_database_means_no_prelude_and_no_error(seeded: Fleet, damage: str) -> None:
     import sqlite3
 
-    database = told.home / "fleet.db"
+    database = seeded.home / "fleet.db"
     holder = None
-    if harm == "missing":
+    if damage == "missing":
         database.unlink()
-    elif harm == "corrupt":
+    elif damage == "corrupt":
         database.write_bytes(b"nonsense" * 4096)
-    elif harm == "newer":
+    elif damage == "newer":
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA user_version = 99")
         connection.close()
@@ -287,19 +286,19 @@ def test_a_database_that_cannot_be_read_means_no_prelude_and_no_harm(
         holder = sqlite3.connect(database, isolation_level=None)
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
-    done = told.hook("session_start", call(source="startup"), told.home)
+    done = seeded.hook("session_start", call(source="startup"), seeded.home)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert prompt(told, "p1") == ""
-    assert len(told.waiting()) == 1  # the SessionStart, for when the database can be used again
+    assert prompt(seeded, "p1") == ""
+    assert len(seeded.waiting()) == 1  # the SessionStart waits for the database
     if holder:
         holder.close()
 
 
-def test_workers_are_told_of_each_other(fleet: Fleet) -> None:
+def test_workers_get_facts_about_each_other(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     message = "```briefing\nsummary: x\nfiles_touched: [a.py, b.py]\n```"
-    given = {"session_id": "other", "prompt_id": "p", "last_assistant_message": message}
-    fleet.hook("stop", given, repository)
+    data = {"session_id": "other", "prompt_id": "p", "last_assistant_message": message}
+    fleet.hook("stop", data, repository)
     fleet.drain()
     (repository / "sub").mkdir()
     for folder in (repository, repository / "sub"):
@@ -314,10 +313,10 @@ def test_workers_are_told_of_each_other(fleet: Fleet) -> None:
     assert off.stdout == b""
 
 
-def test_fleet_prelude_shows_the_same_and_moves_nothing(told: Fleet) -> None:
-    shown = prompt(told, "p1")
+def test_fleet_prelude_shows_the_same_text_and_moves_no_cursor(seeded: Fleet) -> None:
+    shown = prompt(seeded, "p1")
     for _ in range(2):
-        assert told.console("prelude").stdout.rstrip("\n") == shown
-    assert cursor(told) == 0
-    preview = json.loads(told.console("prelude", "--recap", "--json").stdout)
+        assert seeded.console("prelude").stdout.rstrip("\n") == shown
+    assert cursor(seeded) == 0
+    preview = json.loads(seeded.console("prelude", "--recap", "--json").stdout)
     assert preview["text"].startswith("<fleet-prelude>")

@@ -1,4 +1,5 @@
-"""The Commander's folder: made, brought up to date, and never taken from its user; `fleet commander`."""
+"""The Commander's folder: it is created and updated, and the user's edits stay. Also the command
+`fleet commander`."""
 
 import json
 import os
@@ -19,14 +20,14 @@ PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
 
 @pytest.fixture
 def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A template of a later Fleet, which the test may change."""
+    """A copy of the template, as a later version of Fleet would have it. The test may change it."""
     later = tmp_path / "template"
     subprocess.run(["cp", "-r", str(folder.HOME_TEMPLATE), str(later)], check=True)
     monkeypatch.setattr(folder, "HOME_TEMPLATE", later)
     return later
 
 
-def test_it_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_path: Path) -> None:
+def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_path: Path) -> None:
     home = tmp_path / "my home"
     assert make_commander_folder(home, PYTHON, HOOKS) == []
     fleet = f"'{home}/bin/fleet'"
@@ -55,7 +56,7 @@ def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
         )
 
 
-def test_an_untouched_file_follows_an_upgrade_and_an_edited_one_stays(
+def test_upgrade_replaces_an_unchanged_file_and_keeps_an_edited_one(
     tmp_path: Path, template: Path
 ) -> None:
     home = tmp_path / "home"
@@ -68,17 +69,17 @@ def test_an_untouched_file_follows_an_upgrade_and_an_edited_one_stays(
     assert (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text() == "mine"
 
 
-def test_edited_settings_keep_their_edits_and_still_get_the_hook(tmp_path: Path) -> None:
+def test_edited_settings_keep_their_edits_and_get_the_hook(tmp_path: Path) -> None:
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()
     settings.write_text('{"model": "opus"}')
     make_commander_folder(tmp_path, PYTHON, HOOKS)
-    kept = json.loads(settings.read_text())
-    assert kept["model"] == "opus"
-    assert "UserPromptSubmit" in kept["hooks"]
+    merged = json.loads(settings.read_text())
+    assert merged["model"] == "opus"
+    assert "UserPromptSubmit" in merged["hooks"]
 
 
-def test_a_plugin_registers_nothing_in_it(tmp_path: Path) -> None:
+def test_plugin_adds_no_hook_to_the_folders_settings(tmp_path: Path) -> None:
     make_commander_folder(tmp_path, None, None)
     settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
     assert list(settings) == ["permissions"]
@@ -86,7 +87,7 @@ def test_a_plugin_registers_nothing_in_it(tmp_path: Path) -> None:
 
 @pytest.fixture
 def claude(fleet: Fleet, tmp_path: Path) -> Path:
-    """A program in Claude Code's place that says how it was called."""
+    """A program in place of Claude Code that prints its folder and arguments."""
     program = tmp_path / "bin" / "claude"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
@@ -96,7 +97,7 @@ def claude(fleet: Fleet, tmp_path: Path) -> Path:
     return program
 
 
-def a_commanders_turn(fleet: Fleet, session: str) -> None:
+def commander_turn(fleet: Fleet, session: str) -> None:
     start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(fleet.home)}
     fleet.hook("session_start", start, fleet.home)
     fleet.hook("stop", {"session_id": session, "prompt_id": "1"}, fleet.home)
@@ -106,23 +107,21 @@ def a_commanders_turn(fleet: Fleet, session: str) -> None:
     transcript.write_text("")
 
 
-def test_the_commander_goes_on_with_its_conversation_in_its_folder(
-    fleet: Fleet, claude: Path
-) -> None:
+def test_commander_resumes_its_conversation_in_its_folder(fleet: Fleet, claude: Path) -> None:
     assert fleet.console_process("commander").stdout.split("\n")[:2] == [str(fleet.home), ""]
-    a_commanders_turn(fleet, "c-1")
-    called = fleet.console_process("commander", "--model", "opus").stdout.splitlines()
-    assert called == [str(fleet.home), "--resume", "c-1", "--model", "opus"]
+    commander_turn(fleet, "c-1")
+    command = fleet.console_process("commander", "--model", "opus").stdout.splitlines()
+    assert command == [str(fleet.home), "--resume", "c-1", "--model", "opus"]
     assert "--resume" not in fleet.console_process("commander", "--new").stdout
 
 
-def test_a_conversation_whose_transcript_is_gone_is_begun_anew(fleet: Fleet, claude: Path) -> None:
-    a_commanders_turn(fleet, "c-1")
+def test_conversation_without_its_transcript_is_started_anew(fleet: Fleet, claude: Path) -> None:
+    commander_turn(fleet, "c-1")
     (fleet.home.parent / ".claude" / "projects" / "x" / "c-1.jsonl").unlink()
     assert "--resume" not in fleet.console_process("commander").stdout
 
 
-def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
+def test_missing_client_is_reported_with_a_fix(fleet: Fleet, claude: Path) -> None:
     fleet.environment["PATH"] = "/usr/bin:/bin"
     done = fleet.console_process("commander", check=False)
     assert done.returncode == 1 and "install Claude Code" in done.stderr
@@ -134,7 +133,7 @@ def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("help_text", "knows"),
+    ("help_text", "is_known"),
     [
         ("Usage: claude\n  --system-prompt-snapshot <on|off>  Record it", True),
         ("Usage: claude\n  --system-prompt <prompt>  Use it", False),
@@ -143,16 +142,14 @@ def test_without_claude_it_says_what_to_do(fleet: Fleet, claude: Path) -> None:
         ("", False),
     ],
 )
-def test_an_option_is_known_when_the_help_names_it(
-    claude: Path, help_text: str, knows: bool
-) -> None:
+def test_option_is_known_if_the_help_names_it(claude: Path, help_text: str, is_known: bool) -> None:
     text = claude.with_name("help")
     text.write_text(help_text, errors="surrogateescape")
     claude.write_text(f'#!/bin/sh\n[ "$*" = --help ] && cat "{text}"\n')
-    assert knows_option(str(claude), "--system-prompt-snapshot") is knows
+    assert knows_option(str(claude), "--system-prompt-snapshot") is is_known
 
 
-def test_a_client_that_cannot_be_asked_knows_no_option(
+def test_client_whose_help_fails_knows_no_option(
     tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not knows_option(str(tmp_path / "none"), "--help")
@@ -161,20 +158,22 @@ def test_a_client_that_cannot_be_asked_knows_no_option(
     assert not knows_option(str(claude), "--help")
 
 
-def test_without_its_folder_it_says_how_to_make_it(fleet: Fleet) -> None:
+def test_missing_folder_is_reported_with_a_fix(fleet: Fleet) -> None:
     done = fleet.console_process("commander", check=False)
     assert done.returncode == 1 and "./install.sh" in done.stderr
 
 
-def test_a_broken_environment_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_broken_environment_is_reported_in_one_line_with_a_fix(tmp_path: Path) -> None:
     python = tmp_path / "my $venv" / "python"
     folder.write_command(tmp_path, python)
     command = tmp_path / "bin" / "fleet"
-    gone = subprocess.run([command, "doctor"], capture_output=True, text=True)
-    assert gone.returncode == 1
-    assert gone.stderr.startswith("Fleet's environment is broken") and str(python) in gone.stderr
-    assert gone.stderr.endswith("run ./install.sh in Fleet's checkout\n")
-    # The interpreter is there and a package is not.
+    failed = subprocess.run([command, "doctor"], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert (
+        failed.stderr.startswith("Fleet's environment is broken") and str(python) in failed.stderr
+    )
+    assert failed.stderr.endswith("run ./install.sh in Fleet's checkout\n")
+    # The interpreter exists but a package is missing.
     start = "import sys; sys.modules['click'] = None; import commander.__main__ as m; m.main()"
     for arguments in (["doctor"], ["status", "--json"]):
         done = subprocess.run(

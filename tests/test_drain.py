@@ -1,4 +1,5 @@
-"""The drainer: nothing lost, nothing twice, one at a time, whatever happens to it or to the database."""
+"""The drainer: it loses nothing and applies nothing twice, and only one runs at a time, whatever
+happens to it or to the database."""
 
 import contextlib
 import json
@@ -42,19 +43,19 @@ def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
     )
 
 
-def start_changed_drainer(fleet: Fleet, change: str, *arguments: object) -> "subprocess.Popen[str]":
-    """A drainer that runs `change` first, with `arguments` from sys.argv[2] on, and is talked to through
-    its stdin and stdout."""
+def start_patched_drainer(fleet: Fleet, patch: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Start a drainer that first runs the code in `patch`, with `arguments` from sys.argv[2] on.
+    The test talks to it through stdin and stdout."""
     script = f"""
 import importlib, os, runpy, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-ended = lambda: None
-{change}
+after_drain = lambda: None
+{patch}
 try:
     runpy.run_path({drain.__file__!r}, run_name="__main__")
 finally:
     sys.setprofile(None)
-    ended()
+    after_drain()
 """
     return subprocess.Popen(
         [sys.executable, "-c", script, str(fleet.home), *map(str, arguments)],
@@ -65,21 +66,21 @@ finally:
     )
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def read_line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def wait_for_a_drainer(fleet: Fleet) -> None:
+def wait_for_drainer(fleet: Fleet) -> None:
     deadline = time.monotonic() + 30
     while not fleet.is_being_drained():
-        assert time.monotonic() < deadline, "no drainer takes the lock"
+        assert time.monotonic() < deadline, "no drainer has taken the lock"
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
-def held(fleet: Fleet) -> Iterator[None]:
-    """While the block runs, another program writes to the database, and no drainer can end."""
+def locked_database(fleet: Fleet) -> Iterator[None]:
+    """While the block runs, another program holds the write lock, so no drainer can finish."""
     fleet.console("db", "migrate")
     holder = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
     with contextlib.closing(holder):
@@ -102,7 +103,7 @@ def briefings(fleet: Fleet) -> list[str]:
     return [row[0] for row in fleet.rows("SELECT task_id FROM briefings ORDER BY briefing_id")]
 
 
-def test_entries_are_applied_in_the_order_they_came(fleet: Fleet) -> None:
+def test_entries_are_applied_in_order_of_arrival(fleet: Fleet) -> None:
     for number in range(250):
         put(fleet, number)
     fleet.drain_process()
@@ -110,7 +111,7 @@ def test_entries_are_applied_in_the_order_they_came(fleet: Fleet) -> None:
     assert fleet.waiting() == []
 
 
-def test_a_hook_starts_the_drainer_and_does_not_wait_for_it(fleet: Fleet) -> None:
+def test_hook_starts_the_drainer_and_does_not_wait_for_it(fleet: Fleet) -> None:
     fleet.hook("stop", stop(1), background=True)
     deadline = time.monotonic() + 20
     while fleet.waiting() and time.monotonic() < deadline:
@@ -120,11 +121,11 @@ def test_a_hook_starts_the_drainer_and_does_not_wait_for_it(fleet: Fleet) -> Non
     assert briefings(fleet) == ["p1"]
 
 
-def test_an_entry_that_comes_between_the_last_look_and_the_release_is_applied(
+def test_entry_that_arrives_just_before_the_lock_is_released_is_applied(
     fleet: Fleet,
 ) -> None:
-    """The lost wake-up: an entry comes after the worker's last look, and its own drainer finds the
-    lock held."""
+    """A lost wake-up: the entry arrives after the running drainer looked for the last time, and the
+    drainer that its hook starts finds the lock still held."""
     before_release = """
 import fcntl
 real = fcntl.flock
@@ -136,8 +137,8 @@ def flock(descriptor, how):
 fcntl.flock = flock
 """
     put(fleet, 0)
-    with start_changed_drainer(fleet, before_release) as worker:
-        assert said(worker) == "looked"
+    with start_patched_drainer(fleet, before_release) as worker:
+        assert read_line(worker) == "looked"
         put(fleet, 1)
         assert start_drainer(fleet).wait(30) == drain.BUSY
         assert len(fleet.waiting()) == 1
@@ -148,8 +149,8 @@ fcntl.flock = flock
 
 
 @pytest.mark.slow
-def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: Fleet) -> None:
-    """The same by chance: whoever put an entry must find it applied once all drainers have ended."""
+def test_concurrent_drainers_leave_no_entry_for_the_next_hook(fleet: Fleet) -> None:
+    """The same race at random moments: when all drainers have ended, every entry is applied."""
     for round_ in range(15):
         drainers = []
         for number in range(6):
@@ -162,8 +163,8 @@ def test_of_many_drainers_one_works_and_no_entry_waits_for_the_next_hook(fleet: 
     assert len(briefings(fleet)) == 90
 
 
-def test_a_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
-    """Killed at the call of any function of Fleet's, from the first to the last of a drain."""
+def test_killed_drainer_loses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
+    """Killed at calls of Fleet's functions that are spread over the whole drain."""
     killed_at_a_call = """
 left = int(sys.argv[2])
 def count(frame, event, argument):
@@ -172,7 +173,7 @@ def count(frame, event, argument):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), 9)
-def ended():
+def after_drain():
     print(-left)
 sys.setprofile(count)
 """
@@ -182,17 +183,17 @@ sys.setprofile(count)
             put(fleet, number)
 
     put_twenty(0)
-    fleet.drain_process()  # makes the database
+    fleet.drain_process()  # creates the database
     put_twenty(1)
-    with start_changed_drainer(fleet, killed_at_a_call, 0) as whole:
-        calls = int(said(whole))
-    assert whole.returncode == drain.DONE and calls > 1000
+    with start_patched_drainer(fleet, killed_at_a_call, 0) as complete:
+        calls = int(read_line(complete))
+    assert complete.returncode == drain.DONE and calls > 1000
     chance = random.Random(20261123)
     for round_ in range(2, 12):
         put_twenty(round_)
-        part = calls * 95 // 1000  # what is left over makes it more calls, and never fewer
+        part = calls * 95 // 1000  # entries left over from a kill only add calls
         at = chance.randrange((round_ - 2) * part, (round_ - 1) * part)
-        with start_changed_drainer(fleet, killed_at_a_call, max(1, at)) as process:
+        with start_patched_drainer(fleet, killed_at_a_call, max(1, at)) as process:
             pass
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     fleet.drain_process()
@@ -202,16 +203,15 @@ sys.setprofile(count)
     assert events == [(240, 240)]
 
 
-def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> None:
+def test_drainer_waits_for_a_locked_database(fleet: Fleet) -> None:
     put(fleet, 0)
     fleet.drain_process()
     put(fleet, 1)
-    with held(fleet):
+    with locked_database(fleet):
         process = start_drainer(fleet)
         deadline = time.monotonic() + 60
-        while (
-            "trying again, the database is busy: database is locked" not in fleet.log()
-        ):  # after a whole busy timeout
+        # The message comes after a whole busy timeout.
+        while "trying again, the database is busy: database is locked" not in fleet.log():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         assert process.poll() is None
@@ -219,19 +219,19 @@ def test_a_database_that_another_program_holds_is_waited_for(fleet: Fleet) -> No
     assert briefings(fleet) == ["p0", "p1"]
 
 
-@pytest.mark.parametrize("harm", ["corrupt", "newer", "folder"])
-def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
-    fleet: Fleet, harm: str
+@pytest.mark.parametrize("damage", ["corrupt", "newer", "folder"])
+def test_entries_wait_for_an_unusable_database_and_are_applied_later(
+    fleet: Fleet, damage: str
 ) -> None:
     put(fleet, 0)
     fleet.drain_process()
     database = fleet.home / "fleet.db"
     good = database.read_bytes()
-    for beside in ("-wal", "-shm"):
-        Path(f"{database}{beside}").unlink(missing_ok=True)
-    if harm == "corrupt":
+    for suffix in ("-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+    if damage == "corrupt":
         database.write_bytes(b"this is no database" * 1000)
-    elif harm == "folder":
+    elif damage == "folder":
         database.unlink()
         database.mkdir()
     else:
@@ -247,19 +247,19 @@ def test_an_unusable_database_keeps_the_entries_and_recovers_by_itself(
     done = fleet.console("drain", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
-    if harm == "folder":
+    if damage == "folder":
         database.rmdir()
-    for beside in ("-wal", "-shm"):
-        Path(f"{database}{beside}").unlink(missing_ok=True)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
     database.write_bytes(good)
     fleet.drain_process()
     assert briefings(fleet) == ["p0", "p1", "p2"]
 
 
-def test_an_entry_that_ends_its_drainer_is_quarantined_the_third_time(fleet: Fleet) -> None:
-    """An entry whose reading kills the process, as a hard crash in a library would."""
+def test_entry_that_kills_its_drainer_three_times_is_quarantined(fleet: Fleet) -> None:
+    """Reading the entry kills the process, as a crash in a C library would."""
     poison = put(fleet, 1)
-    dies_of_it = f"""
+    crash_on_entry = f"""
 drainer = importlib.import_module({drainer.__name__!r})
 real = drainer.prepare
 def prepare(entry, *rest):
@@ -270,7 +270,7 @@ drainer.prepare = prepare
 """
 
     def run() -> int:
-        with start_changed_drainer(fleet, dies_of_it) as process:
+        with start_patched_drainer(fleet, crash_on_entry) as process:
             pass
         return process.returncode
 
@@ -281,10 +281,10 @@ drainer.prepare = prepare
     assert briefings(fleet) == ["p2"]
 
 
-def test_a_drainer_that_is_killed_while_it_waits_blames_no_entry(fleet: Fleet) -> None:
-    """It waits up to two seconds for the end of a transcript; whoever kills it then says nothing about
-    the entry."""
-    says_that_it_waits = """
+def test_killing_a_waiting_drainer_does_not_count_against_its_entry(fleet: Fleet) -> None:
+    """The drainer waits up to two seconds for the end of a transcript. Killing it then must not
+    count against the entry."""
+    announce_waiting = """
 def sleep(seconds):
     print("waits", flush=True)
     sys.stdin.readline()
@@ -294,15 +294,15 @@ time.sleep = sleep
     transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"x"}}\n')
     for _ in range(6):
         put(fleet, 1, transcript_path=str(transcript))
-        with start_changed_drainer(fleet, says_that_it_waits) as process:
-            assert said(process) == "waits"
+        with start_patched_drainer(fleet, announce_waiting) as process:
+            assert read_line(process) == "waits"
             process.kill()
     fleet.drain_process()
     assert fleet.quarantine() == {}
     assert briefings(fleet) == ["p1"]
 
 
-def test_a_database_without_our_tables_keeps_the_entries_and_says_so(fleet: Fleet) -> None:
+def test_database_without_a_table_is_reported_and_the_entries_wait(fleet: Fleet) -> None:
     put(fleet, 0)
     fleet.drain_process()
     fleet.rows("ALTER TABLE turns RENAME TO elsewhere")
@@ -316,7 +316,7 @@ def test_a_database_without_our_tables_keeps_the_entries_and_says_so(fleet: Flee
     assert briefings(fleet) == ["p0", "p1"]
 
 
-def test_an_entry_that_takes_too_long_goes_to_quarantine(
+def test_entry_that_takes_too_long_is_quarantined(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, _ = put(fleet, 1), put(fleet, 2)
@@ -334,7 +334,7 @@ def test_an_entry_that_takes_too_long_goes_to_quarantine(
     assert briefings(fleet) == ["p2"]
 
 
-def test_a_yaml_alias_bomb_costs_nothing_but_its_fields(fleet: Fleet) -> None:
+def test_yaml_alias_bomb_costs_only_its_fields(fleet: Fleet) -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n"
         for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -361,7 +361,7 @@ def test_quarantine_is_bounded_and_expires(fleet: Fleet, monkeypatch: pytest.Mon
     assert oldest not in fleet.quarantine()
 
 
-def test_leftovers_of_killed_hooks_are_swept(fleet: Fleet) -> None:
+def test_old_leftovers_of_killed_hooks_are_deleted(fleet: Fleet) -> None:
     put(fleet, 1)
     old, new = (fleet.home / "spool" / "tmp" / name for name in ("old", "new"))
     for path in (old, new):
@@ -376,9 +376,9 @@ def test_leftovers_of_killed_hooks_are_swept(fleet: Fleet) -> None:
 def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> None:
     for number in range(30):
         put(fleet, number)
-    with held(fleet):
+    with locked_database(fleet):
         other = start_drainer(fleet)
-        wait_for_a_drainer(fleet)
+        wait_for_drainer(fleet)
         draining = start_fleet_drain(fleet)
         assert draining.stderr is not None
         assert "another drainer is running, 30 left" in draining.stderr.readline()
@@ -388,7 +388,7 @@ def test_fleet_drain_returns_when_the_other_drainer_is_done(fleet: Fleet) -> Non
     other.wait(30)
 
 
-def test_the_drainers_folders_and_files_are_private(fleet: Fleet) -> None:
+def test_folders_and_files_of_the_drainer_are_private(fleet: Fleet) -> None:
     fleet.hook("stop", stop(1))
     fleet.hook("stop", b"not json")
     fleet.drain_process()
@@ -397,7 +397,7 @@ def test_the_drainers_folders_and_files_are_private(fleet: Fleet) -> None:
         assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
 
 
-def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(fleet: Fleet) -> None:
+def test_foreign_file_with_a_very_long_name_is_quarantined(fleet: Fleet) -> None:
     spool.make_folders(str(fleet.home))
     (fleet.home / "spool" / "new" / ("x" * 252)).write_bytes(b"not ours")
     put(fleet, 1)
@@ -406,7 +406,7 @@ def test_a_foreign_file_with_a_name_too_long_for_its_reason_holds_up_nobody(flee
     assert list(fleet.quarantine()) == ["x" * 200]
 
 
-def test_a_name_of_two_byte_letters_leaves_room_for_its_reason(fleet: Fleet) -> None:
+def test_foreign_file_with_a_long_two_byte_name_is_quarantined(fleet: Fleet) -> None:
     spool.make_folders(str(fleet.home))
     (fleet.home / "spool" / "new" / ("ö" * 127)).write_bytes(b"not ours")
     put(fleet, 1)
@@ -415,7 +415,7 @@ def test_a_name_of_two_byte_letters_leaves_room_for_its_reason(fleet: Fleet) -> 
     assert list(fleet.quarantine()) == ["ö" * 100]
 
 
-# A program that may write no file longer than 0 bytes, as on a full disk.
+# Limits the size of files to 0 bytes, which is like a full disk.
 FULL_DISK = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 
 
@@ -429,7 +429,7 @@ def on_a_full_disk(fleet: Fleet, program: str) -> int:
     ).returncode
 
 
-def test_the_journal_of_attempts_is_replaced_whole_or_not_at_all(fleet: Fleet) -> None:
+def test_journal_of_attempts_is_replaced_whole_or_not_at_all(fleet: Fleet) -> None:
     name = put(fleet, 1)
     journal = Path(paths.journal(str(fleet.home)))
     journal.write_text(f"2 {name}\n")
@@ -440,7 +440,7 @@ def test_the_journal_of_attempts_is_replaced_whole_or_not_at_all(fleet: Fleet) -
     assert os.listdir(fleet.home / "spool" / "tmp") == []
 
 
-def test_an_entry_whose_reason_cannot_be_written_stays_in_the_spool(fleet: Fleet) -> None:
+def test_entry_whose_reason_cannot_be_written_stays_in_the_spool(fleet: Fleet) -> None:
     name = put(fleet, 1)
     move = "from fleet_lib.drain import quarantine; "
     move += f"quarantine.move({str(fleet.home)!r}, {{{name!r}: 'a reason'}})"
@@ -449,7 +449,7 @@ def test_an_entry_whose_reason_cannot_be_written_stays_in_the_spool(fleet: Fleet
     assert os.listdir(fleet.home / "spool" / "bad") == []
 
 
-def test_an_entry_that_names_a_missing_file_is_quarantined_and_not_lost(
+def test_entry_that_names_a_missing_file_is_quarantined(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = put(fleet, 1)
@@ -462,15 +462,15 @@ def test_an_entry_that_names_a_missing_file_is_quarantined_and_not_lost(
     assert list(fleet.quarantine()) == [name]
 
 
-def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Fleet) -> None:
+def test_fleet_drain_starts_a_killed_drainer_again(fleet: Fleet) -> None:
     for number in range(40):
         put(fleet, number)
-    with held(fleet):
+    with locked_database(fleet):
         draining = start_fleet_drain(fleet)
         killed: set[int] = set()
         while len(killed) < 2:
             assert draining.poll() is None
-            wait_for_a_drainer(fleet)
+            wait_for_drainer(fleet)
             for pid in set(fleet.drainers()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
@@ -479,12 +479,12 @@ def test_a_drainer_that_is_killed_under_fleet_drain_is_started_again(fleet: Flee
     assert len(briefings(fleet)) == 40
 
 
-def test_a_reader_waits_for_a_held_database_only_so_long(fleet: Fleet) -> None:
+def test_wait_for_a_locked_database_ends_after_its_timeout(fleet: Fleet) -> None:
     put(fleet, 1)
-    with held(fleet):
+    with locked_database(fleet):
         began = time.monotonic()
         with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
             draining.drain(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()
-    assert briefings(fleet) == ["p1"]  # it went on behind
+    assert briefings(fleet) == ["p1"]  # the drainer went on in the background

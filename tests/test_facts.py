@@ -1,4 +1,5 @@
-"""What git and the transcript say about a turn: no less, no more, and never at a hostile one's mercy."""
+"""What git and the transcript show of a turn: exactly its own changes, even in a hostile repository
+or transcript."""
 
 import json
 import os
@@ -34,14 +35,14 @@ def state_of(folder: Path) -> GitState:
     return state
 
 
-def at(second: int) -> dict[str, str]:
-    """An environment in which git's clock stands at this second of the test's hour."""
+def git_clock_at(second: int) -> dict[str, str]:
+    """Environment variables that set git's clock to this second of the test."""
     stamp = f"{1_800_000_000 + second} +0000"
     return {"GIT_COMMITTER_DATE": stamp, "GIT_AUTHOR_DATE": stamp}
 
 
-class Clocked:
-    """A repository whose clock the test turns."""
+class ClockedRepository:
+    """A repository whose clock the test sets."""
 
     START = 1_800_000_000
 
@@ -54,7 +55,7 @@ class Clocked:
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         with self._monkeypatch.context() as patch:
-            for name, value in at(self.second).items():
+            for name, value in git_clock_at(self.second).items():
                 patch.setenv(name, value)
             return function(*arguments)
 
@@ -81,7 +82,8 @@ class Clocked:
         return self.git("rev-parse", "HEAD")
 
     def since(self, head: str, second: int, until: int = 9999) -> list[str]:
-        """The commits since HEAD was known to be `head`: in that second, as soon as it was made."""
+        """The commits since HEAD was known to be `head`: from that second on, or from the moment
+        when `head` was made if that is the same second."""
         state = state_of(self.folder)
         known_at = (self.START + second) * NS
         made = state.made_ns.get(head)
@@ -95,7 +97,7 @@ class Clocked:
         return tuple(dict.fromkeys(file for files in found.values() for file in files))
 
 
-def test_a_git_that_is_silent_makes_no_project_of_a_subfolder(
+def test_git_timeout_does_not_make_a_project_of_a_subfolder(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = make_repository(fleet.folder / "api")
@@ -115,14 +117,14 @@ def test_a_git_that_is_silent_makes_no_project_of_a_subfolder(
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clocked:
-    return Clocked(tmp_path / "code" / "api", monkeypatch)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClockedRepository:
+    return ClockedRepository(tmp_path / "code" / "api", monkeypatch)
 
 
 # --- the turn's commits -----------------------------------------------------------------------
 
 
-def test_the_commits_of_a_turn_are_those_since_it_began(repository: Clocked) -> None:
+def test_commits_of_a_turn_are_those_since_its_start(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     one = repository.commit("a.py")
@@ -135,20 +137,20 @@ def test_the_commits_of_a_turn_are_those_since_it_began(repository: Clocked) -> 
     assert repository.files(start, 5) == ("a.py", "b.py", "ü d.py")
 
 
-def test_commits_in_the_second_in_which_a_turn_began_are_told_by_the_commit(
-    repository: Clocked,
+def test_commits_in_the_second_of_the_start_are_separated_by_commit(
+    repository: ClockedRepository,
 ) -> None:
     start = repository.commit("start.py")
     one = repository.commit("a.py")
     two = repository.commit("b.py")
-    for _ in ("by the time of its object", "by its name, once it is packed"):
+    for _ in ("by the time of its object", "by its name, after it was packed"):
         assert repository.since(start, 0) == [one, two]
         assert repository.since(one, 0) == [two]
         assert repository.since(two, 0) == []
         repository.git("gc", "-q")
 
 
-def test_an_amended_commit_counts_with_what_it_has_become(repository: Clocked) -> None:
+def test_amended_commit_counts_with_its_final_content(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     repository.commit("a.py")
@@ -158,7 +160,7 @@ def test_an_amended_commit_counts_with_what_it_has_become(repository: Clocked) -
     assert repository.files(start, 5) == ("a.py", "b.py")
 
 
-def test_a_merge_by_hand_counts_with_what_was_resolved(repository: Clocked) -> None:
+def test_manual_merge_counts_with_its_resolved_files(repository: ClockedRepository) -> None:
     repository.git("checkout", "-qb", "topic")
     repository.commit("only-topic.py")
     repository.write("app.py", "topic\n")
@@ -175,11 +177,11 @@ def test_a_merge_by_hand_counts_with_what_was_resolved(repository: Clocked) -> N
     assert repository.files(start, 5) == ("app.py",)
 
 
-@pytest.mark.parametrize("how", ["--ff-only", "--no-rebase", "--rebase"])
-def test_a_pull_brings_commits_that_do_not_count(
-    repository: Clocked, tmp_path: Path, how: str
+@pytest.mark.parametrize("option", ["--ff-only", "--no-rebase", "--rebase"])
+def test_pulled_commits_do_not_count(
+    repository: ClockedRepository, tmp_path: Path, option: str
 ) -> None:
-    upstream = Clocked(tmp_path / "upstream", repository._monkeypatch)
+    upstream = ClockedRepository(tmp_path / "upstream", repository._monkeypatch)
     clone = repository
     clone.git("remote", "add", "origin", str(upstream.folder))
     clone.git("fetch", "-q", "origin")
@@ -188,10 +190,10 @@ def test_a_pull_brings_commits_that_do_not_count(
     upstream.second = clone.second = 10
     upstream.commit("foreign.py")
     own = None
-    if how != "--ff-only":
+    if option != "--ff-only":
         own = clone.commit("own.py")
     clone.second = 20
-    clone.git("pull", "-q", "--no-edit", how, "origin", "main")
+    clone.git("pull", "-q", "--no-edit", option, "origin", "main")
     clone.second = 30
     last = clone.commit("last.py")
     assert "foreign.py" not in clone.files(start, 5)
@@ -199,7 +201,7 @@ def test_a_pull_brings_commits_that_do_not_count(
     assert found == ([last] if own is None else [own, last])
 
 
-def test_a_reset_or_a_checkout_makes_no_commits(repository: Clocked) -> None:
+def test_reset_and_checkout_add_no_commits(repository: ClockedRepository) -> None:
     old = repository.head()
     repository.git("checkout", "-qb", "topic")
     other = repository.commit("topic.py")
@@ -218,7 +220,9 @@ def test_a_reset_or_a_checkout_makes_no_commits(repository: Clocked) -> None:
     assert repository.since(old, 5) == [mine]
 
 
-def test_commits_on_a_branch_that_was_left_again_count(repository: Clocked) -> None:
+def test_commits_on_a_branch_that_is_no_longer_checked_out_count(
+    repository: ClockedRepository,
+) -> None:
     start = repository.head()
     repository.second = 10
     repository.git("checkout", "-qb", "topic")
@@ -229,7 +233,7 @@ def test_commits_on_a_branch_that_was_left_again_count(repository: Clocked) -> N
     assert repository.since(start, 5) == [topic, main]
 
 
-def test_the_first_commit_of_all_counts_with_its_files(tmp_path: Path) -> None:
+def test_root_commit_counts_with_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
     git(folder, "init", "-q")
@@ -244,7 +248,7 @@ def test_the_first_commit_of_all_counts_with_its_files(tmp_path: Path) -> None:
     assert Repositories().files_of_commits(state, commits) == {state.head: ("größe 1.py",)}
 
 
-def test_a_renamed_and_a_deleted_file_are_both_touched(repository: Clocked) -> None:
+def test_renamed_file_is_touched_under_both_names(repository: ClockedRepository) -> None:
     start = repository.head()
     repository.second = 10
     repository.git("mv", "app.py", "ünï cödé.py")
@@ -253,14 +257,14 @@ def test_a_renamed_and_a_deleted_file_are_both_touched(repository: Clocked) -> N
 
 
 @pytest.mark.parametrize("name", ["日本/語.py", "a\tb", 'q"uote', "back\\slash", "-dash", "new\nline", " x "])  # fmt: skip
-def test_any_file_name_comes_back_as_it_is(repository: Clocked, name: str) -> None:
+def test_any_file_name_comes_back_unchanged(repository: ClockedRepository, name: str) -> None:
     start = repository.head()
     repository.second = 10
     repository.commit(name)
     assert repository.files(start, 5) == (name,)
 
 
-def test_a_commit_message_cannot_forge_an_entry(repository: Clocked) -> None:
+def test_commit_message_cannot_forge_a_reflog_entry(repository: ClockedRepository) -> None:
     start = repository.head()
     foreign = repository.commit("foreign.py")
     repository.git("reset", "-q", "--hard", start)
@@ -272,13 +276,13 @@ def test_a_commit_message_cannot_forge_an_entry(repository: Clocked) -> None:
     assert repository.since(start, 5) == [repository.head()]
 
 
-def test_a_detached_head_has_no_branch(repository: Clocked) -> None:
+def test_detached_head_has_no_branch(repository: ClockedRepository) -> None:
     assert state_of(repository.folder).branch == "main"
     repository.git("checkout", "-q", "--detach")
     assert state_of(repository.folder).branch is None
 
 
-def test_a_repository_that_keeps_no_reflog_has_no_commits_of_the_turn(tmp_path: Path) -> None:
+def test_repository_without_a_reflog_has_no_commits_of_the_turn(tmp_path: Path) -> None:
     folder = make_repository(tmp_path / "quiet")
     git(folder, "config", "core.logAllRefUpdates", "false")
     shutil.rmtree(folder / ".git/logs")
@@ -287,7 +291,7 @@ def test_a_repository_that_keeps_no_reflog_has_no_commits_of_the_turn(tmp_path: 
     assert head_at(state, 0) == state.head
 
 
-def test_what_is_no_repository_has_no_state(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_repository_has_no_git_state(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "gone", tmp_path / ("x" * 5000)):
         assert read_git_state(str(folder)) is None
     assert read_git_state("with\0nul") is None
@@ -295,7 +299,7 @@ def test_what_is_no_repository_has_no_state(tmp_path: Path) -> None:
     assert read_git_state(str(tmp_path)) is None
 
 
-def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_git_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = make_repository(tmp_path / "api")
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
@@ -315,20 +319,20 @@ def test_a_git_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 # --- a turn through the hooks -----------------------------------------------------------------
 
 
-def begin(fleet: Fleet, project: Path, session: str = "s1") -> None:
+def start_session(fleet: Fleet, project: Path, session: str = "s1") -> None:
     start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(project)}
     fleet.hook("session_start", start, project=project)
     fleet.drain()
 
 
 def stop(fleet: Fleet, project: Path, session: str = "s1", drain: bool = True, **more: Any) -> None:
-    given = payload("Stop") | {
+    call = payload("Stop") | {
         "session_id": session,
         "cwd": str(project),
         "transcript_path": "",
         "prompt_id": os.urandom(8).hex(),
     }
-    fleet.hook("stop", given | more, project=project, **(more.pop("environment", None) or {}))
+    fleet.hook("stop", call | more, project=project, **(more.pop("environment", None) or {}))
     if drain:
         fleet.drain()
         assert fleet.quarantine() == {}
@@ -343,7 +347,7 @@ def files(fleet: Fleet) -> list[list[str]]:
 
 def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
+    start_session(fleet, project)
     for name in ("one.py", "two.py"):
         (project / name).write_text("x")
         git(project, "add", "-A")
@@ -356,9 +360,9 @@ def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
     assert rows == [(log[0], log[1], "main"), (log[1], log[2], "main"), (log[2], log[2], "main")]
 
 
-def test_a_turn_that_is_applied_late_keeps_to_its_own_commits(fleet: Fleet) -> None:
+def test_turn_that_is_applied_late_has_only_its_own_commits(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
+    start_session(fleet, project)
     for name in ("one.py", "two.py"):
         (project / name).write_text("x")
         git(project, "add", "-A")
@@ -370,14 +374,14 @@ def test_a_turn_that_is_applied_late_keeps_to_its_own_commits(fleet: Fleet) -> N
     assert files(fleet) == [["one.py"], ["two.py"]]
 
 
-def test_a_git_environment_of_claude_code_does_not_mislead(
+def test_git_variables_of_claude_code_are_ignored(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_repository(fleet.folder / "api")
     other = make_repository(fleet.folder / "other")
-    given = payload("Stop") | {"cwd": str(project), "transcript_path": ""}
+    call = payload("Stop") | {"cwd": str(project), "transcript_path": ""}
     fleet.environment = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
-    fleet.hook("stop", given, project=project)
+    fleet.hook("stop", call, project=project)
     fleet.drain()
     assert fleet.rows("SELECT repo_root FROM projects") == [(str(project),)]
     assert fleet.rows("SELECT head_commit FROM briefings") == [(git(project, "rev-parse", "HEAD"),)]
@@ -386,13 +390,13 @@ def test_a_git_environment_of_claude_code_does_not_mislead(
 # --- hostile configuration --------------------------------------------------------------------
 
 
-def test_a_repositorys_configuration_runs_no_program(fleet: Fleet) -> None:
+def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api", **{"README.md": "see app.py", "b.bin": "x"})
     marker = fleet.folder / "marker"
     program = fleet.folder / "program"
     program.write_text(f'#!/bin/sh\necho "$0 $@" >> {marker}\ncat\n')
     program.chmod(0o755)
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / "app.py").write_text("changed")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "second")
@@ -443,7 +447,7 @@ def test_a_repositorys_configuration_runs_no_program(fleet: Fleet) -> None:
     fsmonitor_works = subprocess.run(
         ["git", "-C", str(project), "status"], capture_output=True, check=False
     )
-    assert fsmonitor_works.returncode == 0 and marker.exists(), "the trap itself does not work"
+    assert fsmonitor_works.returncode == 0 and marker.exists(), "the trap does not work"
     marker.unlink()
     stop(fleet, project)
     assert not marker.exists(), marker.read_text()
@@ -451,10 +455,10 @@ def test_a_repositorys_configuration_runs_no_program(fleet: Fleet) -> None:
     assert head_commit == signed
 
 
-def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
+def test_repository_with_missing_objects_fetches_nothing(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
     marker = fleet.folder / "marker"
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / "deep").mkdir()
     (project / "deep" / "x.py").write_text("x")
     git(project, "add", "-A")
@@ -473,7 +477,7 @@ def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
     subprocess.run(
         ["git", "-C", str(project), "diff-tree", "-r", "HEAD"], capture_output=True, check=False
     )
-    assert marker.exists(), "the trap itself does not work"
+    assert marker.exists(), "the trap does not work"
     marker.unlink()
     stop(fleet, project)
     assert not marker.exists()
@@ -482,8 +486,8 @@ def test_a_repository_that_lacks_objects_fetches_nothing(fleet: Fleet) -> None:
 # --- the transcript ---------------------------------------------------------------------------
 
 
-def captured(folder: Path) -> list[dict[str, Any]]:
-    """The captured session of two turns, as if it had run in this folder."""
+def captured_session(folder: Path) -> list[dict[str, Any]]:
+    """The transcript of a captured session with two turns, as if it had run in this folder."""
     text = (PAYLOADS / "2.1.197" / "transcript.jsonl").read_text()
     return [json.loads(line) for line in text.replace("/home/dev/code/api-svc", str(folder)).splitlines()]  # fmt: skip
 
@@ -499,7 +503,7 @@ def user(text: Any, prompt: str = "p1", **more: Any) -> dict[str, Any]:
     return line | {"message": {"role": "user", "content": text}} | more
 
 
-def said(*content: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
+def assistant(*content: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
     blocks = [{"type": "text", "text": c} if isinstance(c, str) else c for c in content]
     line = {"type": "assistant", "cwd": "/code", "message": {"role": "assistant", "content": blocks}}  # fmt: skip
     return line | more
@@ -513,8 +517,8 @@ def result(id: str = "t1", prompt: str = "p1", **more: Any) -> dict[str, Any]:
     return user([{"type": "tool_result", "tool_use_id": id, "content": "x"} | more], prompt)
 
 
-def test_the_captured_transcript_tells_each_turn(tmp_path: Path) -> None:
-    path = save(tmp_path / "t.jsonl", captured(Path("/code/api")))
+def test_captured_transcript_gives_the_facts_of_each_turn(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", captured_session(Path("/code/api")))
     turn = read_turn(path, FIRST, CLOSING, 0)
     assert turn.files == ["/code/api/app.py", "/code/api/docs/api.md"]
     assert (turn.final_text, turn.partial) == (CLOSING, False)
@@ -534,7 +538,7 @@ def test_the_captured_transcript_tells_each_turn(tmp_path: Path) -> None:
         ("interactive", "second msg", "second answer", []),
     ],
 )
-def test_the_captured_transcripts_of_the_newest_client_tell_each_turn(
+def test_captured_transcripts_of_the_newest_client_give_the_facts(
     transcript: str, prompt: str, last: str, files: list[str]
 ) -> None:
     path = PAYLOADS / "2.1.332" / f"transcript-{transcript}.jsonl"
@@ -546,9 +550,9 @@ def test_the_captured_transcripts_of_the_newest_client_tell_each_turn(
     assert (turn.final_text, turn.files, turn.partial) == (last, files, False)
 
 
-def test_the_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
+def test_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api-svc")
-    path = save(fleet.folder / "t.jsonl", captured(project))
+    path = save(fleet.folder / "t.jsonl", captured_session(project))
     for prompt, text in ((FIRST, CLOSING), (SECOND, "Second turn, nothing touched.")):
         stop(fleet, project, transcript_path=path, prompt_id=prompt, last_assistant_message=text)
     assert files(fleet) == [["app.py", "docs/api.md"], []]
@@ -562,9 +566,9 @@ def test_the_captured_session_becomes_two_briefings(fleet: Fleet) -> None:
     ]
 
 
-def test_an_old_client_without_prompt_ids_still_has_two_turns(fleet: Fleet) -> None:
+def test_session_of_an_old_client_without_prompt_ids_has_two_turns(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api-svc")
-    lines = captured(project)
+    lines = captured_session(project)
     for line in lines:
         line.pop("promptId", None)
     cut = next(n for n, line in enumerate(lines) if CLOSING in json.dumps(line)) + 1
@@ -576,15 +580,15 @@ def test_an_old_client_without_prompt_ids_still_has_two_turns(fleet: Fleet) -> N
     assert files(fleet) == [["app.py", "docs/api.md"], []]
 
 
-def test_every_editing_tool_counts_and_no_other(tmp_path: Path) -> None:
+def test_only_editing_tools_count(tmp_path: Path) -> None:
     lines = [
         user("do it"),
-        said(edit("/code/a.py", "Edit", "1"), edit("/code/b.py", "Write", "2")),
-        said(edit("/code/c.py", "MultiEdit", "3")),
-        said(edit("/code/d.ipynb", "NotebookEdit", "4", "notebook_path")),
-        said(edit("/code/read.py", "Read", "5"), edit("relative.py", "Edit", "6")),
-        said(edit("/code/sub/../e.py", "Edit", "7"), edit("/code/a.py", "Edit", "8")),
-        said("done"),
+        assistant(edit("/code/a.py", "Edit", "1"), edit("/code/b.py", "Write", "2")),
+        assistant(edit("/code/c.py", "MultiEdit", "3")),
+        assistant(edit("/code/d.ipynb", "NotebookEdit", "4", "notebook_path")),
+        assistant(edit("/code/read.py", "Read", "5"), edit("relative.py", "Edit", "6")),
+        assistant(edit("/code/sub/../e.py", "Edit", "7"), edit("/code/a.py", "Edit", "8")),
+        assistant("done"),
     ]
     turn = read_turn(save(tmp_path / "t", lines), "p1", "done", 0)
     assert [Path(f).name for f in turn.files] == ["a.py", "b.py", "c.py", "d.ipynb", "relative.py", "e.py"]  # fmt: skip
@@ -594,48 +598,55 @@ def test_every_editing_tool_counts_and_no_other(tmp_path: Path) -> None:
 def test_failing_edits_do_not_count(tmp_path: Path) -> None:
     lines = [
         user("do it"),
-        said(edit("/code/a.py", id="1"), edit("/code/b.py", id="2"), edit("/code/c.py", id="3")),
+        assistant(
+            edit("/code/a.py", id="1"), edit("/code/b.py", id="2"), edit("/code/c.py", id="3")
+        ),
         result("1", is_error=True),
         result("2", is_error=False),
-        said(edit("/code/c.py", id="4")),
+        assistant(edit("/code/c.py", id="4")),
         result("3", is_error=True),
-        said("done"),
+        assistant("done"),
     ]
     turn = read_turn(save(tmp_path / "t", lines), "p1", "done", 0)
     assert turn.files == ["/code/b.py", "/code/c.py"]
 
 
 def test_edits_of_a_subagent_count_for_its_turn_only(tmp_path: Path) -> None:
-    path = save(tmp_path / "t.jsonl", [user("a"), said("one"), user("b", "p2"), said("two")])
+    path = save(
+        tmp_path / "t.jsonl", [user("a"), assistant("one"), user("b", "p2"), assistant("two")]
+    )
     folder = tmp_path / "t" / "subagents"
-    save(folder / "agent-1.jsonl", [user("x"), said(edit("/code/first.py")), result(), said("ok")])
+    save(
+        folder / "agent-1.jsonl",
+        [user("x"), assistant(edit("/code/first.py")), result(), assistant("ok")],
+    )
     save(
         folder / "agent-2.jsonl",
         [
             user("x", "p2"),
-            said(edit("/code/second.py"), edit("/code/bad.py", id="t2")),
+            assistant(edit("/code/second.py"), edit("/code/bad.py", id="t2")),
             result("t2", "p2", is_error=True),
         ],
     )
-    save(folder / "other.jsonl", [user("x", "p2"), said(edit("/code/not.py"))])
+    save(folder / "other.jsonl", [user("x", "p2"), assistant(edit("/code/not.py"))])
     assert read_turn(path, "p1", "one", 0).files == ["/code/first.py"]
     assert read_turn(path, "p2", "two", 0).files == ["/code/second.py"]
 
 
-def test_a_message_of_claude_code_itself_is_not_the_turns_text(tmp_path: Path) -> None:
-    error = said("API Error")
+def test_synthetic_message_of_claude_code_is_not_the_final_text(tmp_path: Path) -> None:
+    error = assistant("API Error")
     error["message"]["model"] = "<synthetic>"
-    turn = read_turn(save(tmp_path / "t", [user("a"), said("real"), error]), "p1", None, 0)
+    turn = read_turn(save(tmp_path / "t", [user("a"), assistant("real"), error]), "p1", None, 0)
     assert turn.final_text == "real"
 
 
-def test_a_lagging_transcript_is_waited_for(tmp_path: Path) -> None:
-    path = save(tmp_path / "t.jsonl", [user("a"), said(edit("/code/a.py")), result()])
+def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), assistant(edit("/code/a.py")), result()])
 
     def append() -> None:
         time.sleep(0.3)
         with open(path, "a") as file:
-            text = json.dumps(said(edit("/code/late.py", id="t2"), "done")) + "\n"
+            text = json.dumps(assistant(edit("/code/late.py", id="t2"), "done")) + "\n"
             file.write(text[:40])
             file.flush()
             time.sleep(0.1)
@@ -651,10 +662,10 @@ def test_a_lagging_transcript_is_waited_for(tmp_path: Path) -> None:
     assert 0.35 < taken < 1.5
 
 
-def test_a_text_that_never_comes_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:
+def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    path = save(fleet.folder / "t.jsonl", [user("a"), said(edit(f"{project}/a.py"))])
-    begin(fleet, project)
+    path = save(fleet.folder / "t.jsonl", [user("a"), assistant(edit(f"{project}/a.py"))])
+    start_session(fleet, project)
     start = time.monotonic()
     stop(fleet, project, transcript_path=path, prompt_id="p1", last_assistant_message="done")
     assert time.monotonic() - start < 4.5
@@ -662,21 +673,21 @@ def test_a_text_that_never_comes_leaves_the_facts_partial_after_two_seconds(flee
     assert fleet.rows("SELECT facts_partial FROM turns") == [(1,)]
 
 
-def test_the_turn_before_lends_nothing_to_a_turn_that_is_not_written_yet(tmp_path: Path) -> None:
-    before = [user("a", "p1"), said(edit("/code/old.py")), result(), said("Done.")]
-    interrupted = [user("b", "p2"), said("Done."), said(edit("/code/never.py"))]
+def test_turn_that_is_not_written_yet_gets_nothing_from_the_one_before(tmp_path: Path) -> None:
+    before = [user("a", "p1"), assistant(edit("/code/old.py")), result(), assistant("Done.")]
+    interrupted = [user("b", "p2"), assistant("Done."), assistant(edit("/code/never.py"))]
     for lines in (before, interrupted, [*before, {"type": "last-prompt"}]):
         path = save(tmp_path / "t.jsonl", [*lines, user("c", "p3")])
         turn = read_turn(path, "p3", "Done.", 0)
         assert (turn.files, turn.final_text, turn.partial) == ([], "", True)
 
 
-def test_a_turn_that_ends_as_the_one_before_is_waited_for_all_the_same(fleet: Fleet) -> None:
+def test_turn_with_the_same_text_as_the_one_before_is_waited_for(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
-    begin(fleet, project)
-    lines = [user("a", "p1"), said("Done."), user("b", "p2")]
+    start_session(fleet, project)
+    lines = [user("a", "p1"), assistant("Done."), user("b", "p2")]
     path = save(fleet.folder / "t.jsonl", lines)
-    more = [said(edit(f"{project}/a.py")), result(prompt="p2"), said("Done.")]
+    more = [assistant(edit(f"{project}/a.py")), result(prompt="p2"), assistant("Done.")]
     late = threading.Timer(1.2, save, (Path(path), lines + more))
     late.start()
     stop(fleet, project, transcript_path=path, prompt_id="p2", last_assistant_message="Done.")
@@ -684,8 +695,8 @@ def test_a_turn_that_ends_as_the_one_before_is_waited_for_all_the_same(fleet: Fl
     assert files(fleet) == [["a.py"]]
 
 
-def test_a_late_entry_is_not_waited_for(tmp_path: Path) -> None:
-    path = save(tmp_path / "t.jsonl", [user("a"), said("other")])
+def test_transcript_is_not_waited_for_after_the_deadline(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), assistant("other")])
     start = time.monotonic()
     assert read_turn(path, "p1", "done", time.time() - 1).partial
     assert time.monotonic() - start < 1
@@ -697,33 +708,40 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("huge") / "t.jsonl"
     old = "".join(
         json.dumps(line) + "\n"
-        for line in (user("old", "p0"), said(edit("/o")), result(prompt="p0"), said("x" * 9000))
+        for line in (
+            user("old", "p0"),
+            assistant(edit("/o")),
+            result(prompt="p0"),
+            assistant("x" * 9000),
+        )
     )
     with path.open("w") as file:
         for _ in range(50_000_000 // len(old)):
             file.write(old)
-        for line in (user("a"), said(edit("/code/a.py")), result(), said("done")):
+        for line in (user("a"), assistant(edit("/code/a.py")), result(), assistant("done")):
             file.write(json.dumps(line) + "\n")
     return path
 
 
 @pytest.mark.parametrize("prompt", ["p1", None])
-def test_a_huge_transcript_is_read_from_its_end(huge: Path, prompt: str | None) -> None:
+def test_huge_transcript_is_read_from_its_end(huge: Path, prompt: str | None) -> None:
     start = time.process_time()
     turn = read_turn(str(huge), prompt, "done", 0)
     assert time.process_time() - start < 0.1
     assert (turn.files, turn.partial) == (["/code/a.py"], False)
 
 
-def test_a_turn_that_is_not_in_a_huge_transcript_is_soon_given_up(huge: Path) -> None:
+def test_search_for_a_missing_turn_in_a_huge_transcript_ends_soon(huge: Path) -> None:
     start = time.monotonic()
     turn = read_turn(str(huge), "never", "done", time.time() + 2)
     assert time.monotonic() - start < 5
     assert turn.partial and turn.files == []
 
 
-def test_what_is_no_transcript_says_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
-    good = save(tmp_path / "good.jsonl", [user("a"), said(edit("/code/a.py")), said("done")])
+def test_path_that_is_not_a_transcript_is_ignored_without_a_delay(tmp_path: Path) -> None:
+    good = save(
+        tmp_path / "good.jsonl", [user("a"), assistant(edit("/code/a.py")), assistant("done")]
+    )
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to(good)
     (tmp_path / "folder").mkdir()
@@ -760,8 +778,8 @@ HOSTILE_LINES = [
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE_LINES)))
-def test_a_hostile_line_costs_that_line_only(tmp_path: Path, number: int) -> None:
-    good = [user("a"), said(edit("/code/a.py")), said("done")]
+def test_hostile_line_affects_only_that_line(tmp_path: Path, number: int) -> None:
+    good = [user("a"), assistant(edit("/code/a.py")), assistant("done")]
     lines = [json.dumps(line).encode() for line in good]
     lines.insert(2, HOSTILE_LINES[number])
     path = tmp_path / "t.jsonl"
@@ -771,10 +789,15 @@ def test_a_hostile_line_costs_that_line_only(tmp_path: Path, number: int) -> Non
         assert "/code/a.py" in turn.files and not turn.partial
 
 
-def test_a_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
+def test_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
     path = save(
         tmp_path / "t.jsonl",
-        [user("a"), said(edit("/code/a.py")), result(content="x" * 10_000_000), said("done")],
+        [
+            user("a"),
+            assistant(edit("/code/a.py")),
+            result(content="x" * 10_000_000),
+            assistant("done"),
+        ],
     )
     start = time.perf_counter()
     turn = read_turn(path, "p1", "done", 0)
@@ -782,7 +805,7 @@ def test_a_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
     assert time.perf_counter() - start < 1
 
 
-def test_a_sparse_file_without_a_line_end_is_soon_given_up(tmp_path: Path) -> None:
+def test_search_in_a_sparse_file_without_a_line_end_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -791,11 +814,11 @@ def test_a_sparse_file_without_a_line_end_is_soon_given_up(tmp_path: Path) -> No
     assert time.perf_counter() - start < 3
 
 
-def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
+def test_files_are_relative_to_the_repository(tmp_path: Path) -> None:
     project = make_repository(tmp_path / "api")
     git(project, "worktree", "add", "-q", "-b", "w", str(tmp_path / "worktree"))
     (tmp_path / "link").symlink_to(project)
-    given = [
+    touched = [
         f"{project}/a.py",
         f"{tmp_path}/link/b.py",
         f"{tmp_path}/worktree/c.py",
@@ -805,7 +828,7 @@ def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
         f"{project}/.claude/settings.json",
     ]
     state = read_git_state(str(tmp_path / "worktree"))
-    assert relative_files(given, state, str(project)) == [
+    assert relative_files(touched, state, str(project)) == [
         *("a.py", "b.py", "c.py", "/etc/hosts", f"{tmp_path}/api-other/d.py"),
         ".claude/settings.json",
     ]
@@ -815,9 +838,9 @@ def test_files_are_named_relative_to_the_repository(tmp_path: Path) -> None:
 # --- doc drift --------------------------------------------------------------------------------
 
 
-def drifting(fleet: Fleet, **files: str) -> Path:
+def documented_project(fleet: Fleet, **files: str) -> Path:
     project = make_repository(fleet.folder / "api", **files)
-    begin(fleet, project)
+    start_session(fleet, project)
     return project
 
 
@@ -867,7 +890,7 @@ def warnings(fleet: Fleet) -> list[tuple[str, tuple[str, ...]]]:
         ("nothing", "src/app/main.py", (), "low"),
     ],
 )
-def test_a_document_that_mentions_a_source_is_left_behind(
+def test_document_that_mentions_a_changed_source_is_stale(
     tmp_path: Path, mention: str, source: str, others: tuple[str, ...], risk: str
 ) -> None:
     project = make_repository(
@@ -877,7 +900,7 @@ def test_a_document_that_mentions_a_source_is_left_behind(
     assert risk_of(len(found)) == risk, found
 
 
-def test_a_link_from_a_documents_own_folder_is_a_mention(tmp_path: Path) -> None:
+def test_link_relative_to_the_document_is_a_mention(tmp_path: Path) -> None:
     project = make_repository(
         tmp_path / "repo",
         **{"docs/guide.md": "see ../src/main.py", "src/main.py": "", "lib/main.py": ""},
@@ -887,14 +910,14 @@ def test_a_link_from_a_documents_own_folder_is_a_mention(tmp_path: Path) -> None
     assert documents.mentioning("lib/main.py") == []
 
 
-def test_one_document_is_medium_and_warns_nobody(fleet: Fleet) -> None:
-    project = drifting(fleet, **{"README.md": "see app.py"})
+def test_one_stale_document_is_a_medium_risk_without_a_warning(fleet: Fleet) -> None:
+    project = documented_project(fleet, **{"README.md": "see app.py"})
     change(fleet, project, "app.py")
     assert last_risk(fleet) == "medium" and warnings(fleet) == []
 
 
-def test_several_documents_are_high_and_each_is_warned_of(fleet: Fleet) -> None:
-    project = drifting(
+def test_several_stale_documents_are_a_high_risk_with_a_warning_each(fleet: Fleet) -> None:
+    project = documented_project(
         fleet, **{"README.md": "see app.py", "docs/a.rst": "app.py lib.py", "lib.py": "x"}
     )
     change(fleet, project, "app.py", "lib.py")
@@ -906,51 +929,51 @@ def test_several_documents_are_high_and_each_is_warned_of(fleet: Fleet) -> None:
     assert levels == [("highlight",)] * 2
 
 
-def test_a_document_that_was_touched_is_not_left_behind(fleet: Fleet) -> None:
-    project = drifting(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
+def test_document_changed_in_the_same_turn_is_not_stale(fleet: Fleet) -> None:
+    project = documented_project(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
     change(fleet, project, "app.py", "README.md")
     assert last_risk(fleet) == "medium" and warnings(fleet) == []
 
 
-def test_a_pair_is_warned_of_once_until_either_changes(fleet: Fleet) -> None:
-    project = drifting(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
+def test_document_and_source_are_reported_once_until_either_changes(fleet: Fleet) -> None:
+    project = documented_project(fleet, **{"README.md": "see app.py", "docs/a.md": "app.py"})
     change(fleet, project, "app.py")
     first = warnings(fleet)
     assert len(first) == 2
-    begin(fleet, project, "s2")
+    start_session(fleet, project, "s2")
     stop(fleet, project, "s2", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
     assert last_risk(fleet) == "high" and warnings(fleet) == first
     change(fleet, project, "docs/a.md")
     (project / "docs/a.md").write_text("app.py once more")
     git(project, "commit", "-qam", "by hand")
-    begin(fleet, project, "s3")
+    start_session(fleet, project, "s3")
     stop(fleet, project, "s3", last_assistant_message="```briefing\nfiles_touched: app.py\n```")
     assert warnings(fleet)[2:] == [("docs/a.md", ("app.py",))]
     change(fleet, project, "app.py", session="s3")
     assert len(warnings(fleet)) == 5
 
 
-def test_a_source_that_is_deleted_or_renamed_leaves_its_documents_behind(fleet: Fleet) -> None:
-    project = drifting(fleet, **{"README.md": "run src/old.py", "src/old.py": "x" * 99})
+def test_renamed_source_makes_its_documents_stale(fleet: Fleet) -> None:
+    project = documented_project(fleet, **{"README.md": "run src/old.py", "src/old.py": "x" * 99})
     git(project, "mv", "src/old.py", "src/new.py")
     change(fleet, project, "other.py")
     assert set(files(fleet)[-1]) == {"src/old.py", "src/new.py", "other.py"}
     assert last_risk(fleet) == "medium"
 
 
-def test_a_document_name_that_is_no_utf8_costs_no_turn(fleet: Fleet) -> None:
+def test_document_name_that_is_not_utf_8_loses_no_turn(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api", **{"README.md": "see app.py"})
     (project / os.fsdecode(b"caf\xe9.md")).write_text("see app.py")
     (project / os.fsdecode(b"na\xefve.py")).write_text("x")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "odd names")
-    begin(fleet, project)
+    start_session(fleet, project)
     (project / os.fsdecode(b"na\xefve.py")).write_text("y")
     change(fleet, project, "app.py")
     assert last_risk(fleet) == "high" and len(warnings(fleet)) == 2
 
 
-def test_documents_that_are_no_plain_files_are_not_followed(tmp_path: Path) -> None:
+def test_documents_that_are_not_regular_files_are_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "secret.md"
     secret.write_text("app.py")
     project = make_repository(tmp_path / "repo")
@@ -964,7 +987,7 @@ def test_documents_that_are_no_plain_files_are_not_followed(tmp_path: Path) -> N
     assert Repositories().documents(state_of(project)).mentioning("app.py") == []
 
 
-def test_a_second_stop_of_a_turn_that_repeats_anothers_task_and_time_is_kept(fleet: Fleet) -> None:
+def test_second_stop_of_a_turn_with_anothers_task_and_time_is_stored(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
     block = "```briefing\ntask_id: t1\nended_at: 2026-11-23T06:00:00Z\nsummary: {}\n```"
     for prompt, text in (("p1", "one"), ("p2", "two"), ("p2", "two, revised")):

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer over every target. It begins with the corpus."""
+"""A short run of the fuzzer on every target. It starts with the corpus."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_every_target_has_a_corpus() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux")
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
-def test_no_input_breaks_what_reads_it(name: str, tmp_path: Path) -> None:
+def test_fuzzer_finds_no_input_that_breaks_the_target(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fuzz", name, "--runs", "1000"],
         cwd=ROOT,

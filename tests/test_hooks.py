@@ -1,5 +1,6 @@
-"""The hooks as Claude Code runs them: processes with a payload on stdin, on several interpreters, in
-homes and with streams that work and that do not. Exit 0, one JSON object or nothing, nothing lost."""
+"""The hooks run as Claude Code runs them: as processes with a payload on stdin, on several
+interpreters, with usable and unusable homes and streams. A hook exits 0, prints one JSON object or
+nothing, and loses no turn."""
 
 import contextlib
 import json
@@ -32,7 +33,8 @@ HOOKS = {
     "SessionEnd": "session_end",
 }
 ALL = list(HOOKS.values())
-SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]  # for whoever is no Commander
+# Outside the Commander's folder, a prompt is not spooled.
+SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]
 CAPTURED = captured_payloads(*HOOKS)
 FEW_CAPTURED = ("SessionStart-startup", "UserPromptSubmit", "Stop")
 BLOCKED = "```briefing\n---\nstatus: blocked\nsummary: no staging password\n---\n```"
@@ -43,7 +45,7 @@ FAILED = "Fleet could not keep this turn"
 
 
 def _interpreters() -> dict[str, str]:
-    """{version: program} of the ones that a plugin's user may have, as far as they are here."""
+    """{version: program} of those interpreters that are installed here and that users may have."""
     root = ""
     if shutil.which("pyenv"):
         root = subprocess.run(["pyenv", "root"], capture_output=True, text=True).stdout.strip()
@@ -54,8 +56,8 @@ def _interpreters() -> dict[str, str]:
         if sys.version_info[:2] == tuple(map(int, version.split("."))):
             candidates.append(sys.executable)
         for program in candidates:
-            ask = "import sqlite3, sys; print('%d.%d' % sys.version_info[:2])"
-            done = subprocess.run([program, "-I", "-c", ask], capture_output=True, text=True)
+            script = "import sqlite3, sys; print('%d.%d' % sys.version_info[:2])"
+            done = subprocess.run([program, "-I", "-c", script], capture_output=True, text=True)
             if done.stdout.strip() == version:
                 found[version] = program
                 break
@@ -68,8 +70,8 @@ _OWN = "{}.{}".format(*sys.version_info[:2])
 
 
 def slow_unless(is_fast: bool) -> "tuple[pytest.MarkDecorator, ...]":
-    """The marks of one cell of a matrix: the fast lane has every row and every column, the slow
-    lane has the rest."""
+    """The marks of one cell of a matrix. The fast lane covers every row and every column once, the
+    slow lane the rest."""
     return () if is_fast else (pytest.mark.slow,)
 
 
@@ -84,7 +86,7 @@ every_interpreter = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.skipif("CI" not in os.environ, reason="a developer has the interpreters he has")
+@pytest.mark.skipif("CI" not in os.environ, reason="a developer's machine may lack interpreters")
 def test_ci_has_the_oldest_interpreter_and_a_new_one() -> None:
     assert "3.9" in INTERPRETERS
     assert any(int(version[2:]) >= 12 for version in INTERPRETERS)
@@ -99,40 +101,40 @@ def command(hook: str, python: str = sys.executable) -> list[str]:
 
 def run(
     hook: str,
-    given: bytes,
+    data: bytes,
     env: Mapping[str, str],
     wrap: Sequence[str] = (),
     timeout: float = 60,
-    **how: Any,
+    **options: Any,
 ) -> "subprocess.CompletedProcess[bytes]":
-    """A hook, its streams and its surroundings as the test wants them."""
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/", **how}
-    if "stdin" not in how:
-        how["input"] = given
+    """Run a hook in an environment and with streams that the test chooses."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/", **options}
+    if "stdin" not in options:
+        options["input"] = data
     return subprocess.run(
-        [*wrap, *command(hook)], env=dict(env), timeout=timeout, check=False, **how
+        [*wrap, *command(hook)], env=dict(env), timeout=timeout, check=False, **options
     )
 
 
-def said(done: "subprocess.CompletedProcess[bytes]") -> dict[str, Any]:
-    """The one JSON object that a hook printed, {} if none. Anything else fails."""
+def answer_of(done: "subprocess.CompletedProcess[bytes]") -> dict[str, Any]:
+    """The one JSON object that a hook printed, or {} if it printed nothing."""
     assert done.returncode == 0
     assert done.stderr == b""
     if not done.stdout:
         return {}
-    answer = json.loads(done.stdout)  # a second object would be an error here
+    answer = json.loads(done.stdout)  # fails if there is a second object
     assert isinstance(answer, dict)
     return answer
 
 
 @pytest.fixture
 def undrained(fleet: Fleet) -> Fleet:
-    """A home without a spool yet, whose drainer is a program that does nothing."""
+    """A home that has no spool yet and whose hooks start no real drainer."""
     fleet.replace_drainer()
     return fleet
 
 
-def kept(fleet: Fleet) -> list[spool.Entry]:
+def entries(fleet: Fleet) -> list[spool.Entry]:
     return [spool.read_pending(str(fleet.home), name) for name in fleet.waiting()]
 
 
@@ -162,36 +164,34 @@ STOP = as_bytes({"session_id": "s-1", "cwd": "/", "hook_event_name": "Stop"})
         for version, program in INTERPRETERS.items()
     ],
 )
-def test_a_captured_payload_is_in_the_spool_as_it_was_given(
-    undrained: Fleet, name: str, python: str
-) -> None:
+def test_captured_payload_is_spooled_unchanged(undrained: Fleet, name: str, python: str) -> None:
     event = event_of(name)
-    given = (PAYLOADS / f"{name}.json").read_bytes()
+    data = (PAYLOADS / f"{name}.json").read_bytes()
     environment = undrained.env(CLAUDE_PROJECT_DIR=str(undrained.folder))
 
     done = subprocess.run(
-        command(HOOKS[event], python), input=given, env=environment, capture_output=True
+        command(HOOKS[event], python), input=data, env=environment, capture_output=True
     )
 
-    answer = said(done)
+    answer = answer_of(done)
     if event == "SessionStart":
         assert list(answer) == ["hookSpecificOutput"]
         assert answer["hookSpecificOutput"]["hookEventName"] == event
         assert "briefing" in answer["hookSpecificOutput"]["additionalContext"]
     else:
         assert done.stdout == b""
-    if event == "UserPromptSubmit":  # a worker's prompts are nobody's business
-        assert kept(undrained) == []
+    if event == "UserPromptSubmit":  # a worker's prompts are not recorded
+        assert entries(undrained) == []
         return
-    [entry] = kept(undrained)
-    assert (entry.event, entry.payload) == (event, given)
-    assert entry.name.split(".")[2] == json.loads(given)["session_id"]
-    assert (entry.project, entry.cwd) == (str(undrained.folder), json.loads(given)["cwd"])
+    [entry] = entries(undrained)
+    assert (entry.event, entry.payload) == (event, data)
+    assert entry.name.split(".")[2] == json.loads(data)["session_id"]
+    assert (entry.project, entry.cwd) == (str(undrained.folder), json.loads(data)["cwd"])
     assert undrained.log() == ""
 
 
 @every_interpreter
-def test_a_commanders_prompt_is_told_what_is_new_and_its_text_is_not_kept(
+def test_commander_prompt_gets_the_news_and_its_text_is_not_spooled(
     fleet: Fleet, python: str
 ) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
@@ -205,8 +205,8 @@ def test_a_commanders_prompt_is_told_what_is_new_and_its_text_is_not_kept(
 
     assert "no staging password" in fleet.context(started)
     assert "no staging password" in fleet.context(done)
-    assert said(done)["hookSpecificOutput"]["hookEventName"] == "UserPromptSubmit"
-    start, receipt = kept(fleet)
+    assert answer_of(done)["hookSpecificOutput"]["hookEventName"] == "UserPromptSubmit"
+    start, receipt = entries(fleet)
     assert (start.event, receipt.event) == ("SessionStart", "UserPromptSubmit")
     assert start.shown is not None
     assert receipt.shown is not None
@@ -215,12 +215,12 @@ def test_a_commanders_prompt_is_told_what_is_new_and_its_text_is_not_kept(
 
 
 @pytest.mark.parametrize("name", captured_payloads())
-def test_another_events_payload_harms_no_hook(undrained: Fleet, name: str) -> None:
-    given = (PAYLOADS / f"{name}.json").read_bytes()
+def test_hook_survives_the_payload_of_another_event(undrained: Fleet, name: str) -> None:
+    data = (PAYLOADS / f"{name}.json").read_bytes()
     for hook in ("stop", "session_start"):
-        said(run(hook, given, undrained.env()))
+        answer_of(run(hook, data, undrained.env()))
 
-    assert [entry.payload for entry in kept(undrained)] == [given, given]
+    assert [entry.payload for entry in entries(undrained)] == [data, data]
 
 
 # --- any bytes on stdin ------------------------------------------------------------------------
@@ -253,53 +253,53 @@ ANY_BYTES = {
 }
 
 
-# One hook that only captures gets every input, and one that parses; the others get these.
+# One capturing hook and one parsing hook get every input. The others get these.
 FEW_BYTES = ("empty", "half of an object", "lone surrogates", "deep nesting")
 
 
 @pytest.mark.parametrize(
-    ("hook", "given"),
+    ("hook", "data"),
     [
         pytest.param(
             hook,
-            given,
+            data,
             id=f"{name}-{hook}",
             marks=slow_unless(hook in ("stop", "session_start") or name in FEW_BYTES),
         )
         for hook in ALL
-        for name, given in ANY_BYTES.items()
+        for name, data in ANY_BYTES.items()
     ],
 )
-def test_whatever_is_on_stdin_a_hook_ends_well_and_keeps_it(
-    undrained: Fleet, hook: str, given: bytes
+def test_hook_exits_0_and_spools_whatever_is_on_stdin(
+    undrained: Fleet, hook: str, data: bytes
 ) -> None:
-    answer = said(run(hook, given, undrained.env()))
+    answer = answer_of(run(hook, data, undrained.env()))
 
     assert "systemMessage" not in answer
-    assert [entry.payload for entry in kept(undrained)] == [given] * (hook in SPOOLING)
+    assert [entry.payload for entry in entries(undrained)] == [data] * (hook in SPOOLING)
 
 
 @pytest.mark.parametrize(
     "hook",
     [pytest.param(hook, marks=slow_unless(hook in ("stop", "session_start"))) for hook in ALL],
 )
-def test_fifty_megabytes_are_kept_whole(undrained: Fleet, hook: str) -> None:
-    given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "é" * (25 * 1000 * 1000 // 3)})
+def test_payload_of_50_mb_is_spooled_whole(undrained: Fleet, hook: str) -> None:
+    data = as_bytes({"session_id": "s-1", "cwd": "/", "x": "é" * (25 * 1000 * 1000 // 3)})
 
-    said(run(hook, given, undrained.env()))
+    answer_of(run(hook, data, undrained.env()))
 
-    # No assert on the bytes themselves: pytest would show them.
-    assert [entry.payload == given for entry in kept(undrained)] == [True] * (hook in SPOOLING)
+    # Compared outside the assert, or pytest would print the bytes.
+    assert [entry.payload == data for entry in entries(undrained)] == [True] * (hook in SPOOLING)
 
 
-def test_what_is_over_sixty_four_megabytes_is_read_to_its_end_and_refused_later(
+def test_oversized_payload_is_drained_then_quarantined(
     fleet: Fleet,
 ) -> None:
-    given = b'{"session_id":"s-1","cwd":"/","x":"' + b"y" * (paths.MAX_PAYLOAD_BYTES + 2**22)
+    data = b'{"session_id":"s-1","cwd":"/","x":"' + b"y" * (paths.MAX_PAYLOAD_BYTES + 2**22)
 
-    assert said(fleet.hook("stop", given)) == {}
-    [entry] = kept(fleet)
-    assert paths.MAX_PAYLOAD_BYTES < len(entry.payload) < len(given)
+    assert answer_of(fleet.hook("stop", data)) == {}
+    [entry] = entries(fleet)
+    assert paths.MAX_PAYLOAD_BYTES < len(entry.payload) < len(data)
     fleet.drain()
 
     [reason] = fleet.quarantine().values()
@@ -307,7 +307,7 @@ def test_what_is_over_sixty_four_megabytes_is_read_to_its_end_and_refused_later(
     assert [kind for kind, _ in fleet.events()] == ["error"]
 
 
-def test_stdin_that_comes_in_pieces_is_read_to_its_end(undrained: Fleet) -> None:
+def test_stdin_in_pieces_is_read_to_the_end(undrained: Fleet) -> None:
     with subprocess.Popen(
         command("stop"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=undrained.env()
     ) as hook:
@@ -317,10 +317,10 @@ def test_stdin_that_comes_in_pieces_is_read_to_its_end(undrained: Fleet) -> None
             hook.stdin.flush()
             time.sleep(0.05)
 
-    assert [entry.payload for entry in kept(undrained)] == [STOP]
+    assert [entry.payload for entry in entries(undrained)] == [STOP]
 
 
-def test_a_stdin_that_does_not_block_is_waited_for(undrained: Fleet) -> None:
+def test_nonblocking_stdin_is_waited_for(undrained: Fleet) -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     with subprocess.Popen(command("stop"), stdin=reader, env=undrained.env()):
@@ -330,13 +330,13 @@ def test_a_stdin_that_does_not_block_is_waited_for(undrained: Fleet) -> None:
             os.write(writer, STOP)
         os.close(writer)
 
-    assert [entry.payload for entry in kept(undrained)] == [STOP]
+    assert [entry.payload for entry in entries(undrained)] == [STOP]
 
 
-# --- streams that are not there ----------------------------------------------------------------
+# --- missing streams ---------------------------------------------------------------------------
 
 
-def closing(*descriptors: int) -> Callable[[], None]:
+def close_descriptors(*descriptors: int) -> Callable[[], None]:
     def close() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -346,33 +346,31 @@ def closing(*descriptors: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize("hook", ALL)
 @pytest.mark.parametrize("closed", [(0,), (0, 1), (0, 1, 2)], ids=str)
-def test_a_hook_without_stdin_ends_well(
-    undrained: Fleet, hook: str, closed: tuple[int, ...]
-) -> None:
-    done = run(hook, b"", undrained.env(), stdin=None, preexec_fn=closing(*closed))
+def test_hook_without_stdin_exits_0(undrained: Fleet, hook: str, closed: tuple[int, ...]) -> None:
+    done = run(hook, b"", undrained.env(), stdin=None, preexec_fn=close_descriptors(*closed))
 
-    said(done)
-    assert [entry.payload for entry in kept(undrained)] == [b""] * (hook in SPOOLING)
+    answer_of(done)
+    assert [entry.payload for entry in entries(undrained)] == [b""] * (hook in SPOOLING)
 
 
 @pytest.mark.parametrize("hook", ALL)
-def test_a_hook_without_stdout_keeps_the_turn(undrained: Fleet, hook: str) -> None:
-    done = run(hook, STOP, undrained.env(), preexec_fn=closing(1))
+def test_hook_without_stdout_spools_the_turn(undrained: Fleet, hook: str) -> None:
+    done = run(hook, STOP, undrained.env(), preexec_fn=close_descriptors(1))
 
     assert (done.returncode, done.stderr) == (0, b"")
-    assert [entry.payload for entry in kept(undrained)] == [STOP] * (hook in SPOOLING)
+    assert [entry.payload for entry in entries(undrained)] == [STOP] * (hook in SPOOLING)
 
 
 @pytest.mark.parametrize("hook", ["session_start", "user_prompt_submit"])
 @pytest.mark.parametrize("closed", [(1,), (0, 1), (0, 1, 2)], ids=str)
-def test_what_nobody_could_read_is_not_written_into_another_file(
+def test_output_for_a_closed_stdout_goes_into_no_other_file(
     undrained: Fleet, hook: str, closed: tuple[int, ...]
 ) -> None:
-    # The first file that a process opens gets the lowest number, and stdout's is free.
-    given = as_bytes({"session_id": "s-1", "cwd": "/"})
+    # The first file that a process opens gets the lowest free descriptor, which is stdout's here.
+    data = as_bytes({"session_id": "s-1", "cwd": "/"})
     environment = undrained.env()
-    how: dict[str, Any] = {"stdin": None} if 0 in closed else {}
-    run(hook, given, environment, preexec_fn=closing(*closed), **how)
+    options: dict[str, Any] = {"stdin": None} if 0 in closed else {}
+    run(hook, data, environment, preexec_fn=close_descriptors(*closed), **options)
 
     written = [p for p in undrained.home.rglob("*") if p.is_file() and "new" not in p.parts]
     assert [path for path in written if b"hookSpecificOutput" in path.read_bytes()] == []
@@ -380,7 +378,7 @@ def test_what_nobody_could_read_is_not_written_into_another_file(
 
 @pytest.fixture
 def with_news(fleet: Fleet) -> Fleet:
-    """A home whose Commander has something to be told."""
+    """A home with news for the Commander."""
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
     fleet.replace_drainer()
@@ -394,31 +392,31 @@ def _broken_pipe() -> int:
 
 
 @pytest.mark.parametrize("event", ["SessionStart-startup", "UserPromptSubmit"])
-@pytest.mark.parametrize("way", ["a broken pipe", "closed", "a full disk"])
-def test_what_did_not_reach_claude_code_does_not_count_as_shown(
-    with_news: Fleet, event: str, way: str
+@pytest.mark.parametrize("stdout", ["a broken pipe", "closed", "a full disk"])
+def test_output_that_claude_code_did_not_get_does_not_count_as_shown(
+    with_news: Fleet, event: str, stdout: str
 ) -> None:
     hook = HOOKS[event.partition("-")[0]]
     environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
-    given = as_bytes(payload(event))
-    how: dict[str, Any] = {}
+    data = as_bytes(payload(event))
+    options: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
-        if way == "closed":
-            how["preexec_fn"] = closing(1)
-        elif way == "a full disk":
-            how["stdout"] = stack.enter_context(open("/dev/full", "wb"))
+        if stdout == "closed":
+            options["preexec_fn"] = close_descriptors(1)
+        elif stdout == "a full disk":
+            options["stdout"] = stack.enter_context(open("/dev/full", "wb"))
         else:
-            how["stdout"] = _broken_pipe()
-            stack.callback(os.close, how["stdout"])
-        done = run(hook, given, environment, **how)
+            options["stdout"] = _broken_pipe()
+            stack.callback(os.close, options["stdout"])
+        done = run(hook, data, environment, **options)
 
     assert (done.returncode, done.stderr) == (0, b"")
-    assert [entry.shown for entry in kept(with_news)] == [None] * (hook in SPOOLING)
+    assert [entry.shown for entry in entries(with_news)] == [None] * (hook in SPOOLING)
     again = run(hook, as_bytes(payload(event) | {"prompt_id": "the next"}), environment)
-    assert "additionalContext" in said(again)["hookSpecificOutput"]
+    assert "additionalContext" in answer_of(again)["hookSpecificOutput"]
 
 
-def test_of_two_registered_copies_one_tells_the_commander(with_news: Fleet) -> None:
+def test_only_one_of_two_registered_copies_prints_to_the_commander(with_news: Fleet) -> None:
     environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
     for event in ("SessionStart-startup", "UserPromptSubmit"):
         copies = [
@@ -440,30 +438,30 @@ def test_of_two_registered_copies_one_tells_the_commander(with_news: Fleet) -> N
         assert sorted(map(bool, printed)) == [False, True], event
 
 
-# --- homes that cannot be used -----------------------------------------------------------------
+# --- unusable homes ----------------------------------------------------------------------------
 
 
 def _can_mount() -> bool:
     if os.getuid() or not shutil.which("unshare"):
         return False
-    tried = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return subprocess.run(tried, capture_output=True).returncode == 0
+    mount = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(mount, capture_output=True).returncode == 0
 
 
 CAN_MOUNT = _can_mount()
-needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
+needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="only root can mount")
 
 
-def _a_file(home: Path) -> None:
+def _home_is_a_file(home: Path) -> None:
     home.write_text("not a folder")
 
 
-def _under_a_file(home: Path) -> None:
+def _parent_is_a_file(home: Path) -> None:
     home.parent.rmdir()
     home.parent.write_text("not a folder")
 
 
-def _a_link_to_nothing(home: Path) -> None:
+def _dangling_link(home: Path) -> None:
     home.symlink_to("/no/such/folder/at/all")
 
 
@@ -478,9 +476,9 @@ def _tmp_is_a_file(home: Path) -> None:
 
 
 BAD_HOMES: list[Callable[[Path], None]] = [
-    _a_file,
-    _under_a_file,
-    _a_link_to_nothing,
+    _home_is_a_file,
+    _parent_is_a_file,
+    _dangling_link,
     _spool_is_a_file,
     _tmp_is_a_file,
 ]
@@ -489,41 +487,41 @@ bad_homes = pytest.mark.parametrize("spoil", BAD_HOMES, ids=lambda f: f.__name__
 
 @bad_homes
 @pytest.mark.parametrize("hook", ALL)
-def test_a_home_that_cannot_be_used_harms_no_hook_and_a_lost_turn_is_said(
+def test_hook_survives_an_unusable_home_and_reports_a_lost_turn(
     fleet: Fleet, hook: str, spoil: Callable[[Path], None]
 ) -> None:
     spoil(fleet.home)
 
-    answer = said(run(hook, STOP, fleet.env()))
+    answer = answer_of(run(hook, STOP, fleet.env()))
 
     if hook in ("stop", "stop_failure"):
         assert FAILED in answer.get("systemMessage", "nothing")
 
 
 @pytest.mark.parametrize("home", ["/proc/fleet", "/dev/null", "/dev/null/fleet", "/sys/fleet"])
-def test_a_home_where_no_folder_can_be_is_said(fleet: Fleet, home: str) -> None:
+def test_home_where_no_folder_can_be_made_is_reported(fleet: Fleet, home: str) -> None:
     done = run("stop", STOP, fleet.env(FLEET_HOME=home))
 
-    assert FAILED in said(done).get("systemMessage", "nothing")
+    assert FAILED in answer_of(done).get("systemMessage", "nothing")
 
 
 @needs_mount
 @pytest.mark.parametrize("hook", ALL)
-def test_a_home_on_a_read_only_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> None:
+def test_hook_survives_a_read_only_home_and_reports_it(undrained: Fleet, hook: str) -> None:
     spool.make_folders(str(undrained.home))
     script = 'mount --bind "$FLEET_HOME" "$FLEET_HOME" && mount -o remount,ro,bind "$FLEET_HOME"'
     wrap = ["unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "-"]
 
-    answer = said(run(hook, STOP, undrained.env(), wrap))
+    answer = answer_of(run(hook, STOP, undrained.env(), wrap))
 
     if hook in ("stop", "stop_failure"):
         assert "file system" in answer.get("systemMessage", "nothing")
-    assert kept(undrained) == []
+    assert entries(undrained) == []
 
 
 @needs_mount
 @pytest.mark.parametrize("hook", ALL)
-def test_a_full_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> None:
+def test_hook_survives_a_full_disk_and_reports_it(undrained: Fleet, hook: str) -> None:
     left = undrained.folder / "left"
     wrap = [
         *("unshare", "-m", "sh", "-c"),
@@ -535,7 +533,7 @@ def test_a_full_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> N
         "-",
     ]
 
-    answer = said(run(hook, STOP, undrained.env(), wrap))
+    answer = answer_of(run(hook, STOP, undrained.env(), wrap))
 
     if hook in ("stop", "stop_failure"):
         assert "No space left" in answer.get("systemMessage", "nothing")
@@ -543,72 +541,70 @@ def test_a_full_disk_harms_no_hook_and_is_said(undrained: Fleet, hook: str) -> N
     assert names == []
 
 
-def _small_files(size: int) -> Callable[[], None]:
+def _limit_file_size(size: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize("hook", ALL)
 @pytest.mark.parametrize("size", [0, 10_000])
-def test_a_disk_that_takes_no_more_leaves_no_half_entry_and_is_said(
+def test_failed_write_leaves_no_partial_entry_and_is_reported(
     undrained: Fleet, hook: str, size: int
 ) -> None:
-    given = as_bytes({"session_id": "s-1", "cwd": "/", "x": "y" * 100_000})
+    data = as_bytes({"session_id": "s-1", "cwd": "/", "x": "y" * 100_000})
 
-    answer = said(run(hook, given, undrained.env(), preexec_fn=_small_files(size)))
+    answer = answer_of(run(hook, data, undrained.env(), preexec_fn=_limit_file_size(size)))
 
     if hook in ("stop", "stop_failure"):
         assert FAILED in answer.get("systemMessage", "nothing")
-    assert kept(undrained) == []
+    assert entries(undrained) == []
     left = [path.name for path in (undrained.home / "spool" / "tmp").glob("[0-9]*")]
     assert left == []
-    assert said(run(hook, STOP, undrained.env())).get("systemMessage") is None
-    assert len(kept(undrained)) == (hook in SPOOLING)
+    assert answer_of(run(hook, STOP, undrained.env())).get("systemMessage") is None
+    assert len(entries(undrained)) == (hook in SPOOLING)
 
 
-def test_a_failure_is_one_line_in_the_log_and_told_once_until_it_is_mended(
+def test_failure_is_logged_each_time_and_shown_once_until_it_is_fixed(
     undrained: Fleet,
 ) -> None:
     _tmp_is_a_file(undrained.home)
     blocked = undrained.home / "spool" / "tmp"
-    told = [said(run("stop", STOP, undrained.env())) for _ in range(3)]
+    answers = [answer_of(run("stop", STOP, undrained.env())) for _ in range(3)]
 
-    assert FAILED in told[0]["systemMessage"]
-    assert told[1:] == [{}, {}]
+    assert FAILED in answers[0]["systemMessage"]
+    assert answers[1:] == [{}, {}]
     lines = undrained.log().splitlines()
     assert len(lines) == 3
     assert all("Stop: the payload could not be spooled" in line for line in lines)
 
     blocked.unlink()
-    assert said(run("stop", STOP, undrained.env())) == {}
-    assert len(kept(undrained)) == 1
+    assert answer_of(run("stop", STOP, undrained.env())) == {}
+    assert len(entries(undrained)) == 1
     shutil.rmtree(blocked)
     blocked.write_text("")
-    assert FAILED in said(run("stop", STOP, undrained.env()))["systemMessage"]
+    assert FAILED in answer_of(run("stop", STOP, undrained.env()))["systemMessage"]
 
 
 @pytest.mark.parametrize("silent", ["notification", "session_end"])
-def test_a_failure_that_came_first_where_claude_code_shows_no_message_is_told_at_the_next_stop(
-    undrained: Fleet, silent: str
-) -> None:
+def test_failure_of_a_silent_hook_is_shown_at_the_next_stop(undrained: Fleet, silent: str) -> None:
     _tmp_is_a_file(undrained.home)
-    said(run(silent, STOP, undrained.env()))
+    answer_of(run(silent, STOP, undrained.env()))
 
-    assert FAILED in said(run("stop", STOP, undrained.env())).get("systemMessage", "nothing")
+    assert FAILED in answer_of(run("stop", STOP, undrained.env())).get("systemMessage", "nothing")
 
 
 @pytest.mark.parametrize("event", ["SessionStart-startup", "UserPromptSubmit"])
-def test_a_printing_hook_that_cannot_spool_still_prints_one_object(
+def test_printing_hook_that_cannot_spool_still_prints_one_object(
     with_news: Fleet, event: str
 ) -> None:
     shutil.rmtree(with_news.home / "spool" / "tmp")
     (with_news.home / "spool" / "tmp").write_text("")
     environment = with_news.env(CLAUDE_PROJECT_DIR=str(with_news.home))
 
-    said(run(HOOKS[event.partition("-")[0]], as_bytes(payload(event)), environment))
+    answer_of(run(HOOKS[event.partition("-")[0]], as_bytes(payload(event)), environment))
 
 
 @pytest.mark.parametrize("missing", [("HOME",), ("HOME", "FLEET_HOME"), ("PATH",)], ids=str)
-def test_a_poor_environment_harms_no_hook(
+def test_hook_works_without_the_usual_environment_variables(
     undrained: Fleet, missing: tuple[str, ...], tmp_path: Path
 ) -> None:
     environment = undrained.env(CLAUDE_CONFIG_DIR=str(undrained.home.parent / "claude"))
@@ -620,15 +616,15 @@ def test_a_poor_environment_harms_no_hook(
         Fleet(home, tmp_path).replace_drainer()
 
     for hook in ALL:
-        said(run(hook, STOP, environment))
+        answer_of(run(hook, STOP, environment))
 
     assert len(spool.pending(str(home))) == len(SPOOLING)
 
 
-def test_a_user_that_has_no_home_gets_no_folder_called_tilde(fleet: Fleet, tmp_path: Path) -> None:
-    # A container's user that is in no passwd file.
+def test_user_without_a_home_gets_no_folder_named_tilde(fleet: Fleet, tmp_path: Path) -> None:
+    # A container may run as a user that is not in /etc/passwd.
     if os.getuid():
-        pytest.skip("becoming another user takes root")
+        pytest.skip("only root can become another user")
     project = tmp_path / "project"
     project.mkdir(mode=0o777)
     project.chmod(0o777)
@@ -648,21 +644,21 @@ def test_a_user_that_has_no_home_gets_no_folder_called_tilde(fleet: Fleet, tmp_p
 
 
 @pytest.mark.parametrize("hook", SPOOLING)
-def test_a_folder_with_letters_that_the_locale_lacks_is_kept(
+def test_folder_with_characters_outside_the_locale_is_spooled(
     undrained: Fleet, hook: str, tmp_path: Path
 ) -> None:
     name = "en_US.ISO-8859-1"
-    tried = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / name)]
-    if not shutil.which("localedef") or subprocess.run(tried, capture_output=True).returncode:
+    make_locale = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / name)]
+    if not shutil.which("localedef") or subprocess.run(make_locale, capture_output=True).returncode:
         pytest.skip("no localedef")
-    given = '{"session_id":"s-1","cwd":"/home/dev/日本"}'.encode()
+    data = '{"session_id":"s-1","cwd":"/home/dev/日本"}'.encode()
 
-    said(run(hook, given, undrained.env(LC_ALL=name, LOCPATH=str(tmp_path))))
+    answer_of(run(hook, data, undrained.env(LC_ALL=name, LOCPATH=str(tmp_path))))
 
-    assert [entry.payload for entry in kept(undrained)] == [given]
+    assert [entry.payload for entry in entries(undrained)] == [data]
 
 
-def test_a_project_folder_that_is_not_utf_8_is_kept(undrained: Fleet) -> None:
+def test_project_folder_that_is_not_utf_8_is_spooled(undrained: Fleet) -> None:
     project = os.fsencode(undrained.folder) + b"/\xff\xfe"
     os.mkdir(project)
     environment = {os.fsencode(k): os.fsencode(v) for k, v in undrained.env().items()}
@@ -673,32 +669,32 @@ def test_a_project_folder_that_is_not_utf_8_is_kept(undrained: Fleet) -> None:
             capture_output=True,
             env={**environment, b"CLAUDE_PROJECT_DIR": project},
         )
-        said(done)
+        answer_of(done)
 
-    assert {os.fsencode(entry.project) for entry in kept(undrained)} == {project}
-    assert len(kept(undrained)) == len(SPOOLING)
+    assert {os.fsencode(entry.project) for entry in entries(undrained)} == {project}
+    assert len(entries(undrained)) == len(SPOOLING)
 
 
-# --- off ---------------------------------------------------------------------------------------
+# --- disabled hooks ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hook", ALL)
 @pytest.mark.parametrize("off", ["off", "OFF"])
-def test_hooks_that_are_off_do_nothing_at_all(fleet: Fleet, hook: str, off: str) -> None:
-    given = as_bytes(payload("SessionStart-startup"))
+def test_disabled_hooks_do_nothing(fleet: Fleet, hook: str, off: str) -> None:
+    data = as_bytes(payload("SessionStart-startup"))
 
-    done = run(hook, given, fleet.env(FLEET_HOOKS=off, CLAUDE_PROJECT_DIR=str(fleet.home)))
+    done = run(hook, data, fleet.env(FLEET_HOOKS=off, CLAUDE_PROJECT_DIR=str(fleet.home)))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert not fleet.home.exists()
 
 
-def test_hooks_that_are_off_still_read_stdin_to_its_end(fleet: Fleet) -> None:
+def test_disabled_hooks_still_read_stdin_to_the_end(fleet: Fleet) -> None:
     with subprocess.Popen(
         command("stop"), stdin=subprocess.PIPE, env=fleet.env(FLEET_HOOKS="off")
     ) as hook:
         assert hook.stdin is not None
-        hook.stdin.write(b"x" * 5_000_000)  # a broken pipe raises
+        hook.stdin.write(b"x" * 5_000_000)  # raises if the pipe is broken
         hook.stdin.close()
 
     assert hook.returncode == 0
@@ -717,30 +713,30 @@ def test_hooks_that_are_off_still_read_stdin_to_its_end(fleet: Fleet) -> None:
         "agent_needs_input",
     ],
 )
-def test_a_notification_that_a_session_waits_is_kept(undrained: Fleet, kind: str) -> None:
-    given = payload("Notification-permission_prompt") | {"notification_type": kind}
-    run("notification", as_bytes(given), undrained.env())
+def test_notification_of_a_waiting_session_is_spooled(undrained: Fleet, kind: str) -> None:
+    data = payload("Notification-permission_prompt") | {"notification_type": kind}
+    run("notification", as_bytes(data), undrained.env())
 
-    assert [json.loads(entry.payload) for entry in kept(undrained)] == [given]
+    assert [json.loads(entry.payload) for entry in entries(undrained)] == [data]
 
 
 @pytest.mark.parametrize(
     "kind", ["auth_success", "computer_use_enter", "x_idle", "agent_completed"]
 )
-def test_a_notification_about_something_else_is_not_kept(undrained: Fleet, kind: str) -> None:
-    given = payload("Notification-permission_prompt") | {"notification_type": kind}
-    run("notification", as_bytes(given), undrained.env())
+def test_other_notifications_are_not_spooled(undrained: Fleet, kind: str) -> None:
+    data = payload("Notification-permission_prompt") | {"notification_type": kind}
+    run("notification", as_bytes(data), undrained.env())
 
-    assert kept(undrained) == []
+    assert entries(undrained) == []
 
 
-def test_a_notification_of_an_older_client_without_a_kind_is_kept(undrained: Fleet) -> None:
-    given = payload("Notification-permission_prompt")
-    del given["notification_type"]
-    given["message"] = 'say "notification_type": "auth_success"'
-    run("notification", as_bytes(given), undrained.env())
+def test_notification_of_an_older_client_without_a_type_is_spooled(undrained: Fleet) -> None:
+    data = payload("Notification-permission_prompt")
+    del data["notification_type"]
+    data["message"] = 'say "notification_type": "auth_success"'
+    run("notification", as_bytes(data), undrained.env())
 
-    assert len(kept(undrained)) == 1
+    assert len(entries(undrained)) == 1
 
 
 # --- the status file ---------------------------------------------------------------------------
@@ -757,30 +753,33 @@ def status_file(project: Path, session_id: str = "s-1") -> Path:
     return project / ".claude" / f"status.v5.{session_id}.md"
 
 
-def kept_status(fleet: Fleet, given: bytes, project: "Path | None", hook: str = "stop") -> Any:
+def spooled_status(fleet: Fleet, data: bytes, project: "Path | None", hook: str = "stop") -> Any:
+    """Run the hook and return the status file in its entry."""
     more = {} if project is None else {"CLAUDE_PROJECT_DIR": str(project)}
-    assert said(run(hook, given, fleet.env(**more), timeout=8)) == {}
-    [entry] = kept(fleet)
-    assert entry.payload == given
+    assert answer_of(run(hook, data, fleet.env(**more), timeout=8)) == {}
+    [entry] = entries(fleet)
+    assert entry.payload == data
     return entry.status
 
 
-def test_the_sessions_status_file_is_kept_with_its_stop(undrained: Fleet, project: Path) -> None:
+def test_status_file_of_the_session_is_spooled_with_its_stop(
+    undrained: Fleet, project: Path
+) -> None:
     status_file(project).write_bytes(b"---\nstatus: blocked\n---\n\xff\0\n\n")
 
-    assert kept_status(undrained, STOP, project) == b"---\nstatus: blocked\n---\n\xff\0\n\n"
+    assert spooled_status(undrained, STOP, project) == b"---\nstatus: blocked\n---\n\xff\0\n\n"
 
 
-def test_the_status_file_is_found_from_the_payload_where_no_project_is_named(
+def test_status_file_is_found_by_cwd_when_no_project_is_named(
     undrained: Fleet, project: Path
 ) -> None:
     status_file(project).write_bytes(b"status")
 
-    given = as_bytes({"session_id": "s-1", "cwd": str(project)})
-    assert kept_status(undrained, given, None) == b"status"
+    data = as_bytes({"session_id": "s-1", "cwd": str(project)})
+    assert spooled_status(undrained, data, None) == b"status"
 
 
-def test_the_status_file_is_the_project_folders_whatever_the_bash_tool_did(
+def test_status_file_comes_from_the_project_folder_and_not_from_cwd(
     undrained: Fleet, project: Path
 ) -> None:
     elsewhere = undrained.folder / "elsewhere"
@@ -788,39 +787,39 @@ def test_the_status_file_is_the_project_folders_whatever_the_bash_tool_did(
     status_file(project).write_bytes(b"right")
     status_file(elsewhere).write_bytes(b"wrong")
 
-    given = as_bytes({"session_id": "s-1", "cwd": str(elsewhere)})
-    assert kept_status(undrained, given, project) == b"right"
+    data = as_bytes({"session_id": "s-1", "cwd": str(elsewhere)})
+    assert spooled_status(undrained, data, project) == b"right"
 
 
 @pytest.mark.parametrize("hook", ["stop_failure", "session_end"])
-def test_only_a_stop_takes_the_status_file(undrained: Fleet, project: Path, hook: str) -> None:
+def test_only_stop_reads_the_status_file(undrained: Fleet, project: Path, hook: str) -> None:
     status_file(project).write_bytes(b"status")
 
-    assert kept_status(undrained, STOP, project, hook) is None
+    assert spooled_status(undrained, STOP, project, hook) is None
 
 
-def test_an_empty_status_file_is_there_and_empty(undrained: Fleet, project: Path) -> None:
+def test_empty_status_file_is_spooled_as_empty(undrained: Fleet, project: Path) -> None:
     status_file(project).touch()
 
-    assert kept_status(undrained, STOP, project) == b""
+    assert spooled_status(undrained, STOP, project) == b""
 
 
-def test_another_sessions_status_file_is_left_alone(undrained: Fleet, project: Path) -> None:
+def test_status_file_of_another_session_is_ignored(undrained: Fleet, project: Path) -> None:
     status_file(project, "s-2").write_bytes(b"status")
 
-    assert kept_status(undrained, STOP, project) is None
+    assert spooled_status(undrained, STOP, project) is None
 
 
 @pytest.mark.parametrize("session_id", ["../s-1", "x/../s-1", "s-1.md/../s-1", "", "*", "s-1\0"])
-def test_a_session_id_that_is_a_path_finds_no_status_file(
+def test_session_id_that_is_a_path_finds_no_status_file(
     undrained: Fleet, project: Path, session_id: str
 ) -> None:
     status_file(project).write_bytes(b"status")
     (project / ".claude" / "status.v5.").mkdir()
     (project / ".claude" / "s-1.md").write_bytes(b"status")
 
-    given = as_bytes({"session_id": session_id, "cwd": "/"})
-    assert kept_status(undrained, given, project) is None
+    data = as_bytes({"session_id": session_id, "cwd": "/"})
+    assert spooled_status(undrained, data, project) is None
 
 
 def _link(path: Path) -> None:
@@ -837,28 +836,29 @@ PLANTED: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("plant", list(PLANTED.values()), ids=list(PLANTED))
-def test_a_status_file_that_is_no_plain_file_is_not_followed(
+def test_status_file_that_is_not_a_regular_file_is_ignored(
     undrained: Fleet, project: Path, plant: Callable[[Path], None]
 ) -> None:
     plant(status_file(project))
 
-    assert kept_status(undrained, STOP, project) is None
+    assert spooled_status(undrained, STOP, project) is None
 
 
-def test_a_status_file_of_any_size_costs_little(undrained: Fleet, project: Path) -> None:
+def test_huge_status_file_is_read_only_up_to_a_limit(undrained: Fleet, project: Path) -> None:
     with open(status_file(project), "wb") as file:
         file.write(b"status")
         file.truncate(200 * 2**30)  # sparse
 
-    status = kept_status(undrained, STOP, project)
+    status = spooled_status(undrained, STOP, project)
 
     assert status is None or len(status) <= 2**20 + 1
 
 
-# --- what is left on disk ----------------------------------------------------------------------
+# --- files on disk -----------------------------------------------------------------------------
 
 
 def tree(folder: Path, without: Path) -> dict[str, tuple[int, int]]:
+    """{path: (mtime, size)} of all files and folders in `folder` but those in `without`."""
     return {
         str(path): (path.lstat().st_mtime_ns, path.lstat().st_size)
         for path in [folder, *folder.rglob("*")]
@@ -873,14 +873,14 @@ def test_no_hook_writes_outside_fleet_home(undrained: Fleet, project: Path) -> N
     for folder in (project, undrained.home):
         for event, hook in HOOKS.items():
             name = next(name for name in CAPTURED if event_of(name) == event)
-            given = as_bytes(payload(name) | {"cwd": str(project), "session_id": "s-1"})
+            data = as_bytes(payload(name) | {"cwd": str(project), "session_id": "s-1"})
             env = {**environment, "CLAUDE_PROJECT_DIR": str(folder)}
-            said(run(hook, given, env, cwd=project))
+            answer_of(run(hook, data, env, cwd=project))
 
     assert tree(undrained.folder, undrained.home) == before
 
 
-# Payloads as they are, with any value in any place, in pieces, and any bytes at all.
+# Captured payloads, unchanged, with any value in a field, or cut off.
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.just("../../etc/passwd"),
     lambda inner: (
@@ -906,7 +906,7 @@ _changed = st.builds(
 @given(
     hook=st.sampled_from(ALL), is_commander=st.booleans(), data=_changed | st.binary(max_size=400)
 )
-def test_any_bytes_leave_a_hook_well_and_nothing_outside_fleet_home(
+def test_hook_with_any_input_exits_0_and_writes_only_in_fleet_home(
     fleet: Fleet, hook: str, is_commander: bool, data: bytes
 ) -> None:
     if not (fleet.home / "venv").exists():
@@ -914,16 +914,16 @@ def test_any_bytes_leave_a_hook_well_and_nothing_outside_fleet_home(
     before = tree(fleet.folder, fleet.home)
     folder = fleet.home if is_commander else fleet.folder
     environment = fleet.env(TMPDIR=str(fleet.folder), CLAUDE_PROJECT_DIR=str(folder))
-    said(run(hook, data, environment, cwd=fleet.folder))
+    answer_of(run(hook, data, environment, cwd=fleet.folder))
     assert tree(fleet.folder, fleet.home) == before
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_only_the_user_can_read_what_hooks_and_drainer_leave(fleet: Fleet, umask: int) -> None:
+def test_files_of_hooks_and_drainer_are_private_to_the_user(fleet: Fleet, umask: int) -> None:
     before = os.umask(umask)
     try:
-        for given in (as_bytes(payload("Stop")), b"not JSON"):
-            fleet.hook("stop", given, fleet.folder)
+        for data in (as_bytes(payload("Stop")), b"not JSON"):
+            fleet.hook("stop", data, fleet.folder)
         fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
         fleet.hook("session_start", payload("SessionStart-startup"), fleet.home)
         fleet.drain()
@@ -944,9 +944,9 @@ def test_only_the_user_can_read_what_hooks_and_drainer_leave(fleet: Fleet, umask
 # --- the drainer that a hook starts ------------------------------------------------------------
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
     deadline = time.monotonic() + seconds
-    while not (value := true()):
+    while not (value := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return value
@@ -954,7 +954,7 @@ def wait_until(true: Callable[[], Any], seconds: float = 20) -> Any:
 
 @pytest.fixture
 def busy(fleet: Fleet) -> Iterator[Fleet]:
-    """A home whose database somebody else is writing to, so that a drainer stays."""
+    """A home whose database another program is writing to, so that a drainer keeps waiting."""
     fleet.hook("stop", payload("Stop"), fleet.folder)
     fleet.drain()
     with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)) as db:
@@ -962,7 +962,7 @@ def busy(fleet: Fleet) -> Iterator[Fleet]:
         yield fleet
 
 
-def test_a_turn_is_applied_without_anybody_waiting_for_it(fleet: Fleet) -> None:
+def test_turn_is_applied_in_the_background(fleet: Fleet) -> None:
     fleet.hook("stop", payload("Stop"), fleet.folder, background=True)
 
     wait_until(lambda: (fleet.home / "fleet.db").exists() and not fleet.waiting())
@@ -970,12 +970,12 @@ def test_a_turn_is_applied_without_anybody_waiting_for_it(fleet: Fleet) -> None:
     assert fleet.rows("SELECT session_id FROM briefings") == [(payload("Stop")["session_id"],)]
 
 
-def test_neither_the_hook_nor_a_reader_of_its_output_waits_for_the_drainer(busy: Fleet) -> None:
+def test_neither_hook_nor_reader_of_its_output_waits_for_the_drainer(busy: Fleet) -> None:
     started = time.monotonic()
     done = busy.hook("stop", payload("Stop") | {"prompt_id": "p-2"}, busy.folder, background=True)
     took = time.monotonic() - started
 
-    # subprocess.run has read stdout and stderr to their ends.
+    # subprocess.run has read stdout and stderr to the end.
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert len(wait_until(busy.drainers)) == 1
     assert took < 5
@@ -983,7 +983,7 @@ def test_neither_the_hook_nor_a_reader_of_its_output_waits_for_the_drainer(busy:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
-def test_the_drainer_is_a_session_of_its_own_without_gits_variables(busy: Fleet) -> None:
+def test_drainer_has_its_own_process_session_and_no_git_variables(busy: Fleet) -> None:
     busy.hook(
         "stop",
         payload("Stop") | {"prompt_id": "p-2"},
@@ -1001,15 +1001,15 @@ def test_the_drainer_is_a_session_of_its_own_without_gits_variables(busy: Fleet)
     assert {os.readlink(proc / "fd" / stream) for stream in "012"} == {"/dev/null"}
     names = {v.partition(b"=")[0] for v in (proc / "environ").read_bytes().split(b"\0")}
     assert not [name for name in names if name.startswith(b"GIT_")]
-    # The runner that it may start reaches the model as the session does.
+    # A runner that the drainer starts needs the session's way to reach the model.
     assert {b"HOME", b"PATH", b"ANTHROPIC_API_KEY"} <= names
 
 
-def test_the_drainer_outlives_the_group_of_processes_that_its_hook_was_in(busy: Fleet) -> None:
-    given = busy.folder / "payload"
-    given.write_bytes(as_bytes(payload("Stop") | {"prompt_id": "p-2"}))
+def test_drainer_outlives_the_process_group_of_its_hook(busy: Fleet) -> None:
+    payload_file = busy.folder / "payload"
+    payload_file.write_bytes(as_bytes(payload("Stop") | {"prompt_id": "p-2"}))
     shell = subprocess.Popen(
-        ["sh", "-c", '"$@" < "$0"; echo done; sleep 60', str(given), *command("stop")],
+        ["sh", "-c", '"$@" < "$0"; echo done; sleep 60', str(payload_file), *command("stop")],
         env=busy.env(CLAUDE_PROJECT_DIR=str(busy.folder)),
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -1024,7 +1024,7 @@ def test_the_drainer_outlives_the_group_of_processes_that_its_hook_was_in(busy: 
     assert busy.drainers() == [drainer]
 
 
-def test_a_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -> None:
+def test_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -> None:
     fleet.hook("stop", payload("Stop"), fleet.folder)
     fleet.drain()
     with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)) as db:
@@ -1039,9 +1039,7 @@ def test_a_drainer_that_waited_for_the_database_applies_the_turn(fleet: Fleet) -
 
 
 @pytest.mark.parametrize("hook", ["session_start", "user_prompt_submit", "notification"])
-def test_a_hook_with_nothing_of_its_own_to_keep_still_starts_what_waits(
-    fleet: Fleet, hook: str
-) -> None:
+def test_hook_with_nothing_to_spool_still_starts_the_drainer(fleet: Fleet, hook: str) -> None:
     fleet.hook("stop", payload("Stop"), fleet.folder)
     ignored = payload("Notification-permission_prompt") | {"notification_type": "auth_success"}
     fleet.hook(hook, ignored, fleet.folder, background=True)
@@ -1049,7 +1047,7 @@ def test_a_hook_with_nothing_of_its_own_to_keep_still_starts_what_waits(
     wait_until(lambda: not fleet.waiting())
 
 
-def test_a_drainer_that_cannot_be_started_costs_no_turn(fleet: Fleet) -> None:
+def test_failure_to_start_the_drainer_loses_no_turn(fleet: Fleet) -> None:
     python = fleet.home / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text("#!/no/such/interpreter\n")
@@ -1057,12 +1055,12 @@ def test_a_drainer_that_cannot_be_started_costs_no_turn(fleet: Fleet) -> None:
 
     done = fleet.hook("stop", payload("Stop"), fleet.folder, background=True)
 
-    assert said(done) == {}
+    assert answer_of(done) == {}
     assert len(fleet.waiting()) == 1
 
 
-def test_a_drainer_that_cannot_import_its_library_says_so_in_the_log(fleet: Fleet) -> None:
-    # A plugin's copy without an installed environment, under the system's interpreter.
+def test_drainer_that_cannot_import_a_library_logs_it(fleet: Fleet) -> None:
+    # A plugin without an installed environment, on the system's interpreter.
     plugin = fleet.folder / "plugin"
     for name in ("hooks", "fleet_lib"):
         shutil.copytree(ROOT / name, plugin / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -1077,6 +1075,6 @@ def test_a_drainer_that_cannot_import_its_library_says_so_in_the_log(fleet: Flee
         capture_output=True,
     )
 
-    assert said(done) == {}
+    assert answer_of(done) == {}
     wait_until(lambda: "a_library_that_is_not_here" in fleet.log())
     assert len(fleet.waiting()) == 1

@@ -1,5 +1,5 @@
-"""Import time is a feature: what a hook imports is held to an exact list, on every interpreter, and
-the drainer's stub imports nothing until it has the lock."""
+"""Import time is a feature: these tests compare the modules that a hook imports with an exact list,
+on every interpreter, and check that the drainer imports nothing until it has the lock."""
 
 import ast
 import functools
@@ -24,7 +24,7 @@ HOT_PATH = [
     ROOT / "hooks" / "_claim.py",
     *(ROOT / "fleet_lib" / f"{name}.py" for name in GROUND),
     *sorted((ROOT / "fleet_lib" / "prelude").glob("*.py")),
-    # A plugin's user may have no other interpreter to run these.
+    # A plugin may have to run these on the system's interpreter.
     ROOT / "fleet_lib" / "drain" / "drain.py",
     ROOT / "commander" / "setup" / "plugin.py",
     ROOT / "commander" / "setup" / "environment.py",
@@ -33,7 +33,7 @@ OURS = {
     *("fleet_lib", "fleet_lib.paths", "fleet_lib.spool", "fleet_lib.wake"),
     *("hooks", "hooks._hook"),
 }
-# What a printing hook may have of Fleet's own beside that; nothing of it but SQLite's C half is heavy.
+# The modules of Fleet that a printing hook may import as well.
 PRINTING = {
     *("hooks._claim", "fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
     "fleet_lib.hot_settings",
@@ -42,7 +42,7 @@ PRINTING = {
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")
     ),
 }
-# What the interpreter's own modules are allowed to be, however they come to bring one another.
+# The modules that `import os, time` may bring, on any interpreter.
 PARTS_OF_OS = {
     *("os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc", "abc", "_abc"),
     "time",
@@ -55,12 +55,12 @@ HEAVY = {
 
 
 def imported(
-    arguments: list[str], given: bytes = b"", env: "dict[str, str] | None" = None
+    arguments: list[str], data: bytes = b"", env: "dict[str, str] | None" = None
 ) -> set[str]:
-    """Every module that a run of the interpreter imports."""
+    """The modules that the interpreter imports when it is run with these arguments."""
     python, *rest = arguments
     done = subprocess.run(
-        [python, "-X", "importtime", *rest], input=given, env=env, capture_output=True, text=False
+        [python, "-X", "importtime", *rest], input=data, env=env, capture_output=True, text=False
     )
     lines = done.stderr.decode().splitlines()
     assert [line for line in lines if not line.startswith("import time:")] == []
@@ -69,28 +69,28 @@ def imported(
 
 
 @functools.cache
-def brought_by(python: str, statement: str) -> frozenset[str]:
+def imported_by(python: str, statement: str) -> frozenset[str]:
     return frozenset(imported([python, "-I", "-S", "-c", statement]))
 
 
-def own_imports(python: str, hook: str, given: bytes, environment: dict[str, str]) -> set[str]:
+def own_imports(python: str, hook: str, data: bytes, environment: dict[str, str]) -> set[str]:
     start, *rest = command(hook, python)
-    return imported([start, *rest], given, environment) - brought_by(python, "pass")
+    return imported([start, *rest], data, environment) - imported_by(python, "pass")
 
 
 @every_interpreter
 @pytest.mark.parametrize("hook", ["stop", "stop_failure", "notification", "session_end"])
-def test_a_capturing_hook_imports_os_and_time_and_the_spool(
+def test_capturing_hook_imports_only_os_time_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
     fleet.replace_drainer()
-    given = as_bytes(payload("Notification-permission_prompt"))
+    data = as_bytes(payload("Notification-permission_prompt"))
 
-    found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
+    found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
 
-    assert len(fleet.waiting()) == 1  # it went all the way
-    allowed = brought_by(python, "import os, time") - brought_by(python, "pass")
-    # An end gives back what the session's start has claimed.
+    assert len(fleet.waiting()) == 1  # the hook ran to its end
+    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
+    # SessionEnd releases the claim of SessionStart.
     claim = {"hooks._claim"} if hook == "session_end" else set()
     assert found == allowed - {"time"} | OURS | claim | (found & {"time"})
     assert allowed <= PARTS_OF_OS
@@ -106,20 +106,20 @@ def test_a_capturing_hook_imports_os_and_time_and_the_spool(
         ("user_prompt_submit", "UserPromptSubmit", True),
     ],
 )
-def test_a_printing_hook_adds_sqlite_and_nothing_that_it_would_bring(
+def test_printing_hook_imports_only_the_c_part_of_sqlite_in_addition(
     fleet: Fleet, python: str, hook: str, event: str, commander: bool
 ) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": BLOCKED}, fleet.folder)
     fleet.drain()
     fleet.replace_drainer()
     project = fleet.home if commander else fleet.folder
-    given = as_bytes(payload(event) | {"session_id": "s-2"})
+    data = as_bytes(payload(event) | {"session_id": "s-2"})
 
-    found = own_imports(python, hook, given, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
+    found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
 
-    allowed = brought_by(python, "import os, time") - brought_by(python, "pass")
+    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     if (hook, commander) == ("user_prompt_submit", False):
-        # A plugin registers it for every session: a worker's prompt costs what a capture costs.
+        # A plugin registers this hook for every session, so a worker's prompt has to stay cheap.
         assert found <= PARTS_OF_OS | OURS
         return
     needed = OURS | {"fcntl", "_sqlite3", "_functools"}
@@ -128,7 +128,7 @@ def test_a_printing_hook_adds_sqlite_and_nothing_that_it_would_bring(
 
 
 @every_interpreter
-def test_what_is_imported_after_the_prelude_is_whole(python: str) -> None:
+def test_modules_imported_after_the_prelude_are_complete(python: str) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from fleet_lib.prelude import commander\n"
@@ -143,14 +143,14 @@ def test_what_is_imported_after_the_prelude_is_whole(python: str) -> None:
 
 
 @every_interpreter
-def test_a_hook_that_is_off_imports_no_more(fleet: Fleet, python: str) -> None:
+def test_disabled_hook_imports_nothing_more(fleet: Fleet, python: str) -> None:
     for hook in ALL:
         found = own_imports(python, hook, b"{}", fleet.env(FLEET_HOOKS="off"))
 
         assert found <= PARTS_OF_OS | OURS, hook
 
 
-def test_a_drainer_that_finds_another_at_work_has_imported_nothing_but_the_lock(
+def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
     fleet: Fleet,
 ) -> None:
     lock = fleet.hold_lock()
@@ -167,8 +167,8 @@ def test_a_drainer_that_finds_another_at_work_has_imported_nothing_but_the_lock(
     assert found - bare <= {"fcntl"}
 
 
-def test_a_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
-    # The test above would also hold for a stub that never does anything.
+def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
+    # Without this test, a stub that never does anything would pass the test above.
     fleet.hook("stop", payload("Stop"), fleet.folder)
     found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
 
@@ -176,7 +176,7 @@ def test_a_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("path", HOOK_FILES, ids=lambda path: path.name)
-def test_a_hook_is_under_forty_lines_and_knows_no_sql(path: Path) -> None:
+def test_hook_is_under_forty_lines_and_contains_no_sql(path: Path) -> None:
     text = path.read_text()
 
     assert len(text.splitlines()) < 40
@@ -184,7 +184,7 @@ def test_a_hook_is_under_forty_lines_and_knows_no_sql(path: Path) -> None:
 
 
 @pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
-def test_the_hot_path_compiles_on_the_oldest_interpreter() -> None:
+def test_hot_path_compiles_on_the_oldest_interpreter() -> None:
     compile_all = "import sys; [compile(open(p, 'rb').read(), p, 'exec') for p in sys.argv[1:]]"
     done = subprocess.run(
         [INTERPRETERS["3.9"], "-I", "-c", compile_all, *map(str, HOT_PATH)],
@@ -196,16 +196,16 @@ def test_the_hot_path_compiles_on_the_oldest_interpreter() -> None:
 
 
 @pytest.mark.parametrize("name", ["fleet_lib", "hooks"])
-def test_a_package_that_every_import_runs_is_empty(name: str) -> None:
+def test_package_init_files_are_empty(name: str) -> None:
     assert (ROOT / name / "__init__.py").read_text() == ""
 
 
 def evaluated_annotations(body: list[ast.stmt]) -> Iterator[ast.expr]:
-    """The annotations that run when a module is imported: not those of a function's own variables."""
+    """The annotations that are evaluated on import of the module: not those of local variables."""
     for node in body:
         if isinstance(node, ast.FunctionDef):
-            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            yield from filter(None, [node.returns, *(one.annotation for one in every)])
+            parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            yield from filter(None, [node.returns, *(each.annotation for each in parameters)])
         elif isinstance(node, ast.ClassDef):
             yield from evaluated_annotations(node.body)
         elif isinstance(node, ast.AnnAssign):
@@ -213,8 +213,8 @@ def evaluated_annotations(body: list[ast.stmt]) -> Iterator[ast.expr]:
 
 
 @pytest.mark.parametrize("path", HOT_PATH, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_an_old_interpreter_is_not_asked_to_evaluate_a_new_kind_of_annotation(path: Path) -> None:
-    """`int | None` compiles on 3.9 and fails when the function is defined; in quotes it is text."""
+def test_no_annotation_needs_a_newer_interpreter_to_evaluate(path: Path) -> None:
+    """`int | None` compiles on 3.9 but fails when the function is defined, unless it is quoted."""
     unions = [
         f"line {annotation.lineno}"
         for annotation in evaluated_annotations(ast.parse(path.read_text()).body)

@@ -1,4 +1,4 @@
-"""From turn to briefing: what a captured hook call becomes, through the real hooks and the real drainer."""
+"""From turn to briefing: what the real hooks and the real drainer make of a hook payload."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def stop(session: str = "session-1", prompt: str = "prompt-1", **more: Any) -> d
     return {**call, "hook_event_name": "Stop", **more}
 
 
-def test_a_plain_message_becomes_a_briefing_and_its_event(fleet: Fleet) -> None:
+def test_plain_message_becomes_a_briefing_and_an_event(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     fleet.hook("stop", {**payload("Stop"), "cwd": str(repository)}, repository)
     fleet.drain()
@@ -54,9 +54,9 @@ def test_a_plain_message_becomes_a_briefing_and_its_event(fleet: Fleet) -> None:
     assert (status, impact, level, raw) == ("completed", "trivial", "silent", "Done. All good.")
     ((kind, text),) = fleet.rows("SELECT type, payload_json FROM outbox_events")
     assert kind == "briefing_added"
-    told = json.loads(text)
-    assert told["sessionId"] == session
-    assert told["briefing"] == {
+    event = json.loads(text)
+    assert event["sessionId"] == session
+    assert event["briefing"] == {
         "briefingId": 1,
         "projectId": project,
         "status": "completed",
@@ -67,7 +67,7 @@ def test_a_plain_message_becomes_a_briefing_and_its_event(fleet: Fleet) -> None:
     }
 
 
-def test_a_fenced_briefing_wins_over_the_words_around_it(fleet: Fleet) -> None:
+def test_fenced_briefing_takes_precedence_over_the_text_around_it(fleet: Fleet) -> None:
     project = fleet.folder / "shop"
     project.mkdir()
     fleet.hook("stop", stop(last_assistant_message=BLOCKED), project)
@@ -83,7 +83,7 @@ def test_a_fenced_briefing_wins_over_the_words_around_it(fleet: Fleet) -> None:
     assert fleet.events() == [("briefing_added", "mention"), ("session_blocked", "highlight")]
 
 
-def test_a_status_file_is_news_once(fleet: Fleet) -> None:
+def test_status_file_is_used_once(fleet: Fleet) -> None:
     project = fleet.folder / "shop"
     (project / ".claude").mkdir(parents=True)
     status = project / ".claude" / "status.v5.session-1.md"
@@ -100,7 +100,7 @@ def test_a_status_file_is_news_once(fleet: Fleet) -> None:
     ]
 
 
-def test_another_stop_of_the_turn_that_wrote_the_status_file_keeps_it(fleet: Fleet) -> None:
+def test_second_stop_of_the_turn_keeps_the_status_of_its_file(fleet: Fleet) -> None:
     project = fleet.folder / "shop"
     (project / ".claude").mkdir(parents=True)
     status = project / ".claude" / "status.v5.session-1.md"
@@ -121,7 +121,9 @@ def test_another_stop_of_the_turn_that_wrote_the_status_file_keeps_it(fleet: Fle
         ("```briefing\nstatus: nonsense\nsummary: x\n```", "completed"),
     ],
 )
-def test_a_status_that_nobody_wrote_is_derived(fleet: Fleet, message: str, status: str) -> None:
+def test_missing_status_is_derived_from_the_message(
+    fleet: Fleet, message: str, status: str
+) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     fleet.hook("stop", stop(last_assistant_message=message), project)
@@ -129,7 +131,7 @@ def test_a_status_that_nobody_wrote_is_derived(fleet: Fleet, message: str, statu
     assert fleet.rows("SELECT status FROM briefings") == [(status,)]
 
 
-def test_an_unknown_value_costs_its_field_and_leaves_a_warning(fleet: Fleet) -> None:
+def test_unknown_value_is_dropped_with_a_warning(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     message = "```briefing\n---\nstatus: blocked\nimpact_level: gigantic\n---\n```"
@@ -142,7 +144,7 @@ def test_an_unknown_value_costs_its_field_and_leaves_a_warning(fleet: Fleet) -> 
     assert "gigantic" in warnings
 
 
-def test_an_api_error_is_a_failed_briefing_and_an_error_event(fleet: Fleet) -> None:
+def test_api_error_becomes_a_failed_briefing_and_an_error_event(fleet: Fleet) -> None:
     project = fleet.folder / "api-svc"
     project.mkdir()
     fleet.hook("stop_failure", payload("StopFailure-unknown"), project)
@@ -150,12 +152,12 @@ def test_an_api_error_is_a_failed_briefing_and_an_error_event(fleet: Fleet) -> N
     assert fleet.rows("SELECT status FROM briefings") == [("failed",)]
     assert [kind for kind, _ in fleet.events()] == ["briefing_added", "error"]
     ((text,),) = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
-    told = json.loads(text)
-    assert told["error"] == {"message": "API Error: 400 scripted failure", "code": "unknown"}
-    assert told["sessionId"] == payload("StopFailure-unknown")["session_id"]
+    event = json.loads(text)
+    assert event["error"] == {"message": "API Error: 400 scripted failure", "code": "unknown"}
+    assert event["sessionId"] == payload("StopFailure-unknown")["session_id"]
 
 
-def test_a_permission_prompt_blocks_its_session_once_until_the_turn_ends(fleet: Fleet) -> None:
+def test_permission_prompt_blocks_its_session_once_until_the_turn_ends(fleet: Fleet) -> None:
     project = fleet.folder / "api-svc"
     project.mkdir()
     waiting = payload("Notification-permission_prompt")
@@ -172,7 +174,7 @@ def test_a_permission_prompt_blocks_its_session_once_until_the_turn_ends(fleet: 
     assert fleet.rows("SELECT state FROM sessions") == [("completed",)]
 
 
-def test_sessions_start_once_and_end(fleet: Fleet) -> None:
+def test_session_start_is_announced_once_and_resume_reopens_it(fleet: Fleet) -> None:
     project = fleet.folder / "api-svc"
     project.mkdir()
     for name in ("startup", "resume"):
@@ -188,7 +190,7 @@ def test_sessions_start_once_and_end(fleet: Fleet) -> None:
     assert fleet.events() == [("session_started", "silent")]
 
 
-def test_a_touched_skill_is_announced(fleet: Fleet) -> None:
+def test_changed_skill_is_announced(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     message = "```briefing\nfiles_touched: [.claude/skills/deploy/SKILL.md, a.py]\n```"
@@ -197,7 +199,7 @@ def test_a_touched_skill_is_announced(fleet: Fleet) -> None:
     assert ("skill_updated", "mention") in fleet.events()
 
 
-def test_two_documents_left_behind_are_warned_of_until_one_changes(fleet: Fleet) -> None:
+def test_stale_documents_are_reported_once_until_the_source_changes(fleet: Fleet) -> None:
     repository = make_repository(
         fleet.folder / "api-svc", None, **{"README.md": "See app.py", "docs/api.md": "app.py is it"}
     )
@@ -206,8 +208,8 @@ def test_two_documents_left_behind_are_warned_of_until_one_changes(fleet: Fleet)
         fleet.hook("stop", stop(prompt=f"p{number}", last_assistant_message=message), repository)
     fleet.drain()
     assert fleet.rows("SELECT doc_drift_risk FROM briefings") == [("high",), ("high",)]
-    told = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning'")
-    assert [json.loads(text)["docDrift"] for (text,) in told] == [
+    events = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning'")
+    assert [json.loads(text)["docDrift"] for (text,) in events] == [
         {"docPath": "README.md", "sources": ["app.py"], "risk": "high"},
         {"docPath": "docs/api.md", "sources": ["app.py"], "risk": "high"},
     ]
@@ -217,7 +219,7 @@ def test_two_documents_left_behind_are_warned_of_until_one_changes(fleet: Fleet)
     assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 4
 
 
-def test_the_turns_edits_and_commits_are_its_files(fleet: Fleet) -> None:
+def test_files_of_a_turn_are_its_edits_and_commits(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     before = git(repository, "rev-parse", "HEAD")
     start = {"session_id": "s", "source": "startup", "cwd": str(repository)}
@@ -241,7 +243,7 @@ def test_the_turns_edits_and_commits_are_its_files(fleet: Fleet) -> None:
     assert started == "2026-11-22T23:21:23.552Z"
 
 
-def test_what_a_pull_brings_is_not_the_turns(fleet: Fleet) -> None:
+def test_pulled_commits_do_not_count_for_the_turn(fleet: Fleet) -> None:
     origin = make_repository(fleet.folder / "origin")
     clone = fleet.folder / "clone"
     git(fleet.folder, "clone", "-q", str(origin), str(clone))
@@ -260,7 +262,7 @@ def test_what_a_pull_brings_is_not_the_turns(fleet: Fleet) -> None:
     assert fleet.rows("SELECT files_touched_json FROM briefings") == [('["own.py"]',)]
 
 
-def test_a_second_copy_and_any_replay_change_nothing(fleet: Fleet) -> None:
+def test_second_copy_and_replay_change_nothing(fleet: Fleet) -> None:
     project = fleet.folder / "api-svc"
     project.mkdir()
     calls = [
@@ -273,21 +275,21 @@ def test_a_second_copy_and_any_replay_change_nothing(fleet: Fleet) -> None:
     for event, call in calls:
         fleet.hook(event, call, project)
         fleet.hook(event, call, project)
-    kept = fleet.folder / "kept"
-    kept.mkdir()
+    copies = fleet.folder / "copies"
+    copies.mkdir()
     for name in fleet.waiting():
         data = (fleet.home / "spool" / "new" / name).read_bytes()
-        (kept / name).write_bytes(data)
+        (copies / name).write_bytes(data)
     fleet.drain()
     assert [kind for kind, _ in fleet.events()].count("briefing_added") == 2
-    before = _everything(fleet)
-    fleet.console("replay", *(str(path) for path in sorted(kept.iterdir())))
-    fleet.console("replay", *(str(path) for path in sorted(kept.iterdir(), reverse=True)))
-    assert _everything(fleet) == before
+    before = _all_rows(fleet)
+    fleet.console("replay", *(str(path) for path in sorted(copies.iterdir())))
+    fleet.console("replay", *(str(path) for path in sorted(copies.iterdir(), reverse=True)))
+    assert _all_rows(fleet) == before
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_a_client_sent_is_applied_and_a_replay_of_it_changes_nothing(
+def test_payloads_of_each_client_are_applied_and_replay_changes_nothing(
     fleet: Fleet, client: str
 ) -> None:
     events = ("SessionStart", "Notification", "Stop", "StopFailure", "SessionEnd")
@@ -301,12 +303,12 @@ def test_what_a_client_sent_is_applied_and_a_replay_of_it_changes_nothing(
         if call["hook_event_name"] in ("Stop", "StopFailure")
     }
     assert set(fleet.rows("SELECT session_id, task_id FROM briefings")) == turns
-    before = _everything(fleet)
+    before = _all_rows(fleet)
     fleet.console("replay", *reversed(files))
-    assert _everything(fleet) == before
+    assert _all_rows(fleet) == before
 
 
-def test_a_later_stop_of_the_turn_is_a_revision_and_not_a_briefing(fleet: Fleet) -> None:
+def test_later_stop_of_a_turn_revises_its_briefing(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     fleet.hook("stop", stop(), project)
@@ -322,7 +324,7 @@ def test_a_later_stop_of_the_turn_is_a_revision_and_not_a_briefing(fleet: Fleet)
     assert revisions == [1, 2]
 
 
-def test_two_turns_that_name_one_task_and_time_are_two_briefings(fleet: Fleet) -> None:
+def test_two_turns_with_the_same_task_and_time_are_two_briefings(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     message = "```briefing\ntask_id: T1\nended_at: 2026-11-23T00:00:00Z\nsummary: {}\n```"
@@ -333,7 +335,7 @@ def test_two_turns_that_name_one_task_and_time_are_two_briefings(fleet: Fleet) -
     assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
 
 
-def test_a_subagents_payload_is_no_turn(fleet: Fleet) -> None:
+def test_payload_of_a_subagent_is_not_a_turn(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     fleet.hook("stop", stop(agent_id="a1"), project)
@@ -342,7 +344,7 @@ def test_a_subagents_payload_is_no_turn(fleet: Fleet) -> None:
     assert fleet.quarantine() == {}
 
 
-def test_without_a_prompt_id_the_transcripts_last_prompt_is_the_turn(fleet: Fleet) -> None:
+def test_turn_without_a_prompt_id_is_the_last_prompt_of_the_transcript(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     transcript = _transcript(fleet.folder / "t.jsonl", None, "Done.", project / "a.py")
@@ -356,7 +358,7 @@ def test_without_a_prompt_id_the_transcripts_last_prompt_is_the_turn(fleet: Flee
     ) == [("line:line-1", '["a.py"]')]
 
 
-def test_a_session_whose_folder_is_gone_stays_in_its_project(fleet: Fleet) -> None:
+def test_session_whose_folder_was_renamed_stays_in_its_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     fleet.hook("stop", stop(), repository)
     fleet.drain()
@@ -366,7 +368,7 @@ def test_a_session_whose_folder_is_gone_stays_in_its_project(fleet: Fleet) -> No
     assert len(set(fleet.rows("SELECT project_id FROM briefings"))) == 1
 
 
-def test_an_archived_project_comes_back_with_its_next_turn(fleet: Fleet) -> None:
+def test_next_turn_makes_an_archived_project_active_again(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     fleet.hook("stop", stop(), project)
@@ -391,21 +393,21 @@ def test_an_archived_project_comes_back_with_its_next_turn(fleet: Fleet) -> None
         (b'{"session_id": "s", "last_assistant_message": {}}', "project folder"),
     ],
 )
-def test_what_cannot_be_applied_is_kept_with_its_reason(
+def test_entry_that_cannot_be_applied_is_quarantined_with_its_reason(
     fleet: Fleet, data: bytes, reason: str
 ) -> None:
     fleet.hook("stop", data)
     fleet.hook("stop", stop(cwd=str(fleet.folder)))
     fleet.drain()
-    ((name, said),) = fleet.quarantine().items()
-    assert reason in said
+    ((name, full_reason),) = fleet.quarantine().items()
+    assert reason in full_reason
     assert (fleet.home / "spool" / "bad" / name).read_bytes().endswith(data)
     assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
     ((text,),) = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
     assert json.loads(text)["error"]["code"] == "quarantined"
 
 
-def test_a_field_of_a_new_form_costs_that_field_and_not_the_turn(fleet: Fleet) -> None:
+def test_fields_of_an_unknown_type_do_not_lose_the_turn(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     blocks = [{"type": "text", "text": "Two"}, {"type": "text", "text": "blocks."}]
@@ -416,7 +418,7 @@ def test_a_field_of_a_new_form_costs_that_field_and_not_the_turn(fleet: Fleet) -
     assert fleet.rows("SELECT raw_markdown FROM briefings") == [("Two\nblocks.",)]
 
 
-def test_turns_of_an_old_client_are_told_apart_in_a_backlog_and_a_replay(fleet: Fleet) -> None:
+def test_turns_of_an_old_client_stay_separate_in_backlog_and_replay(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     transcript = fleet.folder / "t.jsonl"
@@ -450,7 +452,7 @@ def test_lone_surrogates_and_nul_bytes_are_stored_as_text(fleet: Fleet) -> None:
 
 
 def _new_second() -> None:
-    """The reflog counts in seconds: wait for the next, as a model that thinks does."""
+    """Wait for the next second: the reflog has whole seconds, and a real turn takes longer."""
     import time
 
     time.sleep(1.05 - time.time() % 1)
@@ -475,12 +477,12 @@ def _transcript(path: Path, prompt: str | None, final: str, edited: Path) -> Pat
     return path
 
 
-def _everything(fleet: Fleet) -> dict[str, list[tuple[Any, ...]]]:
+def _all_rows(fleet: Fleet) -> dict[str, list[tuple[Any, ...]]]:
     tables = ("projects", "briefings", "outbox_events", "turns", "turn_inputs", "sessions")
     return {table: fleet.rows(f"SELECT * FROM {table}") for table in tables}
 
 
-def test_every_turn_of_the_oldest_clients_is_kept_though_all_their_payloads_are_the_same(
+def test_identical_payloads_of_the_oldest_clients_are_separate_turns(
     fleet: Fleet,
 ) -> None:
     project = fleet.folder / "p"
@@ -504,21 +506,21 @@ def test_every_turn_of_the_oldest_clients_is_kept_though_all_their_payloads_are_
     assert [kind for kind, _ in fleet.events()] == ["briefing_added"] * 3
 
 
-def test_a_subagent_that_waits_for_a_permission_holds_its_session_up(fleet: Fleet) -> None:
+def test_subagent_that_needs_permission_blocks_its_session(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
-    asks = {"notification_type": "permission_prompt", "message": "may it use Bash?"}
-    fleet.hook("notification", {"session_id": "s", "agent_id": "a1", **asks}, project)
+    notification = {"notification_type": "permission_prompt", "message": "may it use Bash?"}
+    fleet.hook("notification", {"session_id": "s", "agent_id": "a1", **notification}, project)
     fleet.drain()
     assert fleet.events() == [("session_blocked", "highlight")]
 
 
-def test_another_question_of_a_waiting_session_is_news(fleet: Fleet) -> None:
+def test_new_question_of_a_waiting_session_is_a_new_event(fleet: Fleet) -> None:
     project = fleet.folder / "p"
     project.mkdir()
     for message in ("may it use Bash?", "may it use Bash?", "may it edit pay.py?"):
-        asks = {"notification_type": "permission_prompt", "message": message}
-        fleet.hook("notification", {"session_id": "s", **asks}, project)
+        notification = {"notification_type": "permission_prompt", "message": message}
+        fleet.hook("notification", {"session_id": "s", **notification}, project)
         fleet.drain()
-    told = fleet.rows("SELECT json_extract(payload_json, '$.session.detail') FROM outbox_events")
-    assert told == [("may it use Bash?",), ("may it edit pay.py?",)]
+    details = fleet.rows("SELECT json_extract(payload_json, '$.session.detail') FROM outbox_events")
+    assert details == [("may it use Bash?",), ("may it edit pay.py?",)]

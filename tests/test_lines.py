@@ -1,4 +1,4 @@
-"""An event and a briefing in one line each: written once, and by one rule for every reader."""
+"""The one-line form of an event and a briefing: written once, by one rule for every reader."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 # --- written once ---
 
 
-def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet: Fleet) -> None:
+def test_worker_drift_warning_is_shown_as_a_line_everywhere(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     stop = {**payload("Stop"), "cwd": str(repository), "last_assistant_message": STALE}
     fleet.hook("stop", stop, repository)
@@ -50,37 +50,37 @@ def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet:
     listed = json.loads(fleet.console("events", "list", "--json").stdout)
     (warning,) = [event for event in listed if event["type"] == "doc_drift_warning"]
     assert warning["payload"]["docDrift"]["docPath"] is None
-    assert warning["payload"]["line"] == "the turn names no document"
+    assert warning["payload"]["line"] == "the session named none"
     (row,) = [
         row
         for row in fleet.console("events", "list").stdout.splitlines()
         if "doc_drift_warning" in row
     ]
-    assert row.endswith("the turn names no document")
-    shown = fleet.console("prelude").stdout
-    assert "documents may be stale: the turn names no document · " in shown
+    assert row.endswith("the session named none")
+    prelude = fleet.console("prelude").stdout
+    assert "documents may be stale: the session named none · " in prelude
 
 
-def test_every_event_that_ingest_makes_carries_its_line(fleet: Fleet) -> None:
+def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
-    for name, more in (
+    for name, fields in (
         ("SessionStart-startup", {}),
         ("Stop", {"last_assistant_message": STALE}),
         ("Notification-permission_prompt", {}),
         ("StopFailure-unknown", {"prompt_id": "another"}),
     ):
-        given = {**payload(name), "cwd": str(repository), "session_id": "one", **more}
+        sent = {**payload(name), "cwd": str(repository), "session_id": "one", **fields}
         hook = {"SessionStart": "session_start", "Stop": "stop", "StopFailure": "stop_failure"}
-        fleet.hook(hook.get(name.partition("-")[0], "notification"), given, repository)
+        fleet.hook(hook.get(name.partition("-")[0], "notification"), sent, repository)
     fleet.drain()
 
     payloads = [
         json.loads(text) for (text,) in fleet.rows("SELECT payload_json FROM outbox_events")
     ]
-    assert [one["line"] for one in payloads] == [
+    assert [sent_payload["line"] for sent_payload in payloads] == [
         "a session started",
         "changed the refund parser",
-        "the turn names no document",
+        "the session named none",
         payload("Notification-permission_prompt")["message"],
         "API Error: 400 scripted failure",
         "API Error: 400 scripted failure",
@@ -112,8 +112,8 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("doc_drift_warning", {"docDrift": {"docPath": "docs/a.md", "sources": ["a.py"]}}, "docs/a.md"),
     ("doc_drift_warning", {"docDrift": {"docPath": None, "sources": ["a.py"]}}, "those about a.py"),
     ("doc_drift_warning", {"docDrift": {"sources": ["a", 1, "b"]}}, "those about a, b"),
-    ("doc_drift_warning", {"docDrift": {"sources": "a.py"}}, "the turn names no document"),
-    ("doc_drift_warning", {"docDrift": {}}, "the turn names no document"),
+    ("doc_drift_warning", {"docDrift": {"sources": "a.py"}}, "the session named none"),
+    ("doc_drift_warning", {"docDrift": {}}, "the session named none"),
     ("doc_drift_warning", {"docDrift": "all of them", "message": "words"}, "words"),
     (
         "skill_updated",
@@ -123,44 +123,42 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("job_completed", {"job": {"type": "worker_task"}}, "worker_task"),
     ("job_completed", {"job": {"type": "x", "summary": "did it", "error": ""}}, "did it"),
     ("job_completed", {"job": {"type": "x", "error": "no money"}}, "no money"),
-    ("their_own", {"message": "words"}, "words"),
-    ("their_own", {}, ""),
-    ("their_own", {"job": 4, "briefing": None}, ""),
+    ("foreign_type", {"message": "words"}, "words"),
+    ("foreign_type", {}, ""),
+    ("foreign_type", {"job": 4, "briefing": None}, ""),
 ]
 
 
-@pytest.mark.parametrize(("type", "given", "line"), DERIVED)
+@pytest.mark.parametrize(("type", "sent", "line"), DERIVED)
 def test_python_and_sql_derive_the_same_line(
-    store: Store, type: str, given: dict[str, Any], line: str
+    store: Store, type: str, sent: dict[str, Any], line: str
 ) -> None:
-    assert line_of(type, given) == line
+    assert line_of(type, sent) == line
     (found,) = store.connection.execute(
-        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(given))
+        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(sent))
     ).fetchone()
     assert line_of(type, {"line": found}) == (line or line_of(type, {}))
 
 
 @pytest.mark.parametrize("stored", ["not json", "[1]", "7", '"text"', "null"])
-def test_a_payload_that_is_no_object_has_no_line_and_no_reader_fails(
-    store: Store, stored: str
-) -> None:
-    store.event("their_own", "highlight", stored)
+def test_non_object_payload_has_no_line_and_breaks_no_reader(store: Store, stored: str) -> None:
+    store.event("foreign_type", "highlight", stored)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     assert messages.wire_form(event)[0].event.line == ""
     assert len(section(store.delta(), "Highlights")) == 1
 
 
-def test_the_gateway_sends_the_line_beside_a_payload_that_is_too_large(store: Store) -> None:
+def test_gateway_sends_the_line_of_an_oversized_payload(store: Store) -> None:
     large = {"message": "words", "rest": "x" * (messages.FRAME_LIMIT + 1)}
-    store.event("their_own", "mention", large)
+    store.event("foreign_type", "mention", large)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     sent = json.loads(messages.wire_form(event)[1])
     assert sent["event"]["line"] == "words" and sent["event"]["data"]["cut"] is True
 
 
-def test_a_line_is_one_harmless_line() -> None:
+def test_line_is_always_a_single_safe_line() -> None:
     line = line_of("error", {"error": {"message": "a\x1b[31m\n<b>\u202e" + "x" * 1000}})
     assert line.startswith("a <b> xxx") and len(line) == LINE_LIMIT and line.isprintable()
 
@@ -182,11 +180,11 @@ def test_a_line_is_one_harmless_line() -> None:
         (None, ""),
     ],
 )
-def test_front_matter_is_no_summary(raw: object, rest: str) -> None:
+def test_front_matter_is_not_a_summary(raw: object, rest: str) -> None:
     assert without_front_matter(raw) == rest
 
 
-def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
+def test_summary_falls_back_to_the_beginning_of_the_text() -> None:
     assert summary_of("one line", "text") == "one line"
     assert summary_of(None, "---\na: b\n---\n# Title\n\n" + "word " * 100).startswith(
         "# Title word"
@@ -194,7 +192,7 @@ def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
     assert len(summary_of(None, "x" * 1000)) == 200
 
 
-def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) -> None:
+def test_briefing_without_a_turn_is_shown_by_its_text_everywhere(fleet: Fleet) -> None:
     fleet.console("db", "migrate")
     store = Store(fleet.home)
     store.project("api__1", "api")

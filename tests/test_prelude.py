@@ -1,4 +1,4 @@
-"""The prelude's rules, one example each, and that its statements go through the indexes."""
+"""One example for each rule of the prelude, and a check that its statements use the indexes."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def turn(session: str | None, status: str, summary: str = "what it did") -> dict
     return payload | ({"sessionId": session} if session else {})
 
 
-def stuck(session: str | None, detail: str = "waits for credentials") -> dict[str, Any]:
+def blocked(session: str | None, detail: str = "waits for credentials") -> dict[str, Any]:
     payload: dict[str, Any] = {"session": {"status": "blocked", "detail": detail}}
     return payload | ({"sessionId": session} if session else {})
 
@@ -44,7 +44,7 @@ def drift(session: str, document: str | None) -> dict[str, Any]:
     return {"docDrift": {"docPath": document, "sources": [], "risk": "high"}, "sessionId": session}
 
 
-# --- what is an alert -------------------------------------------------------------------------
+# --- alerts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def drift(session: str, document: str | None) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("level", [None, "silent", "mention", "highlight", "alert", "garbage"])
-def test_an_alert_is_one_whatever_level_it_was_given(
+def test_alert_is_shown_whatever_its_level(
     fleet: Fleet, type: str, payload: Any, level: str | None
 ) -> None:
     fleet.event(type, level, payload)
@@ -70,7 +70,7 @@ def test_an_alert_is_one_whatever_level_it_was_given(
 
 
 def test_fifty_silent_events_do_not_hide_a_blocked_session(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1", "waits for a key"))
+    fleet.event("session_blocked", "highlight", blocked("s1", "waits for a key"))
     for number in range(50):
         fleet.event("briefing_added", "silent", turn(f"t{number}", "completed", "nothing much"))
     text = fleet.delta()
@@ -78,13 +78,13 @@ def test_fifty_silent_events_do_not_hide_a_blocked_session(fleet: Fleet) -> None
     assert "nothing much" not in text and "Left out" not in text
 
 
-def test_silent_events_alone_are_no_output(fleet: Fleet) -> None:
+def test_silent_events_alone_print_nothing(fleet: Fleet) -> None:
     fleet.event("briefing_added", "silent", turn("s1", "completed"))
     fleet.event("session_started", None)
     assert fleet.delta() == ""
 
 
-def test_a_session_start_without_a_level_is_silent_and_with_one_is_not(fleet: Fleet) -> None:
+def test_session_start_is_silent_only_without_a_level(fleet: Fleet) -> None:
     fleet.event("session_started", None)
     fleet.event("session_started", "mention")
     assert [label_of(line) for line in section(fleet.delta(), "Mentions")] == ["#e2"]
@@ -94,39 +94,39 @@ def test_a_session_start_without_a_level_is_silent_and_with_one_is_not(fleet: Fl
 
 
 @pytest.mark.parametrize("level", ["mention", "silent", "highlight"])
-def test_an_alert_whose_session_completed_later_is_one_line_marked_resolved(
+def test_alert_of_a_session_that_completed_later_is_marked_resolved(
     fleet: Fleet, level: str
 ) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", level, turn("s1", "completed"))
     (line,) = section(fleet.delta(), "Alerts")
     assert line.split(" · ")[1] == "resolved"
 
 
-def test_a_session_that_completed_and_was_blocked_again_is_not_resolved(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1", "the first key"))
+def test_session_that_was_blocked_again_is_not_resolved(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", blocked("s1", "the first key"))
     fleet.event("briefing_added", "silent", turn("s1", "completed"))
-    fleet.event("session_blocked", "highlight", stuck("s1", "the second key"))
+    fleet.event("session_blocked", "highlight", blocked("s1", "the second key"))
     (line,) = section(fleet.delta(), "Alerts")
     assert "resolved" not in line and "the second key" in line
 
 
 @pytest.mark.parametrize("status", ["waiting_for_input", "working", "Completed"])
-def test_only_a_completed_turn_resolves(fleet: Fleet, status: str) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+def test_only_a_completed_turn_resolves_an_alert(fleet: Fleet, status: str) -> None:
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s1", status))
     assert "resolved" not in fleet.delta()
 
 
-def test_another_session_that_completed_resolves_nothing(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+def test_completion_of_another_session_resolves_nothing(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s2", "completed"))
     assert "resolved" not in fleet.delta()
 
 
-def test_resolved_alerts_come_after_those_that_are_not(fleet: Fleet) -> None:
+def test_resolved_alerts_come_after_open_ones(fleet: Fleet) -> None:
     for session in ("old", "done"):
-        fleet.event("session_blocked", "highlight", stuck(session, f"{session} waits"))
+        fleet.event("session_blocked", "highlight", blocked(session, f"{session} waits"))
     fleet.event("briefing_added", "silent", turn("done", "completed"))
     first, second = section(fleet.delta(), "Alerts")
     assert "old waits" in first and "done waits" in second
@@ -139,8 +139,8 @@ def test_doc_drift_is_not_marked_resolved(fleet: Fleet) -> None:
     assert "docs/a.md" in line and "resolved" not in line
 
 
-def test_a_resolved_session_still_names_its_stale_documents(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+def test_resolved_alert_still_names_stale_documents(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     fleet.event("briefing_added", "silent", turn("s1", "completed"))
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"))
     (line,) = section(fleet.delta(), "Alerts")
@@ -149,7 +149,7 @@ def test_a_resolved_session_still_names_its_stale_documents(fleet: Fleet) -> Non
 
 @pytest.mark.parametrize("payload", ["not json", "{}", b"\xff"])
 @pytest.mark.parametrize(("status", "resolved"), [("completed", True), ("failed", False)])
-def test_a_completion_without_a_status_is_judged_by_its_own_briefing(
+def test_completion_without_a_status_has_that_of_its_briefing(
     fleet: Fleet, payload: Any, status: str, resolved: bool
 ) -> None:
     fleet.project("api__1", "api")
@@ -162,11 +162,11 @@ def test_a_completion_without_a_status_is_judged_by_its_own_briefing(
     assert ("resolved" in line) is resolved
 
 
-def test_the_alerts_of_one_session_are_one_line(fleet: Fleet) -> None:
+def test_alerts_of_one_session_are_merged_into_one_line(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1", "blocked")
     fleet.event("briefing_added", "mention", turn("s1", "blocked", "no key"), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck("s1", "no key"), briefing=briefing)
+    fleet.event("session_blocked", "highlight", blocked("s1", "no key"), briefing=briefing)
     fleet.event("error", "highlight", {"error": {"message": "boom"}, "sessionId": "s1"})
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/a.md"), briefing=briefing)
     fleet.event("doc_drift_warning", "highlight", drift("s1", "docs/b.md"), briefing=briefing)
@@ -175,24 +175,24 @@ def test_the_alerts_of_one_session_are_one_line(fleet: Fleet) -> None:
     assert "error and blocked" in line and "docs/b.md, docs/a.md" in line
 
 
-def test_alerts_of_one_turn_are_one_line_where_no_session_is_known(fleet: Fleet) -> None:
+def test_alerts_of_one_turn_without_a_session_are_merged_into_one_line(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", None, "blocked")
     fleet.event("briefing_added", "mention", turn(None, "blocked"), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck(None), briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck(None))
+    fleet.event("session_blocked", "highlight", blocked(None), briefing=briefing)
+    fleet.event("session_blocked", "highlight", blocked(None))
     assert [label_of(x) for x in section(fleet.delta(), "Alerts")] == ["#e3", f"#{briefing}"]
 
 
-def test_a_briefing_says_the_session_where_the_payload_does_not(fleet: Fleet) -> None:
+def test_session_comes_from_the_briefing_if_not_in_the_payload(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1", "failed")
     fleet.event("error", "highlight", "not json", briefing=briefing)
-    fleet.event("session_blocked", "highlight", stuck("s1"))
+    fleet.event("session_blocked", "highlight", blocked("s1"))
     assert len(section(fleet.delta(), "Alerts")) == 1
 
 
-def test_a_failed_job_is_an_alert_that_names_the_job(fleet: Fleet) -> None:
+def test_failed_job_is_an_alert_that_names_the_job(fleet: Fleet) -> None:
     job = {"jobId": 7, "type": "ask", "status": "failed", "error": "out of tokens"}
     fleet.event("job_completed", "highlight", {"job": job})
     (line,) = section(fleet.delta(), "Alerts")
@@ -202,7 +202,7 @@ def test_a_failed_job_is_an_alert_that_names_the_job(fleet: Fleet) -> None:
 # --- highlights and mentions ------------------------------------------------------------------
 
 
-def test_the_newest_highlight_of_a_project_is_shown_and_the_others_are_counted(
+def test_newest_highlight_of_a_project_is_shown_and_others_are_counted(
     fleet: Fleet,
 ) -> None:
     for number in range(6):
@@ -216,7 +216,7 @@ def test_the_newest_highlight_of_a_project_is_shown_and_the_others_are_counted(
     assert "Left out: 4 highlights." in text
 
 
-def test_one_highlight_a_project_among_very_many(fleet: Fleet) -> None:
+def test_one_highlight_is_shown_for_each_project_among_very_many(fleet: Fleet) -> None:
     fleet.event("briefing_added", "highlight", turn("old", "completed", "rare"), project="rare__1")
     with db.transaction(fleet.connection):
         for number in range(1000):
@@ -227,7 +227,7 @@ def test_one_highlight_a_project_among_very_many(fleet: Fleet) -> None:
     assert "Left out: 999 highlights." in text
 
 
-def test_no_highlight_is_shown_twice_where_projects_are_null_and_empty(fleet: Fleet) -> None:
+def test_no_highlight_is_shown_twice_if_projects_are_null_or_empty(fleet: Fleet) -> None:
     with db.transaction(fleet.connection):
         for number in range(450):
             project = "" if number % 2 else None
@@ -246,7 +246,7 @@ def test_ten_mentions_are_shown_and_the_others_are_counted(fleet: Fleet) -> None
     assert "Left out: 15 mentions. `fleet events list --after 0` has all." in text
 
 
-def test_revisions_of_a_briefing_are_one_mention_and_nothing_is_left_out(fleet: Fleet) -> None:
+def test_revisions_of_a_briefing_are_merged_into_one_mention(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1")
     for number in range(3):
@@ -257,7 +257,7 @@ def test_revisions_of_a_briefing_are_one_mention_and_nothing_is_left_out(fleet: 
     assert "revision 2" in line and "Left out" not in text
 
 
-def test_a_closing_line_counts_both_kinds_in_one(fleet: Fleet) -> None:
+def test_closing_line_counts_both_highlights_and_mentions(fleet: Fleet) -> None:
     for number in range(12):
         for level in ("highlight", "mention"):
             fleet.event("briefing_added", level, turn(f"s{number}", "completed"), project="api__1")
@@ -265,15 +265,15 @@ def test_a_closing_line_counts_both_kinds_in_one(fleet: Fleet) -> None:
 
 
 def test_events_up_to_the_cursor_are_not_shown(fleet: Fleet) -> None:
-    seen = fleet.event("session_blocked", "highlight", stuck("s1", "already told"))
+    seen = fleet.event("session_blocked", "highlight", blocked("s1", "already shown"))
     assert fleet.delta(seen) == ""
-    fleet.event("session_blocked", "highlight", stuck("s2", "fresh"))
-    assert "fresh" in fleet.delta(seen) and "already told" not in fleet.delta(seen)
+    fleet.event("session_blocked", "highlight", blocked("s2", "fresh"))
+    assert "fresh" in fleet.delta(seen) and "already shown" not in fleet.delta(seen)
 
 
-def test_a_cursor_beyond_the_newest_event_shows_nothing_and_does_not_go_back(fleet: Fleet) -> None:
-    fleet.event("session_blocked", "highlight", stuck("s1"))
-    assert fleet.delta(100) == ""  # the helper holds that `through` is 100
+def test_cursor_beyond_the_newest_event_shows_nothing_and_stays(fleet: Fleet) -> None:
+    fleet.event("session_blocked", "highlight", blocked("s1"))
+    assert fleet.delta(100) == ""  # the helper checks that `through` is 100
 
 
 # --- many alerts ------------------------------------------------------------------------------
@@ -288,7 +288,10 @@ def alerts(fleet: Fleet, count: int, projects: int, kinds: int = 1) -> None:
 
 
 def counted(text: str) -> int:
-    return sum(int(re.search(r" ×(\d+)", line)[1]) for line in section(text, "Alerts"))  # type: ignore[index]
+    """How many alerts of one event each a text stands for: those with a line, and the rest."""
+    lines = section(text, "Alerts")
+    rest = re.match(r"- and (\d+) more ", lines[-1])
+    return len(lines) if rest is None else len(lines) - 1 + int(rest[1])
 
 
 def test_alerts_have_a_line_each_while_they_fit(fleet: Fleet) -> None:
@@ -296,28 +299,48 @@ def test_alerts_have_a_line_each_while_they_fit(fleet: Fleet) -> None:
     assert len(section(fleet.delta(), "Alerts")) == 40
 
 
-def test_five_hundred_sessions_group_by_project_and_type(fleet: Fleet) -> None:
-    alerts(fleet, 500, projects=25)
+def test_alerts_that_fit_when_they_are_shortened_have_a_line_each(fleet: Fleet) -> None:
+    for number in range(40):
+        words = {"error": {"message": f"{number} " + "x" * 300}, "sessionId": f"s{number}"}
+        fleet.event("error", "alert", words, project="p__1")
+    assert len(section(fleet.delta(), "Alerts")) == 40
+
+
+@pytest.mark.parametrize("count", [120, 500])
+def test_as_many_alerts_as_fit_stand_singly_and_the_rest_is_counted_by_project(
+    fleet: Fleet, count: int
+) -> None:
+    alerts(fleet, count, projects=3)
     text = fleet.delta()
-    lines = section(text, "Alerts")
-    assert len(lines) == 25 and counted(text) == 500
-    assert lines[0].startswith("- #e500 p24__1 · error ×20, newest: boom 499")
+    *singly, rest = section(text, "Alerts")
+    assert len(singly) > 60 and utf16_length(text) > 5200, "the budget is used"
+    assert singly[0].startswith(f"- #e{count} p") and f"boom {count - 1}" in singly[0]
+    left = range(count - len(singly))
+    by_project = {f"p{n}__1": sum(number % 3 == n for number in left) for n in range(3)}
+    noun = "more" if count <= 400 else "more events"
+    assert rest.startswith(f"- and {len(left)} {noun} (")
+    assert rest.endswith("): `fleet events list --after 0` has all.")
+    shown = re.findall(r"(p\d__1) (\d+)", rest)
+    assert {name: int(number) for name, number in shown} == by_project
 
 
-def test_three_thousand_projects_group_by_type(fleet: Fleet) -> None:
+def test_a_turn_that_blocks_is_one_alert_among_many(fleet: Fleet) -> None:
+    """It makes two events, of which one would do."""
+    for number in range(150):
+        session = f"s{number}"
+        fleet.event("briefing_added", "mention", turn(session, "blocked", "x" * 200))
+        fleet.event("session_blocked", "highlight", blocked(session, "x" * 200))
+    text = fleet.delta()
+    assert counted(text) == 150
+
+
+def test_three_thousand_projects_are_counted_though_not_named(fleet: Fleet) -> None:
     alerts(fleet, 6000, projects=3000)
     text = fleet.delta()
-    (line,) = section(text, "Alerts")
-    assert counted(text) == 6000 and "boom 5999" in line
+    assert counted(text) == 6000 and "boom 5999" in text and "others " in text
 
 
-def test_more_types_than_fit_are_one_line_with_the_count(fleet: Fleet) -> None:
-    alerts(fleet, 2000, projects=500, kinds=500)
-    (line,) = section(fleet.delta(), "Alerts")
-    assert line == "- #e2000 2000 alerts; `fleet events list --after 0` has all."
-
-
-def test_many_alerts_leave_room_to_count_what_they_push_out(fleet: Fleet) -> None:
+def test_many_alerts_leave_room_for_the_closing_line(fleet: Fleet) -> None:
     alerts(fleet, 40, projects=10)
     for number in range(12):
         fleet.event("briefing_added", "mention", turn(f"m{number}", "completed", "x" * 300))
@@ -326,10 +349,10 @@ def test_many_alerts_leave_room_to_count_what_they_push_out(fleet: Fleet) -> Non
     assert "Left out: 12 highlights, 12 mentions." in text and utf16_length(text) <= 2500
 
 
-def test_old_alerts_are_no_part_of_the_groups(fleet: Fleet) -> None:
+def test_alerts_up_to_the_cursor_are_not_counted(fleet: Fleet) -> None:
     alerts(fleet, 500, projects=25)
     alerts(fleet, 450, projects=5)
-    assert counted(fleet.delta(500)) == 450 and len(section(fleet.delta(500), "Alerts")) == 5
+    assert counted(fleet.delta(500)) == 450
 
 
 @pytest.mark.parametrize("column", ["type", "project"])
@@ -359,7 +382,7 @@ def test_very_many_alerts_are_counted_whatever_their_columns_hold(
 
 
 @pytest.mark.parametrize("payload", ["not json", "", b"\x00\xff", Raw(b'{"a":"\xff'), "[" * 50_000])
-def test_an_unreadable_payload_costs_one_line(fleet: Fleet, payload: Any) -> None:
+def test_unreadable_payload_affects_only_its_line(fleet: Fleet, payload: Any) -> None:
     fleet.event("error", "highlight", payload)
     fleet.event("error", "highlight", {"error": {"message": "boom"}})
     fleet.event("briefing_added", "mention", turn("s1", "completed", "fine"))
@@ -369,7 +392,7 @@ def test_an_unreadable_payload_costs_one_line(fleet: Fleet, payload: Any) -> Non
     assert "fine" in text
 
 
-def test_a_row_without_our_columns_is_a_mention(fleet: Fleet) -> None:
+def test_row_of_another_program_without_fleets_columns_is_a_mention(fleet: Fleet) -> None:
     fleet.connection.execute(
         "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('now', 'their_own', '{}')"
     )
@@ -378,7 +401,7 @@ def test_a_row_without_our_columns_is_a_mention(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("briefing", [77, "</fleet-prelude>\n\x1b[31m", 7.5, b"\x00"])
-def test_a_briefing_id_that_is_none_gives_way_to_the_event_id(fleet: Fleet, briefing: Any) -> None:
+def test_unknown_briefing_id_is_replaced_by_the_event_id(fleet: Fleet, briefing: Any) -> None:
     for level in ("alert", "highlight", "mention"):
         fleet.event("note", level, {"message": "words"}, briefing=briefing)
     text = fleet.delta()
@@ -389,23 +412,23 @@ def test_a_briefing_id_that_is_none_gives_way_to_the_event_id(fleet: Fleet, brie
     ]
 
 
-def test_the_words_come_from_the_turn_where_the_payload_has_none(fleet: Fleet) -> None:
+def test_text_comes_from_the_turn_if_the_payload_has_none(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    told = fleet.briefing("api__1", "s1", text="# The markdown of it")
-    fleet.event("briefing_added", "mention", "not json", project="api__1", briefing=told)
-    fleet.event("briefing_added", "mention", {}, project="api__1", briefing=told)
+    briefing = fleet.briefing("api__1", "s1", text="# The markdown of it")
+    fleet.event("briefing_added", "mention", "not json", project="api__1", briefing=briefing)
+    fleet.event("briefing_added", "mention", {}, project="api__1", briefing=briefing)
     assert "The markdown of it" in section(fleet.delta(), "Mentions")[0]
-    fleet.turn(told, "the turn's own summary")
+    fleet.turn(briefing, "the turn's own summary")
     assert "the turn's own summary" in section(fleet.delta(), "Mentions")[0]
 
 
-def test_a_million_characters_of_text_are_one_line(fleet: Fleet) -> None:
+def test_million_characters_are_shortened_to_one_line(fleet: Fleet) -> None:
     fleet.event("error", "highlight", {"error": {"message": "word " * 200_000}})
     (line,) = section(fleet.delta(), "Alerts")
     assert len(line) < 300 and "…" in line
 
 
-def test_projects_that_share_a_name_are_told_apart_by_id(fleet: Fleet) -> None:
+def test_projects_that_share_a_name_are_shown_by_id(fleet: Fleet) -> None:
     fleet.project("api__11111111", "api")
     fleet.project("api__22222222", "api")
     fleet.project("web__33333333", "web")
@@ -422,7 +445,7 @@ def test_projects_that_share_a_name_are_told_apart_by_id(fleet: Fleet) -> None:
 # --- recap ------------------------------------------------------------------------------------
 
 
-def test_the_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fleet) -> None:
+def test_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fleet) -> None:
     for project, status in (("a", "active"), ("b", None), ("c", "archived"), ("empty", "active")):
         fleet.project(f"{project}__1", project, status=status)
         if project != "empty":
@@ -433,7 +456,7 @@ def test_the_roster_has_a_line_for_each_active_project_with_a_briefing(fleet: Fl
     assert "last of b" in lines[0]
 
 
-def test_what_the_roster_leaves_out_is_counted(fleet: Fleet) -> None:
+def test_projects_that_do_not_fit_the_roster_are_counted(fleet: Fleet) -> None:
     with db.transaction(fleet.connection):
         for number in range(300):
             fleet.project(f"p{number}__1", f"p{number}")
@@ -444,17 +467,17 @@ def test_what_the_roster_leaves_out_is_counted(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("state", ["blocked", "failed", "waiting_for_permission"])
-def test_an_open_alert_from_before_is_in_the_recap(fleet: Fleet, state: str) -> None:
+def test_recap_shows_an_open_alert_from_before(fleet: Fleet, state: str) -> None:
     fleet.project("api__1", "api")
-    told = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
-    fleet.session("s1", "api__1", state, detail="needs a key", state_at=ago(HOUR), event_id=told)
-    (line,) = section(fleet.recap(told), "Open alerts from before")
-    assert "needs a key" in line and label_of(line) == f"#e{told}"
+    event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
+    fleet.session("s1", "api__1", state, detail="needs a key", state_at=ago(HOUR), event_id=event)
+    (line,) = section(fleet.recap(event), "Open alerts from before")
+    assert "needs a key" in line and label_of(line) == f"#e{event}"
 
 
-def test_an_alert_of_the_delta_is_not_told_twice(fleet: Fleet) -> None:
+def test_recap_does_not_repeat_an_alert_of_the_delta(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    event = fleet.event("session_blocked", "highlight", stuck("s1"), project="api__1")
+    event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
     fleet.session("s1", "api__1", "blocked", state_at=ago(HOUR), event_id=event)
     text = fleet.recap(0)
     assert section(text, "Open alerts from before") == [] and len(section(text, "Alerts")) == 1
@@ -471,38 +494,38 @@ def test_an_alert_of_the_delta_is_not_told_twice(fleet: Fleet) -> None:
     ],
     ids=["older than 7 days", "ended", "completed", "waiting for input", "archived"],
 )
-def test_an_alert_that_is_not_open_is_not_in_the_recap(
+def test_recap_does_not_show_an_alert_that_is_no_longer_open(
     fleet: Fleet, values: dict[str, Any]
 ) -> None:
     fleet.project("api__1", "api")
     fleet.project("old__1", "old", status="archived")
-    told = fleet.event("session_blocked", "highlight", stuck("s1"))
-    row = {"project": "api__1", "state": "blocked", "event_id": told} | values
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
+    row = {"project": "api__1", "state": "blocked", "event_id": event} | values
     fleet.session("s1", **row)
-    assert fleet.recap(told) == ""
+    assert fleet.recap(event) == ""
 
 
-def test_an_open_alert_has_an_id_that_is_there(fleet: Fleet) -> None:
+def test_open_alert_has_an_id_that_exists(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    told = fleet.event("session_blocked", "highlight", stuck("s1"))
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
     # A briefing that was pruned.
-    fleet.session("s1", "api__1", "blocked", state_at=ago(60), event_id=told, briefing_id=77)
-    (line,) = section(fleet.recap(told), "Open alerts from before")
-    assert label_of(line) == f"#e{told}"
+    fleet.session("s1", "api__1", "blocked", state_at=ago(60), event_id=event, briefing_id=77)
+    (line,) = section(fleet.recap(event), "Open alerts from before")
+    assert label_of(line) == f"#e{event}"
 
 
-def test_what_the_open_alerts_leave_out_is_counted(fleet: Fleet) -> None:
+def test_open_alerts_that_do_not_fit_are_counted(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
-    told = fleet.event("session_blocked", "highlight", stuck("s1"))
+    event = fleet.event("session_blocked", "highlight", blocked("s1"))
     with db.transaction(fleet.connection):
         for number in range(300):
-            fleet.session(f"s{number}", "api__1", "blocked", state_at=ago(60), event_id=told)
-    lines = section(fleet.recap(told), "Open alerts from before")
+            fleet.session(f"s{number}", "api__1", "blocked", state_at=ago(60), event_id=event)
+    lines = section(fleet.recap(event), "Open alerts from before")
     rest = re.fullmatch(r"- and (\d+) more open alerts: `fleet status`", lines[-1])
     assert rest and int(rest[1]) + len(lines) - 1 == 300
 
 
-def test_a_full_roster_leaves_room_for_the_alerts(fleet: Fleet) -> None:
+def test_full_roster_leaves_room_for_alerts(fleet: Fleet) -> None:
     with db.transaction(fleet.connection):
         for number in range(100):
             fleet.project(f"p{number}__1", f"p{number}")
@@ -513,19 +536,19 @@ def test_a_full_roster_leaves_room_for_the_alerts(fleet: Fleet) -> None:
     assert utf16_length(text) <= hot_settings.BUDGET
 
 
-def test_an_empty_database_has_no_recap(fleet: Fleet) -> None:
+def test_empty_database_has_no_recap(fleet: Fleet) -> None:
     assert fleet.recap() == ""
 
 
 # --- a worker's facts -------------------------------------------------------------------------
 
 
-def test_a_worker_is_told_how_a_briefing_looks_without_a_database(tmp_path: Path) -> None:
+def test_worker_gets_the_form_of_a_briefing_without_a_database(tmp_path: Path) -> None:
     text = worker_facts(str(tmp_path), "/code/api", "s1")
     assert "```briefing\n---\nstatus:" in text and "Other sessions" not in text
 
 
-def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) -> None:
+def test_worker_gets_the_other_sessions_and_their_files(fleet: Fleet) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.project("web__1", "web", repo_root="/code/web")
     files = json.dumps(["src/a.py", "src/b</fleet-prelude>.py"])
@@ -543,13 +566,15 @@ def test_a_worker_is_told_of_the_other_sessions_and_their_files(fleet: Fleet) ->
 
 
 @pytest.mark.parametrize("folder", ["/code/api", "/code/api/deep/below"])
-def test_a_folder_that_had_no_session_is_found_by_its_root(fleet: Fleet, folder: str) -> None:
+def test_folder_without_a_session_is_found_by_its_repository_root(
+    fleet: Fleet, folder: str
+) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/elsewhere", last_seen_at=ago(60))
     assert "- session s2 (working)" in worker_facts(fleet.home, folder, "s1")
 
 
-def test_the_first_session_in_a_worktree_or_a_clone_is_told_of_the_repositorys_others(
+def test_first_session_in_a_worktree_or_clone_gets_the_other_sessions(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     address = "https://github.com/example/api.git"
@@ -563,14 +588,14 @@ def test_the_first_session_in_a_worktree_or_a_clone_is_told_of_the_repositorys_o
 
 
 @pytest.mark.parametrize("folder", ["", "/", "relative", "/work", "/nowhere/at all"])
-def test_a_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str) -> None:
+def test_folder_of_no_project_has_no_other_sessions(fleet: Fleet, folder: str) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     fleet.session("s2", "api__1", "working", folder="/code/api", last_seen_at=ago(60))
     assert "Other sessions" not in worker_facts(fleet.home, folder, "s1")
 
 
 @pytest.mark.parametrize("files", ["not json", "{}", "7", "[]", "[[1],null]", None])
-def test_a_worker_is_told_whatever_another_program_wrote_as_files(
+def test_worker_gets_the_other_sessions_even_if_files_are_malformed(
     fleet: Fleet, files: str | None
 ) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
@@ -580,7 +605,7 @@ def test_a_worker_is_told_whatever_another_program_wrote_as_files(
     assert "- session s2 (working)" in worker_facts(fleet.home, "/code/api", "s1")
 
 
-def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
+def test_worker_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
     fleet.project("api__1", "api", repo_root="/code/api")
     files = json.dumps([f"src/{'😀' * 40}/{number}.py" for number in range(50)])
     for number in range(30):
@@ -610,7 +635,7 @@ def test_a_workers_facts_have_at_most_1500_characters(fleet: Fleet) -> None:
         ("10000", 9800),
     ],
 )
-def test_the_budget_is_held_within_what_claude_code_shows(
+def test_budget_stays_within_what_claude_code_shows(
     tmp_path: Path, written: str | None, expected: int
 ) -> None:
     if written is not None:
@@ -618,7 +643,7 @@ def test_the_budget_is_held_within_what_claude_code_shows(
     assert hot_settings.budget(str(tmp_path)) == expected
 
 
-def test_only_a_file_of_this_schema_is_read(fleet: Fleet, tmp_path: Path) -> None:
+def test_only_a_database_of_this_schema_version_is_read(fleet: Fleet, tmp_path: Path) -> None:
     open_database(fleet.home).close()
     for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
         fleet.connection.execute(f"PRAGMA user_version = {version}")
@@ -629,19 +654,19 @@ def test_only_a_file_of_this_schema_is_read(fleet: Fleet, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 100])
-def test_a_damaged_file_is_unavailable(tmp_path: Path, content: bytes) -> None:
+def test_damaged_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
     Path(paths.database(str(tmp_path))).write_bytes(content)
     with pytest.raises(Unavailable):
         open_database(str(tmp_path))
 
 
-def test_a_home_with_odd_characters_in_its_path_is_read(tmp_path: Path) -> None:
+def test_home_with_special_characters_in_its_path_is_read(tmp_path: Path) -> None:
     odd = Fleet(tmp_path / "100% ?mode=rwc #1 ‹é›")
     odd.event("error", "highlight", {})
     assert section(odd.delta(), "Alerts")
 
 
-def test_nothing_is_written_and_one_snapshot_is_read(fleet: Fleet) -> None:
+def test_prelude_reads_one_snapshot_and_writes_nothing(fleet: Fleet) -> None:
     fleet.event("error", "highlight", {"error": {"message": "first"}})
     connection = open_database(fleet.home)
     before, _ = delta(connection, 0, 6000)
@@ -654,11 +679,11 @@ def test_nothing_is_written_and_one_snapshot_is_read(fleet: Fleet) -> None:
 # --- the indexes ------------------------------------------------------------------------------
 
 
-def test_the_prelude_reads_the_schema_that_the_migrations_make() -> None:
+def test_prelude_expects_the_schema_of_the_newest_migration() -> None:
     assert migrate.latest_version() == SCHEMA_VERSION
 
 
-def a_few(fleet: Fleet) -> None:
+def few_events(fleet: Fleet) -> None:
     fleet.project("api__1", "api")
     briefing = fleet.briefing("api__1", "s1", "failed")
     fleet.event("error", "highlight", {"sessionId": "s1"}, project="api__1", briefing=briefing)
@@ -666,8 +691,8 @@ def a_few(fleet: Fleet) -> None:
     fleet.event("briefing_added", "highlight", turn("s3", "completed"), project="api__1")
 
 
-def very_many(fleet: Fleet) -> None:
-    a_few(fleet)
+def very_many_events(fleet: Fleet) -> None:
+    few_events(fleet)
     alerts(fleet, 500, projects=30)
     with db.transaction(fleet.connection):
         for number in range(500):
@@ -675,12 +700,12 @@ def very_many(fleet: Fleet) -> None:
             fleet.event("briefing_added", "highlight", payload, project="api__1")
 
 
-@pytest.mark.parametrize("fill", [a_few, very_many])
+@pytest.mark.parametrize("fill", [few_events, very_many_events])
 @pytest.mark.parametrize("build", [delta, recap])
-def test_every_statement_over_the_outbox_goes_through_an_index(
+def test_every_statement_on_the_outbox_uses_an_index(
     fleet: Fleet, fill: Callable[[Fleet], None], build: Callable[..., object]
 ) -> None:
-    """An expression index is used only for the same expression, to the letter: otherwise a scan."""
+    """SQLite uses an expression index only for exactly the same expression; otherwise it scans."""
     fill(fleet)
     used = set()
     for statement in statements_of(fleet.home, lambda connection: build(connection, 0, 6000)):
@@ -692,5 +717,5 @@ def test_every_statement_over_the_outbox_goes_through_an_index(
             assert "B-TREE FOR GROUP BY" not in detail, f"{detail}: {statement}"
             used.update(re.findall(r"outbox_events_\w+", detail))
     expected = {"outbox_events_by_class"}
-    expected |= {"outbox_events_completed"} if fill is a_few else {"outbox_events_by_group"}
+    expected |= {"outbox_events_completed"} if fill is few_events else {"outbox_events_by_group"}
     assert used >= expected

@@ -1,6 +1,6 @@
-"""Secrets are masked before anything is stored, wherever in a turn they stand, and nothing else is.
+"""Secrets are masked before anything is stored, wherever they are in a turn, and nothing else is.
 
-Every token here is put together at run time, so that no scanner of this repository finds one.
+Every token here is assembled at run time, so that a secret scanner finds none in this repository.
 """
 
 import json
@@ -30,16 +30,16 @@ def chars(alphabet: str, length: int) -> st.SearchStrategy[str]:
 
 
 def joined(*parts: "str | st.SearchStrategy[str]") -> st.SearchStrategy[str]:
-    made = [st.just(part) if isinstance(part, str) else part for part in parts]
-    return st.tuples(*made).map("".join)
+    strategies = [st.just(part) if isinstance(part, str) else part for part in parts]
+    return st.tuples(*strategies).map("".join)
 
 
 def mixed(length: int) -> st.SearchStrategy[str]:
-    """Letters of both cases and a digit, as real tokens have."""
+    """Characters with both cases and a digit, as in real tokens."""
     return chars(ALNUM, length - 3).map(lambda text: "a7Z" + text)
 
 
-# kind as the mask names it -> the secret. {} stands for it in its surroundings, if it needs any.
+# name -> (kind in the mask, the secret, the text around it with {} for the secret)
 SECRETS: dict[str, tuple[str, st.SearchStrategy[str], str]] = {
     "AWS access key": ("aws", joined("AK", "IA", chars(UPPER + DIGITS, 16)), "{}"),
     "AWS temporary key": ("aws", joined("AS", "IA", chars(UPPER + DIGITS, 16)), "{}"),
@@ -125,20 +125,20 @@ PROSE = [
 
 
 @pytest.mark.parametrize("text", PROSE)
-def test_a_text_without_secrets_comes_back_unchanged(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
 @given(st.text(max_size=200))
 @settings(max_examples=300, deadline=None)
-def test_ordinary_text_is_left_alone_and_any_text_is_taken(text: str) -> None:
+def test_masking_is_idempotent_and_leaves_ordinary_text_unchanged(text: str) -> None:
     assert redact(redact(text)) == redact(text)
     if "://" not in text and "<" not in text:
         assert redact(text) == text
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_every_kind_is_masked_in_any_text_and_the_mask_says_what_it_was(name: str) -> None:
+def test_every_kind_is_masked_in_any_text_and_the_mask_names_it(name: str) -> None:
     kind, strategy, surroundings = SECRETS[name]
 
     @given(
@@ -148,7 +148,7 @@ def test_every_kind_is_masked_in_any_text_and_the_mask_says_what_it_was(name: st
         edges=st.sampled_from(["  ", "\n\n", "``", '""', "()", "''", "= ", ": "]),
     )
     @settings(max_examples=15, deadline=None)
-    def holds(secret: str, before: str, after: str, edges: str) -> None:
+    def check(secret: str, before: str, after: str, edges: str) -> None:
         text = f"{before} {edges[0]}{surroundings.format(secret)}{edges[1]} {after}"
         masked = redact(text)
         assert secret not in masked
@@ -158,24 +158,24 @@ def test_every_kind_is_masked_in_any_text_and_the_mask_says_what_it_was(name: st
             ), masked
         assert redact(masked) == masked
 
-    holds()
+    check()
 
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("around", ["{}", '{{"k": "{}"}}', "<{}>", "- {}.", "k={};", "|{}|"])
-def test_every_kind_is_masked_whatever_stands_beside_it(name: str, around: str) -> None:
+def test_every_kind_is_masked_whatever_is_next_to_it(name: str, around: str) -> None:
     secret = example(name)
     assert secret not in redact(around.format(SECRETS[name][2].format(secret)))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name} {kind.source[:20]}")
-def test_every_row_of_the_table_is_masked_and_its_hints_let_it_through(kind: Kind) -> None:
-    """Whatever its pattern matches holds one of its hints; a row whose hints are wrong would silently never
-    be tried."""
+def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> None:
+    """Every match of the pattern contains one of its hints. With wrong hints a pattern would never
+    be tried, and nothing would show it."""
 
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-    def holds(text: str) -> None:
+    def check(text: str) -> None:
         found = kind.pattern.search(text)
         assume(found)
         assert found is not None
@@ -185,10 +185,10 @@ def test_every_row_of_the_table_is_masked_and_its_hints_let_it_through(kind: Kin
         assert "(redacted:" in masked
         assert secret not in masked or len(secret) < 8
 
-    holds()
+    check()
 
 
-def test_what_the_aws_command_line_prints_is_masked() -> None:
+def test_output_of_the_aws_command_line_is_masked() -> None:
     secret, session = example("AWS secret"), example("AWS secret") * 8 + "=="
     printed = json.dumps({"SecretAccessKey": secret, "SessionToken": session}, indent=4)
     assert secret not in redact(printed)
@@ -223,43 +223,43 @@ def key_block(kind: str = "RSA ", body: str = "MIIEowIBAAKCAQEAsecretsecret", cl
 
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
-def test_a_key_block_goes_whole(kind: str) -> None:
+def test_key_block_is_masked_whole(kind: str) -> None:
     assert redact(f"before\n{key_block(kind)}\nafter") == "before\n(redacted:private-key)\nafter"
     as_json = json.dumps({"private_key": key_block(kind)})
     assert "secretsecret" not in redact(as_json)
 
 
-def test_a_pgp_key_block_goes_whole() -> None:
+def test_pgp_key_block_is_masked_whole() -> None:
     block = key_block("PGP ").replace("PRIVATE KEY", "PRIVATE KEY BLOCK")
     assert redact(f"a {block} b") == "a (redacted:private-key) b"
 
 
-def test_several_key_blocks_leave_what_is_between() -> None:
+def test_text_between_key_blocks_stays() -> None:
     assert redact(f"a {key_block()} b {key_block('EC ')} c").count("(redacted:private-key)") == 2
     assert " b " in redact(f"a {key_block()} b {key_block('EC ')} c")
 
 
-def test_an_unclosed_key_block_runs_to_the_end() -> None:
+def test_unclosed_key_block_is_masked_to_the_end() -> None:
     masked = redact(f"before {key_block(closed=False)} and more secretsecret\n\n## Next steps\n- x")
     assert masked == "before (redacted:private-key)"
 
 
 @pytest.mark.parametrize("tag", ["<private>", "<PRIVATE>", "<Private >", '<private why="x">', "<private\n>"])  # fmt: skip
-def test_private_text_is_taken_out(tag: str) -> None:
+def test_private_text_is_removed(tag: str) -> None:
     assert redact(f"a {tag}my\nsecret</private> b") == "a (redacted:private) b"
     assert redact(f"a {tag}my secret</PRIVATE > b") == "a (redacted:private) b"
     assert redact(f"a {tag}my secret and ## all\n\nthe rest") == "a (redacted:private)"
 
 
-def test_several_private_texts_leave_what_is_between() -> None:
+def test_text_between_private_texts_stays() -> None:
     assert redact("a <private>x</private> b <private>y") == "a (redacted:private) b (redacted:private)"  # fmt: skip
 
 
-def test_a_tag_that_is_never_closed_still_hides_what_follows() -> None:
+def test_unclosed_private_tag_hides_the_rest_of_the_text() -> None:
     assert "secret" not in redact("a <private my secret")
 
 
-def test_a_short_private_text_is_taken_out() -> None:
+def test_short_private_text_is_removed() -> None:
     assert redact("<private>x") == "(redacted:private)"
 
 
@@ -295,8 +295,8 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_no_text_makes_it_slow(name: str) -> None:
-    """Four times the text may take four times the time, not sixteen."""
+def test_no_text_makes_masking_slow(name: str) -> None:
+    """Four times the text may take four times the time, but not sixteen times."""
 
     def seconds(length: int) -> float:
         text = prefix + SLOW[name] * (length // len(SLOW[name]))
@@ -312,7 +312,7 @@ def test_no_text_makes_it_slow(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
-def test_a_megabyte_of_any_text_is_soon_read(name: str) -> None:
+def test_megabyte_of_any_text_is_masked_within_seconds(name: str) -> None:
     for length, seconds in ((250_000, 1.5), (MEGABYTE, 5)):
         text = SLOW[name] * (length // len(SLOW[name]))
         start = time.process_time()
@@ -342,27 +342,27 @@ def leaked(fleet: Fleet, secrets: list[str]) -> list[str]:
     return [secret for secret in secrets if secret.encode() in stored]
 
 
-def a_stop(fleet: Fleet, project: Path, event: str = "Stop", **more: Any) -> dict[str, Any]:
-    given_payload = payload("Stop") | {"cwd": str(project), "transcript_path": ""} | more
+def stop(fleet: Fleet, project: Path, event: str = "Stop", **more: Any) -> dict[str, Any]:
+    call = payload("Stop") | {"cwd": str(project), "transcript_path": ""} | more
     hook = {"Stop": "stop", "StopFailure": "stop_failure", "Notification": "notification"}[event]
-    fleet.hook(hook, given_payload, project=project)
+    fleet.hook(hook, call, project=project)
     fleet.drain()
-    return given_payload
+    return call
 
 
 def escaped(token: str) -> str:
-    """As a YAML double-quoted scalar in which no pattern recognises it."""
+    """The token as an escaped YAML scalar, in which no pattern recognizes it."""
     return '"' + "".join(f"\\x{ord(char):02x}" for char in token) + '"'
 
 
-def test_nothing_secret_in_a_message_is_stored(fleet: Fleet) -> None:
+def test_no_secret_in_a_message_is_stored(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     secrets = [example(name) for name in SECRETS]
     lines = [SECRETS[name][2].format(secret) for name, secret in zip(SECRETS, secrets, strict=True)]
     block = "\n".join(f'  - "see {line.replace(chr(34), chr(39))}"' for line in lines)
     message = f"```briefing\n---\nstatus: blocked\nblockers:\n{block}\n---\n\n## Next steps\n\n" + "".join(f"- {line}\n" for line in lines) + "```\n"  # fmt: skip
-    a_stop(fleet, repository, last_assistant_message=message, session_id="s1")
-    a_stop(fleet, repository, last_assistant_message="\n".join(lines), session_id="s2")
+    stop(fleet, repository, last_assistant_message=message, session_id="s1")
+    stop(fleet, repository, last_assistant_message="\n".join(lines), session_id="s2")
     assert fleet.quarantine() == {}
     assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
     assert leaked(fleet, secrets) == []
@@ -370,15 +370,15 @@ def test_nothing_secret_in_a_message_is_stored(fleet: Fleet) -> None:
     assert len(json.loads(stored)) == len(lines)
 
 
-def test_a_private_text_in_a_message_or_a_key_is_not_stored(fleet: Fleet) -> None:
+def test_no_private_text_or_key_in_a_message_is_stored(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     texts = ["plan <private>acquire initech</private> done", "key:\n" + key_block(body="MIIinitech")]  # fmt: skip
     for number, text in enumerate(texts):
-        a_stop(fleet, repository, last_assistant_message=text, session_id=f"s{number}")
+        stop(fleet, repository, last_assistant_message=text, session_id=f"s{number}")
     assert leaked(fleet, ["acquire initech", "MIIinitech"]) == []
 
 
-def test_nothing_secret_in_a_status_file_is_stored(fleet: Fleet) -> None:
+def test_no_secret_in_a_status_file_is_stored(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     secrets = tokens(6, 1)
     text = (
@@ -388,7 +388,7 @@ def test_nothing_secret_in_a_status_file_is_stored(fleet: Fleet) -> None:
     )
     (repository / ".claude").mkdir()
     (repository / ".claude" / "status.v5.s1.md").write_text(text)
-    a_stop(fleet, repository, session_id="s1")
+    stop(fleet, repository, session_id="s1")
     assert fleet.rows("SELECT source FROM turns") == [("status_file",)]
     assert leaked(fleet, [*secrets, "initech"]) == []
 
@@ -399,7 +399,7 @@ FIELDS = (
 )
 
 
-def test_nothing_secret_that_yaml_escapes_is_stored(fleet: Fleet) -> None:
+def test_no_secret_that_yaml_escapes_is_stored(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     secrets = {name: "gh" + "p_" + f"{number:02d}aB" * 9 for number, name in enumerate(FIELDS)}
     lists = {
@@ -409,7 +409,7 @@ def test_nothing_secret_that_yaml_escapes_is_stored(fleet: Fleet) -> None:
     front = "".join(f"{name}: {escaped(secret)}\n" for name, secret in secrets.items())
     front += "".join(f"{name}: [{escaped(secret)}]\n" for name, secret in lists.items())
     message = f"```briefing\n---\n{front}---\n```\n"
-    a_stop(fleet, repository, last_assistant_message=message)
+    stop(fleet, repository, last_assistant_message=message)
     assert fleet.quarantine() == {}
     ((warnings,),) = fleet.rows("SELECT warnings_json FROM turns")
     assert len(json.loads(warnings)) >= 4
@@ -417,7 +417,7 @@ def test_nothing_secret_that_yaml_escapes_is_stored(fleet: Fleet) -> None:
     assert [name for name, s in (secrets | lists).items() if s in found] == []
 
 
-def test_nothing_secret_in_names_of_files_and_branches_is_stored(fleet: Fleet) -> None:
+def test_no_secret_in_names_of_files_and_branches_is_stored(fleet: Fleet) -> None:
     secrets = tokens(6, 2)
     secrets = [re.sub(r"[^\w.-]", "-", secret).rstrip(".") for secret in secrets]
     repository = make_repository(
@@ -439,14 +439,14 @@ def test_nothing_secret_in_names_of_files_and_branches_is_stored(fleet: Fleet) -
     (repository / f"{secrets[5]}" / "SKILL.md").write_text("changed")
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "second")
-    a_stop(fleet, repository, session_id="s1")
+    stop(fleet, repository, session_id="s1")
     assert fleet.quarantine() == {}
     kinds = [kind for kind, _ in fleet.events()]
     assert "doc_drift_warning" in kinds and "skill_updated" in kinds
     assert leaked(fleet, secrets) == []
 
 
-def test_nothing_secret_in_other_events_is_stored(fleet: Fleet) -> None:
+def test_no_secret_in_other_events_is_stored(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api")
     secrets = tokens(5, 3)
     notification = payload("Notification-permission_prompt") | {"message": f"run curl {secrets[0]}?"}  # fmt: skip
@@ -465,10 +465,10 @@ def test_nothing_secret_in_other_events_is_stored(fleet: Fleet) -> None:
     assert leaked(fleet, secrets) == []
 
 
-def test_nothing_secret_in_a_quarantined_entry_is_stored(fleet: Fleet) -> None:
+def test_no_secret_in_a_quarantined_entry_is_stored(fleet: Fleet) -> None:
     secrets = tokens(4, 4)
     repository = make_repository(fleet.folder / "api")
-    a_stop(fleet, repository)
+    stop(fleet, repository)
     for broken in (
         secrets[0].encode(),
         json.dumps([secrets[1]]).encode(),
@@ -482,7 +482,7 @@ def test_nothing_secret_in_a_quarantined_entry_is_stored(fleet: Fleet) -> None:
     assert leaked(fleet, secrets) == []
 
 
-NAMED = chars(ALNUM, 12).map(lambda text: "x7" + text)
+NAMED_SECRET = chars(ALNUM, 12).map(lambda text: "x7" + text)
 
 
 @pytest.mark.parametrize(
@@ -499,12 +499,12 @@ NAMED = chars(ALNUM, 12).map(lambda text: "x7" + text)
         "CLOUDFLARE_API_TOKEN={}",
     ],
 )
-@given(secret=NAMED)
+@given(secret=NAMED_SECRET)
 @settings(max_examples=20, deadline=None)
-def test_what_its_name_calls_a_secret_is_masked(written: str, secret: str) -> None:
-    told = redact(f"I set {written.format(secret)} in the file.")
-    assert secret not in told and told.endswith(" in the file.")
-    assert redact(told) == told
+def test_value_with_a_secrets_name_is_masked(written: str, secret: str) -> None:
+    masked = redact(f"I set {written.format(secret)} in the file.")
+    assert secret not in masked and masked.endswith(" in the file.")
+    assert redact(masked) == masked
 
 
 @pytest.mark.parametrize(
@@ -519,10 +519,10 @@ def test_what_its_name_calls_a_secret_is_masked(written: str, secret: str) -> No
         "sk-scikit-learn-contrib-package-name-is-long",
     ],
 )
-def test_what_is_only_called_a_secret_stays(text: str) -> None:
+def test_value_that_is_not_a_secret_stays_whatever_its_name(text: str) -> None:
     assert redact(text) == text
 
 
-def test_a_private_part_inside_another_hides_through_the_outer_ones_end() -> None:
+def test_nested_private_text_is_hidden_to_the_outer_end() -> None:
     assert redact("a <private>b <private>c</private> d</private> e") == "a (redacted:private) e"
     assert redact("a <private>b <private>c</private> d") == "a (redacted:private)"

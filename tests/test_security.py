@@ -1,4 +1,5 @@
-"""docs/security.md claims nothing that no test holds; and the claims that have no better place."""
+"""Every claim in docs/security.md names tests that exist. Tests of claims that have no better place
+are here too."""
 
 import os
 import re
@@ -14,31 +15,33 @@ TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py
 PAGE = (ROOT / "docs" / "security.md").read_text()
 
 
-def test_every_claim_names_a_test_that_is_there() -> None:
+def test_every_claim_names_a_test_that_exists() -> None:
     claims = re.split(r"\n- ", PAGE.partition("## Known limits")[0])[1:]
     assert len(claims) > 25
     for claim in claims:
         names = re.findall(r"`(test_\w+)`", claim)
-        # What is only said for the reader's sake says so by being about what is not protected.
-        assert names or "unmasked" in claim, f"no test holds: {claim[:80]}"
+        # The one claim without a test says what is not protected.
+        assert names or "unmasked" in claim, f"no test for the claim: {claim[:80]}"
         for name in names:
-            assert f"def {name}(" in TESTS, f"there is no {name}"
+            assert f"def {name}(" in TESTS, f"no such test: {name}"
 
 
-def test_a_line_of_the_log_is_one_line_whatever_is_said(fleet: Fleet) -> None:
+def test_log_entry_is_one_line_whatever_the_message_holds(fleet: Fleet) -> None:
     fleet.home.mkdir()
-    said = (
+    message = (
         "one\n2026-11-24T08:00:00Z drain all is well\r\x1b[2J\x1b]0;title\x07\u2028\u202e"
         + "x" * 5000
     )
-    log.write(str(fleet.home), "hook", said)
+    log.write(str(fleet.home), "hook", message)
     text = (fleet.home / "log" / "fleet.log").read_text()
     assert text.count("\n") == 1 and len(text) < 1100
     assert text.rstrip("\n").isprintable()
     assert stat.S_IMODE((fleet.home / "log" / "fleet.log").stat().st_mode) == 0o600
 
 
-def test_a_jobs_scratch_files_are_private_and_gone_with_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_scratch_files_of_a_job_are_private_and_deleted_with_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
     seen = tmp_path / "seen"
     program = tmp_path / "claude"
     program.write_text(
@@ -66,7 +69,7 @@ def test_a_jobs_scratch_files_are_private_and_gone_with_it(fleet: Fleet, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["spool/new", "spool/tmp", "log", "backups"])
-def test_no_folder_of_the_home_is_open_to_others(fleet: Fleet, name: str) -> None:
+def test_folders_of_the_home_are_private(fleet: Fleet, name: str) -> None:
     fleet.hook("stop", {"session_id": "s", "cwd": str(fleet.folder)})
     fleet.drain()
     fleet.console("db", "backup")

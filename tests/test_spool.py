@@ -1,4 +1,5 @@
-"""The inbox: what is put comes back byte for byte, and no moment to die leaves half an entry."""
+"""The spool: entries come back byte for byte, and a process that is killed never leaves half an
+entry."""
 
 import multiprocessing
 import os
@@ -30,7 +31,7 @@ def home(tmp_path: Path) -> str:
 
 @pytest.fixture
 def undrained(fleet: Fleet) -> Fleet:
-    """A home that was never used, whose drainer is a program that does nothing."""
+    """A new home whose hooks start no real drainer."""
     fleet.replace_drainer()
     return fleet
 
@@ -43,12 +44,12 @@ def entries(home: "str | Path") -> list[spool.Entry]:
     return [spool.read_pending(str(home), name) for name in spool.pending(str(home))]
 
 
-# What the environment may hold: any bytes but NUL, as Python decodes them.
+# Values of environment variables: any bytes but NUL, as Python decodes them.
 environment_text = st.binary(max_size=60).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
 payload_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-# --- what goes in comes out ------------------------------------------------------------------
+# --- round trip --------------------------------------------------------------------------------
 
 
 @settings(
@@ -66,7 +67,7 @@ payload_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @example(b"\n\n", b"\n\n", "/a\n\nfleet-spool 2\n\n", "%0A%25%", None)
 @example(b"", b"", "", "", (0, 0))
 @example(b"{}", None, os.fsdecode(b"/srv/\xff\xfe"), "/x\r\n", None)
-def test_any_bytes_and_any_folder_come_back_as_they_were_put(
+def test_any_bytes_and_any_folder_come_back_unchanged(
     home: str,
     payload: bytes,
     status: bytes | None,
@@ -86,7 +87,7 @@ def test_any_bytes_and_any_folder_come_back_as_they_were_put(
     assert spool.pending(home) == []
 
 
-def test_a_name_says_when_and_what_and_whose_and_sorts_by_time(home: str) -> None:
+def test_entry_name_has_time_event_and_session_and_sorts_by_time(home: str) -> None:
     names = [spool.put(home, "Stop", b"%d" % number, f"session-{number}") for number in range(20)]
 
     assert spool.pending(home) == names
@@ -99,14 +100,16 @@ def test_a_name_says_when_and_what_and_whose_and_sorts_by_time(home: str) -> Non
     "session_id",
     ["../../etc/passwd", "a/b", "a.b", ".", "", "a\nb", "a\0b", "é", "x" * 65, "a b", "\ud800"],
 )
-def test_a_session_id_that_could_be_a_path_is_no_part_of_a_name(home: str, session_id: str) -> None:
+def test_session_id_that_could_be_a_path_is_not_in_the_entry_name(
+    home: str, session_id: str
+) -> None:
     name = spool.put(home, "Stop", b"{}", session_id)
 
     assert name.split(".")[2] == "-"
     assert os.listdir(folder_of(home, "new")) == [name]
 
 
-def test_pending_gives_one_sessions_entries_in_order(home: str) -> None:
+def test_pending_returns_the_entries_of_one_session_in_order(home: str) -> None:
     first = spool.put(home, "SessionStart", b"1", "aaa")
     spool.put(home, "Stop", b"2", "aaa-b")
     spool.put(home, "Stop", b"3", "b-aaa")
@@ -118,14 +121,14 @@ def test_pending_gives_one_sessions_entries_in_order(home: str) -> None:
     assert spool.pending(home, "aa") == []
 
 
-def test_a_session_that_is_called_like_an_event_gets_only_its_own_entries(home: str) -> None:
+def test_session_named_like_an_event_gets_only_its_own_entries(home: str) -> None:
     spool.put(home, "Stop", b"1", "aaa")
     own = spool.put(home, "SessionEnd", b"2", "Stop")
 
     assert spool.pending(home, "Stop") == [own]
 
 
-def test_nothing_waits_where_there_is_no_spool(home: str) -> None:
+def test_nothing_is_pending_without_a_spool(home: str) -> None:
     assert spool.pending(home) == []
     assert not Path(home).exists()
 
@@ -133,13 +136,13 @@ def test_nothing_waits_where_there_is_no_spool(home: str) -> None:
 # --- durability --------------------------------------------------------------------------------
 
 
-def test_the_file_is_synced_before_it_is_moved_in_and_the_folder_after(
+def test_file_is_synced_before_the_rename_and_the_folder_after(
     home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool.make_folders(home)
     order: list[str] = []
 
-    def recorded(function: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
+    def recording(function: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             order.append(label(*arguments))
             return function(*arguments)
@@ -153,17 +156,15 @@ def test_the_file_is_synced_before_it_is_moved_in_and_the_folder_after(
             return "sync new/" if same else "sync another folder"
         return f"sync {facts.st_size > 100000} file"
 
-    monkeypatch.setattr(os, "fsync", recorded(os.fsync, kind))
-    monkeypatch.setattr(os, "rename", recorded(os.rename, lambda old, new: "rename"))
+    monkeypatch.setattr(os, "fsync", recording(os.fsync, kind))
+    monkeypatch.setattr(os, "rename", recording(os.rename, lambda old, new: "rename"))
     spool.put(home, "Stop", b"x" * 100001)
 
-    # The whole of the file was there when it was synced.
+    # The file was complete when it was synced.
     assert order == ["sync True file", "rename", "sync new/"]
 
 
-def test_a_write_that_fails_leaves_nothing_behind(
-    home: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_nothing_behind(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -174,7 +175,8 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert os.listdir(folder_of(home, "tmp")) == os.listdir(folder_of(home, "new")) == []
 
 
-# The Stop hook, killed at its sys.argv[1]th call of a function; 0: it says how many there were.
+# Runs the Stop hook and kills it at its sys.argv[1]th function call. With 0 it runs to its end and
+# prints the number of calls.
 KILLED_AT_A_CALL = f"""
 import os, sys
 left = int(sys.argv[1])
@@ -184,11 +186,11 @@ def count(frame, event, argument):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), 9)
-def say(code):
+def print_calls(code):
     sys.setprofile(None)
     os.write(1, b"%d" % -left)
     really_exit(code)
-really_exit, os._exit = os._exit, say
+really_exit, os._exit = os._exit, print_calls
 path = {STOP[-1]!r}
 code = compile(open(path).read(), path, "exec")
 sys.setprofile(count)
@@ -196,41 +198,40 @@ exec(code, {{"__name__": "__main__", "__file__": path}})
 """
 
 
-def test_a_hook_killed_at_any_instant_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
-    """Killed before each call that it makes, of the system's functions too. Torture kills it
-    within them."""
-    given = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
+def test_hook_killed_at_any_call_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
+    """Killed before each function call, including calls into C. Torture kills it within calls."""
+    data = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
 
-    (undrained.folder / "payload").write_bytes(given)
+    (undrained.folder / "payload").write_bytes(data)
 
     def hook(killed_at: int) -> "subprocess.CompletedProcess[bytes]":
         command = [*STOP[:-1], "-c", KILLED_AT_A_CALL, str(killed_at)]
-        # From a file: how many reads a pipe takes is chance.
+        # From a file, because the number of reads from a pipe varies.
         with (undrained.folder / "payload").open("rb") as stdin:
             return subprocess.run(
                 command, stdin=stdin, env=undrained.env(), stdout=subprocess.PIPE, check=False
             )
 
-    hook(0)  # makes the folders
+    hook(0)  # creates the folders
     calls = int(hook(0).stdout)
-    assert [entry.payload for entry in entries(undrained.home)] == [given] * 2
+    assert [entry.payload for entry in entries(undrained.home)] == [data] * 2
     for number in range(1, calls + 1):
         assert hook(number).returncode == -signal.SIGKILL, "it ended before it was killed"
     found = entries(undrained.home)
-    assert {entry.payload for entry in found} == {given}
+    assert {entry.payload for entry in found} == {data}
     assert 2 < len(found) < calls, "some left an entry, and some left none"
     assert len(list(folder_of(str(undrained.home), "tmp").iterdir())) > 2, "some left half of one"
 
 
-def test_sixty_four_hooks_at_once_lose_none(undrained: Fleet) -> None:
+def test_64_concurrent_hooks_lose_no_payload(undrained: Fleet) -> None:
     sent = [b'{"session_id":"s-%d"}' % number for number in range(64)]
     hooks = [
         subprocess.Popen(STOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=undrained.env())
         for _ in sent
     ]
-    for hook, one in zip(hooks, sent, strict=True):
+    for hook, data in zip(hooks, sent, strict=True):
         assert hook.stdin is not None
-        hook.stdin.write(one)
+        hook.stdin.write(data)
         hook.stdin.close()
     printed = [hook.stdout.read() for hook in hooks if hook.stdout is not None]
     assert {hook.wait() for hook in hooks} == {0}
@@ -248,7 +249,7 @@ def _put_with_others(barrier: Any, home: str, failures: Any) -> None:
         failures.put(repr(error))
 
 
-def test_the_first_captures_of_a_new_home_may_come_at_once(tmp_path: Path) -> None:
+def test_concurrent_first_captures_of_a_new_home_all_succeed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     for attempt in range(20):
         home = str(tmp_path / f"home-{attempt}")
@@ -259,22 +260,20 @@ def test_the_first_captures_of_a_new_home_may_come_at_once(tmp_path: Path) -> No
         ]
         for writer in writers:
             writer.start()
-        said = [failures.get() for _ in writers]
+        results = [failures.get() for _ in writers]
         for writer in writers:
             writer.join()
 
-        assert [failure for failure in said if failure] == []
+        assert [failure for failure in results if failure] == []
         assert len(spool.pending(home)) == 8
 
 
-@pytest.mark.parametrize("gone", ["tmp", "new"])
-def test_a_folder_of_the_spool_that_was_removed_comes_back_with_the_next_capture(
-    home: str, gone: str
-) -> None:
+@pytest.mark.parametrize("folder", ["tmp", "new"])
+def test_removed_spool_folder_is_recreated_by_the_next_capture(home: str, folder: str) -> None:
     spool.put(home, "Stop", b"1")
-    for path in folder_of(home, gone).iterdir():
+    for path in folder_of(home, folder).iterdir():
         path.unlink()
-    folder_of(home, gone).rmdir()
+    folder_of(home, folder).rmdir()
 
     name = spool.put(home, "Stop", b"2")
 
@@ -282,7 +281,7 @@ def test_a_folder_of_the_spool_that_was_removed_comes_back_with_the_next_capture
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_only_the_user_can_read_the_spool_whatever_the_umask(home: str, umask: int) -> None:
+def test_spool_is_private_with_any_umask(home: str, umask: int) -> None:
     before = os.umask(umask)
     try:
         spool.put(home, "Stop", b"{}", status=b"s")
@@ -298,12 +297,12 @@ def test_only_the_user_can_read_the_spool_whatever_the_umask(home: str, umask: i
         assert mode == (0o700 if (Path(home) / path).is_dir() else 0o600), path
 
 
-# --- what cannot be read -----------------------------------------------------------------------
+# --- damaged entries ---------------------------------------------------------------------------
 
 HEAD = b"fleet-spool 1\nevent Stop\nreceived 1\nproject /p\ncwd /c\n"
 
 
-def test_the_header_of_these_tests_is_one_that_can_be_read(tmp_path: Path) -> None:
+def test_header_used_by_these_tests_is_valid(tmp_path: Path) -> None:
     (tmp_path / "entry").write_bytes(HEAD + b"payload 2\n\n{}")
 
     assert spool.read(str(tmp_path / "entry")).payload == b"{}"
@@ -329,17 +328,17 @@ def test_the_header_of_these_tests_is_one_that_can_be_read(tmp_path: Path) -> No
         HEAD.replace(b"event Stop\n", b"") + b"payload 2\n\n{}",
         HEAD.replace(b"received 1", b"received now") + b"payload 2\n\n{}",
         pytest.param(random.Random(1).randbytes(4096), id="noise"),
-        pytest.param(b"\0" * 4096, id="zeros, as a lost disk block"),
+        pytest.param(b"\0" * 4096, id="zeros, like a lost disk block"),
     ],
 )
-def test_a_damaged_entry_is_malformed_and_nothing_else(tmp_path: Path, data: bytes) -> None:
+def test_damaged_entry_raises_only_malformed(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "entry").write_bytes(data)
 
     with pytest.raises(spool.Malformed):
         spool.read(str(tmp_path / "entry"))
 
 
-def test_an_entry_cut_short_anywhere_is_malformed(home: str) -> None:
+def test_entry_truncated_anywhere_is_malformed(home: str) -> None:
     name = spool.put(home, "Stop", b'{"a": 1}', "s-1", "/p", "/c", b"status", (3, 9))
     path = folder_of(home, "new") / name
     data = path.read_bytes()
@@ -349,13 +348,13 @@ def test_an_entry_cut_short_anywhere_is_malformed(home: str) -> None:
             spool.read_pending(home, name)
 
 
-def test_a_key_that_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
+def test_unknown_header_key_of_a_later_version_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "entry").write_bytes(HEAD + b"colour blue\npayload 2\n\n{}")
 
     assert spool.read(str(tmp_path / "entry")).project == "/p"
 
 
-def test_an_entry_that_was_applied_meanwhile_is_not_found(home: str) -> None:
+def test_entry_that_was_acknowledged_is_not_found(home: str) -> None:
     name = spool.put(home, "Stop", b"{}")
     spool.acknowledge(home, [name, name])
 
@@ -376,7 +375,7 @@ def test_quarantine_keeps_the_entry_and_its_reason(home: str) -> None:
     assert (bad / f"{name}.reason").read_text() == "no JSON: ? at 0\n"
 
 
-def test_quarantine_of_an_entry_that_is_gone_leaves_no_reason_behind(home: str) -> None:
+def test_quarantine_of_a_missing_entry_leaves_no_reason_file(home: str) -> None:
     name = spool.put(home, "Stop", b"{}")
     spool.acknowledge(home, [name])
     quarantine.move(home, {name: "too late"})
@@ -384,7 +383,7 @@ def test_quarantine_of_an_entry_that_is_gone_leaves_no_reason_behind(home: str) 
     assert os.listdir(folder_of(home, "bad")) == []
 
 
-def test_a_drain_ends_well_after_the_quarantine_was_thrown_away(fleet: Fleet) -> None:
+def test_drain_works_after_the_quarantine_folder_was_deleted(fleet: Fleet) -> None:
     fleet.hook("stop", b"not JSON")
     folder_of(str(fleet.home), "bad").rmdir()
 
@@ -412,7 +411,7 @@ def _too_large(path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", [_pipe, _device, _folder, _too_large])
-def test_what_is_no_plain_file_holds_up_neither_drainer_nor_prompt(
+def test_irregular_file_in_the_spool_delays_neither_drainer_nor_prompt(
     undrained: Fleet, plant: Callable[[Path], None]
 ) -> None:
     fleet = undrained

@@ -1,4 +1,4 @@
-"""`fleet statusline`: one short line, true, quick, and never an error."""
+"""`fleet statusline`: one short and correct line, printed fast, and never an error."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def stop(fleet: Fleet, session: str, message: str, folder: str = "api") -> None:
     fleet.drain()
 
 
-def test_it_counts_who_needs_a_human_as_status_does(fleet: Fleet) -> None:
+def test_count_of_sessions_that_need_you_equals_that_of_status(fleet: Fleet) -> None:
     assert statusline(fleet) == "fleet: nothing yet\n"
     stop(fleet, "s1", BLOCKED)
     assert statusline(fleet) == "fleet: 1 needs you\n"
@@ -46,7 +46,7 @@ def test_it_counts_who_needs_a_human_as_status_does(fleet: Fleet) -> None:
     assert len(status["needs_human"]) == 1
 
 
-def test_it_counts_what_the_commander_has_not_been_told(fleet: Fleet) -> None:
+def test_events_that_the_commander_has_not_seen_are_counted(fleet: Fleet) -> None:
     stop(fleet, "s1", "Done with it.")
     call = payload("SessionStart-startup") | {"session_id": "c", "cwd": str(fleet.home)}
     fleet.hook("session_start", call, fleet.home)
@@ -62,13 +62,13 @@ def test_it_counts_what_the_commander_has_not_been_told(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100])
-def test_a_database_that_cannot_be_read_is_no_error(fleet: Fleet, content: bytes) -> None:
+def test_unreadable_database_is_not_an_error(fleet: Fleet, content: bytes) -> None:
     fleet.home.mkdir()
     (fleet.home / "fleet.db").write_bytes(content)
     assert statusline(fleet) == "fleet: no database\n"
 
 
-def test_it_brings_no_console_with_it(fleet: Fleet) -> None:
+def test_statusline_does_not_import_the_console(fleet: Fleet) -> None:
     stop(fleet, "s1", "Done.")
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "commander", "statusline"],

@@ -1,4 +1,4 @@
-"""The short form of `make torture`: each scenario with real processes, and the promise checked after it."""
+"""The short form of `make torture`: each scenario runs real processes and checks its promise."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_promise_is_kept(name: str) -> None:
+def test_scenario_keeps_its_promise(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "torture", "--short", "--seed", "1", name],
         cwd=ROOT,

@@ -1,4 +1,5 @@
-"""Nothing slow happens inside a transaction: no git, no file. Others would wait for it, and give up."""
+"""Nothing slow happens inside a transaction, neither git nor file access: other writers would wait
+and give up."""
 
 import json
 import os
@@ -20,7 +21,7 @@ REAL_GIT = shutil.which("git")
 
 
 class Watch:
-    """Notes each file that is opened and each process that is started while a transaction is open."""
+    """Records every file that is opened and every process that is started during a transaction."""
 
     def __init__(self) -> None:
         self.connections: list[sqlite3.Connection] = []
@@ -30,8 +31,7 @@ class Watch:
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.is_on or event not in ("open", "subprocess.Popen", "os.listdir", "os.scandir"):
             return
-        # A bytecode file is opened when a module is imported for the first time, in no transaction of a
-        # drainer that lives for a second batch.
+        # The first import of a module opens files, which happens once in the life of a drainer.
         if any(map(is_in_transaction, self.connections)) and not (
             event == "open" and str(arguments[0]).endswith((".pyc", ".py"))
         ):
@@ -41,12 +41,12 @@ class Watch:
 def is_in_transaction(connection: sqlite3.Connection) -> bool:
     try:
         return connection.in_transaction
-    except sqlite3.ProgrammingError:  # it is closed
+    except sqlite3.ProgrammingError:  # the connection is closed
         return False
 
 
 _watch = Watch()
-sys.addaudithook(_watch.audit)  # it cannot be removed, so there is one
+sys.addaudithook(_watch.audit)  # only one, because an audit hook cannot be removed
 
 
 @pytest.fixture
@@ -95,21 +95,19 @@ def transcript_with_edit(fleet: Fleet, repository: Path, number: int, file: str)
     return str(path)
 
 
-def test_no_file_is_opened_and_no_program_is_run_inside_a_transaction(
-    fleet: Fleet, watch: Watch
-) -> None:
+def test_no_file_is_opened_and_no_program_runs_in_a_transaction(fleet: Fleet, watch: Watch) -> None:
     documents = {f"docs/{name}.md": "app.py does it\n" for name in "abc"}
     repository = make_repository(fleet.folder / "api", "https://example.org/api.git", **documents)
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)
     assert drainer.drain(str(fleet.home))
-    # A commit of which nothing but the database knows that it belongs to the turn.
+    # Only the database shows that this commit belongs to the turn.
     (repository / "app.py").write_text("x = 2\n")
     git(repository, "commit", "-qam", "second")
     stop(fleet, repository, 1)
-    # An edit that makes documents stale, with both sides hashed.
+    # An edit that makes documents stale, so that both files are hashed.
     transcript = transcript_with_edit(fleet, repository, 2, "app.py")
     stop(fleet, repository, 2, transcript_path=transcript)
-    # Files that the worker wrote down itself, and a repository that has moved.
+    # Files that the worker named itself, and a repository that was moved.
     message = "```briefing\nstatus: blocked\nfiles_touched: [app.py]\ndoc_drift_risk: high\n```"
     stop(fleet, repository, 3, last_assistant_message=message)
     assert drainer.drain(str(fleet.home))
@@ -128,10 +126,10 @@ def test_no_file_is_opened_and_no_program_is_run_inside_a_transaction(
 
 
 @pytest.mark.parametrize("command", ["diff-tree", "ls-files", "log"])
-def test_others_can_write_while_git_takes_its_time(
+def test_other_programs_can_write_while_git_is_slow(
     fleet: Fleet, tmp_path: Path, command: str
 ) -> None:
-    """The drainer's git stands still until another program has written to the database."""
+    """The drainer's git waits until another program has written to the database."""
     repository = make_repository(fleet.folder / "api", **{"README.md": "app.py"})
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)
     fleet.drain()
@@ -152,14 +150,14 @@ def test_others_can_write_while_git_takes_its_time(
         [sys.executable, "-I", drain.__file__, str(fleet.home)],
         env=fleet.env(PATH=f"{tools}{os.pathsep}{os.environ['PATH']}"),
     )
-    assert asked.read_text() == "here\n"  # waits until the drainer's git was asked
+    assert asked.read_text() == "here\n"  # blocks until the drainer runs git
 
     done = fleet.console("projects", "archive", "api")
 
     answer.write_text("go on\n")
     assert process.wait(30) == 0
     assert "archived" in done.stdout
-    # The turn that came in meanwhile brings the project back.
+    # The turn that was applied afterwards makes the project active again.
     assert fleet.rows("SELECT p.status, files_touched_json FROM projects p, briefings") == [
         ("active", '["app.py"]')
     ]

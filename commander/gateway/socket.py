@@ -161,7 +161,7 @@ class Client:
                         await self._socket.send_text(frame.text)
                         cursor = frame.event_id
             except TimeoutError:
-                await self._close(_TRY_AGAIN_LATER, f"too slow; go on from event {cursor}")
+                await self._close(_TRY_AGAIN_LATER, f"too slow; continue from event {cursor}")
                 return
             self._hub.mark_sent(frames)
 

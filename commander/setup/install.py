@@ -68,9 +68,8 @@ def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], ob
     still works."""
     file = claude / "settings.json"
     python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
-    _registration(
-        file, home
-    )  # a settings file that cannot be edited is found before anything is made
+    # A settings file that cannot be edited is found before anything is made.
+    _registration(file, home)
     if home.exists() and not home.is_dir():
         raise BadInput(f"{home} is not a folder. Name another one with --fleet-home.")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)

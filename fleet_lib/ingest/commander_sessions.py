@@ -21,4 +21,4 @@ def apply(conversations: ConversationRepo, home: str, prepared: Prepared) -> str
     if entry.event == "Stop":
         conversations.commit_shown(conversation, session_id, prompt_id)
         return "the Commander's turn: its cursor moves past what it was shown"
-    return "the Commander's: nothing to record"
+    return "nothing to record for the Commander"

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.lines import state_words
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
@@ -140,9 +141,8 @@ def compose(
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     # The paths themselves are in the briefing.
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
-    if (
-        written.status is None and prepared.entry.event == "Stop"
-    ):  # a failure needs no second opinion
+    # What Claude Code reports as a failure needs no second opinion.
+    if written.status is None and prepared.entry.event == "Stop":
         derived["status"] = status
     head = head_of(prepared)[0]
     base = before.base_commit if before else known.head_commit if known else None
@@ -246,7 +246,7 @@ def _levels(
 
 def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> str:
     text = written.summary or briefing_parser.first_line(written.raw_markdown)
-    text = text or next(iter(blockers), "") or f"(a turn without words, {status})"
+    text = text or next(iter(blockers), "") or f"(no message; {state_words(status)})"
     return stored_text(text, briefing_parser.SUMMARY_LIMIT)
 
 

@@ -59,7 +59,7 @@ class Ingest:
         event = prepared.entry.event
         # A permission prompt holds the session up, also where a subagent asks.
         if prepared.payload.agent_id and event != "Notification":
-            return "ignored: a subagent's, not a turn of its own"
+            return "ignored: it belongs to a subagent"
         if prepared.is_commander:
             return commander_sessions.apply(self._repos.conversations, self._home, prepared)
         if event == "SessionStart":

@@ -32,7 +32,7 @@ class ProjectFinder:
             if not folder:
                 raise BadEntry("neither Claude Code nor the payload names a project folder")
         if git is None and prepared.is_git_silent:
-            # A project made of this folder would stay a project for ever.
+            # A project that is made of this folder would never be merged with the real one.
             around = known.project_id if known else self._repos.projects.find_around(folder)
             if around:
                 return around

@@ -28,7 +28,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     if source != "compact":
         provisional.session_ended(repos, session.session_id, prepared.received_at)
         session = repos.sessions.get(session.session_id) or session
-    # A compacted or resumed session goes on; it starts only if it was never heard of.
+    # A compacted or resumed session goes on; it has started only if it is new.
     is_start = known is None or source not in ("compact", "resume")
     announced = is_start and not repos.outbox.has_of_session("session_started", session.session_id)
     if announced:
@@ -67,13 +67,13 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     detail = stored_text(prepared.payload.message or kind)
     is_waiting = session.state == "waiting_for_permission"
     agents_run = provisional.is_waiting(repos, session.session_id)
-    outcome = "noted"
+    outcome = "session state updated"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
         session = _needs_permission(repos, session, detail, prepared.received_at)
         outcome = "the session needs a person"
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
-        outcome = "the session goes on"
+        outcome = "the session continues"
     elif kind == "idle_prompt" and session.state == "working" and not agents_run:
         # A turn that the user interrupted has no Stop.
         session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
@@ -97,7 +97,7 @@ def ended(repos: Repos, prepared: Prepared) -> str:
 
 
 def new_session(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> Session:
-    """A session that was never heard of, as this entry shows it. Only its end may be known before."""
+    """A new session, as this entry shows it. Only its end may be known already."""
     end = repos.background.end_of(prepared.session_id)
     ended_at = end if end > prepared.received_at else None
     return Session(

@@ -80,7 +80,7 @@ def _store(
     record stays as it was last announced."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):
-        # The worker wrote another turn's task and time once more: it is a turn of its own all the same.
+        # The worker wrote the task and time of another turn again; this is a turn of its own all the same.
         turn = replace(turn, task_id=turn.turn_key, ended_at=prepared.received_at)
     fields, derived = dict[str, Any](turn.fields()), turn.derived
     revision, meaning = (stored.revision, stored.meaning) if stored else (0, "")

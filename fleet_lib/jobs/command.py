@@ -1,6 +1,6 @@
-"""Claude Code as a job runs it: where the program is, what it can do, its
-command line and its environment. The
-prompt is never part of the command line, which `ps` shows to every user and the system limits."""
+"""Claude Code as a job runs it: where the program is, what it can do, its command line and its
+environment. The prompt is never part of the command line, which `ps` shows to every user and the
+system limits."""
 
 import json
 import os

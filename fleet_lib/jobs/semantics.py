@@ -2,7 +2,7 @@
 changes the database.
 
 What a worker or a person wrote always wins: the model's answer is taken only for a field that Fleet
-derived itself and that nobody has changed since. A briefing is asked about once.
+derived itself and that has not been changed since. A briefing is asked about once.
 """
 
 import json

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 _LISTED = 200  # rows of a list that are read; fewer than that fit
 
 
-def recap(connection: sqlite3.Connection, after: int, room: int) -> "tuple[str, int]":
+def recap(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str, int]":
     """(text, through): the projects, the open alerts and the events up to `through`, in at most
-    `room` characters."""
+    `budget` characters."""
     through = newest_event(connection)
     frame = Frame("Fleet: the projects, the open alerts, and what is new.")
-    room -= frame.size
+    budget -= frame.size
     roster, projects = _roster(connection)
-    lines = _section("Projects", roster, projects, room * 3 // 10, "projects")
+    lines = _section("Projects", roster, projects, budget * 3 // 10, "projects")
     alerts, stuck = _open_alerts(connection, after)
-    lines += _section("Open alerts from before", alerts, stuck, room // 4, "open alerts")
-    lines += delta_lines(connection, after, through, room - size(lines))
+    lines += _section("Open alerts from before", alerts, stuck, budget // 4, "open alerts")
+    lines += delta_lines(connection, after, through, budget - size(lines))
     return frame.wrap(lines), max(after, through)
 
 
@@ -88,13 +88,13 @@ def _newest_rows(
     return rows, connection.execute(f"SELECT count(*) {source}", values).fetchone()[0]
 
 
-def _section(title: str, entries: "list[str]", total: int, room: int, noun: str) -> "list[str]":
-    """A titled list of at most `room` characters; the entries that do not fit are counted."""
+def _section(title: str, entries: "list[str]", total: int, budget: int, noun: str) -> "list[str]":
+    """A titled list of at most `budget` characters; the entries that do not fit are counted."""
     if not entries:
         return []
     lines = [title + ":"]
     for entry in entries:
-        if size([*lines, entry]) > room - 60:
+        if size([*lines, entry]) > budget - 60:
             break
         lines.append(entry)
     if left := total - len(lines) + 1:

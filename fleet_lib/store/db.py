@@ -44,7 +44,7 @@ def is_unusable(error: sqlite3.Error) -> bool:
 
 
 def is_of_other_shape(error: sqlite3.Error) -> bool:
-    """A table or column of ours is not there: the file's trouble, whatever was written to it."""
+    """Whether a table or column of Fleet is missing: the file is at fault, not the entry."""
     return str(error).startswith(("no such table", "no such column", "table ", "no such module"))
 
 
@@ -122,7 +122,7 @@ def transaction(
 def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)
     connection.row_factory = sqlite3.Row
-    # Another program may have stored bytes that are no UTF-8; a reader must not fail on them.
+    # Another program may have stored bytes that are not UTF-8; a reader must not fail on them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
 
@@ -131,8 +131,9 @@ def _make_private(path: Path) -> None:
     """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the file's.
     The original system's file may be readable by others.
 
-    One that is there is never opened past SQLite: closing it again would drop the locks that this process
-    holds on it by its other connections, and who closes last elsewhere would take the log away from them.
+    An existing file is opened by SQLite alone: closing it by other means would drop the locks that this
+    process holds through its other connections, and the last connection to close elsewhere would then
+    delete the log that they still use.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

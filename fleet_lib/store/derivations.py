@@ -1,4 +1,4 @@
-"""The fields of briefings that Fleet derived because nobody wrote them, and which of these
+"""The fields of briefings that Fleet derived because they were not written, and which of these
 briefings a model is to be asked about next. What a model is asked, and what its answer changes, is
 in jobs/semantics.py."""
 

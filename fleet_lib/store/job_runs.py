@@ -66,9 +66,8 @@ class Outcome:
     cost_usd: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    quiet: bool = (
-        False  # success is not announced: the changes that it made have events of their own
-    )
+    # Success is not announced: the changes that it made have events of their own.
+    quiet: bool = False
 
 
 class JobRunRepo:
@@ -243,7 +242,7 @@ class JobRunRepo:
             payload["sessionId"] = outcome.session_id
         level = "highlight" if job.status == "failed" else "mention"
         if job.type == "commander_turn" or (outcome.quiet and job.status == "completed"):
-            level = "silent"  # the Commander must not be told of its own turns
+            level = "silent"  # the Commander has seen its own turns
         OutboxRepo(self._connection).add(
             type="job_completed",
             project_id=job.project_id,

@@ -61,7 +61,7 @@ class OutboxRepo:
 
         `payload` gets its `line` here; a `payload_json` is stored as it is."""
         if type not in EVENT_TYPES:
-            raise BadInput(f"{type!r} is no event type: one of {', '.join(EVENT_TYPES)}")
+            raise BadInput(f"{type!r} is not an event type; use one of {', '.join(EVENT_TYPES)}")
         text = payload_json if payload_json is not None else _text(_with_line(type, payload or {}))
         cursor = self._connection.execute(
             "INSERT INTO outbox_events (ts, type, project_id, briefing_id, broadcast_level,"

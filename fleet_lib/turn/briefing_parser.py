@@ -158,7 +158,7 @@ def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
         if isinstance(loaded, dict):
             return loaded
         if loaded not in (None, ""):
-            warnings.append("the front matter is no mapping")
+            warnings.append("the front matter is not a mapping")
         return {}
     except _YAML_ERRORS as error:
         warnings.append(f"the front matter is not valid YAML ({_reason(error)}): read key by key")
@@ -232,13 +232,13 @@ def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
             return word
         if not (name == "status" and word in _NOT_A_STATUS):
             allowed = ", ".join(_ENUMS[name])
-            warnings.append(f"{name}: {one_line(value, 60)!r} is none of {allowed}")
+            warnings.append(f"{name}: {one_line(value, 60)!r} is not one of {allowed}")
         return None
     if name in _TIMES:
         try:
             return clock.normal(value)
         except (ValueError, OverflowError):
-            warnings.append(f"{name}: {one_line(value, 60)!r} is no ISO 8601 time")
+            warnings.append(f"{name}: {one_line(value, 60)!r} is not an ISO 8601 time")
             return None
     return one_line(value, SUMMARY_LIMIT if name == "summary" else _WORD_LIMIT)
 

@@ -78,8 +78,14 @@ export function timeText(moment, kind) {
   if (kind === "clock" && dayOf(moment) !== "Today") {
     return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   }
-  const units = [["d", 86400], ["h", 3600], ["m", 60]];
-  const [unit, size] = units.find(([, least]) => seconds >= least) || [];
+  // The same as fleet_lib/clock.py: [unit, from how many seconds on, seconds in one].
+  const units = [
+    ["w", 14 * 86400, 7 * 86400],
+    ["d", 86400, 86400],
+    ["h", 3600, 3600],
+    ["m", 60, 60],
+  ];
+  const [unit, , size] = units.find(([, least]) => seconds >= least) || [];
   if (!unit) return kind === "for" ? "for a moment" : "just now";
   const text = `${Math.floor(seconds / size)}${unit}`;
   return kind === "for" ? `for ${text}` : `${text} ago`;

@@ -1,6 +1,6 @@
 // The words that the page uses for values of the database, and the colour of each.
 
-// The same words as STATE_WORDS in fleet_lib/views/sessions.py.
+// The same words as STATE_WORDS in fleet_lib/lines.py.
 const STATE_WORDS = {
   waiting_for_permission: "needs permission",
   waiting_for_input: "asks you",

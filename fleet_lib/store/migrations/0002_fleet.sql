@@ -1,7 +1,7 @@
 -- Fleet's additions. Additive only: the original system's daemon still reads and writes the file.
 -- No expression below may fail on any payload_json, or other programs' inserts would.
 
--- What the prelude reads. The expressions are fleet_lib/prelude.py's CLASS, SESSION and STATUS, letter for
+-- What the prelude reads. The expressions are fleet_lib/rules.py's CLASS, SESSION and STATUS, letter for
 -- letter (SQLite uses an expression index only for the same expression; a test holds it).
 CREATE INDEX outbox_events_by_class ON outbox_events(
   (CASE
