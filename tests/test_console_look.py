@@ -217,6 +217,20 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: F
     assert permission["state"] == "waiting_for_permission"
 
 
+def test_the_prelude_and_the_list_of_events_agree_on_another_programs_status(
+    captured: Fleet,
+) -> None:
+    captured.rows(
+        "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('2026-11-23T06:55:16.123Z',"
+        """ 'briefing_added', '{"status": "blocked", "message": "no key"}')"""
+    )
+    assert "· blocked: no key ·" in captured.console("prelude").stdout
+    (row,) = [
+        row for row in run_in_terminal(captured, "events", "list").splitlines() if "no key" in row
+    ]
+    assert "blocked" in row and "briefing" not in row
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_are_off_when_disabled_or_piped(
     captured: Fleet, environment: dict[str, str]

@@ -657,6 +657,15 @@ def test_every_endpoint_answers_and_is_described(
     _until(lambda: len(fleet.rows("SELECT 1 FROM briefings")) == 2)
     html = gateway.get("/api/v1/briefings/2").json()["html"]
     assert "summary: One\nstatus: blocked\n</code>" in html and "<p>It waits.</p>" in html
+    # The rule is the parser's: it may end with dots, or lack its dashes.
+    with_dots = "---\nsummary: One\n...\nIt waits."
+    without_dashes = "summary: One\nstatus: blocked\n\nIt waits."
+    for number, text in enumerate((with_dots, without_dashes), start=3):
+        stop_turn(fleet, tmp_path / "alpha", number, f"```briefing\n{text}\n```")
+        _until(lambda wanted=number: len(fleet.rows("SELECT 1 FROM briefings")) == wanted)
+        html = gateway.get(f"/api/v1/briefings/{number}").json()["html"]
+        assert "summary: One" in html.partition("</code>")[0], html
+        assert html.endswith("</code></pre>\n<p>It waits.</p>\n"), html
 
 
 def test_openapi_document_is_valid(gateway: Gateway) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet_lib import clock, files
-from fleet_lib.json_text import json_object, json_object_or_none
+from fleet_lib.json_text import json_array_or_none, json_object, json_object_or_none
 
 
 def test_ago_and_ahead_are_database_times_around_now() -> None:
@@ -29,6 +29,12 @@ def test_json_object_is_read_from_text_and_bytes() -> None:
     assert json_object_or_none("{}") == {}
 
 
+@pytest.mark.parametrize("text", ["", "null", '{"a": []}', "[", "[" * 100_000, b"\xff", None])
+def test_what_is_no_json_array_reads_as_none(text: str | bytes | None) -> None:
+    assert json_array_or_none(text) is None
+    assert json_array_or_none("[1, {}]") == [1, {}] and json_array_or_none(b"[]") == []
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_file_is_replaced_atomically_without_leftovers(tmp_path: Path, durable: bool) -> None:
     aside = tmp_path / "aside"
@@ -39,6 +45,16 @@ def test_file_is_replaced_atomically_without_leftovers(tmp_path: Path, durable: 
     assert target.read_text() == "new"
     assert target.stat().st_mode & 0o777 == 0o600
     assert list(aside.iterdir()) == []
+
+
+def test_file_is_written_from_bytes_or_parts_with_a_mode(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "target"
+    files.write_whole(target, b"\xff\r\n", mode=0o644)
+    assert target.read_bytes() == b"\xff\r\n" and target.stat().st_mode & 0o777 == 0o644
+    files.write_whole(target, (part for part in ("a\n", "\u00e9")), mode_of=target)
+    assert target.read_bytes() == b"a\n\xc3\xa9" and target.stat().st_mode & 0o777 == 0o644
 
 
 def test_file_is_unchanged_if_the_new_one_cannot_be_written(tmp_path: Path) -> None:

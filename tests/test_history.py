@@ -379,7 +379,7 @@ def test_export_file_is_private_complete_and_never_overwritten(
     again = history.fleet.console("export", "--output", str(target), check=False)
     assert again.returncode == 1 and "--force" in again.stderr
     history.fleet.console("export", "--output", str(target), "--force")
-    assert [path.name for path in tmp_path.glob(".fleet-export*")] == []
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
 def test_markdown_export_has_a_file_per_project_and_separate_briefings(

@@ -2,23 +2,29 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import Fleet, make_repository, payload
 from support_prelude import Fleet as Store
 from support_prelude import section
 
+from commander.cli._params import complete_project
 from commander.gateway import messages
+from commander.gateway.api import Api, NoQuery
 from fleet_lib.lines import (
     BRIEFING_SUMMARY,
     EVENT_LINE,
+    EVENT_STATUS,
     LINE_LIMIT,
+    event_status,
     line_of,
     summary_of,
     without_front_matter,
 )
+from fleet_lib.prelude.lines import Names
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.views.projects import project_names
 
 STALE = """Done.
 
@@ -208,3 +214,55 @@ def test_briefing_without_a_turn_is_shown_by_its_text_everywhere(fleet: Fleet) -
     assert [row["summary"] for row in status["projects"]] == ["What it did."]
     assert "· done · What it did. ·" in fleet.console("prelude", "--recap").stdout
     assert "· briefing: What it did. ·" in fleet.console("prelude").stdout
+
+
+# --- an event's status ---
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"status": "blocked"}, "blocked"),
+        ({"briefing": {"status": "failed"}, "status": "blocked"}, "failed"),
+        ({"session": {"status": "waiting_for_permission"}}, "waiting_for_permission"),
+        ({"job": {"status": "completed"}}, "completed"),
+        ({"briefing": {"status": ""}, "job": {"status": "failed"}}, "failed"),
+        ({"briefing": {"status": 7}, "session": "text", "status": "blocked"}, "blocked"),
+        ({"briefing": None, "status": ["no", "text"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_python_and_sql_read_the_same_status(
+    store: Store, given: dict[str, Any], status: str
+) -> None:
+    assert event_status(given) == status
+    (found,) = store.connection.execute(
+        f"SELECT {EVENT_STATUS} FROM (SELECT ? AS j)", (json.dumps(given),)
+    ).fetchone()
+    assert (found or "") == status
+
+
+# --- a project's name ---
+
+
+def test_every_reader_names_two_projects_of_one_name_by_their_ids(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.console("db", "migrate")
+    store = Store(fleet.home)
+    for project_id, name in (("web__1", "web"), ("web__2", "web"), ("api__1", "api")):
+        store.project(project_id, name)
+        briefing = store.briefing(project_id)
+        store.event("briefing_added", "mention", {}, project=project_id, briefing=briefing)
+    named = {"web__1": "web__1", "web__2": "web__2", "api__1": "api"}
+
+    assert project_names(store.connection) == named
+    assert {key: Names(store.connection)(key) for key in named} == named
+    store.connection.close()
+    status = json.loads(fleet.console("status", "--json").stdout)
+    assert {row["project_id"]: row["project"] for row in status["projects"]} == named
+    served = Api(str(fleet.home), cast(Any, None), int).projects(cast(Any, None), NoQuery())
+    assert {project.project_id: project.name for project in served} == named
+    monkeypatch.setenv("FLEET_HOME", str(fleet.home))
+    offered = complete_project(cast(Any, None), cast(Any, None), "")
+    assert {item.value for item in offered} == set(named.values())

@@ -1,6 +1,7 @@
 """Fleet as a plugin: its manifests, and its environment, which is built in the background without
 losing a capture. tests/client/test_as_plugin.py has the tests with the real client."""
 
+import ast
 import json
 import os
 import re
@@ -17,10 +18,39 @@ from support import ROOT, Fleet, payload
 from test_hooks import INTERPRETERS
 
 from commander.setup import plugin as plugin_environment
+from commander.setup.settings import is_ours
+from fleet_lib.ingest import sessions
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
+from fleet_lib.turn.payload import EVENTS
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
+
+
+def test_every_hook_is_a_file_that_is_registered_captured_and_known_as_ours() -> None:
+    files = {path.stem for path in (ROOT / "hooks").glob("[a-z]*.py")}
+    assert {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event).lower() for event in EVENTS} == files
+    assert set(HOOKS) == set(EVENTS)
+    for event, groups in HOOKS.items():
+        (entry,) = [entry for group in groups for entry in group["hooks"]]
+        assert is_ours(entry), event
+    foreign = ["-I", "-S", "/x/hooks/_hook.py"]
+    assert not is_ours({"type": "command", "command": "python3", "args": foreign})
+
+
+def test_every_kind_of_notification_that_is_registered_is_spooled_and_changes_a_session() -> None:
+    (group,) = HOOKS["Notification"]
+    registered = set(group["matcher"].split("|"))
+    source = (ROOT / "hooks" / "notification.py").read_text()  # to import it would end the process
+    (waiting,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WAITING"
+    ]
+    assert [kind for kind in registered if not kind.startswith(waiting)] == []
+    assert [begin for begin in waiting if not any(k.startswith(begin) for k in registered)] == []
+    # "elicitation" alone is understood too, but no matcher names it.
+    assert sessions.KINDS - {"elicitation"} == registered
 
 
 def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:

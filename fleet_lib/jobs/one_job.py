@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_lib import log
-from fleet_lib.drain.foreground import drain
+from fleet_lib.drain.foreground import drain_now
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import semantics
 from fleet_lib.jobs.child import Child
@@ -55,7 +55,7 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
         if job.type == "commander_turn":
             # So that the Commander hears what other sessions have just done.
             with contextlib.suppress(FleetError, OSError):
-                await asyncio.to_thread(drain, home, timeout=_DRAIN_SECONDS)
+                await asyncio.to_thread(drain_now, home, timeout=_DRAIN_SECONDS)
             resume = await database.call(last_conversation)
         folder = await database.call(folder_of, home, job, request)
         empty = Path(scratch) / "empty"

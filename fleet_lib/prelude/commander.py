@@ -62,7 +62,8 @@ def _session_cursor(
     connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
 ) -> "tuple[int, int]":
     """(cursor, last event that its SessionStart showed) of one Commander session. Entries that wait
-    in the spool count as applied, because a queued prompt comes before the drainer is done."""
+    in the spool count as applied, because a queued prompt comes before the drainer is done. How
+    they are applied is in store/conversations.py (`join`, `commit_shown`); a test compares both."""
     row = connection.execute(
         "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
         " WHERE session_id = ?",

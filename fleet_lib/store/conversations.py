@@ -91,7 +91,8 @@ class ConversationRepo:
 
     def commit_shown(self, conversation: Conversation, session_id: str, prompt_id: str) -> None:
         """A turn ended: what its prompt showed and what its SessionStart showed has arrived. Cursors
-        only move forward, so applying it again changes nothing."""
+        only move forward, so applying it again changes nothing. prelude/commander.py has the same
+        rule for entries that still wait; a test compares them."""
         self._connection.execute(
             "UPDATE commander_sessions SET updated_at = ?3, cursor_event_id = max(cursor_event_id,"
             " start_through_event_id, ifnull((SELECT through_event_id FROM prelude_shown"

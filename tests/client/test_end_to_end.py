@@ -47,7 +47,7 @@ def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -
     alerts, mentions = prelude.split("Alerts:\n")[1].split("Mentions:\n")
     assert f"- #{blocked['briefing_id']} alpha · " in alerts
     assert "Stuck on the staging password" in alerts
-    assert f"- #{done['briefing_id']} beta · completed: The parser reads empty input" in mentions
+    assert f"- #{done['briefing_id']} beta · done: The parser reads empty input" in mentions
 
     second = fleet.commander("and what next", resume=first.session_id)
     assert second.session_id == first.session_id

@@ -218,7 +218,7 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         assert fleet.stuck_sessions() == []
 
     (prelude,) = fleet.preludes_with("who needs me")
-    assert "waiting for permission: " in prelude.split("Alerts:")[1]
+    assert "needs permission: " in prelude.split("Alerts:")[1]
     (briefing,) = fleet.briefings()
     assert (briefing["session_id"], briefing["files_touched"]) == (stuck_session[0], ["a.txt"])
     assert fleet.event_counts() == {
@@ -227,6 +227,6 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         "briefing_added": 1,
     }
     fleet.commander("and afterwards")
-    assert "waiting for permission" not in fleet.preludes_with("and afterwards")[0]
+    assert "needs permission" not in fleet.preludes_with("and afterwards")[0]
     (alert,) = fleet.console("prelude", "--after", "0").split("Alerts:\n")[1].split("\n")[:1]
-    assert "alpha · resolved · waiting for permission: " in alert
+    assert "alpha · resolved · needs permission: " in alert

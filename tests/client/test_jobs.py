@@ -40,7 +40,7 @@ def test_job_runs_in_its_project_and_reports_its_outcome(jobs: Jobs) -> None:
 
     jobs.fleet.commander("what is new")
     (prelude,) = jobs.fleet.preludes_with("what is new")
-    assert f"alpha · job {job_id} completed: The note is written." in prelude
+    assert f"alpha · job {job_id} done: The note is written." in prelude
 
 
 def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
