@@ -34,7 +34,7 @@ class Helpers:
             write = ToolUse("Write", {"file_path": file, "content": "x"})
             steps[f"look into {name}"] = [write, Text(f"{name} is ready.")]
         self._steps = by_prompt(steps)
-        fleet.model.say(self._answer)
+        fleet.model.use_script(self._answer)
 
     def _answer(self, request: Request) -> Reply:
         for name, event in self._may_end.items():
