@@ -73,10 +73,17 @@ class History:
                     *(at, project, briefing, json.dumps({"sessionId": session})),
                 ).lastrowid
                 self.run(
-                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]', NULL)",
+                    "INSERT INTO turns (session_id, turn_key, briefing_id, revision, summary, meaning,"
+                    " source, facts_partial, warnings_json)"
+                    " VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]')",
                     *(session, briefing),
                 )
                 self.run("INSERT INTO turn_inputs VALUES (?, 'p', 'd')", session)
+                self.run("INSERT INTO follow_ups VALUES (?, 'f', 'p')", session)
+                self.run(
+                    "INSERT INTO provisional_turns VALUES (?, 'p', ?, '[]', '{}')", session, at
+                )
+                self.run("INSERT INTO session_ends VALUES (?, ?)", session, at)
                 self.run(
                     "INSERT INTO sessions (session_id, project_id, folder, state, state_at, detail,"
                     " briefing_id, event_id, last_seen_at, ended_at) VALUES"
@@ -117,7 +124,10 @@ def test_prune_deletes_whole_old_turns_but_keeps_each_projects_newest(history: H
     assert history.briefings() == sorted([*recent, quiet])
     assert report["deleted"]["briefings"] == report["deleted"]["outbox_events"] == len(old)
     assert report["kept"] == {"newest of their project": 1}
-    assert history.run("SELECT count(*) FROM turn_inputs").fetchone()[0] == 3
+    for table in ("turn_inputs", "follow_ups", "provisional_turns"):
+        assert history.run(f"SELECT count(*) FROM {table}").fetchone()[0] == 3
+    sessions = history.run("SELECT session_id FROM sessions ORDER BY 1").fetchall()
+    assert history.run("SELECT session_id FROM session_ends ORDER BY 1").fetchall() == sessions
     history.check()
     found = history.fleet.console("briefings", "search", "words", "--json").stdout
     assert len(json.loads(found)) == 3

@@ -83,6 +83,7 @@ class _Drainer:
             while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
                 self._apply_batch(batch)
                 at += len(batch)
+        self._settle_old_turns()
         _remove_leftovers(self._home)
         quarantine.sweep(self._home)
 
@@ -219,6 +220,12 @@ class _Drainer:
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
         return _Applied(left, missing, rejected | failed)
+
+    def _settle_old_turns(self) -> None:
+        """Only when nothing is waiting: what waits may be the end of such a turn."""
+        if self._connection is not None:
+            with _watchdog(self._home), db.transaction(self._connection):
+                Ingest(self._connection, self._home).settle_old()
 
     def _settle(self, batch: list[str], rejected: Rejected) -> None:
         """After the commit: remove the applied entries and quarantine the others."""

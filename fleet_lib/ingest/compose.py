@@ -1,9 +1,9 @@
 """A turn, composed once as a value: what was written, else what is derived. Pure: no database, no files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
@@ -20,6 +20,7 @@ from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
+_PATHS = ("files_touched", "docs_touched")
 _LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
 
 # What a reader would call news; a change of it is a new revision.
@@ -140,6 +141,8 @@ def compose(
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
+    # The paths themselves are in the briefing.
+    derived |= {name: True for name in _PATHS if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
     if written.status is None and prepared.entry.event == "Stop":
         derived["status"] = status
@@ -172,6 +175,32 @@ def compose(
         stale=stale,
         derived=derived,
     )
+
+
+def with_more_files(
+    record: BriefingRecord, derived: Mapping[str, Any], files: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the fields of a stored briefing that more files can change, what is derived of it then). What
+    was written, or set by a reader, stays."""
+    touched, docs, impact = record.files_touched, record.docs_touched, record.impact_level
+    broadcast, derived = record.broadcast_level, dict(derived)
+    if derived.get("files_touched"):
+        touched = tuple(dict.fromkeys([*touched, *files]))
+    if derived.get("docs_touched"):
+        docs = tuple(file for file in touched if is_document(file))
+    if derived.get("impact_level") is not None and derived["impact_level"] == impact:
+        level = derive.impact_of([*touched, *docs])
+        if derived.get("broadcast_level") is not None and derived["broadcast_level"] == broadcast:
+            least = derive.broadcast_of(level, cast(Status, record.status))
+            broadcast = derived["broadcast_level"] = least
+        impact = derived["impact_level"] = level
+    fields = {
+        "files_touched": touched,
+        "docs_touched": docs,
+        "impact_level": impact,
+        "broadcast_level": broadcast,
+    }
+    return fields, derived
 
 
 def head_of(prepared: Prepared) -> tuple[str | None, int | None]:

@@ -1,11 +1,14 @@
 """Sessions that ended without a SessionEnd: their client was killed, or has long been silent."""
 
 import sqlite3
+from collections.abc import Iterable
 
 from fleet_lib import live
+from fleet_lib.ingest import provisional
 from fleet_lib.rules import seconds_ago
 from fleet_lib.store import db
 from fleet_lib.store.live_state import ClientFileRepo
+from fleet_lib.store.repos import Repos
 
 SILENT_SECONDS = 86400  # a session without a file that was not heard of for so long has ended
 
@@ -33,4 +36,14 @@ def end_gone_sessions(connection: sqlite3.Connection) -> int:
         with db.transaction(connection):
             repo.note_files(found)
             repo.end(gone)
+            _end_agents(connection, gone)
     return len(gone)
+
+
+def _end_agents(connection: sqlite3.Connection, gone: Iterable[tuple[str, str]]) -> None:
+    """The agents of the sessions that ended went with their clients."""
+    repos = Repos(connection)
+    for session_id, at in gone:
+        session = repos.sessions.get(session_id)
+        if session and session.ended_at == at:
+            provisional.session_ended(repos, session_id, at)

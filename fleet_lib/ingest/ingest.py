@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fleet_lib import clock
-from fleet_lib.ingest import commander_sessions, permissions, sessions, turns, unreported
+from fleet_lib.ingest import (
+    commander_sessions,
+    permissions,
+    provisional,
+    sessions,
+    turns,
+    unreported,
+)
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.redact import redact
 from fleet_lib.store import db
@@ -70,6 +77,10 @@ class Ingest:
         if not self._repos.outbox.has_alert("error", payload):
             self._repos.outbox.add(type="error", payload=payload, broadcast_level="highlight")
 
+    def settle_old(self) -> None:
+        """Turns that have waited long enough for their background agents are at their end."""
+        provisional.settle_old(self._repos, clock.ago(provisional.WAIT_SECONDS), clock.now())
+
     def _dispatch(self, prepared: Prepared) -> str:
         event = prepared.entry.event
         if prepared.client_folder and not prepared.is_commander:
@@ -109,6 +120,9 @@ def apply_one(
     while True:
         try:
             with db.transaction(connection):
-                return Ingest(connection, home).apply(prepared)
+                ingest = Ingest(connection, home)
+                outcome = ingest.apply(prepared)
+                ingest.settle_old()
+                return outcome
         except NotRead as missing:
             prepared = read_more(prepared, missing, repositories)

@@ -27,7 +27,7 @@ def apply_request(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> 
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
-    session = session or new_session(projects, prepared)
+    session = session or new_session(repos, projects, prepared)
     ended_at = end_after_event(session, prepared.received_at)
     session = replace(session, last_seen_at=prepared.received_at, ended_at=ended_at)
     repos.sessions.save(session)
@@ -51,7 +51,9 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
-    session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
+    session = replace(
+        session or new_session(repos, projects, prepared), last_seen_at=prepared.received_at
+    )
     if prepared.is_headless:
         repos.sessions.save(session)
         return "noted: `claude -p` asks nobody"
@@ -88,11 +90,13 @@ def after_turn(
     over: list[PermissionRequest] = []
     waiting: list[PermissionRequest] = []
     for request in repos.permissions.pending(session.session_id):
-        is_waiting = request.agent_id != _MAIN_THREAD and (
+        is_of_an_agent = request.agent_id != _MAIN_THREAD and (
             request.agent_id in running
             if running is not None
             else _nanoseconds_between(request.asked_at, prepared.received_at) < _RIGHT_BEFORE_NS
         )
+        # This end may be applied late.
+        is_waiting = is_of_an_agent or request.asked_at > prepared.received_at
         (waiting if is_waiting else over).append(request)
     repos.permissions.forget(session.session_id, [request.agent_id for request in over])
     announced = next((request for request in waiting if request.is_announced), None)
@@ -115,15 +119,7 @@ def _state_of(request: PermissionRequest | None) -> SessionState:
 def _running_agents(prepared: Prepared) -> set[str] | None:
     """The ids of the session's agents that still run; None where the client does not say."""
     tasks = prepared.payload.background_tasks
-    if tasks is None:
-        return None
-    return {
-        str(task.get("id"))
-        for task in tasks
-        if isinstance(task, dict)
-        and task.get("type") == "subagent"
-        and task.get("status") == "running"
-    }
+    return None if tasks is None else set(tasks)
 
 
 def _nanoseconds_between(earlier: str, later: str) -> int:

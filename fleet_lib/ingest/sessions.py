@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fleet_lib import clock
+from fleet_lib.ingest import placing, provisional
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
@@ -31,7 +32,10 @@ KINDS = {
 def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     known = repos.sessions.get(prepared.session_id)
     source = prepared.payload.source or "startup"
-    session = known or new_session(projects, prepared)
+    session = known or new_session(repos, projects, prepared)
+    if source != "compact":
+        provisional.session_ended(repos, session.session_id, prepared.received_at)
+        session = repos.sessions.get(session.session_id) or session
     # A compacted or resumed session goes on; it has started only if it is new.
     is_start = known is None or source not in ("compact", "resume")
     announced = is_start and not repos.outbox.has_of_session("session_started", session.session_id)
@@ -49,7 +53,8 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
             ts=prepared.received_at,
         )
     if known is None or prepared.received_at > seen_until(known):
-        session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
+        if prepared.received_at >= seen_until(session):
+            session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
             session = replace(session, head_commit=head, head_at=head_at, hidden_until=None)
@@ -65,10 +70,13 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
-    session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
+    session = replace(
+        session or new_session(repos, projects, prepared), last_seen_at=prepared.received_at
+    )
     kind = prepared.payload.notification_type or ""
     detail = stored_text(prepared.payload.message or kind)
     is_waiting = session.state == "waiting_for_permission"
+    agents_run = provisional.is_waiting(repos, session.session_id)
     outcome = "session state updated"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
         session = needs_a_person(
@@ -78,7 +86,7 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session continues"
-    elif kind == _IDLE and session.state == "working":
+    elif kind == _IDLE and session.state == "working" and not agents_run:
         # A turn that the user interrupted has no Stop; the session asks nothing.
         session = replace(session, state="completed", state_at=prepared.received_at)
         outcome = "the session is idle"
@@ -87,6 +95,8 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
 
 
 def apply_session_end(repos: Repos, prepared: Prepared) -> str:
+    placing.place(repos, prepared)
+    provisional.session_ended(repos, prepared.session_id, prepared.received_at)
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
@@ -114,8 +124,10 @@ def end_after_event(session: Session, at: str) -> str | None:
     return session.ended_at if seconds < _LAST_WORDS_SECONDS else None
 
 
-def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
-    """A new session, as this entry shows it."""
+def new_session(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> Session:
+    """A new session, as this entry shows it. Only its end may be known already."""
+    end = repos.background.end_of(prepared.session_id)
+    ended_at = end if end > prepared.received_at else None
     return Session(
         session_id=prepared.session_id,
         project_id=projects.project_of(prepared, None),
@@ -125,8 +137,8 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
         detail="",
         briefing_id=None,
         event_id=None,
-        last_seen_at=prepared.received_at,
-        ended_at=None,
+        last_seen_at=ended_at or prepared.received_at,
+        ended_at=ended_at,
         hidden_until=None,
         head_commit=None,
         head_at=None,

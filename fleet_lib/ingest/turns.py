@@ -1,24 +1,83 @@
 """A finished turn to rows: its briefing, its events, and the state that it leaves its session in."""
 
 from dataclasses import replace
+from typing import Any
 
-from fleet_lib.ingest import permissions
+from fleet_lib import clock
+from fleet_lib.ingest import news as turn_news
+from fleet_lib.ingest import permissions, placing, provisional
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
+from fleet_lib.ingest.news import News, news_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import end_after_event, new_session, seen_until
 from fleet_lib.ingest.turn_events import TurnEvents
+from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
-from fleet_lib.turn.documents import is_skill
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text, stored_texts
+from fleet_lib.turn.stored_text import storable, stored_text
 
 
 def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     """Apply a Stop or StopFailure and say in a few words what it became."""
+    prepared = placing.place(repos, prepared)
     session_id, turn_key = prepared.session_id, prepared.turn_key
     stored = repos.briefings.get_turn(session_id, turn_key)
+    if reason := _seen_before(repos, prepared, stored):
+        return f"unchanged: {reason}"
+    if stored and prepared.received_at < stored.stopped_at:
+        files, started_at = prepared.edited_files, prepared.turn_started_at
+        placing.add_files(repos, stored, files, started_at, prepared.received_at)
+        repos.imports.note_reported(stored.briefing_id)
+        return f"briefing #{stored.briefing_id}: later words of this turn stand"
+    before = repos.briefings.get(stored.briefing_id) if stored else None
+    known = repos.sessions.get(session_id)
+    derived_before = repos.derivations.get(before.briefing_id) if before else {}
+    project_id = projects.project_of(prepared, known)
+    turn = compose(prepared, project_id, known, before, derived_before)
+    held = repos.background.release(session_id, turn_key)
+    announced = before.files_touched if before else ()
+    news = news_of(prepared, turn, announced, News.from_json(held.news) if held else None)
+    # Of a turn that was imported nothing is announced: it was history by then.
+    is_history = before is not None and repos.imports.is_imported(before.briefing_id)
+    # What needs a person counts at once, whether agents run or not.
+    waits = turn.status == "completed" and not is_history
+    agents = provisional.agents_at_work(repos, prepared) if waits else ()
+
+    record = store(
+        repos,
+        prepared,
+        turn,
+        stored,
+        before,
+        is_history=is_history,
+        is_provisional=bool(agents),
+    )
+    repos.projects.restore(project_id)
+    is_news = not agents and (stored is None or stored.revision != record.revision)
+    event_id = known.event_id if known and not agents else None
+    if agents:
+        repos.background.hold(
+            ProvisionalTurn(session_id, turn_key, prepared.received_at, agents, news.to_json())
+        )
+    elif is_news:
+        event_id = _announce(repos, prepared, turn, record, before, news)
+    session = known or new_session(repos, projects, prepared)
+    # An older turn, replayed or late, does not change the state: the session has moved on.
+    if clock.is_ahead(session.state_at) or prepared.received_at >= session.state_at:
+        session = _session_after(session, prepared, turn, record, event_id)
+        session = replace(session, state="working") if agents else session
+        repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
+    provisional.stop_seen(repos, prepared)
+    word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
+    word = f"its agents still run: {len(agents)}" if agents else word
+    return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
+
+
+def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
+    """Why this payload is no news; "" if it is, and from now on it is known."""
+    session_id, turn_key = prepared.session_id, prepared.turn_key
     # Without a prompt_id the turn is the transcript's last one, which an earlier payload may already have
     # reported. (In a turn that no payload reported, the same bytes are news: old clients' all look alike.)
     is_replayed = (
@@ -27,34 +86,13 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
         and repos.briefings.has_input(session_id, prepared.digest)
     )
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
-        return "unchanged: this payload was applied before"
-    if (
+        return "this payload was applied before"
+    is_recovered = (
         stored is not None
         and not prepared.entry.status
         and repos.briefings.has_input(session_id, recovered_digest(prepared))
-    ):
-        return "unchanged: the same was read from the transcript"
-    known = repos.sessions.get(session_id)
-    before = repos.briefings.get(stored.briefing_id) if stored else None
-    derived_before = repos.derivations.get(before.briefing_id) if before else {}
-    project_id = projects.project_of(prepared, known)
-    turn = compose(prepared, project_id, known, before, derived_before)
-
-    # Of a turn that was imported nothing is announced: it was history by then.
-    is_history = before is not None and repos.imports.is_imported(before.briefing_id)
-    record = store(repos, prepared, turn, stored, before, is_history=is_history)
-    repos.projects.restore(project_id)
-    is_news = stored is None or stored.revision != record.revision
-    event_id = known.event_id if known else None
-    if is_news:
-        event_id = _announce(repos, prepared, turn, record, before)
-    session = known or new_session(projects, prepared)
-    # An older turn, replayed or late, does not change the state: the session has moved on.
-    if not (known and prepared.received_at < seen_until(known)):
-        session = _session_after(session, prepared, turn, record, event_id)
-        repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
-    word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
-    return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
+    )
+    return "the same was read from the transcript" if is_recovered else ""
 
 
 def recovered_digest(prepared: Prepared) -> str:
@@ -70,26 +108,32 @@ def store(
     before: BriefingRecord | None,
     *,
     is_history: bool,
+    is_provisional: bool = False,
 ) -> Turn:
     """Write the briefing and the record that ties the turn to it. `is_history`: it was imported, and no
-    event told anybody of a revision."""
+    event told anybody of a revision. A provisional one is silent, and its record stays as it was last
+    announced."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):
         # The worker wrote the task and time of another turn again; this is a turn of its own all the same.
         turn = replace(turn, task_id=turn.turn_key, ended_at=prepared.received_at)
-    revision = 1
-    if stored and before:
-        briefing_id = before.briefing_id
-        repos.briefings.update(briefing_id, **turn.fields())
-        repos.imports.note_reported(briefing_id)
-        is_revised = turn.meaning != stored.meaning and not is_history
-        revision = stored.revision + is_revised
+    fields, derived = dict[str, Any](turn.fields()), turn.derived
+    revision, meaning = (stored.revision, stored.meaning) if stored else (0, "")
+    if is_provisional:
+        fields, derived = provisional.silenced(fields, derived)
     else:
-        briefing_id = repos.briefings.insert(**turn.fields())
-    has_changes = bool(turn.files_touched or turn.docs_touched)
+        is_revised = turn.meaning != meaning and not (stored and is_history)
+        revision, meaning = revision + is_revised, turn.meaning
+    if before:
+        briefing_id = before.briefing_id
+        repos.briefings.update(briefing_id, **fields)
+        repos.imports.note_reported(briefing_id)
+    else:
+        briefing_id = repos.briefings.insert(**fields)
+    has_changes = bool(turn.files_touched or turn.docs_touched) and not is_provisional
     repos.derivations.save(
         briefing_id,
-        turn.derived,
+        derived,
         changed_something=prepared.entry.event == "Stop"
         and has_changes
         and not prepared.is_imported,
@@ -100,14 +144,24 @@ def store(
         briefing_id=briefing_id,
         revision=revision,
         summary=turn.summary,
-        meaning=turn.meaning,
+        meaning=meaning,
         source=turn.source,
         facts_partial=prepared.turn.partial,
         warnings=turn.warnings,
         question=turn.question,
+        stopped_at=prepared.received_at,
+        agents=_listed_agents(prepared),
+        is_placed=prepared.is_placed,
     )
     repos.briefings.save_turn(record)
     return record
+
+
+def _listed_agents(prepared: Prepared) -> tuple[str, ...] | None:
+    """The session's agents that ran at this end; None where nothing says it."""
+    if prepared.entry.event != "Stop" or prepared.is_imported:
+        return None
+    return prepared.payload.background_tasks or ()
 
 
 def _announce(
@@ -116,6 +170,7 @@ def _announce(
     turn: ComposedTurn,
     record: Turn,
     before: BriefingRecord | None,
+    news: News,
 ) -> int:
     """Add the turn's events; the id of the one that says what state the session is in."""
     events = TurnEvents(
@@ -132,39 +187,8 @@ def _announce(
     if prepared.entry.event == "StopFailure":
         code = stored_text(prepared.payload.error or "unknown", 100)
         events.add("error", "highlight", {"error": {"message": turn.summary, "code": code}})
-    if turn.doc_drift_risk == "high":
-        for document, sources in _new_drift(repos, prepared, turn):
-            events.drift(document, sources)
-    for path in turn.files_touched:
-        if is_skill(path) and (before is None or path not in before.files_touched):
-            events.add("skill_updated", "mention", {"skill": {"path": path}})
+    turn_news.announce(repos, events, turn.project_id, news)
     return state_event
-
-
-def _new_drift(
-    repos: Repos, prepared: Prepared, turn: ComposedTurn
-) -> list[tuple[str | None, list[str]]]:
-    """[(stale document, the sources that no warning named for it, as both files are now)]."""
-    if not turn.stale:
-        return [(None, [])]  # the worker itself says that the risk is high
-    mentioned = {source for sources in turn.stale.values() for source in sources}
-    digests = prepared.digests_of([*turn.stale, *mentioned])
-    found: list[tuple[str | None, list[str]]] = []
-    for document, sources in sorted(turn.stale.items()):
-        fresh = [
-            source
-            for source in sources
-            if repos.drift_pairs.add(
-                turn.project_id,
-                stored_text(source),
-                stored_text(document),
-                source_digest=digests[source],
-                document_digest=digests[document],
-            )
-        ]
-        if fresh:
-            found.append((stored_text(document, 1000), list(stored_texts(fresh))))
-    return found
 
 
 def _session_after(
@@ -174,8 +198,8 @@ def _session_after(
     record: Turn,
     event_id: int | None,
 ) -> Session:
-    """The session's state once the turn ended."""
-    head, head_at = head_of(prepared)
+    """The session's state once the turn ended. A session that was seen since stays so, and its end
+    and its HEAD."""
     session = replace(
         session,
         project_id=turn.project_id,
@@ -185,12 +209,18 @@ def _session_after(
         detail=turn.detail,
         briefing_id=record.briefing_id,
         event_id=event_id,
-        last_seen_at=prepared.received_at,
-        ended_at=end_after_event(session, prepared.received_at),
         hidden_until=None,
-        head_commit=head,
-        head_at=head_at,
     )
+    if prepared.received_at >= seen_until(session):
+        head, head_at = head_of(prepared)
+        at = prepared.received_at
+        session = replace(
+            session,
+            last_seen_at=at,
+            ended_at=end_after_event(session, at),
+            head_commit=head,
+            head_at=head_at,
+        )
     if turn.status_digest:
         session = replace(session, status_digest=turn.status_digest, status_turn=turn.turn_key)
     return session

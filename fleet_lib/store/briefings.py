@@ -73,18 +73,21 @@ class SemanticFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One prompt and its answer, and the briefing that it became."""
+    """A prompt, its answer and its follow-ups, and the briefing that it became."""
 
     session_id: str
     turn_key: str
     briefing_id: int
-    revision: int  # 1 for a new briefing, one more whenever its meaning changes
+    revision: int  # of the last announcement: 1 for the first, one more if the meaning changed
     summary: str  # one line
-    meaning: str  # digest
+    meaning: str  # digest, as last announced; "" with revision 0: not announced yet
     source: str  # block|status_file|message
     facts_partial: bool
     warnings: tuple[str, ...]
     question: str | None = None  # one line: what it asks its reader
+    stopped_at: str = ""  # when its newest Stop was received
+    agents: tuple[str, ...] | None = None  # the session's that ran then; None: not known
+    is_placed: bool = True  # whether the transcript had its prompt
 
 
 # When a briefing's turn ended: letter for letter the indexes' expression in migrations/0007_imports.sql.
@@ -233,8 +236,8 @@ class BriefingRepo:
     def save_turn(self, turn: Turn) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"
-            " question, meaning, source, facts_partial, warnings_json)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " question, meaning, source, facts_partial, warnings_json, stopped_at, agents_json,"
+            " is_placed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 turn.session_id,
                 turn.turn_key,
@@ -246,6 +249,9 @@ class BriefingRepo:
                 turn.source,
                 turn.facts_partial,
                 _encoder.encode(turn.warnings),
+                turn.stopped_at,
+                None if turn.agents is None else _encoder.encode(turn.agents),
+                turn.is_placed,
             ),
         )
 
@@ -313,11 +319,12 @@ def _from_row(row: sqlite3.Row) -> BriefingRecord:
 
 
 def _turn_from_row(row: sqlite3.Row) -> Turn:
-    values: dict[str, Any] = {
-        name: _texts(row["warnings_json"]) if name == "warnings" else row[name]
-        for name in Turn.__annotations__
-    }
-    return Turn(**(values | {"facts_partial": bool(row["facts_partial"])}))
+    columns = {"warnings": "warnings_json", "agents": "agents_json"}
+    values: dict[str, Any] = {name: row[columns.get(name, name)] for name in Turn.__annotations__}
+    agents = None if values["agents"] is None else _texts(values["agents"])
+    read = {"warnings": _texts(values["warnings"]), "agents": agents}
+    flags = {name: bool(values[name]) for name in ("facts_partial", "is_placed")}
+    return Turn(**(values | read | flags))
 
 
 def _texts(stored: str | None) -> tuple[str, ...]:

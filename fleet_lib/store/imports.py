@@ -59,7 +59,8 @@ class ImportRepo:
         return any(
             self._exists(
                 "SELECT 1 FROM turns WHERE session_id = ?1 AND turn_key = ?2"
-                " UNION ALL SELECT 1 FROM pruned_turns WHERE session_id = ?1 AND turn_key = ?2",
+                " UNION ALL SELECT 1 FROM pruned_turns WHERE session_id = ?1 AND turn_key = ?2"
+                " UNION ALL SELECT 1 FROM follow_ups WHERE session_id = ?1 AND prompt_id = ?2",
                 turn.session_id,
                 key,
             )

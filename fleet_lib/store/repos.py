@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from fleet_lib.store.background import BackgroundRepo
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.derivations import DerivedRepo
@@ -19,6 +20,7 @@ class Repos:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.projects = ProjectRepo(connection)
         self.briefings = BriefingRepo(connection)
+        self.background = BackgroundRepo(connection)
         self.derivations = DerivedRepo(connection)
         self.drift_pairs = DriftPairRepo(connection)
         self.imports = ImportRepo(connection)

@@ -105,7 +105,7 @@ CREATE TABLE turns (
   meaning TEXT NOT NULL,              -- digest of what a reader would call news
   source TEXT NOT NULL,               -- block|status_file|message
   facts_partial INTEGER NOT NULL,     -- boolean: the transcript was not complete
-  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */,        -- JSON array: what the parser dropped
+  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */, stopped_at TEXT NOT NULL DEFAULT '', agents_json TEXT, is_placed INTEGER NOT NULL DEFAULT 1,        -- JSON array: what the parser dropped
   PRIMARY KEY (session_id, turn_key)
 );
 
@@ -321,6 +321,40 @@ CREATE TABLE client_files (
   session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
   folder TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE follow_ups (
+  session_id TEXT NOT NULL,
+  prompt_id TEXT NOT NULL,            -- the follow-up's
+  turn_key TEXT NOT NULL,             -- the turn's that it belongs to, never a follow-up itself
+  PRIMARY KEY (session_id, prompt_id)
+) WITHOUT ROWID;
+
+CREATE INDEX follow_ups_by_turn ON follow_ups(session_id, turn_key);
+
+CREATE TABLE provisional_turns (
+  session_id TEXT NOT NULL,
+  turn_key TEXT NOT NULL,
+  since TEXT NOT NULL,                -- when the Stop was received that left the agents running
+  agents_json TEXT NOT NULL,          -- JSON array: the turn's own agents that ran then
+  news_json TEXT NOT NULL,            -- JSON object: what is announced when the turn has ended
+  PRIMARY KEY (session_id, turn_key)
+) WITHOUT ROWID;
+
+CREATE INDEX provisional_turns_by_time ON provisional_turns(since);
+
+CREATE TABLE session_ends (
+  session_id TEXT PRIMARY KEY,
+  ended_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER turns_delete AFTER DELETE ON turns BEGIN
+  DELETE FROM follow_ups WHERE session_id = old.session_id AND turn_key = old.turn_key;
+  DELETE FROM provisional_turns WHERE session_id = old.session_id AND turn_key = old.turn_key;
+END;
+
+CREATE TRIGGER sessions_delete AFTER DELETE ON sessions BEGIN
+  DELETE FROM session_ends WHERE session_id = old.session_id;
+END;
 
 CREATE TABLE imported_turns (
   briefing_id INTEGER PRIMARY KEY REFERENCES briefings(briefing_id) ON DELETE CASCADE,

@@ -18,10 +18,8 @@ EVENTS = (
 TURN_ENDS = ("Stop", "StopFailure")
 # A prompt holds the whole session up, also where a subagent asks.
 SESSION_WIDE = ("PermissionRequest", "Notification")
-_ID_LIMIT = 200  # characters
-
-# Every other field is a string.
-_KINDS: dict[str, type] = {"tool_input": dict, "background_tasks": list}
+ID_LIMIT = 200  # characters
+_TASKS_LIMIT = 200
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -44,7 +42,8 @@ class Payload(BaseModel):
     message: str | None = None
     tool_name: str | None = None
     tool_input: dict[str, Any] | None = None
-    background_tasks: list[Any] | None = None  # None where the client does not say
+    # The ids of the subagents that run; None where the client does not say.
+    background_tasks: tuple[str, ...] | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -53,7 +52,9 @@ class Payload(BaseModel):
         if info.field_name == "last_assistant_message" and isinstance(value, list):
             blocks = (block.get("text") for block in value if isinstance(block, dict))
             return "\n".join(text for text in blocks if isinstance(text, str))
-        kind = _KINDS.get(info.field_name or "", str)
+        if info.field_name == "background_tasks":
+            return _running_subagents(value) if isinstance(value, list) else None
+        kind = dict if info.field_name == "tool_input" else str
         return value if info.field_name == "session_id" or isinstance(value, kind) else None
 
     @field_validator("*", mode="after")
@@ -64,7 +65,7 @@ class Payload(BaseModel):
     @field_validator("session_id", "prompt_id", mode="after")
     @classmethod
     def _id(cls, value: str | None) -> str | None:
-        if value is not None and len(value) > _ID_LIMIT:
+        if value is not None and len(value) > ID_LIMIT:
             raise ValueError("is longer than an id")
         return value or None
 
@@ -99,6 +100,17 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
 def digest(value: object) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
+
+
+def _running_subagents(tasks: list[Any]) -> tuple[str, ...]:
+    """A background shell is left out: it may be a server, and does not mean that the turn goes on."""
+    wanted = ("subagent", "running")
+    ids = [
+        task.get("id")
+        for task in tasks
+        if isinstance(task, dict) and (task.get("type"), task.get("status")) == wanted
+    ]
+    return tuple(storable(each) for each in ids if isinstance(each, str) and each)[:_TASKS_LIMIT]
 
 
 def _json_kind(value: object) -> str:

@@ -18,11 +18,12 @@ from fleet_lib import clock, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
-from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn import briefing_parser, follow_ups, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState, commits_since
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
@@ -46,6 +47,7 @@ class NotRead(Exception):
         folders: Iterable[str] = (),
         documents: bool = False,
         missed: bool = False,
+        prompts: Iterable[str] = (),
     ) -> None:
         super().__init__("an entry needs more than was read for it")
         self.commits = tuple(commits)
@@ -53,6 +55,16 @@ class NotRead(Exception):
         self.folders = tuple(folders)
         self.documents = documents
         self.missed = missed
+        self.prompts = tuple(prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierTurn:
+    """What the transcript says now about a turn whose Stop was applied before."""
+
+    place: Place
+    files: tuple[str, ...]  # relative to the repository
+    started_at: str | None  # in the database's form
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,10 @@ class Prepared:
     client_folder: ClientFolder | None = None  # where the session's client keeps its files
     is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
+    turn_prompt: str = ""  # the prompt that opened the turn: another one if this is a follow-up
+    is_placed: bool = True  # False: the transcript does not have the prompt yet
+    # {running background agent: the prompt that opened the turn which started it, "" if unknown}
+    agents: Mapping[str, str] = field(default_factory=dict)
     edited_files: tuple[str, ...] = ()  # relative to the repository
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
@@ -84,6 +100,7 @@ class Prepared:
     # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry of its own.
     newest: FinishedTurn | None = None
     missed: "Prepared | None" = None
+    earlier_turns: Mapping[str, EarlierTurn] = field(default_factory=dict)  # {prompt_id: its turn}
 
     @property
     def session_id(self) -> str:
@@ -93,9 +110,11 @@ class Prepared:
 
     @property
     def turn_key(self) -> str:
-        """prompt_id; for old clients the prompt's line in the transcript, else the payload itself."""
+        """The prompt_id that opened the turn; for old clients the prompt's line in the transcript, else the
+        payload itself."""
         line = self.turn.prompt_key
-        return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
+        prompt = self.turn_prompt or self.payload.prompt_id
+        return prompt or (f"line:{line}" if line else f"payload:{self.digest}")
 
     @property
     def words_digest(self) -> str:
@@ -105,10 +124,7 @@ class Prepared:
     @property
     def turn_started_at(self) -> str | None:
         """When the turn's prompt was written, as the database holds times."""
-        try:
-            return clock.normal(self.turn.started_at) if self.turn.started_at else None
-        except (ValueError, OverflowError):
-            return None
+        return _stored_time(self.turn.started_at)
 
     # What the transaction asks of the world. Each raises NotRead for what was not read.
 
@@ -134,6 +150,12 @@ class Prepared:
         if missing := [file for file in files if file not in self.digests]:
             raise NotRead(digests=missing)
         return self.digests
+
+    def earlier_turn(self, prompt_id: str) -> EarlierTurn:
+        """The turn of another prompt of the session."""
+        if prompt_id not in self.earlier_turns:
+            raise NotRead(prompts=[prompt_id])
+        return self.earlier_turns[prompt_id]
 
     def exists(self, folder: str) -> bool:
         if folder not in self.folders:
@@ -192,7 +214,9 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     if missing.missed:
         return _with_missed_turn(prepared, repositories)
     if prepared.missed:
-        return replace(prepared, missed=read_more(prepared.missed, missing, repositories))
+        missed = read_more(prepared.missed, missing, repositories)
+        # The session's end asks for its earlier turns, too.
+        return replace(prepared, missed=missed, earlier_turns=missed.earlier_turns)
     git = prepared.git
     documents = prepared.documents
     if git and missing.documents:
@@ -203,12 +227,14 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     if documents:
         digests |= {file: documents.digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
+    earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
     return replace(
         prepared,
         documents=documents,
         commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
+        earlier_turns={**prepared.earlier_turns, **earlier},
     )
 
 
@@ -263,6 +289,8 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         received_at=prepared.received_at,
         pause=pause,
     )
+    path = payload.transcript_path or ""
+    place = _place(path, payload.prompt_id, turn) if payload.prompt_id else Place("")
     message = payload.last_assistant_message
     message = redact(storable(turn.final_text) if message is None else message)
     block = briefing_parser.find_block(message)
@@ -270,10 +298,39 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
     return replace(
         prepared,
         turn=turn,
+        turn_prompt=place.turn,
+        is_placed=place.is_seen,
+        agents={
+            agent: follow_ups.turn_of_agent(path, agent) for agent in payload.background_tasks or ()
+        },
         message=message,
         block=None if block is None else briefing_parser.parse(block),
         status_file=None if status is None else briefing_parser.parse(redact(status)),
     )
+
+
+def _read_earlier(prepared: Prepared, prompt_id: str) -> EarlierTurn:
+    path = prepared.payload.transcript_path or ""
+    turn = transcript.read_turn(path, prompt_id, None, 0)
+    place = _place(path, prompt_id, turn)
+    files = relative_files(turn.files, prepared.git, prepared.folder)
+    return EarlierTurn(place, tuple(files), _stored_time(turn.started_at))
+
+
+def _place(path: str, prompt_id: str, turn: TurnFacts) -> Place:
+    """Where a prompt belongs; to a follow-up's facts those of its turn are added."""
+    place = follow_ups.place_of(path, prompt_id, turn.opening)
+    if place.turn != prompt_id:
+        for prompt in (*place.between, place.turn):
+            transcript.add_turn(turn, path, prompt)
+    return place
+
+
+def _stored_time(text: str | None) -> str | None:
+    try:
+        return clock.normal(text) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:

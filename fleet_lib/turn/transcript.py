@@ -22,6 +22,7 @@ class TurnFacts:
     started_at: str | None = None  # the prompt's timestamp
     final_text: str = ""  # the last text of the assistant
     prompt_key: str = ""  # what stands for the prompt: prompt_id, or the prompt line's uuid
+    opening: dict[str, Any] = field(default_factory=dict)  # the prompt's line, empty if not there
     partial: bool = True  # the end of the turn was not there yet, or not at all
 
 
@@ -41,7 +42,7 @@ def read_turn(
     looks again for the turn's final text, and what is missing then leaves the facts partial.
     """
     while True:
-        lines = _turn_lines(transcript, prompt_id, received_at)
+        lines = turn_lines(transcript, prompt_id, received_at)
         if lines is None:
             return TurnFacts()
         facts = _turn_facts(lines, last_message)
@@ -53,7 +54,7 @@ def read_turn(
         pause(min(0.02, remaining))
 
 
-def _turn_lines(
+def turn_lines(
     transcript: str, prompt_id: str | None, received_at: str = "9"
 ) -> list[dict[str, Any]] | None:
     """The lines of one turn, parsed, or None where there is no such file. Read from the end back:
@@ -67,7 +68,7 @@ def _turn_lines(
             line = json_object(raw)
             if prompt_id is None:
                 lines.append(line)
-                if _opens_turn(line):
+                if opens_turn(line):
                     if str(line.get("timestamp") or "") <= received_at:
                         opened = True
                         break
@@ -92,7 +93,7 @@ def _turn_lines(
         return lines
 
 
-def _opens_turn(line: dict[str, Any]) -> bool:
+def opens_turn(line: dict[str, Any]) -> bool:
     """Whether a user line is a prompt, and no tool result, hook feedback or summary."""
     if line.get("type") != "user" or line.get("isMeta") or line.get("isCompactSummary"):
         return False
@@ -123,7 +124,8 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
     facts = TurnFacts()
     failed = _failed_tool_calls(lines)
     for line in lines:
-        if not facts.prompt_key and _opens_turn(line):
+        if not facts.opening and opens_turn(line):
+            facts.opening = line
             facts.prompt_key = str(line.get("uuid") or "")
             facts.started_at = _text_or_none(line.get("timestamp"))
         if line.get("type") != "assistant" or is_synthetic(line):
@@ -150,8 +152,15 @@ def subagent_transcripts(transcript: str) -> list[str]:
     return [f"{folder}/{name}" for name in agents[:200]]
 
 
+def add_turn(facts: TurnFacts, transcript: str, prompt_id: str) -> None:
+    """Add the turn that `facts`, a follow-up's, belong to: it began earlier, with its own files."""
+    earlier = read_turn(transcript, prompt_id, None, 0)
+    facts.files = list(dict.fromkeys([*earlier.files, *facts.files]))
+    facts.started_at = earlier.started_at or facts.started_at
+
+
 def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:
-    lines = _turn_lines(transcript, prompt_id)
+    lines = turn_lines(transcript, prompt_id)
     for path in _turn_facts(lines or [], None).files:
         if path not in facts.files:
             facts.files.append(path)

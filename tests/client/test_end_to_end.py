@@ -118,11 +118,8 @@ def test_worker_in_a_subfolder_belongs_to_its_repository(fleet: Fleet, start: st
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
-)
 def test_subagent_file_is_counted_in_the_turn_that_started_it(fleet: Fleet) -> None:
+    """The newest client runs it in the background, and asks the model again when it has ended."""
     repository = fleet.repository("alpha")
     fleet.script(
         "write the helper",
