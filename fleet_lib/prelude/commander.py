@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
 
 
-def commander_start(home: str, session_id: str, source: str) -> "Shown":
+def commander_start(
+    home: str, session_id: str, source: str, client: str = "", transcript: str = ""
+) -> "Shown":
     """(text, shown) for a Commander's SessionStart: a recap, or on resume only the delta.
 
     `shown` is (after, through): the text reports the events after the first id, up to and including
@@ -22,21 +24,28 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, _ = _session_cursor(connection, session_id, waiting)
+        cursor, started_through, shown = _session_cursor(connection, session_id, client, waiting)
+        after = cursor
+        if source == "resume" and (started_through > cursor or shown):
+            from fleet_lib.prelude.failed_turn import resent_prompt
+
+            prompt_id = resent_prompt(transcript)
+            if prompt_id is not None:
+                after = max(cursor, started_through, shown.get(prompt_id, 0))
         build = delta if source == "resume" else recap
-        text, through = build(connection, cursor, hot_settings.budget(home))
+        text, through = build(connection, after, hot_settings.budget(home))
         return text, (cursor, through)
     finally:
         connection.close()
 
 
-def commander_prompt(home: str, session_id: str) -> "Shown":
-    """(text, shown) for a Commander's prompt: the delta after what the session has been shown.
-    Raises Unavailable."""
+def commander_prompt(home: str, session_id: str, client: str = "") -> "Shown":
+    """(text, shown) for a Commander's prompt: the delta after what this client has been shown in
+    the session. Raises Unavailable."""
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, started_through = _session_cursor(connection, session_id, waiting)
+        cursor, started_through, _ = _session_cursor(connection, session_id, client, waiting)
         after = max(cursor, started_through)
         text, through = delta(connection, after, hot_settings.budget(home))
         return text, (after, through)
@@ -59,15 +68,26 @@ def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
 
 
 def _session_cursor(
-    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
-) -> "tuple[int, int]":
-    """(cursor, last event that its SessionStart showed) of one Commander session. Entries that wait
-    in the spool count as applied, because a queued prompt comes before the drainer is done."""
+    connection: sqlite3.Connection, session_id: str, client: str, waiting: "list[spool.Entry]"
+) -> "tuple[int, int, dict[str, int]]":
+    """(cursor, last event that its SessionStart showed, {prompt: last event that it showed}) of one
+    client's branch of a Commander session. A client that has just resumed the session goes on in
+    the branch that ended the last turn.
+
+    Entries that wait in the spool count as applied, because a queued prompt comes before the
+    drainer is done."""
+    columns = "cursor_event_id, start_through_event_id"
     row = connection.execute(
-        "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
-        " WHERE session_id = ?",
-        (session_id,),
+        f"SELECT {columns} FROM commander_branches WHERE session_id = ? AND client = ?",
+        (session_id, client),
     ).fetchone()
+    is_new = row is None
+    if is_new:
+        row = connection.execute(
+            f"SELECT {columns} FROM commander_sessions WHERE session_id = ?", (session_id,)
+        ).fetchone()
+    if client and (not is_new or any([entry.client == client for entry in waiting])):
+        waiting = [entry for entry in waiting if entry.client in ("", client)]
     cursor, started_through = row if row else (None, 0)
     shown = dict(
         connection.execute(
@@ -76,8 +96,8 @@ def _session_cursor(
         ).fetchall()
     )
     for entry in waiting:
-        if entry.shown and cursor is None:
-            cursor = entry.shown[0]
+        if entry.shown and (cursor is None or (is_new and entry.client == client != "")):
+            cursor, is_new = entry.shown[0], False
         if entry.event == "SessionStart" and entry.shown:
             started_through = entry.shown[1]
         elif entry.event in ("UserPromptSubmit", "Stop"):
@@ -87,4 +107,6 @@ def _session_cursor(
                 cursor = max(seed, started_through, shown.get(prompt_id, 0))
             elif entry.shown:
                 shown[prompt_id] = entry.shown[1]
-    return conversation_cursor(connection) if cursor is None else cursor, started_through
+    if cursor is None:
+        cursor = conversation_cursor(connection)
+    return cursor, started_through, shown

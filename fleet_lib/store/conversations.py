@@ -65,21 +65,32 @@ class ConversationRepo:
 
     # --- the Commander's sessions ---
 
-    def join(self, conversation: Conversation, session_id: str, seed: int | None) -> None:
+    def join(
+        self, conversation: Conversation, session_id: str, seed: int | None, client: str = ""
+    ) -> None:
         """Give a session of the Commander its own cursor, once: what its hook counted from, else
-        where the conversation is now."""
+        where the conversation is now. So for the client's branch of the session; without a seed it
+        begins where the session's last turn ended."""
         cursor = conversation.last_outbox_event_id_seen if seed is None else seed
+        now = clock.now()
         self._connection.execute(
             "INSERT OR IGNORE INTO commander_sessions (session_id, conversation_id,"
             " cursor_event_id, start_through_event_id, updated_at) VALUES (?, ?, ?, 0, ?)",
-            (session_id, conversation.conversation_id, cursor, clock.now()),
+            (session_id, conversation.conversation_id, cursor, now),
+        )
+        self._connection.execute(
+            "INSERT OR IGNORE INTO commander_branches (session_id, client, cursor_event_id,"
+            " start_through_event_id, updated_at) SELECT session_id, ?2, ifnull(?3, cursor_event_id),"
+            " CASE WHEN ?3 IS NULL THEN start_through_event_id ELSE 0 END, ?4"
+            " FROM commander_sessions WHERE session_id = ?1",
+            (session_id, client, seed, now),
         )
 
-    def shown_at_start(self, session_id: str, through_event_id: int) -> None:
+    def shown_at_start(self, session_id: str, through_event_id: int, client: str = "") -> None:
         self._connection.execute(
-            "UPDATE commander_sessions SET start_through_event_id = ?, updated_at = ?"
-            " WHERE session_id = ?",
-            (through_event_id, clock.now(), session_id),
+            "UPDATE commander_branches SET start_through_event_id = ?, updated_at = ?"
+            " WHERE session_id = ? AND client = ?",
+            (through_event_id, clock.now(), session_id, client),
         )
 
     def shown_at_prompt(self, session_id: str, prompt_id: str, through_event_id: int) -> None:
@@ -89,26 +100,78 @@ class ConversationRepo:
             (session_id, prompt_id, through_event_id),
         )
 
-    def commit_shown(self, conversation: Conversation, session_id: str, prompt_id: str) -> None:
-        """A turn ended: what its prompt showed and what its SessionStart showed has arrived. Cursors
-        only move forward, so applying it again changes nothing."""
+    def commit_shown(
+        self, conversation: Conversation, session_id: str, prompt_id: str, client: str = ""
+    ) -> None:
+        """A turn ended: what its prompt showed and what its client's SessionStart showed has
+        arrived. A branch's cursor only moves forward, so applying it again changes nothing."""
         self._connection.execute(
-            "UPDATE commander_sessions SET updated_at = ?3, cursor_event_id = max(cursor_event_id,"
+            "UPDATE commander_branches SET updated_at = ?4, cursor_event_id = max(cursor_event_id,"
             " start_through_event_id, ifnull((SELECT through_event_id FROM prelude_shown"
-            " WHERE session_id = ?1 AND prompt_id = ?2), 0)) WHERE session_id = ?1",
-            (session_id, prompt_id, clock.now()),
+            " WHERE session_id = ?1 AND prompt_id = ?2), 0)) WHERE session_id = ?1 AND client = ?3",
+            (session_id, prompt_id, client, clock.now()),
         )
+        self.continue_branch(session_id, client)
         self._connection.execute(
             "DELETE FROM prelude_shown WHERE session_id = ?1 AND through_event_id <="
             " (SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?1)",
             (session_id,),
         )
+        apart = self._connection.execute(
+            "SELECT reason FROM commander_sessions_apart WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        if apart and apart["reason"] == "question":
+            return
+        if not apart:
+            self.continue_in(conversation, session_id)
         self._connection.execute(
-            "UPDATE conversations SET claude_session_id = ?2, updated_at = ?3,"
+            "UPDATE conversations SET updated_at = ?3,"
             " last_outbox_event_id_seen = max(ifnull(last_outbox_event_id_seen, 0),"
             " ifnull((SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?2), 0))"
             " WHERE conversation_id = ?1",
             (conversation.conversation_id, session_id, clock.now()),
+        )
+
+    def continue_branch(self, session_id: str, client: str) -> None:
+        """A turn of this client was the session's last: a resumed session goes on from it."""
+        self._connection.execute(
+            "UPDATE commander_sessions SET updated_at = ?3,"
+            " (cursor_event_id, start_through_event_id) ="
+            " (SELECT cursor_event_id, start_through_event_id FROM commander_branches"
+            " WHERE session_id = ?1 AND client = ?2) WHERE session_id = ?1 AND EXISTS"
+            " (SELECT 1 FROM commander_branches WHERE session_id = ?1 AND client = ?2)",
+            (session_id, client, clock.now()),
+        )
+
+    # --- sessions in which the conversation does not continue ---
+
+    def ask_beside(self, conversation: Conversation, session_id: str, resumed: str | None) -> None:
+        """Note a session that answers one question beside an open Commander, before it starts. It
+        forks from `resumed`, so it has been shown as much; it moves no other cursor."""
+        row = self._connection.execute(
+            "SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?", (resumed,)
+        ).fetchone()
+        self.join(conversation, session_id, row["cursor_event_id"] if row else None)
+        self._set_apart("?", "question", (session_id,))
+
+    def reset(self, conversation: Conversation) -> None:
+        """Let the conversation begin anew. No turn of a session that there is now, also none that
+        is running, makes the conversation continue there, unless the session is resumed."""
+        self.continue_in(conversation, None)
+        self._set_apart("session_id FROM commander_sessions", "reset", ())
+
+    def take_up(self, session_id: str) -> None:
+        """A session was resumed: a reset before that does not count for it."""
+        self._connection.execute(
+            "DELETE FROM commander_sessions_apart WHERE session_id = ? AND reason = 'reset'",
+            (session_id,),
+        )
+
+    def _set_apart(self, sessions: str, reason: str, values: tuple[str, ...]) -> None:
+        self._connection.execute(
+            "INSERT OR IGNORE INTO commander_sessions_apart (reason, session_id)"
+            f" SELECT '{reason}', {sessions}",
+            values,
         )
 
 
