@@ -117,12 +117,10 @@ class ConversationRepo:
             " (SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?1)",
             (session_id,),
         )
-        apart = self._connection.execute(
-            "SELECT reason FROM commander_sessions_apart WHERE session_id = ?", (session_id,)
-        ).fetchone()
-        if apart and apart["reason"] == "question":
+        reason = self._apart(session_id)
+        if reason == "question":
             return
-        if not apart:
+        if reason is None:
             self.continue_in(conversation, session_id)
         self._connection.execute(
             "UPDATE conversations SET updated_at = ?3,"
@@ -154,6 +152,10 @@ class ConversationRepo:
         self.join(conversation, session_id, row["cursor_event_id"] if row else None)
         self._set_apart("?", "question", (session_id,))
 
+    def is_beside(self, session_id: str | None) -> bool:
+        """Whether the session answered a question beside an open Commander."""
+        return self._apart(session_id) == "question"
+
     def reset(self, conversation: Conversation) -> None:
         """Let the conversation begin anew. No turn of a session that there is now, also none that
         is running, makes the conversation continue there, unless the session is resumed."""
@@ -166,6 +168,12 @@ class ConversationRepo:
             "DELETE FROM commander_sessions_apart WHERE session_id = ? AND reason = 'reset'",
             (session_id,),
         )
+
+    def _apart(self, session_id: str | None) -> str | None:
+        row = self._connection.execute(
+            "SELECT reason FROM commander_sessions_apart WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        return row["reason"] if row else None
 
     def _set_apart(self, sessions: str, reason: str, values: tuple[str, ...]) -> None:
         self._connection.execute(

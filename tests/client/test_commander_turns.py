@@ -49,11 +49,6 @@ def test_a_failed_turn_that_is_resumed_is_told_the_same_again(fleet: Fleet) -> N
     assert len(fleet.held("fourth try")) == len(fleet.held("third try"))
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 9: what the failed turn was shown and what the resumed session is shown at its start"
-    " reach the model in one message",
-)
 def test_a_failed_turn_that_is_resumed_is_told_it_only_once(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 
