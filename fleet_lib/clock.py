@@ -16,6 +16,11 @@ def iso(nanoseconds: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1_000_000 % 1000:03d}Z"
 
 
+def of_seconds(seconds: float) -> str:
+    """Unix seconds in the database's form."""
+    return iso(int(seconds * 1000) * 1_000_000)
+
+
 def now() -> str:
     return iso(time.time_ns())
 
@@ -38,14 +43,19 @@ def parse(text: str) -> datetime:
 
 def normal(text: str) -> str:
     """Any ISO 8601 form in the database's form. Raises ValueError."""
-    return iso(int(parse(text).timestamp() * 1000) * 1_000_000)
+    return of_seconds(parse(text).timestamp())
+
+
+def seconds_since(moment: str) -> float:
+    """Raises ValueError."""
+    return time.time() - parse(moment).timestamp()
 
 
 def age(moment: str) -> str:
     """A time for a person: "just now", "4m ago", "3h ago", "2d ago", "5w ago". A text that is no
     time is cut to 16 characters."""
     try:
-        seconds = max(0.0, time.time() - parse(moment).timestamp())
+        seconds = max(0.0, seconds_since(moment))
     except (ValueError, OverflowError):
         return clean(moment, 16)
     for unit, least, size in _AGES:

@@ -95,7 +95,10 @@ class SemanticsSettings(_Section):
         "haiku", description="The model that fills in the fields."
     )
     wait_minutes: int = Field(
-        5, ge=0, le=720, description="Minutes to collect briefings before a model is called."
+        hot_settings.WAIT_MINUTES,
+        ge=0,
+        le=720,
+        description="Minutes to collect briefings before a model is called.",
     )
 
 

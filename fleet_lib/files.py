@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +47,32 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def write_whole(
     path: Path,
-    text: str,
+    content: str | bytes | Iterable[str],
     mode_of: Path | None = None,
     *,
+    mode: int | None = None,
     folder: Path | None = None,
     durable: bool = True,
 ) -> None:
     """Write a file aside and rename it into place: readers, also after a crash, see the old file or
-    the new one and never a part. Its mode is that of the file `mode_of` if that exists, else 0600.
+    the new one and never a part. Its mode is `mode`, or that of the file `mode_of` if that exists,
+    else 0600.
 
     `folder` (default: the file's own) is where it is written first; it must be on the same file
     system. With `durable` the new file also survives a power loss once this returns.
     """
     descriptor, temporary = tempfile.mkstemp(dir=folder or path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            for part in (content,) if isinstance(content, (str, bytes)) else content:
+                file.write(part.encode() if isinstance(part, str) else part)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        if mode_of is not None and mode_of.exists():
-            Path(temporary).chmod(mode_of.stat().st_mode & 0o7777)
+        if mode is None and mode_of is not None and mode_of.exists():
+            mode = mode_of.stat().st_mode & 0o7777
+        if mode is not None:
+            Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -6,6 +6,7 @@ import os
 
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 code units)
 BUDGET_RANGE = (1000, 9800)  # of more than 10,000 Claude Code shows a file name instead
+WAIT_MINUTES = 5  # to collect briefings before a model is called
 
 
 def budget(home: str) -> int:
@@ -19,6 +20,12 @@ def budget(home: str) -> int:
 def has_worker_facts(home: str) -> bool:
     """The setting worker.facts: whether a worker is shown facts when it starts."""
     return setting(home, "worker", "facts") != "false"
+
+
+def wait_minutes(home: str) -> int:
+    """The setting semantics.wait_minutes; WAIT_MINUTES if it is not a number."""
+    written = setting(home, "semantics", "wait_minutes")
+    return int(written) if written.isdecimal() else WAIT_MINUTES
 
 
 def setting(home: str, section: str, name: str) -> str:

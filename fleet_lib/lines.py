@@ -24,6 +24,15 @@ STATE_WORDS = {
     "completed": "done",
 }
 
+# Where a payload has the status of what the event is about; the first that is a text.
+_STATUS_PLACES = (("briefing", "status"), ("session", "status"), ("job", "status"), ("status",))
+
+# The name of the project `p`: its repository's, or its id if several projects share that name.
+PROJECT_NAME = (
+    "CASE WHEN (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) = 1"
+    " THEN p.repo_name ELSE p.project_id END"
+)
+
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
     ("line",),
@@ -42,12 +51,9 @@ _PLACES = (
 
 def line_of(type: str, payload: "Mapping[str, object]") -> str:
     """The event in one line; "" if the payload has no words for one."""
-    for place in _PLACES:
-        value: object = payload
-        for name in place:
-            value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, str) and value:
-            return one_line(value, LINE_LIMIT)
+    words = _first_text(payload, _PLACES)
+    if words:
+        return one_line(words, LINE_LIMIT)
     drift = payload.get("docDrift")
     if isinstance(drift, dict):
         sources = drift.get("sources")
@@ -57,20 +63,46 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
     return _STARTED if type == "session_started" else ""
 
 
+def event_status(payload: "Mapping[str, object]") -> str:
+    """The status of the briefing, session or job that the event is about, or ""."""
+    return _first_text(payload, _STATUS_PLACES)
+
+
 def state_words(value: object) -> str:
     """A state or status of the database in the words of a screen."""
     name = str(value)
     return STATE_WORDS.get(name, name.replace("_", " "))
 
 
-def _sql_of(place: "tuple[str, ...]") -> str:
-    path = "'$." + ".".join(place) + "'"
-    return f"CASE json_type(j, {path}) WHEN 'text' THEN nullif(json_extract(j, {path}), '') END"
+def _first_text(payload: "Mapping[str, object]", places: "tuple[tuple[str, ...], ...]") -> str:
+    for place in places:
+        value: object = payload
+        for name in place:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _sql_of(places: "tuple[tuple[str, ...], ...]") -> str:
+    """`_first_text` in SQL: the arguments of a `coalesce`."""
+    paths = ["'$." + ".".join(place) + "'" for place in places]
+    return ", ".join(
+        [
+            f"CASE json_type(j, {path}) WHEN 'text' THEN nullif(json_extract(j, {path}), '') END"
+            for path in paths
+        ]
+    )
+
+
+# `event_status` in SQL; NULL if there is none. `j` is as below. rules.STATUS knows fewer places,
+# because an index has it letter for letter.
+EVENT_STATUS = f"coalesce({_sql_of(_STATUS_PLACES)})"
 
 
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is
 # the event's. NULL if there are no words.
-EVENT_LINE = f"""coalesce({", ".join([_sql_of(place) for place in _PLACES])},
+EVENT_LINE = f"""coalesce({_sql_of(_PLACES)},
     CASE WHEN json_type(j, '$.docDrift') = 'object' THEN coalesce('those about ' ||
       (SELECT group_concat(value, ', ') FROM (SELECT value FROM json_each(
         CASE WHEN json_type(j, '$.docDrift.sources') = 'array' THEN j END, '$.docDrift.sources')

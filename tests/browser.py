@@ -1,4 +1,4 @@
-"""A real Chromium, Debian's, driven by playwright. In CI it must be there."""
+"""The system's Chromium, driven by playwright. CI requires it."""
 
 import contextlib
 import os
@@ -18,41 +18,41 @@ def program() -> str:
     )
     if not found:
         if os.environ.get("CI"):
-            pytest.fail("no Chromium, which looks at the dashboard")
-        pytest.skip("no Chromium, which looks at the dashboard")
+            pytest.fail("Chromium is not installed; the dashboard's tests need it")
+        pytest.skip("Chromium is not installed; the dashboard's tests need it")
     return found
 
 
 @contextlib.contextmanager
-def page(**context: Any) -> Iterator[Page]:
-    """A page of a browser of its own. Whatever it complains of, or loads from elsewhere, fails the test."""
+def open_page(**context: Any) -> Iterator[Page]:
+    """A page in its own browser. Errors, dialogs and requests to other hosts fail the test."""
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
         try:
-            made = browser.new_context(
+            new_page = browser.new_context(
                 viewport={"width": 1200, "height": 800}, **context
             ).new_page()
-            made.set_default_timeout(15_000)
-            made.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-            made.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-            made.on(
+            new_page.set_default_timeout(15_000)
+            new_page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+            new_page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+            new_page.on(
                 "request",
                 lambda request: (
-                    complaints.append(f"asked {request.url}")
+                    complaints.append(f"request: {request.url}")
                     if "127.0.0.1" not in request.url
                     else None
                 ),
             )
-            made.on(
+            new_page.on(
                 "console",
-                lambda said: (
-                    complaints.append(f"console: {said.text}")
-                    if "Content Security Policy" in said.text
+                lambda message: (
+                    complaints.append(f"console: {message.text}")
+                    if "Content Security Policy" in message.text
                     else None
                 ),
             )
-            yield made
+            yield new_page
         finally:
             browser.close()
     assert complaints == []

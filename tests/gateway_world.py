@@ -1,4 +1,4 @@
-"""A running gateway, and clients of it. Real processes, real sockets."""
+"""A running gateway and its clients. Real processes, real sockets."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 
 class Gateway:
-    """`fleet gateway` on a port of its own, of one home."""
+    """`fleet gateway` for one home, on its own port."""
 
     def __init__(self, fleet: Fleet, **environment: str) -> None:
         self.fleet = fleet
@@ -27,7 +27,7 @@ class Gateway:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, *arguments: str) -> None:
-        """Start it, at the port that it had before if there was one, and wait until it serves."""
+        """Start it, on its earlier port if it had one, and wait until it serves."""
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "commander.cli", "gateway", "--no-browser"),
@@ -64,15 +64,15 @@ class Gateway:
         )
 
     def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        known = {"Authorization": f"Bearer {self.token}"} | headers
-        return httpx.post(self.base + path, headers=known, json=body)
+        all_headers = {"Authorization": f"Bearer {self.token}"} | headers
+        return httpx.post(self.base + path, headers=all_headers, json=body)
 
     @contextlib.contextmanager
     def client(self, **headers: str) -> Iterator[ClientConnection]:
-        known = headers or {"Authorization": f"Bearer {self.token}"}
+        all_headers = headers or {"Authorization": f"Bearer {self.token}"}
         with connect(
             f"ws://127.0.0.1:{self.port}/ws",
-            additional_headers=known,
+            additional_headers=all_headers,
             compression=None,
             close_timeout=1,
         ) as client:
@@ -89,7 +89,7 @@ def receive(client: ClientConnection, timeout: float = 10) -> dict[str, Any]:
 
 
 def until_live(client: ClientConnection) -> list[int]:
-    """The ids of the events that are replayed."""
+    """The ids of the replayed events, up to the live mark."""
     found = []
     while (message := receive(client))["type"] != "fleet.live":
         found.append(message["event_id"])
@@ -99,13 +99,13 @@ def until_live(client: ClientConnection) -> list[int]:
 
 def stop_turn(fleet: Fleet, project: Path, number: int, message: str, session: str = "s-1") -> None:
     """A worker's turn ends: the real Stop hook, and the drainer that it starts."""
-    given = payload("Stop") | {
+    stop = payload("Stop") | {
         "prompt_id": f"p-{number}",
         "session_id": session,
         "cwd": str(project),
         "last_assistant_message": message,
     }
-    done = fleet.hook("stop", given, project, background=True)
+    done = fleet.hook("stop", stop, project, background=True)
     assert done.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, on little: what they measure is worth having only while they work."""
+"""The benchmarks run on a small sample, so that they stay usable."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def test_whole_processes_are_measured_in_one_interleaved_run() -> None:
         assert re.search(rf"^\| {name}[^|]*\|.* \d", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_the_page_names_its_commands_and_every_plot_is_there() -> None:
+def test_benchmark_page_names_its_commands_and_every_plot_exists() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     plots = re.findall(r"\]\((benchmarks/\w+\.svg)\)", page)
     assert len(plots) >= 4

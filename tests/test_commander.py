@@ -1,18 +1,28 @@
 """What the real hooks show to the Commander: the events after its own cursor, each once. Only a
 finished turn moves the cursor."""
 
+import contextlib
 import json
+import sqlite3
 import threading
-from typing import Any
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import Fleet, make_repository
 
+from fleet_lib import spool
+from fleet_lib.ingest import commander_sessions
 from fleet_lib.prelude import commander
 from fleet_lib.prelude.commander import commander_prompt
 from fleet_lib.prelude.database import open_database
 from fleet_lib.store import db
+from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.turn.payload import Payload
 
 
 def add_briefing(fleet: Fleet, number: int, status: str = "completed") -> None:
@@ -320,3 +330,62 @@ def test_fleet_prelude_shows_the_same_text_and_moves_no_cursor(seeded: Fleet) ->
     assert cursor(seeded) == 0
     preview = json.loads(seeded.console("prelude", "--recap", "--json").stdout)
     assert preview["text"].startswith("<fleet-prelude>")
+
+
+# --- one rule in two places ---
+
+_calls = st.lists(
+    st.tuples(
+        st.sampled_from(["SessionStart", "UserPromptSubmit", "Stop"]),
+        st.sampled_from(["", "p1", "p2"]),  # prompt_id
+        st.none() | st.integers(0, 5),  # how many events the hook showed; None: it showed nothing
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(db.connect(tmp_path_factory.mktemp("cursors") / "fleet.db")) as opened:
+        yield opened
+
+
+@given(calls=_calls, applied=st.integers(0, 12), before=st.integers(0, 9))
+@settings(max_examples=200, deadline=None)
+def test_waiting_entries_move_the_cursor_as_the_drainer_will(
+    connection: sqlite3.Connection,
+    calls: list[tuple[str, str, int | None]],
+    applied: int,
+    before: int,
+) -> None:
+    conversations = ConversationRepo(connection)
+    connection.execute("BEGIN")
+    try:
+        conversations.get_or_create_commander("/home")
+        connection.execute("UPDATE conversations SET last_outbox_event_id_seen = ?", (before,))
+        entries: list[spool.Entry] = []
+        for number, (event, prompt_id, shown) in enumerate(calls):
+            if number == applied:
+                entries.clear()  # the drainer applied them; the next ones wait
+            after, started = commander._session_cursor(connection, "s", entries)
+            if event == "UserPromptSubmit":
+                after = max(after, started)
+            given = json.dumps({"prompt_id": prompt_id} if prompt_id else {}).encode()
+            span = None if shown is None or event == "Stop" else (after, after + shown)
+            entries.append(spool.Entry(str(number), event, number, "", "", span, given, None))
+            if number < applied:
+                _apply(conversations, entries[-1], prompt_id)
+        if len(calls) <= applied:
+            entries.clear()
+        expected = commander._session_cursor(connection, "s", entries)
+        for entry in entries:
+            _apply(conversations, entry, json.loads(entry.payload).get("prompt_id"))
+        assert commander._session_cursor(connection, "s", []) == expected
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _apply(conversations: ConversationRepo, entry: spool.Entry, prompt_id: str | None) -> None:
+    payload = Payload(session_id="s", prompt_id=prompt_id or None)
+    prepared = SimpleNamespace(entry=entry, session_id="s", payload=payload)
+    commander_sessions.apply(conversations, "/home", cast(Any, prepared))

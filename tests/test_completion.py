@@ -1,4 +1,4 @@
-"""TAB: in real shells, from the database as it is, and installed without a trace left behind."""
+"""TAB completion: in real shells, without a drain, and uninstalled without a trace."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 @pytest.fixture
-def used(fleet: Fleet) -> Fleet:
+def captured(fleet: Fleet) -> Fleet:
     for number, name in enumerate(("shop-api", "shop-web"), start=1):
         folder = make_repository(fleet.folder / name)
         message = f"```briefing\nsummary: What {name}, did\n```"
@@ -33,7 +33,7 @@ def used(fleet: Fleet) -> Fleet:
 
 
 def bash(fleet: Fleet, *words: str) -> list[str]:
-    """What TAB after these words offers in bash."""
+    """The completions that bash offers after these words."""
     script = fleet.folder / "completion.bash"
     script.write_text(fleet.console("completion", "show", "bash").stdout)
     done = subprocess.run(
@@ -48,7 +48,7 @@ def bash(fleet: Fleet, *words: str) -> list[str]:
 
 
 def protocol(fleet: Fleet, shell: str, words: str, current: str) -> str:
-    """What click answers a shell's script."""
+    """Click's answer to a shell's completion script."""
     done = subprocess.run(
         [str(BIN / "fleet")],
         env=fleet.env(_FLEET_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=current),
@@ -60,35 +60,37 @@ def protocol(fleet: Fleet, shell: str, words: str, current: str) -> str:
     return done.stdout
 
 
-def test_bash_completes_commands_projects_briefings_and_statuses(used: Fleet) -> None:
-    assert bash(used, "fleet", "brief") == ["briefings"]
-    assert bash(used, "fleet", "projects", "archive", "shop-w") == ["shop-web"]
-    assert sorted(bash(used, "fleet", "briefings", "list", "--project", "")) == [
+def test_bash_completes_commands_projects_briefings_and_statuses(captured: Fleet) -> None:
+    assert bash(captured, "fleet", "brief") == ["briefings"]
+    assert bash(captured, "fleet", "projects", "archive", "shop-w") == ["shop-web"]
+    assert sorted(bash(captured, "fleet", "briefings", "list", "--project", "")) == [
         "shop-api",
         "shop-web",
     ]
-    assert bash(used, "fleet", "briefings", "show", "") == ["2", "1"]
-    assert bash(used, "fleet", "briefings", "list", "--status", "bl") == ["blocked"]
+    assert bash(captured, "fleet", "briefings", "show", "") == ["2", "1"]
+    assert bash(captured, "fleet", "briefings", "list", "--status", "bl") == ["blocked"]
 
 
-def test_zsh_and_fish_are_told_what_a_briefing_says(used: Fleet) -> None:
-    assert "shop-api: What shop-api, did" in protocol(used, "zsh", "fleet briefings show 1", "3")
-    assert "shop-web: What shop-web" in protocol(used, "fish", "fleet briefings show ", "")
+def test_zsh_and_fish_get_briefing_descriptions(captured: Fleet) -> None:
+    assert "shop-api: What shop-api, did" in protocol(
+        captured, "zsh", "fleet briefings show 1", "3"
+    )
+    assert "shop-web: What shop-web" in protocol(captured, "fish", "fleet briefings show ", "")
 
 
-def test_a_tab_drains_nothing_and_is_silent_about_trouble(used: Fleet) -> None:
+def test_completion_does_not_drain_and_hides_errors(captured: Fleet) -> None:
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "Waits."}
-    used.hook("stop", call, used.folder / "shop-api")
-    assert bash(used, "fleet", "briefings", "show", "") == ["2", "1"]
-    assert len(used.waiting()) == 1
-    (used.home / "fleet.db").write_bytes(b"garbage" * 999)
-    assert bash(used, "fleet", "briefings", "show", "") == []
-    shutil.rmtree(used.home)
-    used.home.write_text("a file")
-    assert bash(used, "fleet", "projects", "archive", "") == []
+    captured.hook("stop", call, captured.folder / "shop-api")
+    assert bash(captured, "fleet", "briefings", "show", "") == ["2", "1"]
+    assert len(captured.waiting()) == 1
+    (captured.home / "fleet.db").write_bytes(b"garbage" * 999)
+    assert bash(captured, "fleet", "briefings", "show", "") == []
+    shutil.rmtree(captured.home)
+    captured.home.write_text("a file")
+    assert bash(captured, "fleet", "projects", "archive", "") == []
 
 
-def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> None:
+def test_names_with_spaces_are_completed_by_id(fleet: Fleet) -> None:
     folder = make_repository(fleet.folder / "two words $(touch pwned)")
     call = {"session_id": "s1", "prompt_id": "p", "last_assistant_message": "Done."}
     fleet.hook("stop", call, folder)
@@ -98,21 +100,22 @@ def test_names_that_a_shell_would_split_are_completed_by_id(fleet: Fleet) -> Non
     assert offered.startswith("two-words-touch-pwned__")
 
 
-def test_an_interactive_bash_has_it_after_install(
-    used: Fleet, monkeypatch: pytest.MonkeyPatch
+def test_interactive_bash_completes_after_install(
+    captured: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used.environment["SHELL"] = shutil.which("bash") or "bash"
+    captured.environment["SHELL"] = shutil.which("bash") or "bash"
     assert (
-        "To undo: fleet completion uninstall bash" in used.console("completion", "install").stdout
+        "To undo: fleet completion uninstall bash"
+        in captured.console("completion", "install").stdout
     )
-    script = used.home.parent / ".local/share/bash-completion/completions/fleet"
+    script = captured.home.parent / ".local/share/bash-completion/completions/fleet"
     monkeypatch.setattr(completion, "_BASH_COMPLETION", ())
     rc, line = completion._start_line("bash", script)
-    assert rc == used.home.parent / ".bashrc"
+    assert rc == captured.home.parent / ".bashrc"
     completion._set_start_line(rc, line)
     done = subprocess.run(
         ["bash", "-ic", "complete -p fleet"],
-        env=used.env(),
+        env=captured.env(),
         capture_output=True,
         text=True,
         check=False,
@@ -122,7 +125,7 @@ def test_an_interactive_bash_has_it_after_install(
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
-def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
+def test_completion_install_is_idempotent_and_uninstall_leaves_no_trace(
     fleet: Fleet, shell: str
 ) -> None:
     user = fleet.home.parent
@@ -138,10 +141,10 @@ def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
 
     before = files()
     fleet.console("completion", "install", shell)
-    once = files()
-    assert once != before
+    installed_files = files()
+    assert installed_files != before
     fleet.console("completion", "install", shell)
-    assert files() == once
+    assert files() == installed_files
     assert (user / ".zshrc").is_symlink()
     assert (dotfiles / "zshrc").stat().st_mode & 0o777 == 0o600
     assert "Removed" in fleet.console("completion", "uninstall").stdout
@@ -149,24 +152,24 @@ def test_install_twice_is_install_once_and_uninstall_leaves_no_trace(
     assert "Completion is not installed." in fleet.console("completion", "uninstall").stdout
 
 
-def test_a_start_file_that_install_made_goes_with_it(fleet: Fleet) -> None:
+def test_start_file_created_by_install_is_removed_on_uninstall(fleet: Fleet) -> None:
     fleet.console("completion", "install", "zsh")
     assert (fleet.home.parent / ".zshrc").exists()
     fleet.console("completion", "uninstall", "zsh")
     assert not (fleet.home.parent / ".zshrc").exists()
 
 
-def test_a_file_of_somebody_else_is_left_alone(fleet: Fleet) -> None:
-    theirs = fleet.home.parent / ".config/fish/completions/fleet.fish"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_text("complete -c fleet")
+def test_file_of_another_program_is_left_alone(fleet: Fleet) -> None:
+    foreign = fleet.home.parent / ".config/fish/completions/fleet.fish"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("complete -c fleet")
     done = fleet.console("completion", "install", "fish", check=False)
     assert done.returncode == 1 and "is not Fleet's" in done.stderr
     fleet.console("completion", "uninstall")
-    assert theirs.read_text() == "complete -c fleet"
+    assert foreign.read_text() == "complete -c fleet"
 
 
-def test_an_old_bash_is_named_with_what_to_do(fleet: Fleet) -> None:
+def test_old_bash_is_reported_with_a_suggestion(fleet: Fleet) -> None:
     old = fleet.folder / "old" / "bash"
     old.parent.mkdir()
     old.write_text("#!/bin/sh\necho 3 2\n")
@@ -177,7 +180,7 @@ def test_an_old_bash_is_named_with_what_to_do(fleet: Fleet) -> None:
     assert "is version 3.2" in done.stderr and "fleet completion install zsh" in done.stderr
 
 
-def test_an_unknown_shell_is_asked_for(fleet: Fleet) -> None:
+def test_unknown_shell_must_be_named_by_the_user(fleet: Fleet) -> None:
     fleet.environment["SHELL"] = "/bin/tcsh"
     done = fleet.console("completion", "install", check=False)
     assert done.returncode == 1 and "fleet completion install bash" in done.stderr
@@ -187,7 +190,7 @@ def test_an_unknown_shell_is_asked_for(fleet: Fleet) -> None:
 def test_the_script_is_valid_for_the_real_shell(fleet: Fleet, shell: str) -> None:
     if shutil.which(shell) is None:
         assert not os.environ.get("CI"), f"{shell} is needed"
-        pytest.skip(f"{shell} is not on this machine")
+        pytest.skip(f"{shell} is not installed")
     script = fleet.folder / "script"
     script.write_text(fleet.console("completion", "show", shell).stdout)
     done = subprocess.run([shell, "-n", str(script)], capture_output=True, check=False)

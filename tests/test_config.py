@@ -1,4 +1,4 @@
-"""config.toml: what may stand in it, what is said of what may not, and that hooks read the same."""
+"""config.toml: valid values, errors for invalid ones, and that hooks read the same values."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ def write(home: str, text: str) -> None:
 
 
 def test_without_a_file_every_setting_has_its_default(home: str) -> None:
-    assert all(one.value == one.default for one in config.settings(home))
+    assert all(setting.value == setting.default for setting in config.settings(home))
     assert config.load(home).prelude.budget == hot_settings.BUDGET
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "message"),
     [
         ("# hi\n\n[prelude]\n# why\nbudget = 50\n", 5, "a whole number from 1000 to 9800"),
         ('[prelude]\nbudget = "many"\n', 2, 'prelude.budget = "many" is not allowed'),
@@ -41,15 +41,15 @@ def test_without_a_file_every_setting_has_its_default(home: str) -> None:
         ("[prelude\n", 1, "not TOML"),
     ],
 )
-def test_a_wrong_file_is_answered_with_file_line_and_what_is_allowed(
-    home: str, text: str, line: int, words: str
+def test_invalid_file_error_names_file_line_and_allowed_values(
+    home: str, text: str, line: int, message: str
 ) -> None:
     write(home, text)
     with pytest.raises(BadInput) as caught:
         config.load(home)
-    said = str(caught.value)
-    assert said.startswith(f"{home}/config.toml, line {line}: ")
-    assert words in said and "\n" not in said
+    error = str(caught.value)
+    assert error.startswith(f"{home}/config.toml, line {line}: ")
+    assert message in error and "\n" not in error
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_answered_with_file_line_and_what_is_allowed(
         '[claude]\nprogram = """\n[prelude]\nbudget = 4000\n"""\n',
     ],
 )
-def test_a_form_that_hooks_would_read_differently_is_refused(home: str, text: str) -> None:
+def test_syntax_that_hooks_would_read_differently_is_refused(home: str, text: str) -> None:
     write(home, text)
     with pytest.raises(BadInput, match=r"write it as a line `\[prelude\]`"):
         config.load(home)
@@ -81,7 +81,7 @@ def test_a_form_that_hooks_would_read_differently_is_refused(home: str, text: st
     ),
     st.lists(st.sampled_from(config.keys()), max_size=5),
 )
-def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
+def test_written_settings_are_read_back_the_same_by_hooks(
     tmp_path_factory: pytest.TempPathFactory, values: "dict[str, str]", unset: "list[str]"
 ) -> None:
     home = str(tmp_path_factory.mktemp("home"))
@@ -90,14 +90,16 @@ def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
     for key in unset:
         config.unset(home, key)
         values.pop(key, None)
-    read = {one.key: one for one in config.settings(home)}
-    for key, one in read.items():
+    read = {setting.key: setting for setting in config.settings(home)}
+    for key, setting in read.items():
         expected = values.get(key)
-        told = str(one.value).lower() if isinstance(one.value, bool) else str(one.value)
-        assert told == (
-            str(one.default).lower()
-            if expected is None and isinstance(one.default, bool)
-            else str(one.default)
+        text_value = (
+            str(setting.value).lower() if isinstance(setting.value, bool) else str(setting.value)
+        )
+        assert text_value == (
+            str(setting.default).lower()
+            if expected is None and isinstance(setting.default, bool)
+            else str(setting.default)
             if expected is None
             else expected
         )
@@ -105,14 +107,14 @@ def test_whatever_is_set_is_what_is_read_and_hooks_read_the_same(
     assert hot_settings.has_worker_facts(home) == read["worker.facts"].value
 
 
-def test_setting_one_keeps_comments_order_and_the_rest(home: str) -> None:
+def test_setting_one_value_keeps_comments_order_and_other_values(home: str) -> None:
     text = "# mine\n[worker]\nfacts = true  # for now\n\n# and\n[prelude]\nbudget = 2000\n"
     write(home, text)
     config.put(home, "worker.facts", "off")
     assert Path(home, "config.toml").read_text() == text.replace("true", "false")
 
 
-def test_a_refused_value_leaves_the_file_as_it_was(home: str) -> None:
+def test_refused_value_leaves_the_file_unchanged(home: str) -> None:
     write(home, "[prelude]\nbudget = 2000\n")
     for key, value in (("prelude.budget", "5"), ("worker.facts", "perhaps"), ("a.b", "1")):
         with pytest.raises(BadInput):
@@ -120,7 +122,7 @@ def test_a_refused_value_leaves_the_file_as_it_was(home: str) -> None:
     assert Path(home, "config.toml").read_text() == "[prelude]\nbudget = 2000\n"
 
 
-def test_the_file_is_private_and_a_link_stays_a_link(home: str, tmp_path: Path) -> None:
+def test_file_is_private_and_a_symlink_is_preserved(home: str, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles" / "fleet.toml"
     real.parent.mkdir()
     Path(home, "config.toml").symlink_to(real)
@@ -133,7 +135,7 @@ def test_the_file_is_private_and_a_link_stays_a_link(home: str, tmp_path: Path) 
 def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
     fleet.console("config", "set", "prelude.budget", "4000")
     listed = json.loads(fleet.console("config", "list", "--json").stdout)
-    assert {one["key"]: one["value"] for one in listed}["prelude.budget"] == 4000
+    assert {setting["key"]: setting["value"] for setting in listed}["prelude.budget"] == 4000
     assert fleet.console("config", "get", "prelude.budget").stdout == "4000\n"
     assert "4000" in fleet.console("config", "list").stdout
     fleet.console("config", "unset", "prelude.budget")
@@ -144,7 +146,7 @@ def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "left"),
+    ("text", "key", "remaining"),
     [
         ("# mine\n[prelude]\nbudget = 50\n", "prelude.budget", "# mine\n"),
         ("[prelude]\nbuget = 5\nbudget = 2000\n", "prelude.buget", "[prelude]\nbudget = 2000\n"),
@@ -153,18 +155,18 @@ def test_the_console_lists_gets_sets_and_unsets(fleet: Fleet) -> None:
         ("worker = 3\n", "worker", ""),
     ],
 )
-def test_a_setting_that_is_wrong_or_unknown_can_be_unset(
-    fleet: Fleet, text: str, key: str, left: str
+def test_invalid_or_unknown_setting_can_be_unset(
+    fleet: Fleet, text: str, key: str, remaining: str
 ) -> None:
     fleet.home.mkdir()
     write(str(fleet.home), text)
     assert fleet.console("config", "list", check=False).returncode == 1
     fleet.console("config", "unset", key)
-    assert (fleet.home / "config.toml").read_text() == left
+    assert (fleet.home / "config.toml").read_text() == remaining
     assert fleet.console("config", "list").returncode == 0
 
 
-def test_of_two_wrong_settings_one_is_unset_and_the_other_is_named(fleet: Fleet) -> None:
+def test_unsetting_one_of_two_invalid_settings_names_the_other(fleet: Fleet) -> None:
     fleet.home.mkdir()
     write(str(fleet.home), "[prelude]\nbudget = 50\nsize = 3\n")
     first = fleet.console("config", "unset", "prelude.budget", check=False)
@@ -175,23 +177,23 @@ def test_of_two_wrong_settings_one_is_unset_and_the_other_is_named(fleet: Fleet)
     assert unknown.returncode == 1 and "there is no setting prelude.size" in unknown.stderr
 
 
-def test_a_wrong_setting_can_be_set_right(home: str) -> None:
+def test_invalid_setting_can_be_replaced(home: str) -> None:
     write(home, "[prelude]\nbudget = 50\n")
     assert config.put(home, "prelude.budget", "2000").value == 2000
 
 
-def test_hooks_obey_the_file(fleet: Fleet) -> None:
+def test_hooks_obey_the_settings_file(fleet: Fleet) -> None:
     start = payload("SessionStart-startup")
     assert fleet.hook("session_start", start, fleet.folder).stdout
     fleet.console("config", "set", "worker.facts", "false")
-    told = start | {"session_id": "another"}
-    assert not fleet.hook("session_start", told, fleet.folder).stdout
+    start_payload = start | {"session_id": "another"}
+    assert not fleet.hook("session_start", start_payload, fleet.folder).stdout
     fleet.console("config", "set", "worker.facts", "true")
-    told = start | {"session_id": "a-third"}
-    assert fleet.hook("session_start", told, fleet.folder).stdout
+    start_payload = start | {"session_id": "a-third"}
+    assert fleet.hook("session_start", start_payload, fleet.folder).stdout
 
 
-def test_a_broken_file_costs_a_hook_nothing(fleet: Fleet) -> None:
+def test_broken_settings_file_does_not_break_a_hook(fleet: Fleet) -> None:
     fleet.home.mkdir()
     (fleet.home / "config.toml").write_bytes(b"\xff[prelude\nbudget = \x00 many\n[worker]\nfacts")
     done = fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
@@ -199,7 +201,7 @@ def test_a_broken_file_costs_a_hook_nothing(fleet: Fleet) -> None:
     assert hot_settings.budget(str(fleet.home)) == hot_settings.BUDGET
 
 
-def test_every_setting_is_on_the_page() -> None:
+def test_settings_page_lists_every_setting() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     for key in config.keys():  # noqa: SIM118
         assert f"`{key}`" in page

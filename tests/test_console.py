@@ -1,4 +1,4 @@
-"""The console: what a person and a program get from each command, and that each one is documented."""
+"""The console: what each command prints for users and for programs, and its documentation."""
 
 import json
 import os
@@ -28,8 +28,8 @@ READING = [
 
 
 @pytest.fixture
-def used(fleet: Fleet) -> Fleet:
-    """A home with a blocked and a completed briefing that still wait in the spool."""
+def captured(fleet: Fleet) -> Fleet:
+    """A home with a blocked and a completed briefing that are still in the spool."""
     api, web = make_repository(fleet.folder / "shop-api"), make_repository(fleet.folder / "web")
     blocked = "```briefing\nstatus: blocked\nsummary: Tests wait for credentials\n```"
     done = "```briefing\nsummary: The \x1b[31mform\x1b[0m works\nfiles_touched: [a.py]\n```"
@@ -39,35 +39,35 @@ def used(fleet: Fleet) -> Fleet:
     return fleet
 
 
-def test_status_says_who_needs_a_human_first(used: Fleet) -> None:
-    lines = used.console("status").stdout.splitlines()
+def test_status_lists_what_needs_attention_first(captured: Fleet) -> None:
+    lines = captured.console("status").stdout.splitlines()
     assert lines[0] == "Needs you: 1"
     assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
     text = "\n".join(lines)
     assert re.search(r"web +#2 +done +just now +The form works", text)
     assert "Last capture: just now; 0 waiting, 0 in quarantine." in text
-    assert "Commander: not started. " in text  # and nobody is behind, as in the status line
-    assert used.console("statusline").stdout == "fleet: 1 needs you\n"
-    used.rows(
+    assert "Commander: not started. " in text  # so no cursor is behind, as in the status line
+    assert captured.console("statusline").stdout == "fleet: 1 needs you\n"
+    captured.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
         " last_outbox_event_id_seen) VALUES ('c', 'commander', '', '', '', '', 0)"
     )
-    assert "Commander: 3 events behind" in used.console("status").stdout
-    assert used.console("statusline").stdout == "fleet: 1 needs you, 3 new\n"
-    used.rows("UPDATE conversations SET last_outbox_event_id_seen = 3")
-    assert "Commander: up to date" in used.console("status").stdout
-    assert used.console("statusline").stdout == "fleet: 1 needs you\n"
+    assert "Commander: 3 events behind" in captured.console("status").stdout
+    assert captured.console("statusline").stdout == "fleet: 1 needs you, 3 new\n"
+    captured.rows("UPDATE conversations SET last_outbox_event_id_seen = 3")
+    assert "Commander: up to date" in captured.console("status").stdout
+    assert captured.console("statusline").stdout == "fleet: 1 needs you\n"
 
 
 @pytest.mark.parametrize("noun", ["projects", "briefings", "events", "jobs"])
-def test_before_the_first_capture_a_program_gets_an_empty_list(fleet: Fleet, noun: str) -> None:
+def test_json_before_the_first_capture_is_an_empty_list(fleet: Fleet, noun: str) -> None:
     assert json.loads(fleet.console(noun, "list", "--json").stdout) == []
     assert not fleet.home.exists()
     person = fleet.console(noun, "list", check=False)
     assert person.returncode == 1 and "nothing was captured yet" in person.stderr
 
 
-def test_captures_that_cannot_be_applied_are_not_called_no_captures(
+def test_pending_captures_are_not_reported_as_no_captures(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLEET_HOME", str(fleet.home))
@@ -79,62 +79,68 @@ def test_captures_that_cannot_be_applied_are_not_called_no_captures(
         assert "nothing was captured" not in done.output
 
 
-def test_projects_are_listed_by_their_latest_briefing(used: Fleet) -> None:
-    used.drain()
-    used.rows("UPDATE briefings SET ended_at = '2099-01-01T00:00:00.000Z' WHERE briefing_id = 1")
-    used.rows("UPDATE projects SET updated_at = '2098-01-01T00:00:00.000Z' WHERE repo_name = 'web'")
-    used.rows(
+def test_projects_are_sorted_by_their_latest_briefing(captured: Fleet) -> None:
+    captured.drain()
+    captured.rows(
+        "UPDATE briefings SET ended_at = '2099-01-01T00:00:00.000Z' WHERE briefing_id = 1"
+    )
+    captured.rows(
+        "UPDATE projects SET updated_at = '2098-01-01T00:00:00.000Z' WHERE repo_name = 'web'"
+    )
+    captured.rows(
         "INSERT INTO projects VALUES ('new__1', 'new', '/new', NULL, 'active', '2099', '2099')"
     )
-    listed = json.loads(used.console("projects", "list", "--json").stdout)
+    listed = json.loads(captured.console("projects", "list", "--json").stdout)
     assert [row["repo_name"] for row in listed] == ["shop-api", "web", "new"]
 
 
-def test_status_of_a_new_home_says_what_to_do(fleet: Fleet) -> None:
+def test_status_of_a_new_home_suggests_what_to_do(fleet: Fleet) -> None:
     assert "Finish a turn in any Claude Code session" in fleet.console("status").stdout
     assert json.loads(fleet.console("status", "--json").stdout)["projects"] == []
 
 
-def test_reading_commands_drain_first(used: Fleet) -> None:
-    assert len(used.waiting()) == 2
-    assert len(json.loads(used.console("briefings", "list", "--json").stdout)) == 2
-    assert used.waiting() == []
+def test_read_commands_drain_first(captured: Fleet) -> None:
+    assert len(captured.waiting()) == 2
+    assert len(json.loads(captured.console("briefings", "list", "--json").stdout)) == 2
+    assert captured.waiting() == []
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_reading_commands_print_json_for_programs(used: Fleet, command: tuple[str, ...]) -> None:
-    used.drain()
-    assert json.loads(used.console(*command, "--json").stdout)
+def test_read_commands_print_json(captured: Fleet, command: tuple[str, ...]) -> None:
+    captured.drain()
+    assert json.loads(captured.console(*command, "--json").stdout)
 
 
 # Escape sequences in 7 and in 8 bits, an operating system command, DEL, a change of direction.
-STEERING = "\x1b[2J|\x9b2J|\x9d0;title\x07|\x7f|\u202e|\u2066|\u2028|\U000e0001"
+TERMINAL_ESCAPES = "\x1b[2J|\x9b2J|\x9d0;title\x07|\x7f|\u202e|\u2066|\u2028|\U000e0001"
 
 
 @pytest.fixture
-def steering(used: Fleet) -> Fleet:
-    """What another program may have written, past our own cleaning."""
-    used.drain()
+def hostile(captured: Fleet) -> Fleet:
+    """Text that another program may have stored without Fleet's cleaning."""
+    captured.drain()
     for column in ("turns.summary", "briefings.raw_markdown", "projects.repo_root"):
         table, name = column.split(".")
-        used.rows(f"UPDATE {table} SET {name} = {name} || ?", STEERING)
-    used.rows(
-        "UPDATE briefings SET blockers_json = ?, branch = ?", json.dumps([STEERING]), STEERING
+        captured.rows(f"UPDATE {table} SET {name} = {name} || ?", TERMINAL_ESCAPES)
+    captured.rows(
+        "UPDATE briefings SET blockers_json = ?, branch = ?",
+        json.dumps([TERMINAL_ESCAPES]),
+        TERMINAL_ESCAPES,
     )
-    used.rows(
+    captured.rows(
         "UPDATE outbox_events SET payload_json ="
         " json_set(payload_json, '$.briefing.summary', ?1, '$.line', ?1)",
-        STEERING,
+        TERMINAL_ESCAPES,
     )
-    used.rows(
+    captured.rows(
         "INSERT INTO jobs (ts_created, type, model, status, request_json, result_json, error)"
         " VALUES ('2026-01-01T00:00:00.000Z', ?1, ?1, 'failed', ?2, '{}', ?1)",
-        STEERING,
-        json.dumps({"prompt": STEERING}),
+        TERMINAL_ESCAPES,
+        json.dumps({"prompt": TERMINAL_ESCAPES}),
     )
-    line = json.dumps({"type": "result", "result": STEERING}, ensure_ascii=False)
-    used.rows("UPDATE jobs SET stream_chunks_json = ?", json.dumps([line]))
-    return used
+    line = json.dumps({"type": "result", "result": TERMINAL_ESCAPES}, ensure_ascii=False)
+    captured.rows("UPDATE jobs SET stream_chunks_json = ?", json.dumps([line]))
+    return captured
 
 
 @pytest.mark.parametrize(
@@ -146,11 +152,11 @@ def steering(used: Fleet) -> Fleet:
     ],
     ids=" ".join,
 )
-def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
-    steering: Fleet, command: tuple[str, ...]
+def test_terminal_escapes_in_a_briefing_never_reach_the_terminal(
+    hostile: Fleet, command: tuple[str, ...]
 ) -> None:
     for form in ([], ["--json"]) if command != ("export",) else ([],):
-        done = steering.console(
+        done = hostile.console(
             *command, *form, check=command not in (("doctor",), ("jobs", "logs", "1"))
         )
         for printed in (done.stdout, done.stderr):
@@ -158,44 +164,51 @@ def test_no_terminal_escape_of_a_briefing_reaches_the_terminal(
             assert unprintable == [], (form, unprintable)
 
 
-def test_json_escapes_what_is_not_printable_and_holds_the_same_value(steering: Fleet) -> None:
-    shown = json.loads(steering.console("briefings", "show", "1", "--json").stdout)
-    exported = [json.loads(line) for line in steering.console("export").stdout.splitlines()]
-    (same,) = [row for row in exported if row.get("briefing_id") == 1 and row["kind"] == "briefing"]
-    for told in (shown, same):
-        assert told["raw_markdown"].endswith(STEERING) and told["branch"] == STEERING
+def test_json_escapes_unprintable_characters_and_keeps_the_value(hostile: Fleet) -> None:
+    shown_row = json.loads(hostile.console("briefings", "show", "1", "--json").stdout)
+    exported = [json.loads(line) for line in hostile.console("export").stdout.splitlines()]
+    (exported_row,) = [
+        row for row in exported if row.get("briefing_id") == 1 and row["kind"] == "briefing"
+    ]
+    for briefing in (shown_row, exported_row):
+        assert (
+            briefing["raw_markdown"].endswith(TERMINAL_ESCAPES)
+            and briefing["branch"] == TERMINAL_ESCAPES
+        )
 
 
-def test_an_exported_file_of_markdown_steers_no_terminal(steering: Fleet) -> None:
-    folder = steering.folder / "notes"
-    steering.console("export", "--format", "markdown", "--output", str(folder))
+def test_exported_markdown_contains_no_terminal_escapes(hostile: Fleet) -> None:
+    folder = hostile.folder / "notes"
+    hostile.console("export", "--format", "markdown", "--output", str(folder))
     for path in folder.iterdir():
         text = path.read_text()
         assert [char for char in text if not char.isprintable() and char != "\n"] == []
 
 
-def test_briefings_are_found_by_what_they_say_and_shown_by_the_preludes_ids(used: Fleet) -> None:
-    (found,) = json.loads(used.console("briefings", "search", "wait", "creden", "--json").stdout)
+def test_briefings_are_searched_by_text_and_shown_by_prelude_ids(captured: Fleet) -> None:
+    (found,) = json.loads(
+        captured.console("briefings", "search", "wait", "creden", "--json").stdout
+    )
     assert found["project_id"].startswith("shop-api__")
     for id in ("1", "#1", "e1", "#e2"):
-        shown = json.loads(used.console("briefings", "show", id, "--json").stdout)
+        shown = json.loads(captured.console("briefings", "show", id, "--json").stdout)
         assert shown["briefing_id"] == 1
     listed = json.loads(
-        used.console(
+        captured.console(
             "briefings", "list", "--project", "web", "--status", "completed", "--json"
         ).stdout
     )
     assert [row["briefing_id"] for row in listed] == [2]
 
 
-def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
-    used.drain()
-    events = json.loads(used.console("events", "list", "--after", "1", "--json").stdout)
+def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
+    captured.drain()
+    events = json.loads(captured.console("events", "list", "--after", "1", "--json").stdout)
     assert [event["event_id"] for event in events] == [2, 3]
     tail = subprocess.Popen(
         [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "2", "--json"],
         stdout=subprocess.PIPE,
-        env=used.env(PYTHONUNBUFFERED="1"),
+        env=captured.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,
         text=True,
     )
@@ -203,19 +216,19 @@ def test_events_are_listed_after_an_id_and_followed(used: Fleet) -> None:
     try:
         assert json.loads(tail.stdout.readline())["event_id"] == 3
         call = {"session_id": "s3", "prompt_id": "p", "last_assistant_message": "More."}
-        used.hook("stop", call, used.folder / "web")
-        used.drain()
+        captured.hook("stop", call, captured.folder / "web")
+        captured.drain()
         assert json.loads(tail.stdout.readline())["type"] == "briefing_added"
     finally:
         tail.terminate()
         tail.wait(10)
 
 
-def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
+def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
     good, bad = ROOT / "tests/payloads/2.1.197/Stop.json", fleet.folder / "bad.json"
     bad.write_text("{")
-    dry = fleet.console("replay", "--dry-run", str(good))
-    assert "briefing #1 (new, completed) of api-svc__" in dry.stdout
+    dry_run = fleet.console("replay", "--dry-run", str(good))
+    assert "briefing #1 (new, completed) of api-svc__" in dry_run.stdout
     assert not (fleet.home / "fleet.db").exists()
     done = fleet.console("replay", str(good), str(bad), "--json", check=False)
     assert done.returncode == 1
@@ -225,7 +238,7 @@ def test_replay_says_what_each_file_became_and_a_dry_run_stores_nothing(fleet: F
     assert "unchanged" in again.stdout
 
 
-def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_alone(
+def test_original_database_is_readable_and_dry_run_leaves_it_alone(
     fleet: Fleet,
 ) -> None:
     fleet.home.mkdir()
@@ -244,7 +257,7 @@ def test_an_original_systems_database_is_read_at_once_and_a_dry_run_leaves_it_al
     assert len(list((fleet.home / "backups").iterdir())) == 1
 
 
-def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
+def test_quarantine_is_reported_and_can_be_replayed(fleet: Fleet) -> None:
     fleet.hook("stop", b"{}")
     assert "1 quarantined" in fleet.console("drain").stdout
     (name,) = fleet.quarantine()
@@ -253,23 +266,23 @@ def test_quarantine_is_said_and_can_be_replayed(fleet: Fleet) -> None:
     assert "1 in quarantine" in fleet.console("status").stdout
 
 
-def test_backup_and_check_work_while_the_database_is_written(used: Fleet) -> None:
-    used.drain()
-    copy = json.loads(used.console("db", "backup", "--json").stdout)
+def test_backup_and_check_work_during_writes(captured: Fleet) -> None:
+    captured.drain()
+    copy = json.loads(captured.console("db", "backup", "--json").stdout)
     assert os.stat(copy["path"]).st_mode & 0o777 == 0o600
-    assert "ok" in used.console("db", "check").stdout
+    assert "ok" in captured.console("db", "check").stdout
 
 
-def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
-    used.drain()
-    used.rows("DELETE FROM outbox_events WHERE briefing_id = 1")
-    done = used.console("db", "check", check=False)
+def test_check_finds_a_briefing_without_its_event(captured: Fleet) -> None:
+    captured.drain()
+    captured.rows("DELETE FROM outbox_events WHERE briefing_id = 1")
+    done = captured.console("db", "check", check=False)
     assert done.returncode == 1
     assert "1 briefings have no briefing_added event" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (("briefings", "show", "99"), 1, "fleet briefings list"),
         (("briefings", "show", "x y"), 1, "is not an id"),
@@ -289,28 +302,28 @@ def test_check_finds_a_briefing_without_its_event(used: Fleet) -> None:
         (("export", "--output", "/nope/x"), 1, "cannot write /nope/x: /nope: No such file"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_to_do(
-    used: Fleet, arguments: tuple[str, ...], code: int, words: str
+def test_error_is_one_line_that_suggests_what_to_do(
+    captured: Fleet, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    done = used.console(*arguments, check=False)
+    done = captured.console(*arguments, check=False)
     assert done.returncode == code
-    assert words in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_debug_lets_the_traceback_through(used: Fleet) -> None:
-    done = used.console_process("--debug", "briefings", "show", "99", check=False)
+def test_debug_lets_the_traceback_through(captured: Fleet) -> None:
+    done = captured.console_process("--debug", "briefings", "show", "99", check=False)
     assert "Traceback" in done.stderr
 
 
-def test_a_closed_pipe_is_no_error(used: Fleet) -> None:
-    used.drain()
+def test_closed_pipe_is_not_an_error(captured: Fleet) -> None:
+    captured.drain()
     done = subprocess.run(
         f"{sys.executable} -m commander.cli events list --json | head -1",
         shell=True,
         capture_output=True,
         text=True,
-        env=used.env(),
+        env=captured.env(),
         cwd=ROOT,
         check=False,
     )
@@ -319,31 +332,31 @@ def test_a_closed_pipe_is_no_error(used: Fleet) -> None:
 
 def test_every_setting_is_documented_and_read_somewhere() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    named = set(re.findall(r"`(FLEET_[A-Z_]+)`", page))
+    documented = set(re.findall(r"`(FLEET_[A-Z_]+)`", page))
     code = "".join(
         path.read_text()
         for folder in ("hooks", "fleet_lib", "commander")
         for path in (ROOT / folder).rglob("*.py")
     )
     read = set(re.findall(r"environ\.get\(\"(FLEET_[A-Z_]+)\"", code))
-    assert named == read
+    assert documented == read
 
 
-def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
+def test_tail_ends_cleanly_on_interrupt(captured: Fleet) -> None:
 
-    used.drain()
+    captured.drain()
     tail = subprocess.Popen(
         [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=used.env(PYTHONUNBUFFERED="1"),
+        env=captured.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,
         text=True,
-        # A shell's background job inherits an interrupt that is ignored.
+        # A shell's background job inherits an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert tail.stdout is not None
-    assert all(tail.stdout.readline() for _ in range(3))  # all that there is: now it waits
+    assert all(tail.stdout.readline() for _ in range(3))  # all existing events: now it waits
     tail.send_signal(signal.SIGINT)
     _, errors = tail.communicate(timeout=10)
     assert (tail.returncode, errors) == (0, "")
@@ -355,7 +368,7 @@ def test_tail_ends_cleanly_on_interrupt(used: Fleet) -> None:
 @pytest.mark.parametrize(
     "command", [("status",), ("briefings", "list"), ("status", "--json")], ids=" ".join
 )
-def test_a_broken_home_is_one_line_and_never_nothing_captured(
+def test_broken_home_is_one_line_and_not_called_no_captures(
     fleet: Fleet, broken: str, command: tuple[str, ...]
 ) -> None:
     if broken == "home is a file":
@@ -370,46 +383,48 @@ def test_a_broken_home_is_one_line_and_never_nothing_captured(
     assert str(fleet.home) in line and "`fleet doctor`" in line
 
 
-def test_fleet_alone_prints_its_help(fleet: Fleet) -> None:
+def test_fleet_without_arguments_prints_help(fleet: Fleet) -> None:
     for command in ((), ("briefings",)):
         done = fleet.console(*command)
         assert done.stdout.startswith("Usage:") and "Examples:" in done.stdout
 
 
-def test_archive_and_restore_say_what_was_and_how_to_undo(used: Fleet) -> None:
-    used.drain()
+def test_archive_and_restore_report_the_change_and_how_to_undo_it(captured: Fleet) -> None:
+    captured.drain()
     assert (
         "is archived. To undo this, run `fleet projects restore web__"
-        in used.console("projects", "archive", "web").stdout
+        in captured.console("projects", "archive", "web").stdout
     )
-    assert "was already archived" in used.console("projects", "archive", "web").stdout
-    assert "is active again" in used.console("projects", "restore", "web").stdout
-    assert "was not archived" in used.console("projects", "restore", "web").stdout
+    assert "was already archived" in captured.console("projects", "archive", "web").stdout
+    assert "is active again" in captured.console("projects", "restore", "web").stdout
+    assert "was not archived" in captured.console("projects", "restore", "web").stdout
 
 
-def test_projects_are_listed_with_how_many_briefings_and_the_last(used: Fleet) -> None:
-    told = {
-        p["repo_name"]: p for p in json.loads(used.console("projects", "list", "--json").stdout)
+def test_projects_are_listed_with_briefing_count_and_latest(captured: Fleet) -> None:
+    projects = {
+        p["repo_name"]: p for p in json.loads(captured.console("projects", "list", "--json").stdout)
     }
-    assert told["web"]["briefings"] == 1
-    assert told["web"]["last_briefing_at"].endswith("Z")
+    assert projects["web"]["briefings"] == 1
+    assert projects["web"]["last_briefing_at"].endswith("Z")
 
 
-def test_briefings_are_filtered_by_age(used: Fleet) -> None:
-    used.drain()
-    used.rows("UPDATE briefings SET created_at = '2026-01-01T00:00:00.000Z' WHERE briefing_id = 1")
+def test_briefings_are_filtered_by_age(captured: Fleet) -> None:
+    captured.drain()
+    captured.rows(
+        "UPDATE briefings SET created_at = '2026-01-01T00:00:00.000Z' WHERE briefing_id = 1"
+    )
 
     def ids(since: str) -> list[int]:
-        listed = used.console("briefings", "list", "--since", since, "--json").stdout
+        listed = captured.console("briefings", "list", "--since", since, "--json").stdout
         return [row["briefing_id"] for row in json.loads(listed)]
 
     assert ids("1h") == ids("30m") == ids("2d") == ids("2026-01-03") == [2]
     assert ids("2025-12-30T10:00") == ids("2025-12-31T10:00:00Z") == [2, 1]
 
 
-def test_what_is_piped_is_stable_for_programs(used: Fleet) -> None:
-    used.drain()
-    heading, first, _ = used.console("briefings", "list").stdout.splitlines()
+def test_piped_output_is_stable_for_programs(captured: Fleet) -> None:
+    captured.drain()
+    heading, first, _ = captured.console("briefings", "list").stdout.splitlines()
     assert heading.split() == ["id", "ended", "project", "status", "impact", "summary"]
     label, ended, project, status, _impact, *_summary = first.split()
     assert (label, status) == ("#2", "completed")
@@ -417,30 +432,30 @@ def test_what_is_piped_is_stable_for_programs(used: Fleet) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", ended)
 
 
-def test_events_are_told_in_words_with_ids_that_show_takes(used: Fleet) -> None:
-    used.drain()
-    listed = used.console("events", "list").stdout
+def test_events_are_described_in_words_with_ids_for_show(captured: Fleet) -> None:
+    captured.drain()
+    listed = captured.console("events", "list").stdout
     assert "{" not in listed and "Tests wait for credentials" in listed
     id = listed.splitlines()[1].split()[0]
     assert id == "e1"
-    assert "Tests wait for credentials" in used.console("briefings", "show", id).stdout
+    assert "Tests wait for credentials" in captured.console("briefings", "show", id).stdout
     assert [
         row["event_id"]
-        for row in json.loads(used.console("events", "list", "--after", id, "--json").stdout)
+        for row in json.loads(captured.console("events", "list", "--after", id, "--json").stdout)
     ] == [2, 3]
 
 
-def test_events_of_other_programs_are_listed_whatever_they_hold(used: Fleet) -> None:
-    used.drain()
+def test_malformed_events_of_other_programs_are_listed(captured: Fleet) -> None:
+    captured.drain()
     for payload in (
         "not json",
         "[1]",
         '{"briefing": 3, "job": {"jobId": [1]}, "summary": {"a": 1}}',
         "null",
     ):
-        used.rows(
+        captured.rows(
             "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('yesterday', 'job_completed', ?)",
             payload,
         )
-    assert len(used.console("events", "list").stdout.splitlines()) == 8
-    assert len(json.loads(used.console("events", "list", "--json").stdout)) == 7
+    assert len(captured.console("events", "list").stdout.splitlines()) == 8
+    assert len(json.loads(captured.console("events", "list", "--json").stdout)) == 7

@@ -1,4 +1,5 @@
-"""What a person sees: the console in a pseudo-terminal of 80 columns. No text of a briefing may steer it."""
+"""What a user sees: the console in a pseudo-terminal of 80 columns. Text of a briefing must never
+control the terminal."""
 
 import fcntl
 import json
@@ -24,7 +25,7 @@ from commander.cli import _display
 from fleet_lib import clock
 
 SGR = re.compile(r"\x1b\[[\d;]*m")
-NASTY = (
+HOSTILE_TEXT = (
     "\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b]0;title\x07 \x9b2J \x07 \x1bc"
     " \u202egnirts [red]literal[/red] [link=http://evil.example]x[/link] :smile: &#27;[2J"
 )
@@ -58,25 +59,25 @@ class Terminal:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(side)
-        self.seen = ""
+        self.output = ""
 
-    def read_until(self, wanted: str | None = None, seconds: float = 20.0) -> str:
-        """All that was printed, up to `wanted` or the end."""
+    def read_until(self, pattern: str | None = None, seconds: float = 20.0) -> str:
+        """The printed text, up to `pattern` or the end."""
         deadline = time.monotonic() + seconds
-        data = self.seen.encode()
-        while wanted is None or wanted.encode() not in data:
+        data = self.output.encode()
+        while pattern is None or pattern.encode() not in data:
             ready, _, _ = select.select([self._main], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no {wanted!r} in {data!r}"
+            assert ready, f"no {pattern!r} in {data!r}"
             try:
                 more = os.read(self._main, 65536)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # how Linux reports the end of a terminal
                 more = b""
             if not more:
-                assert wanted is None, f"no {wanted!r} in {data!r}"
+                assert pattern is None, f"no {pattern!r} in {data!r}"
                 break
             data += more
-        self.seen = data.decode()
-        return self.seen
+        self.output = data.decode()
+        return self.output
 
     def end(self) -> str:
         text = self.read_until()
@@ -85,18 +86,18 @@ class Terminal:
         return text.replace("\r\n", "\n")
 
 
-def see(fleet: Fleet, *arguments: str, **options: object) -> str:
+def run_in_terminal(fleet: Fleet, *arguments: str, **options: object) -> str:
     return Terminal(fleet, *arguments, **options).end()  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def used(fleet: Fleet) -> Fleet:
-    """Projects with long, wide and nasty texts."""
+def captured(fleet: Fleet) -> Fleet:
+    """Projects with long, wide and hostile texts."""
     names = ("shop-api", "a-repository-with-quite-a-long-name-indeed", "payments")
     folders = [make_repository(fleet.folder / name) for name in names]
-    long = "Payment tests need the staging credentials of the provider, " * 4
+    long_text = "Payment tests need the staging credentials of the provider, " * 4
     texts = (
-        f"status: blocked\nsummary: {long}",
+        f"status: blocked\nsummary: {long_text}",
         None,
         "summary: 日本語の要約がここにあります。🎉 " + "終わり" * 40,
     )
@@ -104,30 +105,32 @@ def used(fleet: Fleet) -> Fleet:
         message = (
             f"```briefing\n{text}\n```"
             if text
-            else f"# Done\n\n{NASTY}\n\n- [a](http://a.example)\n"
+            else f"# Done\n\n{HOSTILE_TEXT}\n\n- [a](http://a.example)\n"
         )
         call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
         fleet.hook("stop", call, folder)
     fleet.drain()
-    # What another program may have written, past our own redaction and cleaning.
-    fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", NASTY)
-    fleet.rows("UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", NASTY)
+    # Text that another program may have stored without Fleet's redaction and cleaning.
+    fleet.rows("UPDATE turns SET summary = ? WHERE briefing_id = 2", HOSTILE_TEXT)
+    fleet.rows(
+        "UPDATE briefings SET raw_markdown = raw_markdown || ? WHERE briefing_id = 2", HOSTILE_TEXT
+    )
     fleet.rows("UPDATE projects SET repo_root = repo_root || ?", "\x1b]0;x\x07")
     return fleet
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS[:4] + COMMANDS[5:6], ids=" ".join)
-def test_nothing_wraps_and_columns_stand_under_each_other(
-    used: Fleet, command: tuple[str, ...], columns: int
+def test_lines_do_not_wrap_and_columns_align(
+    captured: Fleet, command: tuple[str, ...], columns: int
 ) -> None:
-    lines = SGR.sub("", see(used, *command, columns=columns)).splitlines()
+    lines = SGR.sub("", run_in_terminal(captured, *command, columns=columns)).splitlines()
     assert len(lines) >= 2
     assert max(cell_len(line) for line in lines) <= columns
     if command[1:] == ("list",):
-        place = lines[0].index(lines[0].split()[-1])
+        column = lines[0].index(lines[0].split()[-1])
         for line in lines[1:]:
-            assert line[_index_at_cell(line, place) - 2 :].startswith("  ")
+            assert line[_index_at_cell(line, column) - 2 :].startswith("  ")
 
 
 def _index_at_cell(line: str, cells: int) -> int:
@@ -135,128 +138,154 @@ def _index_at_cell(line: str, cells: int) -> int:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_only_colours_are_escape_sequences_whatever_a_briefing_holds(
-    used: Fleet, command: tuple[str, ...]
+def test_only_colours_are_escape_sequences_for_any_briefing(
+    captured: Fleet, command: tuple[str, ...]
 ) -> None:
-    printed = see(used, *command)
+    printed = run_in_terminal(captured, *command)
     assert SGR.search(printed) or command == ("prelude",)
     text = SGR.sub("", printed)
     assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
     assert "\x1b[2J" not in printed and "\x1b]" not in printed
 
 
-def test_markup_in_a_text_is_printed_as_it_is(used: Fleet) -> None:
+def test_markup_in_text_is_printed_literally(captured: Fleet) -> None:
     for command in (("briefings", "show", "2"), ("briefings", "list")):
-        wide = SGR.sub("", see(used, *command, columns=300))
+        wide = SGR.sub("", run_in_terminal(captured, *command, columns=300))
         assert "[red]literal[/red]" in wide and ":smile:" in wide
 
 
-def test_a_briefing_is_rendered_for_a_person_and_raw_in_a_pipe(used: Fleet) -> None:
-    seen = SGR.sub("", see(used, "briefings", "show", "2"))
-    assert "# Done" not in seen and "Done" in seen and "http://a.example" in seen
-    assert "# Done" in used.console("briefings", "show", "2").stdout
+def test_briefing_is_rendered_on_a_terminal_and_raw_in_a_pipe(captured: Fleet) -> None:
+    screen = SGR.sub("", run_in_terminal(captured, "briefings", "show", "2"))
+    assert "# Done" not in screen and "Done" in screen and "http://a.example" in screen
+    assert "# Done" in captured.console("briefings", "show", "2").stdout
 
 
-def test_front_matter_is_no_heading_and_no_excerpt(used: Fleet) -> None:
+def test_front_matter_is_not_a_heading_or_an_excerpt(captured: Fleet) -> None:
     text = (
         "---\nstatus: blocked\nsummary: Waits for ops\nblockers: [zeta key]\n---\nUse `pay.py`.\n"
     )
     call = {"session_id": "f", "prompt_id": "p"}
-    used.hook("stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, used.folder)
-    used.drain()
-    raw = see(used, "briefings", "show", "4")
+    captured.hook(
+        "stop", call | {"last_assistant_message": f"```briefing\n{text}```"}, captured.folder
+    )
+    captured.drain()
+    raw = run_in_terminal(captured, "briefings", "show", "4")
     assert "\x1b[40m" not in raw and ";40m" not in raw  # no black background
-    seen = [line.strip() for line in SGR.sub("", raw).splitlines()]
-    assert "status: blocked" in seen and "summary: Waits for ops" in seen and "Use pay.py." in seen
-    assert not any("status: blocked summary:" in line for line in seen)
-    for words, excerpt in (
+    screen = [line.strip() for line in SGR.sub("", raw).splitlines()]
+    assert (
+        "status: blocked" in screen
+        and "summary: Waits for ops" in screen
+        and "Use pay.py." in screen
+    )
+    assert not any("status: blocked summary:" in line for line in screen)
+    for phrase, excerpt in (
         ("pay", "Use `pay.py`."),
         ("zeta", "zeta key"),
         ("ops", "Waits for ops"),
     ):
-        told = json.loads(used.console("briefings", "search", words, "--json").stdout)
-        assert [row["excerpt"].strip() for row in told if row["briefing_id"] == 4] == [excerpt]
-        assert "summary:" not in see(used, "briefings", "search", words)
+        briefings = json.loads(captured.console("briefings", "search", phrase, "--json").stdout)
+        assert [row["excerpt"].strip() for row in briefings if row["briefing_id"] == 4] == [excerpt]
+        assert "summary:" not in run_in_terminal(captured, "briefings", "search", phrase)
 
 
-def test_states_have_colours_that_mean_something(used: Fleet) -> None:
-    listed = see(used, "briefings", "list")
+def test_states_have_meaningful_colours(captured: Fleet) -> None:
+    listed = run_in_terminal(captured, "briefings", "list")
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
-def test_a_state_has_one_word_on_every_screen_and_its_database_value_in_json(used: Fleet) -> None:
-    asking = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
-    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": asking}
-    used.hook("stop", call, used.folder / "payments")
+def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: Fleet) -> None:
+    question = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
+    call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": question}
+    captured.hook("stop", call, captured.folder / "payments")
     needed = {"notification_type": "permission_prompt", "message": "Claude needs permission"}
-    used.hook("notification", {"session_id": "s3"} | needed, used.folder / "payments")
-    words = {
+    captured.hook("notification", {"session_id": "s3"} | needed, captured.folder / "payments")
+    expected_words = {
         ("status",): {"needs permission", "asks you", "blocked", "done"},
         ("briefings", "list"): {"asks you", "blocked", "done"},
         ("briefings", "show", "4"): {"asks you"},
         ("events", "list"): {"needs permission", "asks you", "blocked", "done"},
     }
-    for command, expected in words.items():
-        seen = SGR.sub("", see(used, *command, columns=200))
-        assert all(word in seen for word in expected), (command, seen)
-        if command[-1] != "4":  # a briefing is shown with the text that its author wrote
-            assert "waiting" not in seen.replace("0 waiting", ""), (command, seen)
-            assert "completed" not in seen, (command, seen)
-    listed = json.loads(used.console("briefings", "list", "--json").stdout)
+    for command, expected in expected_words.items():
+        screen = SGR.sub("", run_in_terminal(captured, *command, columns=200))
+        assert all(word in screen for word in expected), (command, screen)
+        if command[-1] != "4":  # a briefing shows the text of its author
+            assert "waiting" not in screen.replace("0 waiting", ""), (command, screen)
+            assert "completed" not in screen, (command, screen)
+    listed = json.loads(captured.console("briefings", "list", "--json").stdout)
     assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
-    (permission, _) = json.loads(used.console("status", "--json").stdout)["needs_human"]
+    (permission, _) = json.loads(captured.console("status", "--json").stdout)["needs_human"]
     assert permission["state"] == "waiting_for_permission"
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_are_off_where_they_are_not_wanted(
-    used: Fleet, environment: dict[str, str]
+def test_the_prelude_and_the_list_of_events_agree_on_another_programs_status(
+    captured: Fleet,
 ) -> None:
-    printed = see(used, "status", **environment)
+    captured.rows(
+        "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('2026-11-23T06:55:16.123Z',"
+        """ 'briefing_added', '{"status": "blocked", "message": "no key"}')"""
+    )
+    assert "· blocked: no key ·" in captured.console("prelude").stdout
+    (row,) = [
+        row for row in run_in_terminal(captured, "events", "list").splitlines() if "no key" in row
+    ]
+    assert "blocked" in row and "briefing" not in row
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_off_when_disabled_or_piped(
+    captured: Fleet, environment: dict[str, str]
+) -> None:
+    printed = run_in_terminal(captured, "status", **environment)
     assert not re.search(r"\x1b\[(?:[\d;]*;)?3\dm", printed)
     assert "shop-api" in printed
 
 
-def test_long_output_goes_through_the_pager_and_only_a_persons(used: Fleet, tmp_path: Path) -> None:
+def test_long_output_is_paged_only_on_a_terminal(captured: Fleet, tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text("#!/bin/sh\necho paged; cat\n")
     pager.chmod(0o755)
-    assert see(used, "briefings", "list", rows=3, PAGER=str(pager)).startswith("paged")
-    assert "paged" not in see(used, "briefings", "list", rows=60, PAGER=str(pager))
-    assert "paged" not in see(used, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager))
-    assert "paged" not in see(used, "briefings", "list", "--json", rows=3, PAGER=str(pager))
-    used.environment["PAGER"] = str(pager)  # a pipe has none
-    assert "paged" not in used.console("briefings", "list", "-n", "500").stdout
+    assert run_in_terminal(captured, "briefings", "list", rows=3, PAGER=str(pager)).startswith(
+        "paged"
+    )
+    assert "paged" not in run_in_terminal(captured, "briefings", "list", rows=60, PAGER=str(pager))
+    assert "paged" not in run_in_terminal(
+        captured, "--no-pager", "briefings", "list", rows=3, PAGER=str(pager)
+    )
+    assert "paged" not in run_in_terminal(
+        captured, "briefings", "list", "--json", rows=3, PAGER=str(pager)
+    )
+    captured.environment["PAGER"] = str(pager)  # a pipe uses no pager
+    assert "paged" not in captured.console("briefings", "list", "-n", "500").stdout
 
 
-def test_less_is_asked_to_keep_colours(used: Fleet, tmp_path: Path) -> None:
-    less = tmp_path / "bin" / "less"
-    less.parent.mkdir()
-    less.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
-    less.chmod(0o755)
-    path = f"{less.parent}{os.pathsep}{os.environ['PATH']}"
-    printed = see(used, "briefings", "list", rows=3, PATH=path)
+def test_less_is_asked_to_keep_colours(captured: Fleet, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "less"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho LESS=$LESS; cat\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    printed = run_in_terminal(captured, "briefings", "list", rows=3, PATH=path)
     assert printed.startswith("LESS=-FRX") and "\x1b[31mblocked" in printed
 
 
-def test_watch_draws_again_when_something_changed_and_ends_cleanly(used: Fleet) -> None:
-    terminal = Terminal(used, "status", "--watch", "0.5", rows=30)
+def test_watch_redraws_on_changes_and_ends_cleanly(captured: Fleet) -> None:
+    terminal = Terminal(captured, "status", "--watch", "0.5", rows=30)
     terminal.read_until("Stop with Ctrl-C")
     time.sleep(1.2)
     call = {"session_id": "s9", "prompt_id": "p", "last_assistant_message": "A new turn is here."}
-    used.hook("stop", call, used.folder / "shop-api")
+    captured.hook("stop", call, captured.folder / "shop-api")
     terminal.read_until("A new turn is here")
-    # Drawn once at first, and again for the new turn; not at every look.
-    assert terminal.seen.count("Stop with Ctrl-C") <= 3
+    # Drawn once at first and once for the new turn, but not at every poll.
+    assert terminal.output.count("Stop with Ctrl-C") <= 3
     terminal.process.send_signal(signal.SIGINT)
     rest = terminal.end()
     assert "Traceback" not in rest and rest.rstrip().endswith("\x1b[?25h")
     assert "\x1b[?1049l" in rest
-    assert used.waiting() == []
+    assert captured.waiting() == []
 
 
-def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None:
-    terminal = Terminal(used, "events", "tail", "--after", "0")
+def test_followed_events_keep_their_columns_aligned(captured: Fleet) -> None:
+    terminal = Terminal(captured, "events", "tail", "--after", "0")
     terminal.read_until("日本")
     terminal.process.send_signal(signal.SIGINT)
     lines = SGR.sub("", terminal.end()).splitlines()[:4]
@@ -268,20 +297,20 @@ def test_events_that_come_one_by_one_stand_under_each_other(used: Fleet) -> None
         assert re.search(r"  (blocked|done) +\S", line[at - 2 :]), line
 
 
-def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
+def test_rich_is_imported_only_for_terminal_output(captured: Fleet) -> None:
     code = (
         "import sys\nfrom commander.cli import main\n"
         "try: main(['status'])\nexcept SystemExit: pass\n"
         "sys.stderr.write(str('rich' in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=used.env(), cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", code], env=captured.env(), cwd=ROOT, capture_output=True, text=True
     )
     assert done.stderr == "False"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "phrase"),
     [
         (0, "just now"),
         (50, "just now"),
@@ -291,17 +320,17 @@ def test_rich_is_imported_only_where_a_person_looks(used: Fleet) -> None:
         (86400 * 30, "4w ago"),
     ],
 )
-def test_times_are_told_as_a_person_would(seconds: int, words: str) -> None:
+def test_times_are_shown_in_relative_words(seconds: int, phrase: str) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds - 0.5))
-    assert clock.age(moment) == words
+    assert clock.age(moment) == phrase
 
 
-def test_a_time_that_is_none_is_cut_and_never_an_error() -> None:
+def test_invalid_time_is_truncated_and_never_an_error() -> None:
     assert clock.age("yesterday\x1b[31m at noon, or so") == "yesterday at no…"
 
 
 @given(st.text(st.characters(), max_size=200), st.integers(20, 120))
-def test_no_text_steers_a_terminal_or_leaves_its_table(text: str, width: int) -> None:
+def test_text_never_controls_the_terminal_or_breaks_its_table(text: str, width: int) -> None:
     import io
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""The dashboard, as a person with a real browser sees it."""
+"""The dashboard in a real browser."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import page
+from browser import open_page
 from gateway_world import Gateway, insert_events, stop_turn
 from playwright.sync_api import Page, expect
 from support import ROOT, Fleet, make_repository, payload
@@ -25,10 +25,10 @@ BLOCKED = "I wait.\n\n```briefing\n---\nstatus: blocked\nsummary: Stuck on a key
 @pytest.fixture
 def gateway(fleet: Fleet) -> Iterator[Gateway]:
     db.connect(fleet.home / "fleet.db").close()
-    made = Gateway(fleet)
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -41,115 +41,115 @@ def beta(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "beta")
 
 
-def is_live(shown: Page) -> None:
-    expect(shown.locator("#connection")).to_have_attribute("data-state", "live")
+def is_live(page: Page) -> None:
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
 
-def test_the_printed_link_opens_it_and_a_turn_appears_live(
+def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
-    with page() as shown:
-        shown.goto(gateway.link)
-        assert shown.url == gateway.base + "/", "the token stays out of the address"
-        is_live(shown)
-        expect(shown.locator("h1")).to_have_text("Nothing needs your attention.")
-        stop_turn(fleet, alpha, 1, "The parser is mended.")
-        expect(shown.locator("#projects")).to_contain_text("The parser is mended.")
+    with open_page() as page:
+        page.goto(gateway.link)
+        assert page.url == gateway.base + "/", "the token must not stay in the URL"
+        is_live(page)
+        expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
+        stop_turn(fleet, alpha, 1, "The parser is fixed.")
+        expect(page.locator("#projects")).to_contain_text("The parser is fixed.")
         stop_turn(fleet, beta, 2, BLOCKED, "s-2")
-        expect(shown.locator("h1")).to_have_text("1 session needs you")
-        expect(shown.locator("#needs a.row")).to_contain_text("the staging key")
-        expect(shown.locator("#needs .tag")).to_have_text("blocked")
-        expect(shown).to_have_title("1 session needs you – Fleet")
+        expect(page.locator("h1")).to_have_text("1 session needs you")
+        expect(page.locator("#needs a.row")).to_contain_text("the staging key")
+        expect(page.locator("#needs .tag")).to_have_text("blocked")
+        expect(page).to_have_title("1 session needs you – Fleet")
 
-        # Answered in a terminal: it disappears by itself.
-        stop_turn(fleet, beta, 3, "It goes on.", "s-2")
-        expect(shown.locator("h1")).to_have_text("Nothing needs your attention.")
-        expect(shown).to_have_title("Nothing needs your attention – Fleet")
-        shown.click("#projects a.row:has-text('alpha')")
-        expect(shown.locator("h1")).to_have_text("The parser is mended.")
-        assert shown.url == gateway.base + "/briefing/1"
-        shown.go_back()
-        expect(shown.locator("#projects")).to_be_visible()
+        # After an answer in a terminal it disappears by itself.
+        stop_turn(fleet, beta, 3, "The work continues.", "s-2")
+        expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
+        expect(page).to_have_title("Nothing needs your attention – Fleet")
+        page.click("#projects a.row:has-text('alpha')")
+        expect(page.locator("h1")).to_have_text("The parser is fixed.")
+        assert page.url == gateway.base + "/briefing/1"
+        page.go_back()
+        expect(page.locator("#projects")).to_be_visible()
 
 
-def test_a_filter_stands_in_the_address_and_holds_for_what_comes(
+def test_filter_is_in_the_url_and_applies_to_new_events(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "Alpha did something.", "s-1")
     stop_turn(fleet, beta, 2, BLOCKED, "s-2")
-    with page() as shown:
-        shown.goto(gateway.link)
-        shown.click("nav >> text=Timeline")
-        expect(shown.locator("#events a.row")).to_have_count(3)
-        chips = shown.locator("#filter-type button")
+    with open_page() as page:
+        page.goto(gateway.link)
+        page.click("nav >> text=Timeline")
+        expect(page.locator("#events a.row")).to_have_count(3)
+        chips = page.locator("#filter-type button")
         assert chips.all_inner_texts() == [
             "everything 3",
             "briefings 2",
             "sessions that need you 1",
         ]
-        shown.click("#filter-type button[value=session_blocked]")
-        expect(shown.locator("#events a.row")).to_have_count(1)
-        assert "type=session_blocked" in shown.url
-        expect(shown.locator("#filter-type [aria-pressed=true]")).to_have_text(
+        page.click("#filter-type button[value=session_blocked]")
+        expect(page.locator("#events a.row")).to_have_count(1)
+        assert "type=session_blocked" in page.url
+        expect(page.locator("#filter-type [aria-pressed=true]")).to_have_text(
             "sessions that need you 1"
         )
-        shown.click("#filter-type button[value='']")
-        shown.select_option("#filter-project", label="alpha")
-        expect(shown.locator("#events a.row")).to_have_count(1)
+        page.click("#filter-type button[value='']")
+        page.select_option("#filter-project", label="alpha")
+        expect(page.locator("#events a.row")).to_have_count(1)
         stop_turn(fleet, alpha, 3, "Alpha did more.", "s-1")
         stop_turn(fleet, beta, 4, "Beta did more.", "s-2")
-        expect(shown.locator("#events a.row")).to_have_count(2)
-        expect(shown.locator("#events a.row").first).to_contain_text("Alpha did more.")
-        shown.reload()
-        expect(shown.locator("#events a.row")).to_have_count(2)
-        expect(shown.locator("#filter-project")).to_have_value(re.compile("alpha__"))
-        shown.select_option("#filter-level", "highlight")
-        expect(shown.locator("#events")).to_contain_text("None of the newest 5 events matches.")
-        shown.click("text=Show all")
-        expect(shown.locator("#events a.row")).to_have_count(5)
+        expect(page.locator("#events a.row")).to_have_count(2)
+        expect(page.locator("#events a.row").first).to_contain_text("Alpha did more.")
+        page.reload()
+        expect(page.locator("#events a.row")).to_have_count(2)
+        expect(page.locator("#filter-project")).to_have_value(re.compile("alpha__"))
+        page.select_option("#filter-level", "highlight")
+        expect(page.locator("#events")).to_contain_text("None of the newest 5 events matches.")
+        page.click("text=Show all")
+        expect(page.locator("#events a.row")).to_have_count(5)
 
 
-def test_search_answers_while_one_types(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+def test_search_updates_while_typing(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
     stop_turn(fleet, alpha, 1, "Refunds go through the new client.")
     stop_turn(fleet, alpha, 2, "The login form says what is wrong.", "s-2")
-    with page() as shown:
-        shown.goto(gateway.link)
-        is_live(shown)
-        shown.keyboard.press("/")
-        shown.keyboard.type("refu")
-        expect(shown.locator("#found a.row")).to_have_count(1)
-        expect(shown.locator("#found mark")).to_have_text("Refu")
-        assert shown.url == gateway.base + "/search?q=refu"
-        shown.keyboard.type("zzz")
-        expect(shown.locator("#found")).to_contain_text("No briefing has all of these words.")
-        shown.goto(gateway.base + "/search?q=login")
-        expect(shown.locator("#found a.row")).to_have_count(1)
-        expect(shown.locator("#query")).to_have_value("login")
+    with open_page() as page:
+        page.goto(gateway.link)
+        is_live(page)
+        page.keyboard.press("/")
+        page.keyboard.type("refu")
+        expect(page.locator("#found a.row")).to_have_count(1)
+        expect(page.locator("#found mark")).to_have_text("Refu")
+        assert page.url == gateway.base + "/search?q=refu"
+        page.keyboard.type("zzz")
+        expect(page.locator("#found")).to_contain_text("No briefing has all of these words.")
+        page.goto(gateway.base + "/search?q=login")
+        expect(page.locator("#found a.row")).to_have_count(1)
+        expect(page.locator("#query")).to_have_value("login")
 
 
-def test_it_catches_up_after_the_gateway_was_away(
+def test_dashboard_catches_up_after_a_gateway_restart(
     gateway: Gateway, fleet: Fleet, alpha: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "Before.")
-    with page() as shown:
-        shown.goto(gateway.link + "&")
-        shown.goto(gateway.base + "/timeline")
-        is_live(shown)
-        expect(shown.locator("#events a.row")).to_have_count(1)
+    with open_page() as page:
+        page.goto(gateway.link + "&")
+        page.goto(gateway.base + "/timeline")
+        is_live(page)
+        expect(page.locator("#events a.row")).to_have_count(1)
         gateway.stop()
-        expect(shown.locator("#connection")).to_have_attribute("data-state", "offline")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
         for number in range(2, 5):
             stop_turn(fleet, alpha, number, f"Meanwhile {number}.", f"s-{number}")
         _until_briefings(fleet, 4)
         gateway.start()
-        is_live(shown)
-        expect(shown.locator("#events a.row")).to_have_count(4)
-        texts = shown.locator("#events a.row .text").all_inner_texts()
+        is_live(page)
+        expect(page.locator("#events a.row")).to_have_count(4)
+        texts = page.locator("#events a.row .text").all_inner_texts()
         assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
 
 
-def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
-    """The page's words for states are those of the console."""
+def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+    """The page uses the console's words for states."""
     script = ROOT / "commander" / "gateway" / "static" / "words.js"
     table = script.read_text().partition("STATE_WORDS = {")[2].partition("}")[0]
     assert dict(re.findall(r'(\w+): "([^"]+)"', table)) == STATE_WORDS
@@ -163,42 +163,40 @@ def test_no_raw_value_of_the_database_is_shown(gateway: Gateway, fleet: Fleet, a
         "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('x', 'session_blocked', ?)",
         json.dumps({"session": {"status": "waiting_for_permission"}}),
     )
-    with page() as shown:
-        shown.goto(gateway.link)
-        for place, word in (
+    with open_page() as page:
+        page.goto(gateway.link)
+        for section, tag in (
             ("needs", "needs permission"),
             ("asking", "asks you"),
             ("working", "working"),
             ("sessions", "done"),
             ("projects", "done"),
         ):
-            expect(shown.locator(f"#{place} .tag")).to_have_text(word)
-        shown.goto(gateway.base + "/timeline")
-        expect(shown.locator("#events .tag").first).to_have_text("needs permission")
-        assert not re.search(r"[a-z]_[a-z]", shown.inner_text("main"))
+            expect(page.locator(f"#{section} .tag")).to_have_text(tag)
+        page.goto(gateway.base + "/timeline")
+        expect(page.locator("#events .tag").first).to_have_text("needs permission")
+        assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
 
 
-def test_it_says_who_is_working_and_for_how_long(
+def test_working_sessions_are_shown_with_their_duration(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
-    stop_turn(fleet, alpha, 1, "The parser is mended.", "s-1")
+    stop_turn(fleet, alpha, 1, "The parser is fixed.", "s-1")
     stop_turn(fleet, beta, 2, BLOCKED, "s-2")
     _until_briefings(fleet, 2)
     fleet.rows(
         "UPDATE sessions SET state = 'working', state_at ="
         " strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-130 seconds') WHERE session_id = 's-1'"
     )
-    with page() as shown:
-        shown.goto(gateway.link)
-        expect(shown.locator("#working a.row")).to_contain_text("alpha")
-        expect(shown.locator("#working .tag")).to_have_text("working")
-        expect(shown.locator("#working time")).to_have_text("for 2m")
-        expect(shown.locator("#needs a.row")).to_contain_text("beta")
+    with open_page() as page:
+        page.goto(gateway.link)
+        expect(page.locator("#working a.row")).to_contain_text("alpha")
+        expect(page.locator("#working .tag")).to_have_text("working")
+        expect(page.locator("#working time")).to_have_text("for 2m")
+        expect(page.locator("#needs a.row")).to_contain_text("beta")
 
 
-def test_the_timeline_is_parted_by_days_and_knows_the_exact_time(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_timeline_is_grouped_by_day_and_has_exact_times(gateway: Gateway, fleet: Fleet) -> None:
     for days, text in ((3, "long ago"), (1, "last"), (0, "new")):
         fleet.rows(
             "INSERT INTO outbox_events (ts, type, payload_json) VALUES"
@@ -206,42 +204,42 @@ def test_the_timeline_is_parted_by_days_and_knows_the_exact_time(
             f"-{days} days",
             json.dumps({"summary": text}),
         )
-    with page(timezone_id="UTC", locale="en-GB") as shown:
-        shown.goto(gateway.link)
-        shown.goto(gateway.base + "/timeline")
-        days = shown.locator("#events .day")
+    with open_page(timezone_id="UTC", locale="en-GB") as page:
+        page.goto(gateway.link)
+        page.goto(gateway.base + "/timeline")
+        days = page.locator("#events .day")
         expect(days).to_have_count(3)
         assert days.all_inner_texts()[:2] == ["TODAY", "YESTERDAY"]
-        times = shown.locator("#events time")
+        times = page.locator("#events time")
         assert re.fullmatch(r"\d\d:\d\d", times.nth(1).inner_text())
         assert re.search(r"20\d\d.*\d\d:\d\d:\d\d", times.nth(0).get_attribute("title") or "")
 
 
-def test_a_job_that_is_opened_again_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> None:
-    said = {"type": "assistant", "message": {"content": [{"type": "text", "text": "I begin."}]}}
+def test_reopened_job_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> None:
+    chunk = {"type": "assistant", "message": {"content": [{"type": "text", "text": "I begin."}]}}
     fleet.rows(
         "INSERT INTO jobs (ts_created, ts_started, type, model, status, request_json) VALUES"
         " ('2026-11-24T08:00:00.000Z', '2026-11-24T08:00:00.000Z', 'worker_task', 'haiku', 'running', '{}')"
     )
-    fleet.rows("INSERT INTO job_stream_chunks VALUES (1, 0, ?)", json.dumps(said))
-    with page() as shown:
-        shown.goto(gateway.link)
-        is_live(shown)
+    fleet.rows("INSERT INTO job_stream_chunks VALUES (1, 0, ?)", json.dumps(chunk))
+    with open_page() as page:
+        page.goto(gateway.link)
+        is_live(page)
         for _ in range(3):
-            shown.click("nav >> text=Jobs")
-            shown.click("#jobs a.row")
-            expect(shown.locator("#log")).to_have_text("I begin.")
-        # One press alone cancels nothing.
-        shown.click("#cancel")
-        expect(shown.locator("#cancel")).to_have_text("Press again to cancel it")
-        shown.click("#cancel")
+            page.click("nav >> text=Jobs")
+            page.click("#jobs a.row")
+            expect(page.locator("#log")).to_have_text("I begin.")
+        # A single press does not cancel.
+        page.click("#cancel")
+        expect(page.locator("#cancel")).to_have_text("Press again to cancel it")
+        page.click("#cancel")
         deadline = time.monotonic() + 10
         while fleet.rows("SELECT status FROM jobs") == [("running",)]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
 
-def test_it_recovers_when_an_older_database_is_put_in_place(
+def test_dashboard_recovers_after_an_older_database_is_restored(
     gateway: Gateway, fleet: Fleet, alpha: Path, tmp_path: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, "It was saved.")
@@ -251,17 +249,17 @@ def test_it_recovers_when_an_older_database_is_put_in_place(
     with contextlib.closing(sqlite3.connect(path)) as source:
         source.execute("VACUUM INTO ?", (str(tmp_path / "backup.db"),))
     insert_events(fleet, 3, "lost")
-    with page() as shown:
-        shown.goto(gateway.link)
-        shown.goto(gateway.base + "/timeline")
-        expect(shown.locator("#events a.row")).to_have_count(4)
+    with open_page() as page:
+        page.goto(gateway.link)
+        page.goto(gateway.base + "/timeline")
+        expect(page.locator("#events a.row")).to_have_count(4)
         for name in ("fleet.db-wal", "fleet.db-shm"):
             (fleet.home / name).unlink(missing_ok=True)
         (tmp_path / "backup.db").replace(path)
-        expect(shown.locator("#events a.row")).to_have_count(1)
-        is_live(shown)
+        expect(page.locator("#events a.row")).to_have_count(1)
+        is_live(page)
         insert_events(fleet, 1, "after it")
-        expect(shown.locator("#events a.row").first).to_contain_text("after it 0")
+        expect(page.locator("#events a.row").first).to_contain_text("after it 0")
 
 
 HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
@@ -280,23 +278,28 @@ HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacke
 
 
 def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
-    evil = "<img src=x onerror=window.hacked=8>"
+    hostile_name = "<img src=x onerror=window.hacked=8>"
     stop_turn(fleet, alpha, 1, HOSTILE)
     stop_turn(fleet, alpha, 2, "x" * 1_000_000, "s-2")
     stop_turn(
         fleet,
         alpha,
         3,
-        f"```briefing\n---\nsummary: '{evil}'\nblockers: ['{evil}']\nstatus: blocked\n---\n```",
+        f"```briefing\n---\nsummary: '{hostile_name}'\nblockers: ['{hostile_name}']\nstatus: blocked\n---\n```",
         "s-3",
     )
     _until_briefings(fleet, 3)
     fleet.rows(
         "INSERT INTO outbox_events (ts, type, project_id, payload_json) VALUES (?, ?, ?, ?)",
-        *(evil, evil, evil, '{"summary": "</script><script>window.hacked=9</script>"}'),
+        *(
+            hostile_name,
+            hostile_name,
+            hostile_name,
+            '{"summary": "</script><script>window.hacked=9</script>"}',
+        ),
     )
-    with page() as shown:
-        shown.goto(gateway.link)
+    with open_page() as page:
+        page.goto(gateway.link)
         for address in (
             "/",
             "/timeline",
@@ -305,97 +308,99 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             "/briefing/3",
             "/search?q=hacked",
             "/prelude",
-            f"/search?q={evil}",
-            f"/timeline?project={evil}",
+            f"/search?q={hostile_name}",
+            f"/timeline?project={hostile_name}",
         ):
-            shown.goto(gateway.base + address)
-            expect(shown.locator("h1").first).to_be_visible()
-            shown.wait_for_timeout(200)
-            assert shown.evaluate("window.hacked") is None, address
+            page.goto(gateway.base + address)
+            expect(page.locator("h1").first).to_be_visible()
+            page.wait_for_timeout(200)
+            assert page.evaluate("window.hacked") is None, address
             assert (
-                shown.locator(
+                page.locator(
                     "main script, main img, main svg, main iframe, main style, main form"
                 ).count()
                 == 0
             )
-            assert shown.locator("main [onclick], main [onerror], main [onload]").count() == 0
-            wide = shown.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{address} is {wide} px too wide"
-        shown.goto(gateway.base + "/briefing/1")
-        expect(shown.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
-        for link in shown.locator("#text a").all():
+            assert page.locator("main [onclick], main [onerror], main [onload]").count() == 0
+            overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert overflow <= 0, f"{address} is {overflow} px too wide"
+        page.goto(gateway.base + "/briefing/1")
+        expect(page.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
+        for link in page.locator("#text a").all():
             assert not (link.get_attribute("href") or "").lower().startswith(("javascript", "data"))
 
 
-def test_it_works_with_the_keyboard_alone(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:
+def test_dashboard_works_with_the_keyboard_alone(
+    gateway: Gateway, fleet: Fleet, alpha: Path
+) -> None:
     for number in range(1, 4):
         stop_turn(fleet, alpha, number, f"Turn {number} of it.", f"s-{number}")
-    with page() as shown:
-        shown.goto(gateway.link)
-        is_live(shown)
-        keys = shown.keyboard
+    with open_page() as page:
+        page.goto(gateway.link)
+        is_live(page)
+        keys = page.keyboard
         keys.press("t")
-        expect(shown.locator("#events a.row")).to_have_count(3)
+        expect(page.locator("#events a.row")).to_have_count(3)
         keys.press("j")
         keys.press("j")
-        assert "Turn 2" in shown.evaluate("document.activeElement.textContent")
+        assert "Turn 2" in page.evaluate("document.activeElement.textContent")
         stop_turn(fleet, alpha, 4, "Turn 4 of it.", "s-4")
-        expect(shown.locator("#events a.row")).to_have_count(4)
-        assert "Turn 2" in shown.evaluate("document.activeElement.textContent"), "the focus moved"
+        expect(page.locator("#events a.row")).to_have_count(4)
+        assert "Turn 2" in page.evaluate("document.activeElement.textContent"), "the focus moved"
         keys.press("Enter")
-        expect(shown.locator("h1")).to_have_text("Turn 2 of it.")
+        expect(page.locator("h1")).to_have_text("Turn 2 of it.")
         keys.press("Escape")
-        expect(shown.locator("#events")).to_be_visible()
+        expect(page.locator("#events")).to_be_visible()
         keys.press("p")
-        expect(shown.locator("h1")).to_contain_text("next prompt")
+        expect(page.locator("h1")).to_contain_text("next prompt")
         keys.press("?")
-        expect(shown.locator("#help")).to_contain_text("Next and previous row")
+        expect(page.locator("#help")).to_contain_text("Next and previous row")
         keys.press("Escape")
-        expect(shown.locator("#help")).to_be_hidden()
-        expect(shown.locator("h1").first).to_contain_text("next prompt")
+        expect(page.locator("#help")).to_be_hidden()
+        expect(page.locator("h1").first).to_contain_text("next prompt")
         keys.press("r")
-        expect(shown.locator("#projects")).to_be_visible()
-        # And by Tab, as everywhere: the skip link first, then the views, each with a visible focus.
-        shown.goto(gateway.base + "/")
-        is_live(shown)
+        expect(page.locator("#projects")).to_be_visible()
+        # Tab works as usual: the skip link first, then the views, each with a visible focus.
+        page.goto(gateway.base + "/")
+        is_live(page)
         keys.press("Tab")
-        assert shown.evaluate("document.activeElement.className") == "skip"
+        assert page.evaluate("document.activeElement.className") == "skip"
         names = []
         for _ in range(8):
-            names.append(shown.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
-            outline = shown.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            names.append(page.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
             assert outline != "none" or names[-1] == ""
             keys.press("Tab")
         assert "Timeline" in names
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_readable_on_a_phone_in_light_and_dark(
+def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
     gateway: Gateway, fleet: Fleet, alpha: Path, scheme: str
 ) -> None:
     stop_turn(fleet, alpha, 1, BLOCKED)
     _until_briefings(fleet, 1)
-    with page(color_scheme=scheme) as shown:
-        shown.set_viewport_size({"width": 360, "height": 700})
-        shown.goto(gateway.link)
+    with open_page(color_scheme=scheme) as page:
+        page.set_viewport_size({"width": 360, "height": 700})
+        page.goto(gateway.link)
         for address in ("/", "/timeline", "/briefing/1", "/jobs", "/prelude", "/search?q=wait"):
-            shown.goto(gateway.base + address)
-            expect(shown.locator("h1").first).to_be_visible()
-            assert shown.evaluate("document.documentElement.scrollWidth") <= 360, address
-            small = shown.evaluate(
+            page.goto(gateway.base + address)
+            expect(page.locator("h1").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
+            too_small = page.evaluate(
                 "[...document.querySelectorAll('nav a, a.row, a.fact, button, select, input')].filter((one) =>"
                 " one.type !== 'checkbox' && one.offsetHeight && one.offsetHeight < 43.5).map((one) => one.outerHTML)"
             )
-            assert small == [], "a thumb needs 44 px"
-            top = shown.evaluate("document.querySelector('main').getBoundingClientRect().top")
-            assert top < 70, "the header leaves the page its room"
-        shown.goto(gateway.base + "/")
-        expect(shown.locator("#needs")).to_be_visible()
-        contrast = shown.evaluate(_CONTRAST)
+            assert too_small == [], "touch targets must be at least 44 px"
+            top = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
+            assert top < 70, "the header must leave room for the page"
+        page.goto(gateway.base + "/")
+        expect(page.locator("#needs")).to_be_visible()
+        contrast = page.evaluate(_CONTRAST)
         assert {name: value for name, value in contrast.items() if value < 4.5} == {}
 
 
-# The contrast of every kind of text with what is behind it, as WCAG counts it.
+# The contrast of every kind of text with its background, as WCAG defines it.
 _CONTRAST = """() => {
   const light = (color) => {
     const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
@@ -419,35 +424,35 @@ _CONTRAST = """() => {
 }"""
 
 
-def test_the_prelude_is_shown_exactly_as_it_would_be_injected(
+def test_prelude_preview_equals_what_is_injected(
     gateway: Gateway, fleet: Fleet, alpha: Path
 ) -> None:
     stop_turn(fleet, alpha, 1, BLOCKED)
     _until_briefings(fleet, 1)
-    # The same hook that the Commander's prompt runs.
+    # The hook that runs for the Commander's prompt.
     prompt = payload("UserPromptSubmit") | {"session_id": "c-1", "cwd": str(fleet.home)}
-    told = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
-    with page() as shown:
-        shown.goto(gateway.link)
-        shown.goto(gateway.base + "/prelude")
-        expect(shown.locator("pre#prelude")).to_be_visible()
-        assert shown.evaluate("document.querySelector('pre#prelude').textContent") == told
+    context = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
+    with open_page() as page:
+        page.goto(gateway.link)
+        page.goto(gateway.base + "/prelude")
+        expect(page.locator("pre#prelude")).to_be_visible()
+        assert page.evaluate("document.querySelector('pre#prelude').textContent") == context
 
 
-def test_without_a_login_it_shows_nothing(gateway: Gateway) -> None:
-    with page() as shown:
-        shown.goto(gateway.base + "/timeline")
-        assert "Open the link" in shown.inner_text("body")
+def test_dashboard_without_a_login_shows_nothing(gateway: Gateway) -> None:
+    with open_page() as page:
+        page.goto(gateway.base + "/timeline")
+        assert "Open the link" in page.inner_text("body")
 
 
-def test_many_events_are_drawn_without_freezing(gateway: Gateway, fleet: Fleet) -> None:
-    with page() as shown:
-        shown.goto(gateway.link)
-        shown.goto(gateway.base + "/timeline")
-        is_live(shown)
+def test_many_events_do_not_freeze_the_page(gateway: Gateway, fleet: Fleet) -> None:
+    with open_page() as page:
+        page.goto(gateway.link)
+        page.goto(gateway.base + "/timeline")
+        is_live(page)
         insert_events(fleet, 3000, "many")
-        expect(shown.locator("#events a.row").first).to_contain_text("many 2999")
-        assert shown.locator("#events a.row").count() == 200
+        expect(page.locator("#events a.row").first).to_contain_text("many 2999")
+        assert page.locator("#events a.row").count() == 200
 
 
 def _until_briefings(fleet: Fleet, count: int) -> None:

@@ -1,4 +1,5 @@
-"""The file itself: the reference's tables, migrations, adoption of an original database, refusals."""
+"""The database file: the reference's tables, migrations, adoption of an original database, and
+files that cannot be used."""
 
 import contextlib
 import hashlib
@@ -95,7 +96,7 @@ CREATE TABLE conversations (
 TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations")
 NOW = "2026-11-23T06:55:16.123Z"
 
-# Payloads that another program may have stored, none of them a JSON object.
+# Payloads that another program may have stored. None of them is a JSON object.
 HOSTILE_PAYLOADS = (
     "not json",
     "",
@@ -121,7 +122,7 @@ def columns(connection: sqlite3.Connection, table: str) -> list[tuple[object, ..
 
 
 def master(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """The schema without its layout."""
+    """The schema without its whitespace."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
     return [(kind, name, re.sub(r"\s+", " ", sql or "")) for kind, name, sql in rows]
 
@@ -183,8 +184,8 @@ def dump(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
             row[1].decode() if isinstance(row[1], bytes) else row[1]
             for row in connection.execute(f"PRAGMA table_info({table})")
         ]
-        kept = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
-        rows[table] = connection.execute(f"SELECT {kept} FROM {table} ORDER BY 1").fetchall()
+        selected = ", ".join(n for n in names if (table, n) != ("outbox_events", "broadcast_level"))
+        rows[table] = connection.execute(f"SELECT {selected} FROM {table} ORDER BY 1").fetchall()
     return rows
 
 
@@ -199,7 +200,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def common_user() -> Iterator[Path]:
-    """A folder of its own, as somebody whom file modes bind (root's are not)."""
+    """A separate folder, as a user who is bound by file modes (root is not)."""
     folder = Path(tempfile.mkdtemp(prefix="fleet-", dir="/tmp"))
     if os.geteuid() == 0:
         os.chown(folder, 65534, 65534)
@@ -220,7 +221,7 @@ def common_user() -> Iterator[Path]:
 # --- the schema -------------------------------------------------------------------------------
 
 
-def test_the_five_tables_are_the_references_names_types_and_order(path: Path) -> None:
+def test_five_tables_match_the_reference_columns_types_and_order(path: Path) -> None:
     connection = db.connect(path)
     with contextlib.closing(sqlite3.connect(":memory:")) as reference:
         reference.executescript(REFERENCE)
@@ -228,7 +229,7 @@ def test_the_five_tables_are_the_references_names_types_and_order(path: Path) ->
             assert columns(connection, table) == columns(reference, table), table
 
 
-def test_the_five_tables_carry_the_references_keys(path: Path) -> None:
+def test_five_tables_have_the_reference_keys(path: Path) -> None:
     connection = db.connect(path)
     for table, column in (("briefings", "briefing_id"), ("outbox_events", "event_id")):
         sql = connection.execute(
@@ -245,7 +246,7 @@ def test_the_five_tables_carry_the_references_keys(path: Path) -> None:
     assert unique == {("project_id", "session_id", "task_id", "ended_at")}
 
 
-def test_a_new_file_says_its_version_and_its_modes_of_working(path: Path) -> None:
+def test_new_database_has_its_schema_version_and_pragmas(path: Path) -> None:
     connection = db.connect(path)
     pragmas = {
         name: connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -270,13 +271,13 @@ def test_deleted_pages_go_back_on_an_incremental_vacuum(path: Path) -> None:
     before = connection.execute("PRAGMA page_count").fetchone()[0]
     with db.transaction(connection):
         connection.execute("DELETE FROM outbox_events")
-    # Not execute(): it frees one page a step, and a statement without columns is stepped once.
+    # Not execute(): it steps a statement without columns only once, which frees a single page.
     connection.executescript("PRAGMA incremental_vacuum")
     assert connection.execute("PRAGMA page_count").fetchone()[0] < before / 2
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
-def test_the_file_and_its_companions_are_private(path: Path, umask: int) -> None:
+def test_database_file_and_its_companions_are_private(path: Path, umask: int) -> None:
     old = os.umask(umask)
     try:
         connection = db.connect(path)
@@ -288,7 +289,7 @@ def test_the_file_and_its_companions_are_private(path: Path, umask: int) -> None
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_an_adopted_file_that_others_could_read_becomes_private(path: Path) -> None:
+def test_adopted_file_readable_by_others_becomes_private(path: Path) -> None:
     path.parent.mkdir(mode=0o755)
     connection = original(path)
     fill(connection)
@@ -299,14 +300,14 @@ def test_an_adopted_file_that_others_could_read_becomes_private(path: Path) -> N
     assert set(modes.values()) == {0o600}, modes
 
 
-def test_the_schema_file_is_what_the_migrations_make(path: Path) -> None:
+def test_schema_file_equals_the_result_of_the_migrations(path: Path) -> None:
     text = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()
     header = "".join(re.findall(r"\A(?:--[^\n]*\n|\n)+", text))
     assert "Generated" in header
     assert text.removeprefix(header) == migrate.schema_of(db.connect(path))
 
 
-def test_the_schema_file_alone_makes_the_same_database(path: Path, tmp_path: Path) -> None:
+def test_schema_file_alone_creates_the_same_database(path: Path, tmp_path: Path) -> None:
     script = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()
     with contextlib.closing(sqlite3.connect(tmp_path / "from-schema.db")) as other:
         for statement in migrate.statements(script):
@@ -314,7 +315,7 @@ def test_the_schema_file_alone_makes_the_same_database(path: Path, tmp_path: Pat
         assert master(other) == master(db.connect(path))
 
 
-def test_opening_again_changes_nothing(path: Path) -> None:
+def test_reopening_changes_nothing(path: Path) -> None:
     db.connect(path).close()
     before = digest(path)
     db.connect(path).close()
@@ -326,15 +327,15 @@ def test_opening_again_changes_nothing(path: Path) -> None:
 
 
 def migrate_midway(path: Path, upto: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = migrate.scripts()
+    scripts = migrate.scripts()
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "scripts", lambda: tuple(s for s in known if s[0] <= upto))
+        patch.setattr(migrate, "scripts", lambda: tuple(s for s in scripts if s[0] <= upto))
         connection = db.connect(path)
         fill(connection)
         connection.close()
 
 
-def test_a_file_migrated_midway_with_old_rows_ends_as_a_fresh_one(
+def test_file_migrated_midway_with_old_rows_ends_like_a_fresh_one(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for version, _ in migrate.scripts()[:-1]:
@@ -348,12 +349,15 @@ def test_a_file_migrated_midway_with_old_rows_ends_as_a_fresh_one(
         assert dump(connection) == before
 
 
-def test_a_failed_migration_leaves_everything_as_it_was(
+def test_failed_migration_leaves_everything_unchanged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db.connect(path).close()
-    known = migrate.scripts()
-    broken = (*known, (known[-1][0] + 1, "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);"))
+    scripts = migrate.scripts()
+    broken = (
+        *scripts,
+        (scripts[-1][0] + 1, "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);"),
+    )
     monkeypatch.setattr(migrate, "scripts", lambda: broken)
     with pytest.raises(sqlite3.OperationalError):
         db.connect(path)
@@ -363,7 +367,7 @@ def test_a_failed_migration_leaves_everything_as_it_was(
     assert not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
 
 
-def test_a_backup_is_made_before_a_file_with_content_is_migrated(
+def test_backup_is_made_before_a_file_with_content_is_migrated(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate_midway(path, 1, monkeypatch)
@@ -378,13 +382,15 @@ def test_a_backup_is_made_before_a_file_with_content_is_migrated(
         assert dump(connection) == before
 
 
-def test_backups_are_rotated_and_the_newest_stay(path: Path) -> None:
+def test_backups_are_rotated_and_the_newest_are_kept(path: Path) -> None:
     db.connect(path).close()
-    made = [migrate.backup(path, path.parent / "backups") for _ in range(migrate.BACKUPS_KEPT + 3)]
-    assert sorted((path.parent / "backups").iterdir()) == made[-migrate.BACKUPS_KEPT :]
+    copies = [
+        migrate.backup(path, path.parent / "backups") for _ in range(migrate.BACKUPS_KEPT + 3)
+    ]
+    assert sorted((path.parent / "backups").iterdir()) == copies[-migrate.BACKUPS_KEPT :]
 
 
-def test_a_backup_holds_what_is_only_in_the_write_ahead_log(path: Path) -> None:
+def test_backup_includes_the_write_ahead_log(path: Path) -> None:
     connection = db.connect(path)
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("INSERT INTO outbox_events (ts, type, payload_json) VALUES ('', 'x', '')")
@@ -393,7 +399,7 @@ def test_a_backup_holds_what_is_only_in_the_write_ahead_log(path: Path) -> None:
         assert other.execute("SELECT type FROM outbox_events").fetchall() == [("x",)]
 
 
-def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Path) -> None:
+def test_concurrent_creation_and_migration_all_succeed(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from fleet_lib.store import db\n"
@@ -406,7 +412,7 @@ def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Pat
     )
     for round_number in range(4):
         path = tmp_path / f"round{round_number}" / "fleet.db"
-        if round_number % 2:  # an original database, adopted by all at once
+        if round_number % 2:  # an original database, adopted by all processes at once
             path.parent.mkdir()
             connection = original(path)
             fill(connection)
@@ -441,13 +447,13 @@ def test_processes_that_all_create_and_migrate_at_once_all_succeed(tmp_path: Pat
 # --- statements and transactions --------------------------------------------------------------
 
 
-def test_statements_keep_a_trigger_whole() -> None:
+def test_statement_splitter_keeps_a_trigger_whole() -> None:
     trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\n  SELECT 1;\nEND;"
     script = f"CREATE TABLE a (x);\n{trigger}\nCREATE TABLE b (y);\n"
     assert migrate.statements(script) == ["CREATE TABLE a (x);", trigger, "CREATE TABLE b (y);"]
 
 
-def test_statements_do_not_stop_at_a_semicolon_in_a_comment_or_a_string() -> None:
+def test_semicolon_in_a_comment_or_string_does_not_end_a_statement() -> None:
     script = (
         "-- first; a comment\n\n/* and; a\nblock; */\nCREATE TABLE a (x TEXT DEFAULT 'p;\nq', -- y; z\n"
         "  w);\n-- the end; really\n"
@@ -459,23 +465,23 @@ def test_statements_do_not_stop_at_a_semicolon_in_a_comment_or_a_string() -> Non
 
 
 @pytest.mark.parametrize("script", ["", "\n\n", "-- nothing\n", "  -- nothing"])
-def test_statements_of_nothing_are_none(script: str) -> None:
+def test_empty_sql_has_no_statements(script: str) -> None:
     assert migrate.statements(script) == []
 
 
 @pytest.mark.parametrize("script", ["CREATE TABLE a (x)", "SELECT 1;\nSELECT 'open;\n"])
-def test_statements_that_do_not_end_are_refused(script: str) -> None:
+def test_unterminated_statement_is_refused(script: str) -> None:
     with pytest.raises(ValueError, match="middle"):
         migrate.statements(script)
 
 
-def test_every_statement_of_the_migrations_is_one_statement() -> None:
+def test_migrations_split_into_single_statements() -> None:
     for _, script in migrate.scripts():
         for statement in migrate.statements(script):
             assert sqlite3.complete_statement(statement)
 
 
-def test_a_transaction_that_raises_is_rolled_back(path: Path) -> None:
+def test_transaction_that_raises_is_rolled_back(path: Path) -> None:
     connection = db.connect(path)
     with pytest.raises(KeyboardInterrupt), db.transaction(connection):
         connection.execute("INSERT INTO outbox_events (ts, type, payload_json) VALUES ('', '', '')")
@@ -484,7 +490,7 @@ def test_a_transaction_that_raises_is_rolled_back(path: Path) -> None:
     assert connection.execute("SELECT count(*) FROM outbox_events").fetchone()[0] == 0
 
 
-def test_a_transaction_survives_an_error_that_already_rolled_back(path: Path) -> None:
+def test_transaction_handles_an_error_that_already_rolled_back(path: Path) -> None:
     connection = db.connect(path)
     with pytest.raises(ZeroDivisionError), db.transaction(connection):
         connection.execute("ROLLBACK")
@@ -494,12 +500,12 @@ def test_a_transaction_survives_an_error_that_already_rolled_back(path: Path) ->
     assert connection.execute("SELECT count(*) FROM outbox_events").fetchone()[0] == 1
 
 
-def test_a_writer_waits_for_the_other_at_the_beginning(path: Path) -> None:
+def test_second_writer_waits_at_the_start_of_its_transaction(path: Path) -> None:
     first, second = db.connect(path), db.connect(path, busy_timeout=0.05)
     with db.transaction(first):
         first.execute("SELECT 1 FROM projects").fetchall()
         with pytest.raises(sqlite3.OperationalError) as raised, db.transaction(second):
-            raise AssertionError("never reached")
+            raise AssertionError("the second writer did not wait")
         assert db.is_busy(raised.value) and db.is_unusable(raised.value)
 
 
@@ -509,7 +515,7 @@ WITHOUT_LEVEL = re.sub(r"  broadcast_level TEXT,             -- silent\|mention\
 
 
 @pytest.mark.parametrize("ddl", [REFERENCE, WITHOUT_LEVEL], ids=["whole", "without_level"])
-def test_an_original_database_is_adopted_without_losing_a_row(path: Path, ddl: str) -> None:
+def test_original_database_is_adopted_without_losing_a_row(path: Path, ddl: str) -> None:
     path.parent.mkdir()
     connection = original(path, ddl)
     assert ("broadcast_level" in dict.fromkeys(c[0] for c in columns(connection, "outbox_events"))) == (
@@ -532,10 +538,10 @@ def test_an_original_database_is_adopted_without_losing_a_row(path: Path, ddl: s
         assert dump(connection) == before
 
 
-def test_an_original_database_in_the_middle_of_its_own_making_is_adopted(path: Path) -> None:
+def test_half_created_original_database_is_adopted(path: Path) -> None:
     path.parent.mkdir()
-    only = REFERENCE.partition("CREATE TABLE jobs")[0]
-    original(path, only).close()
+    first_tables = REFERENCE.partition("CREATE TABLE jobs")[0]
+    original(path, first_tables).close()
     connection = db.connect(path)
     with contextlib.closing(sqlite3.connect(":memory:")) as reference:
         reference.executescript(REFERENCE)
@@ -543,7 +549,7 @@ def test_an_original_database_in_the_middle_of_its_own_making_is_adopted(path: P
             assert columns(connection, table) == columns(reference, table)
 
 
-def test_an_adopted_database_with_more_of_its_own_keeps_it(path: Path) -> None:
+def test_adopted_database_keeps_its_extra_tables_and_columns(path: Path) -> None:
     path.parent.mkdir()
     connection = original(path)
     connection.executescript(
@@ -562,7 +568,7 @@ def test_an_adopted_database_with_more_of_its_own_keeps_it(path: Path) -> None:
     }
 
 
-def test_the_repositories_read_what_others_wrote(path: Path) -> None:
+def test_repositories_read_rows_of_the_original_system(path: Path) -> None:
     path.parent.mkdir()
     connection = original(path, WITHOUT_LEVEL)
     fill(connection)
@@ -581,16 +587,16 @@ def test_the_repositories_read_what_others_wrote(path: Path) -> None:
     assert other is not None and other.status == "active"
 
 
-def test_the_originals_writers_still_work_afterwards(path: Path) -> None:
+def test_original_writers_still_work_after_adoption(path: Path) -> None:
     path.parent.mkdir()
-    daemon = original(path, WITHOUT_LEVEL)  # it stays open, as a daemon does
+    daemon = original(path, WITHOUT_LEVEL)  # it stays open, as in a daemon
     fill(daemon)
     connection = db.connect(path)
     before = daemon.execute("SELECT count(*) FROM outbox_events").fetchone()[0]
     for payload in HOSTILE_PAYLOADS:
         daemon.execute(
             "INSERT INTO outbox_events (ts, type, project_id, payload_json) VALUES (?, ?, ?, ?)",
-            (NOW, "briefing_added", "nobody", payload),
+            (NOW, "briefing_added", "unknown", payload),
         )
         daemon.execute("UPDATE outbox_events SET delivered = 1, payload_json = ?", (payload,))
     daemon.execute(
@@ -632,7 +638,7 @@ def newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("open_it", [db.connect, db.connect_read_only])
-def test_a_newer_schema_is_refused_in_one_clear_line_and_left_alone(path: Path, open_it) -> None:
+def test_newer_schema_is_refused_in_one_line_and_left_alone(path: Path, open_it) -> None:
     newer(path)
     before = digest(path)
     with pytest.raises(NewerSchema) as raised:
@@ -644,7 +650,7 @@ def test_a_newer_schema_is_refused_in_one_clear_line_and_left_alone(path: Path, 
     assert not (path.parent / "backups").exists()
 
 
-def test_reading_creates_and_migrates_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_creates_and_migrates_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatabaseUnusable):
         db.connect_read_only(path)
     assert not path.parent.exists()
@@ -678,10 +684,10 @@ def assert_unusable(path: Path) -> None:
     except sqlite3.Error as error:
         assert db.is_unusable(error), error
     else:
-        raise AssertionError("it was usable")
+        raise AssertionError("the database was usable")
 
 
-def test_a_file_that_is_no_database_is_unusable_and_left_alone(path: Path) -> None:
+def test_file_that_is_not_a_database_is_unusable_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     for content in (b"not a database at all\n" * 500, b"\0" * 8192, os.urandom(8192)):
         path.write_bytes(content)
@@ -689,7 +695,7 @@ def test_a_file_that_is_no_database_is_unusable_and_left_alone(path: Path) -> No
         assert path.read_bytes() == content
 
 
-def test_a_database_that_is_damaged_in_the_middle_is_unusable(path: Path) -> None:
+def test_database_damaged_in_the_middle_is_unusable(path: Path) -> None:
     connection = db.connect(path)
     fill(connection)
     connection.close()
@@ -698,12 +704,12 @@ def test_a_database_that_is_damaged_in_the_middle_is_unusable(path: Path) -> Non
     assert_unusable(path)
 
 
-def test_a_folder_in_the_databases_place_is_unusable(path: Path) -> None:
+def test_folder_at_the_database_path_is_unusable(path: Path) -> None:
     path.mkdir(parents=True)
     assert_unusable(path)
 
 
-def test_a_file_in_the_home_folders_place_is_unusable(path: Path) -> None:
+def test_file_at_the_home_folder_path_is_unusable(path: Path) -> None:
     path.parent.write_text("a file")
     assert_unusable(path)
 
@@ -724,14 +730,14 @@ def test_a_read_only_folder_is_unusable() -> None:
         assert_unusable(path)
 
 
-def test_a_home_that_cannot_be_made_is_unusable() -> None:
+def test_home_that_cannot_be_created_is_unusable() -> None:
     with common_user() as folder:
         folder.chmod(0o500)
         assert_unusable(folder / "home" / "fleet.db")
 
 
 @pytest.mark.parametrize("name", ["a home?mode=ro", "100%25 home", "home#1", "heim ünï", "a'b\"c"])
-def test_any_folder_name_holds_a_database(tmp_path: Path, name: str) -> None:
+def test_database_works_under_any_folder_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "fleet.db"
     db.connect(path).close()
     db.connect_read_only(path).close()

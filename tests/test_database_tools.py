@@ -28,7 +28,7 @@ def get(url: str, *, browser: "urllib.request.OpenerDirector | None" = None) -> 
         return error.code, ""
 
 
-def test_the_studio_shows_the_database_to_whoever_has_the_token_and_writes_nothing(
+def test_studio_is_read_only_and_needs_the_token(
     fleet: Fleet,
 ) -> None:
     folder = make_repository(fleet.folder / "shop-api")
@@ -44,13 +44,13 @@ def test_the_studio_shows_the_database_to_whoever_has_the_token_and_writes_nothi
     )
     assert studio.stdout
     try:
-        said = ""
-        while "running on" not in said:
+        output = ""
+        while "running on" not in output:
             line = studio.stdout.readline()
-            assert line, said
-            said += line
-        match = re.search(r"(http://127\.0\.0\.1:\d+)/-/auth-token\?token=\w+", said)
-        assert match, said
+            assert line, output
+            output += line
+        match = re.search(r"(http://127\.0\.0\.1:\d+)/-/auth-token\?token=\w+", output)
+        assert match, output
         assert get(f"{match[1]}/fleet/briefings.json")[0] == 403
         jar = urllib.request.HTTPCookieProcessor(CookieJar())
         browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
@@ -65,7 +65,7 @@ def test_the_studio_shows_the_database_to_whoever_has_the_token_and_writes_nothi
         studio.wait(20)
 
 
-def test_without_datasette_it_says_how_to_get_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_studio_without_datasette_says_how_to_install_it(fleet: Fleet, tmp_path: Path) -> None:
     hide = (
         "import importlib.util as u, sys; real = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'datasette' else real(name, *a)\n"
@@ -93,7 +93,7 @@ def with_statements(sql: str) -> sqlite3.Connection:
     return connection
 
 
-def test_without_a_difference_there_is_no_migration(tmp_path: Path) -> None:
+def test_unchanged_schema_needs_no_migration(tmp_path: Path) -> None:
     assert schema_difference.next_migration(SCHEMA) == ("", [])
     assert schema_difference.next_migration(SCHEMA.replace("  ", " ") + "-- a comment\n") == (
         "",
@@ -105,23 +105,25 @@ def test_without_a_difference_there_is_no_migration(tmp_path: Path) -> None:
         generate.write(tmp_path, "nothing")
 
 
-def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
-    wanted = SCHEMA.replace("  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  mood TEXT,", 1)
-    wanted = wanted.replace(
+def test_additions_become_sql_that_produces_the_schema(tmp_path: Path) -> None:
+    new_schema = SCHEMA.replace(
+        "  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  mood TEXT,", 1
+    )
+    new_schema = new_schema.replace(
         "  summary TEXT NOT NULL,",
         "  stars INTEGER NOT NULL DEFAULT 0,\n  summary TEXT NOT NULL,",
         1,
     )
-    wanted += "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
-    wanted += "CREATE INDEX notes_by_text ON notes(text);\n"
-    wanted = re.sub(r"CREATE INDEX turns_by_briefing[^;]*;", "", wanted)
+    new_schema += "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
+    new_schema += "CREATE INDEX notes_by_text ON notes(text);\n"
+    new_schema = re.sub(r"CREATE INDEX turns_by_briefing[^;]*;", "", new_schema)
     (tmp_path / "migrations").mkdir()
-    (tmp_path / "schema.sql").write_text(wanted)
-    said = generate.write(tmp_path, "notes_and_moods")
+    (tmp_path / "schema.sql").write_text(new_schema)
+    output = generate.write(tmp_path, "notes_and_moods")
     version = migrate.latest_version() + 1
     written = (tmp_path / "migrations" / f"{version:04}_notes_and_moods.sql").read_text()
-    assert "set SCHEMA_VERSION in" in said and f"to {version}, then" in said
-    assert "To do by hand" not in said
+    assert "set SCHEMA_VERSION in" in output and f"to {version}, then" in output
+    assert "To do by hand" not in output
     with contextlib.closing(with_statements(written)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         assert {"notes", "notes_by_text"} <= names and "turns_by_briefing" not in names
@@ -131,23 +133,23 @@ def test_additions_become_sql_that_makes_the_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "message"),
     [
         ("  detail TEXT NOT NULL,", "  detail INTEGER NOT NULL,", "sessions changes in a way"),
         ("  detail TEXT NOT NULL,", "  detail TEXT NOT NULL,\n  must TEXT NOT NULL,", "sessions:"),
         ("  detail TEXT NOT NULL,", "", "sessions changes in a way"),
     ],
 )
-def test_what_sqlite_cannot_alter_is_left_to_do_and_does_not_run(
-    old: str, new: str, words: str
+def test_unsupported_alterations_become_a_todo_that_does_not_run(
+    old: str, new: str, message: str
 ) -> None:
     sql, todo = schema_difference.next_migration(SCHEMA.replace(old, new, 1))
-    assert len(todo) == 1 and words in todo[0]
+    assert len(todo) == 1 and message in todo[0]
     with pytest.raises(sqlite3.OperationalError, match="not_finished"):
         with_statements(sql)
 
 
-def test_a_table_that_is_gone_is_not_dropped() -> None:
+def test_removed_table_is_not_dropped() -> None:
     sql, todo = schema_difference.next_migration(
         re.sub(r"CREATE TABLE doc_drift_pairs.*?WITHOUT ROWID;", "", SCHEMA, flags=re.DOTALL)
     )
@@ -156,7 +158,7 @@ def test_a_table_that_is_gone_is_not_dropped() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Drop Table", "../x", "1st"])
-def test_a_name_that_is_none_is_refused(fleet: Fleet, name: str) -> None:
+def test_invalid_migration_name_is_refused(fleet: Fleet, name: str) -> None:
     done = fleet.console("db", "generate", name, check=False)
     assert done.returncode == 1 and "is not a migration's name" in done.stderr
 

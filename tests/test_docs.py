@@ -1,4 +1,4 @@
-"""The command pages are what the console's help says now, and every command has something to say."""
+"""The generated command pages match the console's help, and every command has help."""
 
 import importlib.util
 from pathlib import Path
@@ -22,26 +22,26 @@ def commands(command: click.Command, path: str = "fleet") -> list[tuple[str, cli
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path)
         for name in command.list_commands(context):
-            sub = command.get_command(context, name)
-            assert sub, f"{path} {name}"
-            found += commands(sub, f"{path} {name}")
+            subcommand = command.get_command(context, name)
+            assert subcommand, f"{path} {name}"
+            found += commands(subcommand, f"{path} {name}")
     return [(path, command) for path, command in found if not command.hidden]
 
 
 COMMANDS = dict(commands(main))
 
 
-def test_the_pages_are_what_make_docs_writes() -> None:
-    there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
-    made = generate.pages()
-    assert sorted(there) == sorted(made), "run `make docs`"
-    for name, text in made.items():
-        assert there[name] == text, (
+def test_generated_pages_are_up_to_date() -> None:
+    existing = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
+    generated = generate.pages()
+    assert sorted(existing) == sorted(generated), "run `make docs`"
+    for name, text in generated.items():
+        assert existing[name] == text, (
             f"docs/commands/{name} is not what the help says: run `make docs`"
         )
 
 
-def test_the_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     before = generate.pages()
     for name, value in (("COLUMNS", "40"), ("TERM", "dumb"), ("HOME", "/nowhere"), ("LC_ALL", "C")):
         monkeypatch.setenv(name, value)
@@ -50,14 +50,14 @@ def test_the_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example_that_names_it(name: str) -> None:
-    told = COMMANDS[name].help or ""
-    assert "Examples:\n" in told
-    examples = told.partition("Examples:\n")[2]
+    help_text = COMMANDS[name].help or ""
+    assert "Examples:\n" in help_text
+    examples = help_text.partition("Examples:\n")[2]
     assert name in examples
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_does(name: str) -> None:
+def test_every_option_has_help(name: str) -> None:
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts}"

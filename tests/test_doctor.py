@@ -19,11 +19,11 @@ from commander.setup import settings
 from commander.setup.commander_folder import make_commander_folder
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
-SAID = "the quarterly figures are in the drawer"
+MESSAGE = "the quarterly figures are in the drawer"
 
 
 @pytest.fixture
-def well(fleet: Fleet) -> Fleet:
+def healthy(fleet: Fleet) -> Fleet:
     """An installation with nothing wrong: registered hooks, one captured turn, a Claude Code."""
     claude = fleet.home.parent / ".claude"
     claude.mkdir()
@@ -38,7 +38,7 @@ def well(fleet: Fleet) -> Fleet:
     program.chmod(0o755)
     fleet.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     folder = make_repository(fleet.folder / "shop-api")
-    fleet.hook("stop", payload("Stop") | {"last_assistant_message": SAID}, folder)
+    fleet.hook("stop", payload("Stop") | {"last_assistant_message": MESSAGE}, folder)
     fleet.drain()
     return fleet
 
@@ -46,13 +46,13 @@ def well(fleet: Fleet) -> Fleet:
 def doctor(fleet: Fleet, code: int) -> "list[dict[str, Any]]":
     done = fleet.console("doctor", "--json", check=False)
     assert "Traceback" not in done.stderr
-    told = json.loads(done.stdout)
-    assert done.returncode == code, [row for row in told["findings"] if row["level"] == "failed"]
-    findings: list[dict[str, Any]] = told["findings"]
+    report = json.loads(done.stdout)
+    assert done.returncode == code, [row for row in report["findings"] if row["level"] == "failed"]
+    findings: list[dict[str, Any]] = report["findings"]
     return findings
 
 
-def of(findings: "list[dict[str, Any]]", check: str) -> "list[dict[str, Any]]":
+def findings_of(findings: "list[dict[str, Any]]", check: str) -> "list[dict[str, Any]]":
     return [row for row in findings if row["check"] == check]
 
 
@@ -67,31 +67,32 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
     }
 
 
-def test_of_a_well_installation_every_check_is_well_and_nothing_is_touched(well: Fleet) -> None:
-    before = tree(well.home.parent)
-    findings = doctor(well, 0)
+def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fleet) -> None:
+    before = tree(healthy.home.parent)
+    findings = doctor(healthy, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
     assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
-    assert of(findings, "hooks")[0]["found"].startswith("6 hooks ran on a sample")
-    assert "1 briefing," in of(findings, "database")[0]["found"]
-    assert tree(well.home.parent) == before
+    assert findings_of(findings, "hooks")[0]["found"].startswith("6 hooks ran on a sample")
+    assert "1 briefing," in findings_of(findings, "database")[0]["found"]
+    assert tree(healthy.home.parent) == before
 
 
-def test_what_waits_in_the_spool_is_not_drained(well: Fleet) -> None:
-    well.hook("stop", payload("Stop") | {"prompt_id": "another"}, well.folder)
-    findings = doctor(well, 0)
-    assert of(findings, "spool")[0]["found"].startswith("1 entry is waiting")
-    assert len(well.waiting()) == 1
+def test_doctor_does_not_drain_the_spool(healthy: Fleet) -> None:
+    healthy.hook("stop", payload("Stop") | {"prompt_id": "another"}, healthy.folder)
+    findings = doctor(healthy, 0)
+    assert findings_of(findings, "spool")[0]["found"].startswith("1 entry is waiting")
+    assert len(healthy.waiting()) == 1
 
 
-def test_a_person_sees_a_line_a_check_and_what_mends_it(well: Fleet) -> None:
-    assert well.console("doctor").stdout.rstrip().endswith("No problems found.")
-    (well.home / "fleet.db").chmod(0o644)
-    printed = well.console("doctor").stdout
+def test_terminal_report_has_a_line_per_check_and_its_fix(healthy: Fleet) -> None:
+    assert healthy.console("doctor").stdout.rstrip().endswith("No problems found.")
+    (healthy.home / "fleet.db").chmod(0o644)
+    printed = healthy.console("doctor").stdout
     assert (
-        f"warning modes         Other users can access {well.home}/fleet.db (mode 644)." in printed
+        f"warning modes         Other users can access {healthy.home}/fleet.db (mode 644)."
+        in printed
     )
-    assert f"fix: chmod 600 '{well.home}/fleet.db'" in printed
+    assert f"fix: chmod 600 '{healthy.home}/fleet.db'" in printed
     assert printed.rstrip().endswith("0 failures, 1 warning.")
 
 
@@ -107,11 +108,11 @@ def turn_hooks_off(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOOKS": "off"}})
 
 
-def hold_no_settings(fleet: Fleet) -> None:
+def replace_settings_with_a_list(fleet: Fleet) -> None:
     (fleet.home.parent / ".claude" / "settings.json").write_text("[]")
 
 
-def hold_hooks_in_a_list(fleet: Fleet) -> None:
+def put_hooks_in_a_list(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value | {"hooks": []})
 
 
@@ -119,7 +120,7 @@ def turn_hooks_off_in_the_shell(fleet: Fleet) -> None:
     fleet.environment["FLEET_HOOKS"] = "off"
 
 
-def name_another_home(fleet: Fleet) -> None:
+def set_another_home_in_the_settings(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value | {"env": {"FLEET_HOME": "/srv/elsewhere"}})
 
 
@@ -136,19 +137,19 @@ def install_for_another_home(fleet: Fleet) -> None:
     edit_settings(fleet, change)
 
 
-def start_only_when_resumed(fleet: Fleet) -> None:
+def match_only_resumed_sessions(fleet: Fleet) -> None:
     change_group(fleet, "SessionStart", matcher="resume")
 
 
-def notify_of_nothing(fleet: Fleet) -> None:
+def match_no_notification(fleet: Fleet) -> None:
     change_group(fleet, "Notification", matcher="nothing")
 
 
-def make_it_async(fleet: Fleet) -> None:
+def make_the_stop_hook_async(fleet: Fleet) -> None:
     change_entry(fleet, "Stop", {"async": True})
 
 
-def make_it_a_prompt(fleet: Fleet) -> None:
+def make_the_stop_hook_a_prompt(fleet: Fleet) -> None:
     change_entry(fleet, "Stop", {"type": "prompt"})
 
 
@@ -160,11 +161,11 @@ def change_entry(fleet: Fleet, event: str, fields: "dict[str, Any]") -> None:
     edit_settings(fleet, lambda value: value["hooks"][event][0]["hooks"][0].update(fields) or value)
 
 
-def take_a_hook_out(fleet: Fleet) -> None:
+def unregister_a_hook(fleet: Fleet) -> None:
     edit_settings(fleet, lambda value: value["hooks"].pop("StopFailure") and value)
 
 
-def lose_a_hooks_file(fleet: Fleet) -> None:
+def remove_a_hook_file(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
         value["hooks"]["Stop"][0]["hooks"][0]["args"][2] = "/no/such/hooks/stop.py"
         return value
@@ -172,7 +173,7 @@ def lose_a_hooks_file(fleet: Fleet) -> None:
     edit_settings(fleet, change)
 
 
-def lose_the_hooks_interpreter(fleet: Fleet) -> None:
+def remove_the_hook_interpreter(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
         value["hooks"]["Stop"][0]["hooks"][0]["command"] = "/no/such/python"
         return value
@@ -180,7 +181,7 @@ def lose_the_hooks_interpreter(fleet: Fleet) -> None:
     edit_settings(fleet, change)
 
 
-def lose_the_commanders_hook(fleet: Fleet) -> None:
+def remove_the_commander_hook(fleet: Fleet) -> None:
     (fleet.home / ".claude" / "settings.json").unlink()
 
 
@@ -190,9 +191,9 @@ def register_twice(fleet: Fleet) -> None:
     )
 
 
-def have_other_hooks(fleet: Fleet) -> None:
-    theirs = {"hooks": [{"type": "command", "command": f"notify --token {SECRET} done"}]}
-    edit_settings(fleet, lambda value: value["hooks"]["Stop"].append(theirs) or value)
+def add_foreign_hooks(fleet: Fleet) -> None:
+    foreign = {"hooks": [{"type": "command", "command": f"notify --token {SECRET} done"}]}
+    edit_settings(fleet, lambda value: value["hooks"]["Stop"].append(foreign) or value)
 
 
 def edit_settings(fleet: Fleet, change: Any) -> None:
@@ -200,18 +201,18 @@ def edit_settings(fleet: Fleet, change: Any) -> None:
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
-def spoil_the_database(fleet: Fleet) -> None:
+def damage_the_database(fleet: Fleet) -> None:
     for path in fleet.home.glob("fleet.db*"):
         path.unlink()
-    (fleet.home / "fleet.db").write_bytes(b"no database, only words\n" * 500)
+    (fleet.home / "fleet.db").write_bytes(b"not a database, only text\n" * 500)
     (fleet.home / "fleet.db").chmod(0o600)
 
 
-def make_it_newer(fleet: Fleet) -> None:
+def make_the_schema_newer(fleet: Fleet) -> None:
     fleet.rows("PRAGMA user_version = 99")
 
 
-def make_it_older(fleet: Fleet) -> None:
+def make_the_schema_older(fleet: Fleet) -> None:
     for path in fleet.home.glob("fleet.db*"):
         path.unlink()
     old = sqlite3.connect(fleet.home / "fleet.db")
@@ -220,7 +221,7 @@ def make_it_older(fleet: Fleet) -> None:
     (fleet.home / "fleet.db").chmod(0o600)
 
 
-def lose_an_event(fleet: Fleet) -> None:
+def delete_an_event(fleet: Fleet) -> None:
     fleet.rows("DELETE FROM outbox_events WHERE briefing_id = 1")
 
 
@@ -241,15 +242,15 @@ def write_a_transcript(fleet: Fleet) -> None:
     path = fleet.home.parent / ".claude" / "projects" / "x" / "s.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    late = path.stat().st_mtime + 3600
-    os.utime(path, (late, late))
+    later = path.stat().st_mtime + 3600
+    os.utime(path, (later, later))
 
 
-def lose_claude(fleet: Fleet) -> None:
+def remove_claude(fleet: Fleet) -> None:
     fleet.environment["PATH"] = "/usr/bin:/bin"
 
 
-def have_an_old_claude(fleet: Fleet) -> None:
+def install_an_old_claude(fleet: Fleet) -> None:
     (fleet.folder / "bin" / "claude").write_text("#!/bin/sh\necho '2.0.5 (Claude Code)'\n")
 
 
@@ -258,7 +259,7 @@ def misspell_a_setting(fleet: Fleet) -> None:
     (fleet.home / "config.toml").chmod(0o600)
 
 
-def lose_a_runner(fleet: Fleet) -> None:
+def leave_a_dead_runner(fleet: Fleet) -> None:
     fleet.rows(
         "INSERT INTO jobs VALUES (1, '', '', '', 'worker_task', 'p', '', 'haiku', 'running', '{}', '', '', '')"
     )
@@ -275,11 +276,11 @@ def leave_a_job_queued(fleet: Fleet) -> None:
     )
 
 
-def lose_the_environment(fleet: Fleet) -> None:
+def break_the_environment_link(fleet: Fleet) -> None:
     (fleet.home / "venv").symlink_to("versions/gone")
 
 
-def fail_as_a_plugin(fleet: Fleet) -> None:
+def fail_the_plugin_build(fleet: Fleet) -> None:
     folder = fleet.home.parent / ".claude" / "plugins" / "data" / "fleet-market"
     folder.mkdir(parents=True)
     state = {"state": "failed", "at": "2026-11-24T07:00:00Z", "reason": "no index in reach"}
@@ -287,13 +288,13 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "check", "level", "words", "fix"),
+    ("problem", "check", "level", "message", "fix"),
     [
         (break_settings, "settings", "failed", "line 1 column 11", "edit /"),
-        (hold_no_settings, "settings", "failed", "is not a JSON object", "is {}"),
-        (hold_hooks_in_a_list, "settings", "failed", "`hooks` is not an object", "edit /"),
+        (replace_settings_with_a_list, "settings", "failed", "is not a JSON object", "is {}"),
+        (put_hooks_in_a_list, "settings", "failed", "`hooks` is not an object", "edit /"),
         (
-            hold_hooks_in_a_list,
+            put_hooks_in_a_list,
             "registration",
             "failed",
             "No hook is registered for",
@@ -303,39 +304,39 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (turn_hooks_off, "settings", "failed", "in the env of /", "remove FLEET_HOOKS from /"),
         (turn_hooks_off_in_the_shell, "settings", "failed", "this shell", "unset FLEET_HOOKS"),
         (
-            name_another_home,
+            set_another_home_in_the_settings,
             "settings",
             "failed",
             "FLEET_HOME is /srv/elsewhere",
             "remove FLEET_HOME from /",
         ),
         (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
-        (start_only_when_resumed, "registration", "failed", "matcher 'resume'", "./install.sh"),
-        (notify_of_nothing, "registration", "failed", "matcher 'nothing'", "./install.sh"),
+        (match_only_resumed_sessions, "registration", "failed", "matcher 'resume'", "./install.sh"),
+        (match_no_notification, "registration", "failed", "matcher 'nothing'", "./install.sh"),
         (
-            make_it_async,
+            make_the_stop_hook_async,
             "registration",
             "failed",
             "The Stop hook of the settings is async",
             "install",
         ),
         (
-            make_it_a_prompt,
+            make_the_stop_hook_a_prompt,
             "registration",
             "failed",
             "type prompt instead of command",
             "./install.sh",
         ),
         (
-            take_a_hook_out,
+            unregister_a_hook,
             "registration",
             "failed",
             "No hook is registered for StopFailure",
             "./install.sh",
         ),
-        (lose_a_hooks_file, "hooks", "failed", "exit code 2", "./install.sh"),
-        (lose_the_hooks_interpreter, "hooks", "failed", "No such file", "./install.sh"),
-        (lose_the_commanders_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
+        (remove_a_hook_file, "hooks", "failed", "exit code 2", "./install.sh"),
+        (remove_the_hook_interpreter, "hooks", "failed", "No such file", "./install.sh"),
+        (remove_the_commander_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
         (
             register_twice,
             "registration",
@@ -343,12 +344,12 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
             "The Stop hook is registered 2 times",
             "./install.sh",
         ),
-        (have_other_hooks, "other hooks", "note", "Stop: notify --token", ""),
-        (spoil_the_database, "database", "failed", "not a database", "backups"),
-        (make_it_newer, "database", "failed", "schema version 99", "upgrade"),
-        (make_it_older, "database", "warning", "schema version 0", "fleet db migrate"),
-        (spoil_the_database, "jobs", "note", "cannot be read: file is not a database", ""),
-        (lose_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
+        (add_foreign_hooks, "other hooks", "note", "Stop: notify --token", ""),
+        (damage_the_database, "database", "failed", "not a database", "backups"),
+        (make_the_schema_newer, "database", "failed", "schema version 99", "upgrade"),
+        (make_the_schema_older, "database", "warning", "schema version 0", "fleet db migrate"),
+        (damage_the_database, "jobs", "note", "cannot be read: file is not a database", ""),
+        (delete_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
         (
             leave_an_old_entry,
             "spool",
@@ -359,10 +360,16 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
         (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
         (quarantine, "log", "warning", "quarantined", "tail"),
         (write_a_transcript, "capture", "warning", "wrote its transcript", "claude --resume"),
-        (lose_claude, "claude", "warning", "not on PATH", ""),
-        (have_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
+        (remove_claude, "claude", "warning", "not on PATH", ""),
+        (install_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
         (misspell_a_setting, "configuration", "failed", "line 2: there is no", "edit that line"),
-        (lose_a_runner, "jobs", "warning", "The runner of job 1 died", "fleet jobs run --once"),
+        (
+            leave_a_dead_runner,
+            "jobs",
+            "warning",
+            "The runner of job 1 died",
+            "fleet jobs run --once",
+        ),
         (
             leave_a_job_queued,
             "jobs",
@@ -370,29 +377,29 @@ def fail_as_a_plugin(fleet: Fleet) -> None:
             "1 job is queued but no runner",
             "fleet jobs run --once",
         ),
-        (lose_the_environment, "environment", "failed", "points to nothing", "./install.sh"),
-        (fail_as_a_plugin, "environment", "failed", "no index in reach", "./install.sh"),
+        (break_the_environment_link, "environment", "failed", "points to nothing", "./install.sh"),
+        (fail_the_plugin_build, "environment", "failed", "no index in reach", "./install.sh"),
     ],
 )
-def test_each_trouble_is_seen_and_its_mending_named(
-    well: Fleet,
+def test_each_problem_is_found_and_its_fix_named(
+    healthy: Fleet,
     monkeypatch: pytest.MonkeyPatch,
-    trouble: Any,
+    problem: Any,
     check: str,
     level: str,
-    words: str,
+    message: str,
     fix: str,
 ) -> None:
     if check != "hooks":
         monkeypatch.setitem(CHECKS, "hooks", lambda _: ())  # runs each hook several times
-    trouble(well)
-    before = tree(well.home.parent)
-    findings = doctor(well, 1 if level == "failed" or trouble is spoil_the_database else 0)
-    found = [row for row in of(findings, check) if row["level"] == level]
+    problem(healthy)
+    before = tree(healthy.home.parent)
+    findings = doctor(healthy, 1 if level == "failed" or problem is damage_the_database else 0)
+    found = [row for row in findings_of(findings, check) if row["level"] == level]
     assert len(found) == 1, findings
-    assert words in found[0]["found"] and fix in found[0]["fix"]
+    assert message in found[0]["found"] and fix in found[0]["fix"]
     assert SECRET not in json.dumps(findings)
-    assert tree(well.home.parent) == before
+    assert tree(healthy.home.parent) == before
 
 
 @pytest.mark.parametrize(
@@ -405,98 +412,100 @@ def test_each_trouble_is_seen_and_its_mending_named(
         "log/fleet.log.1",
     ],
 )
-def test_whatever_is_private_and_open_to_others_is_named(well: Fleet, name: str) -> None:
-    path = well.home / name
+def test_private_files_that_are_open_to_others_are_named(healthy: Fleet, name: str) -> None:
+    path = healthy.home / name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if name.endswith("/"):
         path.mkdir(exist_ok=True)
     else:
         path.write_text("")
     path.chmod(0o755 if path.is_dir() else 0o644)
-    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
+    (finding,) = data.modes(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "warning" and f"Other users can access {path} (" in finding.found
     path.chmod(0o700 if path.is_dir() else 0o600)
-    (finding,) = data.modes(Installation(well.home, well.home.parent / ".claude"))
+    (finding,) = data.modes(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "ok"
 
 
-def test_what_was_replayed_from_quarantine_is_gone_from_it(well: Fleet) -> None:
-    well.hook("stop", payload("Stop") | {"prompt_id": "later"}, well.folder)
-    (name,) = well.waiting()
-    bad = well.home / "spool" / "bad"
-    (well.home / "spool" / "new" / name).rename(bad / name)
-    (bad / f"{name}.reason").write_text("the disk was full\n")
-    well.console("replay", "--dry-run", str(bad / name))
-    assert (bad / name).exists()
-    well.console("replay", str(bad / name))
-    assert list(bad.iterdir()) == []
-    (finding,) = data.quarantine(Installation(well.home, well.home.parent / ".claude"))
+def test_replayed_entry_leaves_the_quarantine(healthy: Fleet) -> None:
+    healthy.hook("stop", payload("Stop") | {"prompt_id": "later"}, healthy.folder)
+    (name,) = healthy.waiting()
+    quarantine_folder = healthy.home / "spool" / "bad"
+    (healthy.home / "spool" / "new" / name).rename(quarantine_folder / name)
+    (quarantine_folder / f"{name}.reason").write_text("the disk was full\n")
+    healthy.console("replay", "--dry-run", str(quarantine_folder / name))
+    assert (quarantine_folder / name).exists()
+    healthy.console("replay", str(quarantine_folder / name))
+    assert list(quarantine_folder.iterdir()) == []
+    (finding,) = data.quarantine(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "ok"
-    elsewhere = well.folder / "payload.json"
+    elsewhere = healthy.folder / "payload.json"
     elsewhere.write_text(json.dumps(payload("Stop")))
-    well.console("replay", str(elsewhere))
+    healthy.console("replay", str(elsewhere))
     assert elsewhere.exists()
 
 
-def test_a_home_that_was_never_used_is_said(fleet: Fleet) -> None:
+def test_unused_home_is_reported(fleet: Fleet) -> None:
     findings = doctor(fleet, 1)  # no hook is registered
-    assert "does not exist yet" in of(findings, "home")[0]["found"]
+    assert "does not exist yet" in findings_of(findings, "home")[0]["found"]
     assert not fleet.home.exists()
 
 
-def test_a_home_that_is_a_file_is_said(fleet: Fleet) -> None:
+def test_home_that_is_a_file_is_reported(fleet: Fleet) -> None:
     fleet.home.write_text("")
-    assert "is not a folder" in of(doctor(fleet, 1), "home")[0]["found"]
+    assert "is not a folder" in findings_of(doctor(fleet, 1), "home")[0]["found"]
 
 
-def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch, well: Fleet) -> None:
+def test_crashing_check_is_reported_as_a_line(
+    monkeypatch: pytest.MonkeyPatch, healthy: Fleet
+) -> None:
     from commander.doctor import checks
 
     def broken(installation: Installation) -> Any:
-        raise RuntimeError("a bug of ours")
+        raise RuntimeError("a bug in the check")
 
     monkeypatch.setitem(checks.CHECKS, "disk", broken)
     (finding,) = [row for row in checks.run_all(Installation.here()) if row.check == "disk"]
-    assert finding.level == "failed" and "a bug of ours" in finding.found
+    assert finding.level == "failed" and "a bug in the check" in finding.found
 
 
-def test_the_report_holds_no_secret_and_nothing_that_was_said(well: Fleet, tmp_path: Path) -> None:
+def test_report_contains_no_secrets_and_no_message_text(healthy: Fleet, tmp_path: Path) -> None:
     private = "/srv/clients/acme-merger"
-    have_other_hooks(well)
+    add_foreign_hooks(healthy)
     edit_settings(
-        well,
+        healthy,
         lambda value: value | {"env": {"API_KEY": SECRET}, "apiKeyHelper": f"echo {SECRET}"},
     )
-    well.hook("stop", json.dumps({"session_id": 7, "x": SAID}).encode(), well.folder)
-    well.drain()
-    for path in (well.home / "spool" / "bad").glob("*.reason"):
-        path.write_text(f"ValueError: {SAID!r} in {private}/plan.md")
-    with (well.home / "log" / "fleet.log").open("a") as log:
-        log.write(f"2026-11-24T07:00:00Z drain KeyError: '{SAID}' {SECRET} {private}/plan.md\n")
-        log.write(f"2026-11-24T07:00:01Z drain quarantined 1.Stop: acme wants {SAID}\n")
-        log.write(f"{SAID} of acme, BadAcmeError\n2026-11-24T07:00:02Z jobs AcmeError: acme\n")
-    well.environment["FLEET_EXTRA"] = SECRET
+    healthy.hook("stop", json.dumps({"session_id": 7, "x": MESSAGE}).encode(), healthy.folder)
+    healthy.drain()
+    for path in (healthy.home / "spool" / "bad").glob("*.reason"):
+        path.write_text(f"ValueError: {MESSAGE!r} in {private}/plan.md")
+    with (healthy.home / "log" / "fleet.log").open("a") as log:
+        log.write(f"2026-11-24T07:00:00Z drain KeyError: '{MESSAGE}' {SECRET} {private}/plan.md\n")
+        log.write(f"2026-11-24T07:00:01Z drain quarantined 1.Stop: acme wants {MESSAGE}\n")
+        log.write(f"{MESSAGE} of acme, BadAcmeError\n2026-11-24T07:00:02Z jobs AcmeError: acme\n")
+    healthy.environment["FLEET_EXTRA"] = SECRET
     target = tmp_path / "report.zip"
-    done = well.console("doctor", "--report", str(target))
+    done = healthy.console("doctor", "--report", str(target))
     assert "Look through it" in done.stdout and "settings.json" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as bundle:
         text = "\n".join(bundle.read(name).decode() for name in bundle.namelist())
-        told = bundle.read("log.txt").decode().splitlines()[-4:]
-    assert told == [
+        report = bundle.read("log.txt").decode().splitlines()[-4:]
+    assert report == [
         "2026-11-24T07:00:00Z drain KeyError",
         "2026-11-24T07:00:01Z drain",
         "…",
         "2026-11-24T07:00:02Z jobs",
     ]
-    for kept_out in (SECRET, SAID, "acme", "quarterly", "shop-api", str(well.home.parent)):
-        assert kept_out not in text
+    for excluded in (SECRET, MESSAGE, "acme", "quarterly", "shop-api", str(healthy.home.parent)):
+        assert excluded not in text
     assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
-    again = well.console("doctor", "--report", str(target), check=False)
+    again = healthy.console("doctor", "--report", str(target), check=False)
     assert again.returncode == 1 and "already exists" in again.stderr
 
 
-def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
+def test_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -> None:
     user = fleet.folder / "Jane Merger"
     fleet.home = user / ".claude" / "commander"
     fleet.home.mkdir(parents=True)
@@ -514,12 +523,12 @@ def test_the_report_hides_a_home_folder_with_a_space_in_its_name(fleet: Fleet) -
     assert "Jane" not in text and "Merger" not in text
 
 
-def test_every_check_is_on_the_page_in_order() -> None:
+def test_doctor_page_lists_every_check_in_order() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(CHECKS)
 
 
-def test_doctor_looks_where_install_sh_was_told_to_install(
+def test_doctor_checks_the_folder_that_install_sh_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, elsewhere = tmp_path / "fleet", tmp_path / "elsewhere"

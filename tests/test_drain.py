@@ -484,7 +484,7 @@ def test_wait_for_a_locked_database_ends_after_its_timeout(fleet: Fleet) -> None
     with locked_database(fleet):
         began = time.monotonic()
         with pytest.raises(DatabaseUnusable, match="1 entries are still waiting after 1 s"):
-            draining.drain(str(fleet.home), timeout=1.0)
+            draining.drain_now(str(fleet.home), timeout=1.0)
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()
     assert briefings(fleet) == ["p1"]  # the drainer went on in the background

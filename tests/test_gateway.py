@@ -1,4 +1,4 @@
-"""The gateway: nobody misses an event, nobody else gets in, and nothing that a client says breaks it."""
+"""The gateway: no client misses an event, only the user gets in, and no message can break it."""
 
 import asyncio
 import contextlib
@@ -32,23 +32,23 @@ from fleet_lib.store import db, migrate
 @pytest.fixture
 def gateway(fleet: Fleet) -> Iterator[Gateway]:
     db.connect(fleet.home / "fleet.db").close()
-    made = Gateway(fleet)
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway for all that asks it something and changes nothing."""
+    """One gateway for all tests that only read."""
     folder = tmp_path_factory.mktemp("shared")
     fleet = Fleet(folder / "user" / "fleet home", folder)
     fleet.home.parent.mkdir()
     db.connect(fleet.home / "fleet.db").close()
-    made = Gateway(fleet)
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()
 
 
 def delivered(fleet: Fleet) -> list[int]:
@@ -58,7 +58,7 @@ def delivered(fleet: Fleet) -> list[int]:
 # --- events ------------------------------------------------------------------------------------
 
 
-def test_a_client_is_told_all_after_its_cursor_and_then_what_happens(
+def test_client_receives_events_after_its_cursor_then_live_ones(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
     insert_events(fleet, 1200)
@@ -66,17 +66,17 @@ def test_a_client_is_told_all_after_its_cursor_and_then_what_happens(
         send(client, type="fleet.subscribe", from_event_id=10)
         assert until_live(client) == list(range(11, 1201))
         began = time.monotonic()
-        stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+        stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is fixed.")
         message = receive(client)
         assert time.monotonic() - began < 5
     assert (message["type"], message["event_id"]) == ("fleet.event", 1201)
     event = message["event"]
     assert (event["type"], event["briefing_id"], event["job_id"]) == ("briefing_added", 1, None)
     assert event["project_id"].startswith("alpha__")
-    assert event["data"]["briefing"]["summary"] == "The parser is mended."
+    assert event["data"]["briefing"]["summary"] == "The parser is fixed."
 
 
-def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
+def test_client_sees_no_gap_and_no_repeat_during_heavy_writing(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     writing = threading.Thread(
@@ -84,7 +84,7 @@ def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
     )
     writing.start()
     found: list[list[int]] = []
-    for number in range(6):  # each arrives in the middle of it
+    for number in range(6):  # each connects during the writing
         with gateway.client() as client:
             send(client, type="fleet.subscribe", from_event_id=0)
             ids: list[int] = []
@@ -105,19 +105,21 @@ def test_no_gap_and_no_repeat_while_hundreds_are_being_written(
         assert ids == list(range(1, len(ids) + 1))
 
 
-def test_delivered_means_that_a_subscriber_took_it(gateway: Gateway, fleet: Fleet) -> None:
+def test_event_is_delivered_only_after_a_subscriber_received_it(
+    gateway: Gateway, fleet: Fleet
+) -> None:
     insert_events(fleet, 3)
     with gateway.client() as client:
         send(client, type="ping", id=7)
         assert receive(client) == {"type": "pong", "id": 7}
         time.sleep(0.6)
-        assert delivered(fleet) == [0, 0, 0], "nobody has subscribed"
+        assert delivered(fleet) == [0, 0, 0], "no client has subscribed"
         send(client, type="fleet.subscribe", from_event_id=1)
         assert until_live(client) == [2, 3]
         _until(lambda: delivered(fleet) == [0, 1, 1])
 
 
-def test_what_happened_while_it_was_down_is_delivered_at_the_next_start(
+def test_events_during_downtime_are_delivered_at_the_next_start(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     insert_events(fleet, 2)
@@ -134,7 +136,7 @@ def test_what_happened_while_it_was_down_is_delivered_at_the_next_start(
         assert until_live(client) == [3, 4, 5]
 
 
-def test_what_other_programs_put_into_the_outbox_is_coped_with(
+def test_malformed_outbox_rows_of_other_programs_are_handled(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     payloads = [
@@ -158,7 +160,7 @@ def test_what_other_programs_put_into_the_outbox_is_coped_with(
     assert len(gateway.get("/api/v1/events").json()["events"]) == len(payloads)
 
 
-ODD_ROWS = [
+MALFORMED_ROWS = [
     {"project_id": b"\xff\x00"},
     {"project_id": 7, "broadcast_level": 3.5},
     {"type": b"\xff", "ts": b"\xfe", "broadcast_level": b"high"},
@@ -167,28 +169,34 @@ ODD_ROWS = [
 ]
 
 
-def test_an_odd_row_reaches_live_clients_and_ends_nothing(gateway: Gateway, fleet: Fleet) -> None:
+def test_malformed_row_reaches_live_clients_and_ends_no_connection(
+    gateway: Gateway, fleet: Fleet
+) -> None:
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        for odd in ODD_ROWS:
-            row = {"ts": "2026-11-24T08:00:00.000Z", "type": "error", "payload_json": "{}"} | odd
+        for columns in MALFORMED_ROWS:
+            row = {
+                "ts": "2026-11-24T08:00:00.000Z",
+                "type": "error",
+                "payload_json": "{}",
+            } | columns
             fleet.rows(
                 f"INSERT INTO outbox_events ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
                 *row.values(),
             )
         insert_events(fleet, 1)
-        found = [receive(client) for _ in range(len(ODD_ROWS) + 1)]
-    assert [message["event_id"] for message in found] == list(range(1, len(ODD_ROWS) + 2))
+        found = [receive(client) for _ in range(len(MALFORMED_ROWS) + 1)]
+    assert [message["event_id"] for message in found] == list(range(1, len(MALFORMED_ROWS) + 2))
     assert found[0]["event"]["project_id"] == "\ufffd\0"
     assert (found[1]["event"]["project_id"], found[1]["event"]["broadcast_level"]) == ("7", "3.5")
     assert found[3]["event"]["briefing_id"] is None
 
 
-def test_events_and_watches_outlive_a_database_that_could_not_be_read(
+def test_events_and_watches_survive_a_temporarily_unreadable_database(
     gateway: Gateway, fleet: Fleet
 ) -> None:
-    """The client is sent away, so that it comes back, rather than left without events."""
+    """The client is disconnected so that it reconnects, instead of waiting without events."""
     insert_events(fleet, 2)
     job = _insert_job(fleet, "running")
     with gateway.client() as subscriber, gateway.client() as watcher:
@@ -204,12 +212,12 @@ def test_events_and_watches_outlive_a_database_that_could_not_be_read(
             receive(subscriber)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
         send(watcher, type="ping")
-        assert receive(watcher)["type"] == "pong", "a message that failed ends no connection"
+        assert receive(watcher)["type"] == "pong", "a failed message must not end the connection"
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(f"PRAGMA user_version = {migrate.latest_version()}")
         send(watcher, type="job.watch", job_id=job)
         assert receive(watcher)["type"] == "job.started"
-        # While it is watched, too.
+        # The same happens while a job is being watched.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         assert receive(watcher)["code"] == "unavailable"
@@ -222,20 +230,19 @@ def test_events_and_watches_outlive_a_database_that_could_not_be_read(
         assert until_live(client) == [1, 2]
 
 
-def test_what_could_not_be_marked_as_delivered_is_marked_later(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_failed_delivery_mark_is_retried(gateway: Gateway, fleet: Fleet) -> None:
     assert gateway.process is not None
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        # One that needs no mark, so that the outbox is known to be followed and nothing is marked yet.
+        # An event that needs no mark shows that the gateway follows the outbox; nothing is
+        # marked yet.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(
                 "INSERT INTO outbox_events (ts, type, payload_json, delivered) VALUES ('t', 'x', '{}', 1)"
             )
         assert receive(client)["event_id"] == 1
-        # A later Fleet's database, between the look at the event and the mark.
+        # The schema becomes a newer one between reading an event and marking it.
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute("PRAGMA user_version = 99")
         insert_events(fleet, 2)
@@ -251,14 +258,12 @@ def test_what_could_not_be_marked_as_delivered_is_marked_later(
         insert_events(fleet, 1)
         assert receive(client)["event_id"] == 5
     gateway.process.send_signal(signal.SIGTERM)
-    assert gateway.process.communicate(timeout=20) == ("", ""), "its end is a quiet one"
+    assert gateway.process.communicate(timeout=20) == ("", ""), "it must end without output"
     assert gateway.process.returncode in (0, -signal.SIGTERM)
     gateway.process = None
 
 
-def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_watching_a_job_again_replays_it_from_the_beginning(gateway: Gateway, fleet: Fleet) -> None:
     job = _insert_job(fleet, "running")
     fleet.rows("INSERT INTO job_stream_chunks VALUES (?, 0, ?)", job, '{"type": "assistant"}')
     with gateway.client() as client:
@@ -266,7 +271,7 @@ def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
             send(client, type="job.watch", job_id=job)
             assert receive(client) == {"type": "job.started", "job_id": job}
             assert receive(client)["chunk"] == {"type": "assistant"}
-        # As many more as somebody looks at in a day: the last is shown as well.
+        # A connection can watch many jobs in a row, up to the last one.
         for _ in range(25):
             other = _insert_job(fleet, "running")
             send(client, type="job.watch", job_id=other)
@@ -274,7 +279,7 @@ def test_a_job_that_is_watched_again_comes_again_from_its_beginning(
 
 
 @pytest.mark.parametrize("how", ["another file", "set back in place"])
-def test_a_restored_database_is_followed_and_clients_are_told(
+def test_restored_database_is_followed_and_clients_are_notified(
     gateway: Gateway, fleet: Fleet, tmp_path: Path, how: str
 ) -> None:
     path = fleet.home / "fleet.db"
@@ -304,7 +309,7 @@ def test_a_restored_database_is_followed_and_clients_are_told(
         insert_events(fleet, 1, "new")
         event = receive(client)
         assert event["event_id"] == 4 and event["event"]["data"]["summary"] == "new 0"
-        # Who comes back with a cursor of what is lost is told the same.
+        # A client that returns with a cursor beyond the restored events gets the same message.
         send(behind, type="fleet.subscribe", from_event_id=8)
         assert receive(behind) == {"type": "fleet.live", "cursor": 4}
         insert_events(fleet, 1, "newer")
@@ -313,7 +318,7 @@ def test_a_restored_database_is_followed_and_clients_are_told(
     assert fleet.rows("PRAGMA integrity_check") == [("ok",)]
 
 
-def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
+def test_memory_buffer_is_bounded_in_bytes(fleet: Fleet) -> None:
     from commander.gateway.hub import Frame, Hub
 
     hub = Hub(str(fleet.home))
@@ -342,7 +347,7 @@ def test_what_is_kept_in_memory_is_bounded_in_bytes(fleet: Fleet) -> None:
         ("[" * 100_000, "not_json"),
     ],
 )  # fmt: skip
-def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
+def test_invalid_message_gets_an_error_and_keeps_the_connection(
     shared: Gateway, text: str, code: str
 ) -> None:
     with shared.client() as client:
@@ -354,7 +359,7 @@ def test_a_message_that_is_none_gets_an_error_and_the_connection_lives(
         assert receive(client)["type"] == "pong"
 
 
-def test_a_message_that_is_too_large_ends_its_connection_and_no_other(gateway: Gateway) -> None:
+def test_oversized_message_ends_only_its_own_connection(gateway: Gateway) -> None:
     with gateway.client() as other, gateway.client() as client:
         client.send("x" * 3_000_000)
         with pytest.raises(ConnectionClosed) as closed:
@@ -364,7 +369,7 @@ def test_a_message_that_is_too_large_ends_its_connection_and_no_other(gateway: G
         assert receive(other)["type"] == "pong"
 
 
-def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
+def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from commander.gateway import access, app, socket
@@ -372,39 +377,39 @@ def test_a_client_that_does_not_read_is_dropped_with_a_reason_and_can_go_on(
     monkeypatch.setattr(socket, "SEND_SECONDS", 1.0)
     db.connect(fleet.home / "fleet.db").close()
     insert_events(fleet, 4000, "y" * 4000)
-    gives_up = threading.Event()
+    closing = threading.Event()
     close = WebSocket.close
 
-    async def noted(self: WebSocket, code: int = 1000, reason: str | None = None) -> None:
-        gives_up.set()
+    async def recording_close(self: WebSocket, code: int = 1000, reason: str | None = None) -> None:
+        closing.set()
         await close(self, code, reason)
 
-    monkeypatch.setattr(WebSocket, "close", noted)
+    monkeypatch.setattr(WebSocket, "close", recording_close)
     listening = app.bind("127.0.0.1", 0)
     port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
-    made = app.make(str(fleet.home), token, port, "127.0.0.1")
-    threading.Thread(target=lambda: asyncio.run(app.serve(made, listening)), daemon=True).start()
+    application = app.make(str(fleet.home), token, port, "127.0.0.1")
+    threading.Thread(
+        target=lambda: asyncio.run(app.serve(application, listening)), daemon=True
+    ).start()
     address, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
 
-    seen: list[int] = []
+    received: list[int] = []
     with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
-        assert gives_up.wait(30)
+        assert closing.wait(30)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                seen.append(receive(client)["event_id"])
+                received.append(receive(client)["event_id"])
     assert closed.value.rcvd is not None, closed.value
     assert closed.value.rcvd.code == 1013 and "go on from event" in closed.value.rcvd.reason
-    assert seen == list(range(1, len(seen) + 1)) and len(seen) < 4000
+    assert received == list(range(1, len(received) + 1)) and len(received) < 4000
     with connect(address, additional_headers=headers, compression=None) as client:
-        send(client, type="fleet.subscribe", from_event_id=seen[-1])
-        assert until_live(client) == list(range(seen[-1] + 1, 4001))
+        send(client, type="fleet.subscribe", from_event_id=received[-1])
+        assert until_live(client) == list(range(received[-1] + 1, 4001))
 
 
 @pytest.mark.slow
-def test_a_hundred_clients_and_ten_thousand_events_nobody_misses_one(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_hundred_clients_receive_all_ten_thousand_events(gateway: Gateway, fleet: Fleet) -> None:
     clients, events = 100, 10_000
     writer = """
 import json, sqlite3, sys
@@ -416,12 +421,12 @@ for batch in range(500):
 """
 
     async def follow(number: int) -> list[int]:
-        """Half of them are there before the first event; the others come later, from a cursor."""
+        """Half of the clients connect before the first event; the others later, from a cursor."""
         await asyncio.sleep(0 if number % 2 else number / 50)
         ids: list[int] = []
         headers = {"Authorization": f"Bearer {gateway.token}"}
         address = f"ws://127.0.0.1:{gateway.port}/ws"
-        # On two cores a handshake may take its time beside a million messages.
+        # On two cores a handshake can be slow during a million messages.
         async with connect_async(
             address, additional_headers=headers, compression=None, open_timeout=90, ping_timeout=90
         ) as client:
@@ -445,12 +450,10 @@ for batch in range(500):
     _until(lambda: fleet.rows("SELECT min(delivered) FROM outbox_events") == [(1,)])
 
 
-# --- who gets in ---------------------------------------------------------------------------------
+# --- access --------------------------------------------------------------------------------------
 
 
-def test_the_link_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_get(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_login_link_sets_an_httponly_same_site_cookie(gateway: Gateway, fleet: Fleet) -> None:
     answer = httpx.get(gateway.link)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
@@ -472,7 +475,7 @@ def test_the_link_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_
     assert browser.get("/api/v1/health").json()["status"] == "ok"
 
 
-OTHERS = {
+INVALID_CREDENTIALS = {
     "no token": {},
     "a wrong token": {"Authorization": "Bearer " + "x" * 43},
     "a wrong cookie": {"Cookie": "fleet_gateway_{port}=" + "0" * 64, "Origin": "{base}"},
@@ -491,10 +494,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("who", OTHERS)
-def test_nobody_else_gets_in(shared: Gateway, who: str) -> None:
-    known = {"port": str(shared.port), "token": shared.token, "base": shared.base}
-    headers = {name: value.format(**known) for name, value in OTHERS[who].items()}
+@pytest.mark.parametrize("case", INVALID_CREDENTIALS)
+def test_requests_without_valid_credentials_are_refused(shared: Gateway, case: str) -> None:
+    variables = {"port": str(shared.port), "token": shared.token, "base": shared.base}
+    headers = {name: value.format(**variables) for name, value in INVALID_CREDENTIALS[case].items()}
     for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
         answer = httpx.get(shared.base + path, headers=headers)
         assert answer.status_code in (401, 403), path
@@ -505,13 +508,13 @@ def test_nobody_else_gets_in(shared: Gateway, who: str) -> None:
     )
     host = headers.pop("Host", None)
     if host:
-        return  # websockets writes a Host of its own; the next test sends another
+        return  # websockets sends its own Host header; the next test sends another
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://127.0.0.1:{shared.port}/ws", additional_headers=headers)
     assert refused.value.response.status_code == 403
 
 
-def test_a_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
+def test_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
     import socket
 
     with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
@@ -523,25 +526,25 @@ def test_a_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
         assert raw.recv(1000).startswith(b"HTTP/1.1 403")
 
 
-def test_a_cookie_alone_changes_nothing(gateway: Gateway) -> None:
-    """A browser sends it along with whatever a page makes it send."""
+def test_cookie_alone_cannot_change_anything(gateway: Gateway) -> None:
+    """A browser sends the cookie with every request, including those of other pages."""
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
-    wish = {"project_id": "no__such", "prompt": "x"}
+    request = {"project_id": "no__such", "prompt": "x"}
     address = gateway.base + "/api/v1/jobs"
-    assert httpx.post(address, headers={"Cookie": cookie}, json=wish).status_code == 403
-    mine = {"Cookie": cookie, "Origin": gateway.base}
-    assert httpx.post(address, headers=mine, json=wish).status_code == 404
+    assert httpx.post(address, headers={"Cookie": cookie}, json=request).status_code == 403
+    headers = {"Cookie": cookie, "Origin": gateway.base}
+    assert httpx.post(address, headers=headers, json=request).status_code == 404
     with pytest.raises(InvalidStatus):
         connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers={"Cookie": cookie})
-    with gateway.client(**mine) as client:
+    with gateway.client(**headers) as client:
         send(client, type="ping")
         assert receive(client)["type"] == "pong"
 
 
-def test_the_browser_is_started_with_what_is_good_once_and_no_token_stays_in_an_address(
+def test_browser_login_link_works_once_and_no_token_stays_in_the_url(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    """`ps` shows a browser's command line to everybody."""
+    """`ps` shows a browser's command line to every user."""
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$@" > {opened}.new && mv {opened}.new {opened}\n')
@@ -572,20 +575,20 @@ def test_the_browser_is_started_with_what_is_good_once_and_no_token_stays_in_an_
         gateway.wait()
 
 
-def test_another_programs_cookies_lock_nobody_out(gateway: Gateway) -> None:
-    mine = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
+def test_cookies_of_other_programs_do_not_break_the_login(gateway: Gateway) -> None:
+    login = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     for other in ('prefs={"a":1}', "a[b]=1", "name=José x".encode().decode("latin-1"), "=", "x"):
-        for cookie in (f"{other}; {mine}", f"{mine}; {other}"):
+        for cookie in (f"{other}; {login}", f"{login}; {other}"):
             headers = {"Cookie": cookie.encode("latin-1")}
             assert httpx.get(gateway.base + "/api/v1/health", headers=headers).status_code == 200
 
 
-def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
+def test_new_token_revokes_the_old_one_and_its_logins(gateway: Gateway) -> None:
     old = gateway.token
     cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
     gateway.stop()
     gateway.start()
-    assert gateway.token == old, "a restart keeps the login"
+    assert gateway.token == old, "a restart must keep the login"
     assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 200
     gateway.stop()
     gateway.start("--new-token")
@@ -596,9 +599,9 @@ def test_a_new_token_ends_the_old_one_and_its_logins(gateway: Gateway) -> None:
         pass
 
 
-def test_what_is_too_large_is_not_read(gateway: Gateway) -> None:
-    big = {"project_id": "p", "prompt": "x" * 3_000_000}
-    assert gateway.post("/api/v1/jobs", big).status_code == 413
+def test_oversized_request_is_not_read(gateway: Gateway) -> None:
+    oversized = {"project_id": "p", "prompt": "x" * 3_000_000}
+    assert gateway.post("/api/v1/jobs", oversized).status_code == 413
 
     def parts() -> Iterator[bytes]:
         for _ in range(400):
@@ -613,13 +616,13 @@ def test_what_is_too_large_is_not_read(gateway: Gateway) -> None:
     assert gateway.get("/api/v1/health").status_code == 200
 
 
-# --- the API and the command ------------------------------------------------------------------------
+# --- the API and the command ----------------------------------------------------------------
 
 
 def test_every_endpoint_answers_and_is_described(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
-    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The **parser** is mended.")
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The **parser** is fixed.")
     _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
     described = gateway.get("/api/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1")
@@ -644,7 +647,7 @@ def test_every_endpoint_answers_and_is_described(
         answer = gateway.get(path)
         assert answer.status_code == 422 and answer.json()["error"]["code"] == "bad_request"
     assert gateway.get("/api/v1/briefings/99").json()["error"]["code"] == "not_found"
-    # The fields on top of a briefing are code, not one great heading.
+    # A briefing's front matter is rendered as code, not as one large heading.
     stop_turn(
         fleet,
         tmp_path / "alpha",
@@ -654,9 +657,18 @@ def test_every_endpoint_answers_and_is_described(
     _until(lambda: len(fleet.rows("SELECT 1 FROM briefings")) == 2)
     html = gateway.get("/api/v1/briefings/2").json()["html"]
     assert "summary: One\nstatus: blocked\n</code>" in html and "<p>It waits.</p>" in html
+    # The rule is the parser's: it may end with dots, or lack its dashes.
+    with_dots = "---\nsummary: One\n...\nIt waits."
+    without_dashes = "summary: One\nstatus: blocked\n\nIt waits."
+    for number, text in enumerate((with_dots, without_dashes), start=3):
+        stop_turn(fleet, tmp_path / "alpha", number, f"```briefing\n{text}\n```")
+        _until(lambda wanted=number: len(fleet.rows("SELECT 1 FROM briefings")) == wanted)
+        html = gateway.get(f"/api/v1/briefings/{number}").json()["html"]
+        assert "summary: One" in html.partition("</code>")[0], html
+        assert html.endswith("</code></pre>\n<p>It waits.</p>\n"), html
 
 
-def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gateway) -> None:
+def test_openapi_document_is_valid(gateway: Gateway) -> None:
     described = gateway.get("/api/v1/openapi.json").json()
     refs = re.findall(r'"\$ref": "([^"]+)"', json.dumps(described))
     assert "#/components/schemas/BriefingLine" in refs
@@ -665,12 +677,12 @@ def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gatew
         for part in ref.removeprefix("#/").split("/"):
             found = found[part]
         assert found["type"] == "object", ref
-    told = {
+    described_methods = {
         (method, path): [one["name"] for one in operation["parameters"]]
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     }
-    assert told == {
+    assert described_methods == {
         ("get", "/api/v1/health"): [],
         ("get", "/api/v1/overview"): [],
         ("get", "/api/v1/projects"): [],
@@ -690,16 +702,16 @@ def test_the_description_of_the_api_is_one_that_programs_can_read(gateway: Gatew
 @pytest.mark.parametrize(
     "path", ["briefings/{}", "jobs/{}", "briefings/x", "briefings/-1", "no/such", "briefings/" + "9" * 5000]
 )  # fmt: skip
-def test_what_is_not_there_is_a_404_of_the_api(gateway: Gateway, path: str) -> None:
+def test_unknown_api_path_is_a_json_404(gateway: Gateway, path: str) -> None:
     answer = gateway.get("/api/v1/" + path.format("9" * 23))
     assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
     assert "Traceback" not in _log(fleet=gateway.fleet)
 
 
-def test_the_api_copes_with_what_other_programs_put_into_the_tables(
+def test_api_handles_malformed_rows_of_other_programs(
     gateway: Gateway, fleet: Fleet, tmp_path: Path
 ) -> None:
-    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is mended.")
+    stop_turn(fleet, make_repository(tmp_path / "alpha"), 1, "The parser is fixed.")
     _until(lambda: fleet.rows("SELECT 1 FROM briefings"))
     fleet.rows(
         "INSERT INTO conversations (conversation_id, kind, cwd, model, last_outbox_event_id_seen,"
@@ -739,7 +751,7 @@ def _log(fleet: Fleet) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "gone"),
+    ("text", "forbidden"),
     [
         ("<script>alert(1)</script>", "<script"),
         ("<img src=x onerror=alert(1)>", "<img"),
@@ -752,29 +764,29 @@ def _log(fleet: Fleet) -> str:
         ("<svg/onload=alert(1)>", "<svg"),
     ],
 )  # fmt: skip
-def test_markdown_is_shown_without_what_could_act(text: str, gone: str) -> None:
+def test_markdown_is_rendered_without_active_content(text: str, forbidden: str) -> None:
     from commander.gateway.markdown import to_html
 
-    assert gone.lower() not in to_html(text).lower()
+    assert forbidden.lower() not in to_html(text).lower()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--host", "0.0.0.0"), "--allow-remote"),
         (("--host", "192.0.2.1", "--allow-remote"), "cannot listen on 192.0.2.1:8737: "),
         (("--port", "99999"), "is not in the range"),
     ],
 )
-def test_what_cannot_be_listened_at_is_one_line(
-    fleet: Fleet, arguments: tuple[str, ...], said: str
+def test_unusable_listen_address_prints_one_line(
+    fleet: Fleet, arguments: tuple[str, ...], message: str
 ) -> None:
     done = fleet.console("gateway", "--no-browser", *arguments, check=False)
     assert done.returncode in (1, 2) and done.stdout == ""
-    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
+def test_ctrl_c_ends_the_gateway_quietly(gateway: Gateway) -> None:
     assert gateway.process is not None
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
@@ -785,12 +797,12 @@ def test_ctrl_c_ends_it_quietly(gateway: Gateway) -> None:
     gateway.process = None
 
 
-def test_a_taken_port_is_one_line(gateway: Gateway, fleet: Fleet) -> None:
+def test_port_in_use_prints_one_line(gateway: Gateway, fleet: Fleet) -> None:
     done = fleet.console("gateway", "--no-browser", "--port", str(gateway.port), check=False)
     assert done.returncode == 1 and "use --port 0 for a free port" in done.stderr
 
 
-def test_the_client_in_the_documents_works_and_goes_on_after_an_interruption(
+def test_documented_client_works_and_resumes_after_an_interruption(
     gateway: Gateway, fleet: Fleet
 ) -> None:
     page = (ROOT / "docs" / "gateway.md").read_text()
@@ -847,7 +859,7 @@ def test_events_tail_follows_without_a_gateway(
         tail.communicate()
 
 
-def test_an_idle_gateway_uses_no_time(gateway: Gateway) -> None:
+def test_idle_gateway_uses_no_cpu_time(gateway: Gateway) -> None:
     assert gateway.process is not None
     ticks = os.sysconf("SC_CLK_TCK")
 
@@ -867,11 +879,11 @@ def test_an_idle_gateway_uses_no_time(gateway: Gateway) -> None:
 def _until(happened: Any, timeout: float = 15) -> None:
     deadline = time.monotonic() + timeout
     while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
 
 
-def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Fleet) -> None:
+def test_gateway_only_writes_delivery_marks(gateway: Gateway, fleet: Fleet) -> None:
     insert_events(fleet, 5)
     columns = "event_id, ts, type, project_id, briefing_id, broadcast_level, payload_json"
     before = fleet.rows(f"SELECT {columns} FROM outbox_events")
@@ -884,9 +896,7 @@ def test_the_database_is_only_marked_never_changed(gateway: Gateway, fleet: Flee
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_an_event_too_large_for_common_clients_holds_none_of_them_up(
-    gateway: Gateway, fleet: Fleet
-) -> None:
+def test_oversized_event_does_not_block_common_clients(gateway: Gateway, fleet: Fleet) -> None:
     with sqlite3.connect(fleet.home / "fleet.db") as connection:
         connection.executemany(
             "INSERT INTO outbox_events (ts, type, payload_json) VALUES ('t', 'briefing_added', ?)",
@@ -897,5 +907,5 @@ def test_an_event_too_large_for_common_clients_holds_none_of_them_up(
         first, second = receive(client), receive(client)
     assert first["event"]["data"]["cut"] is True
     assert second["event"]["data"] == {"summary": "small"}
-    whole = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
-    assert len(whole["summary"]) == 1_200_000
+    full_data = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
+    assert len(full_data["summary"]) == 1_200_000

@@ -1,4 +1,4 @@
-"""History: kept in bounds by `fleet db prune`, and written out by `fleet export`."""
+"""History: limited by `fleet db prune` and exported by `fleet export`."""
 
 import contextlib
 import itertools
@@ -30,12 +30,12 @@ def ago(days: float) -> str:
 
 @pytest.fixture
 def history(fleet: Fleet) -> Iterator["History"]:
-    with contextlib.closing(History(fleet)) as made:
-        yield made
+    with contextlib.closing(History(fleet)) as opened:
+        yield opened
 
 
 class History:
-    """A database of many days, filled as ingest fills it."""
+    """A database of many days, with the rows that ingest writes."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -57,7 +57,7 @@ class History:
 
     def turns(self, project: str, ages: "list[float]", text: str = "words " * 60) -> "list[int]":
         """A briefing with its event, turn and ended session for each age in days."""
-        made = []
+        briefing_ids = []
         with db.transaction(self.connection):
             for age in ages:
                 number = next(self.numbers)
@@ -83,10 +83,10 @@ class History:
                     " (?1, ?2, '/x', 'completed', ?3, '', ?4, ?5, ?3, ?3)",
                     *(session, project, at, briefing, event),
                 )
-                made.append(briefing)
-        return made
+                briefing_ids.append(briefing)
+        return briefing_ids
 
-    def seen_through(self, event: int) -> None:
+    def set_cursor(self, event: int) -> None:
         self.run(
             "INSERT OR REPLACE INTO conversations (conversation_id, kind, cwd, model,"
             " last_outbox_event_id_seen, created_at, updated_at)"
@@ -103,59 +103,60 @@ class History:
     def prune(self, *arguments: str) -> "dict[str, Any]":
         done = self.fleet.console("db", "prune", *arguments, "--json", check=False)
         assert done.returncode in (0, 1), done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
 
 
-def test_what_is_older_goes_whole_and_the_newest_of_each_project_stays(history: History) -> None:
+def test_prune_deletes_whole_old_turns_but_keeps_each_projects_newest(history: History) -> None:
     history.project("api")
     history.project("quiet")
     old = history.turns("api", [100, 99, 95])
-    young = history.turns("api", [10, 1])
+    recent = history.turns("api", [10, 1])
     (quiet,) = history.turns("quiet", [200])
-    told = history.prune("--older-than", "90d")
-    assert history.briefings() == sorted([*young, quiet])
-    assert told["deleted"]["briefings"] == told["deleted"]["outbox_events"] == len(old)
-    assert told["kept"] == {"newest of their project": 1}
+    report = history.prune("--older-than", "90d")
+    assert history.briefings() == sorted([*recent, quiet])
+    assert report["deleted"]["briefings"] == report["deleted"]["outbox_events"] == len(old)
+    assert report["kept"] == {"newest of their project": 1}
     assert history.run("SELECT count(*) FROM turn_inputs").fetchone()[0] == 3
     history.check()
     found = history.fleet.console("briefings", "search", "words", "--json").stdout
     assert len(json.loads(found)) == 3
 
 
-def test_a_dry_run_counts_the_same_and_changes_nothing(history: History) -> None:
+def test_prune_dry_run_counts_the_same_and_changes_nothing(history: History) -> None:
     history.project("api")
     history.turns("api", [100 - number / 10 for number in range(900)])
     before = history.briefings()
-    dry = history.prune("--older-than", "50d", "--dry-run")
+    dry_report = history.prune("--older-than", "50d", "--dry-run")
     assert history.briefings() == before
-    wet = history.prune("--older-than", "50d")
-    assert dry["deleted"]["briefings"] > 100
+    real_report = history.prune("--older-than", "50d")
+    assert dry_report["deleted"]["briefings"] > 100
     for table in ("briefings", "outbox_events", "turns", "sessions"):
-        assert abs(dry["deleted"][table] - wet["deleted"][table]) <= 1  # time went on between them
+        # The limit moves with the clock between the two runs.
+        assert abs(dry_report["deleted"][table] - real_report["deleted"][table]) <= 1
 
 
-def test_whatever_lies_after_a_cursor_stays_and_a_long_dead_session_holds_nothing(
+def test_unseen_events_stay_but_a_long_dead_session_holds_nothing(
     history: History,
 ) -> None:
     history.project("api")
-    made = history.turns("api", [100, 99, 98, 97, 1])
+    briefing_ids = history.turns("api", [100, 99, 98, 97, 1])
     event = history.run(
-        "SELECT event_id FROM outbox_events WHERE briefing_id = ?", made[1]
+        "SELECT event_id FROM outbox_events WHERE briefing_id = ?", briefing_ids[1]
     ).fetchone()[0]
-    history.seen_through(event)
+    history.set_cursor(event)
     sql = "INSERT INTO commander_sessions VALUES (?, 'c', ?, 0, ?)"
     history.run(sql, "dead", 0, ago(60))
-    told = history.prune("--older-than", "90d")
-    assert history.briefings() == made[2:]
-    assert told["kept"]["briefings after a cursor"] == 2
-    history.seen_through(10_000)
+    report = history.prune("--older-than", "90d")
+    assert history.briefings() == briefing_ids[2:]
+    assert report["kept"]["briefings after a cursor"] == 2
+    history.set_cursor(10_000)
     history.run(sql, "alive", event, ago(1))
     history.prune("--older-than", "90d")
-    assert history.briefings() == made[2:]
+    assert history.briefings() == briefing_ids[2:]
 
 
-def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> None:
+def test_open_alert_keeps_its_briefing_and_event(history: History) -> None:
     history.project("api")
     first, second, third = history.turns("api", [100, 99, 1])
     history.run(
@@ -170,7 +171,7 @@ def test_an_open_alert_stays_with_its_briefing_and_event(history: History) -> No
     assert status["needs_human"][0]["briefing_id"] == first
 
 
-def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: History) -> None:
+def test_stuck_session_of_an_archived_project_is_not_an_open_alert(history: History) -> None:
     history.project("api")
     first, _, third = history.turns("api", [100, 99, 1])
     history.run(
@@ -179,46 +180,49 @@ def test_a_stuck_session_of_an_archived_project_is_no_open_alert(history: Histor
     )
     history.fleet.console("projects", "archive", "api")
     assert json.loads(history.fleet.console("status", "--json").stdout)["needs_human"] == []
-    dry = history.prune("--older-than", "90d", "--dry-run")
-    told = history.prune("--older-than", "90d")
+    dry_report = history.prune("--older-than", "90d", "--dry-run")
+    report = history.prune("--older-than", "90d")
     assert history.briefings() == [third]
-    assert dry["deleted"] == told["deleted"] and "open alerts" not in told["kept"]
+    assert dry_report["deleted"] == report["deleted"] and "open alerts" not in report["kept"]
     history.check()
 
 
-def test_by_size_the_oldest_go_until_it_fits_and_the_space_is_given_back(history: History) -> None:
+def test_prune_by_size_deletes_the_oldest_and_frees_the_space(history: History) -> None:
     history.project("api")
-    made = history.turns("api", [300 - number / 10 for number in range(2900)], "word " * 400)
+    briefing_ids = history.turns(
+        "api", [300 - number / 10 for number in range(2900)], "word " * 400
+    )
     before = history.path.stat().st_size
-    told = history.prune("--max-size", "3MB")
-    left = history.briefings()
-    assert left and left == made[-len(left) :]
-    assert told["fits"] and history.path.stat().st_size <= 3_000_000 < before
+    report = history.prune("--max-size", "3MB")
+    remaining = history.briefings()
+    assert remaining and remaining == briefing_ids[-len(remaining) :]
+    assert report["fits"] and history.path.stat().st_size <= 3_000_000 < before
     history.check()
 
 
-def test_by_size_no_day_goes_that_could_stay(history: History) -> None:
-    """Also where much of the file is the search index, which holds deleted words until it is merged."""
+def test_prune_by_size_deletes_no_more_days_than_needed(history: History) -> None:
+    """This holds even if much of the file is the search index, which keeps deleted words
+    until it is merged."""
     history.project("api")
-    words = random.Random(1)
+    generator = random.Random(1)
     days, each = 60, 40
     for day in range(days, 0, -1):
-        text = " ".join(f"w{words.randrange(10**6)}" for _ in range(300))
+        text = " ".join(f"w{generator.randrange(10**6)}" for _ in range(300))
         history.turns("api", [day] * each, text + " ")
     used = space.sizes(history.connection)[0]
     for share in (0.7, 0.4):
-        bound = int(used * share)
-        dry = history.prune("--max-size", str(bound), "--dry-run")
-        told = history.prune("--max-size", str(bound))
-        assert told["fits"] and bound - 2 * used / days < told["used_bytes_after"] <= bound
-        assert dry["fits"] and abs(dry["used_bytes_after"] - bound) < 2 * used / days
-        assert len(history.briefings()) % each == 0, "whole days go"
+        limit = int(used * share)
+        dry_report = history.prune("--max-size", str(limit), "--dry-run")
+        report = history.prune("--max-size", str(limit))
+        assert report["fits"] and limit - 2 * used / days < report["used_bytes_after"] <= limit
+        assert dry_report["fits"] and abs(dry_report["used_bytes_after"] - limit) < 2 * used / days
+        assert len(history.briefings()) % each == 0, "only whole days may be deleted"
     history.check()
 
 
-def test_a_large_day_goes_in_several_transactions(history: History) -> None:
+def test_large_day_is_pruned_in_several_transactions(history: History) -> None:
     history.project("api")
-    made = history.turns("api", [100] * 2500 + [1])
+    briefing_ids = history.turns("api", [100] * 2500 + [1])
     steps: list[tuple[int, int]] = []
     report = prune.prune(
         history.connection,
@@ -227,15 +231,15 @@ def test_a_large_day_goes_in_several_transactions(history: History) -> None:
         dry_run=False,
         progress=lambda done, total: steps.append((done, total)),
     )
-    assert report.deleted["briefings"] == 2500 and history.briefings() == made[-1:]
+    assert report.deleted["briefings"] == 2500 and history.briefings() == briefing_ids[-1:]
     assert len(steps) > 2 and steps[-1][0] == steps[-1][1]
     history.check()
 
 
-def test_a_bound_that_cannot_be_met_is_said(history: History) -> None:
+def test_unreachable_size_limit_is_reported(history: History) -> None:
     history.project("api")
     history.turns("api", [100 + number for number in range(50)], "word " * 2000)
-    history.seen_through(0)
+    history.set_cursor(0)
     done = history.fleet.console("db", "prune", "--max-size", "100KB", check=False)
     assert done.returncode == 1
     assert "cannot be deleted" in done.stderr
@@ -243,7 +247,7 @@ def test_a_bound_that_cannot_be_met_is_said(history: History) -> None:
     assert len(history.briefings()) == 50
 
 
-def test_the_settings_are_the_bounds_where_none_is_named(history: History) -> None:
+def test_prune_limits_default_to_the_settings(history: History) -> None:
     history.project("api")
     history.turns("api", [100, 1])
     done = history.fleet.console("db", "prune", check=False)
@@ -262,14 +266,14 @@ def test_the_settings_are_the_bounds_where_none_is_named(history: History) -> No
         ("--max-size", "1 tree"),
     ],
 )
-def test_a_bound_that_is_none_is_wrong_usage(
+def test_invalid_prune_limit_is_a_usage_error(
     history: History, arguments: "tuple[str, ...]"
 ) -> None:
     done = history.fleet.console("db", "prune", *arguments, check=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
-def test_hooks_and_drainers_go_on_while_many_are_pruned(history: History) -> None:
+def test_hooks_and_drainers_work_during_a_large_prune(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 80 for number in range(20_000)], "words " * 20)
     folder = make_repository(history.fleet.folder / "web")
@@ -287,18 +291,18 @@ def test_hooks_and_drainers_go_on_while_many_are_pruned(history: History) -> Non
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        told = history.prune("--older-than", "200d")
+        report = history.prune("--older-than", "200d")
     finally:
         ended.set()
         writer.join()
-    assert told["deleted"]["briefings"] > 12_000
-    assert max(waits) < 5.0, "a writer's patience"
+    assert report["deleted"]["briefings"] > 12_000
+    assert max(waits) < 5.0, "a writer waited too long"
     history.fleet.hook("stop", {"session_id": "s", "last_assistant_message": "On."}, folder)
     history.fleet.drain()
     history.check()
 
 
-def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
+def test_killed_prune_leaves_only_whole_briefings(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 100 for number in range(10_000)], "words " * 20)
     for _ in range(3):
@@ -313,7 +317,7 @@ def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
         while len(history.briefings()) == before:
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was done before it was killed"
+        assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
         assert 1100 < len(history.briefings()) < before
         history.check()
     history.prune("--older-than", "310d")
@@ -321,14 +325,14 @@ def test_a_kill_in_the_middle_leaves_whole_briefings(history: History) -> None:
     history.check()
 
 
-def test_ids_are_never_given_twice(history: History) -> None:
+def test_pruned_ids_are_never_reused(history: History) -> None:
     history.project("api")
-    made = history.turns("api", [100, 99])
+    briefing_ids = history.turns("api", [100, 99])
     history.prune("--older-than", "90d")
-    assert history.turns("api", [1])[0] > made[-1]
+    assert history.turns("api", [1])[0] > briefing_ids[-1]
 
 
-def test_it_counts_in_a_report_for_programs(history: History) -> None:
+def test_prune_json_report_has_the_counts(history: History) -> None:
     history.project("api")
     history.turns("api", [100, 1])
     report = prune.prune(history.connection, before=ago(90), max_bytes=None, dry_run=True)
@@ -338,22 +342,24 @@ def test_it_counts_in_a_report_for_programs(history: History) -> None:
 # --- export ---
 
 
-def test_json_lines_hold_every_row_once(history: History) -> None:
+def test_json_lines_export_has_every_row_once(history: History) -> None:
     history.project("api")
     history.project("web")
-    made = history.turns("api", [3, 2]) + history.turns("web", [1])
+    briefing_ids = history.turns("api", [3, 2]) + history.turns("web", [1])
     lines = [json.loads(line) for line in history.fleet.console("export").stdout.splitlines()]
     kinds = {
         kind: [x for x in lines if x["kind"] == kind] for kind in ("project", "briefing", "event")
     }
-    assert [x["briefing_id"] for x in kinds["briefing"]] == made
+    assert [x["briefing_id"] for x in kinds["briefing"]] == briefing_ids
     assert len(kinds["project"]) == 2 and len(kinds["event"]) == 3
     assert sum(map(len, kinds.values())) == len(lines)
-    one = history.fleet.console("export", "--project", "web", "--since", "2d").stdout
-    assert {x.get("project_id") for x in map(json.loads, one.splitlines())} == {"web"}
+    one_project = history.fleet.console("export", "--project", "web", "--since", "2d").stdout
+    assert {x.get("project_id") for x in map(json.loads, one_project.splitlines())} == {"web"}
 
 
-def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path: Path) -> None:
+def test_export_file_is_private_complete_and_never_overwritten(
+    history: History, tmp_path: Path
+) -> None:
     history.project("api")
     history.turns("api", [1])
     target = tmp_path / "out.jsonl"
@@ -363,16 +369,16 @@ def test_a_file_is_private_whole_and_not_written_over(history: History, tmp_path
     again = history.fleet.console("export", "--output", str(target), check=False)
     assert again.returncode == 1 and "--force" in again.stderr
     history.fleet.console("export", "--output", str(target), "--force")
-    assert [path.name for path in tmp_path.glob(".fleet-export*")] == []
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
-def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
+def test_markdown_export_has_a_file_per_project_and_separate_briefings(
     history: History, tmp_path: Path
 ) -> None:
     history.project("api")
     history.project("empty")
-    nasty = "````\nan open fence \x1b[31mred\x1b[0m\n```\n# Not a heading "
-    first, second = history.turns("api", [2, 1], nasty)
+    hostile = "````\nan open fence \x1b[31mred\x1b[0m\n```\n# Not a heading "
+    first, second = history.turns("api", [2, 1], hostile)
     folder = tmp_path / "notes"
     history.fleet.console("export", "--format", "markdown", "--output", str(folder))
     assert [path.name for path in folder.iterdir()] == ["api.md"]
@@ -387,13 +393,13 @@ def test_markdown_is_a_file_a_project_and_no_briefing_swallows_the_next(
     assert [heading.split(" ")[0] for heading in headings] == ["api", f"#{second}", f"#{first}"]
 
 
-def test_markdown_needs_a_folder(history: History) -> None:
+def test_markdown_export_needs_a_folder(history: History) -> None:
     done = history.fleet.console("export", "--format", "markdown", check=False)
     assert done.returncode == 2 and "--output" in done.stderr
 
 
 @pytest.mark.slow
-def test_a_large_export_takes_hardly_more_memory_than_a_small_one(
+def test_large_export_needs_little_more_memory_than_a_small_one(
     history: History, tmp_path: Path
 ) -> None:
     history.project("api")

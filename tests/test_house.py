@@ -1,5 +1,5 @@
-"""What stays true of the repository itself: its documents are readable and their links resolve, the
-version stands in one place, and what they tell a developer to run exists."""
+"""The repository itself: documents are readable, links resolve, the version is stated once, and the
+commands for developers exist."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "docs/commands/README.md", ".github/*.md")
     for path in ROOT.glob(pattern)
 )
-# Read by a model: they come with the plugin, or lie in the Commander's folder.
+# Read by a model: part of the plugin, or copied into the Commander's folder.
 TEXTS = sorted(
     path
     for folder in ("skills", "commands", "commander/home")
@@ -31,7 +31,7 @@ every_page = pytest.mark.parametrize(
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """The repository's files that git knows, or would add."""
+    """The repository's tracked and untracked files, without ignored ones."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z", *patterns],
         capture_output=True,
@@ -42,7 +42,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def outside_code(text: str) -> Iterator[tuple[int, str]]:
-    """(number, line) of what stands in no fenced block."""
+    """(number, line) of the lines outside fenced blocks."""
     fence = ""
     for number, line in enumerate(text.splitlines(), 1):
         marker = re.match(r"\s*(`{3,}|~{3,})", line)
@@ -55,7 +55,7 @@ def outside_code(text: str) -> Iterator[tuple[int, str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as links name them."""
+    """The headings of a page as link anchors."""
     headings = [
         line.lstrip("#").strip().lower()
         for _, line in outside_code(page.read_text())
@@ -68,7 +68,7 @@ def anchors(page: Path) -> set[str]:
     "page", [*PAGES, *TEXTS], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
 def test_a_line_of_prose_has_at_most_a_hundred_columns(page: Path) -> None:
-    long = [
+    long_lines = [
         f"line {number}: {line}"
         for number, line in outside_code(page.read_text())
         # A row of a table and the front matter of a skill cannot be broken, and the console's help
@@ -77,7 +77,7 @@ def test_a_line_of_prose_has_at_most_a_hundred_columns(page: Path) -> None:
         and not line.startswith(("|", "description:"))
         and page.parent != ROOT / "docs" / "commands"
     ]
-    assert long == []
+    assert long_lines == []
 
 
 @every_page
@@ -100,7 +100,7 @@ def test_a_page_is_reached_from_the_readme(page: Path) -> None:
         assert f"({link})" in (ROOT / "README.md").read_text()
 
 
-def test_the_version_stands_in_the_plugins_manifest_alone() -> None:
+def test_version_is_stated_only_in_the_plugin_manifest() -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in tracked(
@@ -120,28 +120,28 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert headings[0].split()[0] == VERSION
 
 
-def test_the_make_targets_that_are_named_exist() -> None:
+def test_named_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     places = [*PAGES, *tracked(".github/*", ".ci/*", "*.yaml")]
-    named = {
+    mentioned = {
         (path.name, target)
         for path in places
         for target in re.findall(
             r"(?:`|run: |^ {4}|^)make ([a-z-]+)", path.read_text(), re.MULTILINE
         )
     }
-    assert {target for _, target in named} >= {"test", "check", "docs", "schema"}
-    assert [(name, target) for name, target in named if target not in targets] == []
+    assert {target for _, target in mentioned} >= {"test", "check", "docs", "schema"}
+    assert [(name, target) for name, target in mentioned if target not in targets] == []
 
 
-def test_ci_runs_every_python_that_the_package_names() -> None:
+def test_ci_runs_every_supported_python() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "Programming Language :: Python :: "
-    named = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
-    versions = [name for name in named if re.fullmatch(r"3\.\d+", name)]
+    mentioned = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
+    versions = [name for name in mentioned if re.fullmatch(r"3\.\d+", name)]
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     matrix = re.search(r"python: (\[.*\])", workflow)
     assert matrix and json.loads(matrix[1]) == versions
     assert project["requires-python"] == f">={versions[0]}"
-    assert re.search(r"^ +3\.9$", workflow, re.MULTILINE), "the hooks run on 3.9 too"
+    assert re.search(r"^ +3\.9$", workflow, re.MULTILINE), "the hooks must run on 3.9 too"

@@ -1,4 +1,5 @@
-"""install.sh: a real installation into a throwaway user's folder, upgraded, interrupted, and taken out."""
+"""install.sh: a real installation into a temporary user's folder, upgraded, interrupted and
+uninstalled."""
 
 import hashlib
 import json
@@ -17,7 +18,7 @@ from commander.setup import environment
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
-THEIRS = """{
+USER_SETTINGS = """{
     "model": "opus",
     "hooks": {
         "Stop": [
@@ -29,10 +30,10 @@ THEIRS = """{
 """
 
 
-def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+def run(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(ROOT / "install.sh"), *arguments],
-        env=environment_of(home) | more,
+        env=environment_of(home) | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -41,15 +42,15 @@ def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProces
 
 
 def environment_of(home: Path) -> "dict[str, str]":
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("CLAUDE", "FLEET", "HOME"))
     }
-    return {**kept, "HOME": str(home)}
+    return {**inherited, "HOME": str(home)}
 
 
-def new_user(folder: Path, settings: "str | None" = THEIRS) -> Path:
+def new_user(folder: Path, settings: "str | None" = USER_SETTINGS) -> Path:
     home = folder / "a user's $HOME ü"
     (home / ".claude").mkdir(parents=True)
     if settings is not None:
@@ -64,8 +65,8 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
     }
 
 
-def made(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
-    """What is there by that name, a new link of an old name too."""
+def matching_files(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
+    """The matching files with their inodes, so that a replaced link counts as new."""
     return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
 
 
@@ -79,7 +80,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, str]":
 
 
 @pytest.mark.slow
-def test_install_ends_with_the_main_job_on_a_sample_and_what_to_do_next(
+def test_install_ends_with_a_sample_run_and_the_next_steps(
     installed: "tuple[Path, str]",
 ) -> None:
     _, printed = installed
@@ -111,7 +112,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
 
 
 @pytest.mark.slow
-def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_running_hooks(
+def test_reinstall_keeps_settings_and_the_previous_version_for_hooks(
     installed: "tuple[Path, str]",
 ) -> None:
     home, _ = installed
@@ -140,7 +141,7 @@ def test_a_second_run_changes_no_settings_and_keeps_the_version_before_for_runni
 
 
 @pytest.mark.slow
-def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_no_trace(
+def test_uninstall_restores_settings_and_keeps_data_until_purge(
     installed: "tuple[Path, str]",
 ) -> None:
     home, _ = installed
@@ -152,25 +153,27 @@ def test_uninstall_gives_back_the_settings_and_keeps_the_data_then_purge_leaves_
     done = run(home, "--uninstall")
     assert not script.exists()
     assert done.returncode == 0, done.stderr
-    assert (home / ".claude" / "settings.json").read_text() == THEIRS
+    assert (home / ".claude" / "settings.json").read_text() == USER_SETTINGS
     assert "captured is still in" in done.stdout and (commander / "fleet.db").exists()
     assert not (commander / "venv").is_symlink() and not (commander / "versions").exists()
-    kept = commander / ".claude" / "settings.json"
-    assert "hooks" not in json.loads(kept.read_text())
+    folder_settings = commander / ".claude" / "settings.json"
+    assert "hooks" not in json.loads(folder_settings.read_text())
     written = json.loads((commander / ".claude" / "fleet-written.json").read_text())
-    # So that a later installation takes it for what it is, not for its user's.
-    assert written[".claude/settings.json"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    # A later installation must recognise the file as Fleet's, not as edited by the user.
+    assert (
+        written[".claude/settings.json"] == hashlib.sha256(folder_settings.read_bytes()).hexdigest()
+    )
     done = run(home, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
     assert "not Fleet's: notes.txt" in done.stdout
     assert [path.name for path in commander.iterdir()] == ["notes.txt"]
     (commander / "notes.txt").unlink()
-    assert run(home, "--uninstall", "--purge").returncode == 1  # no Fleet there any more
-    left = {name for name in tree(home / ".claude") if name != "commander"}
-    assert left == {"settings.json"}
+    assert run(home, "--uninstall", "--purge").returncode == 1  # Fleet is no longer installed there
+    remaining = {name for name in tree(home / ".claude") if name != "commander"}
+    assert remaining == {"settings.json"}
 
 
-def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> None:
+def test_install_dry_run_shows_the_diff_and_changes_nothing(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home)
     done = run(home, "--dry-run")
@@ -182,7 +185,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(tmp_path: Path) -> N
     assert tree(home) == before
 
 
-def test_a_settings_file_that_is_no_json_stops_it_before_anything_is_made(tmp_path: Path) -> None:
+def test_invalid_settings_json_stops_install_before_any_change(tmp_path: Path) -> None:
     home = new_user(tmp_path, '{"a": 1,}')
     before = tree(home)
     done = run(home)
@@ -191,22 +194,24 @@ def test_a_settings_file_that_is_no_json_stops_it_before_anything_is_made(tmp_pa
     assert tree(home) == before
 
 
-def test_uninstall_needs_nothing_of_what_was_installed(tmp_path: Path) -> None:
-    """The home may be gone, and another one than the default."""
+def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
+    """Fleet's home may be deleted, and may not be the default one."""
     home = new_user(tmp_path, None)
     settings = home / ".claude" / "settings.json"
     from commander.setup import settings as editor
 
-    gone = tmp_path / "gone" / "venv"
-    ours = editor.registration(editor.settings_example(), gone / "bin/python", gone / "app/hooks")
-    settings.write_text(json.dumps({"theme": "dark", **ours}))
+    missing = tmp_path / "gone" / "venv"
+    fleet_hooks = editor.registration(
+        editor.settings_example(), missing / "bin/python", missing / "app/hooks"
+    )
+    settings.write_text(json.dumps({"theme": "dark", **fleet_hooks}))
     done = run(home, "--uninstall")
     assert done.returncode == 0, done.stderr
     assert json.loads(settings.read_text()) == {"theme": "dark"}
 
 
 @pytest.mark.parametrize("at", ["", ".claude", "projects"])
-def test_purge_removes_no_folder_that_is_not_fleets(tmp_path: Path, at: str) -> None:
+def test_purge_removes_only_fleets_own_folder(tmp_path: Path, at: str) -> None:
     home = new_user(tmp_path)
     (home / "projects").mkdir()
     (home / "projects" / "work.txt").write_text("mine")
@@ -220,7 +225,7 @@ def test_purge_removes_no_folder_that_is_not_fleets(tmp_path: Path, at: str) -> 
 @pytest.mark.parametrize(
     "arguments", [("--nonsense",), ("--purge",), ("--claude-dir", ""), ("--fleet-home",)]
 )
-def test_wrong_usage_is_said_and_nothing_is_made(
+def test_wrong_usage_prints_an_error_and_creates_nothing(
     tmp_path: Path, arguments: "tuple[str, ...]"
 ) -> None:
     home = new_user(tmp_path)
@@ -230,36 +235,37 @@ def test_wrong_usage_is_said_and_nothing_is_made(
 
 
 @pytest.mark.slow
-def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_quiet(
+def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
     tmp_path: Path,
 ) -> None:
     home = new_user(tmp_path)
     other = tmp_path / "other claude"
     other.mkdir()
     (other / "settings.json").write_text('{"disableAllHooks": true}')
-    surroundings = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
-    done = run(home, **surroundings)
+    environment_variables = {"CLAUDE_CONFIG_DIR": str(other), "PATH": path_with_uv(tmp_path)}
+    done = run(home, **environment_variables)
     assert done.returncode == 0, done.stderr
     assert "Nothing is captured until you remove it" in done.stdout
     assert (other / "commander" / "CLAUDE.md").exists()
-    assert (home / ".claude" / "settings.json").read_text() == THEIRS
-    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run mends all.
+    assert (home / ".claude" / "settings.json").read_text() == USER_SETTINGS
+    # Interrupted at any stage: the settings stay valid, the hooks run, and the next run repairs
+    # everything.
     for number, stage in (
         (signal.SIGKILL, "versions/*/pyvenv.cfg"),
         (signal.SIGINT, "versions/*/lib/*/site-packages/click"),
         (signal.SIGTERM, "versions/*/app"),
         (signal.SIGKILL, "venv"),
     ):
-        before = made(other / "commander", stage)
+        before = matching_files(other / "commander", stage)
         process = subprocess.Popen(
             [str(ROOT / "install.sh"), "--quiet"],
-            env=environment_of(home) | surroundings,
+            env=environment_of(home) | environment_variables,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        while made(other / "commander", stage) <= before:
+        while matching_files(other / "commander", stage) <= before:
             assert process.poll() is None, f"it ended before {stage}"
             time.sleep(0.005)
         os.killpg(process.pid, number)
@@ -269,13 +275,13 @@ def test_disabled_hooks_are_said_and_claude_config_dir_is_honoured_and_quiet_is_
             [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, stage
-    done = run(home, "--quiet", **surroundings)
+    done = run(home, "--quiet", **environment_variables)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run(home, "--uninstall", CLAUDE_CONFIG_DIR=str(other))
     assert (other / "settings.json").read_text() == '{"disableAllHooks": true}'
 
 
-def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
+def test_too_old_python_is_reported_in_one_line(tmp_path: Path) -> None:
     old = tmp_path / "bin"
     old.mkdir()
     for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
@@ -294,7 +300,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_build_prints_one_line_and_keeps_the_old_version(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "venv").symlink_to("before")
     broken = tmp_path / "source"
@@ -308,22 +314,22 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_what_was_there(tmp_p
 
 
 @pytest.mark.slow
-def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
+def test_second_build_waits_for_the_first(tmp_path: Path) -> None:
     import fcntl
 
     envs = tmp_path / "envs"
     envs.mkdir()
-    said: list[str] = []
+    output: list[str] = []
     with (envs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def say(line: str) -> None:
-            said.append(line)
+            output.append(line)
             fcntl.flock(lock, fcntl.LOCK_UN)
 
         with pytest.raises(environment.BuildFailed):
             environment.build(envs, tmp_path / "venv", tmp_path / "no", sys.executable, say=say)
-    assert said == ["Another installation is running. Waiting for it to finish ..."]
+    assert output == ["Another installation is running. Waiting for it to finish ..."]
 
 
 def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
@@ -336,15 +342,15 @@ def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
 
 
 @pytest.mark.slow
-def test_uv_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_is_used_when_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", path_with_uv(tmp_path))
-    made = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
+    version = environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable)
     assert (tmp_path / "venv" / "bin" / "fleet").exists()
-    assert "uv = " in (made / "pyvenv.cfg").read_text()
+    assert "uv = " in (version / "pyvenv.cfg").read_text()
 
 
 @pytest.mark.slow
-def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out(
+def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     tmp_path: Path,
 ) -> None:
     home = new_user(tmp_path, None)
@@ -366,7 +372,7 @@ def test_one_home_for_two_claude_folders_serves_each_until_the_last_is_taken_out
 
 
 @pytest.mark.slow
-def test_purge_right_after_a_build_that_failed_takes_out_what_it_left(tmp_path: Path) -> None:
+def test_purge_after_a_failed_build_removes_its_leftovers(tmp_path: Path) -> None:
     home = new_user(tmp_path)
     before = tree(home / ".claude")
     failed = run(

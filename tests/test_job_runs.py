@@ -1,4 +1,4 @@
-"""Claims, lanes, leases and costs of headless jobs; ending a process with all that it started."""
+"""Claims, lanes, leases and costs of headless jobs; ending a process with its children."""
 
 import json
 import os
@@ -26,19 +26,19 @@ from fleet_lib.store.outbox import OutboxRepo
 
 ME = runner_name()
 DEAD = f"{socket.gethostname()} 999999 1.00"
-ELSEWHERE = "another-host 7 1.00"
+OTHER_HOST = "another-host 7 1.00"
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    made = db.connect(tmp_path / "fleet.db")
-    yield made
-    made.close()
+    opened = db.connect(tmp_path / "fleet.db")
+    yield opened
+    opened.close()
 
 
 def queue(connection: sqlite3.Connection, **fields: Any) -> int:
-    given = {"type": "worker_task", "model": "haiku", "request_json": "{}"} | fields
-    return JobRepo(connection).create(**given)
+    columns = {"type": "worker_task", "model": "haiku", "request_json": "{}"} | fields
+    return JobRepo(connection).create(**columns)
 
 
 def claim(connection: sqlite3.Connection, runner: str = ME, budget: float = 1.0) -> Run:
@@ -56,18 +56,18 @@ def status(connection: sqlite3.Connection, job_id: int) -> str:
     return job.status
 
 
-def test_the_next_job_is_the_oldest_whose_lane_is_free(connection: sqlite3.Connection) -> None:
+def test_next_job_is_the_oldest_in_a_free_lane(connection: sqlite3.Connection) -> None:
     first = queue(connection, project_id="p")
     queue(connection, project_id="p")
     other = queue(connection, project_id="q")
     folder = queue(connection, repo_root="/r")
     queue(connection, repo_root="/r")
-    alone = queue(connection)
-    assert [claim(connection).job_id for _ in range(4)] == [first, other, folder, alone]
+    unassigned = queue(connection)
+    assert [claim(connection).job_id for _ in range(4)] == [first, other, folder, unassigned]
     assert JobRunRepo(connection).next_job() is None
 
 
-def test_the_commanders_turn_goes_first_and_one_at_a_time(connection: sqlite3.Connection) -> None:
+def test_commander_turns_run_first_and_one_at_a_time(connection: sqlite3.Connection) -> None:
     queue(connection, project_id="p")
     turn = queue(connection, type="commander_turn", project_id="p")
     queue(connection, type="commander_turn", project_id="q")
@@ -82,10 +82,10 @@ def test_a_claimed_job_cannot_be_claimed_again(connection: sqlite3.Connection) -
     job = runs.next_job()
     assert job is not None
     assert runs.claim(job, ME, 1.0) is not None
-    assert runs.claim(job, ELSEWHERE, 1.0) is None
+    assert runs.claim(job, OTHER_HOST, 1.0) is None
 
 
-def test_a_run_that_is_over_cannot_end_again(connection: sqlite3.Connection) -> None:
+def test_finished_run_cannot_end_again(connection: sqlite3.Connection) -> None:
     queue(connection)
     run = claim(connection)
     runs = JobRunRepo(connection)
@@ -95,7 +95,7 @@ def test_a_run_that_is_over_cannot_end_again(connection: sqlite3.Connection) -> 
     assert len(OutboxRepo(connection).get_after(0)) == 1
 
 
-def test_the_days_cost_counts_what_is_not_known_as_what_it_may_be(
+def test_daily_cost_counts_an_unknown_cost_at_its_cap(
     connection: sqlite3.Connection,
 ) -> None:
     runs = JobRunRepo(connection)
@@ -108,7 +108,7 @@ def test_the_days_cost_counts_what_is_not_known_as_what_it_may_be(
     assert runs.spent_since("9999-01-01T00:00:00.000Z") == 0
 
 
-def test_an_event_says_how_a_job_ended(connection: sqlite3.Connection) -> None:
+def test_event_reports_how_a_job_ended(connection: sqlite3.Connection) -> None:
     runs = JobRunRepo(connection)
     for kind, outcome, level in (
         ("worker_task", Outcome("completed", "{}", summary="It <is>\ndone."), "mention"),
@@ -121,70 +121,70 @@ def test_an_event_says_how_a_job_ended(connection: sqlite3.Connection) -> None:
         runs.finish(claim(connection), outcome)
         event = OutboxRepo(connection).get_latest(1)[0]
         assert event.payload is not None
-        told = event.payload["job"]
+        job = event.payload["job"]
         assert (event.type, event.broadcast_level) == ("job_completed", level)
-        assert (told["jobId"], told["type"], told["status"]) == (job_id, kind, outcome.status)
-        assert told.get("error", "") == outcome.error
-        assert "<" not in told.get("summary", "") and "\n" not in told.get("summary", "")
+        assert (job["jobId"], job["type"], job["status"]) == (job_id, kind, outcome.status)
+        assert job.get("error", "") == outcome.error
+        assert "<" not in job.get("summary", "") and "\n" not in job.get("summary", "")
 
 
 @pytest.mark.parametrize(
-    ("runner", "lease", "settled"),
+    ("runner", "lease", "is_recovered"),
     [
         (DEAD, "9999-01-01T00:00:00.000Z", True),
-        (ELSEWHERE, "9999-01-01T00:00:00.000Z", False),
-        (ELSEWHERE, "2026-01-01T00:00:00.000Z", True),
+        (OTHER_HOST, "9999-01-01T00:00:00.000Z", False),
+        (OTHER_HOST, "2026-01-01T00:00:00.000Z", True),
         (f"{socket.gethostname()} {os.getpid()} 1.00", "9999-01-01T00:00:00.000Z", True),
         (ME, "2026-01-01T00:00:00.000Z", False),
     ],
-    ids=["dead", "elsewhere", "not renewed", "another process's number", "our own"],
+    ids=["dead", "elsewhere", "not renewed", "reused pid", "own"],
 )
-def test_only_what_nobody_has_any_more_is_settled(
-    connection: sqlite3.Connection, runner: str, lease: str, settled: bool
+def test_only_jobs_of_gone_runners_are_recovered(
+    connection: sqlite3.Connection, runner: str, lease: str, is_recovered: bool
 ) -> None:
     job_id = queue(connection)
     claim(connection, runner)
     connection.execute("UPDATE job_runs SET lease_until = ?", (lease,))
-    assert recover(connection, ME) == ([(job_id, "queued")] if settled else [])
-    assert status(connection, job_id) == ("queued" if settled else "running")
-    assert JobRunRepo(connection).next_job() is not None or not settled
+    assert recover(connection, ME) == ([(job_id, "queued")] if is_recovered else [])
+    assert status(connection, job_id) == ("queued" if is_recovered else "running")
+    assert JobRunRepo(connection).next_job() is not None or not is_recovered
 
 
-def test_a_lease_that_is_renewed_holds(connection: sqlite3.Connection) -> None:
+def test_renewed_lease_stays_valid(connection: sqlite3.Connection) -> None:
     queue(connection)
-    run = claim(connection, ELSEWHERE)
+    run = claim(connection, OTHER_HOST)
     connection.execute("UPDATE job_runs SET lease_until = '2026-01-01T00:00:00.000Z'")
-    JobRunRepo(connection).renew(ELSEWHERE)
+    JobRunRepo(connection).renew(OTHER_HOST)
     assert recover(connection, ME) == []
     renewed = JobRunRepo(connection).latest(run.job_id)
     assert renewed and renewed.lease_until > clock.now()
 
 
-def test_a_lost_job_is_queued_again_failed_or_canceled_by_one_rule(
+def test_lost_job_is_requeued_failed_or_canceled_by_one_rule(
     connection: sqlite3.Connection,
 ) -> None:
     jobs, runs = JobRepo(connection), JobRunRepo(connection)
-    fresh, begun, unwanted = (queue(connection) for _ in range(3))
+    unstarted, started, canceled = (queue(connection) for _ in range(3))
     for _ in range(3):
         run = claim(connection, DEAD)
-        if run.job_id == begun:
+        if run.job_id == started:
             assert runs.note_process(run, 999999, 1.0)
-            jobs.append_stream_chunk(begun, '{"type":"system"}')
-    runs.request_cancel(unwanted)
-    told = dict(recover(connection, ME))
-    assert told == {fresh: "queued", begun: "failed", unwanted: "canceled"}
-    assert jobs.get_stream_chunks(begun) == ['{"type":"system"}'], "what it did is kept"
+            jobs.append_stream_chunk(started, '{"type":"system"}')
+    runs.request_cancel(canceled)
+    outcomes = dict(recover(connection, ME))
+    assert outcomes == {unstarted: "queued", started: "failed", canceled: "canceled"}
+    assert jobs.get_stream_chunks(started) == ['{"type":"system"}'], "its stream must be kept"
     assert recover(connection, ME) == []
-    # One that never begins is not tried for ever.
+    # A job that never starts is not retried for ever.
     for _ in range(2):
         claim(connection, DEAD)
         recover(connection, ME)
-    assert status(connection, fresh) == "failed"
+    assert status(connection, unstarted) == "failed"
     spent = runs.spent_since(start_of_day())
-    assert spent == 3.0, "a run that never began costs nothing"
+    assert spent == 3.0, "a run that never started costs nothing"
 
 
-def test_another_programs_running_job_is_left_alone_and_can_be_canceled(
+def test_running_job_of_another_program_is_left_alone_but_cancelable(
     connection: sqlite3.Connection,
 ) -> None:
     foreign = queue(connection, project_id="p", status="running")
@@ -197,23 +197,23 @@ def test_another_programs_running_job_is_left_alone_and_can_be_canceled(
     assert status(connection, foreign) == "canceled"
 
 
-def test_the_parts_of_a_message_are_for_whoever_watches(connection: sqlite3.Connection) -> None:
+def test_message_parts_are_published_to_watchers(connection: sqlite3.Connection) -> None:
     jobs = JobRepo(connection)
     job_id = queue(connection)
     claim(connection)
-    part, whole = '{"type":"stream_event","event":{}}', '{"type":"assistant"}'
-    for chunk in (part, part, whole):
+    partial, complete = '{"type":"stream_event","event":{}}', '{"type":"assistant"}'
+    for chunk in (partial, partial, complete):
         jobs.append_stream_chunk(job_id, chunk)
-    assert jobs.get_running_chunks(job_id, after=0) == [(1, part), (2, whole)]
+    assert jobs.get_running_chunks(job_id, after=0) == [(1, partial), (2, complete)]
     jobs.complete(job_id, "{}")
     job = jobs.get(job_id)
-    assert job and json.loads(job.stream_chunks_json or "") == [whole]
+    assert job and json.loads(job.stream_chunks_json or "") == [complete]
     assert jobs.get_running_chunks(job_id) == []
 
 
 # --- processes -----------------------------------------------------------------------------------
 
-STUBBORN = """
+IGNORES_SIGTERM = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
@@ -231,8 +231,8 @@ def start(text: str) -> "tuple[subprocess.Popen[str], ProcessName]":
     return process, name
 
 
-def test_what_ignores_sigterm_is_killed_with_what_it_started() -> None:
-    process, name = start(STUBBORN)
+def test_process_ignoring_sigterm_is_killed_with_its_children() -> None:
+    process, name = start(IGNORES_SIGTERM)
     assert process.stdout is not None
     child = processes.name_of(int(process.stdout.readline()))
     assert child is not None
@@ -244,7 +244,7 @@ def test_what_ignores_sigterm_is_killed_with_what_it_started() -> None:
     process.stdout.close()
 
 
-def test_what_heeds_sigterm_is_not_waited_for() -> None:
+def test_process_that_obeys_sigterm_ends_without_the_grace_period() -> None:
     process, name = start("import time; time.sleep(60)")
     began = time.monotonic()
     processes.end(name, 30)
@@ -253,7 +253,7 @@ def test_what_heeds_sigterm_is_not_waited_for() -> None:
     process.stdout.close()
 
 
-def test_a_stranger_with_the_same_number_is_left_alone() -> None:
+def test_unrelated_process_with_the_same_pid_is_left_alone() -> None:
     process, name = start("import time; time.sleep(60)")
     processes.end(ProcessName(name.pid, name.started - 100), 0.1)
     assert process.poll() is None
@@ -264,13 +264,13 @@ def test_a_stranger_with_the_same_number_is_left_alone() -> None:
     assert processes.name_of(name.pid) is None and not processes.is_alive(name)
 
 
-def test_a_runner_is_known_by_its_name() -> None:
+def test_runner_is_identified_by_its_name() -> None:
     assert not is_gone(ME)
-    assert is_gone(DEAD) and not is_gone(ELSEWHERE) and not is_gone("nonsense")
+    assert is_gone(DEAD) and not is_gone(OTHER_HOST) and not is_gone("nonsense")
 
 
-def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system counts starts from the boot, and moves the boot's time with the clock."""
+def test_clock_change_does_not_affect_process_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system counts start times from the boot, and shifts the boot time with the clock."""
     process, name = start("import time; time.sleep(60)")
     boot, created = psutil.boot_time, psutil.Process.create_time
     monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
@@ -282,7 +282,7 @@ def test_setting_the_clock_makes_no_stranger_of_a_process(monkeypatch: pytest.Mo
     process.stdout.close()
 
 
-def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_change(
+def test_daily_cost_starts_at_local_midnight_across_dst_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = "from fleet_lib.store import job_runs; from datetime import datetime as d\n"
@@ -299,7 +299,7 @@ def test_the_days_costs_are_counted_from_the_local_midnight_when_the_clocks_chan
     assert done.stdout.strip() == "2026-10-24T22:00:00.000Z"
 
 
-def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
+def test_runner_with_an_unreadable_name_is_judged_by_its_lease(
     connection: sqlite3.Connection,
 ) -> None:
     queue(connection)
@@ -309,8 +309,8 @@ def test_a_runners_name_that_nobody_can_read_is_judged_by_its_lease(
     assert len(recover(connection, ME)) == 1
 
 
-def test_a_start_that_was_put_down_by_the_clock_is_still_known() -> None:
-    """As Fleet did before it counted from the boot."""
-    me = psutil.Process()
-    assert processes.is_alive(ProcessName(me.pid, me.create_time()))
-    assert not processes.is_alive(ProcessName(me.pid, me.create_time() - 100))
+def test_start_recorded_by_wall_clock_is_still_recognised() -> None:
+    """Earlier versions of Fleet stored start times like this."""
+    process = psutil.Process()
+    assert processes.is_alive(ProcessName(process.pid, process.create_time()))
+    assert not processes.is_alive(ProcessName(process.pid, process.create_time() - 100))

@@ -1,24 +1,30 @@
-"""An event and a briefing in one line each: written once, and by one rule for every reader."""
+"""The one-line form of an event and a briefing: written once, by one rule for every reader."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import Fleet, make_repository, payload
 from support_prelude import Fleet as Store
 from support_prelude import section
 
+from commander.cli._params import complete_project
 from commander.gateway import messages
+from commander.gateway.api import Api, NoQuery
 from fleet_lib.lines import (
     BRIEFING_SUMMARY,
     EVENT_LINE,
+    EVENT_STATUS,
     LINE_LIMIT,
+    event_status,
     line_of,
     summary_of,
     without_front_matter,
 )
+from fleet_lib.prelude.lines import Names
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.views.projects import project_names
 
 STALE = """Done.
 
@@ -41,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 # --- written once ---
 
 
-def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet: Fleet) -> None:
+def test_worker_drift_warning_is_shown_as_a_line_everywhere(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
     stop = {**payload("Stop"), "cwd": str(repository), "last_assistant_message": STALE}
     fleet.hook("stop", stop, repository)
@@ -57,27 +63,27 @@ def test_a_drift_warning_that_the_worker_wrote_is_a_line_for_every_reader(fleet:
         if "doc_drift_warning" in row
     ]
     assert row.endswith("the session named none")
-    shown = fleet.console("prelude").stdout
-    assert "documents may be stale: the session named none · " in shown
+    prelude = fleet.console("prelude").stdout
+    assert "documents may be stale: the session named none · " in prelude
 
 
-def test_every_event_that_ingest_makes_carries_its_line(fleet: Fleet) -> None:
+def test_every_event_from_ingest_has_its_line(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "api-svc")
-    for name, more in (
+    for name, fields in (
         ("SessionStart-startup", {}),
         ("Stop", {"last_assistant_message": STALE}),
         ("Notification-permission_prompt", {}),
         ("StopFailure-unknown", {"prompt_id": "another"}),
     ):
-        given = {**payload(name), "cwd": str(repository), "session_id": "one", **more}
+        sent = {**payload(name), "cwd": str(repository), "session_id": "one", **fields}
         hook = {"SessionStart": "session_start", "Stop": "stop", "StopFailure": "stop_failure"}
-        fleet.hook(hook.get(name.partition("-")[0], "notification"), given, repository)
+        fleet.hook(hook.get(name.partition("-")[0], "notification"), sent, repository)
     fleet.drain()
 
     payloads = [
         json.loads(text) for (text,) in fleet.rows("SELECT payload_json FROM outbox_events")
     ]
-    assert [one["line"] for one in payloads] == [
+    assert [sent_payload["line"] for sent_payload in payloads] == [
         "a session started",
         "changed the refund parser",
         "the session named none",
@@ -123,44 +129,42 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("job_completed", {"job": {"type": "worker_task"}}, "worker_task"),
     ("job_completed", {"job": {"type": "x", "summary": "did it", "error": ""}}, "did it"),
     ("job_completed", {"job": {"type": "x", "error": "no money"}}, "no money"),
-    ("their_own", {"message": "words"}, "words"),
-    ("their_own", {}, ""),
-    ("their_own", {"job": 4, "briefing": None}, ""),
+    ("foreign_type", {"message": "words"}, "words"),
+    ("foreign_type", {}, ""),
+    ("foreign_type", {"job": 4, "briefing": None}, ""),
 ]
 
 
-@pytest.mark.parametrize(("type", "given", "line"), DERIVED)
+@pytest.mark.parametrize(("type", "sent", "line"), DERIVED)
 def test_python_and_sql_derive_the_same_line(
-    store: Store, type: str, given: dict[str, Any], line: str
+    store: Store, type: str, sent: dict[str, Any], line: str
 ) -> None:
-    assert line_of(type, given) == line
+    assert line_of(type, sent) == line
     (found,) = store.connection.execute(
-        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(given))
+        f"SELECT {EVENT_LINE} FROM (SELECT ? AS type, ? AS j)", (type, json.dumps(sent))
     ).fetchone()
     assert line_of(type, {"line": found}) == (line or line_of(type, {}))
 
 
 @pytest.mark.parametrize("stored", ["not json", "[1]", "7", '"text"', "null"])
-def test_a_payload_that_is_no_object_has_no_line_and_no_reader_fails(
-    store: Store, stored: str
-) -> None:
-    store.event("their_own", "highlight", stored)
+def test_non_object_payload_has_no_line_and_breaks_no_reader(store: Store, stored: str) -> None:
+    store.event("foreign_type", "highlight", stored)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     assert messages.wire_form(event)[0].event.line == ""
     assert len(section(store.delta(), "Highlights")) == 1
 
 
-def test_the_gateway_sends_the_line_beside_a_payload_that_is_too_large(store: Store) -> None:
+def test_gateway_sends_the_line_of_an_oversized_payload(store: Store) -> None:
     large = {"message": "words", "rest": "x" * (messages.FRAME_LIMIT + 1)}
-    store.event("their_own", "mention", large)
+    store.event("foreign_type", "mention", large)
     event = OutboxRepo(store.connection).get(1)
     assert event is not None
     sent = json.loads(messages.wire_form(event)[1])
     assert sent["event"]["line"] == "words" and sent["event"]["data"]["cut"] is True
 
 
-def test_a_line_is_one_harmless_line() -> None:
+def test_line_is_always_a_single_safe_line() -> None:
     line = line_of("error", {"error": {"message": "a\x1b[31m\n<b>\u202e" + "x" * 1000}})
     assert line.startswith("a <b> xxx") and len(line) == LINE_LIMIT and line.isprintable()
 
@@ -182,11 +186,11 @@ def test_a_line_is_one_harmless_line() -> None:
         (None, ""),
     ],
 )
-def test_front_matter_is_no_summary(raw: object, rest: str) -> None:
+def test_front_matter_is_not_a_summary(raw: object, rest: str) -> None:
     assert without_front_matter(raw) == rest
 
 
-def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
+def test_summary_falls_back_to_the_beginning_of_the_text() -> None:
     assert summary_of("one line", "text") == "one line"
     assert summary_of(None, "---\na: b\n---\n# Title\n\n" + "word " * 100).startswith(
         "# Title word"
@@ -194,7 +198,7 @@ def test_a_summary_is_the_turns_own_else_the_beginning_of_the_text() -> None:
     assert len(summary_of(None, "x" * 1000)) == 200
 
 
-def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) -> None:
+def test_briefing_without_a_turn_is_shown_by_its_text_everywhere(fleet: Fleet) -> None:
     fleet.console("db", "migrate")
     store = Store(fleet.home)
     store.project("api__1", "api")
@@ -210,3 +214,55 @@ def test_every_reader_shows_a_briefing_without_a_turn_by_its_text(fleet: Fleet) 
     assert [row["summary"] for row in status["projects"]] == ["What it did."]
     assert "· done · What it did. ·" in fleet.console("prelude", "--recap").stdout
     assert "· briefing: What it did. ·" in fleet.console("prelude").stdout
+
+
+# --- an event's status ---
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"status": "blocked"}, "blocked"),
+        ({"briefing": {"status": "failed"}, "status": "blocked"}, "failed"),
+        ({"session": {"status": "waiting_for_permission"}}, "waiting_for_permission"),
+        ({"job": {"status": "completed"}}, "completed"),
+        ({"briefing": {"status": ""}, "job": {"status": "failed"}}, "failed"),
+        ({"briefing": {"status": 7}, "session": "text", "status": "blocked"}, "blocked"),
+        ({"briefing": None, "status": ["no", "text"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_python_and_sql_read_the_same_status(
+    store: Store, given: dict[str, Any], status: str
+) -> None:
+    assert event_status(given) == status
+    (found,) = store.connection.execute(
+        f"SELECT {EVENT_STATUS} FROM (SELECT ? AS j)", (json.dumps(given),)
+    ).fetchone()
+    assert (found or "") == status
+
+
+# --- a project's name ---
+
+
+def test_every_reader_names_two_projects_of_one_name_by_their_ids(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.console("db", "migrate")
+    store = Store(fleet.home)
+    for project_id, name in (("web__1", "web"), ("web__2", "web"), ("api__1", "api")):
+        store.project(project_id, name)
+        briefing = store.briefing(project_id)
+        store.event("briefing_added", "mention", {}, project=project_id, briefing=briefing)
+    named = {"web__1": "web__1", "web__2": "web__2", "api__1": "api"}
+
+    assert project_names(store.connection) == named
+    assert {key: Names(store.connection)(key) for key in named} == named
+    store.connection.close()
+    status = json.loads(fleet.console("status", "--json").stdout)
+    assert {row["project_id"]: row["project"] for row in status["projects"]} == named
+    served = Api(str(fleet.home), cast(Any, None), int).projects(cast(Any, None), NoQuery())
+    assert {project.project_id: project.name for project in served} == named
+    monkeypatch.setenv("FLEET_HOME", str(fleet.home))
+    offered = complete_project(cast(Any, None), cast(Any, None), "")
+    assert {item.value for item in offered} == set(named.values())

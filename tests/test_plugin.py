@@ -1,6 +1,7 @@
-"""Fleet as a plugin: what its manifests say, and its environment, made in the background while nothing is
-lost. The real client's part is in tests/client/test_as_plugin.py."""
+"""Fleet as a plugin: its manifests, and its environment, which is built in the background without
+losing a capture. tests/client/test_as_plugin.py has the tests with the real client."""
 
+import ast
 import json
 import os
 import re
@@ -17,13 +18,42 @@ from support import ROOT, Fleet, payload
 from test_hooks import INTERPRETERS
 
 from commander.setup import plugin as plugin_environment
+from commander.setup.settings import is_ours
+from fleet_lib.ingest import sessions
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
+from fleet_lib.turn.payload import EVENTS
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
 
 
-def test_it_registers_what_the_settings_register_by_the_systems_python() -> None:
+def test_every_hook_is_a_file_that_is_registered_captured_and_known_as_ours() -> None:
+    files = {path.stem for path in (ROOT / "hooks").glob("[a-z]*.py")}
+    assert {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event).lower() for event in EVENTS} == files
+    assert set(HOOKS) == set(EVENTS)
+    for event, groups in HOOKS.items():
+        (entry,) = [entry for group in groups for entry in group["hooks"]]
+        assert is_ours(entry), event
+    foreign = ["-I", "-S", "/x/hooks/_hook.py"]
+    assert not is_ours({"type": "command", "command": "python3", "args": foreign})
+
+
+def test_every_kind_of_notification_that_is_registered_is_spooled_and_changes_a_session() -> None:
+    (group,) = HOOKS["Notification"]
+    registered = set(group["matcher"].split("|"))
+    source = (ROOT / "hooks" / "notification.py").read_text()  # to import it would end the process
+    (waiting,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WAITING"
+    ]
+    assert [kind for kind in registered if not kind.startswith(waiting)] == []
+    assert [begin for begin in waiting if not any(k.startswith(begin) for k in registered)] == []
+    # "elicitation" alone is understood too, but no matcher names it.
+    assert sessions.KINDS - {"elicitation"} == registered
+
+
+def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:
     expected = {}
     for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
         expected |= json.loads(path.read_text())["hooks"]
@@ -31,12 +61,12 @@ def test_it_registers_what_the_settings_register_by_the_systems_python() -> None
     assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
 
 
-def test_its_description_is_the_package_description() -> None:
+def test_plugin_description_is_the_package_description() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert PLUGIN["description"] == project["description"]
 
 
-def test_the_skill_names_the_fields_and_values_that_a_briefing_has() -> None:
+def test_skill_names_the_briefing_fields_and_values() -> None:
     skill = (ROOT / "skills" / "briefing" / "SKILL.md").read_text()
     for value in ("completed", "blocked", "failed", "waiting_for_input", *get_args(ImpactLevel)):
         assert f"`{value}`" in skill
@@ -50,9 +80,9 @@ def test_the_skill_names_the_fields_and_values_that_a_briefing_has() -> None:
 
 @pytest.fixture
 def plugin(fleet: Fleet, tmp_path: Path) -> Path:
-    """A plugin's folder as Claude Code copies it, with nothing but what is in the repository."""
-    copy = tmp_path / "plugin root"
-    copy.mkdir()
+    """The plugin's folder as Claude Code copies it, with only the repository's files."""
+    folder = tmp_path / "plugin root"
+    folder.mkdir()
     listed = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
     names = subprocess.run(listed, capture_output=True, check=True).stdout
     subprocess.run(
@@ -60,12 +90,12 @@ def plugin(fleet: Fleet, tmp_path: Path) -> Path:
         input=names,
         check=True,
     )
-    subprocess.run(["tar", "-C", str(copy), "-xf", str(tmp_path / "p.tar")], check=True)
+    subprocess.run(["tar", "-C", str(folder), "-xf", str(tmp_path / "p.tar")], check=True)
     fleet.environment["CLAUDE_PLUGIN_DATA"] = str(tmp_path / "plugin data")
-    return copy
+    return folder
 
 
-# The system's: without what Fleet needs.
+# The system's Python, which lacks Fleet's dependencies.
 BARE_PYTHON = os.path.realpath(sys.executable)
 
 
@@ -83,14 +113,14 @@ def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> No
 def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
     deadline = time.monotonic() + seconds
     while True:
-        known = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
-        if known.get("state") == state:
-            return known
-        assert time.monotonic() < deadline, (known, fleet.log())
+        current = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
+        if current.get("state") == state:
+            return current
+        assert time.monotonic() < deadline, (current, fleet.log())
         time.sleep(0.1)
 
 
-def wait_for_another(fleet: Fleet, data: Path, before: Path) -> None:
+def wait_for_new_venv(fleet: Fleet, data: Path, before: Path) -> None:
     deadline = time.monotonic() + 120
     while (data / "venv").resolve() == before or plugin_environment.read_state(data)[
         "state"
@@ -110,13 +140,14 @@ def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.Complete
 
 
 @pytest.mark.slow
-def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
+def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     fleet: Fleet, plugin: Path
 ) -> None:
-    for _ in range(3):  # each starts a drainer that cannot drain; one of them makes it
+    # Each starts a drainer that cannot drain; one of them builds the environment.
+    for _ in range(3):
         hook(fleet, plugin, "stop")
-    told = console(fleet, plugin, "status")
-    assert told.returncode == 1 and "wait safely in" in told.stderr
+    output = console(fleet, plugin, "status")
+    assert output.returncode == 1 and "wait safely in" in output.stderr
     wait_for_state(fleet, "ready")
     data = Path(fleet.environment["CLAUDE_PLUGIN_DATA"])
     assert len([path for path in (data / "versions").iterdir() if path.is_dir()]) == 1
@@ -126,19 +157,20 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
     command = [fleet.home / "bin" / "fleet", "--version"]
     linked = subprocess.run(command, env=fleet.env(), capture_output=True, text=True)
     assert linked.stdout.split()[-1] == PLUGIN["version"]
-    # The next turn needs nothing any more.
-    made_at = (data / "bootstrap.json").stat().st_mtime_ns
+    # The next turn builds nothing.
+    built_at = (data / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
-    assert (data / "bootstrap.json").stat().st_mtime_ns == made_at
+    assert (data / "bootstrap.json").stat().st_mtime_ns == built_at
     assert fleet.waiting() == []
-    # After an update it is made anew, and what a running hook holds stays.
+    # After an update it is built again, and the version that running hooks use stays.
     before = (data / "venv").resolve()
     os.utime(plugin / "pyproject.toml")
     hook(fleet, plugin, "stop")
-    wait_for_another(fleet, data, before)
+    wait_for_new_venv(fleet, data, before)
     assert (before / "bin" / "python").exists()
-    # And where it is there and broken; the next drainer sees that, not one that has imported all already.
+    # A broken environment is built again too. Only the next drainer notices, because a running one
+    # has already imported everything.
     while fleet.waiting():
         time.sleep(0.05)
     fleet.wait_for_drainers()
@@ -146,14 +178,14 @@ def test_its_environment_is_made_once_and_what_was_captured_before_is_there(
     shutil.rmtree(before / "app" / "pydantic")
     os.utime(data / "bootstrap.json", (0, 0))
     hook(fleet, plugin, "stop")
-    wait_for_another(fleet, data, before)
+    wait_for_new_venv(fleet, data, before)
 
 
 @pytest.mark.slow
-def test_without_a_package_index_nothing_is_lost_and_it_says_why(
+def test_build_without_a_package_index_loses_nothing_and_says_why(
     fleet: Fleet, plugin: Path, tmp_path: Path
 ) -> None:
-    # The environment that a hook has is the one that the index is looked for with.
+    # The build finds the package index through the hook's environment variables.
     fleet.environment |= {
         **dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), "http://127.0.0.1:9/simple"),
         "PIP_EXTRA_INDEX_URL": "",
@@ -168,22 +200,22 @@ def test_without_a_package_index_nothing_is_lost_and_it_says_why(
     reason = wait_for_state(fleet, "failed")["reason"]
     assert reason and "\n" not in reason
     assert len(fleet.waiting()) == 1
-    told = console(fleet, plugin, "doctor")
-    assert told.returncode == 1
-    assert reason in told.stderr and "tries again" in told.stderr
-    # It is not tried at every turn.
+    output = console(fleet, plugin, "doctor")
+    assert output.returncode == 1
+    assert reason in output.stderr and "tries again" in output.stderr
+    # It is not tried again at every turn.
     tried_at = (Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json").stat().st_mtime_ns
     hook(fleet, plugin, "stop")
     fleet.wait_for_drainers()
     while subprocess.run(["pgrep", "-f", f"bootstrap.py --again {fleet.home}"]).returncode == 0:
-        time.sleep(0.05)  # which the drainer has become
+        time.sleep(0.05)  # the drainer has become this process
     assert (
         Path(fleet.environment["CLAUDE_PLUGIN_DATA"]) / "bootstrap.json"
     ).stat().st_mtime_ns == tried_at
     assert len(fleet.waiting()) == 2
 
 
-def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin: Path) -> None:
+def test_plugin_beside_an_installed_fleet_builds_no_venv(fleet: Fleet, plugin: Path) -> None:
     (fleet.home / "venv" / "bin").mkdir(parents=True)
     (fleet.home / "venv" / "bin" / "python").symlink_to(sys.executable)
     hook(fleet, plugin, "stop")
@@ -191,8 +223,8 @@ def test_beside_an_installed_fleet_it_makes_no_environment(fleet: Fleet, plugin:
     assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
 
 
-@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="no Python 3.9 here")
-def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin: Path) -> None:
+@pytest.mark.skipif("3.9" not in INTERPRETERS, reason="Python 3.9 is not installed")
+def test_oldest_python_can_explain_the_missing_command(fleet: Fleet, plugin: Path) -> None:
     script = plugin / "commander" / "setup" / "plugin.py"
     done = subprocess.run(
         [INTERPRETERS["3.9"], "-I", str(script), "--explain", str(fleet.home)],
@@ -203,8 +235,8 @@ def test_the_oldest_python_can_say_why_there_is_no_command(fleet: Fleet, plugin:
     assert done.returncode == 1 and done.stderr.startswith("fleet: The environment is built")
 
 
-def test_before_the_first_turn_the_command_says_what_will_happen(
+def test_command_before_the_first_turn_explains_what_will_happen(
     fleet: Fleet, plugin: Path
 ) -> None:
-    told = console(fleet, plugin, "status")
-    assert told.returncode == 1 and "after the first turn" in told.stderr
+    output = console(fleet, plugin, "status")
+    assert output.returncode == 1 and "after the first turn" in output.stderr

@@ -288,7 +288,10 @@ def alerts(fleet: Fleet, count: int, projects: int, kinds: int = 1) -> None:
 
 
 def counted(text: str) -> int:
-    return sum(int(re.search(r" ×(\d+)", line)[1]) for line in section(text, "Alerts"))  # type: ignore[index]
+    """How many alerts of one event each a text stands for: those with a line, and the rest."""
+    lines = section(text, "Alerts")
+    rest = re.match(r"- and (\d+) more ", lines[-1])
+    return len(lines) if rest is None else len(lines) - 1 + int(rest[1])
 
 
 def test_alerts_have_a_line_each_while_they_fit(fleet: Fleet) -> None:
@@ -296,25 +299,45 @@ def test_alerts_have_a_line_each_while_they_fit(fleet: Fleet) -> None:
     assert len(section(fleet.delta(), "Alerts")) == 40
 
 
-def test_five_hundred_sessions_group_by_project_and_type(fleet: Fleet) -> None:
-    alerts(fleet, 500, projects=25)
+def test_alerts_that_fit_when_they_are_shortened_have_a_line_each(fleet: Fleet) -> None:
+    for number in range(40):
+        words = {"error": {"message": f"{number} " + "x" * 300}, "sessionId": f"s{number}"}
+        fleet.event("error", "alert", words, project="p__1")
+    assert len(section(fleet.delta(), "Alerts")) == 40
+
+
+@pytest.mark.parametrize("count", [120, 500])
+def test_as_many_alerts_as_fit_stand_singly_and_the_rest_is_counted_by_project(
+    fleet: Fleet, count: int
+) -> None:
+    alerts(fleet, count, projects=3)
     text = fleet.delta()
-    lines = section(text, "Alerts")
-    assert len(lines) == 25 and counted(text) == 500
-    assert lines[0].startswith("- #e500 p24__1 · error ×20, newest: boom 499")
+    *singly, rest = section(text, "Alerts")
+    assert len(singly) > 60 and utf16_length(text) > 5200, "the budget is used"
+    assert singly[0].startswith(f"- #e{count} p") and f"boom {count - 1}" in singly[0]
+    left = range(count - len(singly))
+    by_project = {f"p{n}__1": sum(number % 3 == n for number in left) for n in range(3)}
+    noun = "more" if count <= 400 else "more events"
+    assert rest.startswith(f"- and {len(left)} {noun} (")
+    assert rest.endswith("): `fleet events list --after 0` has all.")
+    shown = re.findall(r"(p\d__1) (\d+)", rest)
+    assert {name: int(number) for name, number in shown} == by_project
 
 
-def test_three_thousand_projects_group_by_type(fleet: Fleet) -> None:
+def test_a_turn_that_blocks_is_one_alert_among_many(fleet: Fleet) -> None:
+    """It makes two events, of which one would do."""
+    for number in range(150):
+        session = f"s{number}"
+        fleet.event("briefing_added", "mention", turn(session, "blocked", "x" * 200))
+        fleet.event("session_blocked", "highlight", blocked(session, "x" * 200))
+    text = fleet.delta()
+    assert counted(text) == 150
+
+
+def test_three_thousand_projects_are_counted_though_not_named(fleet: Fleet) -> None:
     alerts(fleet, 6000, projects=3000)
     text = fleet.delta()
-    (line,) = section(text, "Alerts")
-    assert counted(text) == 6000 and "boom 5999" in line
-
-
-def test_more_types_than_fit_are_counted_in_one_line(fleet: Fleet) -> None:
-    alerts(fleet, 2000, projects=500, kinds=500)
-    (line,) = section(fleet.delta(), "Alerts")
-    assert line == "- #e2000 2000 alerts; `fleet events list --after 0` has all."
+    assert counted(text) == 6000 and "boom 5999" in text and "others " in text
 
 
 def test_many_alerts_leave_room_for_the_closing_line(fleet: Fleet) -> None:
@@ -326,10 +349,10 @@ def test_many_alerts_leave_room_for_the_closing_line(fleet: Fleet) -> None:
     assert "Left out: 12 highlights, 12 mentions." in text and utf16_length(text) <= 2500
 
 
-def test_alerts_up_to_the_cursor_are_not_counted_in_groups(fleet: Fleet) -> None:
+def test_alerts_up_to_the_cursor_are_not_counted(fleet: Fleet) -> None:
     alerts(fleet, 500, projects=25)
     alerts(fleet, 450, projects=5)
-    assert counted(fleet.delta(500)) == 450 and len(section(fleet.delta(500), "Alerts")) == 5
+    assert counted(fleet.delta(500)) == 450
 
 
 @pytest.mark.parametrize("column", ["type", "project"])

@@ -63,9 +63,9 @@ hostile = st.one_of(
     ),
 )
 storable = hostile.map(lambda text: text.encode("utf-8", "replace").decode())
-# The tests find the count of a group by its sign, so no name may contain it.
+# The tests split a line at its dots, so no name may contain one.
 names = st.one_of(
-    storable.map(lambda text: re.sub("[×·]", "x", text)),
+    storable.map(lambda text: text.replace("·", "x")),
     st.sampled_from(
         [Raw(b"caf\xe9"), Raw(b"\xff\xfe</fleet-prelude>\x1b[2J"), b"blob \xff\x1b<b>"]
     ),
@@ -401,31 +401,21 @@ def check_table(fleet: Fleet, world: World, after: int, room: int, text: str) ->
 
 
 def check_alerts(alerts: list[Seen], everything: list[Seen], lines: list[str]) -> None:
-    """Check that each alert is in the line of its session or turn, or counted in one line only."""
+    """Check that each alert is in the line of its session or turn, or counted in the last line."""
     stories: dict[Hashable, list[Seen]] = {}
-    by_group: dict[Hashable, list[Seen]] = {}
-    by_type: dict[Hashable, list[Seen]] = {}
     for seen in alerts:
         stories.setdefault(seen.story, []).append(seen)
-        by_group.setdefault((seen.event.project, seen.event.type), []).append(seen)
-        by_type.setdefault(seen.event.type, []).append(seen)
-    counts = [re.search(r" ×(\d+)(?:,| in \d+ project)", line) for line in lines]
-    total = re.match(r"- (#e?\d+) (\d+) alerts; ", lines[0]) if len(lines) == 1 else None
-    if total:
-        assert (total[1], int(total[2])) == (f"#e{alerts[0].id}", len(alerts))
-    elif lines and all(counts):
-        shown = Counter(
-            (label_of(line), int(m[1])) for line, m in zip(lines, counts, strict=True) if m
-        )
-        tiers = [
-            Counter((same[0].label, len(same)) for same in tier.values())
-            for tier in (by_group, by_type)
-        ]
-        assert shown in tiers, f"{shown} is neither of {tiers}"
+    rest = re.match(r"- and (\d+) more (events )?\(", lines[-1]) if lines else None
+    singly = lines[:-1] if rest else lines
+    labels = Counter(story[0].label for story in stories.values())
+    shown = Counter(label_of(line) for line in singly)
+    assert shown <= labels
+    if rest and rest[2]:  # so many that only the newest are read, and the rest is counted in events
+        read = Counter(stories[seen.story][0].label for seen in alerts[:400])
+        assert sum(read[label] for label in shown) + int(rest[1]) == len(alerts)
     else:
-        shown_labels = Counter(label_of(line) for line in lines)
-        assert shown_labels == Counter(story[0].label for story in stories.values())
-        check_resolved(stories, everything, lines)
+        assert sum(shown.values()) + (int(rest[1]) if rest else 0) == len(stories)
+    check_resolved(stories, everything, singly)
 
 
 def check_resolved(
@@ -443,7 +433,7 @@ def check_resolved(
         )
         expected[(story[0].label, resolved)] += 1
     shown = Counter((label_of(line), line.split(" · ")[1] == "resolved") for line in lines)
-    assert shown == expected
+    assert shown <= expected
 
 
 def check_form(fleet: Fleet, text: str, room: int) -> None:

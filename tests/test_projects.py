@@ -1,4 +1,4 @@
-"""How a folder becomes a project: one repository is one project, wherever and however it lies."""
+"""How a folder becomes a project: one repository is one project, wherever it is checked out."""
 
 import os
 import shutil
@@ -22,11 +22,11 @@ from fleet_lib.store.projects import (
 from fleet_lib.turn.git import read_git_state
 
 MIMESIS = "https://github.com/olivier-motium/mimesis.git"
-KNOWN = "mimesis__607a7a7c"
+KNOWN_ID = "mimesis__607a7a7c"
 
 
 class Registry:
-    """A database, and what the drainer does to know a folder's project."""
+    """A database, and the drainer's way to find a folder's project."""
 
     def __init__(self, path: Path) -> None:
         self.connection = db.connect(path)
@@ -51,7 +51,7 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path / "registry" / "fleet.db")
 
 
-def stop(fleet: Fleet, project: Path | str, session: str = "s1", **more: Any) -> None:
+def stop(fleet: Fleet, project: Path | str, session: str = "s1", **fields: Any) -> None:
     """One turn of a session in this folder, captured and applied."""
     given_payload = payload("Stop") | {
         "session_id": session,
@@ -59,7 +59,7 @@ def stop(fleet: Fleet, project: Path | str, session: str = "s1", **more: Any) ->
         "cwd": str(project),
         "transcript_path": "",
     }
-    fleet.hook("stop", given_payload | more, project=project)
+    fleet.hook("stop", given_payload | fields, project=project)
     fleet.drain()
     assert fleet.quarantine() == {}
 
@@ -71,12 +71,12 @@ def projects(fleet: Fleet) -> list[tuple[Any, ...]]:
 # --- ids --------------------------------------------------------------------------------------
 
 
-def test_the_known_answer(fleet: Fleet, registry: Registry) -> None:
-    assert generate_project_id("mimesis", MIMESIS) == KNOWN
+def test_project_id_matches_a_known_value(fleet: Fleet, registry: Registry) -> None:
+    assert generate_project_id("mimesis", MIMESIS) == KNOWN_ID
     repository = make_repository(fleet.folder / "code" / "mimesis", MIMESIS)
-    assert registry.identify(repository).project_id == KNOWN
+    assert registry.identify(repository).project_id == KNOWN_ID
     stop(fleet, repository)
-    assert projects(fleet) == [(KNOWN, "mimesis", str(repository), MIMESIS, "active")]
+    assert projects(fleet) == [(KNOWN_ID, "mimesis", str(repository), MIMESIS, "active")]
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_an_id_is_a_slug_and_eight_hex_digits(name: str, slug: str) -> None:
     assert len(digest) == 8 and set(digest) <= set("0123456789abcdef")
 
 
-def test_same_names_with_other_remotes_are_other_projects() -> None:
+def test_same_name_with_different_remotes_is_two_projects() -> None:
     ids = {
         generate_project_id("api", f"https://github.com/{owner}/api.git") for owner in "abcdefgh"
     }
     assert len(ids) == 8
 
 
-ONE = [
+SAME_REPOSITORY = [
     "https://github.com/o/r.git",
     "https://github.com/o/r",
     "https://github.com/o/r/",
@@ -128,8 +128,8 @@ ONE = [
 ]
 
 
-@pytest.mark.parametrize("remote", ONE)
-def test_every_form_of_a_remote_is_one_repository(remote: str) -> None:
+@pytest.mark.parametrize("remote", SAME_REPOSITORY)
+def test_all_url_forms_of_a_remote_are_one_repository(remote: str) -> None:
     assert canonical_remote(remote) == "github.com/o/r"
 
 
@@ -147,17 +147,17 @@ def test_every_form_of_a_remote_is_one_repository(remote: str) -> None:
         "../o/r.git",
     ],
 )
-def test_another_remote_is_another_repository(remote: str) -> None:
+def test_different_remotes_are_different_repositories(remote: str) -> None:
     assert canonical_remote(remote) != "github.com/o/r"
 
 
-def test_a_local_remote_is_one_as_path_and_as_url() -> None:
+def test_local_remote_is_the_same_as_path_and_url() -> None:
     assert canonical_remote("/srv/git/r.git") == canonical_remote("file:///srv/git/r.git")
     assert canonical_remote("/srv/git/r") == canonical_remote("/srv/git//r.git/")
 
 
 @given(st.text(max_size=80))
-def test_any_text_as_a_remote_is_taken(remote: str) -> None:
+def test_any_text_is_accepted_as_a_remote(remote: str) -> None:
     canonical_remote(remote)
     without_credentials(remote)
     generate_project_id("x", remote)
@@ -168,20 +168,20 @@ def test_any_text_as_a_remote_is_taken(remote: str) -> None:
 
 def test_clones_by_ssh_scp_and_https_are_one_project(registry: Registry, tmp_path: Path) -> None:
     found = set()
-    for number, remote in enumerate(ONE[:-1]):
+    for number, remote in enumerate(SAME_REPOSITORY[:-1]):
         repository = make_repository(tmp_path / str(number) / "mimesis", remote)
         found.add(registry.identify(repository).project_id)
     assert len(found) == 1 and registry.count() == 1
 
 
-def test_origin_counts_and_else_any_remote(registry: Registry, tmp_path: Path) -> None:
+def test_origin_is_preferred_over_other_remotes(registry: Registry, tmp_path: Path) -> None:
     first = make_repository(tmp_path / "1" / "mimesis")
     git(first, "remote", "add", "aaa", "https://example.org/fork.git")
     git(first, "remote", "add", "origin", MIMESIS)
-    assert registry.identify(first).project_id == KNOWN
+    assert registry.identify(first).project_id == KNOWN_ID
     second = make_repository(tmp_path / "2" / "mimesis")
     git(second, "remote", "add", "upstream", "git@github.com:olivier-motium/mimesis.git")
-    assert registry.identify(second).project_id == KNOWN
+    assert registry.identify(second).project_id == KNOWN_ID
 
 
 def test_relative_remotes_of_different_repositories_are_different(
@@ -195,13 +195,13 @@ def test_relative_remotes_of_different_repositories_are_different(
 # --- credentials ------------------------------------------------------------------------------
 
 PASSWORDS = ["hunter2hunter2", "p@ss@word", "p%40ss", "pa:ss", "pä🎉"]
-# No URL by the book, but git's configuration takes it, and a person's password may be in there.
+# Not a valid URL, but git's configuration accepts it, and it may contain a password.
 UNESCAPED = ["p#ss1234", "p?ss1234", "p/ss1234"]
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("scheme", ["https", "ssh", "git+ssh"])
-def test_no_password_of_a_remote_is_hashed_or_stored(
+def test_remote_password_is_never_hashed_or_stored(
     registry: Registry, scheme: str, password: str
 ) -> None:
     bare = f"{scheme}://example.org/o/r.git"
@@ -214,7 +214,7 @@ def test_no_password_of_a_remote_is_hashed_or_stored(
     assert password not in (project.git_remote or "") and project_id == generate_project_id("r", plain)  # fmt: skip
 
 
-def test_a_password_that_should_have_been_escaped_is_not_stored_either(fleet: Fleet) -> None:
+def test_unescaped_remote_password_is_not_stored(fleet: Fleet) -> None:
     for number, password in enumerate(UNESCAPED):
         url = f"https://bot:{password}@example.org/o/r{number}.git"
         stop(fleet, make_repository(fleet.folder / f"r{number}", url), f"s{number}")
@@ -222,7 +222,7 @@ def test_a_password_that_should_have_been_escaped_is_not_stored_either(fleet: Fl
     assert [password for password in UNESCAPED if password.encode() in stored] == []
 
 
-def test_a_token_as_user_name_is_not_stored(registry: Registry) -> None:
+def test_token_as_user_name_is_not_stored(registry: Registry) -> None:
     token = "gh" + "p_" + "a1B2" * 9
     project_id = registry.repo.ensure_project(
         repo_name="mimesis",
@@ -230,16 +230,16 @@ def test_a_token_as_user_name_is_not_stored(registry: Registry) -> None:
         git_remote=f"https://{token}@github.com/olivier-motium/mimesis.git",
     )
     project = registry.repo.get(project_id)
-    assert project_id == KNOWN and project is not None and project.git_remote == MIMESIS
+    assert project_id == KNOWN_ID and project is not None and project.git_remote == MIMESIS
 
 
-def test_rotated_credentials_stay_the_same_project(fleet: Fleet) -> None:
+def test_rotated_credentials_keep_the_same_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     for number, password in enumerate(PASSWORDS):
         url = f"https://bot:{password}@github.com/olivier-motium/mimesis.git"
         git(repository, "remote", "set-url", "origin", url)
         stop(fleet, repository, f"s{number}")
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
     stored = b"".join(path.read_bytes() for path in fleet.home.glob("fleet.db*"))
     for password in PASSWORDS:
         assert password.encode() not in stored
@@ -252,7 +252,7 @@ def test_a_subfolder_is_the_same_project(registry: Registry, tmp_path: Path) -> 
     repository = make_repository(tmp_path / "mimesis", MIMESIS, **{"deep/er/x.py": ""})
     for folder in (repository, repository / "deep", repository / "deep/er", repository / ".git"):
         found = registry.identify(folder)
-        assert (found.project_id, found.repo_root) == (KNOWN, str(repository)), folder
+        assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository)), folder
 
 
 def test_a_link_to_a_subfolder_is_the_same_project(registry: Registry, tmp_path: Path) -> None:
@@ -275,21 +275,21 @@ def test_linked_worktrees_are_the_same_project(registry: Registry, tmp_path: Pat
     assert registry.count() == 2
 
 
-def test_a_worktree_that_comes_first_names_the_main_one(registry: Registry, tmp_path: Path) -> None:
+def test_first_seen_worktree_names_the_main_one(registry: Registry, tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "mimesis", MIMESIS)
     git(repository, "worktree", "add", "-q", "-b", "topic", str(tmp_path / "topic"))
     found = registry.identify(tmp_path / "topic")
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
 
 
-def test_a_submodule_is_a_project_of_its_own(registry: Registry, tmp_path: Path) -> None:
+def test_submodule_is_a_separate_project(registry: Registry, tmp_path: Path) -> None:
     library = make_repository(tmp_path / "library", **{"sub/x.py": ""})
     outer = make_repository(tmp_path / "mimesis", MIMESIS)
     git(outer, "submodule", "add", "-q", str(library), "vendor/library")
     inner = registry.identify(outer / "vendor/library")
     assert inner.repo_name == "library" and inner.repo_root == str(outer / "vendor/library")
     assert registry.identify(outer / "vendor/library/sub") == inner
-    assert registry.identify(outer).project_id == KNOWN != inner.project_id
+    assert registry.identify(outer).project_id == KNOWN_ID != inner.project_id
     git(outer / "vendor/library", "worktree", "add", "-q", "-b", "w", str(tmp_path / "linked"))
     assert registry.identify(tmp_path / "linked") == inner
 
@@ -322,12 +322,12 @@ def test_a_separate_git_folder_does_not_name_the_project(
         **{"sub/x.py": ""},
     )
     found = registry.identify(repository / "sub")
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
     git(repository, "worktree", "add", "-q", "-b", "w", str(tmp_path / "linked"))
-    assert registry.identify(tmp_path / "linked").project_id == KNOWN
+    assert registry.identify(tmp_path / "linked").project_id == KNOWN_ID
 
 
-def test_a_repository_without_a_remote_is_known_by_its_place(
+def test_repository_without_a_remote_is_identified_by_its_path(
     registry: Registry, tmp_path: Path
 ) -> None:
     one, two = make_repository(tmp_path / "a" / "api"), make_repository(tmp_path / "b" / "api")
@@ -343,7 +343,7 @@ def test_a_repository_without_a_commit_is_a_project(registry: Registry, tmp_path
     assert registry.identify(folder).repo_root == str(folder)
 
 
-def test_a_remote_that_appears_later_keeps_the_id(fleet: Fleet) -> None:
+def test_remote_added_later_keeps_the_project_id(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis")
     stop(fleet, repository)
     ((before, *_),) = projects(fleet)
@@ -358,18 +358,18 @@ def test_a_remote_that_appears_later_keeps_the_id(fleet: Fleet) -> None:
     assert [row[0] for row in projects(fleet)] == [before]
 
 
-def test_a_renamed_clone_is_the_same_project_at_its_new_place(
+def test_renamed_clone_is_the_same_project_at_a_new_path(
     registry: Registry, tmp_path: Path
 ) -> None:
     repository = make_repository(tmp_path / "mimesis", MIMESIS)
     before = registry.identify(repository)
     repository.rename(tmp_path / "renamed")
     after = registry.identify(tmp_path / "renamed")
-    assert after.project_id == before.project_id == KNOWN
+    assert after.project_id == before.project_id == KNOWN_ID
     assert after.repo_root == str(tmp_path / "renamed")
 
 
-def test_a_second_clone_does_not_take_the_first_ones_place(
+def test_second_clone_does_not_replace_the_path_of_the_first(
     registry: Registry, tmp_path: Path
 ) -> None:
     first = make_repository(tmp_path / "mimesis", MIMESIS)
@@ -379,7 +379,7 @@ def test_a_second_clone_does_not_take_the_first_ones_place(
     assert registry.count() == 1
 
 
-def test_a_folder_without_git_is_a_project_by_its_path(fleet: Fleet) -> None:
+def test_folder_without_git_is_identified_by_its_path(fleet: Fleet) -> None:
     folder = fleet.folder / "notes"
     folder.mkdir()
     stop(fleet, folder)
@@ -389,29 +389,29 @@ def test_a_folder_without_git_is_a_project_by_its_path(fleet: Fleet) -> None:
     ]
 
 
-def test_a_folder_that_is_gone_is_the_sessions_last_project(fleet: Fleet) -> None:
+def test_deleted_folder_belongs_to_the_sessions_last_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     git(repository, "worktree", "add", "-q", "-b", "topic", str(fleet.folder / "topic"))
     stop(fleet, fleet.folder / "topic")
     git(repository, "worktree", "remove", "--force", str(fleet.folder / "topic"))
     stop(fleet, fleet.folder / "topic")
-    assert fleet.rows("SELECT project_id FROM briefings") == [(KNOWN,)] * 2
+    assert fleet.rows("SELECT project_id FROM briefings") == [(KNOWN_ID,)] * 2
     assert len(projects(fleet)) == 1
 
 
-def test_a_gone_folder_of_an_unknown_session_still_leaves_a_briefing(fleet: Fleet) -> None:
+def test_deleted_folder_of_an_unknown_session_leaves_a_briefing(fleet: Fleet) -> None:
     stop(fleet, fleet.folder / "never" / "was")
     assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
 
 
-def test_a_session_that_changes_folder_stays_with_its_project_folder(fleet: Fleet) -> None:
+def test_session_that_changes_folder_keeps_its_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     other = make_repository(fleet.folder / "other")
     stop(fleet, repository, cwd=str(other))
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
 
 
-# --- odd repositories -------------------------------------------------------------------------
+# --- unusual repositories -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_a_session_that_changes_folder_stays_with_its_project_folder(fleet: Flee
         "\u2028",
     ],
 )
-def test_any_folder_name_is_a_project(registry: Registry, tmp_path: Path, name: str) -> None:
+def test_any_folder_name_can_be_a_project(registry: Registry, tmp_path: Path, name: str) -> None:
     repository = make_repository(tmp_path / name, **{"sub dir/ü.py": ""})
     found = registry.identify(repository / "sub dir")
     assert (found.repo_name, found.repo_root) == (name, str(repository))
@@ -437,7 +437,7 @@ def test_any_folder_name_is_a_project(registry: Registry, tmp_path: Path, name: 
     assert registry.identify(tmp_path / "worktree") == found
 
 
-def test_odd_folder_names_come_through_the_hooks(fleet: Fleet) -> None:
+def test_unusual_folder_names_pass_through_the_hooks(fleet: Fleet) -> None:
     for number, name in enumerate(("日本", "a b  c", "new\nline")):
         repository = make_repository(fleet.folder / name)
         stop(fleet, repository, f"s{number}")
@@ -445,7 +445,7 @@ def test_odd_folder_names_come_through_the_hooks(fleet: Fleet) -> None:
     assert roots == {str(fleet.folder / name) for name in ("日本", "a b  c", "new\nline")}
 
 
-def test_a_folder_name_that_is_no_utf8_comes_through_the_hooks(fleet: Fleet) -> None:
+def test_non_utf8_folder_name_passes_through_the_hooks(fleet: Fleet) -> None:
     folder = os.fsdecode(os.fsencode(fleet.folder) + b"/caf\xe9")
     make_repository(Path(folder))
     stop(fleet, folder, cwd=str(fleet.folder))
@@ -455,12 +455,12 @@ def test_a_folder_name_that_is_no_utf8_comes_through_the_hooks(fleet: Fleet) -> 
 def test_a_repository_with_sha256_objects_is_a_project(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS, "--object-format=sha256")
     stop(fleet, repository)
-    assert [row[0] for row in projects(fleet)] == [KNOWN]
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
     ((head,),) = fleet.rows("SELECT head_commit FROM briefings")
     assert head == git(repository, "rev-parse", "HEAD") and len(head) == 64
 
 
-def test_a_misleading_git_environment_does_not_mislead(
+def test_git_environment_variables_are_ignored(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = make_repository(tmp_path / "mimesis", MIMESIS)
@@ -476,17 +476,17 @@ def test_a_misleading_git_environment_does_not_mislead(
     ):
         monkeypatch.setenv(name, value)
     found = registry.identify(repository)
-    assert (found.project_id, found.repo_root) == (KNOWN, str(repository))
+    assert (found.project_id, found.repo_root) == (KNOWN_ID, str(repository))
 
 
 # --- archived ---------------------------------------------------------------------------------
 
 
-def test_an_archived_project_stays_archived_until_a_turn_of_it(fleet: Fleet) -> None:
+def test_archived_project_stays_archived_until_its_next_turn(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     stop(fleet, repository)
     connection = db.connect(fleet.home / "fleet.db")
-    assert ProjectRepo(connection).archive(KNOWN)
+    assert ProjectRepo(connection).archive(KNOWN_ID)
     connection.close()
     start = payload("SessionStart-startup") | {"session_id": "s2", "cwd": str(repository)}
     end = payload("SessionEnd-other") | {"session_id": "s1", "cwd": str(repository)}
@@ -498,7 +498,7 @@ def test_an_archived_project_stays_archived_until_a_turn_of_it(fleet: Fleet) -> 
     assert projects(fleet)[0][4] == "active"
 
 
-def test_an_archived_project_is_still_found_and_not_made_again(registry: Registry) -> None:
+def test_archived_project_is_found_and_not_created_again(registry: Registry) -> None:
     fields = {"repo_name": "mimesis", "repo_root": "/code/mimesis", "git_remote": MIMESIS}
     project_id = registry.repo.ensure_project(**fields)
     registry.repo.archive(project_id)
@@ -506,14 +506,14 @@ def test_an_archived_project_is_still_found_and_not_made_again(registry: Registr
     assert registry.count() == 1
 
 
-def test_a_row_of_the_originals_with_a_password_in_it_is_found(registry: Registry) -> None:
+def test_original_project_row_with_a_password_is_found(registry: Registry) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         registry.connection.execute("INSERT INTO projects (project_id) VALUES ('x')")
     registry.connection.execute(
         "INSERT INTO projects (project_id, repo_name, repo_root, git_remote, created_at, updated_at)"
-        " VALUES ('theirs__12345678', 'mimesis', '/old', 'git@github.com:olivier-motium/mimesis', '', '')"
+        " VALUES ('original__12345678', 'mimesis', '/old', 'git@github.com:olivier-motium/mimesis', '', '')"
     )
     found = registry.repo.ensure_project(
         repo_name="mimesis", repo_root="/new", git_remote="https://u:p@github.com/olivier-motium/mimesis"
     )  # fmt: skip
-    assert found == "theirs__12345678"
+    assert found == "original__12345678"

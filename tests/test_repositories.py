@@ -1,4 +1,4 @@
-"""The repositories: every method that the reference shows, over a real file."""
+"""The repositories: every method of the reference, on a real file."""
 
 import json
 import re
@@ -27,7 +27,7 @@ NOW = "2026-11-23T06:55:16.123Z"
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection inside a writer's transaction."""
+    """A connection inside a write transaction."""
     connection = db.connect(tmp_path / "fleet.db")
     connection.execute("BEGIN IMMEDIATE")
     yield connection
@@ -42,14 +42,14 @@ def project(connection: sqlite3.Connection) -> str:
     )
 
 
-def a_briefing(project_id: str, **more: Any) -> dict[str, Any]:
-    return {"project_id": project_id, "status": "completed", "raw_markdown": "# Done"} | more
+def a_briefing(project_id: str, **values: Any) -> dict[str, Any]:
+    return {"project_id": project_id, "status": "completed", "raw_markdown": "# Done"} | values
 
 
 # --- all of them ------------------------------------------------------------------------------
 
 
-def test_what_the_caller_rolls_back_never_was(tmp_path: Path) -> None:
+def test_rollback_by_the_caller_undoes_every_write(tmp_path: Path) -> None:
     connection = db.connect(tmp_path / "fleet.db")
     with pytest.raises(ZeroDivisionError), db.transaction(connection):
         project = ProjectRepo(connection).ensure_project(repo_name="a", repo_root="/a")
@@ -72,7 +72,7 @@ def test_what_the_caller_rolls_back_never_was(tmp_path: Path) -> None:
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table
 
 
-def test_no_method_begins_a_transaction(tmp_path: Path) -> None:
+def test_no_repository_method_begins_a_transaction(tmp_path: Path) -> None:
     connection = db.connect(tmp_path / "fleet.db")
     project = ProjectRepo(connection).ensure_project(repo_name="a", repo_root="/a")
     BriefingRepo(connection).insert(**a_briefing(project))
@@ -102,7 +102,7 @@ def test_records_are_typed_and_frozen(connection: sqlite3.Connection, project: s
             setattr(record, next(iter(kind.__annotations__)), "x")
 
 
-def test_what_is_not_there_is_none(connection: sqlite3.Connection) -> None:
+def test_missing_row_is_none(connection: sqlite3.Connection) -> None:
     assert ProjectRepo(connection).get("nope") is None
     assert ProjectRepo(connection).find_by_repo_root("/nope") is None
     assert ProjectRepo(connection).archive("nope") is False
@@ -119,7 +119,9 @@ def test_what_is_not_there_is_none(connection: sqlite3.Connection) -> None:
 # --- projects ---------------------------------------------------------------------------------
 
 
-def test_ensuring_a_project_twice_finds_it(connection: sqlite3.Connection, project: str) -> None:
+def test_ensuring_a_project_twice_finds_the_same_one(
+    connection: sqlite3.Connection, project: str
+) -> None:
     repo = ProjectRepo(connection)
     before = repo.get(project)
     assert (
@@ -146,9 +148,7 @@ def test_archived_projects_are_not_active_until_restored(
     assert [p.project_id for p in repo.get_active()] == [project]
 
 
-def test_a_person_finds_a_project_by_id_or_name(
-    connection: sqlite3.Connection, project: str
-) -> None:
+def test_project_is_found_by_id_or_name(connection: sqlite3.Connection, project: str) -> None:
     repo = ProjectRepo(connection)
     fork = repo.ensure_project(repo_name="Mimesis", repo_root="/code/fork")
     assert [p.project_id for p in repo.find(project)] == [project]
@@ -176,9 +176,7 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def test_a_briefing_comes_back_as_it_was_given(
-    connection: sqlite3.Connection, project: str
-) -> None:
+def test_briefing_is_read_back_as_written(connection: sqlite3.Connection, project: str) -> None:
     given_fields = a_briefing(project, **WHOLE)
     record = BriefingRepo(connection).get(BriefingRepo(connection).insert(**given_fields))
     assert record is not None
@@ -190,7 +188,7 @@ def test_a_briefing_comes_back_as_it_was_given(
     assert stored["docs_touched_json"] == "[]"
 
 
-def test_what_nobody_wrote_is_null(connection: sqlite3.Connection, project: str) -> None:
+def test_unset_field_is_null(connection: sqlite3.Connection, project: str) -> None:
     BriefingRepo(connection).insert(**a_briefing(project))
     row = dict(connection.execute("SELECT * FROM briefings").fetchone())
     assert {name for name, value in row.items() if value is not None} == {
@@ -202,7 +200,7 @@ def test_what_nobody_wrote_is_null(connection: sqlite3.Connection, project: str)
     }
 
 
-def test_inserting_the_same_turn_again_keeps_the_first(
+def test_second_insert_of_a_turn_keeps_the_first(
     connection: sqlite3.Connection, project: str
 ) -> None:
     repo = BriefingRepo(connection)
@@ -243,7 +241,7 @@ def test_the_same_key_in_another_project_is_another_briefing(
     assert repo.insert(**a_briefing(project)) != repo.insert(**a_briefing(other))
 
 
-def test_upsert_sets_what_is_given_and_keeps_the_rest(
+def test_upsert_sets_the_given_fields_and_keeps_the_rest(
     connection: sqlite3.Connection, project: str
 ) -> None:
     repo = BriefingRepo(connection)
@@ -259,19 +257,19 @@ def test_upsert_sets_what_is_given_and_keeps_the_rest(
     assert (record.branch, record.files_touched) == (WHOLE["branch"], WHOLE["files_touched"])
 
 
-def test_a_briefing_of_no_project_is_refused(connection: sqlite3.Connection) -> None:
+def test_briefing_without_a_project_is_refused(connection: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         BriefingRepo(connection).insert(**a_briefing("nobody__00000000"))
 
 
-def test_a_field_that_is_none_is_refused(connection: sqlite3.Connection, project: str) -> None:
+def test_unknown_briefing_field_is_refused(connection: sqlite3.Connection, project: str) -> None:
     with pytest.raises(TypeError):
         BriefingRepo(connection).insert(**a_briefing(project, **{"x = 1; --": 1}))
     with pytest.raises(TypeError):
         BriefingRepo(connection).update_semantic_fields(1, nonsense="x")  # type: ignore[call-arg]
 
 
-def test_semantic_fields_are_set_and_nothing_else(
+def test_set_semantics_changes_only_semantic_fields(
     connection: sqlite3.Connection, project: str
 ) -> None:
     repo = BriefingRepo(connection)
@@ -285,12 +283,12 @@ def test_semantic_fields_are_set_and_nothing_else(
     assert repo.update_semantic_fields(briefing) is False
 
 
-def test_a_query_filters_by_all_that_it_is_given_newest_first(
+def test_query_combines_all_filters_newest_first(
     connection: sqlite3.Connection, project: str
 ) -> None:
     repo = BriefingRepo(connection)
     other = ProjectRepo(connection).ensure_project(repo_name="b", repo_root="/b")
-    made: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for number in range(24):
         fields = a_briefing(
             other if number % 2 else project,
@@ -301,8 +299,8 @@ def test_a_query_filters_by_all_that_it_is_given_newest_first(
             broadcast_level=("silent", None)[number % 2],
             doc_drift_risk=("high", "low", None)[number % 3],
         )
-        made.append(fields | {"briefing_id": repo.insert(**fields)})
-    for wanted in (
+        rows.append(fields | {"briefing_id": repo.insert(**fields)})
+    for filters in (
         {},
         {"project_id": project},
         {"project_id": project, "status": "completed", "impact_level": "major"},
@@ -312,11 +310,11 @@ def test_a_query_filters_by_all_that_it_is_given_newest_first(
     ):
         expected = [
             fields["briefing_id"]
-            for fields in reversed(made)
-            if all(fields[name] == value for name, value in wanted.items())
+            for fields in reversed(rows)
+            if all(fields[name] == value for name, value in filters.items())
         ]
-        assert [b.briefing_id for b in repo.query(**wanted)] == expected, wanted
-        assert [b.briefing_id for b in repo.query(**wanted, limit=3)] == expected[:3]
+        assert [b.briefing_id for b in repo.query(**filters)] == expected, filters
+        assert [b.briefing_id for b in repo.query(**filters, limit=3)] == expected[:3]
     assert len(repo.get_recent(5)) == 5
     assert {b.project_id for b in repo.get_by_project(project)} == {project}
     assert {b.doc_drift_risk for b in repo.get_high_doc_drift_risk(10)} == {"high"}
@@ -324,13 +322,13 @@ def test_a_query_filters_by_all_that_it_is_given_newest_first(
     assert len(repo.query(since="2000-01-01T00:00:00.000Z")) == 24
 
 
-def test_lists_that_another_program_spoiled_read_as_none(
+def test_malformed_lists_of_another_program_read_as_none(
     connection: sqlite3.Connection, project: str
 ) -> None:
     repo = BriefingRepo(connection)
     briefing = repo.insert(**a_briefing(project))
-    for spoiled in ("", "not json", "{}", "null", '"text"', "7", "[1, null, {}]", b"\xff", "[" * 99999):  # fmt: skip
-        connection.execute("UPDATE briefings SET blockers_json = ?", (spoiled,))
+    for malformed in ("", "not json", "{}", "null", '"text"', "7", "[1, null, {}]", b"\xff", "[" * 99999):  # fmt: skip
+        connection.execute("UPDATE briefings SET blockers_json = ?", (malformed,))
         record = repo.get(briefing)
         assert record is not None and all(isinstance(item, str) for item in record.blockers)
 
@@ -346,11 +344,11 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
         "snake": "renamed parse_config to load_settings in src/app/config.py",
         "emoji": "shipped 🎉 the 東京 release, Ελλάδα next",
     }
-    made = {
+    briefing_ids = {
         name: repo.insert(**a_briefing(project, task_id=f"task-{name[::-1]}", raw_markdown=text))
         for name, text in texts.items()
     }
-    made["lists"] = repo.insert(
+    briefing_ids["lists"] = repo.insert(
         **a_briefing(
             project,
             task_id="lists",
@@ -360,11 +358,11 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
             branch="feature/walrus",
         )
     )
-    return made
+    return briefing_ids
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("query", "found"),
     [
         ("login", {"login"}),
         ("LOGIN bug", {"login"}),
@@ -387,21 +385,23 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
         ("the", {"login", "emoji", "lists"}),
     ],
 )
-def test_search_finds_the_briefings_that_hold_every_word(
-    connection: sqlite3.Connection, library: dict[str, int], words: str, found: set[str]
+def test_search_finds_briefings_that_contain_every_word(
+    connection: sqlite3.Connection, library: dict[str, int], query: str, found: set[str]
 ) -> None:
-    hits = BriefingRepo(connection).search(words)
+    hits = BriefingRepo(connection).search(query)
     assert {record.briefing_id for record, _ in hits} == {library[name] for name in found}
 
 
 def test_search_finds_decomposed_letters_as_composed_ones(
     connection: sqlite3.Connection, library: dict[str, int], project: str
 ) -> None:
-    made = BriefingRepo(connection).insert(
+    briefing = BriefingRepo(connection).insert(
         **a_briefing(project, task_id="nfd", raw_markdown="the re\u0301sume\u0301 page")
     )
-    for words in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
-        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(words)] == [made], words
+    for query in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
+        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(query)] == [briefing], (
+            query
+        )
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ def test_search_finds_decomposed_letters_as_composed_ones(
         "x" * 100_000,
     ],
 )
-def test_search_takes_any_query_as_words(
+def test_search_treats_any_query_as_plain_words(
     connection: sqlite3.Connection, library: dict[str, int], hostile: str
 ) -> None:
     for record, excerpt in BriefingRepo(connection).search(hostile):
@@ -457,12 +457,12 @@ def test_search_takes_any_query_as_words(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_search_never_fails(
-    connection: sqlite3.Connection, library: dict[str, int], words: str
+    connection: sqlite3.Connection, library: dict[str, int], query: str
 ) -> None:
-    BriefingRepo(connection).search(words)
+    BriefingRepo(connection).search(query)
 
 
-def test_search_takes_a_whole_page_of_words(
+def test_search_accepts_a_whole_page_of_words(
     connection: sqlite3.Connection, library: dict[str, int]
 ) -> None:
     assert BriefingRepo(connection).search("login bug " * 2000) != []
@@ -481,13 +481,13 @@ def test_search_follows_updates_and_deletions(
     assert repo.search("quasar") == []
 
 
-def test_search_stays_in_the_project_that_is_named(
+def test_search_is_limited_to_the_named_project(
     connection: sqlite3.Connection, library: dict[str, int], project: str
 ) -> None:
     repo = BriefingRepo(connection)
     other = ProjectRepo(connection).ensure_project(repo_name="b", repo_root="/b")
-    made = repo.insert(**a_briefing(other, raw_markdown="login too"))
-    assert [r.briefing_id for r, _ in repo.search("login", project_id=other)] == [made]
+    briefing = repo.insert(**a_briefing(other, raw_markdown="login too"))
+    assert [r.briefing_id for r, _ in repo.search("login", project_id=other)] == [briefing]
     assert len(repo.search("login")) == 2
     assert len(repo.search("login", limit=1)) == 1
 
@@ -495,7 +495,7 @@ def test_search_stays_in_the_project_that_is_named(
 # --- turns ------------------------------------------------------------------------------------
 
 
-def test_a_turn_is_kept_with_its_briefing(connection: sqlite3.Connection, project: str) -> None:
+def test_turn_is_stored_with_its_briefing(connection: sqlite3.Connection, project: str) -> None:
     repo = BriefingRepo(connection)
     briefing = repo.insert(**a_briefing(project))
     turn = Turn("s", "p", briefing, 2, "one line", "digest", "block", True, ("a, b", "ü"))
@@ -504,7 +504,7 @@ def test_a_turn_is_kept_with_its_briefing(connection: sqlite3.Connection, projec
     assert repo.get_turn("s", "q") is None and repo.turn_of(briefing + 1) is None
 
 
-def test_an_input_is_taken_once(connection: sqlite3.Connection) -> None:
+def test_input_is_applied_once(connection: sqlite3.Connection) -> None:
     repo = BriefingRepo(connection)
     assert [repo.mark_seen("s", "t", d) for d in ("x", "x", "y")] == [True, False, True]
 
@@ -513,9 +513,7 @@ def test_an_input_is_taken_once(connection: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES)
-def test_every_event_type_of_the_reference_is_kept(
-    connection: sqlite3.Connection, kind: Any
-) -> None:
+def test_every_reference_event_type_is_accepted(connection: sqlite3.Connection, kind: Any) -> None:
     repo = OutboxRepo(connection)
     event = repo.get(repo.add(type=kind, payload={"a": "ü"}, briefing_id=42, project_id="p"))
     line = {"line": "a session started"} if kind == "session_started" else {}
@@ -530,18 +528,18 @@ def test_an_unknown_event_type_is_refused(connection: sqlite3.Connection) -> Non
     assert OutboxRepo(connection).latest_id() == 0
 
 
-def test_events_are_paged_from_a_cursor_without_a_gap(connection: sqlite3.Connection) -> None:
+def test_events_are_paged_from_a_cursor_without_gaps(connection: sqlite3.Connection) -> None:
     repo = OutboxRepo(connection)
     ids = [repo.add(type="error", payload_json=str(n)) for n in range(25)]
-    seen: list[int] = []
-    while page := repo.get_after(seen[-1] if seen else 0, limit=10):
-        seen += [event.event_id for event in page]
-    assert seen == ids and repo.latest_id() == ids[-1]
+    paged_ids: list[int] = []
+    while page := repo.get_after(paged_ids[-1] if paged_ids else 0, limit=10):
+        paged_ids += [event.event_id for event in page]
+    assert paged_ids == ids and repo.latest_id() == ids[-1]
     assert [event.event_id for event in repo.get_latest(3)] == ids[-3:]
     assert repo.get_after(ids[-1]) == []
 
 
-def test_event_ids_are_never_used_again(connection: sqlite3.Connection) -> None:
+def test_event_ids_are_never_reused(connection: sqlite3.Connection) -> None:
     repo = OutboxRepo(connection)
     last = [repo.add(type="error") for _ in range(3)][-1]
     connection.execute("DELETE FROM outbox_events")
@@ -568,7 +566,7 @@ def test_an_events_session_is_found(connection: sqlite3.Connection) -> None:
     assert not repo.has_of_session("error", "s1")
 
 
-def test_an_alert_that_was_announced_is_known(connection: sqlite3.Connection) -> None:
+def test_announced_alert_is_recognised(connection: sqlite3.Connection) -> None:
     repo = OutboxRepo(connection)
     payload = {"error": {"message": "boom", "code": "quarantined"}}
     assert not repo.has_alert("error", payload)
@@ -595,14 +593,14 @@ VERBS: dict[str, Callable[[JobRepo, int], bool]] = {
 }
 
 
-def a_job(connection: sqlite3.Connection, status: Any = "queued", **more: Any) -> int:
-    fields = {"type": "worker_task", "model": "opus", "request_json": "{}"} | more
+def a_job(connection: sqlite3.Connection, status: Any = "queued", **values: Any) -> int:
+    fields = {"type": "worker_task", "model": "opus", "request_json": "{}"} | values
     return JobRepo(connection).create(**fields, status=status)
 
 
 @pytest.mark.parametrize("after", STATUSES)
 @pytest.mark.parametrize("before", STATUSES)
-def test_a_job_moves_only_where_its_status_allows(
+def test_job_status_changes_only_along_allowed_transitions(
     connection: sqlite3.Connection, before: str, after: Any
 ) -> None:
     repo = JobRepo(connection)
@@ -642,7 +640,7 @@ def test_a_finished_job_keeps_its_result(
         assert record.error == "broken"
 
 
-def test_jobs_are_created_as_asked_or_not_at_all(connection: sqlite3.Connection) -> None:
+def test_job_is_created_as_requested_or_refused(connection: sqlite3.Connection) -> None:
     repo = JobRepo(connection)
     job = repo.get(
         a_job(connection, project_id="p", repo_root="/r", type="commander_turn", model="sonnet")
@@ -653,13 +651,13 @@ def test_jobs_are_created_as_asked_or_not_at_all(connection: sqlite3.Connection)
         "{}",
     )
     assert ISO.fullmatch(job.ts_created) and job.ts_started is None
-    for wrong in ({"type": "x"}, {"model": "x"}, {"status": "x"}):
+    for fields in ({"type": "x"}, {"model": "x"}, {"status": "x"}):
         with pytest.raises(BadInput):
-            a_job(connection, **wrong)  # type: ignore[arg-type]
+            a_job(connection, **fields)  # type: ignore[arg-type]
     assert len(repo.get_pending()) == 1
 
 
-def test_pending_jobs_are_the_queued_ones_oldest_first(connection: sqlite3.Connection) -> None:
+def test_pending_jobs_are_queued_jobs_oldest_first(connection: sqlite3.Connection) -> None:
     repo = JobRepo(connection)
     ids = [a_job(connection, project_id="p" if n % 2 else "q") for n in range(6)]
     repo.update_status(ids[0], "running")
@@ -669,14 +667,14 @@ def test_pending_jobs_are_the_queued_ones_oldest_first(connection: sqlite3.Conne
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_stream_is_rows_while_it_runs_and_the_references_column_at_the_end(
+def test_stream_is_rows_during_a_run_and_one_column_at_the_end(
     connection: sqlite3.Connection, verb: str
 ) -> None:
     repo = JobRepo(connection)
     job, other = a_job(connection), a_job(connection)
     assert repo.append_stream_chunk(job, "too early") is False
-    for one in (job, other):
-        repo.update_status(one, "running")
+    for job_id in (job, other):
+        repo.update_status(job_id, "running")
     chunks: list[Any] = ["a", '{"b": 1}', {"type": "text", "ü": [1]}, "", "🎉\n"]
     for chunk in chunks:
         assert repo.append_stream_chunk(job, chunk) is True
@@ -694,7 +692,7 @@ def test_a_stream_is_rows_while_it_runs_and_the_references_column_at_the_end(
     assert [row[0] for row in rows] == [other]
 
 
-def test_a_long_stream_is_appended_at_a_steady_cost(connection: sqlite3.Connection) -> None:
+def test_appending_to_a_long_stream_has_constant_cost(connection: sqlite3.Connection) -> None:
     repo = JobRepo(connection)
     job = a_job(connection)
     repo.update_status(job, "running")
@@ -706,7 +704,7 @@ def test_a_long_stream_is_appended_at_a_steady_cost(connection: sqlite3.Connecti
         return 0
 
     def steps_for_one() -> int:
-        """Instructions of SQLite's machine: a measure that no busy computer changes."""
+        """The number of SQLite instructions, which does not depend on the machine's load."""
         nonlocal steps
         steps = 0
         connection.set_progress_handler(count, 1)
@@ -721,28 +719,32 @@ def test_a_long_stream_is_appended_at_a_steady_cost(connection: sqlite3.Connecti
     assert 0 < steps_for_one() <= early + 5
 
 
-def test_a_stream_that_another_program_spoiled_can_still_be_asked_for(
+def test_malformed_stream_of_another_program_can_be_read(
     connection: sqlite3.Connection,
 ) -> None:
     repo = JobRepo(connection)
     job = a_job(connection, "completed")
-    for spoiled in ("not json", "{}", "7", "null", '[{"a": 1}, "b"]'):
-        connection.execute("UPDATE jobs SET stream_chunks_json = ?", (spoiled,))
+    for malformed in ("not json", "{}", "7", "null", '[{"a": 1}, "b"]'):
+        connection.execute("UPDATE jobs SET stream_chunks_json = ?", (malformed,))
         assert all(isinstance(chunk, str) for chunk in repo.get_stream_chunks(job))
 
 
 # --- conversations ----------------------------------------------------------------------------
 
 
-def test_there_is_one_commander(connection: sqlite3.Connection) -> None:
+def test_only_one_commander_exists(connection: sqlite3.Connection) -> None:
     repo = ConversationRepo(connection)
-    made = repo.get_or_create_commander("/home/fleet")
-    assert (made.kind, made.cwd, made.last_outbox_event_id_seen) == ("commander", "/home/fleet", 0)
-    assert made.claude_session_id is None and ISO.fullmatch(made.created_at)
-    assert repo.get_or_create_commander("/elsewhere") == made == repo.get_commander()
+    commander = repo.get_or_create_commander("/home/fleet")
+    assert (commander.kind, commander.cwd, commander.last_outbox_event_id_seen) == (
+        "commander",
+        "/home/fleet",
+        0,
+    )
+    assert commander.claude_session_id is None and ISO.fullmatch(commander.created_at)
+    assert repo.get_or_create_commander("/elsewhere") == commander == repo.get_commander()
 
 
-def test_the_originals_commander_is_the_commander(connection: sqlite3.Connection) -> None:
+def test_commander_row_of_the_original_system_is_reused(connection: sqlite3.Connection) -> None:
     for number, kind in enumerate(("worker_session", "commander")):
         connection.execute(
             "INSERT INTO conversations (conversation_id, kind, cwd, model, created_at, updated_at,"
@@ -753,34 +755,34 @@ def test_the_originals_commander_is_the_commander(connection: sqlite3.Connection
     assert (found.conversation_id, found.last_outbox_event_id_seen) == ("c1", 0)
 
 
-def seen(repo: ConversationRepo) -> int:
+def cursor_of(repo: ConversationRepo) -> int:
     found = repo.get_commander()
     assert found is not None
     return found.last_outbox_event_id_seen
 
 
-def test_a_cursor_moves_when_what_was_shown_is_committed_and_only_forward(
+def test_cursor_moves_forward_only_and_only_after_a_commit(
     connection: sqlite3.Connection,
 ) -> None:
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "s1", None)
     repo.shown_at_prompt("s1", "p1", 7)
-    assert seen(repo) == 0
+    assert cursor_of(repo) == 0
     repo.commit_shown(commander, "s1", "another prompt")
-    assert seen(repo) == 0
+    assert cursor_of(repo) == 0
     repo.commit_shown(commander, "s1", "p1")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7
     repo.shown_at_prompt("s1", "p2", 5)
     repo.commit_shown(commander, "s1", "p2")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7
     repo.shown_at_start("s1", 9)
     repo.commit_shown(commander, "s1", "p3")
     repo.commit_shown(commander, "s1", "p3")
-    assert seen(repo) == 9
+    assert cursor_of(repo) == 9
 
 
-def test_sessions_of_the_commander_have_cursors_of_their_own(
+def test_commander_sessions_have_separate_cursors(
     connection: sqlite3.Connection,
 ) -> None:
     repo = ConversationRepo(connection)
@@ -791,21 +793,21 @@ def test_sessions_of_the_commander_have_cursors_of_their_own(
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "new", None)
     repo.join(commander, "behind", 3)
-    repo.join(commander, "behind", 99)  # only the first counts
+    repo.join(commander, "behind", 99)  # only the first call counts
     cursors = dict(
         map(tuple, connection.execute("SELECT session_id, cursor_event_id FROM commander_sessions"))
     )
     assert cursors == {"old": 20, "new": 20, "behind": 3}
     repo.shown_at_prompt("behind", "p", 8)
     repo.commit_shown(commander, "behind", "p")
-    assert seen(repo) == 20
+    assert cursor_of(repo) == 20
 
 
-def test_a_turn_of_a_session_that_never_joined_moves_nothing_back(
+def test_turn_of_an_unknown_session_moves_no_cursor_back(
     connection: sqlite3.Connection,
 ) -> None:
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
     repo.commit_shown(commander, "stranger", "p")
-    assert seen(repo) == 7
+    assert cursor_of(repo) == 7

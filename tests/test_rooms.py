@@ -1,4 +1,4 @@
-"""The rooms of the code: which there are, which may import which, and how long a file may be."""
+"""The rooms of the code: their order, their imports, and the maximum length of a file."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-# Lowest first: a room imports only rooms before it. What is hot imports only what is hot, too.
+# Lowest first: a room imports only rooms before it. Hot modules import only hot modules.
 ROOMS = (
     *("fleet_lib", "fleet_lib.store", "fleet_lib.turn", "fleet_lib.history", "fleet_lib.prelude"),
     *("fleet_lib.ingest", "fleet_lib.drain", "fleet_lib.views", "fleet_lib.jobs"),
@@ -51,7 +51,7 @@ def room_of(module: str) -> str:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Our own modules that this one imports, inside of functions too."""
+    """Our own modules that this one imports, including imports inside functions."""
     found = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
@@ -63,7 +63,7 @@ def imports(module: str) -> frozenset[str]:
     return frozenset(found & modules().keys())
 
 
-def arrows() -> Iterator[tuple[str, str]]:
+def import_pairs() -> Iterator[tuple[str, str]]:
     for module in sorted(modules()):
         for other in sorted(imports(module)):
             yield module, other
@@ -81,50 +81,50 @@ def test_every_folder_of_code_is_a_room() -> None:
 
 
 def test_a_room_imports_only_rooms_below_it() -> None:
-    wrong = {
+    violations = {
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if ROOMS.index(room_of(other)) > ROOMS.index(room_of(module))
     }
-    assert wrong == set()
+    assert violations == set()
 
 
-def test_no_arrow_leads_from_the_library_to_the_console() -> None:
-    wrong = [
+def test_library_never_imports_the_console() -> None:
+    violations = [
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if module.startswith("fleet_lib") and other.startswith(("commander", "hooks"))
     ]
-    assert wrong == []
+    assert violations == []
 
 
-def test_what_is_hot_imports_only_what_is_hot() -> None:
+def test_hot_modules_import_only_hot_modules() -> None:
     hot = {name for name in modules() if name in HOT_GROUND or room_of(name) in HOT_ROOMS}
     allowed = hot | {"fleet_lib"}
     assert hot >= HOT_GROUND
-    wrong = [
+    violations = [
         f"{module} imports {other}"
-        for module, other in arrows()
+        for module, other in import_pairs()
         if module in hot and other not in allowed
     ]
-    assert wrong == []
+    assert violations == []
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
-    left = {module: set(imports(module)) for module in modules()}
+def test_no_import_circles() -> None:
+    remaining = {module: set(imports(module)) for module in modules()}
     while ends := [
         module
-        for module, others in left.items()
-        if not others or not any(module in imported for imported in left.values())
+        for module, others in remaining.items()
+        if not others or not any(module in imported for imported in remaining.values())
     ]:
         for module in ends:
-            del left[module]
-        for others in left.values():
+            del remaining[module]
+        for others in remaining.values():
             others.difference_update(ends)
-    assert set(left) == set()
+    assert set(remaining) == set()
 
 
-def test_no_module_and_no_function_is_long() -> None:
+def test_modules_and_functions_stay_short() -> None:
     found = set()
     for module, path in modules().items():
         if len(path.read_text("utf-8").splitlines()) > MODULE_LINES:
@@ -139,8 +139,8 @@ def test_no_module_and_no_function_is_long() -> None:
 def test_the_architecture_page_names_every_room_once() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     table = page.partition("\n## The rooms\n")[2].partition("\n## ")[0]
-    named = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| `")]
-    assert named == [f"`{room.replace('.', '/')}/`" for room in ROOMS]
+    listed = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| `")]
+    assert listed == [f"`{room.replace('.', '/')}/`" for room in ROOMS]
 
 
 @pytest.mark.parametrize("module", sorted(HOT_GROUND))

@@ -1,4 +1,4 @@
-"""The runner with a `claude` that says what no client should, or ends as none should."""
+"""The runner with a `claude` that prints invalid results or ends abnormally."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ exec(sys.stdin.read())
 
 
 class Queue:
-    """A home whose `claude` does what its prompt says, in Python."""
+    """A home whose `claude` runs its prompt as Python code."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -44,15 +44,15 @@ class Queue:
         config.put(str(home), "claude.program", str(program))
         self.connection = db.connect(home / "fleet.db")
 
-    def add(self, script: str, folder: str | None = None, **asked: Any) -> int:
-        """Each in a folder of its own, so that all of them run at once."""
+    def add(self, script: str, folder: str | None = None, **options: Any) -> int:
+        """Each job gets its own folder, so that all of them run at once."""
         if folder is None:
             folder = str(self.home / f"folder {time.monotonic_ns()}")
             Path(folder).mkdir()
         return JobRepo(self.connection).create(
             type="worker_task",
             model="haiku",
-            request_json=json.dumps({"prompt": script} | asked),
+            request_json=json.dumps({"prompt": script} | options),
             repo_root=folder,
         )
 
@@ -74,9 +74,9 @@ class Queue:
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(tmp_path / "user" / "fleet home")
-    with contextlib.closing(made.connection):
-        yield made
+    opened = Queue(tmp_path / "user" / "fleet home")
+    with contextlib.closing(opened.connection):
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -92,51 +92,51 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     ],
     ids=["surrogate", "huge", "not finite", "negative", "tokens", "deep line", "deep result"],
 )
-def test_whatever_a_result_holds_its_job_and_the_others_complete(
+def test_any_result_completes_its_job_and_the_others(
     queue: Queue, script: str, cost: float | None
 ) -> None:
-    odd, other = queue.add(script), queue.add("time.sleep(0.5); result()")
+    malformed, other = queue.add(script), queue.add("time.sleep(0.5); result()")
     queue.run()
-    job = queue.job(odd)
+    job = queue.job(malformed)
     assert (job.status, queue.job(other).status) == ("completed", "completed"), job.error
-    assert queue.run_of(odd).cost_usd == cost
-    kept = json.loads(job.result_json or "", parse_constant=pytest.fail)
-    assert kept["result"] in ("done", "a?b")
-    for chunk in JobRepo(queue.connection).get_stream_chunks(odd):
+    assert queue.run_of(malformed).cost_usd == cost
+    stored = json.loads(job.result_json or "", parse_constant=pytest.fail)
+    assert stored["result"] in ("done", "a?b")
+    for chunk in JobRepo(queue.connection).get_stream_chunks(malformed):
         list(stream.readable_parts(json_object(chunk)))
 
 
-def test_an_end_that_cannot_be_put_down_fails_its_job_and_no_other(
+def test_unrecordable_end_fails_only_its_own_job(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
+    malformed, other = queue.add("result(result='odd')"), queue.add("time.sleep(0.5); result()")
     complete = JobRepo.complete
 
-    def stumble(repo: JobRepo, job_id: int, result_json: str) -> bool:
-        if job_id == odd:
+    def fail_to_store(repo: JobRepo, job_id: int, result_json: str) -> bool:
+        if job_id == malformed:
             raise OverflowError("too large")
         return complete(repo, job_id, result_json)
 
-    monkeypatch.setattr(JobRepo, "complete", stumble)
+    monkeypatch.setattr(JobRepo, "complete", fail_to_store)
     queue.run()
-    assert queue.job(odd).error == "the result could not be stored: OverflowError"
-    assert queue.run_of(odd).cost_usd == 0.25
+    assert queue.job(malformed).error == "the result could not be stored: OverflowError"
+    assert queue.run_of(malformed).cost_usd == 0.25
     assert queue.job(other).status == "completed"
 
 
-def test_a_client_that_closes_its_output_and_lives_on_is_ended_at_its_time_limit(
+def test_client_that_closed_its_output_is_ended_at_its_time_limit(
     queue: Queue,
 ) -> None:
-    silent = queue.add("os.close(1); time.sleep(60)", timeoutSeconds=1)
+    unanswered = queue.add("os.close(1); time.sleep(60)", timeoutSeconds=1)
     answered = queue.add("result(); os.close(1); time.sleep(60)", timeoutSeconds=1)
     began = time.monotonic()
     queue.run()
     assert time.monotonic() - began < 20
-    assert queue.job(silent).error == "timed out after 1 s"
+    assert queue.job(unanswered).error == "timed out after 1 s"
     assert queue.job(answered).status == "completed"
 
 
-def test_a_client_that_closes_its_output_and_lives_on_can_be_canceled(queue: Queue) -> None:
+def test_client_that_closed_its_output_can_be_canceled(queue: Queue) -> None:
     job_id = queue.add("os.close(1); time.sleep(60)")
 
     def cancel(notice: Notice) -> None:
@@ -149,16 +149,16 @@ def test_a_client_that_closes_its_output_and_lives_on_can_be_canceled(queue: Que
     assert queue.job(job_id).status == "canceled"
 
 
-def test_an_answer_counts_though_its_client_hangs_after_it(queue: Queue) -> None:
-    hung = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
-    broke = queue.add("result(); sys.exit(7)")
+def test_answer_counts_even_if_the_client_hangs_afterwards(queue: Queue) -> None:
+    hanging = queue.add("result(); time.sleep(60)", timeoutSeconds=1)
+    failing = queue.add("result(); sys.exit(7)")
     queue.run()
-    assert (queue.job(hung).status, queue.job(hung).error) == ("completed", None)
-    assert stream.answer_of(queue.job(hung)) == "done"
-    assert queue.job(broke).error == "claude exited with code 7 after its result"
+    assert (queue.job(hanging).status, queue.job(hanging).error) == ("completed", None)
+    assert stream.answer_of(queue.job(hanging)) == "done"
+    assert queue.job(failing).error == "claude exited with code 7 after its result"
 
 
-def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
+def test_job_whose_runner_died_is_reported_with_its_reason(queue: Queue) -> None:
     job_id = queue.add("result()")
     runs = JobRunRepo(queue.connection)
     run = runs.claim(queue.job(job_id), f"{socket.gethostname()} 999999 1.00", 1.0)
@@ -168,19 +168,19 @@ def test_a_job_whose_runner_died_is_told_with_its_reason(queue: Queue) -> None:
     assert notice.error == queue.job(job_id).error and "the runner died" in notice.error
 
 
-def test_what_is_unknown_or_null_in_a_row_of_another_program_is_ignored(queue: Queue) -> None:
+def test_unknown_or_null_values_in_foreign_rows_are_ignored(queue: Queue) -> None:
     job_id = queue.add("result()", purpose="anything", allowedTools=None, more={"a": 1})
     queue.run()
     assert (queue.job(job_id).status, queue.job(job_id).error) == ("completed", None)
 
 
-def test_a_folder_that_depends_on_where_the_runner_is_is_refused(queue: Queue) -> None:
+def test_relative_job_folder_is_refused(queue: Queue) -> None:
     job_id = queue.add("result()", folder=".")
     queue.run()
     assert queue.job(job_id).error == "the job's folder . is not an absolute path"
 
 
-def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
+def test_job_that_outlasts_the_wait_is_reported_as_still_running(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = queue.add("result()")
@@ -190,7 +190,7 @@ def test_a_job_that_does_not_end_in_time_is_said_to_be_still_at_work(
     assert (done.exit_code, done.output) == (1, f"job {job_id} is still ending\n")
 
 
-def test_a_stream_whose_last_lines_fill_what_may_wait_comes_to_its_end(queue: Queue) -> None:
+def test_stream_that_fills_the_buffer_at_its_end_is_read_completely(queue: Queue) -> None:
     lines = 'sys.stdout.write(\'{"type":"x"}\\n\' * 1999); result()'
     job_id = queue.add(lines, timeoutSeconds=20)
     queue.run()

@@ -1,4 +1,4 @@
-"""The settings file: our entries go in and out, and no other byte changes."""
+"""The settings file: Fleet's entries are added and removed, and no other byte changes."""
 
 import json
 import subprocess
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from commander.setup import settings
 from fleet_lib.errors import BadInput
 
-OURS = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[
-    "hooks"
-]
+FLEET_HOOKS = settings.registration(
+    settings.settings_example(), Path("/home/p"), Path("/home/hooks")
+)["hooks"]
 
 REAL = """{
   "$schema": "https://json.schemastore.org/claude-code-settings.json",
@@ -73,7 +73,7 @@ def put(path: Path, text: "str | None") -> None:
 
 
 def register(path: Path, was: "settings.Was | None" = None) -> settings.Change:
-    change = settings.with_hooks(path, OURS, was or {})
+    change = settings.with_hooks(path, FLEET_HOOKS, was or {})
     settings.write(change)
     return change
 
@@ -83,19 +83,19 @@ def parsed(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_in_and_out_gives_the_same_bytes(tmp_path: Path, text: "str | None") -> None:
+def test_add_then_remove_restores_the_same_bytes(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
-    with_ours = parsed(path)
-    for event, groups in OURS.items():
-        assert with_ours["hooks"][event][-len(groups) :] == groups
+    registered = parsed(path)
+    for event, groups in FLEET_HOOKS.items():
+        assert registered["hooks"][event][-len(groups) :] == groups
     settings.write(settings.without_hooks(path, change.was))
     assert (path.read_bytes().decode() if path.exists() else None) == text
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_in_twice_is_in_once(tmp_path: Path, text: "str | None") -> None:
+def test_adding_twice_equals_adding_once(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
@@ -106,40 +106,43 @@ def test_in_twice_is_in_once(tmp_path: Path, text: "str | None") -> None:
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_an_older_fleets_entries_are_replaced_and_the_rest_is_as_before(
+def test_entries_of_an_older_fleet_are_replaced_and_others_kept(
     tmp_path: Path, text: "str | None"
 ) -> None:
     path = tmp_path / "settings.json"
     put(path, text)
-    older = json.loads(json.dumps(OURS).replace("/home/hooks", "/old/checkout/hooks"))
+    older = json.loads(json.dumps(FLEET_HOOKS).replace("/home/hooks", "/old/checkout/hooks"))
     del older["StopFailure"]
     change = settings.with_hooks(path, older, {})
     settings.write(change)
     change = register(path, change.was)
     assert "/old/checkout" not in path.read_text()
-    assert sum(1 for _ in settings.our_entries(parsed(path))) == len(OURS)
+    assert sum(1 for _ in settings.our_entries(parsed(path))) == len(FLEET_HOOKS)
     settings.write(settings.without_hooks(path, change.was))
     assert (path.read_bytes().decode() if path.exists() else None) == text
 
 
-def test_nothing_but_our_lines_is_added_to_a_real_file(tmp_path: Path) -> None:
+def test_only_fleet_lines_are_added_to_a_real_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     put(path, REAL)
     changed = register(path).diff().splitlines()[2:]
     removed = [line.strip() for line in changed if line.startswith("-")]
-    assert removed == [
-        '-      { "hooks": [ { "type": "command", "command": "notify-send done" } ] }',  # a comma
-        '-    "SessionStart": []',
-    ]
+    assert (
+        removed
+        == [
+            '-      { "hooks": [ { "type": "command", "command": "notify-send done" } ] }',  # gains a comma
+            '-    "SessionStart": []',
+        ]
+    )
 
 
-def test_the_shell_form_of_an_older_version_goes_too(tmp_path: Path) -> None:
+def test_shell_form_entries_of_an_older_version_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     old = {"type": "command", "command": "python3 -I -S '/x y/hooks/stop.py'"}
-    theirs = {"type": "command", "command": "python3 /x/hooks/stop.py"}
-    put(path, json.dumps({"hooks": {"Stop": [{"hooks": [old, theirs]}]}}))
+    foreign = {"type": "command", "command": "python3 /x/hooks/stop.py"}
+    put(path, json.dumps({"hooks": {"Stop": [{"hooks": [old, foreign]}]}}))
     register(path)
-    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [theirs]}, *OURS["Stop"]]
+    assert parsed(path)["hooks"]["Stop"] == [{"hooks": [foreign]}, *FLEET_HOOKS["Stop"]]
 
 
 keys = st.sampled_from(["hooks", "Stop", "SessionStart", "a", "b é", "x/y"])
@@ -151,7 +154,9 @@ values = st.recursive(
 groups = st.lists(
     st.fixed_dictionaries({"hooks": st.lists(st.fixed_dictionaries({"command": st.text()}))})
 )
-events = st.dictionaries(st.sampled_from([*OURS, "PreToolUse"]), groups | st.none(), max_size=5)
+events = st.dictionaries(
+    st.sampled_from([*FLEET_HOOKS, "PreToolUse"]), groups | st.none(), max_size=5
+)
 objects = st.dictionaries(keys.filter(lambda key: key != "hooks"), values, max_size=4)
 
 
@@ -165,7 +170,7 @@ objects = st.dictionaries(keys.filter(lambda key: key != "hooks"), values, max_s
     st.booleans(),
     st.sampled_from(["", "\n", "\n\n", "  "]),
 )
-def test_any_settings_file_is_the_same_after_in_and_out(
+def test_any_settings_file_is_unchanged_after_add_and_remove(
     tmp_path_factory: pytest.TempPathFactory,
     rest: "dict[str, Any]",
     hooks: "dict[str, Any] | None",
@@ -182,15 +187,15 @@ def test_any_settings_file_is_the_same_after_in_and_out(
     change = register(path)
     expected = json.loads(text)
     expected["hooks"] = expected.get("hooks") or {}
-    for event, ours in OURS.items():
-        expected["hooks"][event] = (expected["hooks"].get(event) or []) + ours
+    for event, entries in FLEET_HOOKS.items():
+        expected["hooks"][event] = (expected["hooks"].get(event) or []) + entries
     assert parsed(path) == expected
     settings.write(settings.without_hooks(path, change.was))
     assert path.read_bytes().decode() == text
 
 
 @pytest.mark.parametrize("text", FILES)
-def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | None") -> None:
+def test_user_changes_between_add_and_remove_are_kept(tmp_path: Path, text: "str | None") -> None:
     path = tmp_path / "settings.json"
     put(path, text)
     change = register(path)
@@ -199,14 +204,14 @@ def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | Non
     now["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "new"}]})
     put(path, json.dumps(now, indent=4))
     settings.write(settings.without_hooks(path, change.was))
-    left = parsed(path)
-    assert list(settings.our_entries(left)) == []
-    assert left["theme"] == "dark"
-    assert left["hooks"]["Stop"][-1]["hooks"][0]["command"] == "new"
+    remaining = parsed(path)
+    assert list(settings.our_entries(remaining)) == []
+    assert remaining["theme"] == "dark"
+    assert remaining["hooks"]["Stop"][-1]["hooks"][0]["command"] == "new"
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ('{\n  "a": 1,\n}', "line 3 column 1"),
         ('{"a": 1 // no\n}', "line 1 column 9"),
@@ -217,8 +222,8 @@ def test_what_the_user_changed_in_between_stays(tmp_path: Path, text: "str | Non
         ("[" * 100_000, "JSON"),
     ],
 )
-def test_a_file_that_is_none_is_refused_and_left_alone(
-    tmp_path: Path, text: str, words: str
+def test_invalid_settings_file_is_refused_and_left_alone(
+    tmp_path: Path, text: str, message: str
 ) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -226,13 +231,13 @@ def test_a_file_that_is_none_is_refused_and_left_alone(
     with pytest.raises(BadInput) as caught:
         register(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    if words != "JSON":
-        assert words in str(caught.value)
+    if message != "JSON":
+        assert message in str(caught.value)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_stays_a_link_and_the_mode_stays(tmp_path: Path) -> None:
+def test_symlink_and_file_mode_are_preserved(tmp_path: Path) -> None:
     real = tmp_path / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text(REAL)
@@ -248,7 +253,7 @@ def test_a_link_stays_a_link_and_the_mode_stays(tmp_path: Path) -> None:
     assert real.read_text() == REAL and path.is_symlink()
 
 
-def test_a_link_to_nothing_is_written_through_and_stays(tmp_path: Path) -> None:
+def test_dangling_symlink_is_written_through_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.symlink_to(tmp_path / "later.json")
     change = register(path)
@@ -257,7 +262,7 @@ def test_a_link_to_nothing_is_written_through_and_stays(tmp_path: Path) -> None:
     assert path.is_symlink() and not (tmp_path / "later.json").exists()
 
 
-def test_backups_hold_what_was_there_and_are_bounded(tmp_path: Path) -> None:
+def test_backups_hold_the_old_content_and_are_limited_in_number(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     put(path, REAL)
     path.chmod(0o600)
@@ -273,15 +278,13 @@ def test_backups_hold_what_was_there_and_are_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", [*FILES, '{"a":1}\r\n', '{"a": "\u2028",\r\n "b": 1}', '{\r"a": 1\r}']
 )
-def test_the_difference_that_a_dry_run_shows_can_be_applied(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_dry_run_diff_can_be_applied_as_a_patch(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "settings.json"
     if text is None:
-        return  # patch knows files that are there
+        return  # a patch needs an existing file
     file.write_bytes(text.encode())
-    change = settings.with_hooks(file, OURS, {})
-    shown = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
+    change = settings.with_hooks(file, FLEET_HOOKS, {})
+    diff = settings.Change(Path("settings.json"), change.before, change.after).diff() + "\n"
     applying = ["git", "apply", "-p0", "--whitespace=nowarn", "-"]
-    subprocess.run(applying, input=shown.encode(), cwd=tmp_path, check=True)
+    subprocess.run(applying, input=diff.encode(), cwd=tmp_path, check=True)
     assert file.read_bytes() == (change.after or "").encode()

@@ -1,5 +1,5 @@
-"""Databases of every released schema, and of the original system, taken up by this Fleet; and this one's refused by
-older programs with a clear line. `tests/databases` keeps one of each, as that program left it."""
+"""Databases of every released schema and of the original system, upgraded by this version; and
+older programs, which refuse a newer database. `tests/databases` has one of each version."""
 
 import contextlib
 import json
@@ -28,29 +28,31 @@ def rows(path: Path, table: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture(params=RELEASED)
-def kept(request: pytest.FixtureRequest, fleet: Fleet) -> str:
+def origin(request: pytest.FixtureRequest, fleet: Fleet) -> str:
     fleet.home.mkdir()
     shutil.copy(DATABASES / f"{request.param}.db", fleet.home / "fleet.db")
     return str(request.param)
 
 
-def test_every_released_schema_is_kept() -> None:
+def test_every_released_schema_has_a_sample_database() -> None:
     newest = DATABASES / f"v{migrate.latest_version()}.db"
-    assert newest.exists(), "a migration is released with a database of its schema"
+    assert newest.exists(), "every migration needs a database of its schema in tests/databases"
     for name, version in RELEASED.items():
         with contextlib.closing(sqlite3.connect(DATABASES / f"{name}.db")) as connection:
             assert migrate.version_of(connection) == version
 
 
-def test_it_is_migrated_without_losing_a_row_after_a_backup(kept: str, fleet: Fleet) -> None:
+def test_old_database_is_backed_up_and_migrated_without_losing_a_row(
+    origin: str, fleet: Fleet
+) -> None:
     database = fleet.home / "fleet.db"
     before = {table: rows(database, table) for table in TABLES}
-    told = fleet.console("db", "migrate").stdout
+    output = fleet.console("db", "migrate").stdout
     with contextlib.closing(sqlite3.connect(database)) as connection:
         assert migrate.version_of(connection) == migrate.latest_version()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     backups = list((fleet.home / "backups").glob("*.db"))
-    assert len(backups) == (RELEASED[kept] < migrate.latest_version()), told
+    assert len(backups) == (RELEASED[origin] < migrate.latest_version()), output
     for table in TABLES:
         after = rows(database, table)
         assert [
@@ -58,7 +60,7 @@ def test_it_is_migrated_without_losing_a_row_after_a_backup(kept: str, fleet: Fl
         ] == before[table]
 
 
-def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
+def test_old_database_is_usable_at_once(origin: str, fleet: Fleet, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text(
         "#!/bin/sh\ncat > /dev/null\n"
@@ -67,7 +69,9 @@ def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
     program.chmod(0o755)
     folder = tmp_path / "worker"
     folder.mkdir()
-    found = fleet.console("briefings", "search", "work" if kept == "original" else "refunds").stdout
+    found = fleet.console(
+        "briefings", "search", "work" if origin == "original" else "refunds"
+    ).stdout
     assert "#" in found or "1" in found
     fleet.hook(
         "stop",
@@ -78,8 +82,8 @@ def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
     fleet.drain()
     assert "A new turn." in fleet.console("briefings", "list").stdout
     start = payload("SessionStart-startup") | {"session_id": "c-new", "cwd": str(fleet.home)}
-    told = fleet.context(fleet.hook("session_start", start | {"source": "startup"}, fleet.home))
-    assert "Projects:" in told and "A new turn." in told
+    context = fleet.context(fleet.hook("session_start", start | {"source": "startup"}, fleet.home))
+    assert "Projects:" in context and "A new turn." in context
     fleet.console("config", "set", "claude.program", str(program))
     fleet.rows("UPDATE projects SET repo_root = ?", str(folder))
     fleet.console_process("jobs", "run", "--once")
@@ -89,8 +93,8 @@ def test_it_is_used_at_once(kept: str, fleet: Fleet, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def older(tmp_path: Path) -> Path:
-    """This program as it was before the newest migration: it knows one schema less."""
+def older_program(tmp_path: Path) -> Path:
+    """This program before the newest migration: it knows one schema version less."""
     copy = tmp_path / "older"
     for name in ("hooks", "fleet_lib", "commander"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -104,20 +108,20 @@ def older(tmp_path: Path) -> Path:
     return copy
 
 
-def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
-    older: Path, fleet: Fleet
+def test_older_program_refuses_a_newer_database_and_loses_nothing(
+    older_program: Path, fleet: Fleet
 ) -> None:
     fleet.home.mkdir()
     newest = migrate.latest_version()
     shutil.copy(DATABASES / f"v{newest}.db", fleet.home / "fleet.db")
     before = (fleet.home / "fleet.db").read_bytes()
-    env = fleet.env(PYTHONPATH=str(older))
+    env = fleet.env(PYTHONPATH=str(older_program))
 
     def console(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "commander", *arguments],
             env=env,
-            cwd=older,
+            cwd=older_program,
             capture_output=True,
             text=True,
             check=False,
@@ -133,11 +137,11 @@ def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
         done = console(*command)
         assert done.returncode == 1, command
         assert line in done.stderr and done.stderr.count("\n") <= 2
-    given = payload("Stop") | {"session_id": "s-9", "prompt_id": "p-9", "cwd": str(fleet.folder)}
+    stop = payload("Stop") | {"session_id": "s-9", "prompt_id": "p-9", "cwd": str(fleet.folder)}
     lock = fleet.hold_lock()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(older / "hooks" / "stop.py")],
-        input=json.dumps(given).encode(),
+        [sys.executable, "-I", "-S", str(older_program / "hooks" / "stop.py")],
+        input=json.dumps(stop).encode(),
         env=env | {"CLAUDE_PROJECT_DIR": str(fleet.folder)},
         capture_output=True,
         check=False,
@@ -147,7 +151,7 @@ def test_an_older_program_refuses_it_in_one_line_and_loses_nothing(
     assert lock is not None
     os.close(lock)
     console("drain")
-    assert len(fleet.waiting()) == 1, "what is captured waits for the newer program"
+    assert len(fleet.waiting()) == 1, "the capture must wait for the newer program"
     assert (fleet.home / "fleet.db").read_bytes() == before
     fleet.drain()
     assert fleet.rows("SELECT 1 FROM briefings WHERE session_id = 's-9'") == [(1,)]

@@ -65,10 +65,10 @@ def writing() -> Iterator[sqlite3.Connection]:
 def drain_spool(home: str, timeout: float = 10.0) -> str:
     """Apply what hooks captured. Returns why that failed, or ""."""
     # The lock's library takes longer to import than a query.
-    from fleet_lib.drain.foreground import drain
+    from fleet_lib.drain.foreground import drain_now
 
     try:
-        drain(home, timeout=timeout)
+        drain_now(home, timeout=timeout)
     except (DatabaseUnusable, OSError) as error:
         return clean(str(error), 300)
     return ""

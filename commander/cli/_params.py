@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,12 +15,13 @@ from click.shell_completion import CompletionItem
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
-from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
+from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, without_front_matter
 from fleet_lib.prelude.database import open_database
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_OLDEST = 0.0  # Unix seconds: nothing of ours is older than 1970
 _BYTES = {
     "": 1,
     "b": 1,
@@ -40,7 +41,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text, now = str(value).strip(), time.time()
         if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
-            return _iso(now - int(match[1]) * _SECONDS[match[2]])
+            return clock.of_seconds(max(now - int(match[1]) * _SECONDS[match[2]], _OLDEST))
         try:
             moment = datetime.fromisoformat(text).astimezone().timestamp()
         except (ValueError, OverflowError, OSError):
@@ -49,7 +50,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
             )
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
-        return _iso(moment)
+        return clock.of_seconds(max(moment, _OLDEST))
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -126,13 +127,12 @@ def complete_project(
 ) -> list[CompletionItem]:
     """Repository names; the id if several projects share a name or a shell would split it."""
     rows = _rows(
-        "SELECT project_id, repo_name, repo_root,"
-        " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) FROM projects p"
+        f"SELECT project_id, {PROJECT_NAME}, repo_root FROM projects p"
         " ORDER BY updated_at DESC LIMIT 200"
     )
     named = [
-        (name if times == 1 and re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
-        for project_id, name, root, times in rows
+        (name if re.fullmatch(r"[\w.+@-]+", str(name)) else project_id, root)
+        for project_id, name, root in rows
     ]
     return [
         CompletionItem(clean(name, 200), help=clean(root, 80))
@@ -146,7 +146,7 @@ def complete_briefing(
 ) -> list[CompletionItem]:
     """The latest briefings' numbers, each with its project and summary."""
     rows = _rows(
-        f"SELECT b.briefing_id, p.repo_name, {BRIEFING_SUMMARY}"
+        f"SELECT b.briefing_id, {PROJECT_NAME}, {BRIEFING_SUMMARY}"
         " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
         " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
@@ -173,8 +173,3 @@ def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
             return connection.execute(sql, values).fetchall()
     except Exception:  # whatever it is, an error must not appear in the middle of a command line
         return []
-
-
-def _iso(seconds: float) -> str:
-    moment = datetime.fromtimestamp(max(seconds, 0), UTC)  # nothing of ours is older than 1970
-    return clock.iso(int(moment.timestamp() * 1000) * 1_000_000)

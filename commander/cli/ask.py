@@ -107,6 +107,7 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
     """Print the answer as it is written, and tool calls on a terminal. False if there was no
     text."""
     from fleet_lib.jobs import stream
+    from fleet_lib.turn.transcript import is_synthetic
 
     is_interactive = sys.stderr.isatty()
     if not quiet and is_interactive and JobRunRepo(connection).active():
@@ -114,7 +115,7 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
     written, at_line_start, has_printed = "", True, False
     for chunk in stream.follow(connection, job_id, partials=True):
         value = json_object(chunk)
-        if quiet or _is_synthetic(value):
+        if quiet or is_synthetic(value):  # an API error is reported as the job's
             continue
         if value.get("type") == "stream_event":
             pieces = [stream.partial_text(value)]
@@ -136,9 +137,3 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
     if not quiet and not at_line_start:
         click.echo()
     return has_printed
-
-
-def _is_synthetic(value: dict[str, Any]) -> bool:
-    """Whether Claude Code wrote it itself: an API error, reported as the job's error."""
-    message = value.get("message")
-    return isinstance(message, dict) and message.get("model") == "<synthetic>"

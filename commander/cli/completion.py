@@ -11,6 +11,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from fleet_lib.errors import BadInput, FleetError
+from fleet_lib.files import write_whole
 
 SHELLS = ("bash", "zsh", "fish")
 _OLDEST_BASH = (4, 4)  # click's script needs `compopt` and `complete -o nosort`
@@ -63,7 +64,7 @@ def install(shell: str | None) -> None:
     if script.exists() and _MARK not in script.read_text("utf-8", "replace"):
         raise BadInput(f"{script} is not Fleet's file; move it away, then run this again")
     script.parent.mkdir(parents=True, exist_ok=True)
-    _replace(script, _script(shell).encode(), 0o644)
+    write_whole(script, _script(shell), mode=0o644)
     click.echo(f"Wrote {script}")
     rc, line = _start_line(shell, script)
     if rc and line:
@@ -213,16 +214,5 @@ def _set_start_line(rc: Path, line: str | None) -> bool:
         target.unlink()  # Fleet created it
         return True
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
-    _replace(target, kept + ours, mode)
+    write_whole(target, kept + ours, mode=mode)
     return True
-
-
-def _replace(target: Path, data: bytes, mode: int) -> None:
-    """Write the whole file or nothing."""
-    aside = target.with_name(f".{target.name}.fleet-{os.getpid()}")
-    try:
-        aside.write_bytes(data)
-        aside.chmod(mode)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)

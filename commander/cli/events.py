@@ -20,12 +20,11 @@ from commander.cli._display import (
 from commander.cli._display import as_json as json_text
 from commander.cli._params import EventId
 from fleet_lib import clock, paths
-from fleet_lib.lines import line_of, state_words
+from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.events import (
     event_record,
-    event_status,
     job_number,
     revision_of,
 )

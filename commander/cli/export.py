@@ -1,9 +1,7 @@
 """`fleet export`: write briefings and events to files."""
 
-import os
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from commander.cli._database import reading
 from commander.cli._display import as_json, count, safe
 from commander.cli._params import Moment, project_option
 from fleet_lib.errors import BadInput
+from fleet_lib.files import write_whole
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.export import export_records, project_as_markdown
 from fleet_lib.views.projects import find_project
@@ -118,18 +117,17 @@ def _require_absent(path: Path, force: bool) -> None:
 
 def _write(path: Path, parts: Iterator[str]) -> int:
     """Write the whole file or nothing, readable only by its owner. Returns the number of parts."""
-    folder = path.absolute().parent
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".fleet-export.")
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {folder}: {error.strerror}") from None
     number = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal number
+        for part in parts:
+            number += 1
+            yield part
+
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            for part in parts:
-                file.write(part)
-                number += 1
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        write_whole(path, counted())
+    except OSError as error:
+        folder = path.absolute().parent
+        raise BadInput(f"cannot write {path}: {folder}: {error.strerror}") from None
     return number

@@ -11,7 +11,7 @@ from commander.cli._app import json_option
 from commander.cli._display import print_json
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
-from fleet_lib.drain.foreground import drain as drain_now
+from fleet_lib.drain.foreground import drain_now
 from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.json_text import json_object

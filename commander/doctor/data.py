@@ -169,8 +169,8 @@ def backlog(installation: Installation) -> Iterator[Finding]:
     if not names:
         yield Finding("ok", "spool", "The spool is empty.")
         return
-    received = names[0].split(".")[0]
-    age = time.time() - int(received) / 1e9 if received.isdecimal() else 0.0
+    received = spool.name_parts(names[0])[0]
+    age = time.time() - int(received) / 1e9 if received else 0.0
     found = (
         f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {_span(age)}."
     )
@@ -206,7 +206,7 @@ def quarantine(installation: Installation) -> Iterator[Finding]:
 
 
 def log(installation: Installation) -> Iterator[Finding]:
-    since = clock.iso(time.time_ns() - 86400 * 1_000_000_000)[:19]
+    since = clock.ago(86400)[:19]
     log_file = paths.log_file(str(installation.home))
     lines = []
     for name in (f"{log_file}.1", log_file):
@@ -265,8 +265,7 @@ def _last_capture(home: Path) -> float:
                 ]
             last = max(clock.parse(moment).timestamp() for moment in moments if moment)
     for name in spool.pending(str(home))[-1:]:
-        if name.split(".")[0].isdecimal():
-            last = max(last, int(name.split(".")[0]) / 1e9)
+        last = max(last, int(spool.name_parts(name)[0] or 0) / 1e9)
     return last
 
 
@@ -303,7 +302,7 @@ def jobs(installation: Installation) -> Iterator[Finding]:
             "The next runner queues a job again if it had not started, and fails it if it had.",
             "fleet jobs run --once",
         )
-    elif queued and not running and _age(oldest) > LATE_SECONDS:
+    elif queued and not running and clock.seconds_since(oldest) > LATE_SECONDS:
         yield Finding(
             "warning",
             "jobs",
@@ -332,10 +331,6 @@ def commander(installation: Installation) -> Iterator[Finding]:
 
 def _number(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-def _age(moment: str) -> float:
-    return time.time() - clock.parse(moment).timestamp()
 
 
 def _span(seconds: float) -> str:

@@ -93,4 +93,4 @@ def _run(command: list[str], home: Path) -> tuple[float, str]:
 
 
 def _has_captured(home: Path, event: str) -> bool:
-    return any(name.split(".")[1:2] == [event] for name in spool.pending(str(home)))
+    return any(spool.name_parts(name)[1] == event for name in spool.pending(str(home)))

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -19,13 +19,10 @@ from commander.gateway.jobs import JobQueue
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
-from fleet_lib import hot_settings, lines, log, paths
+from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
-from fleet_lib.prelude.database import conversation_cursor
-from fleet_lib.prelude.delta import delta
-from fleet_lib.prelude.recap import recap
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.conversations import Conversation, ConversationRepo
@@ -34,6 +31,9 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views.briefings import as_markdown, briefing_record
+from fleet_lib.views.preview import prelude_preview
+from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
 
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -70,6 +70,11 @@ class PreludeQuery(BaseModel):
 
 class NoQuery(BaseModel):
     pass
+
+
+@dataclass(frozen=True)
+class NamedProject(Project):
+    name: str  # the repository's, or the id if several projects share that name
 
 
 class BriefingLine(BaseModel):
@@ -160,33 +165,38 @@ class Api:
             report = overview.overview(connection, self._home)
             return report | {"sessions": open_sessions(connection)}
 
-    def projects(self, request: Request, query: NoQuery) -> list[Project]:
+    def projects(self, request: Request, query: NoQuery) -> list[NamedProject]:
         with self._reading() as connection:
-            return ProjectRepo(connection).get_all()
+            names = project_names(connection)
+            return [
+                NamedProject(**asdict(project), name=names[project.project_id])
+                for project in ProjectRepo(connection).get_all()
+            ]
 
     def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            found = repo.query(**query.model_dump())
-            return [_line(repo, record) for record in found]
+            found = BriefingRepo(connection).query(**query.model_dump())
+            return [_line(connection, briefing) for briefing in found]
 
     def search(self, request: Request, query: SearchQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            found = repo.search(query.q, project_id=query.project_id, limit=query.limit)
-            return [_line(repo, record, excerpt) for record, excerpt in found]
+            found = BriefingRepo(connection).search(
+                query.q, project_id=query.project_id, limit=query.limit
+            )
+            return [_line(connection, briefing, excerpt) for briefing, excerpt in found]
 
     def briefing(self, request: Request, query: NoQuery) -> BriefingPage:
         number = _number(request, "briefing")
         with self._reading() as connection:
-            repo = BriefingRepo(connection)
-            record = repo.get(number)
-            if record is None:
+            briefing = BriefingRepo(connection).get(number)
+            if briefing is None:
                 raise NotFound(f"there is no briefing {number}")
+            record = briefing_record(connection, briefing)
+            text = messages.text_of(briefing.raw_markdown)
             return BriefingPage.model_construct(
-                briefing=record,
-                summary=_line(repo, record).summary,
-                html=to_html(messages.text_of(record.raw_markdown)),
+                briefing=briefing,
+                summary=record["summary"],
+                html=to_html(as_markdown(record | {"raw_markdown": text})),
             )
 
     def events(self, request: Request, query: EventQuery) -> messages.EventPage:
@@ -222,13 +232,7 @@ class Api:
             return ConversationRepo(connection).get_all()
 
     def prelude(self, request: Request, query: PreludeQuery) -> messages.Prelude:
-        with self._reading() as connection:
-            connection.row_factory = None  # as in the hooks
-            connection.execute("BEGIN")
-            cursor = conversation_cursor(connection)
-            build = recap if query.recap else delta
-            text, through = build(connection, cursor, hot_settings.budget(self._home))
-        return messages.Prelude(after_event_id=cursor, through_event_id=through, text=text)
+        return messages.Prelude(**prelude_preview(self._home, with_recap=query.recap))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -248,7 +252,7 @@ ENDPOINTS = [
         dict[str, Any],
         Api.overview,
     ),
-    Endpoint("/projects", "All projects", NoQuery, list[Project], Api.projects),
+    Endpoint("/projects", "All projects", NoQuery, list[NamedProject], Api.projects),
     Endpoint(
         "/briefings", "Briefings, newest first", BriefingQuery, list[BriefingLine], Api.briefings
     ),
@@ -298,14 +302,13 @@ ENDPOINTS = [
 ]
 
 
-def _line(repo: BriefingRepo, record: BriefingRecord, excerpt: str | None = None) -> BriefingLine:
-    turn = repo.turn_of(record.briefing_id)
-    fields = asdict(record)
+def _line(
+    connection: sqlite3.Connection, briefing: BriefingRecord, excerpt: str | None = None
+) -> BriefingLine:
+    fields = briefing_record(connection, briefing) | {"excerpt": excerpt}
     # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
-        **{name: fields[name] for name in BriefingLine.model_fields if name in fields},
-        summary=lines.summary_of(turn.summary if turn else None, record.raw_markdown),
-        excerpt=excerpt,
+        **{name: fields[name] for name in BriefingLine.model_fields}
     )
 
 

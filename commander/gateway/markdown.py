@@ -1,8 +1,6 @@
 """Markdown of a briefing as HTML for the dashboard. A briefing is other people's text: none of its
 own HTML is let through, and what is rendered is sanitised as well."""
 
-import re
-
 import nh3
 from markdown_it import MarkdownIt
 
@@ -11,17 +9,14 @@ _TAGS = set(
     " table thead tbody tr th td".split()
 )
 _ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
-# Fields at the top of a briefing; as markdown they would be one large heading.
-_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 _markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
 
 
 def to_html(text: str) -> str:
-    """HTML without scripts, handlers or pictures; links lead only to http, https and mailto. Front
-    matter becomes a block of code."""
+    """HTML without scripts, handlers or pictures; links lead only to http, https and mailto."""
     return nh3.clean(
-        _markdown.render(_FRONT_MATTER.sub(r"~~~~yaml\n\1\n~~~~\n", text, count=1)),
+        _markdown.render(text),
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},

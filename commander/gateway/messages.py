@@ -8,6 +8,7 @@ from fleet_lib import lines
 from fleet_lib.jobs.request import PermissionMode
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.store.outbox import OutboxEvent
+from fleet_lib.views.events import job_number
 
 # Characters. At four bytes each that is 1 MiB, the most that common WebSocket clients accept.
 FRAME_LIMIT = 250_000
@@ -176,8 +177,7 @@ def text_of(value: object) -> str:
 
 def _event_of(stored: OutboxEvent) -> FleetEvent:
     payload = stored.payload or {}
-    job = payload.get("job")
-    number = job.get("jobId") if isinstance(job, dict) else None
+    number = job_number(payload)
     return FleetEvent(
         event_id=stored.event_id,
         ts=text_of(stored.ts),

@@ -68,8 +68,8 @@ fi
 exec "$python" -I -c {shlex.quote(start)} "$@"
 """
     path = home / "bin" / "fleet"
-    _write(path, text)
-    path.chmod(0o755)
+    # With its mode from the first moment: sessions run it while an upgrade replaces it.
+    _write(path, text, mode=0o755)
 
 
 def note_written(home: Path, change: settings.Change) -> None:
@@ -91,9 +91,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: int = 0o600) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(path, text)
+    write_whole(path, text, mode=mode)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fleet_lib import paths
-from fleet_lib.drain.foreground import drain
+from fleet_lib.drain.foreground import drain_now
 from fleet_lib.errors import FleetError
 
 _SAMPLES: tuple[tuple[str, str], ...] = (
@@ -47,7 +47,7 @@ def show_main_job(python: Path, hooks: Path) -> None:
             turn = {**call, "last_assistant_message": message}
             _run(python, hooks / "stop.py", home, project, turn)
             click.echo(f"  captured  a finished turn in {name}")
-        drain(str(home))
+        drain_now(str(home))
         click.echo("  stored    in one SQLite file")
         call = {"session_id": "commander", "cwd": str(home), "source": "startup"}
         answer = _run(python, hooks / "session_start.py", home, home, call)
@@ -60,7 +60,7 @@ def show_main_job(python: Path, hooks: Path) -> None:
         click.echo("  shown     to the Commander:\n")
         for line in prelude.splitlines():
             click.echo(f"    {line}")
-        drain(str(home))  # nothing may still be writing there when the folder is removed
+        drain_now(str(home))  # nothing may still be writing there when the folder is removed
 
 
 def _run(python: Path, hook: Path, home: Path, project: Path, call: dict[str, str]) -> str:

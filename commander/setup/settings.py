@@ -20,7 +20,7 @@ from fleet_lib.files import write_whole
 BACKUPS_KEPT = 5
 _BACKUP = ".fleet-backup-"
 
-_NAMES = "session_start|user_prompt_submit|stop|stop_failure|notification|session_end"
+_NAMES = "|".join(file.stem for file in Path(paths.PROGRAM, "hooks").glob("[a-z]*.py"))
 _SCRIPT = re.compile(rf"/hooks/(?:{_NAMES})\.py$")
 _SHELL_FORM = re.compile(rf" -I -S .*/hooks/(?:{_NAMES})\.py['\"]?$")
 

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -30,6 +31,17 @@ ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 BATCH_SECONDS = 150.0
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
+
+Rejected = dict[str, str]  # {entry: why it goes into quarantine}
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What one transaction did with a batch."""
+
+    left: list[Prepared]  # not applied yet, because the first of them lacks `missing`
+    missing: NotRead | None
+    rejected: Rejected  # those before it, and those that failed in it
 
 
 def drain(home: str) -> bool:
@@ -76,9 +88,8 @@ class _Drainer:
         is_enabled = hot_settings.setting(self._home, "semantics", "enabled") == "true"
         if not is_enabled or not self._connection:
             return
-        minutes = hot_settings.setting(self._home, "semantics", "wait_minutes")
-        wait = int(minutes) if minutes.isdecimal() else derivations.WAIT_MINUTES
-        batch, seconds = derivations.due(self._connection, 60 * wait)
+        wait_seconds = 60 * hot_settings.wait_minutes(self._home)
+        batch, seconds = derivations.due(self._connection, wait_seconds)
         if batch or seconds < math.inf:
             wake.start_job_runner(self._home, seconds)
 
@@ -100,20 +111,19 @@ class _Drainer:
         return chosen
 
     def _apply_batch(self, batch: list[str]) -> None:
-        rejected: dict[str, str] = {}  # {entry: reason}
         with self._attempts.working_on():
             with _watchdog(self._home):
-                prepared = list(self._prepare_all(batch, rejected))
+                prepared, rejected = self._prepare_all(batch)
             self._attempts.finish(batch)
-            self._apply_patiently(prepared, rejected)
+            rejected = self._apply_patiently(prepared, rejected)
         self._settle(batch, rejected)
 
-    def _prepare_all(self, batch: list[str], rejected: dict[str, str]) -> Iterator[Prepared]:
+    def _prepare_all(self, batch: list[str]) -> tuple[list[Prepared], Rejected]:
         if len(batch) == 1 and self._attempts.are_used_up(batch[0]):
-            rejected[batch[0]] = (
-                f"not finished in {attempts.LIMIT} attempts: it hangs or ends the drainer"
-            )
-            return
+            reason = f"not finished in {attempts.LIMIT} attempts: it hangs or ends the drainer"
+            return [], {batch[0]: reason}
+        prepared: list[Prepared] = []
+        rejected: Rejected = {}
         self._attempts.begin(batch)
         for name in batch:
             try:
@@ -127,7 +137,8 @@ class _Drainer:
             else:
                 self._attempts.resume()
                 if item is not None:
-                    yield item
+                    prepared.append(item)
+        return prepared, rejected
 
     def _prepare(self, name: str) -> Prepared | None:
         """None if another program removed the entry."""
@@ -138,16 +149,19 @@ class _Drainer:
         with _time_limit(len(entry.payload)):
             return prepare(entry, self._home, self._repositories, self._pause)
 
-    def _apply_patiently(self, prepared: list[Prepared], rejected: dict[str, str]) -> None:
-        """Apply the batch in one transaction; retry for ten minutes while the database is busy."""
+    def _apply_patiently(self, prepared: list[Prepared], rejected: Rejected) -> Rejected:
+        """Apply the batch in one transaction; retry for ten minutes while the database is busy.
+        Returns all entries that are to go into quarantine."""
         deadline = time.monotonic() + BUSY_RETRY_SECONDS
         pause = 0.05
         while True:
             try:
-                prepared, missing = self._apply(prepared, rejected)
-                if missing is None:
-                    return
-                self._read_more(prepared, missing, rejected)
+                applied = self._apply(prepared, rejected)
+                prepared, rejected = applied.left, applied.rejected
+                if applied.missing is None:
+                    return rejected
+                prepared, too_slow = self._read_more(prepared, applied.missing)
+                rejected = rejected | too_slow
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
@@ -156,25 +170,22 @@ class _Drainer:
                 pause = min(pause * 2, 5.0)
 
     def _read_more(
-        self, prepared: list[Prepared], missing: NotRead, rejected: dict[str, str]
-    ) -> None:
+        self, prepared: list[Prepared], missing: NotRead
+    ) -> tuple[list[Prepared], Rejected]:
         """Read what the first of these entries still lacks."""
-        entry = prepared[0].entry
+        first, *others = prepared
         try:
-            with _watchdog(self._home), _time_limit(len(entry.payload)):
-                prepared[0] = read_more(prepared[0], missing, self._repositories)
+            with _watchdog(self._home), _time_limit(len(first.entry.payload)):
+                return [read_more(first, missing, self._repositories), *others], {}
         except _TookTooLong:
-            rejected[entry.name] = "reading it took too long"
-            del prepared[0]
+            return others, {first.entry.name: "reading it took too long"}
 
-    def _apply(
-        self, prepared: list[Prepared], rejected: dict[str, str]
-    ) -> tuple[list[Prepared], NotRead | None]:
-        """Apply the entries in one transaction; those that are left, and what the first of them
-        lacks. It is read outside the transaction, and no later entry is applied before it."""
+    def _apply(self, prepared: list[Prepared], rejected: Rejected) -> _Applied:
+        """Apply the entries in one transaction. What an entry lacks is read outside it, and no later
+        entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
-        failed: dict[str, str] = {}
+        failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
             ingest = Ingest(self._connection, self._home)
             left: list[Prepared] = []
@@ -195,10 +206,9 @@ class _Drainer:
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
-        rejected |= failed
-        return left, missing
+        return _Applied(left, missing, rejected | failed)
 
-    def _settle(self, batch: list[str], rejected: dict[str, str]) -> None:
+    def _settle(self, batch: list[str], rejected: Rejected) -> None:
         """After the commit: remove the applied entries and quarantine the others."""
         spool.acknowledge(self._home, [name for name in batch if name not in rejected])
         reasons = {name: redact(reason) for name, reason in rejected.items()}

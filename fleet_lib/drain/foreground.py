@@ -13,7 +13,7 @@ from fleet_lib.errors import DatabaseUnusable
 _DEATHS = 5  # more than an entry's attempts
 
 
-def drain(
+def drain_now(
     home: str, *, timeout: float = 660.0, on_wait: Callable[[int], None] | None = None
 ) -> int:
     """Return once every entry that is in the spool now has been applied or quarantined, by this

@@ -58,13 +58,13 @@ class Ingest:
         if prepared.is_commander:
             return commander_sessions.apply(self._repos.conversations, self._home, prepared)
         if event == "SessionStart":
-            return sessions.started(self._repos, self._projects, prepared)
+            return sessions.apply_session_start(self._repos, self._projects, prepared)
         if event in TURN_ENDS:
-            return turns.ended(self._repos, self._projects, prepared)
+            return turns.apply_turn_end(self._repos, self._projects, prepared)
         if event == "Notification":
-            return sessions.notified(self._repos, self._projects, prepared)
+            return sessions.apply_notification(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            return sessions.ended(self._repos, prepared)
+            return sessions.apply_session_end(self._repos, prepared)
         return "ignored: only the Commander's prompts are recorded"
 
 

@@ -18,9 +18,11 @@ _NEEDS_A_PERSON = (
     "agent_needs_input",
 )
 _ANSWERED = ("elicitation_complete", "elicitation_response")
+_IDLE = "idle_prompt"
+KINDS = {*_NEEDS_A_PERSON, *_ANSWERED, _IDLE}  # of notifications; hooks.json registers them
 
 
-def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     known = repos.sessions.get(prepared.session_id)
     source = prepared.payload.source or "startup"
     session = known or new_session(projects, prepared)
@@ -51,7 +53,7 @@ def started(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     return f"session {'started' if announced else source} in {session.project_id}"
 
 
-def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= session.last_seen_at:
         return "unchanged: older than what is known of the session"
@@ -66,7 +68,7 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session continues"
-    elif kind == "idle_prompt" and session.state == "working":
+    elif kind == _IDLE and session.state == "working":
         # A turn that the user interrupted has no Stop.
         session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
         outcome = "the session is idle"
@@ -74,7 +76,7 @@ def notified(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     return outcome
 
 
-def ended(repos: Repos, prepared: Prepared) -> str:
+def apply_session_end(repos: Repos, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"

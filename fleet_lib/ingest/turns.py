@@ -14,7 +14,7 @@ from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable, stored_text, stored_texts
 
 
-def ended(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
+def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     """Apply a Stop or StopFailure and say in a few words what it became."""
     session_id, turn_key = prepared.session_id, prepared.turn_key
     stored = repos.briefings.get_turn(session_id, turn_key)

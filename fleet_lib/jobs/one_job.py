@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_lib import log
-from fleet_lib.drain.foreground import drain
+from fleet_lib.drain.foreground import drain_now
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import semantics
 from fleet_lib.jobs.child import Child
@@ -57,7 +57,7 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
         if job.type == "commander_turn":
             # So that the Commander hears what other sessions have just done.
             with contextlib.suppress(FleetError, OSError):
-                await asyncio.to_thread(drain, home, timeout=_DRAIN_SECONDS)
+                await asyncio.to_thread(drain_now, home, timeout=_DRAIN_SECONDS)
             resume = await database.call(last_conversation)
             if await asyncio.to_thread(commander_is_open, home):
                 beside = str(uuid.uuid4())

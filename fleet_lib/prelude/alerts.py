@@ -1,20 +1,23 @@
-"""The alerts of a delta: all of them, merged by session or turn, in the longest form that fits."""
+"""The alerts of a delta: all of them, merged by session or turn, as many singly as fit."""
 
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
 from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
-from fleet_lib.text import clean, size
+from fleet_lib.text import size
 
-_EXAMINED = 400  # alerts that are read one by one; more than that are counted in SQL
+_EXAMINED = 400  # events that are read one by one; more than that are counted in SQL
 _HEAD = "Alerts:"
+_LIMITS = (WORDS_LIMIT, 100, 60)  # characters of an alert's words, the first that lets all fit
+_REST_SIZE = 400  # characters of the line that counts what does not fit
+_OTHERS = "\0others"  # no project has this id
 
 
 def alert_lines(
     connection: sqlite3.Connection, names: Names, after: int, budget: int
 ) -> "list[str]":
-    """Every alert, in the most detailed form that fits: a line for each session; else a line for
-    each project and type with a count; else a line for each type; else one line."""
+    """Every alert: a line for each session. If they do not all fit, as many as fit, newest first,
+    and one line that counts the rest by project."""
     rows = connection.execute(  # the ids alone, which are in the index
         f"SELECT event_id FROM outbox_events WHERE ({CLASS}) = ? AND event_id > ?"
         f" ORDER BY event_id DESC LIMIT {_EXAMINED + 1}",
@@ -22,45 +25,67 @@ def alert_lines(
     ).fetchall()
     if not rows:
         return []
-    if len(rows) <= _EXAMINED:
-        events = read_events(connection, [row[0] for row in rows])
-        lines = _single_lines(names, _merged(connection, events), budget)
-        if lines:
-            return [_HEAD, *lines]
-    types = count_types(connection, ALERT, after)
-    groups = read_groups(connection, ALERT, after)
-    count = sum([number for _, number, _ in types])
-    # If there are more groups than can be shown, some are missing; the types have every alert.
-    if sum([group[2] for group in groups]) == count:
-        lines = _group_lines(connection, names, groups, budget)
-        if lines:
-            return [_HEAD, *lines]
-    lines = _group_lines(connection, names, [(None, *row) for row in types], budget)
-    if lines:
-        return [_HEAD, *lines]
-    return [_HEAD, f"- #e{rows[0][0]} {count} alerts; `fleet events list --after {after}` has all."]
+    has_all = len(rows) <= _EXAMINED
+    alerts = _merged(connection, read_events(connection, [row[0] for row in rows[:_EXAMINED]]))
+    if has_all and len(alerts) <= INDIVIDUAL:
+        for limit in _LIMITS:
+            lines = [_single_line(names, alert, limit) for alert in alerts]
+            if size([_HEAD, *lines]) <= budget:
+                return [_HEAD, *lines]
+    lines = [_HEAD]
+    for alert in alerts[:INDIVIDUAL]:
+        line = _single_line(names, alert, _LIMITS[-1])
+        if size([*lines, line]) > budget - _REST_SIZE:
+            break
+        lines.append(line)
+    shown, rest = alerts[: len(lines) - 1], alerts[len(lines) - 1 :]
+    if has_all:
+        counts = _count_projects([(alert.events[0].project_id, 1) for alert in rest])
+        noun = "more"
+    else:
+        # Too many to be read one by one: the rest is counted in events, which is exact.
+        groups = [(group[0], group[2]) for group in read_groups(connection, ALERT, after)]
+        singly = [(event.project_id, -1) for alert in shown for event in alert.events]
+        counts = _count_projects([*groups, *singly])
+        total = sum([number for _, number, _ in count_types(connection, ALERT, after)])
+        # If there are more groups than are read, some are missing.
+        counts[_OTHERS] = total - sum([len(alert.events) for alert in shown]) - sum(counts.values())
+        noun = "more events"
+    return [*lines, _rest_line(names, counts, noun, after)]
 
 
-def _group_lines(
-    connection: sqlite3.Connection,
-    names: Names,
-    groups: "list[tuple[str | None, str, int, int]]",
-    budget: int,
-) -> "list[str]":
-    """A line for each group, newest first, in the longest form that fits; [] if none does."""
-    if len(groups) > INDIVIDUAL:
-        return []
-    groups.sort(key=lambda group: group[3], reverse=True)
-    events = read_events(connection, [group[3] for group in groups])
-    for limit in (100, 40):
-        lines = [
-            f"- {event.label()} {names(project_id)} · {clean(kind, 30)} ×{number},"
-            f" newest: {event_text(event, limit)}"
-            for (project_id, kind, number, _), event in zip(groups, events)
-        ]
-        if size([_HEAD, *lines]) <= budget:
-            return lines
-    return []
+def _count_projects(numbers: "list[tuple[str | None, int]]") -> "dict[str | None, int]":
+    counts: dict[str | None, int] = {}
+    for project_id, number in numbers:
+        counts[project_id] = counts.get(project_id, 0) + number
+    return counts
+
+
+def _rest_line(names: Names, counts: "dict[str | None, int]", noun: str, after: int) -> str:
+    """How many alerts are not shown, by project, the largest numbers first."""
+    total = sum(counts.values())
+    end = f": `fleet events list --after {after}` has all."
+    order = sorted(
+        [project for project in counts if counts[project] > 0 and project != _OTHERS],
+        key=lambda project: (
+            -counts[project],
+            str(project),
+        ),  # of any type: other programs write too
+    )
+    parts: list[str] = []
+    for number, project in enumerate(order):
+        part = f"{names(project)} {counts[project]}"
+        left = total - sum([counts[one] for one in order[: number + 1]])
+        if (
+            size([", ".join([*parts, part]), f"- and {total} {noun} ({left} others){end}"])
+            > _REST_SIZE
+        ):
+            break
+        parts.append(part)
+    others = total - sum([counts[project] for project in order[: len(parts)]])
+    if others:
+        parts.append(f"others {others}")
+    return f"- and {total} {noun} ({', '.join(parts)}){end}"
 
 
 class _Alert:
@@ -93,9 +118,7 @@ def _merged(connection: sqlite3.Connection, events: "list[Event]") -> "list[_Ale
         else:
             key = ("event", event.event_id)
         by_key.setdefault(key, _Alert()).events.append(event)
-    if len(by_key) > INDIVIDUAL:
-        return list(by_key.values())
-    for alert in by_key.values():
+    for alert in list(by_key.values())[:INDIVIDUAL]:  # no more than that are shown
         stuck = alert.stuck()
         if stuck and stuck[0].session_id is not None:
             alert.is_resolved = _completed_after(connection, stuck[0])
@@ -118,17 +141,6 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
         (event.session_id, event.event_id),
     ).fetchone()
     return row is not None
-
-
-def _single_lines(names: Names, alerts: "list[_Alert]", budget: int) -> "list[str]":
-    """A line for each alert, in the longest form that fits; [] if none does."""
-    if len(alerts) > INDIVIDUAL:
-        return []
-    for limit in (WORDS_LIMIT, 100):
-        lines = [_single_line(names, alert, limit) for alert in alerts]
-        if size([_HEAD, *lines]) <= budget:
-            return lines
-    return []
 
 
 def _single_line(names: Names, alert: _Alert, limit: int) -> str:

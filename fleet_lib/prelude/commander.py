@@ -75,7 +75,8 @@ def _session_cursor(
     the branch that ended the last turn.
 
     Entries that wait in the spool count as applied, because a queued prompt comes before the
-    drainer is done."""
+    drainer is done. How they are applied is in store/conversations.py (`join`, `commit_shown`); a
+    test compares both."""
     columns = "cursor_event_id, start_through_event_id"
     row = connection.execute(
         f"SELECT {columns} FROM commander_branches WHERE session_id = ? AND client = ?",
@@ -86,7 +87,7 @@ def _session_cursor(
         row = connection.execute(
             f"SELECT {columns} FROM commander_sessions WHERE session_id = ?", (session_id,)
         ).fetchone()
-    if client and (not is_new or any([entry.client == client for entry in waiting])):
+    if client and (not is_new or client in [entry.client for entry in waiting]):
         waiting = [entry for entry in waiting if entry.client in ("", client)]
     cursor, started_through = row if row else (None, 0)
     shown = dict(

@@ -1,7 +1,7 @@
 """One event of the outbox as the prelude reads it, and the statements that choose and count events.
 What the classes mean is in `rules`, what an event says in `lines`; how it is shown is not here."""
 
-from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, without_front_matter
+from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, EVENT_STATUS, without_front_matter
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, VALID_JSON
 
@@ -18,8 +18,7 @@ SELECT event_id, type, project_id,
   (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
   coalesce(json_extract(j, '$.sessionId'),
     (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
-  coalesce(json_extract(j, '$.briefing.status'), json_extract(j, '$.session.status'),
-    json_extract(j, '$.job.status'), json_extract(j, '$.status')),
+  {EVENT_STATUS},
   substr(coalesce({EVENT_LINE},
     (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
   json_extract(j, '$.job.jobId'), j IS NULL

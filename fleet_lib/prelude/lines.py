@@ -1,6 +1,6 @@
 """The parts of a prelude's line: the project's name, what happened, the words, and when."""
 
-from fleet_lib.lines import state_words
+from fleet_lib.lines import PROJECT_NAME, state_words
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import Event
 from fleet_lib.text import clean
@@ -9,7 +9,7 @@ WORDS_LIMIT = 220  # characters of an event's own words in one line
 
 
 class Names:
-    """A project's name by its id: the repository's, or the whole id if two projects share it."""
+    """A project's name by its id, for one prelude."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -18,13 +18,9 @@ class Names:
     def __call__(self, project_id: "str | None") -> str:
         if project_id not in self._known:
             row = self._connection.execute(
-                "SELECT repo_name,"
-                " (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name)"
-                " FROM projects p WHERE project_id = ?",
-                (project_id,),
+                f"SELECT {PROJECT_NAME} FROM projects p WHERE project_id = ?", (project_id,)
             ).fetchone()
-            name = row[0] if row and row[1] == 1 else project_id
-            self._known[project_id] = clean(name, 50)
+            self._known[project_id] = clean(row[0] if row else project_id, 50)
         return self._known[project_id]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
 
 from fleet_lib import clock
+from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 
 
@@ -312,8 +313,4 @@ def _turn_from_row(row: sqlite3.Row) -> Turn:
 
 def _texts(stored: str | None) -> tuple[str, ...]:
     """A JSON array of texts; whatever else another program stored there reads as none."""
-    try:
-        value = json.loads(stored or "[]")
-    except (ValueError, RecursionError, TypeError):
-        return ()
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+    return tuple(str(item) for item in json_array_or_none(stored) or ())

@@ -104,7 +104,8 @@ class ConversationRepo:
         self, conversation: Conversation, session_id: str, prompt_id: str, client: str = ""
     ) -> None:
         """A turn ended: what its prompt showed and what its client's SessionStart showed has
-        arrived. A branch's cursor only moves forward, so applying it again changes nothing."""
+        arrived. A branch's cursor only moves forward, so applying it again changes nothing.
+        prelude/commander.py has the same rule for entries that still wait; a test compares them."""
         self._connection.execute(
             "UPDATE commander_branches SET updated_at = ?4, cursor_event_id = max(cursor_event_id,"
             " start_through_event_id, ifnull((SELECT through_event_id FROM prelude_shown"

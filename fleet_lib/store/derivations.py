@@ -12,7 +12,6 @@ from fleet_lib import clock
 from fleet_lib.store.briefings import BriefingRepo
 
 BATCH = 10  # briefings that one job asks about
-WAIT_MINUTES = 5
 ASKED_SECONDS = 86400  # older briefings are no longer news: no model is asked about them
 
 
@@ -68,7 +67,7 @@ def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int],
         return [], math.inf
     oldest = BriefingRepo(connection).get(waiting[0])
     assert oldest is not None
-    age = (clock.parse(clock.now()) - clock.parse(oldest.created_at)).total_seconds()
+    age = clock.seconds_since(oldest.created_at)
     if len(waiting) >= BATCH or age >= wait_seconds:
         return waiting, 0.0
     return [], wait_seconds - age

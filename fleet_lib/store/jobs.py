@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.json_text import json_array_or_none
 
 JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
@@ -118,11 +119,8 @@ class JobRepo:
         """The stream so far, also of a job that is still running."""
         job = self.get(job_id)
         if job and job.stream_chunks_json:
-            try:
-                stored = json.loads(job.stream_chunks_json)
-            except (ValueError, RecursionError):
-                stored = None
-            if not isinstance(stored, list):
+            stored = json_array_or_none(job.stream_chunks_json)
+            if stored is None:
                 return [job.stream_chunks_json]  # another program's format, unchanged
             return [c if isinstance(c, str) else json.dumps(c, ensure_ascii=False) for c in stored]
         rows = self._connection.execute(

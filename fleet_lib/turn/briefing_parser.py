@@ -120,13 +120,16 @@ def first_line(text: str) -> str:
     for line in body[:20_000].splitlines():
         plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
         if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
-            return one_line(plain, SUMMARY_LIMIT)
+            return folded(plain, SUMMARY_LIMIT)
     return ""
 
 
-def one_line(text: str, limit: int) -> str:
-    folded = " ".join(text[: limit * 8].split())
-    return folded if len(folded) <= limit else folded[: limit - 1].rstrip() + "…"
+def folded(text: str, limit: int) -> str:
+    """The text as one line of at most `limit` characters. Unlike `text.one_line` it keeps escapes
+    and invisible characters: the database has the words as they were written, and they are cleaned
+    when they are shown."""
+    line = " ".join(text[: limit * 8].split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def _is_briefing_info(info: str) -> bool:
@@ -232,15 +235,15 @@ def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
             return word
         if not (name == "status" and word in _NOT_A_STATUS):
             allowed = ", ".join(_ENUMS[name])
-            warnings.append(f"{name}: {one_line(value, 60)!r} is not one of {allowed}")
+            warnings.append(f"{name}: {folded(value, 60)!r} is not one of {allowed}")
         return None
     if name in _TIMES:
         try:
             return clock.normal(value)
         except (ValueError, OverflowError):
-            warnings.append(f"{name}: {one_line(value, 60)!r} is not an ISO 8601 time")
+            warnings.append(f"{name}: {folded(value, 60)!r} is not an ISO 8601 time")
             return None
-    return one_line(value, SUMMARY_LIMIT if name == "summary" else _WORD_LIMIT)
+    return folded(value, SUMMARY_LIMIT if name == "summary" else _WORD_LIMIT)
 
 
 def _items(name: str, value: Any) -> tuple[str, ...]:
@@ -252,9 +255,7 @@ def _items(name: str, value: Any) -> tuple[str, ...]:
     elif isinstance(value, dict):
         value = [value]
     texts = (_item_text(item) for item in list(value)[:ITEMS_LIMIT])
-    return tuple(
-        one_line(text, ITEM_LIMIT) for text in texts if text.strip().lower() not in _NOTHING
-    )
+    return tuple(folded(text, ITEM_LIMIT) for text in texts if text.strip().lower() not in _NOTHING)
 
 
 def _item_text(item: Any) -> str:
@@ -268,7 +269,7 @@ def _item_text(item: Any) -> str:
 def _reason(error: Exception) -> str:
     problem = getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
-    return one_line(f"{problem} in line {mark.line + 1}" if mark else str(problem), 120)
+    return folded(f"{problem} in line {mark.line + 1}" if mark else str(problem), 120)
 
 
 # --- sections ---------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ def _sections(body: str) -> Iterator[tuple[str, Any]]:
                     for t in takewhile(lambda t: t.type != "heading_open", inside)
                     if t.type == "inline"
                 )
-                if text := one_line(_plain(words), SUMMARY_LIMIT):
+                if text := folded(_plain(words), SUMMARY_LIMIT):
                     yield name, text
             else:
                 yield name, _section_items(name, inside)

@@ -4,7 +4,7 @@ own, because redaction must come before every cut: a token that is cut in half i
 from collections.abc import Iterable
 
 from fleet_lib.redact import redact
-from fleet_lib.turn.briefing_parser import ITEM_LIMIT, one_line
+from fleet_lib.turn.briefing_parser import ITEM_LIMIT, folded
 
 TEXT_LIMIT = 300  # characters of a detail, a message, a reason
 
@@ -17,7 +17,7 @@ def storable(text: str) -> str:
 
 def stored_text(text: str, limit: int = TEXT_LIMIT) -> str:
     """One redacted line of at most `limit` characters."""
-    return one_line(redact(storable(text)), limit)
+    return folded(redact(storable(text)), limit)
 
 
 def stored_texts(texts: Iterable[str]) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
         if not facts.prompt_key and _opens_turn(line):
             facts.prompt_key = str(line.get("uuid") or "")
             facts.started_at = _text_or_none(line.get("timestamp"))
-        if line.get("type") != "assistant" or _is_synthetic(line):
+        if line.get("type") != "assistant" or is_synthetic(line):
             continue
         for block in _content(line):
             if block.get("type") == "text" and isinstance(block.get("text"), str):
@@ -179,7 +179,7 @@ def _edited_path(block: dict[str, Any], line: dict[str, Any]) -> str | None:
     return os.path.normpath(os.path.join(str(line.get("cwd") or "/"), path))
 
 
-def _is_synthetic(line: dict[str, Any]) -> bool:
+def is_synthetic(line: dict[str, Any]) -> bool:
     """Whether Claude Code itself wrote this assistant line (an API error, an empty answer)."""
     message = line.get("message")
     return isinstance(message, dict) and message.get("model") == "<synthetic>"

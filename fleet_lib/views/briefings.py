@@ -69,10 +69,9 @@ def excerpt(record: dict[str, Any], pattern: str) -> str:
 
 
 def _split(record: dict[str, Any]) -> tuple[str, str]:
-    """(front matter as written, body). A message has front matter only between dashes."""
+    """(front matter without its dashes, body). A message has front matter only between dashes."""
     # Slow to import, and a list does not need it.
     from fleet_lib.turn.briefing_parser import split_front_matter
 
-    text = record["raw_markdown"]
-    front, body = split_front_matter(text, bare=record["source"] != "message")
-    return (text[: len(text) - len(body)], body) if front is not None else ("", text)
+    front, body = split_front_matter(record["raw_markdown"], bare=record["source"] != "message")
+    return front or "", body

@@ -18,15 +18,6 @@ def event_record(event: OutboxEvent) -> dict[str, Any]:
     return record
 
 
-def event_status(payload: dict[str, Any]) -> str:
-    """The status of the briefing, session or job that the event is about, or ""."""
-    for name in ("briefing", "session", "job"):
-        part = payload.get(name)
-        if isinstance(part, dict) and isinstance(part.get("status"), str) and part["status"]:
-            return str(part["status"])
-    return ""
-
-
 def revision_of(payload: dict[str, Any]) -> int:
     """Which revision of its briefing the event announces."""
     briefing = payload.get("briefing")

@@ -12,17 +12,18 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import sessions_that_need_you
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
     """needs_human, projects, commander, jobs, capture; times are in the database's form."""
-    names = {project.project_id: project.repo_name for project in ProjectRepo(connection).get_all()}
+    names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     return {
         "needs_human": sessions_that_need_you(connection, names),
-        "projects": _roster(connection),
+        "projects": _roster(connection, names),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -58,7 +59,7 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     }
 
 
-def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
     briefings = BriefingRepo(connection)
     roster: list[dict[str, Any]] = []
     for project in ProjectRepo(connection).get_active():
@@ -67,7 +68,7 @@ def _roster(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         roster.append(
             {
                 "project_id": project.project_id,
-                "project": project.repo_name,
+                "project": names[project.project_id],
                 "status": latest.status if latest else None,
                 "briefing_id": latest.briefing_id if latest else None,
                 "at": (latest.ended_at or latest.created_at) if latest else project.updated_at,

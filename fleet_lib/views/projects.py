@@ -2,24 +2,18 @@
 
 import difflib
 import sqlite3
-from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.lines import PROJECT_NAME
 from fleet_lib.store.projects import Project, ProjectRepo
 
 
 def project_names(connection: sqlite3.Connection) -> dict[str, str]:
     """{project_id: the repository's name, or the id if several projects share that name}."""
-    projects = ProjectRepo(connection).get_all()
-    times = Counter(project.repo_name for project in projects)
-    return {
-        project.project_id: project.repo_name
-        if times[project.repo_name] == 1
-        else project.project_id
-        for project in projects
-    }
+    rows = connection.execute(f"SELECT project_id, {PROJECT_NAME} FROM projects p")
+    return dict(rows)
 
 
 def find_project(connection: sqlite3.Connection, name: str) -> Project:

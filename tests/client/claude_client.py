@@ -1,7 +1,8 @@
 """The real Claude Code client, headless and in tmux, against a scripted model on loopback.
 
 What lives here: a clean environment for every world, one `-p` turn, and an interactive session.
-The client never sees the home folder, the credentials or the settings of whoever runs the tests.
+The client never sees the home folder, the credentials or the settings of the user who runs the
+tests.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def claude_program(version: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one `claude -p` left behind. `result` is its JSON, empty when it printed none."""
+    """The outcome of one `claude -p`. `result` is its JSON, empty if it printed none."""
 
     exit_code: int
     stdout: str
@@ -60,7 +61,7 @@ class Turn:
 class World:
     """One user's machine: a home folder, the client's configuration, and the model it talks to.
 
-    `model_url` must be loopback. `config_dir` is `$HOME/.claude`; another one is given to the
+    `model_url` must be loopback. `config_dir` is `$HOME/.claude`; another one is passed to the
     client as `CLAUDE_CONFIG_DIR`. `env` is added to the environment of every client started here.
     """
 
@@ -88,12 +89,12 @@ class World:
         return path
 
     def transcript(self, session_id: str) -> Path:
-        """Where the client keeps the transcript of a session that has run."""
+        """The transcript of a session that has run."""
         (path,) = self.settings_dir.glob(f"projects/*/{session_id}.jsonl")
         return path
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The whole environment of the client: nothing of the caller's but PATH and the locale."""
+        """The whole environment of the client. It inherits only PATH from the caller."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -138,7 +139,7 @@ class World:
         return Turn(done.returncode, done.stdout, done.stderr, _result(done.stdout))
 
     def trust(self, *folders: Path) -> None:
-        """Answer beforehand what a first interactive start asks: theme, key, trust in folders."""
+        """Answer in advance what a first interactive start asks: theme, key, trust in folders."""
         path = self.config_dir / ".claude.json" if self.config_dir else self.home / ".claude.json"
         state = json.loads(path.read_text()) if path.exists() else {}
         state |= {
@@ -159,7 +160,7 @@ class World:
     ) -> Interactive:
         """Start an interactive session in a trusted folder and wait for its input line.
 
-        It asks before it uses a tool, also where a new client would start in auto mode.
+        It asks before it uses a tool, even where a new client would start in auto mode.
         """
         self.trust(cwd)
         command = [str(self.program), "--model", "sonnet", "--permission-mode", "default"]
@@ -168,7 +169,7 @@ class World:
 
 
 class Interactive:
-    """A session in a terminal of its own: a tmux server of its own socket, killed at the end."""
+    """A session in its own terminal: a tmux server with its own socket, killed at the end."""
 
     def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
         self._sockets = tempfile.TemporaryDirectory(prefix="fleet-tmux-")
@@ -199,7 +200,8 @@ class Interactive:
     def send(self, text: str) -> None:
         """Type a line, see it arrive in the input, and press Enter.
 
-        A command that takes a while leaves its line in the input, and what is typed before that is gone joins it.
+        A slow command leaves its line in the input, and text typed before it disappears is
+        appended to it.
         """
         deadline = time.monotonic() + 10
         while self._sent and self._sent in self._input() and time.monotonic() < deadline:
@@ -210,13 +212,13 @@ class Interactive:
         self.keys("Enter")
 
     def clear_input(self) -> None:
-        """Take back what stands in the input line: 2.1.332 puts the text of an erased prompt there again."""
+        """Clear the input line: 2.1.332 puts the text of an erased prompt back there."""
         self._sent = ""
         self.keys("C-u")
         self.wait_for(r"^\s*[│ ]*❯\s*(Try .*)?[│ ]*$")
 
     def _input(self) -> str:
-        """The line that the client reads from: the last one with its mark."""
+        """The input line: the last line with the client's prompt mark."""
         return next((line for line in reversed(self.screen().splitlines()) if "❯" in line), "")
 
     def keys(self, *names: str) -> None:
@@ -224,7 +226,7 @@ class Interactive:
         self._run("send-keys", *names)
 
     def screen(self, history_lines: int = 0) -> str:
-        """What the terminal shows, and that many lines above it; empty once the client ended."""
+        """The terminal's text, and this many lines above it; empty once the client has ended."""
         shown = self._run("capture-pane", "-p", "-J", "-S", str(-history_lines), check=False)
         return shown.stdout
 
@@ -240,7 +242,7 @@ class Interactive:
             time.sleep(POLL_SECONDS)
 
     def wait_for_exit(self, timeout: float = 20) -> None:
-        """Wait until the client has ended by itself, its SessionEnd hooks included."""
+        """Wait until the client has ended by itself, including its SessionEnd hooks."""
         deadline = time.monotonic() + timeout
         while self._run("has-session", check=False).returncode == 0:
             if time.monotonic() > deadline:
@@ -248,13 +250,13 @@ class Interactive:
             time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
-        """End the client as a crash does, with no hook of it run."""
+        """End the client as a crash does, without running any hook."""
         shown = self._run("display-message", "-p", "#{pane_pid}")
         os.killpg(int(shown.stdout), signal.SIGKILL)
         self.wait_for_exit()
 
     def close(self) -> None:
-        """End the terminal; the client in it gets SIGHUP and still runs its SessionEnd hooks."""
+        """Close the terminal; the client gets SIGHUP and still runs its SessionEnd hooks."""
         self._run("kill-server", check=False)
         self._sockets.cleanup()
 

@@ -1,11 +1,12 @@
-"""The real clients' fixtures. In CI what they need must be there; elsewhere a test is skipped.
+"""Fixtures with the real clients. Without them the tests fail in CI and are skipped elsewhere.
 
-Every test that uses the client runs once with each version: all that tests/payloads has a folder of, or those that
-`--client VERSION` names. Two markers change that:
+Every test that uses the client runs once with each version: every version that has a folder in
+tests/payloads, or the ones that `--client VERSION` names. Two markers change that:
 
-- `one_client`: the claim is about Fleet and not about what a version of the client does, so that the newest
-  one is enough. It keeps the slow lane short.
-- `fails_with(version, reason=…)`: a known fault of Fleet with that version, expected to fail there (strict).
+- `one_client`: the claim is about Fleet and does not depend on the version of the client, so the
+  newest one is enough. This keeps the slow lane short.
+- `fails_with(version, reason=…)`: a known fault of Fleet with that version; the test is expected
+  to fail there (strict).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def client_version(request: pytest.FixtureRequest) -> str:
-    """The version of Claude Code that a test runs with."""
+    """The version of Claude Code that the test runs with."""
     return str(request.param)
 
 
@@ -61,22 +62,23 @@ def program(client_version: str) -> Path:
     if found is None:
         _missing(f"no Claude Code {client_version}: run make setup CLAUDE_VERSION={client_version}")
     assert found is not None
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout.split()[0] == client_version
+    answer = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    assert answer.stdout.split()[0] == client_version
     return found
 
 
 @pytest.fixture(scope="session")
 def terminal() -> None:
-    """What an interactive session needs."""
+    """Skip or fail the test if interactive sessions are not possible."""
     if not shutil.which("tmux"):
-        _missing("no tmux, which interactive sessions run in")
+        _missing("tmux is not installed; interactive sessions need it")
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, program: Path) -> Iterator[Fleet]:
-    """A machine with Fleet's hooks registered and a scripted model. At its end nothing may be in
-    quarantine and nothing may have been logged: every hook and drainer did its work."""
+    """A machine with Fleet's hooks registered and a scripted model.
+
+    After the test the quarantine and the log must be empty: every hook and drainer succeeded."""
     with ScriptedModel({}) as model:
         machine = Fleet(tmp_path, program, model)
         yield machine
@@ -89,11 +91,11 @@ def fleet(tmp_path: Path, program: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
-    """What runs jobs on that machine, in a project named alpha."""
-    made = Jobs(fleet, tmp_path)
-    fleet.know("alpha")
-    yield made
-    made.kill_all()
+    """Headless jobs on that machine, in a project named alpha."""
+    created = Jobs(fleet, tmp_path)
+    fleet.add_project("alpha")
+    yield created
+    created.kill_all()
 
 
 def _missing(what: str) -> None:

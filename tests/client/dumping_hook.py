@@ -1,4 +1,4 @@
-"""A hook that prints nothing and writes down what it was given, for tests of the client itself.
+"""A hook that prints nothing and records its input, for tests of the client itself.
 
 `python dumping_hook.py FOLDER LABEL` with the payload on stdin; the files sort by time.
 """

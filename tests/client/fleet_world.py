@@ -1,8 +1,8 @@
 """A user's machine with Fleet on it: the real client with the hooks registered, the scripted model,
-repositories to work in, and fleet.db to look into.
+repositories to work in, and fleet.db.
 
-What lives here: acting (a worker's turn, a Commander's turn) and reading back (what the model was
-told, what was stored). Nothing here asserts.
+What lives here: actions (a worker's turn, a Commander's turn) and reading the results (what the
+model was shown, what was stored). Nothing here asserts.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ class Fleet:
             self.before_answer(request)
             return answer(request)
 
-        model.say(script)
+        model.use_script(script)
         self._register(Path(sys.executable))
         make_commander_folder(self.home, Path(sys.executable), HOOKS)
 
     def _register(self, python: Path) -> None:
-        ours = settings.registration(settings.settings_example(), python, HOOKS)
-        self.world.write_settings(ours)
+        hooks = settings.registration(settings.settings_example(), python, HOOKS)
+        self.world.write_settings(hooks)
 
     def register_hooks_once_more(self) -> None:
-        """Add a second copy of every hook with a command line of its own, which the client cannot
-        tell from another program: a plugin and the settings may both bring Fleet's hooks."""
+        """Add a second copy of every hook with a different command line, which the client treats as
+        another program: a plugin and the settings may both register Fleet's hooks."""
         for folder in (self.world.settings_dir, self.home / ".claude"):
             _update_json(folder / "settings.json", _with_second_copies)
 
     def delay_hook(self, script: str) -> None:
-        """Let Python be slow to start for one of the hooks."""
+        """Make Python start slowly for one of the hooks."""
         slow = self._repositories.with_name("slow-python")
         slow.write_text(
             f'#!/bin/sh\ncase "$*" in *{script}*) sleep 0.5 ;; esac\nexec "{sys.executable}" "$@"\n'
@@ -80,17 +80,17 @@ class Fleet:
         self._register(slow)
 
     def erase_prompts_with(self, word: str) -> None:
-        """Give the Commander's folder somebody's hook that blocks every prompt with this word."""
+        """Add a user's hook to the Commander's folder that blocks every prompt with this word."""
         erase = {"type": "command", "command": "sh", "args": ["-c", f"! grep -q {word} || exit 2"]}
 
-        def add(given: dict[str, Any]) -> dict[str, Any]:
-            added = copy.deepcopy(given)
+        def add(settings_now: dict[str, Any]) -> dict[str, Any]:
+            added = copy.deepcopy(settings_now)
             added["hooks"]["UserPromptSubmit"].append({"hooks": [erase]})
             return added
 
         _update_json(self.home / ".claude" / "settings.json", add)
 
-    # --- acting ---
+    # --- actions ---
 
     def repository(self, name: str, files: Mapping[str, str] | None = None) -> Path:
         """A repository with one commit, of these files or of an empty `.gitignore`."""
@@ -105,8 +105,8 @@ class Fleet:
         git(path, "commit", "-q", "-m", "first")
         return path
 
-    def know(self, name: str) -> Path:
-        """A repository that is a project of Fleet's, made known without a client."""
+    def add_project(self, name: str) -> Path:
+        """A repository that Fleet knows as a project, registered without a client."""
         repository = self.repository(name)
         stop = {"hook_event_name": "Stop", "session_id": f"s-{name}", "prompt_id": f"p-{name}"}
         stop |= {"cwd": str(repository), "last_assistant_message": f"Now {name} is known."}
@@ -118,7 +118,7 @@ class Fleet:
     def worker(
         self, cwd: Path, prompt: str, *replies: Reply, env: Mapping[str, str] | None = None
     ) -> Turn:
-        """A headless worker's one turn in a folder; raises unless it ended as a success."""
+        """One turn of a headless worker in a folder; raises unless it succeeded."""
         turn = self.turn(cwd, prompt, *replies, env=env)
         if turn.is_error:
             raise AssertionError(f"the worker failed: {turn.stdout}{turn.stderr}")
@@ -132,8 +132,9 @@ class Fleet:
         fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
-        """A headless Commander's turn, a new session unless one is resumed; it may fail. What others have done
-        before is in the database, however late their drainers are."""
+        """A turn of a headless Commander, in a new session unless one is resumed; it may fail.
+
+        Earlier work of others is in the database by then, however late their drainers are."""
         self.drain()
         return self.turn(self.home, prompt, *replies, resume=resume, fork=fork, env=env)
 
@@ -146,16 +147,17 @@ class Fleet:
         fork: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Turn:
-        """A headless turn of either; with `fork` the resumed session goes on under a new id."""
+        """A headless turn of a worker or a Commander; `fork` continues the resumed session under a
+        new id."""
         self.script(prompt, *replies)
         arguments = ["--fork-session"] if fork else []
         return self.world.run(prompt, cwd, resume, arguments, extra_env=env, timeout=120)
 
     def script(self, prompt: str, *replies: Reply) -> None:
-        """Say what the model answers to a prompt; by it the requests are told apart later."""
+        """Set the model's answers to a prompt, which also identifies the requests later."""
         for other in self._steps:
             if prompt in other or other in prompt:
-                raise ValueError(f"{prompt!r} cannot be told from {other!r}")
+                raise ValueError(f"{prompt!r} cannot be distinguished from {other!r}")
         self._steps[prompt] = replies or [Text("done")]
 
     def interactive_commander(self, *arguments: str) -> Interactive:
@@ -177,34 +179,34 @@ class Fleet:
         return done.stdout
 
     def drain(self) -> None:
-        """Return when all that was captured is in the database. An entry leaves the spool only after
-        its commit, so an empty one needs no drain."""
+        """Return when all captures are in the database. An entry leaves the spool only after its
+        commit, so an empty spool needs no drain."""
         if any((self.home / "spool" / "new").glob("*")):
             self.console("drain")
 
     @contextlib.contextmanager
     def drainers_held_off(self) -> Iterator[None]:
-        """Hold the drainer's lock, as a drainer does that is not done yet."""
+        """Hold the drainer's lock, as a running drainer does."""
         with (self.home / "spool" / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    # --- what the model was told ---
+    # --- what the model was shown ---
 
-    def told(self, prompt: str) -> list[str]:
-        """The preludes that came with this prompt, as they arrived at the model."""
+    def preludes_with(self, prompt: str) -> list[str]:
+        """The preludes that were injected with this prompt, as the model received them."""
         return _preludes(last_prompt_context(self._first_request(prompt)))
 
-    def held(self, prompt: str) -> list[str]:
-        """Every prelude in the conversation that the model was sent with this prompt."""
+    def preludes_up_to(self, prompt: str) -> list[str]:
+        """Every prelude in the conversation up to and including this prompt."""
         return _preludes(injected_context(self._first_request(prompt)))
 
     def context(self, prompt: str) -> str:
-        """All hook context that came with this prompt."""
+        """All hook context that was injected with this prompt."""
         return "\n".join(last_prompt_context(self._first_request(prompt)))
 
     def wait_for_request(self, prompt: str, timeout: float = 30) -> None:
-        """Return once the model was asked this prompt."""
+        """Return once the model has received this prompt."""
         _wait(lambda: bool(self.model.main_requests(prompt)), f"a request {prompt!r}", timeout)
 
     def _first_request(self, prompt: str) -> Request:
@@ -213,7 +215,7 @@ class Fleet:
     # --- what was stored ---
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
-        """The rows of a query, also while others write; none until the database has its tables."""
+        """The rows of a query, even during writes; none until the database has its tables."""
         database = self.home / "fleet.db"
         if not database.exists():
             return []
@@ -227,7 +229,7 @@ class Fleet:
             connection.close()
 
     def wait_for_rows(self, sql: str, *parameters: object, timeout: float = 30) -> None:
-        """Return once the query has rows. Nothing is drained here: the hooks see to it."""
+        """Return once the query has rows. This does not drain: the hooks do that."""
         _wait(lambda: bool(self.rows(sql, *parameters)), f"rows of {sql} {parameters}", timeout)
 
     def briefings(self) -> list[dict[str, Any]]:
@@ -247,7 +249,7 @@ class Fleet:
         return Counter(row["type"] for row in self.rows("SELECT type FROM outbox_events"))
 
     def cursor(self) -> int:
-        """How far the Commander's conversation has been told, after a drain."""
+        """The last event that the Commander's conversation has been shown, after a drain."""
         self.drain()
         rows = self.rows("SELECT last_outbox_event_id_seen AS seen FROM conversations")
         return int(rows[0]["seen"]) if rows else 0
@@ -258,7 +260,7 @@ class Fleet:
         return int(row["last"])
 
     def stuck_sessions(self) -> list[tuple[str, str]]:
-        """(session id, state) of those that `fleet status` says need a human."""
+        """(session id, state) of the sessions that need attention according to `fleet status`."""
         status = json.loads(self.console("status", "--json"))
         return [(row["session_id"], row["state"]) for row in status["needs_human"]]
 
@@ -271,7 +273,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def configure(repository: Path) -> None:
-    """An author for whoever commits here, and nothing that asks or runs in the background."""
+    """Set a commit author, and turn off prompts and background work."""
     for name, value in (
         ("user.name", "Worker"),
         ("user.email", "worker@example.invalid"),

@@ -1,4 +1,4 @@
-"""Headless jobs on a user's machine: Fleet's console and its runner, and a `claude` that keeps a record of how
+"""Headless jobs on a user's machine: Fleet's console, its runner, and a `claude` that records how
 it was started before it becomes the real client."""
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from fleet_world import Fleet
 _SPY = """\
 #!{python} -I
 import json, os, sys, time
-with open({record!r}, "a") as file:
-    told = {{"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd(), "at": time.time()}}
-    file.write(json.dumps(told | {{"pid": os.getpid()}}) + "\\n")
+with open({record_file!r}, "a") as file:
+    record = {{"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd(), "at": time.time()}}
+    file.write(json.dumps(record | {{"pid": os.getpid()}}) + "\\n")
 {before}
 os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 """
 
 
 class Jobs:
-    """What a user does with `fleet jobs` and `fleet ask`, and what came of it."""
+    """What a user does with `fleet jobs` and `fleet ask`, and the results."""
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self.fleet = fleet
@@ -42,10 +42,10 @@ class Jobs:
         self.client()
 
     def client(self, before: str = "") -> None:
-        """Let `claude` be the real client; `before` is Python that it runs first."""
+        """Make `claude` the real client; `before` is Python code that runs first."""
         text = _SPY.format(
             python=sys.executable,
-            record=str(self._record),
+            record_file=str(self._record),
             before=before,
             program=str(self.fleet.world.program),
         )
@@ -77,19 +77,19 @@ class Jobs:
             text=True,
         )
 
-    def environment(self, **more: str) -> dict[str, str]:
-        environment = self.fleet.world.environment(more)
+    def environment(self, **variables: str) -> dict[str, str]:
+        environment = self.fleet.world.environment(variables)
         environment["PATH"] = f"{self.program.parent}{os.pathsep}{environment['PATH']}"
         return environment
 
     def submit(self, prompt: str, *arguments: str, project: str = "alpha") -> int:
-        """Queue a job, which starts a runner; the job's id."""
+        """Queue a job, which starts a runner; returns the job's id."""
         done = self.console("jobs", "submit", "--project", project, "--json", *arguments, prompt)
         assert done.returncode == 0, done.stderr
         return int(json.loads(done.stdout)["job_id"])
 
     def queue(self, prompt: str, project: str = "alpha", **columns: Any) -> int:
-        """A row as another program inserts it; nobody is started for it."""
+        """Insert a row as another program does; this starts no runner."""
         (row,) = self.fleet.rows(
             "SELECT project_id FROM projects WHERE repo_name = ?", project
         ) or [{"project_id": None}]
@@ -118,7 +118,7 @@ class Jobs:
         done = self.console("config", "set", key, value)
         assert done.returncode == 0, done.stderr
 
-    # --- what came of it ---
+    # --- results ---
 
     def job(self, job_id: int) -> dict[str, Any]:
         (row,) = self.fleet.rows("SELECT * FROM jobs WHERE job_id = ?", job_id)
@@ -144,11 +144,11 @@ class Jobs:
         deadline = time.monotonic() + timeout
         while not happened():
             if time.monotonic() > deadline:
-                raise TimeoutError("it did not happen")
+                raise TimeoutError("the condition did not become true in time")
             time.sleep(POLL_SECONDS)
 
     def events(self) -> list[dict[str, Any]]:
-        """The job_completed events: level, and what they say of the job."""
+        """The job_completed events: the level and the job's fields."""
         rows = self.fleet.rows(
             "SELECT broadcast_level AS level, payload_json FROM outbox_events"
             " WHERE type = 'job_completed' ORDER BY event_id"
@@ -172,12 +172,12 @@ class Jobs:
         self.until(lambda: not self.runners())
 
     def kill_all(self) -> None:
-        """End whatever a test has left, at its end."""
+        """Kill the runners and clients that a test has left behind."""
         for process in self.runners():
             process.send_signal(signal.SIGKILL)
-        for one in self.started():
+        for record in self.started():
             with contextlib.suppress(OSError):
-                os.killpg(one["pid"], signal.SIGKILL)
+                os.killpg(record["pid"], signal.SIGKILL)
 
     def _command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-m", "commander.cli", *arguments]

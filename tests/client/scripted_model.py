@@ -1,8 +1,8 @@
 """A scripted Messages API on loopback for the real Claude Code client.
 
-What lives here: the server, the steps a script is made of, and readers of the requests that
-arrive, which are the proof of what the model was told. Nothing here starts the client or knows
-Fleet. The readers were measured against 2.1.197 and 2.1.332, with `--model sonnet` and `--model haiku`.
+What lives here: the server, the steps of a script, and readers of the requests, which prove what
+the model was shown. Nothing here starts the client or knows Fleet. The readers were checked with
+2.1.197 and 2.1.332, with `--model sonnet` and `--model haiku`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Text:
 
 @dataclass(frozen=True)
 class ToolUse:
-    """A call of one of the client's tools, such as `ToolUse("Bash", {"command": "ls"})`."""
+    """A call to one of the client's tools, such as `ToolUse("Bash", {"command": "ls"})`."""
 
     name: str
     input: Mapping[str, Any] = field(default_factory=dict)
@@ -71,15 +71,15 @@ def by_prompt(steps: Mapping[str, Sequence[Reply]], otherwise: Reply = Text("don
 
 
 class ScriptedModel:
-    """A Messages API at `url`, from entering the context to leaving it.
+    """A Messages API at `url`, while the context is open.
 
-    Every body of `POST /v1/messages` is kept in `requests`, in order of arrival. The client's side
-    requests (titles, summaries) get a short text and never reach the script. A script that raises
-    answers 400, and leaving the context raises what it raised.
+    Every body of `POST /v1/messages` is recorded in `requests`, in order of arrival. The client's
+    side requests (titles, summaries) get a short text and never reach the script. A script that raises
+    answers 400, and leaving the context raises the same exception.
     """
 
     def __init__(self, script: Script | Mapping[str, Sequence[Reply]]) -> None:
-        self.say(script)
+        self.use_script(script)
         self._lock = threading.Lock()
         self._requests: list[Request] = []
         self._errors: list[Exception] = []
@@ -100,8 +100,8 @@ class ScriptedModel:
         if self._errors and error is None:
             raise self._errors[0]
 
-    def say(self, script: Script | Mapping[str, Sequence[Reply]]) -> None:
-        """Replace the script, for steps that need what the test learns later, such as a path."""
+    def use_script(self, script: Script | Mapping[str, Sequence[Reply]]) -> None:
+        """Replace the script, for steps that need a value known only later, such as a path."""
         self._script = script if callable(script) else by_prompt(script)
 
     @property
@@ -110,12 +110,12 @@ class ScriptedModel:
 
     @property
     def requests(self) -> list[Request]:
-        """A snapshot of everything that came, side requests too."""
+        """A snapshot of all requests so far, including side requests."""
         with self._lock:
             return list(self._requests)
 
     def main_requests(self, prompt: str = "", session_id: str = "") -> list[Request]:
-        """The turns' own requests whose newest prompt holds `prompt`, of one session if named."""
+        """The main requests whose newest prompt contains `prompt`, of one session if named."""
         return [
             request
             for request in self.requests
@@ -157,12 +157,13 @@ _HOOK_CONTEXT = re.compile(
 
 
 def is_conversation(request: Request) -> bool:
-    """Whether this is a turn of a session or subagent: a title lacks tools, a summary forbids."""
+    """Whether this is a turn of a session or subagent: a title request has no tools, and a summary
+    request forbids them."""
     return bool(request.get("tools")) and not newest_prompt(request).startswith(_COMPACTION)
 
 
 def session_of(request: Request) -> str:
-    """The session id, which the client puts as JSON into `metadata.user_id`; else empty."""
+    """The session id, which the client sends as JSON in `metadata.user_id`, or an empty string."""
     try:
         return str(json.loads(request["metadata"]["user_id"])["session_id"])
     except (KeyError, TypeError, ValueError):
@@ -170,7 +171,7 @@ def session_of(request: Request) -> str:
 
 
 def newest_prompt(request: Request) -> str:
-    """What the user typed last, without reminders; a slash command with what it expands to."""
+    """The user's last input, without reminders; a slash command includes its expansion."""
     blocks = list(_blocks(request))
     start, end = _newest_prompt_span(blocks)
     return "\n".join(_text(block) for _, block in blocks[start:end])
@@ -186,15 +187,15 @@ def tool_rounds(request: Request) -> int:
 def injected_context(request: Request) -> list[str]:
     """Every `<Event> hook additional context: …` in the request, in order, each with its heading.
 
-    A hook's plain stdout comes as `<Event> hook success: …`. A resumed conversation replays the old
-    ones. The contexts of several SessionStart hooks arrive as one text, joined by newlines; those
-    of several UserPromptSubmit hooks as a text each.
+    A hook's plain stdout arrives as `<Event> hook success: …`. A resumed conversation replays the
+    old contexts. The contexts of several SessionStart hooks arrive as one text, joined by newlines;
+    those of several UserPromptSubmit hooks arrive as separate texts.
     """
     return _contexts(_blocks(request))
 
 
 def last_prompt_context(request: Request) -> list[str]:
-    """The hook context that came with the newest prompt, without what a resume replays.
+    """The hook context of the newest prompt, without what a resume replays.
 
     A SessionStart's context counts when its session started, or was resumed, for this prompt. On
     resume the client drops a SessionStart context whose bytes the conversation already holds.
@@ -216,9 +217,9 @@ def _blocks(request: Request) -> Iterator[Block]:
 
 
 def _newest_prompt_span(blocks: Sequence[Block]) -> tuple[int, int]:
-    """The last user text that is no reminder, with a slash command in front; else (0, 0).
+    """The last user text that is not a reminder, with a preceding slash command; else (0, 0).
 
-    Only the last block: the client joins a prompt that failed and the one after it in one message.
+    Only the last block: the client joins a failed prompt and the next one in one message.
     """
     end = len(blocks)
     while end and not _is_prompt(blocks[end - 1][1]):
@@ -263,7 +264,7 @@ class _Server(ThreadingHTTPServer):
         self.answer = answer
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was interrupted or killed hangs up; that is no news."""
+        """Ignore it: a client that was interrupted or killed hangs up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -334,7 +335,7 @@ def _content(block: Text | ToolUse) -> dict[str, Any]:
 
 
 def _unique_id(prefix: str) -> str:
-    """No session may see an id twice: the client joins results to calls by it, also resumed."""
+    """Ids are unique, because the client matches results to calls by id, even after a resume."""
     return f"{prefix}_{uuid.uuid4().hex}"
 
 

@@ -1,5 +1,5 @@
-"""Fleet as a plugin of the real client: validated, loaded from a folder, installed from a marketplace, and
-beside the same hooks in the settings."""
+"""Fleet as a plugin of the real client: validated, loaded from a folder, installed from a
+marketplace, and beside the same hooks in the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scripted_model import ScriptedModel, Text, by_prompt, injected_context
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone of the repository holds, and nothing of this checkout's own environment."""
+    """The files that a clone of the repository has, without this checkout's own environment."""
     copy = tmp_path_factory.mktemp("plugin") / "fleet"
     copy.mkdir()
     for name in git(REPOSITORY, "ls-files", "-co", "--exclude-standard").splitlines():
@@ -29,7 +29,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, program: Path) -> Iterator[tuple[World, ScriptedModel]]:
+def clean_machine(tmp_path: Path, program: Path) -> Iterator[tuple[World, ScriptedModel]]:
     """A machine without Fleet."""
     with ScriptedModel(by_prompt({})) as model:
         yield World(tmp_path / "home", model.url, program), model
@@ -56,7 +56,7 @@ def repository(folder: Path) -> Path:
 
 
 def fleet(world: World, *arguments: str) -> str:
-    """`fleet …` as a terminal has it."""
+    """Run `fleet …` as in a terminal."""
     done = subprocess.run(
         [str(world.home / ".claude" / "commander" / "bin" / "fleet"), *arguments],
         env=world.environment(),
@@ -80,23 +80,23 @@ def wait_for_environment(world: World) -> None:
 
 
 def test_the_manifests_pass_strict_validation(
-    plugin: Path, fresh: tuple[World, ScriptedModel]
+    plugin: Path, clean_machine: tuple[World, ScriptedModel]
 ) -> None:
-    world, _ = fresh
+    world, _ = clean_machine
     assert "Validation passed" in claude(world, plugin, "plugin", "validate", "--strict", ".")
     manifest = str(plugin / ".claude-plugin" / "plugin.json")
     assert "Validation passed" in claude(world, plugin, "plugin", "validate", "--strict", manifest)
 
 
-def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_environment(
-    plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
+def test_marketplace_plugin_captures_the_first_turn_and_builds_its_venv(
+    plugin: Path, clean_machine: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
-    world, model = fresh
+    world, model = clean_machine
     folder = repository(tmp_path)
     claude(world, folder, "plugin", "marketplace", "add", str(plugin))
     claude(world, folder, "plugin", "install", "fleet@fleet")
 
-    model.say(by_prompt({"pay": [blocked_by("credentials")]}))
+    model.use_script(by_prompt({"pay": [blocked_by("credentials")]}))
     assert not world.run("pay", folder).is_error
     wait_for_environment(world)
 
@@ -104,16 +104,16 @@ def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_enviro
     assert [row["project"] for row in status["projects"]] == ["shop-api"]
     assert len(json.loads(fleet(world, "briefings", "list", "--json"))) == 1
 
-    # The Commander's folder is there, and its prompt is told; no other session's is.
-    told = world.run("what is new", world.home / ".claude" / "commander")
-    assert not told.is_error
+    # The Commander's folder exists. Its prompts get a prelude, those of other sessions do not.
+    answer = world.run("what is new", world.home / ".claude" / "commander")
+    assert not answer.is_error
     (request,) = model.main_requests("what is new")
     assert "Stuck on credentials" in "\n".join(injected_context(request))
     world.run("and you", folder)
     (request,) = model.main_requests("and you")
     assert "fleet-prelude" not in json.dumps(request["messages"])
 
-    # The slash command runs, and the skill is offered.
+    # The slash command runs, and the skill is available.
     world.run("/fleet:status", folder)
     newest = json.dumps(model.main_requests()[-1]["messages"])
     assert "What `fleet status` prints" in newest and "shop-api" in newest
@@ -121,16 +121,16 @@ def test_from_a_marketplace_it_captures_from_the_first_turn_and_makes_its_enviro
 
 
 @pytest.mark.one_client
-def test_loaded_from_a_folder_it_captures_and_tells(
-    plugin: Path, fresh: tuple[World, ScriptedModel], tmp_path: Path
+def test_plugin_from_a_folder_captures_and_injects_the_prelude(
+    plugin: Path, clean_machine: tuple[World, ScriptedModel], tmp_path: Path
 ) -> None:
-    world, model = fresh
+    world, model = clean_machine
     folder = repository(tmp_path)
 
     def run(prompt: str, cwd: Path) -> Turn:
         return world.run(prompt, cwd, extra_args=["--plugin-dir", str(plugin)])
 
-    model.say(by_prompt({"pay": [Text("Paid.")]}))
+    model.use_script(by_prompt({"pay": [Text("Paid.")]}))
     assert not run("pay", folder).is_error
     wait_for_environment(world)
     (briefing,) = json.loads(fleet(world, "briefings", "list", "--json"))
@@ -139,9 +139,7 @@ def test_loaded_from_a_folder_it_captures_and_tells(
     assert "This environment keeps a briefing" in "\n".join(injected_context(request))
 
 
-def test_plugin_and_settings_together_make_one_briefing_and_tell_once(
-    fleet: Fleet, plugin: Path
-) -> None:
+def test_plugin_and_settings_hooks_together_store_one_briefing(fleet: Fleet, plugin: Path) -> None:
     both = ["--plugin-dir", str(plugin)]
     folder = fleet.repository("shop-api")
     fleet.script("pay", blocked_by("credentials"))
@@ -156,6 +154,6 @@ def test_plugin_and_settings_together_make_one_briefing_and_tell_once(
 
     fleet.script("what is new")
     fleet.world.run("what is new", fleet.home, extra_args=both)
-    assert len(fleet.told("what is new") + fleet.held("what is new")) >= 1
-    assert len(fleet.held("what is new")) == 1
+    assert len(fleet.preludes_with("what is new") + fleet.preludes_up_to("what is new")) >= 1
+    assert len(fleet.preludes_up_to("what is new")) == 1
     assert fleet.cursor() == fleet.last_event()

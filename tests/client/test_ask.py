@@ -1,4 +1,5 @@
-"""`fleet ask`: a question to the Commander, told what is new exactly once, answered in the terminal."""
+"""`fleet ask`: a question to the Commander, which sees new events exactly once and answers in the
+terminal."""
 
 from __future__ import annotations
 
@@ -15,41 +16,41 @@ from scripted_model import Fail, Text, ToolUse
 
 @pytest.fixture
 def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(fleet, tmp_path)
+    created = Jobs(fleet, tmp_path)
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
-    yield made
-    made.kill_all()
+    yield created
+    created.kill_all()
 
 
-def test_the_answer_is_printed_and_what_is_new_is_told_once_in_one_conversation(
+def test_ask_prints_the_answer_and_shows_new_events_once(
     jobs: Jobs,
 ) -> None:
     fleet = jobs.fleet
     fleet.script("what needs me", Text("Alpha waits for a key.\n\nGive it one."))
     first = jobs.console("ask", "what needs me?")
     assert (first.returncode, first.stdout) == (0, "Alpha waits for a key.\n\nGive it one.\n")
-    (told,) = fleet.told("what needs me")
-    assert "Stuck on a key" in told
+    (prelude,) = fleet.preludes_with("what needs me")
+    assert "Stuck on a key" in prelude
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.script("and what else", Text("Beta waits for a review."))
     second = jobs.console("ask", "--json", "and what else?")
     answer = json.loads(second.stdout)
     assert answer["answer"] == "Beta waits for a review."
-    (delta,) = fleet.told("and what else")
+    (delta,) = fleet.preludes_with("and what else")
     assert "Stuck on a review" in delta and "Stuck on a key" not in delta
-    assert len(fleet.held("and what else")) == 2, "it is not the same conversation"
+    assert len(fleet.preludes_up_to("and what else")) == 2, "it is not the same conversation"
 
     fleet.script("anything new", Text("No."))
     jobs.console("ask", "anything new?")
-    assert fleet.told("anything new") == [], "it heard its own echo"
+    assert fleet.preludes_with("anything new") == [], "it was shown an event of its own question"
     assert {event["level"] for event in jobs.events()} == {"silent"}
     assert len(fleet.briefings()) == 2
     sessions = fleet.rows("SELECT DISTINCT session_id FROM job_runs")
     assert sessions == fleet.rows("SELECT claude_session_id AS session_id FROM conversations")
 
 
-def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
+def test_ask_has_the_read_permissions_of_the_commander(jobs: Jobs) -> None:
     fleet = jobs.fleet
     (fleet.home / "bin").mkdir()
     (fleet.home / "bin" / "fleet").write_text("#!/bin/sh\necho looked up $1 > ../looked\n")
@@ -65,85 +66,91 @@ def test_what_the_commander_may_read_it_may_read_here(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_two_questions_at_once_are_answered_one_after_the_other(jobs: Jobs) -> None:
+def test_concurrent_questions_are_answered_in_turn(jobs: Jobs) -> None:
     jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
     jobs.fleet.script("a short question", Text("The short answer."))
-    one = jobs.start("ask", "a long question")
+    first_process = jobs.start("ask", "a long question")
     jobs.until(jobs.started)
-    two = jobs.start("ask", "a short question")
-    assert one.communicate(timeout=60)[0] == "The long answer.\n"
-    assert two.communicate(timeout=60)[0] == "The short answer.\n"
+    second_process = jobs.start("ask", "a short question")
+    assert first_process.communicate(timeout=60)[0] == "The long answer.\n"
+    assert second_process.communicate(timeout=60)[0] == "The short answer.\n"
 
     first, second = jobs.fleet.rows("SELECT * FROM jobs ORDER BY job_id")
     assert first["ts_finished"] <= second["ts_started"]
-    told = jobs.fleet.told("a long question") + jobs.fleet.told("a short question")
-    assert len(told) == 1, "it was told twice"
+    preludes = jobs.fleet.preludes_with("a long question") + jobs.fleet.preludes_with(
+        "a short question"
+    )
+    assert len(preludes) == 1, "the events were shown twice"
 
 
 @pytest.mark.one_client
 def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
     jobs.fleet.drain()
-    waiting = [jobs.queue(f"task {number} of the queue") for number in range(4)]
+    queued = [jobs.queue(f"task {number} of the queue") for number in range(4)]
     jobs.fleet.script("a question in between", Text("Here."))
     assert jobs.console("ask", "a question in between").stdout == "Here.\n"
-    jobs.wait(*waiting)
-    asked = jobs.fleet.rows("SELECT ts_started FROM jobs WHERE type = 'commander_turn'")
-    assert asked[0]["ts_started"] <= jobs.job(waiting[1])["ts_started"]
+    jobs.wait(*queued)
+    turns = jobs.fleet.rows("SELECT ts_started FROM jobs WHERE type = 'commander_turn'")
+    assert turns[0]["ts_started"] <= jobs.job(queued[1])["ts_started"]
 
 
-def test_a_turn_that_fails_says_why_and_tells_the_same_again(jobs: Jobs) -> None:
+def test_failed_question_prints_the_reason_and_repeats_its_events(jobs: Jobs) -> None:
     jobs.fleet.script("an unlucky question", Fail(400, "no such luck"))
     done = jobs.console("ask", "an unlucky question")
     assert done.returncode == 1
     assert "no answer: API Error: 400 no such luck" in done.stderr
-    assert done.stdout == "", "the error is said twice"
+    assert done.stdout == "", "the error is printed twice"
     assert jobs.fleet.cursor() == 0
 
     jobs.console("ask", "a better question")
-    (told,) = jobs.fleet.told("a better question")
-    assert "Stuck on a key" in told and "job" not in told
+    (prelude,) = jobs.fleet.preludes_with("a better question")
+    assert "Stuck on a key" in prelude and "job" not in prelude
     assert {event["level"] for event in jobs.events()} == {"silent"}
 
 
-def test_a_reset_begins_a_fresh_conversation_and_keeps_cursor_and_alerts(jobs: Jobs) -> None:
+def test_reset_starts_a_new_conversation_but_keeps_cursor_and_alerts(jobs: Jobs) -> None:
     fleet = jobs.fleet
-    # As if its session were still open: a headless one has ended, and is no open alert.
+    # As if the session were still open: a headless one has ended and is not an open alert.
     fleet.drain()
     jobs.write("UPDATE sessions SET ended_at = NULL")
     jobs.console("ask", "the first question")
-    seen = fleet.cursor()
+    cursor = fleet.cursor()
     done = jobs.console("commander", "--reset")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"Events up to e{seen} are not repeated" in done.stdout
-    assert fleet.cursor() == seen > 0
+    assert f"Events up to e{cursor} are not repeated" in done.stdout
+    assert fleet.cursor() == cursor > 0
 
     jobs.console("ask", "the second question")
     assert "the first question" not in json.dumps(
         fleet.model.main_requests("the second question")[0]["messages"]
     )
-    (told,) = fleet.told("the second question")
-    open_alerts = told.split("Open alerts from before:\n")[1]
+    (prelude,) = fleet.preludes_with("the second question")
+    open_alerts = prelude.split("Open alerts from before:\n")[1]
     assert re.search(r"alpha · blocked · .*a key", open_alerts)
-    assert "Alerts:\n" not in open_alerts, "the delta was told again"
+    assert "Alerts:\n" not in open_alerts, "the delta was shown again"
 
 
-def test_each_turn_of_a_conversation_has_the_system_prompt_that_it_asks_for(jobs: Jobs) -> None:
-    """Left alone, 2.1.332 sends the first one with every later turn."""
+def test_every_turn_of_a_conversation_uses_its_own_system_prompt(jobs: Jobs) -> None:
+    """By default 2.1.332 sends the first system prompt with every later turn."""
     jobs.fleet.drain()
-    wishes = {"turn one": "Talk like a stone.", "turn two": "Talk like a river.", "turn three": ""}
-    for prompt, system in wishes.items():
-        request = json.dumps({"prompt": prompt, "systemPrompt": system})
-        job_id = jobs.queue(prompt, type="commander_turn", project_id=None, request_json=request)
+    system_prompts = {
+        "turn one": "Talk like a stone.",
+        "turn two": "Talk like a river.",
+        "turn three": "",
+    }
+    for prompt, system in system_prompts.items():
+        body = json.dumps({"prompt": prompt, "systemPrompt": system})
+        job_id = jobs.queue(prompt, type="commander_turn", project_id=None, request_json=body)
         assert jobs.console("jobs", "run", "--once").returncode == 0
         assert jobs.wait(job_id) == ["completed"]
 
-    heard = {}
-    for prompt in wishes:
-        (asked, *_) = jobs.fleet.model.main_requests(prompt)
-        sent = json.dumps(asked["system"])
-        heard[prompt] = [words for words in ("stone", "river") if f"Talk like a {words}." in sent]
-    assert heard == {"turn one": ["stone"], "turn two": ["river"], "turn three": []}
-    assert "turn one" in json.dumps(asked["messages"]), "it is not the same conversation"
+    received = {}
+    for prompt in system_prompts:
+        (request, *_) = jobs.fleet.model.main_requests(prompt)
+        sent = json.dumps(request["system"])
+        received[prompt] = [word for word in ("stone", "river") if f"Talk like a {word}." in sent]
+    assert received == {"turn one": ["stone"], "turn two": ["river"], "turn three": []}
+    assert "turn one" in json.dumps(request["messages"]), "it is not the same conversation"
 
 
 @pytest.mark.usefixtures("terminal")
@@ -161,7 +168,7 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
         asked = jobs.console("ask", "a question beside")
         assert (asked.returncode, asked.stdout) == (0, "Beta waits.\n")
         assert "the open Commander will not see the answer" in asked.stderr
-        assert "Stuck on a review" in str(fleet.told("a question beside"))
+        assert "Stuck on a review" in str(fleet.preludes_with("a question beside"))
         assert "what is new" in json.dumps(
             fleet.model.main_requests("a question beside")[0]["messages"]
         ), "it was not asked in a fork of the conversation"
@@ -171,7 +178,7 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
         fleet.script("and in the terminal", Text("Beta waits too."))
         session.send("and in the terminal")
         session.wait_for("Beta waits too")
-        (told,) = fleet.told("and in the terminal")
+        (told,) = fleet.preludes_with("and in the terminal")
         assert "Stuck on a review" in told and "Stuck on a key" not in told
 
     fleet.drain()
@@ -183,22 +190,22 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
 
 
 @pytest.mark.one_client
-def test_ctrl_c_takes_a_question_back(jobs: Jobs) -> None:
+def test_ctrl_c_cancels_the_question(jobs: Jobs) -> None:
     import signal
 
     jobs.fleet.script("a question for an hour", Text("late", delay_seconds=60))
-    asking = jobs.start("ask", "a question for an hour")
+    process = jobs.start("ask", "a question for an hour")
     jobs.until(lambda: jobs.fleet.model.main_requests("a question for an hour"))
-    asking.send_signal(signal.SIGINT)
-    _, error = asking.communicate(timeout=30)
-    assert asking.returncode == 130 and "Cancelling" in error
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Cancelling" in error
     assert [row["status"] for row in jobs.fleet.rows("SELECT status FROM jobs")] == ["canceled"]
     assert not is_alive(jobs.started()[0]["pid"])
 
 
 @pytest.mark.one_client
-def test_without_a_commanders_folder_it_says_what_makes_one(jobs: Jobs) -> None:
+def test_ask_without_a_commander_folder_suggests_how_to_create_it(jobs: Jobs) -> None:
     (jobs.fleet.home / "CLAUDE.md").unlink()
-    done = jobs.console("ask", "anybody there?")
+    done = jobs.console("ask", "is anything new?")
     assert done.returncode == 1 and "./install.sh" in done.stderr
     assert jobs.fleet.rows("SELECT * FROM jobs") == []

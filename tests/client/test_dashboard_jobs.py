@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from browser import page
+from browser import open_page
 from gateway_world import Gateway, receive, send
 from job_world import Jobs
 from playwright.sync_api import expect
@@ -22,49 +22,49 @@ pytestmark = pytest.mark.one_client
 
 @pytest.fixture
 def gateway(jobs: Jobs) -> Iterator[Gateway]:
-    made = Gateway(Home(jobs.fleet.home, jobs.folder, environment=jobs.environment()))
-    made.start()
-    yield made
-    made.stop()
+    started = Gateway(Home(jobs.fleet.home, jobs.folder, environment=jobs.environment()))
+    started.start()
+    yield started
+    started.stop()
 
 
-def test_a_job_is_followed_live_and_canceled_in_the_browser(jobs: Jobs, gateway: Gateway) -> None:
+def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("The end.", 3)
     )
     jobs.fleet.script("work for ever", Text("never", 90))
-    with page() as shown:
-        shown.goto(gateway.link)
+    with open_page() as page:
+        page.goto(gateway.link)
         job_id = jobs.submit("work for a while", "--allow-tool", "Bash")
-        shown.goto(f"{gateway.base}/jobs/{job_id}")
-        expect(shown.locator("#log")).to_contain_text("Bash echo midway")
-        expect(shown.locator("#job-status")).to_have_text("running")
-        expect(shown.locator("#log")).to_contain_text("The end.")
-        expect(shown.locator("#job-status")).to_have_text("done")
+        page.goto(f"{gateway.base}/jobs/{job_id}")
+        expect(page.locator("#log")).to_contain_text("Bash echo midway")
+        expect(page.locator("#job-status")).to_have_text("running")
+        expect(page.locator("#log")).to_contain_text("The end.")
+        expect(page.locator("#job-status")).to_have_text("done")
 
         job_id = jobs.submit("work for ever")
-        shown.keyboard.press("o")
-        shown.click("#jobs a.row:has-text('work for ever')")
-        expect(shown.locator("#job-status")).to_have_text("running")
-        shown.click("#cancel")
-        expect(shown.locator("#cancel")).to_have_text("Press again to cancel it")
-        shown.click("#cancel")
-        expect(shown.locator("#job-status")).to_have_text("canceled", timeout=15_000)
+        page.keyboard.press("o")
+        page.click("#jobs a.row:has-text('work for ever')")
+        expect(page.locator("#job-status")).to_have_text("running")
+        page.click("#cancel")
+        expect(page.locator("#cancel")).to_have_text("Press again to cancel it")
+        page.click("#cancel")
+        expect(page.locator("#job-status")).to_have_text("canceled", timeout=15_000)
     assert jobs.wait(job_id) == ["canceled"]
 
 
-def test_a_program_submits_a_job_and_is_told_how_it_goes(jobs: Jobs, gateway: Gateway) -> None:
+def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway: Gateway) -> None:
     jobs.fleet.script("say it", Text("Said."))
     (project,) = jobs.fleet.rows("SELECT project_id FROM projects")
     with gateway.client() as client:
-        wish = {"project_id": project["project_id"], "prompt": "say it", "model": "haiku"}
-        send(client, type="job.create", job=wish)
-        told = []
-        while not told or told[-1]["type"] != "job.completed":
-            told.append(receive(client, timeout=30))
-    kinds = [message["type"] for message in told]
+        request = {"project_id": project["project_id"], "prompt": "say it", "model": "haiku"}
+        send(client, type="job.create", job=request)
+        messages = []
+        while not messages or messages[-1]["type"] != "job.completed":
+            messages.append(receive(client, timeout=30))
+    kinds = [message["type"] for message in messages]
     assert kinds[:2] == ["job.queued", "job.started"] and set(kinds[2:-1]) == {"job.stream"}
-    assert (told[-1]["status"], told[-1]["answer"]) == ("completed", "Said.")
-    answered = gateway.post("/api/v1/jobs", wish | {"prompt": "say it"})
-    assert answered.status_code == 200
-    assert jobs.wait(answered.json()["job_id"]) == ["completed"]
+    assert (messages[-1]["status"], messages[-1]["answer"]) == ("completed", "Said.")
+    answer = gateway.post("/api/v1/jobs", request | {"prompt": "say it"})
+    assert answer.status_code == 200
+    assert jobs.wait(answer.json()["job_id"]) == ["completed"]

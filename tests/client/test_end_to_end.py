@@ -1,4 +1,4 @@
-"""Workers, end to end: the real client, Fleet's hooks, fleet.db, and what the model was told."""
+"""Workers, end to end: the real client, Fleet's hooks, fleet.db, and what the model was shown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from fleet_world import Fleet, blocked_by, configure, git
 from scripted_model import Fail, Request, Text, ToolUse, newest_prompt
 
 
-def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Fleet) -> None:
+def test_commander_is_shown_the_work_of_two_workers_exactly_once(fleet: Fleet) -> None:
     alpha, beta = fleet.repository("alpha"), fleet.repository("beta", {"parser.py": "old\n"})
     before = git(beta, "rev-parse", "HEAD")
     source = str(beta / "parser.py")
     fleet.worker(alpha, "deploy the service", blocked_by("the staging password"))
     fleet.worker(
         beta,
-        "mend the parser",
+        "fix the parser",
         ToolUse("Read", {"file_path": source}),
         ToolUse("Edit", {"file_path": source, "old_string": "old", "new_string": "new"}),
-        ToolUse("Bash", {"command": "echo > made.txt; git add -A; git commit -qm 'Mend parser'"}),
+        ToolUse("Bash", {"command": "echo > made.txt; git add -A; git commit -qm 'Fix parser'"}),
         Text("The parser reads empty input now."),
     )
 
@@ -43,21 +43,24 @@ def test_the_commander_is_told_what_two_workers_did_and_told_it_once(fleet: Flee
     first = fleet.commander("what is new")
     assert cursor_in_turn == [0]
     assert fleet.cursor() == fleet.last_event()
-    (prelude,) = fleet.told("what is new")
+    (prelude,) = fleet.preludes_with("what is new")
     alerts, mentions = prelude.split("Alerts:\n")[1].split("Mentions:\n")
     assert f"- #{blocked['briefing_id']} alpha · " in alerts
     assert "Stuck on the staging password" in alerts
-    assert f"- #{done['briefing_id']} beta · completed: The parser reads empty input" in mentions
+    assert f"- #{done['briefing_id']} beta · done: The parser reads empty input" in mentions
 
     second = fleet.commander("and what next", resume=first.session_id)
     assert second.session_id == first.session_id
-    assert (fleet.told("and what next"), len(fleet.held("and what next"))) == ([], 1)
+    assert (fleet.preludes_with("and what next"), len(fleet.preludes_up_to("and what next"))) == (
+        [],
+        1,
+    )
     assert len(fleet.briefings()) == 2, "a Commander's turn wrote a briefing"
     assert fleet.event_counts().total() == 5
 
 
 @pytest.mark.one_client
-def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) -> None:
+def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> None:
     repositories = [fleet.repository(f"repository-{number}") for number in range(5)]
 
     def work(number: int) -> tuple[str, str]:
@@ -72,16 +75,16 @@ def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) 
         return turn.session_id, f"{repository.name} {file}"
 
     with ThreadPoolExecutor(10) as pool:
-        worked = dict(pool.map(work, range(10)))
+        expected = dict(pool.map(work, range(10)))
 
-    found = {
+    stored = {
         briefing["session_id"]: " ".join(
             [briefing["project_id"].split("__")[0], *briefing["files_touched"]]
         )
         for briefing in fleet.briefings()
     }
-    assert len(worked) == 10
-    assert found == worked
+    assert len(expected) == 10
+    assert stored == expected
     assert len(fleet.briefings()) == 10
     assert fleet.event_counts() == {"briefing_added": 10, "session_started": 10}
     for kind in ("briefing_added", "session_started"):
@@ -90,11 +93,11 @@ def test_ten_workers_at_once_leave_ten_briefings_and_nothing_else(fleet: Fleet) 
             " WHERE type = ?",
             kind,
         )
-        assert {row["id"] for row in sessions} == set(worked)
+        assert {row["id"] for row in sessions} == set(expected)
 
 
 @pytest.mark.parametrize("start", ["", "service"], ids=["cd in the turn", "started in a subfolder"])
-def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, start: str) -> None:
+def test_worker_in_a_subfolder_belongs_to_its_repository(fleet: Fleet, start: str) -> None:
     repository = fleet.repository("alpha", {"service/main.py": "1\n"})
     (repository / "service" / "deep").mkdir()
     fleet.worker(
@@ -117,7 +120,7 @@ def test_a_worker_in_a_subfolder_is_a_worker_of_its_repository(fleet: Fleet, sta
     "2.1.332",
     reason="issue 14, point 5: agents run in the background, and their turn becomes two briefings",
 )
-def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) -> None:
+def test_subagent_file_is_counted_in_the_turn_that_started_it(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     fleet.script(
         "write the helper",
@@ -126,7 +129,7 @@ def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) ->
     )
     fleet.worker(
         repository,
-        "ask somebody",
+        "delegate the task",
         ToolUse(
             "Agent",
             {
@@ -136,13 +139,13 @@ def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) ->
             },
         ),
         ToolUse("Write", {"file_path": str(repository / "by_worker.py"), "content": "y"}),
-        Text("All of it is there."),
+        Text("All files are written."),
     )
 
     assert (repository / "by_agent.py").exists(), "the subagent did not run"
     (briefing,) = fleet.briefings()
     assert set(briefing["files_touched"]) == {"by_agent.py", "by_worker.py"}
-    assert briefing["raw_markdown"] == "All of it is there."
+    assert briefing["raw_markdown"] == "All files are written."
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
 
@@ -156,7 +159,7 @@ def test_a_subagents_file_counts_for_the_turn_that_asked_for_it(fleet: Fleet) ->
     ],
     ids=["pull, then commit", "commit, then pull", "commit, then pull --rebase"],
 )
-def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -> None:
+def test_pulled_commits_are_not_counted_as_work_of_the_turn(fleet: Fleet, command: str) -> None:
     repository = fleet.repository("alpha")
     _publish_foreign_commit(repository)
     fleet.worker(
@@ -173,19 +176,19 @@ def test_what_a_pull_brought_is_not_the_turns_work(fleet: Fleet, command: str) -
 
 
 @pytest.mark.one_client
-def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet: Fleet) -> None:
-    """Git's clock has whole seconds, and here the drainer looks only after the turn."""
+def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Fleet) -> None:
+    """Git's timestamps have whole seconds, and here the drainer runs only after the turn."""
     fleet.worker(fleet.repository("warm-up"), "make the spool")
     fleet.drain()
     repository = fleet.repository("alpha", {"first.txt": "x"})
     before = git(repository, "rev-parse", "HEAD")
     second = repository.parent / "second"
 
-    def note_when_the_session_started(request: Request) -> None:
+    def record_the_session_start(request: Request) -> None:
         (entry,) = (fleet.home / "spool" / "new").glob("*.SessionStart.*")
         second.write_text(str(int(entry.name.partition(".")[0]) // 10**9))
 
-    fleet.before_answer = note_when_the_session_started
+    fleet.before_answer = record_the_session_start
     commit = f'GIT_COMMITTER_DATE="@$(cat {second}) +0000" git commit -qm own'
     with fleet.drainers_held_off():
         fleet.worker(
@@ -202,10 +205,10 @@ def test_a_commit_in_the_second_in_which_the_session_started_is_the_turns(fleet:
 
 @pytest.mark.fails_with(
     "2.1.332",
-    reason="issue 14, point 6: the client terminates a StopFailure hook that is still running when it exits",
+    reason="issue 14, point 6: the client kills a running StopFailure hook when it exits",
 )
-def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet: Fleet) -> None:
-    """The hook starts late, as on a loaded machine: the client may exit before it has run."""
+def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: Fleet) -> None:
+    """The hook starts late, as on a busy machine: the client may exit before it has run."""
     fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
 
@@ -214,7 +217,7 @@ def test_a_worker_whose_model_fails_leaves_a_failed_briefing_and_an_error(fleet:
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1, "error": 1}
 
 
-def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -> None:
+def test_hooks_registered_twice_store_one_briefing_and_inject_once(fleet: Fleet) -> None:
     fleet.register_hooks_once_more()
     repository = fleet.repository("alpha")
     file = str(repository / "a.txt")
@@ -230,12 +233,12 @@ def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1}
 
     first = fleet.commander("what is new")
-    assert len(fleet.told("what is new")) == 1
+    assert len(fleet.preludes_with("what is new")) == 1
     assert fleet.cursor() == fleet.last_event()
 
     fleet.worker(repository, "also blocked", blocked_by("a review"))
     fleet.commander("and after that", resume=first.session_id)
-    (delta,) = fleet.told("and after that")
+    (delta,) = fleet.preludes_with("and after that")
     assert "Stuck on a review" in delta
     assert fleet.cursor() == fleet.last_event()
     assert fleet.event_counts() == {
@@ -245,7 +248,7 @@ def test_hooks_registered_twice_leave_one_briefing_and_tell_once(fleet: Fleet) -
     }
 
 
-def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fleet) -> None:
+def test_worker_context_has_the_briefing_format_and_other_workers(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     others: list[str] = []
 
@@ -256,12 +259,12 @@ def test_a_worker_is_told_how_a_briefing_looks_and_who_else_is_at_work(fleet: Fl
             others.append(fleet.worker(repository, "a quick look").session_id)
 
     fleet.before_answer = start_another
-    long = fleet.worker(repository, "the long task")
+    long_turn = fleet.worker(repository, "the long task")
 
-    told = fleet.context("a quick look")
-    assert told.startswith("SessionStart hook additional context: ")
-    assert "```briefing" in told
-    assert f"session {long.session_id[:7]}" in told
+    context = fleet.context("a quick look")
+    assert context.startswith("SessionStart hook additional context: ")
+    assert "```briefing" in context
+    assert f"session {long_turn.session_id[:7]}" in context
     assert "Other sessions" not in fleet.context("the long task")
     assert len(others) == 1
 
@@ -276,7 +279,7 @@ def test_worker_facts_can_be_turned_off(fleet: Fleet) -> None:
 
 
 @pytest.mark.one_client
-def test_hooks_that_are_off_leave_no_trace(fleet: Fleet) -> None:
+def test_disabled_hooks_leave_no_trace(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     off = {"FLEET_HOOKS": "off"}
     fleet.worker(repository, "a worker's prompt", env=off)
@@ -291,8 +294,8 @@ def test_hooks_that_are_off_leave_no_trace(fleet: Fleet) -> None:
 
 
 def _publish_foreign_commit(repository: Path) -> None:
-    """Give the repository a bare remote in which somebody else has committed `foreign.txt`."""
-    remote, clone = repository.with_suffix(".git"), repository.with_name("somebody")
+    """Give the repository a bare remote in which another user has committed `foreign.txt`."""
+    remote, clone = repository.with_suffix(".git"), repository.with_name("colleague")
     git(repository, "clone", "-q", "--bare", str(repository), str(remote))
     git(repository, "remote", "add", "origin", str(remote))
     git(repository, "fetch", "-q")

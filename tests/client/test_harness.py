@@ -1,4 +1,4 @@
-"""Whether the harness can be believed: the real client, the scripted model, and no Fleet."""
+"""Tests of the harness itself: the real client, the scripted model, and no Fleet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DUMPING_HOOK = Path(__file__).with_name("dumping_hook.py")
 
 
 class Hooked:
-    """A world whose every hook dumps what it is given, with a repository to work in."""
+    """A world in which every hook dumps its input, with a repository to work in."""
 
     def __init__(self, folder: Path, model: ScriptedModel, program: Path) -> None:
         self.dumps = folder / "dumps"
@@ -42,7 +42,8 @@ class Hooked:
         )
 
     def _hook(self) -> dict[str, Any]:
-        """2.1.332 terminates a hook of StopFailure that is still running when it exits: this one goes on."""
+        """This hook ignores signals: 2.1.332 terminates a StopFailure hook that is still running
+        when it exits."""
         command = [sys.executable, "-I", "-S", str(DUMPING_HOOK), str(self.dumps), "user"]
         return {"type": "command", "command": f"trap '' TERM HUP INT; exec {shlex.join(command)}"}
 
@@ -55,54 +56,54 @@ class Hooked:
         return [payload["hook_event_name"] for payload in self.payloads()]
 
     def wait_for(
-        self, wanted: Callable[[dict[str, Any]], bool], timeout: float = 20
+        self, matches: Callable[[dict[str, Any]], bool], timeout: float = 20
     ) -> dict[str, Any]:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             for payload in self.payloads():
-                if wanted(payload):
+                if matches(payload):
                     return payload
             time.sleep(0.05)
         raise TimeoutError(f"no such hook among {self.events()}")
 
 
-def test_a_text_turn_runs_the_hooks_and_a_resumed_one_replays_their_context(
+def test_text_turn_runs_the_hooks_and_a_resume_replays_their_context(
     tmp_path: Path, program: Path
 ) -> None:
     with ScriptedModel({"hello": [Text("hi there")]}) as model:
-        hooked = Hooked(tmp_path, model, program)
+        machine = Hooked(tmp_path, model, program)
         context = {
             "hookEventName": "UserPromptSubmit",
             "additionalContext": "two lines\n\nand a gap",
         }
         output = json.dumps({"hookSpecificOutput": context})
         echo = {"type": "command", "command": shutil.which("echo"), "args": [output]}
-        hooked.world.write_settings(
-            {"hooks": {"UserPromptSubmit": [{"hooks": [echo]}]}}, hooked.repository
+        machine.world.write_settings(
+            {"hooks": {"UserPromptSubmit": [{"hooks": [echo]}]}}, machine.repository
         )
 
-        first = hooked.world.run("hello", hooked.repository)
-        second = hooked.world.run("more", hooked.repository, resume=first.session_id)
+        first = machine.world.run("hello", machine.repository)
+        second = machine.world.run("more", machine.repository, resume=first.session_id)
 
         assert (first.exit_code, first.text, first.is_error) == (0, "hi there", False)
         assert (second.text, second.session_id) == ("done", first.session_id)
-        assert hooked.events() == ["SessionStart", "UserPromptSubmit", "Stop", "SessionEnd"] * 2
-        told = "UserPromptSubmit hook additional context: two lines\n\nand a gap"
-        assert injected_context(model.main_requests("hello")[0]) == [told]
-        assert injected_context(model.main_requests("more")[0]) == [told, told]
-        assert last_prompt_context(model.main_requests("more")[0]) == [told]
-        assert "hello" in hooked.world.transcript(first.session_id).read_text()
+        assert machine.events() == ["SessionStart", "UserPromptSubmit", "Stop", "SessionEnd"] * 2
+        context_line = "UserPromptSubmit hook additional context: two lines\n\nand a gap"
+        assert injected_context(model.main_requests("hello")[0]) == [context_line]
+        assert injected_context(model.main_requests("more")[0]) == [context_line, context_line]
+        assert last_prompt_context(model.main_requests("more")[0]) == [context_line]
+        assert "hello" in machine.world.transcript(first.session_id).read_text()
 
 
-def test_a_scripted_tool_really_edits_and_sessions_share_one_model(
+def test_scripted_tool_edits_a_real_file_and_sessions_share_a_model(
     tmp_path: Path, program: Path
 ) -> None:
     with ScriptedModel({}) as model:
-        hooked = Hooked(tmp_path, model, program)
-        target = hooked.repository / "notes.md"
+        machine = Hooked(tmp_path, model, program)
+        target = machine.repository / "notes.md"
         target.write_text("old\n")
         change = {"file_path": str(target), "old_string": "old", "new_string": "new"}
-        model.say(
+        model.use_script(
             {
                 "edit": [
                     ToolUse("Read", {"file_path": str(target)}),
@@ -112,47 +113,47 @@ def test_a_scripted_tool_really_edits_and_sessions_share_one_model(
             }
         )
 
-        turn = hooked.world.run("edit the notes", hooked.repository)
+        turn = machine.world.run("edit the notes", machine.repository)
 
         assert (turn.text, target.read_text()) == ("edited", "new\n")
         assert len(model.main_requests("edit", turn.session_id)) == 3
 
 
-def test_a_failing_model_makes_a_failed_turn(tmp_path: Path, program: Path) -> None:
+def test_failing_model_produces_a_failed_turn(tmp_path: Path, program: Path) -> None:
     with ScriptedModel({"hello": [Fail(400)]}) as model:
-        hooked = Hooked(tmp_path, model, program)
+        machine = Hooked(tmp_path, model, program)
 
-        turn = hooked.world.run("hello", hooked.repository)
+        turn = machine.world.run("hello", machine.repository)
 
         assert (turn.exit_code, turn.is_error) == (1, True)
         assert "scripted failure" in turn.text
-        # The client does not wait for the one of these before it starts the other.
+        # The client does not wait for the first of these before it starts the second.
         for event in ("StopFailure", "SessionEnd"):
-            hooked.wait_for(lambda payload, event=event: payload["hook_event_name"] == event)
-        assert hooked.events()[:2] == ["SessionStart", "UserPromptSubmit"]
-        assert set(hooked.events()[2:]) == {"StopFailure", "SessionEnd"}
+            machine.wait_for(lambda payload, event=event: payload["hook_event_name"] == event)
+        assert machine.events()[:2] == ["SessionStart", "UserPromptSubmit"]
+        assert set(machine.events()[2:]) == {"StopFailure", "SessionEnd"}
 
 
 @pytest.mark.usefixtures("terminal")
 def test_an_interactive_clear_starts_a_new_session(tmp_path: Path, program: Path) -> None:
     with ScriptedModel({"hello": [Text("hi there")]}) as model:
-        hooked = Hooked(tmp_path, model, program)
-        with hooked.world.interactive(hooked.repository) as session:
+        machine = Hooked(tmp_path, model, program)
+        with machine.world.interactive(machine.repository) as session:
             session.send("hello")
             session.wait_for("hi there")
             session.send("/clear")
-            cleared = hooked.wait_for(lambda payload: payload.get("source") == "clear")
+            cleared = machine.wait_for(lambda payload: payload.get("source") == "clear")
             session.send("/exit")
             session.wait_for_exit()
 
         ended = [
-            payload for payload in hooked.payloads() if payload["hook_event_name"] == "SessionEnd"
+            payload for payload in machine.payloads() if payload["hook_event_name"] == "SessionEnd"
         ]
         assert [payload["reason"] for payload in ended] == ["clear", "prompt_input_exit"]
         assert ended[0]["session_id"] != cleared["session_id"] == ended[1]["session_id"]
         assert len(model.main_requests()) == 1
 
 
-def test_a_world_refuses_a_model_that_is_not_on_loopback(tmp_path: Path) -> None:
+def test_world_refuses_a_model_outside_loopback(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loopback"):
         World(tmp_path, "https://api.anthropic.com", tmp_path)

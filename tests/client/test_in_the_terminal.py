@@ -1,4 +1,5 @@
-"""What a person sees in the client: the status line, and nothing when Fleet is taken out under a session."""
+"""What a user sees in the client: the status line, permissions of the Commander, and no error when
+Fleet is uninstalled under a running session."""
 
 from __future__ import annotations
 
@@ -19,29 +20,33 @@ from commander.setup.commander_folder import write_command
 pytestmark = pytest.mark.usefixtures("terminal")
 
 
-def test_the_status_line_says_who_needs_you(fleet: Fleet) -> None:
+def test_status_line_names_sessions_that_need_attention(fleet: Fleet) -> None:
     file = fleet.world.settings_dir / "settings.json"
     command = shlex.join([sys.executable, "-m", "commander", "statusline"])
     line = {"type": "command", "command": f"cd {shlex.quote(str(REPOSITORY))} && {command}"}
     file.write_text(json.dumps(json.loads(file.read_text()) | {"statusLine": line}))
-    fleet.know("docs")  # 2.1.332 does not ask again at once when there was no database yet
+    fleet.add_project("docs")  # 2.1.332 does not refresh at once if there was no database before
     fleet.script("pay", blocked_by("credentials"))
-    with fleet.world.interactive(fleet.repository("shop-api")) as stuck:
-        stuck.wait_for("fleet: nothing")
-        stuck.send("pay")
+    with fleet.world.interactive(fleet.repository("shop-api")) as session:
+        session.wait_for("fleet: nothing")
+        session.send("pay")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE state = 'blocked'")
-        with fleet.world.interactive(fleet.repository("web")) as other:
-            other.wait_for("fleet: 1 needs you")
+        with fleet.world.interactive(fleet.repository("web")) as second:
+            second.wait_for("fleet: 1 needs you")
 
 
-def test_a_session_goes_on_when_fleet_is_taken_out_under_it(fleet: Fleet, tmp_path: Path) -> None:
-    """As ./install.sh --uninstall leaves it: the entries are out of the settings, their program is gone."""
+def test_session_continues_after_fleet_is_uninstalled_under_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """As after ./install.sh --uninstall: the settings have no entries and their program is gone."""
     file = fleet.world.settings_dir / "settings.json"
     venv = tmp_path / "venv" / "bin"
     venv.mkdir(parents=True)
     (venv / "python").symlink_to(sys.executable)
-    ours = settings.registration(settings.settings_example(), venv / "python", REPOSITORY / "hooks")
-    file.write_text(json.dumps(ours))
+    hooks = settings.registration(
+        settings.settings_example(), venv / "python", REPOSITORY / "hooks"
+    )
+    file.write_text(json.dumps(hooks))
     fleet.script("first thing")
     fleet.script("second thing")
     with fleet.world.interactive(fleet.repository("web")) as session:
@@ -56,7 +61,7 @@ def test_a_session_goes_on_when_fleet_is_taken_out_under_it(fleet: Fleet, tmp_pa
     fleet.drain()
 
 
-def test_fleet_commander_goes_on_with_the_conversation(fleet: Fleet) -> None:
+def test_fleet_commander_continues_the_conversation(fleet: Fleet) -> None:
     first = fleet.commander("what is new")
     fleet.drain()
     fleet.script("and what next")
@@ -77,15 +82,17 @@ def test_fleet_commander_goes_on_with_the_conversation(fleet: Fleet) -> None:
     assert session_of(request) == first.session_id
 
 
-def test_the_commander_may_run_reading_commands_unasked_and_no_others(fleet: Fleet) -> None:
+def test_commander_runs_only_read_commands_without_permission(fleet: Fleet) -> None:
     write_command(fleet.home, Path(sys.executable))
     command = f"{fleet.home}/bin/fleet"
-    fleet.script("look", ToolUse("Bash", {"command": f"{command} status"}), Text("Nobody waits."))
+    fleet.script(
+        "look", ToolUse("Bash", {"command": f"{command} status"}), Text("Nothing is waiting.")
+    )
     fleet.script(
         "archive it", ToolUse("Bash", {"command": f"{command} projects archive x"}), Text("Gone.")
     )
     with fleet.world.interactive(fleet.home) as session:
         session.send("look")
-        session.wait_for("Nobody waits")
+        session.wait_for("Nothing is waiting")
         session.send("archive it")
         session.wait_for("Do you want to proceed|requires approval|permission")

@@ -20,7 +20,7 @@ COMMITTED = (
 
 @pytest.fixture
 def commander(fleet: Fleet) -> Iterator[Interactive]:
-    """An interactive Commander that has nothing to be told when it starts but one alert."""
+    """An interactive Commander that is shown exactly one alert when it starts."""
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     fleet.drain()
     with fleet.interactive_commander() as session:
@@ -28,7 +28,7 @@ def commander(fleet: Fleet) -> Iterator[Interactive]:
 
 
 def _ask(fleet: Fleet, session: Interactive, prompt: str) -> None:
-    """One prompt and its answer, to the very end: what it showed is committed."""
+    """Send one prompt and wait until its answer is complete and what it was shown is committed."""
     answer = f"answer to {prompt}"
     fleet.script(prompt, Text(answer))
     session.send(prompt)
@@ -36,30 +36,26 @@ def _ask(fleet: Fleet, session: Interactive, prompt: str) -> None:
     fleet.wait_for_rows(COMMITTED)
 
 
-def test_an_interactive_prompt_is_told_only_what_is_new(
-    fleet: Fleet, commander: Interactive
-) -> None:
+def test_interactive_prompt_is_shown_only_new_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
-    (recap,) = fleet.told("what is new")
+    (recap,) = fleet.preludes_with("what is new")
     assert "Projects:" in recap
     assert "Stuck on a key" in recap
 
     _ask(fleet, commander, "nothing happened")
-    assert fleet.told("nothing happened") == []
+    assert fleet.preludes_with("nothing happened") == []
 
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     _ask(fleet, commander, "what happened since")
-    (delta,) = fleet.told("what happened since")
+    (delta,) = fleet.preludes_with("what happened since")
     assert "Stuck on a review" in delta
     assert "Stuck on a key" not in delta
     assert "Projects:" not in delta
-    assert len(fleet.held("what happened since")) == 2
+    assert len(fleet.preludes_up_to("what happened since")) == 2
 
 
-def test_clear_gives_the_empty_context_a_recap_and_no_old_news(
-    fleet: Fleet, commander: Interactive
-) -> None:
+def test_clear_adds_a_recap_without_old_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
     (before,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/clear")
@@ -68,50 +64,52 @@ def test_clear_gives_the_empty_context_a_recap_and_no_old_news(
     )
     _ask(fleet, commander, "who is there")
 
-    (recap,) = fleet.told("who is there")
+    (recap,) = fleet.preludes_with("who is there")
     assert "Projects:\n- #1 alpha · blocked · Stuck on a key" in recap
-    assert "Alerts:" not in recap, "the alert was new twice"
-    assert len(fleet.held("who is there")) == 1
+    assert "Alerts:" not in recap, "the alert was shown as new twice"
+    assert len(fleet.preludes_up_to("who is there")) == 1
 
 
-def test_compact_gives_the_same_session_a_recap_again(fleet: Fleet, commander: Interactive) -> None:
+def test_compact_adds_the_recap_to_the_same_session_again(
+    fleet: Fleet, commander: Interactive
+) -> None:
     for prompt in ("what is new", "nothing happened"):
         _ask(fleet, commander, prompt)
     commander.send("/compact")
     commander.wait_for("Compacted|compacted")
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     _ask(fleet, commander, "who is there")
 
-    recap, delta = fleet.told("who is there")
+    recap, delta = fleet.preludes_with("who is there")
     assert "Projects:" in recap
-    assert "Alerts:" not in recap, "the alert was new twice"
+    assert "Alerts:" not in recap, "the alert was shown as new twice"
     assert "Stuck on a review" in delta
     assert len(fleet.rows("SELECT * FROM commander_sessions")) == 1
     _ask(fleet, commander, "quiet again")
-    assert fleet.told("quiet again") == []
+    assert fleet.preludes_with("quiet again") == []
 
 
-def test_an_interactive_resume_is_told_what_it_missed(fleet: Fleet, commander: Interactive) -> None:
+def test_interactive_resume_shows_the_missed_events(fleet: Fleet, commander: Interactive) -> None:
     _ask(fleet, commander, "what is new")
-    (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
+    (session_row,) = fleet.rows("SELECT session_id FROM commander_sessions")
     commander.send("/exit")
     commander.wait_for_exit()
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
 
-    with fleet.interactive_commander("--resume", known["session_id"]) as resumed:
+    with fleet.interactive_commander("--resume", session_row["session_id"]) as resumed:
         _ask(fleet, resumed, "what did I miss")
         _ask(fleet, resumed, "nothing happened")
 
-    (delta,) = fleet.told("what did I miss")
+    (delta,) = fleet.preludes_with("what did I miss")
     assert "Stuck on a review" in delta
     assert "Stuck on a key" not in delta
-    assert fleet.told("nothing happened") == []
-    assert len(fleet.held("nothing happened")) == 2
+    assert fleet.preludes_with("nothing happened") == []
+    assert len(fleet.preludes_up_to("nothing happened")) == 2
 
 
-def test_a_commander_that_was_only_opened_has_seen_nothing(
+def test_opening_the_commander_does_not_move_its_cursor(
     fleet: Fleet, commander: Interactive
 ) -> None:
     fleet.wait_for_rows("SELECT 1 FROM commander_sessions")
@@ -120,7 +118,7 @@ def test_a_commander_that_was_only_opened_has_seen_nothing(
     assert fleet.cursor() == 0
 
     fleet.commander("what is new")
-    assert "Stuck on a key" in fleet.told("what is new")[0]
+    assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
 
 
 def test_two_clients_of_one_session_have_a_cursor_each(
@@ -128,17 +126,16 @@ def test_two_clients_of_one_session_have_a_cursor_each(
 ) -> None:
     _ask(fleet, commander, "what is new")
     (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
-    alpha = fleet.repository("beta")
     fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
     fleet.commander("in another terminal", resume=known["session_id"])
-    assert "Stuck on a review" in fleet.told("in another terminal")[0]
+    assert "Stuck on a review" in fleet.preludes_with("in another terminal")[0]
     fleet.drain()
 
     _ask(fleet, commander, "here again")
-    (delta,) = fleet.told("here again")
+    (delta,) = fleet.preludes_with("here again")
     assert "Stuck on a review" in delta and "Stuck on a key" not in delta
     _ask(fleet, commander, "nothing happened")
-    assert fleet.told("nothing happened") == []
+    assert fleet.preludes_with("nothing happened") == []
 
 
 def test_a_reset_is_not_undone_by_a_turn_that_is_running(
@@ -158,14 +155,14 @@ def test_a_reset_is_not_undone_by_a_turn_that_is_running(
     assert conversation["last_outbox_event_id_seen"] == fleet.last_event()
 
 
-def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -> None:
+def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) -> None:
     fleet.erase_prompts_with("forbidden")
     alpha = fleet.repository("alpha")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
     fleet.drain()
     with fleet.interactive_commander() as session:
         _ask(fleet, session, "what is new")
-        fleet.worker(alpha, "wait for somebody", blocked_by("a review"))
+        fleet.worker(alpha, "wait for the reviewer", blocked_by("a review"))
         fleet.drain()
         session.send("a forbidden word")
         session.wait_for("blocked by hook")
@@ -173,29 +170,29 @@ def test_a_prompt_that_another_hook_erased_was_not_told_anything(fleet: Fleet) -
         _ask(fleet, session, "another word")
 
     assert fleet.model.main_requests("forbidden") == [], "the prompt was not erased"
-    (delta,) = fleet.told("another word")
+    (delta,) = fleet.preludes_with("another word")
     assert "Stuck on a review" in delta
 
 
-def test_what_a_crashed_turn_was_told_is_told_again(fleet: Fleet, commander: Interactive) -> None:
+def test_events_of_a_crashed_turn_are_shown_again(fleet: Fleet, commander: Interactive) -> None:
     fleet.script("what is new", Text("too late", delay_seconds=10))
     commander.send("what is new")
     fleet.wait_for_request("what is new")
     commander.kill()
-    assert "Stuck on a key" in fleet.told("what is new")[0]
+    assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
     assert fleet.cursor() == 0
 
     fleet.commander("once more")
-    assert fleet.told("once more") == fleet.told("what is new")
+    assert fleet.preludes_with("once more") == fleet.preludes_with("what is new")
     assert fleet.cursor() == fleet.last_event()
 
 
 @pytest.mark.parametrize("drainer", ["at work", "late"])
-def test_two_queued_prompts_are_not_told_the_same_twice(
+def test_two_queued_prompts_do_not_show_the_same_events_twice(
     fleet: Fleet, commander: Interactive, drainer: str
 ) -> None:
     _ask(fleet, commander, "what is new")
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
     fleet.script("the first of two", Text("answer one", delay_seconds=1))
     fleet.script("the second of two", Text("answer two"))
@@ -206,29 +203,33 @@ def test_two_queued_prompts_are_not_told_the_same_twice(
         commander.send("the second of two")
         commander.wait_for("answer two")
 
-    (delta,) = fleet.told("the first of two")
+    (delta,) = fleet.preludes_with("the first of two")
     assert "Stuck on a review" in delta
-    assert fleet.told("the second of two") == []
-    assert fleet.held("the second of two") == fleet.held("the first of two")
+    assert fleet.preludes_with("the second of two") == []
+    assert fleet.preludes_up_to("the second of two") == fleet.preludes_up_to("the first of two")
     assert fleet.cursor() == fleet.last_event()
 
 
-def test_twice_registered_hooks_tell_an_interactive_prompt_once(fleet: Fleet) -> None:
+def test_hooks_registered_twice_inject_once_into_an_interactive_prompt(fleet: Fleet) -> None:
     fleet.register_hooks_once_more()
     alpha = fleet.repository("alpha")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
     fleet.drain()
     with fleet.interactive_commander() as session:
         _ask(fleet, session, "what is new")
-        fleet.worker(alpha, "wait for somebody", blocked_by("a review"))
+        fleet.worker(alpha, "wait for the reviewer", blocked_by("a review"))
         fleet.drain()
         _ask(fleet, session, "what happened since")
 
-    assert len(fleet.told("what is new")) == len(fleet.told("what happened since")) == 1
-    assert len(fleet.held("what happened since")) == 2
+    assert (
+        len(fleet.preludes_with("what is new"))
+        == len(fleet.preludes_with("what happened since"))
+        == 1
+    )
+    assert len(fleet.preludes_up_to("what happened since")) == 2
 
 
-def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) -> None:
+def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     file = repository / "a.txt"
     fleet.script(
@@ -240,8 +241,8 @@ def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) ->
         session.send("write the file")
         session.wait_for("Do you want to create")
         fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
-        (stuck,) = fleet.stuck_sessions()
-        assert stuck[1] == "waiting_for_permission"
+        (stuck_session,) = fleet.stuck_sessions()
+        assert stuck_session[1] == "waiting_for_permission"
         assert not file.exists()
         fleet.commander("who needs me")
 
@@ -250,16 +251,16 @@ def test_a_permission_prompt_is_an_alert_until_the_turn_is_done(fleet: Fleet) ->
         fleet.wait_for_rows("SELECT 1 FROM briefings")
         assert fleet.stuck_sessions() == []
 
-    (told,) = fleet.told("who needs me")
-    assert "waiting for permission: " in told.split("Alerts:")[1]
+    (prelude,) = fleet.preludes_with("who needs me")
+    assert "needs permission: " in prelude.split("Alerts:")[1]
     (briefing,) = fleet.briefings()
-    assert (briefing["session_id"], briefing["files_touched"]) == (stuck[0], ["a.txt"])
+    assert (briefing["session_id"], briefing["files_touched"]) == (stuck_session[0], ["a.txt"])
     assert fleet.event_counts() == {
         "session_started": 1,
         "session_blocked": 1,
         "briefing_added": 1,
     }
     fleet.commander("and afterwards")
-    assert "waiting for permission" not in fleet.told("and afterwards")[0]
+    assert "needs permission" not in fleet.preludes_with("and afterwards")[0]
     (alert,) = fleet.console("prelude", "--after", "0").split("Alerts:\n")[1].split("\n")[:1]
-    assert "alpha · resolved · waiting for permission: " in alert
+    assert "alpha · resolved · needs permission: " in alert

@@ -1,5 +1,7 @@
-"""The queue of headless jobs and its runner: limits, a runner that dies, what is refused, odd clients. All of it is
-about Fleet, so that one version of the client is enough; many of these tests put another program in its place."""
+"""The queue of headless jobs and its runner: limits, dead runners, refused jobs, unusual clients.
+
+All of it is about Fleet, so one version of the client is enough. Many of these tests replace the
+client with another program."""
 
 from __future__ import annotations
 
@@ -19,21 +21,23 @@ pytestmark = pytest.mark.one_client
 SLEEPS = "import time; time.sleep(60)"
 
 
-def test_a_missing_client_or_one_that_says_nothing_is_a_reason_in_one_line(jobs: Jobs) -> None:
-    jobs.client(before="sys.exit('this is no client')")
+def test_missing_or_silent_client_fails_with_a_one_line_reason(jobs: Jobs) -> None:
+    jobs.client(before="sys.exit('this is not a client')")
     job_id = jobs.submit("say something")
     assert jobs.wait(job_id) == ["failed"]
-    assert jobs.job(job_id)["error"] == "claude exited with code 1 and no result: this is no client"
+    assert (
+        jobs.job(job_id)["error"] == "claude exited with code 1 and no result: this is not a client"
+    )
 
     jobs.program.unlink()
-    waiting = jobs.queue("say something else")
+    queued = jobs.queue("say something else")
     assert jobs.console("jobs", "run", "--once", PATH="/usr/bin:/bin").returncode == 0
-    # The pinned client may be on PATH of whoever runs the tests.
-    if jobs.job(waiting)["status"] == "failed":
-        assert "claude is not on PATH" in jobs.job(waiting)["error"]
+    # The pinned client may be on the PATH of the user who runs the tests.
+    if jobs.job(queued)["status"] == "failed":
+        assert "claude is not on PATH" in jobs.job(queued)["error"]
 
 
-def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> None:
+def test_client_ignoring_sigterm_is_killed_after_the_grace_period(jobs: Jobs) -> None:
     jobs.client(before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS)
     job_id = jobs.submit("never mind")
     jobs.until(jobs.started)
@@ -45,7 +49,7 @@ def test_a_client_that_ignores_sigterm_is_killed_after_the_grace(jobs: Jobs) -> 
     assert jobs.job(job_id)["status"] == "canceled" and jobs.job(job_id)["ts_finished"]
 
 
-def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
+def test_canceled_queued_job_never_starts(jobs: Jobs) -> None:
     job_id = jobs.queue("too late")
     assert jobs.console("jobs", "cancel", str(job_id)).stdout == f"job {job_id} canceled\n"
     assert jobs.console("jobs", "run", "--once").returncode == 0
@@ -54,7 +58,7 @@ def test_a_queued_job_is_canceled_and_never_begins(jobs: Jobs) -> None:
     assert again.stdout == f"job {job_id} was already canceled\n"
 
 
-def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
+def test_secret_printed_by_a_tool_is_not_stored(jobs: Jobs) -> None:
     token = "ghp_" + "a1B2" * 9
     jobs.fleet.script(
         "show the token", ToolUse("Bash", {"command": f"echo {token}"}), Text(f"It is {token}.")
@@ -67,11 +71,11 @@ def test_a_secret_that_a_tool_printed_is_not_kept(jobs: Jobs) -> None:
 # --- limits ------------------------------------------------------------------------------------
 
 
-def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
+def test_fifty_jobs_over_five_projects_respect_the_limits(jobs: Jobs) -> None:
     names = ["alpha", "beta", "gamma", "delta", "epsilon"]
     for name in names[1:]:
-        jobs.fleet.know(name)
-    # The first ten of one project: the others' must not wait behind them.
+        jobs.fleet.add_project(name)
+    # Ten jobs of one project come first; the other projects' jobs must not wait for them.
     order = ["alpha"] * 10 + [names[number % 4 + 1] for number in range(40)]
     ids = [jobs.queue(f"task {number} of many", name) for number, name in enumerate(order)]
     first, second = jobs.start("jobs", "run", "--once"), jobs.start("jobs", "run", "--once")
@@ -94,25 +98,25 @@ def test_fifty_jobs_over_five_projects_keep_to_the_limits(jobs: Jobs) -> None:
     assert len(jobs.events()) == 50
 
 
-def test_the_days_cap_refuses_what_is_over_it(jobs: Jobs) -> None:
+def test_daily_cap_refuses_further_jobs(jobs: Jobs) -> None:
     jobs.set("jobs.max_usd_per_day", "0.5")
     assert jobs.wait(jobs.submit("cheap enough")) == ["completed"]
     (started,) = jobs.started()
     assert 0 < float(started["argv"][started["argv"].index("--max-budget-usd") + 1]) <= 0.5
     jobs.runners_end()
 
-    waiting = jobs.queue("too dear")
+    queued = jobs.queue("too dear")
     jobs.set("jobs.max_usd_per_day", "0.0001")
     refused = jobs.console("jobs", "submit", "--project", "alpha", "one more")
     assert refused.returncode == 1
     assert "the daily budget of $0.00 for jobs is used up" in refused.stderr
     assert jobs.console("jobs", "run", "--once").returncode == 0
-    assert "jobs.max_usd_per_day" in jobs.job(waiting)["error"]
+    assert "jobs.max_usd_per_day" in jobs.job(queued)["error"]
     assert len(jobs.started()) == 1
 
 
 def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
-    """{moment at which a job began: how many were at work then}."""
+    """{start of a job: how many jobs were running then}."""
     return {
         row["ts_started"]: sum(
             other["ts_started"] <= row["ts_started"] < other["ts_finished"] for other in rows
@@ -124,7 +128,7 @@ def _at_once(rows: list[dict[str, str]]) -> dict[str, int]:
 # --- when a runner dies --------------------------------------------------------------------------
 
 
-def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs: Jobs) -> None:
+def test_lost_job_that_no_client_received_is_requeued_and_runs_once(jobs: Jobs) -> None:
     """Its runner was killed between the claim and the start of a client."""
     jobs.fleet.script("begin at last", Text("Begun."))
     job_id = jobs.queue("begin at last", status="running")
@@ -142,7 +146,7 @@ def test_a_job_that_was_handed_to_nobody_yet_is_queued_again_and_runs_once(jobs:
     assert len(jobs.events()) == 1
 
 
-def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Jobs) -> None:
+def test_lost_job_with_a_silent_started_client_is_not_run_again(jobs: Jobs) -> None:
     jobs.client(before=SLEEPS)
     job_id = jobs.submit("say nothing")
     jobs.until(jobs.started)
@@ -155,7 +159,7 @@ def test_a_client_that_was_started_and_has_said_nothing_is_not_trusted(jobs: Job
     assert not is_alive(started["pid"])
 
 
-def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: Jobs) -> None:
+def test_process_that_reused_a_client_pid_is_not_killed(jobs: Jobs) -> None:
     job_id = jobs.queue("long gone", status="running")
     with subprocess.Popen([sys.executable, "-c", SLEEPS], start_new_session=True) as stranger:
         try:
@@ -173,16 +177,16 @@ def test_a_client_whose_number_was_given_to_another_process_is_left_alone(jobs: 
             stranger.kill()
 
 
-def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> None:
+def test_first_ctrl_c_lets_the_runner_finish_and_the_second_ends_it(jobs: Jobs) -> None:
     jobs.fleet.script("take a moment", Text("done", delay_seconds=2))
     job_id = jobs.queue("take a moment")
-    waiting = jobs.queue("stay in the queue")
+    queued = jobs.queue("stay in the queue")
     runner = jobs.start("jobs", "run")
     jobs.until(lambda: jobs.job(job_id)["status"] == "running" and jobs.started())
     runner.send_signal(signal.SIGINT)
     out, _ = runner.communicate(timeout=30)
     assert "waiting for 1 running job to finish" in out and runner.returncode == 0
-    assert (jobs.job(job_id)["status"], jobs.job(waiting)["status"]) == ("completed", "queued")
+    assert (jobs.job(job_id)["status"], jobs.job(queued)["status"]) == ("completed", "queued")
 
     jobs.fleet.script("take an hour", Text("done", delay_seconds=60))
     long = jobs.queue("take an hour")
@@ -198,7 +202,7 @@ def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "prompt", "said"),
+    ("arguments", "prompt", "message"),
     [
         (("--project", "alhpa"), "x", "there is no project 'alhpa' (did you mean 'alpha'?)"),
         (("--project", "alpha", "--model", "gpt"), "x", "'gpt' is not one of"),
@@ -210,12 +214,12 @@ def test_ctrl_c_lets_a_runner_finish_and_a_second_one_ends_it(jobs: Jobs) -> Non
     ],
     ids=["project", "model", "type", "empty", "10 MB", "file", "budget"],
 )
-def test_bad_input_gets_one_line_and_leaves_no_row(
-    jobs: Jobs, arguments: tuple[str, ...], prompt: str | None, said: str
+def test_invalid_input_prints_one_line_and_stores_no_row(
+    jobs: Jobs, arguments: tuple[str, ...], prompt: str | None, message: str
 ) -> None:
     done = jobs.console("jobs", "submit", *arguments, input=prompt)
     assert done.returncode in (1, 2) and done.stdout == ""
-    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1
     assert jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
@@ -228,7 +232,7 @@ def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"model": "gpt"}, "the job's model 'gpt' is not one of opus, sonnet, haiku"),
         ({"type": "mystery"}, "the job's type 'mystery' is not one of"),
@@ -239,14 +243,14 @@ def test_without_a_client_nothing_is_queued(jobs: Jobs) -> None:
     ],
     ids=["model", "type", "not JSON", "empty", "no project", "no folder"],
 )
-def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
-    jobs: Jobs, columns: dict[str, str | None], said: str
+def test_unrunnable_row_of_another_program_fails_with_a_reason(
+    jobs: Jobs, columns: dict[str, str | None], message: str
 ) -> None:
     job_id = jobs.queue("anything", **columns)
     after = jobs.queue("the one after it")
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert (jobs.job(job_id)["status"], jobs.job(after)["status"]) == ("failed", "completed")
-    assert said in jobs.job(job_id)["error"]
+    assert message in jobs.job(job_id)["error"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_a_row_of_another_program_that_cannot_be_run_fails_with_its_reason(
         ["Edit\n--settings"],
     ],
 )
-def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: list[str]) -> None:
+def test_job_option_never_reaches_the_client_as_a_tool_rule(jobs: Jobs, rules: list[str]) -> None:
     row = jobs.queue("do it", request_json=json.dumps({"prompt": "do it", "allowedTools": rules}))
     tools = [word for rule in rules for word in ("--allow-tool", rule)]
     done = jobs.console("jobs", "submit", "--project", "alpha", *tools, "do it")
@@ -278,42 +282,42 @@ def test_no_option_gets_to_the_client_as_a_rule_for_tools(jobs: Jobs, rules: lis
         ("show", "99999999999999999999"),
     ],
 )
-def test_a_number_that_is_none_gets_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
+def test_invalid_number_prints_one_line(jobs: Jobs, arguments: tuple[str, ...]) -> None:
     done = jobs.console("jobs", *arguments)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     assert jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
-# --- odd clients: a program in the client's place that does what the real one does rarely ---
+# --- unusual clients: a program that does what the real client rarely does ---
 
 
-_ODD = """#!{python} -I
+_FAKE_CLIENT = """#!{python} -I
 import json, os, sys, time
 prompt = sys.stdin.read()
-def say(**told):
-    print(json.dumps({{"type": "result", "is_error": False, "session_id": "s", **told}}), flush=True)
+def say(**result):
+    print(json.dumps({{"type": "result", "is_error": False, "session_id": "s", **result}}), flush=True)
 {does}
 """
 
 
-def _odd(jobs: Jobs, does: str) -> None:
-    jobs.program.write_text(_ODD.format(python=sys.executable, does=does))
+def _use_fake_client(jobs: Jobs, does: str) -> None:
+    jobs.program.write_text(_FAKE_CLIENT.format(python=sys.executable, does=does))
 
 
-def test_one_odd_answer_is_no_other_jobs_end(jobs: Jobs) -> None:
-    jobs.fleet.know("beta")
-    _odd(jobs, 'say(result=prompt + ": a\\ud800b", total_cost_usd=-5); time.sleep(2)')
+def test_malformed_answer_does_not_end_other_jobs(jobs: Jobs) -> None:
+    jobs.fleet.add_project("beta")
+    _use_fake_client(jobs, 'say(result=prompt + ": a\\ud800b", total_cost_usd=-5); time.sleep(2)')
     ids = [jobs.queue(name, name) for name in ("alpha", "beta")]
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert jobs.wait(*ids) == ["completed", "completed"]
     assert json.loads(jobs.job(ids[0])["result_json"])["result"] == "alpha: a?b"
-    assert jobs.run_of(ids[0])["cost_usd"] is None  # and so counts as its budget
+    assert jobs.run_of(ids[0])["cost_usd"] is None  # so it counts as its budget
 
 
-def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result(
+def test_deeply_nested_or_very_expensive_result_is_stored(
     jobs: Jobs,
 ) -> None:
-    _odd(
+    _use_fake_client(
         jobs,
         "deep = []\nfor _ in range(900): deep = [deep]\n"
         'say(result="done", usage=deep, total_cost_usd=10**400)',
@@ -323,11 +327,11 @@ def test_a_result_that_is_nested_without_end_or_costs_too_much_is_still_a_result
     assert jobs.wait(job) == ["completed"]
 
 
-def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: Jobs) -> None:
-    _odd(jobs, 'say(result="done"); os.close(1); time.sleep(60)')
+def test_client_that_closes_its_output_still_has_a_time_limit(jobs: Jobs) -> None:
+    _use_fake_client(jobs, 'say(result="done"); os.close(1); time.sleep(60)')
     began = time.monotonic()
     job = jobs.submit("hang", "--timeout", "2")
-    assert jobs.wait(job) == ["completed"]  # its result was there
+    assert jobs.wait(job) == ["completed"]  # it had returned its result
     assert time.monotonic() - began < 30
     again = jobs.submit("hang", "--timeout", "50")
     jobs.until(lambda: jobs.job(again)["status"] == "running")
@@ -335,19 +339,19 @@ def test_a_client_that_closes_its_output_and_lives_on_has_its_time_limit(jobs: J
     assert jobs.wait(again) == ["canceled"]
 
 
-def test_an_exit_code_after_a_result_does_not_make_the_answer_an_error(jobs: Jobs) -> None:
-    _odd(jobs, 'say(result="the answer"); sys.exit(3)')
+def test_exit_code_after_a_result_does_not_fail_the_job(jobs: Jobs) -> None:
+    _use_fake_client(jobs, 'say(result="the answer"); sys.exit(3)')
     job = jobs.queue("alpha")
     jobs.console("jobs", "run", "--once")
     assert jobs.wait(job) == ["failed"]
     assert jobs.job(job)["error"] == "claude exited with code 3 after its result"
 
 
-def test_a_cancel_leaves_the_other_jobs_of_a_runner_whose_leases_ran_out(jobs: Jobs) -> None:
-    jobs.fleet.know("beta")
-    _odd(jobs, 'time.sleep(6); say(result="done")')
-    stays, goes = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")
-    jobs.until(lambda: jobs.job(stays)["status"] == jobs.job(goes)["status"] == "running")
-    jobs.write("UPDATE job_runs SET lease_until = '2020-01-01T00:00:00.000Z'")  # it slept
-    jobs.console("jobs", "cancel", str(goes))
-    assert jobs.wait(stays, goes) == ["completed", "canceled"]
+def test_cancel_leaves_other_jobs_with_expired_leases_alone(jobs: Jobs) -> None:
+    jobs.fleet.add_project("beta")
+    _use_fake_client(jobs, 'time.sleep(6); say(result="done")')
+    unaffected, canceled = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")
+    jobs.until(lambda: jobs.job(unaffected)["status"] == jobs.job(canceled)["status"] == "running")
+    jobs.write("UPDATE job_runs SET lease_until = '2020-01-01T00:00:00.000Z'")  # the machine slept
+    jobs.console("jobs", "cancel", str(canceled))
+    assert jobs.wait(unaffected, canceled) == ["completed", "canceled"]

@@ -1,4 +1,4 @@
-"""Headless jobs, where they depend on the client: started, watched, ended, and what comes of them."""
+"""Headless jobs with the real client: start, output, end and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from job_world import Jobs, is_alive
 from scripted_model import Fail, Text, ToolUse
 
 
-def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
+def test_job_runs_in_its_project_and_reports_its_outcome(jobs: Jobs) -> None:
     repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
     jobs.fleet.script(
         "write the note",
@@ -39,11 +39,11 @@ def test_a_job_runs_in_its_project_and_its_outcome_is_told(jobs: Jobs) -> None:
     assert "The note is written." in jobs.console("jobs", "show", str(job_id)).stdout
 
     jobs.fleet.commander("what is new")
-    (told,) = jobs.fleet.told("what is new")
-    assert f"alpha · job {job_id} completed: The note is written." in told
+    (prelude,) = jobs.fleet.preludes_with("what is new")
+    assert f"alpha · job {job_id} done: The note is written." in prelude
 
 
-def test_the_prompt_is_on_stdin_and_nothing_of_the_submitters_session_goes_along(
+def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
     jobs: Jobs,
 ) -> None:
     jobs.queue(
@@ -61,20 +61,20 @@ def test_the_prompt_is_on_stdin_and_nothing_of_the_submitters_session_goes_along
     assert done.returncode == 0, done.stderr
 
     (started,) = jobs.started()
-    words = " ".join(started["argv"])
-    assert "secret" not in words and "stone" not in words
+    command_line = " ".join(started["argv"])
+    assert "secret" not in command_line and "stone" not in command_line
     (request, *_) = jobs.fleet.model.main_requests("a very secret prompt")
     assert "Be as brief as a stone." in json.dumps(request["system"])
-    gone = {"CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "GIT_DIR"}
-    assert not gone & set(started["env"]) and started["env"].get("CLAUDE_PROJECT_DIR") is None
+    removed = {"CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "GIT_DIR"}
+    assert not removed & set(started["env"]) and started["env"].get("CLAUDE_PROJECT_DIR") is None
     assert started["env"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "9000"
     assert os.path.basename(started["cwd"]) == "alpha"
 
 
-def test_a_job_fires_no_hook_neither_ours_nor_anybodys(jobs: Jobs) -> None:
+def test_job_fires_no_hooks(jobs: Jobs) -> None:
     settings = json.loads((jobs.fleet.world.settings_dir / "settings.json").read_text())
-    fired = jobs.folder / "fired"
-    settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {fired}"}]})
+    marker = jobs.folder / "fired"
+    settings["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": f"touch {marker}"}]})
     jobs.fleet.world.write_settings(settings)
     before = jobs.fleet.event_counts()
 
@@ -84,22 +84,22 @@ def test_a_job_fires_no_hook_neither_ours_nor_anybodys(jobs: Jobs) -> None:
         "disableAllHooks": True
     }
     assert started["env"]["FLEET_HOOKS"] == "off"
-    assert not fired.exists()
+    assert not marker.exists()
     assert jobs.fleet.event_counts() - before == Counter(job_completed=1)
 
 
-def test_an_api_error_fails_the_job_and_is_an_alert(jobs: Jobs) -> None:
+def test_api_error_fails_the_job_and_raises_an_alert(jobs: Jobs) -> None:
     jobs.fleet.script("ask for trouble", Fail(400, "no such luck"))
     job_id = jobs.submit("ask for trouble")
     assert jobs.wait(job_id) == ["failed"]
 
     assert "no such luck" in jobs.job(job_id)["error"]
     jobs.fleet.commander("what is new")
-    alerts = jobs.fleet.told("what is new")[0].split("Alerts:\n")[1]
+    alerts = jobs.fleet.preludes_with("what is new")[0].split("Alerts:\n")[1]
     assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
 
 
-def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
+def test_running_job_can_be_watched(jobs: Jobs) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("End.", 1.5)
     )
@@ -115,14 +115,14 @@ def test_a_running_job_can_be_watched(jobs: Jobs) -> None:
     assert [json.loads(line)["type"] for line in lines][-1] == "result"
 
 
-def test_a_job_that_reaches_its_own_cap_says_so(jobs: Jobs) -> None:
+def test_job_over_its_own_cap_fails_with_that_reason(jobs: Jobs) -> None:
     job_id = jobs.queue("cost a lot", request_json='{"prompt": "cost a lot", "maxUsd": 0.000001}')
     assert jobs.console("jobs", "run", "--once").returncode == 0
     assert jobs.job(job_id)["status"] == "failed"
     assert "the job reached its budget" in jobs.job(job_id)["error"]
 
 
-def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> None:
+def test_permission_bypass_needs_both_job_and_configuration(jobs: Jobs) -> None:
     bypass = ("--permission-mode", "bypassPermissions")
     refused = jobs.console("jobs", "submit", "--project", "alpha", *bypass, "do anything")
     assert refused.returncode == 1 and "jobs.allow_bypass" in refused.stderr
@@ -142,7 +142,7 @@ def test_a_permission_bypass_needs_the_job_and_the_configuration(jobs: Jobs) -> 
     assert argv[argv.index("--permission-mode") + 1] == "bypassPermissions"
 
 
-def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
+def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
     job_id = jobs.submit("think for ever", "--timeout", "2")
     began = time.monotonic()
@@ -156,8 +156,9 @@ def test_a_job_that_hangs_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
 
 
-def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
-    """Claude Code's Bash tool runs in a session of its own, which a group's signal does not reach."""
+def test_processes_started_by_a_job_end_with_it(jobs: Jobs) -> None:
+    """Claude Code's Bash tool runs in its own session, which a signal to the process group
+    does not reach."""
     command = _endless_command(jobs)
     jobs.fleet.script("wait for nothing", ToolUse("Bash", {"command": command}), Text("ok"))
     job_id = jobs.submit("wait for nothing", "--allow-tool", "Bash")
@@ -169,7 +170,7 @@ def test_what_a_job_has_started_ends_with_it(jobs: Jobs) -> None:
     assert (event["status"], event["level"]) == ("canceled", "mention")
 
 
-def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_ended(
+def test_started_job_of_a_killed_runner_fails_and_its_client_ends(
     jobs: Jobs,
 ) -> None:
     command = _endless_command(jobs)
@@ -185,17 +186,17 @@ def test_a_job_that_had_begun_fails_when_its_runner_is_killed_and_its_client_is_
     assert jobs.wait(job_id, next_job) == ["failed", "completed"]
     assert "the runner died" in jobs.job(job_id)["error"]
     assert not is_alive(client) and not _running(command)
-    assert len(jobs.started()) == 2, "it was run again"
+    assert len(jobs.started()) == 2, "the job ran again"
     assert sorted(event["status"] for event in jobs.events()) == ["completed", "failed"]
 
 
 def _endless_command(jobs: Jobs) -> str:
-    """2.1.332 refuses a plain `sleep`. The file's name makes it the only one of its kind."""
+    """2.1.332 refuses a plain `sleep`. The file's name makes the command unique."""
     file = jobs.folder / "nothing.log"
     file.touch()
     return f"tail -f {file}"
 
 
 def _running(command: str) -> list[str]:
-    found = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+    done = subprocess.run(["pgrep", "-xf", command], capture_output=True, text=True, check=False)
+    return done.stdout.split()

@@ -1,5 +1,5 @@
-"""What a model says of a briefing that nobody classified: asked only where wanted, and never over anybody's
-word."""
+"""Classification of briefings by a model: only if enabled, only for briefings without a
+classification, and never over what a worker or user wrote."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from fleet_lib.store.briefings import BriefingRepo
 
 @pytest.fixture
 def jobs(fleet: Fleet, tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(fleet, tmp_path)
+    created = Jobs(fleet, tmp_path)
     fleet.repository("alpha")
-    yield made
-    made.kill_all()
+    yield created
+    created.kill_all()
 
 
-def work(
+def change_file(
     jobs: Jobs,
     prompt: str,
-    words: str = "I changed it.",
+    text: str = "I changed it.",
     *,
     file: str = "a.txt",
     drained: bool = True,
@@ -36,23 +36,23 @@ def work(
     """A worker's turn that changes a file."""
     repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
     write = ToolUse("Write", {"file_path": str(repository / file), "content": prompt})
-    jobs.fleet.worker(repository, prompt, write, Text(words))
+    jobs.fleet.worker(repository, prompt, write, Text(text))
     if drained:
         jobs.fleet.drain()
 
 
-def answer(jobs: Jobs, *meanings: dict[str, Any] | Reply) -> list[Request]:
-    """Let the model answer questions about briefings so; the requests that it was asked."""
-    asked: list[Request] = []
+def script_answers(jobs: Jobs, *results: dict[str, Any] | Reply) -> list[Request]:
+    """Script the model's answers to questions about briefings; returns the requests it receives."""
+    requests: list[Request] = []
     scripted = jobs.fleet.model._script
 
     def script(request: Request) -> Reply:
         names = [tool["name"] for tool in request.get("tools", [])]
         if "StructuredOutput" not in names:
             return scripted(request)
-        asked.append(request)
-        if len(meanings) == 1 and not isinstance(meanings[0], dict):
-            return meanings[0]
+        requests.append(request)
+        if len(results) == 1 and not isinstance(results[0], dict):
+            return results[0]
         full = [
             {
                 "status": "completed",
@@ -61,14 +61,14 @@ def answer(jobs: Jobs, *meanings: dict[str, Any] | Reply) -> list[Request]:
                 "blockers": [],
                 "next_steps": [],
             }
-            | meaning
-            for meaning in meanings
-            if isinstance(meaning, dict)
+            | result
+            for result in results
+            if isinstance(result, dict)
         ]
         return ToolUse("StructuredOutput", {"briefings": full})
 
-    jobs.fleet.model.say(script)
-    return asked
+    jobs.fleet.model.use_script(script)
+    return requests
 
 
 def run(jobs: Jobs) -> None:
@@ -77,22 +77,22 @@ def run(jobs: Jobs) -> None:
 
 
 @pytest.mark.one_client
-def test_it_is_off_until_the_user_turns_it_on(jobs: Jobs) -> None:
-    asked = answer(jobs, {"briefing_id": 1, "impact_level": "major"})
-    work(jobs, "change something")
+def test_semantics_are_off_by_default(jobs: Jobs) -> None:
+    requests = script_answers(jobs, {"briefing_id": 1, "impact_level": "major"})
+    change_file(jobs, "change something")
     run(jobs)
-    told = jobs.console("config", "set", "semantics.enabled", "true").stderr
-    assert "tokens" in told and "max_usd_per_day" in told, "it does not say what it costs"
+    notice = jobs.console("config", "set", "semantics.enabled", "true").stderr
+    assert "tokens" in notice and "max_usd_per_day" in notice, "the costs are not mentioned"
     jobs.set("semantics.enabled", "false")
-    assert asked == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
+    assert requests == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
-def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -> None:
-    work(jobs, "move the payment")
+def test_model_result_and_its_event_are_stored_in_one_transaction(jobs: Jobs) -> None:
+    change_file(jobs, "move the payment")
     before = jobs.fleet.briefings()[0]
     assert (before["status"], before["impact_level"]) == ("completed", "minor")
     jobs.set("semantics.enabled", "true")
-    asked = answer(
+    requests = script_answers(
         jobs,
         {
             "briefing_id": 1,
@@ -106,7 +106,7 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
 
     (after,) = jobs.fleet.briefings()
     assert (after["status"], after["impact_level"]) == ("blocked", "major")
-    assert after["broadcast_level"] == "highlight", "it follows from the impact"
+    assert after["broadcast_level"] == "highlight", "the level must follow from the impact"
     assert after["blockers"] == ["the staging ‹password›"]
     assert after["raw_markdown"] == before["raw_markdown"]
     events = jobs.fleet.rows("SELECT type, payload_json FROM outbox_events ORDER BY event_id")
@@ -117,79 +117,83 @@ def test_a_models_word_is_stored_with_its_event_in_one_transaction(jobs: Jobs) -
         "session_blocked",
         "job_completed",
     ]
-    told = json.loads(events[2]["payload_json"])["briefing"]
-    assert (told["revision"], told["impactLevel"], told["status"]) == (2, "major", "blocked")
+    briefing = json.loads(events[2]["payload_json"])["briefing"]
+    assert (briefing["revision"], briefing["impactLevel"], briefing["status"]) == (
+        2,
+        "major",
+        "blocked",
+    )
     (job,) = jobs.events()
     assert (job["status"], job["level"]) == ("completed", "silent")
 
-    # Nothing but the question: no tools, no hooks, no session left behind, the text as data.
-    (request,) = asked
-    # 2.1.332 has a tool without a use beside it.
+    # The request is only the question: no tools, no hooks, no session left behind, text as data.
+    (request,) = requests
+    # 2.1.332 adds a placeholder tool.
     tools = {tool["name"] for tool in request["tools"]} - {"DeferredToolPlaceholder"}
     assert tools == {"StructuredOutput"}
     assert "I changed it." in newest_prompt(request)
     assert len(json.dumps(request)) < 8000
     (session,) = jobs.fleet.rows("SELECT session_id FROM job_runs")
     assert not list(jobs.fleet.world.settings_dir.glob(f"projects/*/{session['session_id']}*"))
-    assert len(asked) == 1
+    assert len(requests) == 1
     run(jobs)
-    assert len(asked) == 1, "it was asked twice"
+    assert len(requests) == 1, "the model was called twice"
 
 
 @pytest.mark.one_client
-def test_what_the_worker_wrote_stays(jobs: Jobs) -> None:
+def test_worker_briefing_is_not_overwritten_by_the_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
     block = "```briefing\n---\nsummary: Mine\nimpact_level: moderate\n---\n```"
-    work(jobs, "write it yourself", f"Done.\n\n{block}")
+    change_file(jobs, "write it yourself", f"Done.\n\n{block}")
     half = "```briefing\n---\nsummary: Half\nstatus: completed\n---\n```"
-    work(jobs, "write the half of it", f"Done.\n\n{half}", file="b.txt")
-    asked = answer(jobs, {"briefing_id": 2, "status": "failed", "impact_level": "major"})
+    change_file(jobs, "write the half of it", f"Done.\n\n{half}", file="b.txt")
+    requests = script_answers(jobs, {"briefing_id": 2, "status": "failed", "impact_level": "major"})
     run(jobs)
 
-    whole, half_written = jobs.fleet.briefings()
-    assert whole["impact_level"] == "moderate"
-    assert (half_written["status"], half_written["impact_level"]) == ("completed", "major")
-    assert '"briefing_id": 1' not in newest_prompt(asked[0])
+    complete, partial = jobs.fleet.briefings()
+    assert complete["impact_level"] == "moderate"
+    assert (partial["status"], partial["impact_level"]) == ("completed", "major")
+    assert '"briefing_id": 1' not in newest_prompt(requests[0])
 
 
 @pytest.mark.one_client
-def test_what_a_person_wrote_before_or_meanwhile_stays(jobs: Jobs) -> None:
+def test_user_changes_before_or_during_analysis_are_kept(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
-    work(jobs, "change a first thing")
-    work(jobs, "change a second thing", file="b.txt")
+    change_file(jobs, "change a first thing")
+    change_file(jobs, "change a second thing", file="b.txt")
     with db.transaction(connection := db.connect(jobs.fleet.home / "fleet.db")):
         BriefingRepo(connection).update_semantic_fields(1, impact_level="minor")
     connection.close()
-    meaning = {"status": "failed", "impact_level": "major", "doc_drift_risk": "high"}
-    asked = answer(jobs, {"briefing_id": 1} | meaning, {"briefing_id": 2} | meaning)
+    result = {"status": "failed", "impact_level": "major", "doc_drift_risk": "high"}
+    requests = script_answers(jobs, {"briefing_id": 1} | result, {"briefing_id": 2} | result)
     jobs.fleet.before_answer = lambda request: None
     scripted = jobs.fleet.model._script
 
-    def meanwhile(request: Request) -> Reply:
+    def change_during_analysis(request: Request) -> Reply:
         reply = scripted(request)
-        if asked:  # another program, by SQL
+        if requests:  # another program, by SQL
             jobs.write("UPDATE briefings SET doc_drift_risk = 'medium' WHERE briefing_id = 2")
         return reply
 
-    jobs.fleet.model.say(meanwhile)
+    jobs.fleet.model.use_script(change_during_analysis)
     run(jobs)
     first, second = jobs.fleet.briefings()
-    assert first["impact_level"] == "minor", "what a person said was overwritten"
+    assert first["impact_level"] == "minor", "what a user wrote was overwritten"
     assert (second["impact_level"], second["doc_drift_risk"]) == ("major", "medium")
 
 
 @pytest.mark.one_client
-def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
+def test_turn_without_changes_is_not_sent_to_the_model(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
-    asked = answer(jobs, {"briefing_id": 1})
+    requests = script_answers(jobs, {"briefing_id": 1})
     repository = jobs.fleet.home.parents[2] / "repositories" / "alpha"
     jobs.fleet.worker(repository, "only a question", Text("It is so."))
     run(jobs)
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "message"),
     [
         (Text("No, I would rather not."), "the model returned no structured output"),
         (Fail(400, "no such luck"), "no such luck"),
@@ -197,15 +201,17 @@ def test_a_turn_that_changed_nothing_is_not_worth_a_model(jobs: Jobs) -> None:
     ],
     ids=["refused", "API error", "another shape"],
 )
-def test_a_failure_changes_nothing_and_says_so(jobs: Jobs, reply: Reply, said: str) -> None:
-    work(jobs, "change something")
+def test_failed_analysis_changes_nothing_and_is_reported(
+    jobs: Jobs, reply: Reply, message: str
+) -> None:
+    change_file(jobs, "change something")
     before = jobs.fleet.briefings()
     jobs.set("semantics.enabled", "true")
-    answer(jobs, reply)
+    script_answers(jobs, reply)
     jobs.set("jobs.timeout_seconds", "20")
     run(jobs)
     (job,) = jobs.fleet.rows("SELECT * FROM jobs")
-    assert job["status"] == "failed" and said in job["error"]
+    assert job["status"] == "failed" and message in job["error"]
     assert jobs.fleet.briefings() == before
     assert jobs.fleet.event_counts() == {
         "session_started": 1,
@@ -215,42 +221,42 @@ def test_a_failure_changes_nothing_and_says_so(jobs: Jobs, reply: Reply, said: s
 
 
 @pytest.mark.one_client
-def test_briefings_are_asked_about_together_in_the_background(jobs: Jobs) -> None:
-    """Nobody runs anything: a drainer starts the runner, with what the model is reached with."""
+def test_briefings_are_analyzed_in_one_background_batch(jobs: Jobs) -> None:
+    """Without any command: a drainer starts the runner, with the environment to reach the model."""
     jobs.set("claude.program", str(jobs.program))
     jobs.set("semantics.wait_minutes", "0")
-    work(jobs, "change a first thing")
-    work(jobs, "change a second thing", file="b.txt")
+    change_file(jobs, "change a first thing")
+    change_file(jobs, "change a second thing", file="b.txt")
     jobs.set("semantics.enabled", "true")
-    meanings = [{"briefing_id": number, "impact_level": "moderate"} for number in (1, 2, 3)]
-    asked = answer(jobs, *meanings)
+    results = [{"briefing_id": number, "impact_level": "moderate"} for number in (1, 2, 3)]
+    requests = script_answers(jobs, *results)
     with jobs.fleet.drainers_held_off():
-        work(jobs, "change a third thing", file="c.txt", drained=False)
-    # What hooks do at the end of a turn, as one of them does it.
+        change_file(jobs, "change a third thing", file="c.txt", drained=False)
+    # The hooks of this turn start the drainer.
     jobs.fleet.turn(jobs.fleet.home.parents[2] / "repositories" / "alpha", "only a question")
     jobs.fleet.wait_for_rows("SELECT 1 FROM jobs WHERE status = 'completed'")
 
     levels = [briefing["impact_level"] for briefing in jobs.fleet.briefings()]
     assert levels[:3] == ["moderate"] * 3
-    assert len(asked) == 1
+    assert len(requests) == 1
     jobs.runners_end()
 
 
 @pytest.mark.one_client
-def test_no_model_is_asked_over_the_days_cap(jobs: Jobs) -> None:
-    work(jobs, "change something")
+def test_no_model_is_called_over_the_daily_cap(jobs: Jobs) -> None:
+    change_file(jobs, "change something")
     jobs.set("semantics.enabled", "true")
     jobs.set("jobs.max_usd_per_day", "0")
-    asked = answer(jobs, {"briefing_id": 1})
+    requests = script_answers(jobs, {"briefing_id": 1})
     run(jobs)
-    assert asked == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
+    assert requests == [] and jobs.fleet.rows("SELECT * FROM jobs") == []
 
 
 @pytest.mark.one_client
-def test_a_later_stop_of_the_turn_keeps_what_was_said_of_it(jobs: Jobs) -> None:
+def test_later_stop_of_the_turn_keeps_the_model_result(jobs: Jobs) -> None:
     jobs.set("semantics.enabled", "true")
-    work(jobs, "change something")
-    answer(jobs, {"briefing_id": 1, "impact_level": "major"})
+    change_file(jobs, "change something")
+    script_answers(jobs, {"briefing_id": 1, "impact_level": "major"})
     run(jobs)
     (session, prompt) = jobs.fleet.rows("SELECT session_id, turn_key FROM turns")[0].values()
     stop = {

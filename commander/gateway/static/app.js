@@ -99,7 +99,7 @@ async function start() {
   for (;;) {
     try {
       for (const project of await get("/projects")) {
-        state.names.set(project.project_id, project.repo_name);
+        state.names.set(project.project_id, project.name);
       }
       const { last_event_id: newest } = await get("/health");
       state.cursor = Math.max(0, newest - EVENTS_KEPT);
