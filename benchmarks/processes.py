@@ -122,6 +122,7 @@ def _commands(folder: Path, python: str, sizes: Sequence[int]) -> list[Command]:
         Command(HOOK, "python -I -S -c pass", [python, "-I", "-S", "-c", "pass"]),
         maker.hook("stop", capture, 1.3, prompt_id="p", last_assistant_message=MESSAGE),
         maker.hook("stop_failure", capture, 1.3, prompt_id="p", error="unknown"),
+        maker.hook("permission_request", capture, 1.3, tool_name="Bash"),
         maker.hook("notification", capture, 1.3, notification_type="permission_prompt"),
         maker.hook("session_end", capture, 1.3, reason="other"),
         maker.hook("session_start", largest, 2.0, source="startup"),

@@ -1,11 +1,14 @@
 """Times in the database's form (UTC, ISO 8601, milliseconds, `Z`), and as a person reads them."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fleet_lib.text import clean
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _HOUR, _DAY = 3600, 86400
+# A time that is further ahead than this came from a clock that was set back since.
+AHEAD_NANOSECONDS = 2_000_000_000
 # (unit, from how many seconds on, seconds in one)
 _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m", 60, 60))
 
@@ -35,6 +38,12 @@ def ahead(seconds: float) -> str:
     return iso(time.time_ns() + int(seconds * 1e9))
 
 
+def is_ahead(moment: str) -> bool:
+    """Whether a time in the database's form is in the future: it says nothing about what came
+    after it."""
+    return moment > iso(time.time_ns() + AHEAD_NANOSECONDS)
+
+
 def parse(text: str) -> datetime:
     """Any ISO 8601 form as an aware datetime, UTC if it names no zone. Raises ValueError."""
     moment = datetime.fromisoformat(text)
@@ -43,7 +52,7 @@ def parse(text: str) -> datetime:
 
 def normal(text: str) -> str:
     """Any ISO 8601 form in the database's form. Raises ValueError."""
-    return of_seconds(parse(text).timestamp())
+    return iso(nanoseconds(text))
 
 
 def seconds_since(moment: str) -> float:
@@ -66,4 +75,5 @@ def age(moment: str) -> str:
 
 def nanoseconds(text: str) -> int:
     """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
-    return int(parse(text).timestamp() * 1_000_000_000)
+    # Not by `timestamp()`: a float has no room for the milliseconds of today.
+    return (parse(text) - _EPOCH) // timedelta(microseconds=1) * 1000

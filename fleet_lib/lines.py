@@ -36,6 +36,7 @@ PROJECT_NAME = (
 # Where a payload has the words that say what happened; the first that is a text is the line.
 _PLACES = (
     ("line",),
+    ("briefing", "question"),
     ("briefing", "summary"),
     ("error", "message"),
     ("session", "detail"),

@@ -1,5 +1,5 @@
-"""The rules that several readers share, as SQL: the class of an event, which sessions are stuck,
-and which are at work. Hot path."""
+"""The rules that several readers share, as SQL: the class of an event, which sessions need
+you, which are left open, and which are at work. Hot path."""
 
 import time
 
@@ -34,14 +34,36 @@ STATUS = (
     " json_extract(payload_json, '$.status')) END"
 )
 
-# Whether the session `s` is stuck and needs a person: an open alert. Alerts of an archived project
-# are not open. `:alerts_since` is now less OPEN_ALERT_SECONDS.
-STUCK = """(s.ended_at IS NULL AND s.state IN ('blocked', 'failed', 'waiting_for_permission')
-    AND s.state_at > :alerts_since AND EXISTS (SELECT 1 FROM projects stuck_in
-      WHERE stuck_in.project_id = s.project_id AND ifnull(stuck_in.status, 'active') = 'active'))"""
+# Whether the last turn of the session `s` waits for a person: it is blocked, has failed, asks, or,
+# while the session lives, needs permission. Not in an archived project. `:alerts_since` is now less
+# OPEN_ALERT_SECONDS.
+OPEN = """(s.state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission')
+    AND s.state_at > :alerts_since
+    AND (s.ended_at IS NULL OR s.state <> 'waiting_for_permission')
+    AND EXISTS (SELECT 1 FROM projects open_in WHERE open_in.project_id = s.project_id
+      AND ifnull(open_in.status, 'active') = 'active'))"""
+
+# A snoozed session is hidden until its time, a dismissed one until DISMISSED. `:now` is the time.
+_SHOWN = "(s.hidden_until IS NULL OR s.hidden_until <= :now)"
+DISMISSED = "9999-12-31T23:59:59.999Z"
+
+# Whether the session `s` needs you: it lives and waits for a person.
+STUCK = f"(s.ended_at IS NULL AND {OPEN} AND {_SHOWN})"
+
+# Whether the session `s` is left open: it has ended and still waits for a person.
+LEFT_OPEN = f"(s.ended_at IS NOT NULL AND {OPEN} AND {_SHOWN})"
 
 # Whether the session `s` is at work. `:active_since` is now less ACTIVE_SESSION_SECONDS.
 AT_WORK = "(s.ended_at IS NULL AND s.last_seen_at > :active_since)"
+
+
+def moments() -> "dict[str, str]":
+    """The times that the rules above compare with."""
+    return {
+        "now": seconds_ago(0),
+        "alerts_since": seconds_ago(OPEN_ALERT_SECONDS),
+        "active_since": seconds_ago(ACTIVE_SESSION_SECONDS),
+    }
 
 
 def seconds_ago(seconds: int) -> str:

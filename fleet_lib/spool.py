@@ -1,7 +1,8 @@
-"""The inbox: a Maildir of hook payloads. Hot path: os and time only.
+"""The inbox: a Maildir of hook payloads. Hot path: os, time and fcntl only.
 
 An entry is written in `tmp/`, synced, and moved into `new/`. From then on it is never changed, only
-read and removed. Nothing here knows what a payload means.
+read and removed. Nothing here knows what a payload means. If its writer is killed before the move,
+a drainer moves it in: a file in `tmp/` that no writer has locked and that is whole is an entry.
 
 An entry's file: header lines `key value` (the values percent-escaped), an empty line, the payload's
 bytes as the hook got them, then the status file's bytes if there is one.
@@ -131,18 +132,47 @@ def put(
         make_folders(home)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        try:
-            for part in (head.encode("utf-8", "surrogateescape"), payload, status or b""):
-                _write(descriptor, part)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, os.path.join(new, name))
+        _lock(descriptor)
+        for part in (head.encode("utf-8", "surrogateescape"), payload, status or b""):
+            _write(descriptor, part)
+        os.fsync(descriptor)
+        _move_in(temporary, os.path.join(new, name))
     except OSError:
         _remove(temporary)
         raise
+    finally:
+        os.close(descriptor)
     sync_folder(new)
     return name
+
+
+def recover(home: str) -> "list[str]":
+    """Move in the whole entries of `tmp/` whose writer was killed; their names. Raises OSError."""
+    temporary, new = paths.spool(home, "tmp"), paths.spool(home, "new")
+    try:
+        names = [name for name in os.listdir(temporary) if name_parts(name)[0]]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    moved = []
+    for name in sorted(names):
+        path = os.path.join(temporary, name)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue  # its writer has moved it in, or it is nothing that `put` writes
+        try:
+            if _lock(descriptor):
+                read(path)
+                os.fsync(descriptor)
+                _move_in(path, os.path.join(new, name))
+                moved.append(name)
+        except (Malformed, OSError):
+            pass  # half an entry: its writer may just have begun it
+        finally:
+            os.close(descriptor)
+    if moved:
+        sync_folder(new)
+    return moved
 
 
 def pending(home: str, session_id: "str | None" = None) -> "list[str]":
@@ -213,6 +243,30 @@ def sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock that says that an entry has a writer; False if another process holds it. A file
+    system without locks stops no capture: moving a whole entry in twice does no harm."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _move_in(temporary: str, entry: str) -> None:
+    """Rename a whole entry of `tmp/` into `new/`. Raises OSError."""
+    try:
+        os.rename(temporary, entry)
+    except FileNotFoundError:
+        # Another process may have moved it in before, and a drainer may have applied it since.
+        if os.path.lexists(temporary) or not os.path.isdir(os.path.dirname(entry)):
+            raise
 
 
 def _write(descriptor: int, data: bytes) -> None:

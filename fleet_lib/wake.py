@@ -1,10 +1,14 @@
 """Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
 drainer is the last thing that every hook does."""
 
+import _signal
 import os
 import sys
 
 from fleet_lib import paths
+
+# What a hook ignores, and what it starts must not.
+_GIVEN_BACK = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT)
 
 
 def start_drainer(home: str) -> None:
@@ -24,8 +28,10 @@ def start_drainer(home: str) -> None:
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
     null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     try:
-        os.posix_spawn(python, command, environment, file_actions=null, setsid=True)
-    except NotImplementedError:  # an old C library; then the drainer starts a session itself
+        os.posix_spawn(
+            python, command, environment, file_actions=null, setsid=True, setsigdef=_GIVEN_BACK
+        )
+    except NotImplementedError:  # an old C library; then the drainer does both itself
         os.posix_spawn(python, command, environment, file_actions=null)
 
 

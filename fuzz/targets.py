@@ -36,7 +36,7 @@ _connection = db.connect(_HOME / "fleet.db")
 _connection.execute("PRAGMA synchronous = OFF")
 _repositories = Repositories()
 _EVENTS = (
-    "Stop", "StopFailure", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
+    "Stop", "StopFailure", "PermissionRequest", "Notification", "SessionStart", "SessionEnd", "UserPromptSubmit"
 )  # fmt: skip
 
 

@@ -16,9 +16,9 @@ def claim(home: str, event: str, session_id: str, prompt_id: str, source: str) -
     """Whether this copy is the one that prints."""
     import fcntl
 
-    # A prompt's id names the call. Without one the copies have the same parent, Claude Code, and
-    # run within the same second.
-    call = " ".join((prompt_id or str(os.getppid()), source)).encode("utf-8", "replace")
+    # A prompt's id names the call. Without one the copies run within the same second. Their parent
+    # says nothing: it may be a shell of their own.
+    call = " ".join((prompt_id, source)).encode("utf-8", "replace")
     try:
         spool.make_folders(home)
         descriptor = os.open(_file(home, event, session_id), os.O_RDWR | os.O_CREAT, 0o600)

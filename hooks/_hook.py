@@ -5,6 +5,7 @@ A hook exits 0 whatever happens, and prints one JSON object or nothing. It decid
 drainer knows what a payload means, and fleet_lib/prelude what a session is shown.
 """
 
+import _signal
 import os
 
 from fleet_lib import paths, spool, wake
@@ -13,10 +14,12 @@ TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_STDIN_SECONDS = 8.0  # without a byte; the registration's limit is ten
 _STATUS_FILE_LIMIT = 1024 * 1024  # bytes
 
-# Claude Code shows no message of these.
-_SILENT = ("Notification", "SessionEnd")
+# Claude Code shows no message of the others, and would take what PermissionRequest prints as an
+# answer to the prompt.
+_SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 
 
 class Call:
@@ -75,6 +78,14 @@ class Call:
         except OSError:
             pass
 
+    def show_and_put(self, show: "Callable[[Call], tuple[int, int] | None]") -> None:
+        """Spool the payload with the events that `show` printed, also if showing fails."""
+        shown = None
+        try:
+            shown = show(self)
+        finally:
+            self.put(shown=shown)
+
     def print(self, data: bytes) -> bool:
         """Write to Claude Code; whether it took everything."""
         self.has_printed = True
@@ -132,7 +143,7 @@ def run(event: str, handle: "Callable[[Call], None]") -> None:
         while os.open(os.devnull, os.O_RDONLY) < 3:
             pass  # a file must not get the number of a stream that is closed
         payload = _read_stdin()
-        if os.environ.get("FLEET_HOOKS", "").lower() != "off":
+        if payload is not None and os.environ.get("FLEET_HOOKS", "").lower() != "off":
             call = Call(event, payload)
             try:
                 handle(call)
@@ -185,19 +196,41 @@ def read_status_file(call: Call) -> "bytes | None":
         os.close(descriptor)
 
 
-def _read_stdin() -> bytes:
-    """Everything up to the end. What is over the limit is read and dropped, so that the writer
-    never gets a broken pipe; one byte over the limit is kept to show that there was more."""
+class _Silence(Exception):
+    """Nothing came on stdin for a while."""
+
+
+def _read_stdin() -> "bytes | None":
+    """Everything up to the end: of the file, or of a payload as Claude Code writes it, whose only
+    newline is its last byte, since some clients leave the pipe open. Anything else ends when nothing
+    came for a while: a hook ignores the signals that would end it. None if nothing came at all.
+
+    What is over the limit is read and dropped, so that the writer never gets a broken pipe; one
+    byte over the limit is kept to show that there was more."""
     parts: list[bytes] = []
-    size, limit = 0, paths.MAX_PAYLOAD_BYTES
+    size, newlines, end, limit = 0, 0, b"", paths.MAX_PAYLOAD_BYTES
+    _signal.signal(_signal.SIGALRM, _be_silent)
     try:
         os.set_blocking(0, True)
-        while True:
+        while newlines != 1 or end != b"}\n":
+            _signal.setitimer(_signal.ITIMER_REAL, _STDIN_SECONDS)
             part = os.read(0, 1 << 20)
             if not part:
-                return b"".join(parts)
+                break
             if size <= limit:
                 parts.append(part[: limit + 1 - size])
             size += len(part)
+            newlines += part.count(b"\n")
+            end = (end + part)[-2:]
+    except _Silence:
+        if not parts:
+            return None
     except OSError:
-        return b""
+        pass
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+    return b"".join(parts)
+
+
+def _be_silent(_number: int, _frame: object) -> None:
+    raise _Silence

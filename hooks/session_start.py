@@ -1,15 +1,12 @@
 """SessionStart: shows the Commander what is new and a worker a few facts; spools the payload."""
 
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
 import os
 import sys
-
-
-def start(call: "_hook.Call") -> None:
-    shown = None
-    try:
-        shown = show(call)
-    finally:
-        call.put(shown=shown)
 
 
 def show(call: "_hook.Call") -> "tuple[int, int] | None":
@@ -21,13 +18,9 @@ def show(call: "_hook.Call") -> "tuple[int, int] | None":
     text, shown = "", None
     try:
         if paths.is_commander(call.folder(), call.home):
-            source = fields.get("source", "")
             text, shown = commander.commander_start(
-                call.home,
-                call.session_id,
-                source,
-                call.client(),
-                fields.get("transcript_path", ""),
+                *(call.home, call.session_id, fields.get("source", "")),
+                *(call.client(), fields.get("transcript_path", "")),
             )
         elif fields and hot_settings.has_worker_facts(call.home):
             text = workers.worker_facts(call.home, call.folder(), call.session_id)
@@ -40,6 +33,6 @@ try:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from hooks import _hook
 
-    _hook.run("SessionStart", start)
+    _hook.run("SessionStart", lambda call: call.show_and_put(show))
 finally:
     os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -1,5 +1,10 @@
 """StopFailure: a turn ended in an API error. The payload goes to the spool."""
 
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
 import os
 import sys
 

@@ -1,5 +1,10 @@
 """UserPromptSubmit: shows the Commander what is new since it last looked. Spools what was shown."""
 
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
 import os
 import sys
 
@@ -8,9 +13,8 @@ def prompt(call: "_hook.Call") -> None:
     from fleet_lib import paths
 
     folder = call.folder()
-    # A plugin registers this hook for workers too, and has nothing to show them.
     if folder and not paths.is_commander(folder, call.home):
-        return
+        return  # a plugin registers this hook for workers too
     from fleet_lib.prelude import commander, database, hook_json
 
     fields = call.read_fields()
@@ -27,7 +31,6 @@ def prompt(call: "_hook.Call") -> None:
 
 
 try:
-    # -I leaves the script's own folder out of the path.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from hooks import _hook
 

@@ -3,6 +3,7 @@ finished turn moves the cursor."""
 
 import contextlib
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -172,7 +173,7 @@ def test_context_that_starts_empty_gets_the_recap_again(
     stop(seeded, "p1")
     recap = start(seeded, source, session)
     assert "Projects:" in recap
-    assert "Open alerts from before:" in recap and "Turn 2" in recap
+    assert "Needs you:" in recap and "Turn 2" in recap
     assert "Mentions:" not in recap
     assert prompt(seeded, "p2", session) == ""
 
@@ -347,6 +348,8 @@ _calls = st.lists(
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(db.connect(tmp_path_factory.mktemp("cursors") / "fleet.db")) as opened:
+        for _ in range(100):  # a cursor past the newest event counts as the newest event
+            OutboxRepo(opened).add(type="error", payload={})
         yield opened
 
 
@@ -389,3 +392,48 @@ def _apply(conversations: ConversationRepo, entry: spool.Entry, prompt_id: str |
     payload = Payload(session_id="s", prompt_id=prompt_id or None)
     prepared = SimpleNamespace(entry=entry, session_id="s", payload=payload)
     commander_sessions.apply(conversations, "/home", cast(Any, prepared))
+
+
+def test_an_older_database_that_was_put_back_hides_no_event_that_comes_after(seeded: Fleet) -> None:
+    start(seeded)
+    stop(seeded, "p1")
+    with contextlib.closing(sqlite3.connect(seeded.home / "fleet.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    older = (seeded.home / "fleet.db").read_bytes()
+    (newest,) = seeded.rows("SELECT max(event_id) FROM outbox_events")
+    for number in (3, 4, 5):
+        add_briefing(seeded, number)
+    prompt(seeded, "p2")
+    stop(seeded, "p2")
+    late = cursor(seeded)
+    assert late > newest[0]
+    # The events are older, while the cursor is the one that was reached since.
+    for name in ("fleet.db-wal", "fleet.db-shm"):
+        (seeded.home / name).unlink(missing_ok=True)
+    (seeded.home / "fleet.db").write_bytes(older)
+    with contextlib.closing(sqlite3.connect(seeded.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE conversations SET last_outbox_event_id_seen = ?", (late,))
+        connection.execute("UPDATE commander_sessions SET cursor_event_id = ?", (late,))
+
+    assert prompt(seeded, "p3") == ""
+    status = json.loads(seeded.console("status", "--json").stdout)
+    assert status["commander"]["last_event_seen"] == status["commander"]["last_event"] == newest[0]
+    add_briefing(seeded, 6)
+
+    assert cursor(seeded) == newest[0]
+    assert "Turn 6" in prompt(seeded, "p4")
+    assert "cursors set back" in seeded.log()
+
+
+def test_a_receipt_for_events_that_are_gone_moves_no_cursor_past_the_newest(seeded: Fleet) -> None:
+    start(seeded)
+    prompt(seeded, "p1")
+    for name in seeded.waiting():
+        path = seeded.home / "spool" / "new" / name
+        path.write_bytes(re.sub(rb"\nshown \d+ \d+", b"\nshown 0 99", path.read_bytes()))
+    stop(seeded, "p1")
+    newest = seeded.rows("SELECT max(event_id) FROM outbox_events")[0][0]
+
+    assert cursor(seeded) == newest
+    add_briefing(seeded, 3)
+    assert "Turn 3" in prompt(seeded, "p2")

@@ -13,6 +13,7 @@ from support import ROOT, Fleet, payload
 
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder
+from commander.setup.settings import program
 from fleet_lib.jobs.command import knows_option
 
 PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
@@ -35,7 +36,8 @@ def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_pat
     assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()
     settings = json.loads((home / ".claude" / "settings.json").read_text())
     (group,) = settings["hooks"]["UserPromptSubmit"]
-    assert group["hooks"][0]["args"] == ["-I", "-S", "/opt/hooks/user_prompt_submit.py"]
+    entry = group["hooks"][0]
+    assert program(entry) == (str(PYTHON), "/opt/hooks/user_prompt_submit.py")
     assert f"Bash({fleet} status:*)" in settings["permissions"]["allow"]
 
 

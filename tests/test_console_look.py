@@ -213,8 +213,8 @@ def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: F
             assert "completed" not in screen, (command, screen)
     listed = json.loads(captured.console("briefings", "list", "--json").stdout)
     assert [row["status"] for row in listed][:2] == ["waiting_for_input", "completed"]
-    (permission, _) = json.loads(captured.console("status", "--json").stdout)["needs_human"]
-    assert permission["state"] == "waiting_for_permission"
+    needing = json.loads(captured.console("status", "--json").stdout)["needs_you"]
+    assert [row["reason"] for row in needing] == ["permission", "question", "blocked"]
 
 
 def test_the_prelude_and_the_list_of_events_agree_on_another_programs_status(

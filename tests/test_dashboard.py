@@ -166,16 +166,36 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
     with open_page() as page:
         page.goto(gateway.link)
         for section, tag in (
-            ("needs", "needs permission"),
-            ("asking", "asks you"),
             ("working", "working"),
             ("sessions", "done"),
             ("projects", "done"),
         ):
             expect(page.locator(f"#{section} .tag")).to_have_text(tag)
+        needing = page.locator("#needs .tag")
+        expect(needing).to_have_text(["asks you", "needs permission"])
         page.goto(gateway.base + "/timeline")
         expect(page.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
+
+
+def test_it_shows_what_a_session_asks_and_what_is_left_open(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    question = "Shall I use the table or the file?"
+    stop_turn(fleet, alpha, 1, f"I read the code.\n\n{question}", "s-1")
+    with open_page() as page:
+        page.goto(gateway.link)
+        expect(page.locator("h1")).to_have_text("1 session needs you")
+        expect(page.locator("#needs .text")).to_have_text(question)
+        fleet.hook("session_end", payload("SessionEnd-other") | {"session_id": "s-1"}, alpha)
+        fleet.drain()
+        stop_turn(fleet, alpha, 2, "Another session of the repository is done.", "s-2")
+        expect(page.locator("h1")).to_have_text("1 session is left open")
+        expect(page.locator("#left-open .tag")).to_have_text("asks you")
+        expect(page.locator("#left-open .text")).to_have_text(question)
+        fleet.console("dismiss", "s-1")
+        stop_turn(fleet, beta, 3, "Something else is done.", "s-3")
+        expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
 
 
 def test_working_sessions_are_shown_with_their_duration(

@@ -1,5 +1,6 @@
 """`fleet doctor`: finds what is wrong, suggests a fix, and changes nothing."""
 
+import contextlib
 import json
 import os
 import re
@@ -167,7 +168,8 @@ def unregister_a_hook(fleet: Fleet) -> None:
 
 def remove_a_hook_file(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
-        value["hooks"]["Stop"][0]["hooks"][0]["args"][2] = "/no/such/hooks/stop.py"
+        entry = value["hooks"]["Stop"][0]["hooks"][0]
+        entry["command"] = entry["command"].replace(str(ROOT / "hooks"), "/no/such/hooks")
         return value
 
     edit_settings(fleet, change)
@@ -175,10 +177,23 @@ def remove_a_hook_file(fleet: Fleet) -> None:
 
 def remove_the_hook_interpreter(fleet: Fleet) -> None:
     def change(value: Any) -> Any:
-        value["hooks"]["Stop"][0]["hooks"][0]["command"] = "/no/such/python"
+        entry = value["hooks"]["Stop"][0]["hooks"][0]
+        entry["command"] = entry["command"].replace(sys.executable, "/no/such/python")
         return value
 
     edit_settings(fleet, change)
+
+
+def register_as_an_older_fleet(fleet: Fleet) -> None:
+    old = {"command": sys.executable, "args": ["-I", "-S", str(ROOT / "hooks" / "stop.py")]}
+    change_entry(fleet, "Stop", old)
+
+
+def put_an_older_database_back(fleet: Fleet) -> None:
+    fleet.hook("session_start", {"session_id": "c", "source": "startup"}, fleet.home)
+    fleet.drain()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 99")
 
 
 def remove_the_commander_hook(fleet: Fleet) -> None:
@@ -334,8 +349,27 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             "No hook is registered for StopFailure",
             "./install.sh",
         ),
-        (remove_a_hook_file, "hooks", "failed", "exit code 2", "./install.sh"),
-        (remove_the_hook_interpreter, "hooks", "failed", "No such file", "./install.sh"),
+        (
+            remove_a_hook_file,
+            "hooks",
+            "failed",
+            "/no/such/hooks/stop.py is missing",
+            "./install.sh",
+        ),
+        (
+            remove_the_hook_interpreter,
+            "hooks",
+            "failed",
+            "/no/such/python is missing",
+            "./install.sh",
+        ),
+        (
+            register_as_an_older_fleet,
+            "registration",
+            "warning",
+            "The hooks for Stop are registered in the form of an older Fleet",
+            "./install.sh",
+        ),
         (remove_the_commander_hook, "registration", "failed", "UserPromptSubmit", "./install.sh"),
         (
             register_twice,
@@ -349,7 +383,8 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
         (make_the_schema_newer, "database", "failed", "schema version 99", "upgrade"),
         (make_the_schema_older, "database", "warning", "schema version 0", "fleet db migrate"),
         (damage_the_database, "jobs", "note", "cannot be read: file is not a database", ""),
-        (delete_an_event, "database", "failed", "have no briefing_added", "fleet db backup"),
+        (delete_an_event, "database", "failed", "have no briefing_added", "fleet db restore"),
+        (put_an_older_database_back, "database", "warning", "cursor is past the newest event", ""),
         (
             leave_an_old_entry,
             "spool",

@@ -73,7 +73,7 @@ class History:
                     *(at, project, briefing, json.dumps({"sessionId": session})),
                 ).lastrowid
                 self.run(
-                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]')",
+                    "INSERT INTO turns VALUES (?, 'p', ?, 1, 'one line', 'm', 'message', 0, '[]', NULL)",
                     *(session, briefing),
                 )
                 self.run("INSERT INTO turn_inputs VALUES (?, 'p', 'd')", session)
@@ -168,7 +168,7 @@ def test_open_alert_keeps_its_briefing_and_event(history: History) -> None:
     history.check()
     assert second not in history.briefings()
     status = json.loads(history.fleet.console("status", "--json").stdout)
-    assert status["needs_human"][0]["briefing_id"] == first
+    assert status["needs_you"][0]["briefing_id"] == first
 
 
 def test_stuck_session_of_an_archived_project_is_not_an_open_alert(history: History) -> None:
@@ -179,11 +179,14 @@ def test_stuck_session_of_an_archived_project_is_not_an_open_alert(history: Hist
         *(ago(1), first),
     )
     history.fleet.console("projects", "archive", "api")
-    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_human"] == []
+    assert json.loads(history.fleet.console("status", "--json").stdout)["needs_you"] == []
     dry_report = history.prune("--older-than", "90d", "--dry-run")
     report = history.prune("--older-than", "90d")
     assert history.briefings() == [third]
-    assert dry_report["deleted"] == report["deleted"] and "open alerts" not in report["kept"]
+    assert (
+        dry_report["deleted"] == report["deleted"]
+        and "sessions that wait for you" not in report["kept"]
+    )
     history.check()
 
 

@@ -2,6 +2,7 @@
 interpreters, with usable and unusable homes and streams. A hook exits 0, prints one JSON object or
 nothing, and loses no turn."""
 
+import ast
 import contextlib
 import json
 import os
@@ -29,6 +30,7 @@ HOOKS = {
     "UserPromptSubmit": "user_prompt_submit",
     "Stop": "stop",
     "StopFailure": "stop_failure",
+    "PermissionRequest": "permission_request",
     "Notification": "notification",
     "SessionEnd": "session_end",
 }
@@ -318,6 +320,39 @@ def test_stdin_in_pieces_is_read_to_the_end(undrained: Fleet) -> None:
             time.sleep(0.05)
 
     assert [entry.payload for entry in entries(undrained)] == [STOP]
+
+
+@pytest.mark.parametrize("hook", ["stop", "session_end"])
+def test_a_payload_is_at_its_end_though_the_client_leaves_the_pipe_open(
+    undrained: Fleet, hook: str
+) -> None:
+    given = b'{"session_id": "s-1", "cwd": "/", "message": "one\\ntwo}"}\n'
+    with subprocess.Popen(command(hook), stdin=subprocess.PIPE, env=undrained.env()) as process:
+        assert process.stdin is not None
+        for part in (given[:20], given[20:-1], given[-1:]):
+            process.stdin.write(part)
+            process.stdin.flush()
+            time.sleep(0.1)
+        assert process.wait(5) == 0
+
+    assert [entry.payload for entry in entries(undrained)] == [given]
+
+
+@pytest.mark.slow
+def test_a_pipe_that_stays_open_ends_when_nothing_came_for_eight_seconds(undrained: Fleet) -> None:
+    """Also where the hook ignores the signals that would have ended it."""
+    cases = {b"": [], b'{\n  "session_id": "s-1"\n}\n': [b'{\n  "session_id": "s-1"\n}\n']}
+    for data, wanted in cases.items():
+        with subprocess.Popen(
+            command("stop"), stdin=subprocess.PIPE, env=undrained.env()
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(data)
+            process.stdin.flush()
+            started = time.monotonic()
+            assert process.wait(30) == 0
+            assert time.monotonic() - started > 7
+        assert [entry.payload for entry in entries(undrained)] == wanted
 
 
 def test_nonblocking_stdin_is_waited_for(undrained: Fleet) -> None:
@@ -1003,6 +1038,91 @@ def test_drainer_has_its_own_process_session_and_no_git_variables(busy: Fleet) -
     assert not [name for name in names if name.startswith(b"GIT_")]
     # A runner that the drainer starts needs the session's way to reach the model.
     assert {b"HOME", b"PATH", b"ANTHROPIC_API_KEY"} <= names
+
+
+@pytest.fixture
+def ignored_by(fleet: Fleet) -> Callable[[int | str], set[int]]:
+    """The signals that a process ignores."""
+
+    def read(pid: "int | str") -> set[int]:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        (mask,) = [line.split()[1] for line in lines if line.startswith("SigIgn")]
+        return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
+
+    return read
+
+
+CLIENTS_SIGNALS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("hook", ALL)
+def test_a_hook_ignores_the_signals_of_a_client_that_exits(
+    undrained: Fleet, hook: str, ignored_by: Callable[[int], set[int]]
+) -> None:
+    with subprocess.Popen(
+        command(hook), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=undrained.env()
+    ) as process:
+        wait_until(lambda: ignored_by(process.pid) >= CLIENTS_SIGNALS)
+        for number in CLIENTS_SIGNALS:
+            process.send_signal(number)
+        process.communicate(as_bytes({"session_id": "s-1"}), timeout=20)
+
+    assert process.returncode == 0
+    assert len(undrained.waiting()) == (hook != "user_prompt_submit")
+
+
+@pytest.mark.parametrize("hook", ALL)
+def test_the_first_statement_of_a_hook_is_that_it_ignores_signals(hook: str) -> None:
+    """What the interpreter has imported by itself costs nothing; everything else comes later."""
+    tree = ast.parse((ROOT / "hooks" / f"{hook}.py").read_text())
+    docstring, imported, loop = tree.body[:3]
+
+    assert isinstance(docstring, ast.Expr)
+    assert ast.unparse(imported) == "import _signal"
+    assert isinstance(loop, ast.For)
+    assert "_signal.SIG_IGN" in ast.unparse(loop)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_what_a_hook_starts_has_the_signals_back(
+    busy: Fleet, ignored_by: Callable[[int], set[int]]
+) -> None:
+    busy.hook("stop", payload("Stop") | {"prompt_id": "p-2"}, busy.folder, background=True)
+    [drainer] = wait_until(busy.drainers)
+
+    assert ignored_by(drainer) & CLIENTS_SIGNALS == set()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("gives_back", [True, False], ids=["posix_spawn", "an old C library"])
+def test_the_drainer_and_git_have_the_signals_back(
+    fleet: Fleet, tmp_path: Path, gives_back: bool
+) -> None:
+    """Also where the drainer was started with the signals ignored."""
+    programs, found = tmp_path / "programs", tmp_path / "found"
+    programs.mkdir()
+    real = shutil.which("git")
+    (programs / "git").write_text(
+        f'#!/bin/sh\ngrep SigIgn /proc/$$/status >>{found}\nexec {real} "$@"\n'
+    )
+    (programs / "git").chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["git", "init", "-q", str(fleet.folder)], check=True)
+    if gives_back:
+        fleet.hook("stop", payload("Stop"), fleet.folder, background=True, **path)
+    else:
+        fleet.hook("stop", payload("Stop"), fleet.folder)
+        drainer = [sys.executable, "-I", paths.DRAINER, str(fleet.home)]
+        ignoring = ["sh", "-c", "trap '' TERM HUP INT; exec \"$@\"", "sh", *drainer]
+        subprocess.run(ignoring, env=fleet.env(**path), check=True)
+    wait_until(lambda: (fleet.home / "fleet.db").exists() and not fleet.waiting())
+    fleet.wait_for_drainers()
+
+    masks = {int(line.split()[1], 16) for line in found.read_text().splitlines()}
+    assert masks
+    for mask in masks:
+        assert not [number for number in CLIENTS_SIGNALS if mask >> (number - 1) & 1]
 
 
 def test_drainer_outlives_the_process_group_of_its_hook(busy: Fleet) -> None:

@@ -16,7 +16,18 @@ from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_inte
 from fleet_lib.drain import drain
 
 HOOK_FILES = [ROOT / "hooks" / f"{hook}.py" for hook in ALL]
-GROUND = ("__init__", "paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings")
+GROUND = (
+    "__init__",
+    "paths",
+    "spool",
+    "wake",
+    "log",
+    "text",
+    "rules",
+    "lines",
+    "hot_settings",
+    "live",
+)
 HOT_PATH = [
     *HOOK_FILES,
     ROOT / "hooks" / "__init__.py",
@@ -37,7 +48,7 @@ OURS = {
 PRINTING = {
     *("hooks._client", "hooks._claim"),
     *("fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
-    "fleet_lib.hot_settings",
+    *("fleet_lib.hot_settings", "fleet_lib.live"),
     *(
         f"fleet_lib.prelude.{path.stem}"
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")
@@ -80,8 +91,10 @@ def own_imports(python: str, hook: str, data: bytes, environment: dict[str, str]
 
 
 @every_interpreter
-@pytest.mark.parametrize("hook", ["stop", "stop_failure", "notification", "session_end"])
-def test_capturing_hook_imports_only_os_time_and_the_spool(
+@pytest.mark.parametrize(
+    "hook", ["stop", "stop_failure", "permission_request", "notification", "session_end"]
+)
+def test_capturing_hook_imports_only_os_time_a_lock_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
     fleet.replace_drainer()
@@ -93,7 +106,8 @@ def test_capturing_hook_imports_only_os_time_and_the_spool(
     allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     # SessionEnd releases the claim of SessionStart.
     claim = {"hooks._claim"} if hook == "session_end" else set()
-    assert found == allowed - {"time"} | OURS | claim | (found & {"time"})
+    needed = OURS | {"fcntl"} | claim
+    assert found == allowed - {"time"} | needed | (found & {"time"})
     assert allowed <= PARTS_OF_OS
 
 

@@ -1,6 +1,9 @@
 """From turn to briefing: what the real hooks and the real drainer make of a hook payload."""
 
+import contextlib
 import json
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from support import (
     payload,
 )
 
-from fleet_lib import clock
+from fleet_lib import clock, spool
 
 BLOCKED = """I cannot go on.
 
@@ -267,6 +270,7 @@ def test_second_copy_and_replay_change_nothing(fleet: Fleet) -> None:
     project.mkdir()
     calls = [
         ("session_start", payload("SessionStart-startup")),
+        ("permission_request", payload("2.1.332/PermissionRequest-Bash")),
         ("notification", payload("Notification-permission_prompt")),
         ("stop", payload("Stop")),
         ("stop_failure", payload("StopFailure-unknown")),
@@ -524,3 +528,112 @@ def test_new_question_of_a_waiting_session_is_a_new_event(fleet: Fleet) -> None:
         fleet.drain()
     details = fleet.rows("SELECT json_extract(payload_json, '$.session.detail') FROM outbox_events")
     assert details == [("may it use Bash?",), ("may it edit pay.py?",)]
+
+
+# --- a clock that was ahead -------------------------------------------------------------------
+
+DAY_NS = 86400 * 1_000_000_000
+
+
+def put_at(
+    monkeypatch: pytest.MonkeyPatch, fleet: Fleet, ahead_ns: int, event: str, call: dict[str, Any]
+) -> None:
+    """An entry of a hook whose clock is ahead."""
+    when = time.time_ns() + ahead_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: when)
+        spool.put(str(fleet.home), event, json.dumps(call).encode(), call["session_id"])
+
+
+PERMISSION = {
+    "session_id": "session-1",
+    "cwd": "/nowhere/shop",
+    "notification_type": "permission_prompt",
+    "message": "Claude needs your permission to use Bash",
+}
+
+
+def state(fleet: Fleet) -> list[tuple[Any, ...]]:
+    return fleet.rows("SELECT state, state_at, last_seen_at FROM sessions")
+
+
+def test_a_time_in_the_future_counts_as_now(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = clock.now()
+    put_at(monkeypatch, fleet, DAY_NS, "Stop", stop(cwd="/nowhere/shop"))
+    put_at(monkeypatch, fleet, DAY_NS + 1, "Notification", PERMISSION)
+    fleet.drain()
+
+    # Both count as now, and still in their order.
+    ((word, at, seen),) = state(fleet)
+    assert word == "waiting_for_permission"
+    soon = clock.iso(time.time_ns() + 1_000_000_000)
+    assert before <= at == seen <= soon
+    assert all(before <= ts <= soon for (ts,) in fleet.rows("SELECT ts FROM outbox_events"))
+    assert fleet.rows("SELECT count(*) FROM outbox_events WHERE type = 'session_blocked'") == [(1,)]
+
+
+def test_what_is_received_a_moment_ahead_keeps_its_time(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_at(monkeypatch, fleet, 1_500_000_000, "Stop", stop(cwd="/nowhere/shop"))
+    (name,) = fleet.waiting()
+    fleet.drain()
+
+    assert state(fleet)[0][1] == clock.iso(int(name.partition(".")[0]))
+
+
+@pytest.mark.parametrize("event", ["Notification", "Stop", "SessionEnd", "SessionStart"])
+def test_a_turn_while_the_clock_was_ahead_hides_nothing_that_comes_after_it(
+    fleet: Fleet, event: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.hook("stop", stop(cwd="/nowhere/shop"))
+    fleet.drain()
+    ahead = clock.iso(time.time_ns() + DAY_NS)
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE sessions SET state_at = ?1, last_seen_at = ?1", (ahead,))
+
+    call = {
+        "Notification": PERMISSION,
+        "Stop": stop(prompt="prompt-2", cwd="/nowhere/shop", last_assistant_message=BLOCKED),
+        "SessionEnd": {"session_id": "session-1", "reason": "other"},
+        "SessionStart": {"session_id": "session-1", "source": "resume"},
+    }[event]
+    put_at(monkeypatch, fleet, 0, event, call)
+    fleet.drain()
+
+    ((word, at, seen),) = state(fleet)
+    assert seen < ahead
+    if event in ("Notification", "Stop"):
+        assert at == seen
+        assert word == {"Notification": "waiting_for_permission", "Stop": "blocked"}[event]
+    (ended,) = fleet.rows("SELECT ended_at FROM sessions")
+    assert ended == (seen if event == "SessionEnd" else None,)
+
+
+def test_a_turns_commits_are_its_files_after_a_turn_while_the_clock_was_ahead(
+    fleet: Fleet,
+) -> None:
+    repository = make_repository(fleet.folder / "shop", README="a shop")
+    fleet.hook("stop", stop(cwd=str(repository)), repository)
+    fleet.drain()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE sessions SET head_at = ?", (time.time_ns() + DAY_NS,))
+    time.sleep(1.1)  # the reflog counts in seconds
+    transcript = fleet.folder / "transcript.jsonl"
+    asked = {
+        "type": "user",
+        "promptId": "prompt-2",
+        "timestamp": clock.now(),
+        "message": {"role": "user", "content": "Write it."},
+    }
+    transcript.write_text(json.dumps(asked) + "\n")
+    (repository / "pay.py").write_text("pay = 1")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "pay")
+
+    call = stop(prompt="prompt-2", cwd=str(repository), transcript_path=str(transcript))
+    fleet.hook("stop", call, repository)
+    fleet.drain()
+
+    rows = fleet.rows("SELECT files_touched_json FROM briefings ORDER BY briefing_id")
+    assert json.loads(rows[-1][0]) == ["pay.py"]

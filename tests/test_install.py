@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from support import ROOT, Fleet, path_with_uv
+from support_transcripts import Conversation
 
-from commander.setup import environment
+from commander.setup import environment, install, settings
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
@@ -97,7 +99,7 @@ def test_installed_hooks_capture_into_the_installed_home(installed: "tuple[Path,
     call = {"session_id": "s", "prompt_id": "p", "cwd": "/", "last_assistant_message": "Hello."}
     env = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": str(home)}
     done = subprocess.run(
-        [entry["command"], *entry["args"]],
+        ["sh", "-c", entry["command"]],
         input=json.dumps(call).encode(),
         env=env,
         check=True,
@@ -272,7 +274,7 @@ def test_install_reports_disabled_hooks_and_obeys_config_dir_and_quiet(
         process.wait(30)
         entry = json.loads((other / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
         call = subprocess.run(
-            [entry["command"], *entry["args"]], input=b"{}", env=environment_of(home), check=False
+            ["sh", "-c", entry["command"]], input=b"{}", env=environment_of(home), check=False
         )
         assert call.returncode == 0, stage
     done = run(home, "--quiet", **environment_variables)
@@ -365,7 +367,7 @@ def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert os.access(entry["command"], os.X_OK)
+    assert [os.access(file, os.R_OK) for file in settings.program(entry)] == [True, True]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()
@@ -385,3 +387,51 @@ def test_purge_after_a_failed_build_removes_its_leftovers(tmp_path: Path) -> Non
     done = run(home, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
     assert tree(home / ".claude") == before
+
+
+@pytest.mark.slow
+def test_import_takes_in_what_the_transcripts_hold(tmp_path: Path) -> None:
+    home = new_user(tmp_path)
+    conversation = Conversation(tmp_path).turn("What was done before.")
+    conversation.write(home / ".claude" / "projects")
+    done = run(home, "--import", PATH=path_with_uv(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Imported 1 turn of 1 folder from 1 transcript.\n" in done.stdout
+    fleet = home / ".claude" / "commander" / "bin" / "fleet"
+    status = subprocess.run(
+        [fleet, "status"], env=environment_of(home), capture_output=True, text=True, check=True
+    )
+    assert "What was done before." in status.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_quiet", "is_terminal", "wanted"),
+    [
+        *(("", False, True, True), ("y", False, True, True), ("n", False, True, False)),
+        *(("y", True, True, False), ("y", False, False, False), (None, False, True, False)),
+    ],
+)
+def test_a_person_at_a_terminal_is_asked_whether_to_import(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+    is_quiet: bool,
+    is_terminal: bool,
+    wanted: bool,
+) -> None:
+    asked: list[str] = []
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        if answer is None:
+            raise EOFError
+        return answer
+
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}", mock.Mock(isatty=lambda: is_terminal))
+    monkeypatch.setattr("builtins.input", ask)
+    assert not install.wants_history(tmp_path, is_quiet)
+    assert asked == []  # without transcripts there is nothing to ask
+    Conversation(tmp_path).turn().write(tmp_path / "projects")
+    assert install.wants_history(tmp_path, is_quiet) is wanted
+    assert len(asked) == (is_terminal and not is_quiet)

@@ -58,7 +58,7 @@ def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:
     for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
         expected |= json.loads(path.read_text())["hooks"]
     text = json.dumps(expected).replace("@PYTHON@", "python3")
-    assert json.loads(text.replace("@HOOKS@", "${CLAUDE_PLUGIN_ROOT}/hooks")) == HOOKS
+    assert json.loads(text.replace("@HOOKS@", r"\"${CLAUDE_PLUGIN_ROOT}\"/hooks")) == HOOKS
 
 
 def test_plugin_description_is_the_package_description() -> None:

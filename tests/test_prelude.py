@@ -11,7 +11,8 @@ import pytest
 from support import git, make_repository
 from support_prelude import Fleet, Raw, label_of, section, statements_of, utf16_length
 
-from fleet_lib import clock, hot_settings, paths
+from fleet_lib import clock, hot_settings, paths, rules
+from fleet_lib.lines import state_words
 from fleet_lib.prelude.database import SCHEMA_VERSION, Unavailable, open_database
 from fleet_lib.prelude.delta import delta
 from fleet_lib.prelude.recap import recap
@@ -471,8 +472,43 @@ def test_recap_shows_an_open_alert_from_before(fleet: Fleet, state: str) -> None
     fleet.project("api__1", "api")
     event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
     fleet.session("s1", "api__1", state, detail="needs a key", state_at=ago(HOUR), event_id=event)
-    (line,) = section(fleet.recap(event), "Open alerts from before")
+    (line,) = section(fleet.recap(event), "Needs you")
     assert "needs a key" in line and label_of(line) == f"#e{event}"
+
+
+@pytest.mark.parametrize("state", ["blocked", "failed", "waiting_for_input"])
+def test_recap_shows_what_is_left_open(fleet: Fleet, state: str) -> None:
+    fleet.project("api__1", "api")
+    event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
+    row = {"state_at": ago(HOUR), "ended_at": ago(60), "event_id": event}
+    fleet.session("s1", "api__1", state, detail="needs a key", **row)
+    (line,) = section(fleet.recap(event), "Left open")
+    assert "needs a key" in line and state_words(state) in line
+
+
+def test_recap_shows_a_question_once(fleet: Fleet) -> None:
+    fleet.project("api__1", "api")
+    asking = fleet.briefing("api__1", "s1", "waiting_for_input")
+    other = fleet.briefing("api__1", "s2")
+    for number, status in ((asking, "waiting_for_input"), (other, "completed")):
+        payload = turn("s1", status, "Table or file?")
+        event = fleet.event("briefing_added", "mention", payload, project="api__1", briefing=number)
+    row = {"state_at": ago(HOUR), "event_id": event - 1, "briefing_id": asking}
+    fleet.session("s1", "api__1", "waiting_for_input", detail="Table or file?", **row)
+    text = fleet.recap(0)
+    assert [label_of(line) for line in section(text, "Needs you")] == [f"#{asking}"]
+    assert "asks you · Table or file?" in section(text, "Needs you")[0]
+    assert [label_of(line) for line in section(text, "Mentions")] == [f"#{other}"]
+    assert "Left out" not in text
+
+
+def test_turns_that_ask_come_first_among_the_mentions(fleet: Fleet) -> None:
+    fleet.event("briefing_added", "mention", turn("s0", "waiting_for_input", "Table or file?"))
+    for number in range(25):
+        fleet.event("briefing_added", "mention", turn(f"s{number}", "completed"))
+    shown = section(fleet.delta(), "Mentions")
+    assert "asks you: Table or file?" in shown[0] and len(shown) == 10
+    assert [label_of(x) for x in shown[1:]] == [f"#e{n}" for n in range(26, 17, -1)]
 
 
 def test_recap_does_not_repeat_an_alert_of_the_delta(fleet: Fleet) -> None:
@@ -480,19 +516,27 @@ def test_recap_does_not_repeat_an_alert_of_the_delta(fleet: Fleet) -> None:
     event = fleet.event("session_blocked", "highlight", blocked("s1"), project="api__1")
     fleet.session("s1", "api__1", "blocked", state_at=ago(HOUR), event_id=event)
     text = fleet.recap(0)
-    assert section(text, "Open alerts from before") == [] and len(section(text, "Alerts")) == 1
+    assert section(text, "Needs you") == [] and len(section(text, "Alerts")) == 1
 
 
 @pytest.mark.parametrize(
     "values",
     [
         {"state_at": ago(7 * 24 * HOUR + 60)},
-        {"state_at": ago(HOUR), "ended_at": ago(60)},
+        {"state_at": ago(7 * 24 * HOUR + 60), "ended_at": ago(60)},
+        {"state_at": ago(HOUR), "state": "waiting_for_permission", "ended_at": ago(60)},
         {"state_at": ago(HOUR), "state": "completed"},
-        {"state_at": ago(HOUR), "state": "waiting_for_input"},
+        {"state_at": ago(HOUR), "state": "completed", "ended_at": ago(60)},
         {"state_at": ago(HOUR), "project": "old__1"},
+        {"state_at": ago(HOUR), "project": "old__1", "ended_at": ago(60)},
+        {"state_at": ago(HOUR), "hidden_until": rules.DISMISSED},
+        {"state_at": ago(HOUR), "hidden_until": rules.DISMISSED, "ended_at": ago(60)},
     ],
-    ids=["older than 7 days", "ended", "completed", "waiting for input", "archived"],
+    ids=[
+        *("older than 7 days", "ended, older than 7 days", "ended while it needed permission"),
+        *("completed", "completed and ended", "archived", "archived and ended"),
+        *("dismissed", "dismissed and ended"),
+    ],
 )
 def test_recap_does_not_show_an_alert_that_is_no_longer_open(
     fleet: Fleet, values: dict[str, Any]
@@ -510,7 +554,7 @@ def test_open_alert_has_an_id_that_exists(fleet: Fleet) -> None:
     event = fleet.event("session_blocked", "highlight", blocked("s1"))
     # A briefing that was pruned.
     fleet.session("s1", "api__1", "blocked", state_at=ago(60), event_id=event, briefing_id=77)
-    (line,) = section(fleet.recap(event), "Open alerts from before")
+    (line,) = section(fleet.recap(event), "Needs you")
     assert label_of(line) == f"#e{event}"
 
 
@@ -520,8 +564,8 @@ def test_open_alerts_that_do_not_fit_are_counted(fleet: Fleet) -> None:
     with db.transaction(fleet.connection):
         for number in range(300):
             fleet.session(f"s{number}", "api__1", "blocked", state_at=ago(60), event_id=event)
-    lines = section(fleet.recap(event), "Open alerts from before")
-    rest = re.fullmatch(r"- and (\d+) more open alerts: `fleet status`", lines[-1])
+    lines = section(fleet.recap(event), "Needs you")
+    rest = re.fullmatch(r"- and (\d+) more sessions: `fleet status`", lines[-1])
     assert rest and int(rest[1]) + len(lines) - 1 == 300
 
 

@@ -446,7 +446,7 @@ def check_form(fleet: Fleet, text: str, room: int) -> None:
     bad = {char for char in text if char != "\n" and not char.isprintable()}
     assert not bad, f"{bad!r} got through"
     titles = [line for line in text.split("\n") if re.fullmatch(r"[A-Z][a-z ]+:", line)]
-    order = ["Projects:", "Open alerts from before:", "Alerts:", "Highlights:", "Mentions:"]
+    order = ["Projects:", "Needs you:", "Left open:", "Alerts:", "Highlights:", "Mentions:"]
     assert titles == [title for title in order if title in titles]
     for line in text.split("\n"):
         if line.startswith("- ") and not re.match(r"- and \d+ more ", line):

@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
-from fleet_lib.store.conversations import Conversation, ConversationRepo
+from fleet_lib.store.conversations import (
+    Conversation,
+    ConversationRepo,
+    clamp_cursors,
+    cursors_past_the_end,
+)
 from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.outbox import EVENT_TYPES, OutboxEvent, OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
@@ -761,9 +766,15 @@ def cursor_of(repo: ConversationRepo) -> int:
     return found.last_outbox_event_id_seen
 
 
+def add_events(connection: sqlite3.Connection, count: int) -> None:
+    for _ in range(count):
+        OutboxRepo(connection).add(type="error", payload={})
+
+
 def test_cursor_moves_forward_only_and_only_after_a_commit(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 9)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "s1", None)
@@ -785,6 +796,7 @@ def test_cursor_moves_forward_only_and_only_after_a_commit(
 def test_commander_sessions_have_separate_cursors(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 99)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     repo.join(commander, "old", None)
@@ -806,8 +818,41 @@ def test_commander_sessions_have_separate_cursors(
 def test_turn_of_an_unknown_session_moves_no_cursor_back(
     connection: sqlite3.Connection,
 ) -> None:
+    add_events(connection, 7)
     repo = ConversationRepo(connection)
     commander = repo.get_or_create_commander("/home")
     connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
     repo.commit_shown(commander, "stranger", "p")
     assert cursor_of(repo) == 7
+
+
+def test_a_cursor_past_the_newest_event_counts_as_the_newest_event(
+    connection: sqlite3.Connection,
+) -> None:
+    add_events(connection, 3)
+    repo = ConversationRepo(connection)
+    commander = repo.get_or_create_commander("/home")
+    connection.execute("UPDATE conversations SET last_outbox_event_id_seen = 7")
+
+    assert cursor_of(repo) == 3
+    assert [one.last_outbox_event_id_seen for one in repo.get_all()] == [3]
+    assert cursors_past_the_end(connection) == (1, 3)
+    assert clamp_cursors(connection) and not clamp_cursors(connection)
+    add_events(connection, 7)
+    assert cursor_of(repo) == 3
+    assert cursors_past_the_end(connection) == (0, 10)
+    assert repo.get_commander() == replace(commander, last_outbox_event_id_seen=3)
+
+
+def test_no_cursor_is_written_past_the_newest_event(connection: sqlite3.Connection) -> None:
+    add_events(connection, 3)
+    repo = ConversationRepo(connection)
+    commander = repo.get_or_create_commander("/home")
+    repo.join(commander, "s1", 9)
+    repo.shown_at_start("s1", 9)
+    repo.shown_at_prompt("s1", "p1", 9)
+
+    assert cursors_past_the_end(connection) == (0, 3)
+    repo.commit_shown(commander, "s1", "p1")
+    add_events(connection, 10)
+    assert cursor_of(repo) == 3

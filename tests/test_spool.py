@@ -1,6 +1,7 @@
 """The spool: entries come back byte for byte, and a process that is killed never leaves half an
 entry."""
 
+import fcntl
 import multiprocessing
 import os
 import random
@@ -199,7 +200,8 @@ exec(code, {{"__name__": "__main__", "__file__": path}})
 
 
 def test_hook_killed_at_any_call_leaves_a_whole_entry_or_none(undrained: Fleet) -> None:
-    """Killed before each function call, including calls into C. Torture kills it within calls."""
+    """Killed before each function call, including calls into C. Torture kills it within calls. Once
+    all bytes are written, the entry is kept."""
     data = b'{"session_id":"s-1","x":"' + random.Random(1).randbytes(50_000).hex().encode()
 
     (undrained.folder / "payload").write_bytes(data)
@@ -220,7 +222,131 @@ def test_hook_killed_at_any_call_leaves_a_whole_entry_or_none(undrained: Fleet) 
     found = entries(undrained.home)
     assert {entry.payload for entry in found} == {data}
     assert 2 < len(found) < calls, "some left an entry, and some left none"
-    assert len(list(folder_of(str(undrained.home), "tmp").iterdir())) > 2, "some left half of one"
+
+    left = folder_of(str(undrained.home), "tmp")
+    whole = [path.name for path in left.iterdir() if path.read_bytes().endswith(data)]
+    assert len(whole) > 1, "some were killed between the last byte and the move"
+    assert len(os.listdir(left)) > len(whole) + 1, "some left half of one"
+    assert sorted(spool.recover(str(undrained.home))) == sorted(whole)
+    assert [entry.payload for entry in entries(undrained.home)] == [data] * (
+        len(found) + len(whole)
+    )
+    for path in left.iterdir():
+        with pytest.raises(spool.Malformed):
+            spool.read(str(path))
+
+
+def kept_in_tmp(home: str, monkeypatch: pytest.MonkeyPatch, payload: bytes = b"{}") -> Path:
+    """The file of an entry whose writer was killed before it could move it in."""
+    spool.make_folders(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", lambda old, new: None)
+        name = spool.put(home, "Stop", payload, "s-1")
+    return folder_of(home, "tmp") / name
+
+
+def test_a_whole_entry_without_a_writer_is_applied_by_the_next_drain(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = b'{"session_id":"s","prompt_id":"p","cwd":"/nowhere/repo"}'
+    kept_in_tmp(str(fleet.home), monkeypatch, given)
+
+    fleet.drain()
+
+    assert fleet.rows("SELECT task_id FROM briefings") == [("p",)]
+    assert os.listdir(folder_of(str(fleet.home), "tmp")) == []
+
+
+def test_a_reading_command_applies_a_whole_entry_without_a_writer(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = b'{"session_id":"s","prompt_id":"p","cwd":"/nowhere/repo"}'
+    kept_in_tmp(str(fleet.home), monkeypatch, given)
+
+    fleet.console("drain")
+
+    assert fleet.rows("SELECT task_id FROM briefings") == [("p",)]
+
+
+def test_what_has_a_writer_or_is_cut_short_or_is_no_entry_stays_in_tmp(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, cut = kept_in_tmp(home, monkeypatch), kept_in_tmp(home, monkeypatch)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    (folder_of(home, "tmp") / "printed.SessionStart.s-1").write_bytes(b"1 call")
+    os.mkfifo(folder_of(home, "tmp") / "00000000000000000001.Stop.s-1.1")
+    before = sorted(os.listdir(folder_of(home, "tmp")))
+    with held.open() as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+
+        assert spool.recover(home) == []
+        assert sorted(os.listdir(folder_of(home, "tmp"))) == before
+
+    assert spool.recover(home) == [held.name]
+    assert spool.pending(home) == [held.name]
+
+
+def test_a_writer_holds_its_lock_until_the_entry_is_moved_in(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, seen = os.rename, []
+
+    def look(old: str, new: str) -> None:
+        seen.append(spool.recover(home))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", look)
+    name = spool.put(home, "Stop", b"{}")
+
+    assert seen == [[]]
+    assert spool.pending(home) == [name]
+
+
+@pytest.mark.parametrize("is_applied", [False, True])
+def test_a_hook_whose_entry_was_moved_in_by_another_has_succeeded(
+    home: str, monkeypatch: pytest.MonkeyPatch, is_applied: bool
+) -> None:
+    """On a file system without locks the drainer may be faster."""
+    rename = os.rename
+
+    def moved_by_another(old: str, new: str) -> None:
+        rename(old, new)
+        if is_applied:
+            os.unlink(new)
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", moved_by_another)
+    name = spool.put(home, "Stop", b"{}")
+
+    assert spool.pending(home) == ([] if is_applied else [name])
+
+
+def test_an_entry_that_cannot_be_moved_in_has_failed(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.make_folders(home)
+    fsync = os.fsync
+
+    def remove_new(descriptor: int) -> None:
+        fsync(descriptor)
+        folder_of(home, "new").rmdir()
+
+    monkeypatch.setattr(os, "fsync", remove_new)
+    with pytest.raises(FileNotFoundError):
+        spool.put(home, "Stop", b"{}")
+
+
+def test_a_file_system_without_locks_stops_no_capture(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    name = spool.put(home, "Stop", b"{}")
+
+    assert spool.pending(home) == [name]
 
 
 def test_64_concurrent_hooks_lose_no_payload(undrained: Fleet) -> None:

@@ -39,11 +39,11 @@ def test_count_of_sessions_that_need_you_equals_that_of_status(fleet: Fleet) -> 
     stop(fleet, "s2", BLOCKED, "web")
     assert statusline(fleet) == "fleet: 2 need you\n"
     status = json.loads(fleet.console("status", "--json").stdout)
-    assert len(status["needs_human"]) == 2
+    assert len(status["needs_you"]) == 2
     fleet.console("projects", "archive", "web")
     assert statusline(fleet) == "fleet: 1 needs you\n"
     status = json.loads(fleet.console("status", "--json").stdout)
-    assert len(status["needs_human"]) == 1
+    assert len(status["needs_you"]) == 1
 
 
 def test_events_that_the_commander_has_not_seen_are_counted(fleet: Fleet) -> None:

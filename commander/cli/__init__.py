@@ -5,9 +5,13 @@ import click
 
 from commander.cli._app import Console
 
-# {command: its module in this package}; the module's attribute has the command's name.
+# {command: its module in this package}; the module's attribute has the command's name (`import_`: a word of
+# Python gets an underscore).
 _MODULES = {
     "status": "status",
+    "resume": "attention",
+    "dismiss": "attention",
+    "snooze": "attention",
     "commander": "commander",
     "ask": "ask",
     "jobs": "jobs",
@@ -19,6 +23,7 @@ _MODULES = {
     "drain": "spooling",
     "replay": "spooling",
     "db": "database",
+    "import": "importing",
     "export": "export",
     "doctor": "doctor",
     "config": "config",
@@ -41,6 +46,7 @@ def main(debug: bool, no_pager: bool) -> None:
     \b
     Examples:
       fleet status                      what needs you, and each project's latest briefing
+      fleet resume 12                   open the session of briefing #12 again
       fleet commander                   open the Commander and ask what happened
       fleet ask "what needs me?"        ask the Commander one question
       fleet briefings list --status blocked

@@ -4,6 +4,7 @@ every error, and the options that several commands share."""
 import contextlib
 import difflib
 import importlib
+import keyword
 import os
 import sqlite3
 import sys
@@ -51,7 +52,8 @@ class Console(click.Group):
         if cmd_name not in self._modules:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(f"commander.cli.{self._modules[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(module, attribute)
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

@@ -2,10 +2,12 @@
 rich's rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never
 becomes an escape sequence, rich markup or a link."""
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,6 +213,33 @@ def human_size(size: float) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
+
+
+@contextlib.contextmanager
+def progress_bar(
+    label: str, words: Callable[[int, int], str]
+) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere None.
+    `words(done, total)` are shown beside it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown, began = False, time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - began < 1:
+            return
+        shown = True
+        filled = 30 * done // max(total, done, 1)
+        bar = "#" * filled + "." * (30 - filled)
+        click.echo(f"\r{label} [{bar}] {words(done, total)}", err=True, nl=False)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 # --- printing ---------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from click.shell_completion import CompletionItem
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
-from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, without_front_matter
+from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, state_words, without_front_matter
 from fleet_lib.prelude.database import open_database
+from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
@@ -51,6 +52,36 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
         return clock.of_seconds(max(moment, _OLDEST))
+
+
+class Later(click.ParamType):  # type: ignore[type-arg]
+    """`30m`, `2h`, `3d` from now, or an ISO date or time, local unless it names a zone.
+
+    Converts to the database's form. It may be at most `longest_seconds` ahead.
+    """
+
+    name = "time"
+
+    def __init__(self, longest_seconds: int) -> None:
+        self._longest_seconds = longest_seconds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text, now = str(value).strip(), time.time()
+        if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
+            moment = now + int(match[1]) * _SECONDS[match[2]]
+        else:
+            try:
+                moment = datetime.fromisoformat(text).astimezone().timestamp()
+            except (ValueError, OverflowError, OSError):
+                self.fail(
+                    f"{value!r} is not a time; use 30m, 2h, 3d or 2026-01-31T14:00", param, ctx
+                )
+        if moment <= now:
+            self.fail(f"{value!r} is not in the future", param, ctx)
+        if moment > now + self._longest_seconds:
+            days = self._longest_seconds // 86400
+            self.fail(f"{value!r} is more than {days} days ahead; use at most {days}d", param, ctx)
+        return clock.of_seconds(moment)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -148,7 +179,8 @@ def complete_briefing(
     rows = _rows(
         f"SELECT b.briefing_id, {PROJECT_NAME}, {BRIEFING_SUMMARY}"
         " FROM briefings b LEFT JOIN projects p ON p.project_id = b.project_id"
-        " WHERE CAST(b.briefing_id AS TEXT) LIKE ? ORDER BY b.briefing_id DESC LIMIT 30",
+        " WHERE CAST(b.briefing_id AS TEXT) LIKE ?"
+        " ORDER BY ifnull(b.ended_at, b.created_at) DESC, b.briefing_id DESC LIMIT 30",
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
     )
     return [
@@ -159,6 +191,28 @@ def complete_briefing(
     ]
 
 
+def complete_open(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The sessions that need you or are left open, by briefing or by their id's beginning, and the
+    projects."""
+    rows = _rows(
+        "SELECT s.briefing_id, s.session_id, p.repo_name, s.state, s.detail"
+        f" FROM sessions s JOIN projects p ON p.project_id = s.project_id"
+        f" WHERE {STUCK} OR {LEFT_OPEN} ORDER BY s.state_at DESC LIMIT 30",
+        **moments(),
+    )
+    items = []
+    for briefing_id, session_id, name, state, detail in rows:
+        number, session = str(briefing_id or ""), clean(session_id, 200)
+        by_session = (incomplete and session.startswith(incomplete)) or not number
+        value = session if by_session else number
+        if value.startswith(incomplete):
+            words = f"{clean(name, 30)} {state_words(state)}: {clean(detail, 60)}"
+            items.append(CompletionItem(value, help=words))
+    return [*items, *(complete_project(ctx, param, incomplete) if incomplete else [])]
+
+
 project_option = click.option(
     "--project",
     metavar="PROJECT",
@@ -167,9 +221,9 @@ project_option = click.option(
 )
 
 
-def _rows(sql: str, *values: str) -> list[tuple[object, ...]]:
+def _rows(sql: str, *values: str, **named: str) -> list[tuple[object, ...]]:
     try:
         with contextlib.closing(open_database(paths.home())) as connection:
-            return connection.execute(sql, values).fetchall()
+            return connection.execute(sql, named or values).fetchall()
     except Exception:  # whatever it is, an error must not appear in the middle of a command line
         return []

@@ -48,6 +48,7 @@ _FACTS = (
     *("doc_drift_risk", "branch", "base_commit", "head_commit", "started_at", "ended_at"),
 )
 _LIST_STYLES = {"blockers": "red", "warnings": "yellow"}
+_IMPORTED = "(Imported from the transcript: no hook captured this turn.)"
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
 
@@ -244,8 +245,8 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
             click.echo(f"{name.replace('_', ' ')}:")
             for item in record[name]:
                 click.echo(f"  - {safe(item)}")
-    if record["facts_partial"]:
-        click.echo(_PARTIAL)
+    for note in _notes(record):
+        click.echo(note)
     click.echo()
     click.echo(safe(record["raw_markdown"]))
 
@@ -271,9 +272,13 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
             style = _LIST_STYLES.get(name, "")
             parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in record[name]]
-    if record["facts_partial"]:
-        parts.append(Line((Cell(_PARTIAL, "dim"),)))
+    parts += [Line((Cell(note, "dim"),)) for note in _notes(record)]
     return [*parts, Line(())]
+
+
+def _notes(record: dict[str, Any]) -> list[str]:
+    notes = {"facts_partial": _PARTIAL, "imported": _IMPORTED}
+    return [note for name, note in notes.items() if record[name]]
 
 
 def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> None:

@@ -93,5 +93,5 @@ def _reset(home: Path) -> None:
     seen = conversation.last_outbox_event_id_seen
     click.echo(
         "The next `fleet commander` or `fleet ask` starts a new conversation."
-        f" Events up to e{seen} are not repeated; open alerts are."
+        f" Events up to e{seen} are not repeated; sessions that wait for you are."
     )

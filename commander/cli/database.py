@@ -12,6 +12,7 @@ from commander.cli._database import existing_database
 from commander.cli._display import human_size, print_json
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
+from commander.cli.restoring import restore
 from commander.cli.studio import studio
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
@@ -23,7 +24,7 @@ _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "s
 
 @click.group()
 def db() -> None:
-    """Migrate, check, back up and prune the database.
+    """Migrate, check, back up, restore and prune the database.
 
     \b
     Examples:
@@ -110,7 +111,7 @@ def check(as_json: bool) -> None:
     elif problems:
         for problem in problems:
             click.echo(problem)
-        click.echo("Keep the file, and run `fleet db backup` to copy what is readable.")
+        click.echo("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
     else:
         click.echo(f"{path}: ok")
     if problems:
@@ -149,5 +150,5 @@ def _version(path: Path) -> int:
         raise DatabaseUnusable(f"{path}: {error}") from None
 
 
-for command in (prune, studio, generate):
+for command in (prune, restore, studio, generate):
     db.add_command(command)

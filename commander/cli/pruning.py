@@ -1,9 +1,6 @@
 """`fleet db prune`: delete old history."""
 
 import contextlib
-import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, existing_database
-from commander.cli._display import count, human_size, print_json
+from commander.cli._display import count, human_size, print_json, progress_bar
 from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
@@ -44,9 +41,9 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     """Delete old history and free its space.
 
     Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
-    option, the settings history.keep_days and history.max_megabytes apply. Never deletes open
-    alerts, events that the Commander has not seen, the newest briefing of each project, or
-    unfinished jobs. Sessions may be working meanwhile.
+    option, the settings history.keep_days and history.max_megabytes apply. Never deletes what
+    needs you or is left open, events that the Commander has not seen, the newest briefing of each
+    project, or unfinished jobs. Sessions may be working meanwhile.
 
     \b
     Examples:
@@ -60,8 +57,9 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     if not dry_run and (why := drain_spool(paths.home())):
         click.echo(f"fleet: new captures could not be applied: {why}", err=True)
     path = existing_database()
+    bar = progress_bar("Pruning", lambda done, total: f"{done:,} of {total:,} days")
     connect = database.connect_read_only if dry_run else database.connect
-    with contextlib.closing(connect(path)) as connection, _progress() as progress:
+    with contextlib.closing(connect(path)) as connection, bar as progress:
         report = history.prune(
             connection, before=older_than, max_bytes=max_size, dry_run=dry_run, progress=progress
         )
@@ -116,25 +114,3 @@ def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bo
                 " Send it a prompt, then prune again.",
                 err=True,
             )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    shown, began = False, time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - began < 1:
-            return
-        shown = True
-        filled = 30 * done // max(total, done, 1)
-        bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\rPruning [{bar}] {done:,} of {total:,} days", err=True, nl=False)
-
-    yield show
-    if shown:
-        click.echo("\r\x1b[K", err=True, nl=False)

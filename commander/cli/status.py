@@ -29,11 +29,13 @@ from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.views import overview
+from fleet_lib.views.sessions import STATE_OF_REASON
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
+_LEFT_OPEN_SHOWN = 10  # rows
 
 
 @click.command()
@@ -49,15 +51,16 @@ _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 def status(watch: float | None, as_json: bool) -> None:
     """Show what needs your attention and what is new.
 
-    Sessions that are blocked, failed or need permission come first, then the latest briefing of
-    each project, then the state of the Commander and of capture. #12 is a briefing: `fleet
-    briefings show 12` prints it.
+    Sessions that need permission, ask you, are blocked or have failed come first. Then come those
+    that ended so and are left open for seven days, the latest briefing of each project, and the
+    state of the Commander and of capture. #12 is a briefing: `fleet briefings show 12` prints it,
+    `fleet resume 12` opens its session, and `fleet dismiss 12` hides it.
 
     \b
     Examples:
       fleet status
       fleet status --watch
-      fleet status --json | jq '.needs_human[].project'
+      fleet status --json | jq '.needs_you[].project'
     """
     home = paths.home()
     if watch is not None:
@@ -141,11 +144,19 @@ def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
 
 def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
     """The report as lines and tables, what needs attention first."""
-    stuck, roster = report["needs_human"], report["projects"]
-    parts: list[Line | Table] = [_title(stuck, roster)]
-    if stuck:
-        rows = [_row(row, row["state"], row["since"], row["detail"]) for row in stuck]
-        parts.append(Table((), rows, indent=2))
+    needing, left, roster = report["needs_you"], report["left_open"], report["projects"]
+    parts: list[Line | Table] = []
+    if needing or not left:
+        parts.append(_title(needing))
+    if needing:
+        parts.append(Table((), [_open_row(row) for row in needing], indent=2))
+    if left:
+        parts += [Line(())] if needing else []
+        parts.append(Line((Cell(f"Left open: {len(left)}", "bold yellow"),)))
+        parts.append(Table((), [_open_row(row) for row in left[:_LEFT_OPEN_SHOWN]], indent=2))
+    if len(left) > _LEFT_OPEN_SHOWN:
+        more = f"  and {len(left) - _LEFT_OPEN_SHOWN} more; `fleet status --json` has them."
+        parts.append(Line((more,)))
     parts += [Line(()), Line((Cell("Projects", "bold"),))]
     if roster:
         rows = [_row(row, row["status"], row["at"], row["summary"]) for row in roster]
@@ -172,14 +183,13 @@ def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple
     )
 
 
-def _title(stuck: list[dict[str, Any]], roster: list[dict[str, Any]]) -> Line:
-    if stuck:
-        return Line((Cell(f"Needs you: {len(stuck)}", "bold red"),))
-    left = sum(row["status"] in ("blocked", "failed") for row in roster)
-    if left:
-        were = "was" if left == 1 else "were"
-        text = f"No open session needs you. {count(left, 'project')} {were} left blocked or failed."
-        return Line((Cell(text, "bold yellow"),))
+def _open_row(row: dict[str, Any]) -> tuple[object, ...]:
+    return _row(row, STATE_OF_REASON[row["reason"]], row["since"], row["text"])
+
+
+def _title(needing: list[dict[str, Any]]) -> Line:
+    if needing:
+        return Line((Cell(f"Needs you: {len(needing)}", "bold red"),))
     return Line((Cell("Nothing needs your attention.", "bold green"),))
 
 

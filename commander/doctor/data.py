@@ -13,6 +13,7 @@ from commander.doctor.findings import INSTALL, Finding, Installation, open_untou
 from fleet_lib import clock, paths, spool
 from fleet_lib.drain import quarantine as bad
 from fleet_lib.store import job_runs, migrate, verify
+from fleet_lib.store.conversations import cursors_past_the_end
 from fleet_lib.text import clean
 
 BACKLOG_SECONDS = 120
@@ -69,13 +70,14 @@ def database(installation: Installation) -> Iterator[Finding]:
                 return
             problems = verify.problems(connection, thorough=False)
             rows = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
+            past, newest = cursors_past_the_end(connection)
     except (sqlite3.Error, OSError) as error:
         yield Finding(
             "failed",
             "database",
             clean(f"{path} cannot be used: {error}", 300),
             _CAPTURES_WAIT,
-            f"move it aside and put a backup from {path.parent / 'backups'} in its place",
+            f"fleet db restore FILE, with a backup from {path.parent / 'backups'}",
         )
         return
     for problem in problems:
@@ -84,8 +86,15 @@ def database(installation: Installation) -> Iterator[Finding]:
             "database",
             clean(problem, 200),
             "Keep the file. New captures wait in the spool while it cannot be written.",
-            "fleet db backup, then put an older backup from"
-            f" {paths.backups(str(installation.home))} in its place",
+            f"fleet db restore FILE, with a backup from {paths.backups(str(installation.home))}",
+        )
+    if past:
+        yield Finding(
+            "warning",
+            "database",
+            f"{_number(past, 'cursor is', 'cursors are')} past the newest event, e{newest}.",
+            "An older database was put back. The Commander is shown what comes after that event.",
+            "end a turn in any session: the drainer then sets them to that event",
         )
     if not problems:
         size = path.stat().st_size / 1e6

@@ -44,6 +44,9 @@ class Hook:
     matcher: str = ""
     kind: str = "command"  # its `type`
     is_async: bool = False
+    python: str = ""  # the interpreter and the hook file that it names
+    file: str = ""
+    is_current_form: bool = True
 
     @property
     def owner(self) -> str:
@@ -186,6 +189,9 @@ def _hook(place: str, event: str, group: dict[str, Any], entry: dict[str, Any]) 
         matcher=str(group.get("matcher") or ""),
         kind=str(entry.get("type")),
         is_async=bool(entry.get("async") or entry.get("asyncRewake")),
+        python=settings.program(entry)[0],
+        file=settings.program(entry)[1],
+        is_current_form=settings.is_current_form(entry),
     )
 
 

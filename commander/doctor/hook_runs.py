@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -37,10 +38,11 @@ def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
     times: list[float] = []
     is_broken = False
     for hook in every:
-        fault = ""
-        for _ in range(_RUNS):
-            if hook.command[0] != "sh":
-                bare.append(_run([hook.command[0], "-I", "-c", "pass"], home)[0])
+        # A command in the shell's form ends well without a file that it needs.
+        fault = _missing(hook)
+        for _ in range(0 if fault else _RUNS):
+            if hook.python:
+                bare.append(_run([hook.python, "-I", "-c", "pass"], home)[0])
             seconds, fault = _run(list(hook.command), home)
             times.append(seconds)
         if not fault and hook.event != "UserPromptSubmit" and not _has_captured(home, hook.event):
@@ -67,6 +69,15 @@ def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
         "The machine is busy, or the disk is slow to sync." if is_slow else "",
         "run fleet doctor again when the machine is quiet" if is_slow else "",
     )
+
+
+def _missing(hook: Hook) -> str:
+    """What is wrong with the files that a hook names, or ""."""
+    if hook.python and not shutil.which(hook.python):
+        return f"{hook.python} is missing, or is no program"
+    if hook.file and not os.access(hook.file, os.R_OK):
+        return f"{hook.file} is missing, or cannot be read"
+    return ""
 
 
 def _run(command: list[str], home: Path) -> tuple[float, str]:

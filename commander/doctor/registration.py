@@ -32,6 +32,14 @@ def registration(installation: Installation) -> Iterator[Finding]:
                 consequence,
                 INSTALL,
             )
+    if old := sorted({hook.event for hook in every if not hook.is_current_form}):
+        yield Finding(
+            "warning",
+            "registration",
+            f"The hooks for {', '.join(old)} are registered in the form of an older Fleet.",
+            "A Claude Code that exits may end them before they have captured a failed turn.",
+            INSTALL,
+        )
     for (place, event), times in registered.items():
         if times > 1:
             yield Finding(
@@ -126,7 +134,7 @@ def _other_homes(
 
 def _home_of(hook: Hook) -> str:
     """The home that an installed hook knows, "" for a hook that was not installed."""
-    marker = Path(hook.command[-1]).parent.parent / "fleet-home.txt"
+    marker = Path(hook.file).parent.parent / "fleet-home.txt"
     with contextlib.suppress(OSError):
         return marker.read_text("utf-8", "surrogateescape")
     return ""

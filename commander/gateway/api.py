@@ -247,7 +247,7 @@ ENDPOINTS = [
     Endpoint("/health", "Health check", NoQuery, messages.Health, Api.health),
     Endpoint(
         "/overview",
-        "Sessions that need you, each project's latest briefing, and open sessions",
+        "Sessions that need you or are left open, and each project's latest briefing",
         NoQuery,
         dict[str, Any],
         Api.overview,

@@ -20,6 +20,7 @@ from commander.gateway.access import Guard
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
+from commander.gateway.live_watch import LiveWatch
 from commander.gateway.socket import Client
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -32,12 +33,13 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
     hub = Hub(home)
     queue = JobQueue(home)
     clients: set[Client] = set()
+    live_watch = LiveWatch(home, lambda: bool(clients))
 
     async def serve(socket: WebSocket) -> None:
         if len(clients) >= CLIENTS:
             await socket.close(1013, "too many clients")
             return
-        client = Client(socket, hub, queue)
+        client = Client(socket, hub, queue, live_watch)
         clients.add(client)
         try:
             await client.serve()
@@ -49,7 +51,7 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with hub.running():
+        async with hub.running(), live_watch.running():
             yield
 
     app = Starlette(

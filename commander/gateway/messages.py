@@ -98,6 +98,12 @@ class Live(BaseModel):
     cursor: int
 
 
+class SessionsChanged(BaseModel):
+    """The live state of a session has changed: what `/api/v1/overview` said is old."""
+
+    type: Literal["fleet.sessions"] = "fleet.sessions"
+
+
 class Pong(BaseModel):
     type: Literal["pong"] = "pong"
     id: str | int | None = None

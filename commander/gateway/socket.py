@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from commander.gateway import messages
 from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
+from commander.gateway.live_watch import LiveWatch
 from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import answer_of
@@ -33,11 +34,13 @@ _DATABASE_ERRORS = (FleetError, sqlite3.Error, OSError)
 class Client:
     """The connection of one client."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, queue: JobQueue) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, queue: JobQueue, live_watch: LiveWatch) -> None:
         self._socket = socket
+        self._live_watch = live_watch
         self._hub = hub
         self._queue = queue
         self._subscription: asyncio.Task[None] | None = None
+        self._states: asyncio.Task[None] | None = None
         self._watches: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -49,7 +52,7 @@ class Client:
         except (WebSocketDisconnect, RuntimeError, OSError):
             pass  # the connection is closed
         finally:
-            for task in (self._subscription, *self._watches.values()):
+            for task in (self._subscription, self._states, *self._watches.values()):
                 await _cancel(task)
 
     async def _receive(self) -> str:
@@ -135,6 +138,15 @@ class Client:
     async def _subscribe(self, message: messages.Subscribe) -> None:
         await _cancel(self._subscription)
         self._subscription = asyncio.create_task(self._guarded(self._stream(message.from_event_id)))
+        if self._states is None:
+            self._states = asyncio.create_task(self._guarded(self._send_state_changes()))
+
+    async def _send_state_changes(self) -> None:
+        """Say that a session's live state has changed, each time it has."""
+        changes = self._live_watch.changes
+        while True:
+            changes = await self._live_watch.wait(changes)
+            await self._send(messages.SessionsChanged())
 
     async def _stream(self, cursor: int | None) -> None:
         """Send the events after a cursor, then Live, then new events, without a gap or a repeat."""

@@ -50,7 +50,8 @@ def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -
     template = json.loads(text)
     if python is None or hooks is None:
         del template["hooks"]
-    values = {"@FLEET@": shlex.quote(str(fleet)), "@PYTHON@": str(python), "@HOOKS@": str(hooks)}
+    paths_of = {"@FLEET@": fleet, "@PYTHON@": python, "@HOOKS@": hooks}
+    values = {name: shlex.quote(str(path)) for name, path in paths_of.items()}
     filled = settings.fill(template, values)
     return json.dumps(filled, ensure_ascii=False, indent=2) + "\n"
 

@@ -30,6 +30,7 @@ from fleet_lib.store import db, migrate
 _EXAMPLES = """examples:
   ./install.sh                       install into ~/.claude (or $CLAUDE_CONFIG_DIR)
   ./install.sh --with gateway        install with the dashboard (fleet gateway)
+  ./install.sh --import              install, then import the turns of the last 30 days
   ./install.sh --dry-run             show what would change
   ./install.sh --uninstall           uninstall, but keep what was captured
   ./install.sh --uninstall --purge   uninstall and delete what was captured
@@ -51,8 +52,11 @@ def main(arguments: list[str]) -> int:
         if options.dry_run:
             _show_changes(claude, home, say)
         else:
+            is_first = not Path(paths.database(str(home))).exists()
             install(claude, home, options.extras, say)
             _show_main_job(home, options.quiet)
+            if options.import_history or (is_first and wants_history(claude, options.quiet)):
+                _import_history(claude, home, options.quiet)
             _show_next_steps(home, say)
     except (FleetError, OSError) as error:
         print(f"install.sh: {error}", file=sys.stderr)
@@ -130,6 +134,34 @@ def _show_next_steps(home: Path, say: Callable[[str], object]) -> None:
     say(f"  mkdir -p ~/.local/bin && ln -s {fleet} ~/.local/bin/")
 
 
+def wants_history(claude: Path, quiet: bool) -> bool:
+    """Ask whether to import what the transcripts hold, if a person can answer and there are some."""
+    is_asked = not quiet and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    if not is_asked or not any((claude / "projects").glob("*/*.jsonl")):
+        return False
+    question = "Import the turns of the last 30 days from Claude Code's transcripts? [Y/n] "
+    try:
+        return input(f"\n{question}").strip().lower() in ("", "y", "yes")
+    except EOFError:
+        return False
+
+
+def _import_history(claude: Path, home: Path, quiet: bool) -> None:
+    """Run `fleet import`. Fleet is installed by now, and stays so if this fails."""
+    sys.stdout.flush()
+    done = subprocess.run(
+        [home / "bin" / "fleet", "import"],
+        check=False,
+        env=os.environ | {"CLAUDE_CONFIG_DIR": str(claude), "FLEET_HOME": str(home)},
+        stdout=subprocess.DEVNULL if quiet else None,
+    )
+    if done.returncode:
+        print(
+            "install.sh: The history was not imported. Run `fleet import` to try it again.",
+            file=sys.stderr,
+        )
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="install.sh",
@@ -157,6 +189,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         choices=sorted(environment.EXTRAS),
         help="also install an optional part: gateway is the dashboard, studio is Datasette;"
         " upgrades keep it",
+    )
+    add(
+        "--import",
+        dest="import_history",
+        action="store_true",
+        help="import the turns of the last 30 days from Claude Code's transcripts (`fleet import`);"
+        " without it a first installation at a terminal asks",
     )
     add("--dry-run", action="store_true", help="show what would change, and change nothing")
     add("--quiet", action="store_true", help="print only errors")

@@ -6,6 +6,7 @@ import glob
 import io
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ BACKUPS_KEPT = 5
 _BACKUP = ".fleet-backup-"
 
 _NAMES = "|".join(file.stem for file in Path(paths.PROGRAM, "hooks").glob("[a-z]*.py"))
+_MARKER = ": fleet-hook;"  # a command that does nothing, and that only Fleet writes
 _SCRIPT = re.compile(rf"/hooks/(?:{_NAMES})\.py$")
 _SHELL_FORM = re.compile(rf" -I -S .*/hooks/(?:{_NAMES})\.py['\"]?$")
 
@@ -63,8 +65,8 @@ def settings_example() -> Path:
 
 def registration(template: Path, python: Path, hooks: Path) -> dict[str, Any]:
     """A settings template filled in with the interpreter and the hooks folder of this
-    installation."""
-    values = {"@PYTHON@": str(python), "@HOOKS@": str(hooks)}
+    installation, both quoted for the shell."""
+    values = {"@PYTHON@": shlex.quote(str(python)), "@HOOKS@": shlex.quote(str(hooks))}
     filled: dict[str, Any] = fill(json.loads(template.read_text("utf-8")), values)
     return filled
 
@@ -150,8 +152,8 @@ def our_entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
 
 
 def is_ours(entry: Any) -> bool:
-    """Whether a hook entry is Fleet's: an isolated interpreter that runs one of Fleet's hook
-    files."""
+    """Whether a hook entry is Fleet's: one with Fleet's marker, or of a Fleet before the marker: an
+    isolated interpreter that runs one of Fleet's hook files."""
     if not isinstance(entry, dict):
         return False
     arguments, command = entry.get("args"), entry.get("command")
@@ -162,7 +164,25 @@ def is_ours(entry: Any) -> bool:
             and isinstance(arguments[2], str)
             and bool(_SCRIPT.search(arguments[2]))
         )
-    return isinstance(command, str) and bool(_SHELL_FORM.search(command))
+    return isinstance(command, str) and (_MARKER in command or bool(_SHELL_FORM.search(command)))
+
+
+def is_current_form(entry: dict[str, Any]) -> bool:
+    """Whether one of Fleet's entries is written as Fleet writes it now."""
+    return _MARKER in str(entry.get("command"))
+
+
+def program(entry: dict[str, Any]) -> tuple[str, str]:
+    """(interpreter, hook file) that one of Fleet's entries runs; "" for what it does not name."""
+    arguments, command = entry.get("args"), str(entry.get("command"))
+    if isinstance(arguments, list):
+        return command, str(arguments[-1]) if arguments else ""
+    try:
+        words = [word.removesuffix(";").partition("=") for word in shlex.split(command)]
+    except ValueError:
+        return "", ""
+    values = {name: value for name, is_set, value in words if is_set}
+    return values.get("fleet_python", ""), values.get("fleet_hook", "")
 
 
 def write(change: Change) -> Path | None:

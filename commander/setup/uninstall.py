@@ -35,7 +35,7 @@ def installed_home(claude: Path) -> Path:
     text = settings.read(claude / "settings.json")
     with contextlib.suppress(ValueError):
         for _, _, _, entry in settings.our_entries(json.loads((text or "").removeprefix("\ufeff"))):
-            hook = Path((entry.get("args") or [""])[-1])
+            hook = Path(settings.program(entry)[1])
             if hook.parts[-4:-1] == ("venv", "app", "hooks"):
                 return hook.parents[3]
     return claude / "commander"

@@ -4,6 +4,7 @@ Standard library only until the lock is held: most starts find another drainer r
 so they must cost next to nothing. What a drainer does is in drainer.py.
 """
 
+import _signal
 import fcntl
 import os
 import sys
@@ -14,6 +15,9 @@ DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
 def main(home: str) -> int:
+    for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+        if _signal.getsignal(number) == _signal.SIG_IGN:  # from the hook that started it
+            _signal.signal(number, _signal.SIG_DFL)
     try:
         os.setsid()
     except PermissionError:

@@ -18,9 +18,11 @@ from types import FrameType
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import attempts, quarantine
 from fleet_lib.errors import BadEntry
+from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
 from fleet_lib.store import db, derivations
+from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
 
@@ -49,6 +51,7 @@ def drain(home: str) -> bool:
     drainer = _Drainer(home)
     try:
         drainer.run()
+        drainer.end_gone_sessions()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
@@ -73,6 +76,7 @@ class _Drainer:
         spool.make_folders(self._home)
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
+        spool.recover(self._home)
         while names := spool.pending(self._home):
             # Listed once for many batches: a hundred thousand names take longer than a batch.
             at = 0
@@ -81,6 +85,12 @@ class _Drainer:
                 at += len(batch)
         _remove_leftovers(self._home)
         quarantine.sweep(self._home)
+
+    def end_gone_sessions(self) -> None:
+        """End the sessions whose client was killed. A database that is busy is asked next time."""
+        if self._connection:
+            with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
+                end_gone_sessions(self._connection)
 
     def start_job_runner_if_due(self) -> None:
         """If a model is to classify briefings, start the job runner, which asks it once a batch is
@@ -187,6 +197,8 @@ class _Drainer:
             self._connection = db.connect(paths.database(self._home))
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
+            if clamp_cursors(self._connection):
+                log.write(self._home, "drain", "an older database was put back: cursors set back")
             ingest = Ingest(self._connection, self._home)
             left: list[Prepared] = []
             missing = None
@@ -255,7 +267,7 @@ def _expire(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _remove_leftovers(home: str) -> None:
-    """Remove what killed processes left in `tmp/`."""
+    """Remove half entries of killed hooks from `tmp/`."""
     oldest = time.time() - _LEFTOVER_SECONDS
     for path in Path(paths.spool(home, "tmp")).iterdir():
         with contextlib.suppress(OSError):

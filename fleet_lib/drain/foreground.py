@@ -1,5 +1,6 @@
 """Draining in the foreground: run the drainer, or wait for the one that is running."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ def drain_now(
     Raises DatabaseUnusable if the database cannot be used, or not within `timeout` seconds; the
     entries are then still in the spool, and a drainer that is running goes on.
     """
+    with contextlib.suppress(OSError):
+        spool.recover(home)
     entries = set(spool.pending(home))
     deadline = time.monotonic() + timeout
     deaths = 0

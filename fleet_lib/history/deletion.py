@@ -44,6 +44,9 @@ _KINDS = (
     _Kind(
         *("briefings", "b", "briefing_id", "b.created_at", DELETABLE_BRIEFING),
         (
+            # An import must not bring back what was pruned.
+            "INSERT OR IGNORE INTO pruned_turns (session_id, turn_key)"
+            f" SELECT session_id, turn_key FROM turns WHERE briefing_id {_CHOSEN}",
             "DELETE FROM turn_inputs WHERE (session_id, turn_key) IN"
             f" (SELECT session_id, turn_key FROM turns WHERE briefing_id {_CHOSEN})",
             "UPDATE sessions SET event_id = NULL WHERE event_id IN"

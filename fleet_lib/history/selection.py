@@ -7,7 +7,8 @@ jobs; sessions; Commander sessions that have long been silent. Kept, however old
   cursor of a Commander session counts only while the session moved within CURSOR_DAYS (resumed
   later, it is shown what is left). Where no Commander ever looked there is no cursor, and only age
   decides.
-- open alerts: the stuck session, its event, its briefing
+- what waits for a person: the session that needs you or is left open, snoozed or not; its event, its
+  briefing
 - the newest briefing of each project (the roster), and the latest of each session that is at work
 - jobs that are queued or running, projects, and the pairs of doc_drift_pairs, which have no age
 - the newest event and job, so that no id is ever given twice, AUTOINCREMENT or not
@@ -17,7 +18,7 @@ import sqlite3
 from typing import Any
 
 from fleet_lib import clock
-from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, OPEN_ALERT_SECONDS, SESSION, STUCK
+from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, OPEN, OPEN_ALERT_SECONDS, SESSION
 from fleet_lib.store.job_runs import start_of_day
 
 CURSOR_DAYS = 30
@@ -31,19 +32,20 @@ _SMALLEST_CURSOR = f"""ifnull((SELECT min(cursor) FROM (
     UNION ALL SELECT cursor_event_id FROM commander_branches WHERE updated_at >= :cursors_since
   )), {_LAST_ID})"""
 
-_STUCK = f"FROM sessions s WHERE {STUCK}"
+_OPEN = f"FROM sessions s WHERE {OPEN}"
 
 _OLD_BRIEFING = "b.created_at < :before"
 _ALERT_BRIEFING = f"""b.briefing_id IN (
-    SELECT ifnull(s.briefing_id, 0) {_STUCK}
+    SELECT ifnull(s.briefing_id, 0) {_OPEN}
     UNION ALL SELECT ifnull(o.briefing_id, 0) FROM outbox_events o
-      WHERE o.event_id IN (SELECT s.event_id {_STUCK}))"""
+      WHERE o.event_id IN (SELECT s.event_id {_OPEN}))"""
 _UNSEEN_BRIEFING = f"""EXISTS (SELECT 1 FROM outbox_events o
     WHERE o.briefing_id = b.briefing_id AND o.event_id > {_SMALLEST_CURSOR})"""
 _WORKING_BRIEFING = f"""b.briefing_id IN (
     SELECT s.briefing_id FROM sessions s WHERE s.briefing_id IS NOT NULL AND {AT_WORK})"""
 _NEWEST_BRIEFING = """b.briefing_id = (
-    SELECT max(n.briefing_id) FROM briefings n WHERE n.project_id = b.project_id)"""
+    SELECT n.briefing_id FROM briefings n WHERE n.project_id = b.project_id
+      ORDER BY ifnull(n.ended_at, n.created_at) DESC, n.briefing_id DESC LIMIT 1)"""
 # The newest event may belong to a briefing; then both stay.
 _LAST_EVENT_BRIEFING = """b.briefing_id = (
     SELECT o.briefing_id FROM outbox_events o ORDER BY o.event_id DESC LIMIT 1)"""
@@ -54,13 +56,13 @@ _KEPT_BRIEFING = (
 DELETABLE_BRIEFING = f"({_OLD_BRIEFING} AND NOT {_KEPT_BRIEFING})"
 
 DELETABLE_SESSION = f"""(s.last_seen_at < :before
-    AND s.session_id NOT IN (SELECT s.session_id {_STUCK})
+    AND s.session_id NOT IN (SELECT s.session_id {_OPEN})
     AND (s.ended_at IS NOT NULL OR s.last_seen_at < :cursors_since))"""
 
 # An event of a briefing goes with it. A session's start is remembered as long as the session, or
 # its SessionStart, applied again, would be announced again.
 _WITHOUT_BRIEFING = "NOT EXISTS (SELECT 1 FROM briefings b WHERE b.briefing_id = e.briefing_id)"
-_ALERT_EVENT = f"e.event_id IN (SELECT ifnull(s.event_id, 0) {_STUCK})"
+_ALERT_EVENT = f"e.event_id IN (SELECT ifnull(s.event_id, 0) {_OPEN})"
 _START_OF_KEPT_SESSION = f"""(e.type = 'session_started' AND EXISTS (SELECT 1 FROM sessions s
     WHERE s.session_id = ({SESSION}) AND NOT {DELETABLE_SESSION}))"""
 DELETABLE_EVENT = f"""(e.ts < :before AND e.event_id <= {_SMALLEST_CURSOR}
@@ -121,7 +123,7 @@ def count_kept(connection: sqlite3.Connection, values: dict[str, Any]) -> dict[s
         connection,
         values,
         {
-            "open alerts": f"SELECT count(*) {_STUCK} AND s.state_at < :before",
+            "sessions that wait for you": f"SELECT count(*) {_OPEN} AND s.state_at < :before",
             "briefings after a cursor": f"{old} AND {_UNSEEN_BRIEFING}",
             "other events after a cursor": "SELECT count(*) FROM outbox_events e"
             f" WHERE e.ts < :before AND e.event_id > {_SMALLEST_CURSOR} AND {_WITHOUT_BRIEFING}",

@@ -67,6 +67,7 @@ class ComposedTurn:
     files_touched: tuple[str, ...]
     raw_markdown: str
     summary: str
+    question: str | None  # what a turn asks its reader
     source: str
     status_digest: str | None
     warnings: tuple[str, ...]
@@ -81,21 +82,22 @@ class ComposedTurn:
 
     @property
     def meaning(self) -> str:
-        return meaning_of(self.summary, self.fields())
+        return meaning_of(self.summary, self.fields(), self.question)
 
     @property
     def detail(self) -> str:
         """What the session waits for, else what it did: one line."""
-        return detail_of(self.blockers, self.summary)
+        return detail_of(self.blockers, self.summary, self.question)
 
 
-def meaning_of(summary: str, fields: Mapping[str, Any]) -> str:
+def meaning_of(summary: str, fields: Mapping[str, Any], question: str | None) -> str:
     """A digest of what a reader would call news of a briefing."""
-    return digest([summary, *(fields[name] for name in _MEANING)])
+    asked = [question] if question else []
+    return digest([summary, *(fields[name] for name in _MEANING), *asked])
 
 
-def detail_of(blockers: tuple[str, ...], summary: str) -> str:
-    return next(iter(blockers), summary)[:TEXT_LIMIT]
+def detail_of(blockers: tuple[str, ...], summary: str, question: str | None = None) -> str:
+    return (question or next(iter(blockers), summary))[:TEXT_LIMIT]
 
 
 def words_of(prepared: Prepared, known: Session | None) -> Words:
@@ -136,13 +138,14 @@ def compose(
     stale = prepared.stale_documents(files, docs)
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())
-    levels, derived = _levels(written, files, docs, len(stale), before, derived_before)
+    levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
     if written.status is None and prepared.entry.event == "Stop":
         derived["status"] = status
     head = head_of(prepared)[0]
-    base = before.base_commit if before else known.head_commit if known else None
+    base = before.base_commit if before else None
+    base = base or (known.head_commit if known else None)
     branch = written.branch or (prepared.git.branch if prepared.git else None)
     return ComposedTurn(
         project_id=project_id,
@@ -162,6 +165,7 @@ def compose(
         files_touched=stored_texts(files),
         raw_markdown=written.raw_markdown,
         summary=_summary(written, blockers, status),
+        question=_question(prepared.message) if status == "waiting_for_input" else None,
         source=words.source,
         status_digest=words.status_digest,
         warnings=stored_texts(written.warnings),
@@ -183,7 +187,7 @@ def _commits(prepared: Prepared, known: Session | None) -> list[str]:
     if prepared.git is None:
         return []
     since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
-    if since_ns is None:
+    if since_ns is None or clock.is_ahead(clock.iso(since_ns)):
         # Captured from the middle of a session: the turn's own beginning is all that is known.
         if prepared.turn_started_at is None:
             return []
@@ -193,6 +197,7 @@ def _commits(prepared: Prepared, known: Session | None) -> list[str]:
 
 def _levels(
     written: Briefing,
+    status: Status,
     files: tuple[str, ...],
     docs: tuple[str, ...],
     stale: int,
@@ -204,7 +209,7 @@ def _levels(
     impact = written.impact_level or derive.impact_of([*files, *docs])
     levels: dict[str, Any] = {
         "impact_level": impact,
-        "broadcast_level": written.broadcast_level or derive.broadcast_of(impact),
+        "broadcast_level": _broadcast(written, impact, status),
         "doc_drift_risk": written.doc_drift_risk or derive.risk_of(stale),
     }
     derived = {name: levels[name] for name in _LEVELS if getattr(written, name) is None}
@@ -214,6 +219,16 @@ def _levels(
             if derived_before[name] is None or derived_before[name] != current:
                 levels[name], derived[name] = current, None
     return levels, derived
+
+
+def _broadcast(written: Briefing, impact: ImpactLevel, status: Status) -> BroadcastLevel:
+    least = derive.broadcast_of(impact, status)
+    is_heard = written.broadcast_level not in (None, "silent") or status == "completed"
+    return written.broadcast_level if written.broadcast_level and is_heard else least
+
+
+def _question(message: str) -> str | None:
+    return stored_text(derive.question_of(message) or "") or None
 
 
 def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> str:

@@ -2,17 +2,23 @@
 of it, changes nothing. Nothing here reads a file or asks git: what was not read before raises NotRead."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from fleet_lib.ingest import commander_sessions, sessions, turns
+from fleet_lib import clock
+from fleet_lib.ingest import commander_sessions, permissions, sessions, turns, unreported
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.repos import Repos
-from fleet_lib.turn.payload import TURN_ENDS
+from fleet_lib.turn.client_folder import ClientFolder
+from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS
 from fleet_lib.turn.prepare import NotRead, Prepared, read_more
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.stored_text import TEXT_LIMIT
+
+_HOUR_NS = 3600 * 1_000_000_000
+_Outcome = TypeVar("_Outcome")
 
 
 class Ingest:
@@ -29,9 +35,23 @@ class Ingest:
 
         Raises NotRead, BadEntry or sqlite3.Error; the savepoint is rolled back then.
         """
+        return self._in_savepoint(lambda: self._dispatch(prepared))
+
+    def import_turn(self, prepared: Prepared, *, is_living: bool) -> int | None:
+        """Store one turn of a transcript as history inside a savepoint. Its briefing; None if it was known.
+
+        Raises as `apply` does.
+        """
+        return self._in_savepoint(
+            lambda: unreported.apply_import(
+                self._repos, self._projects, prepared, is_living=is_living
+            )
+        )
+
+    def _in_savepoint(self, work: Callable[[], _Outcome]) -> _Outcome:
         self._connection.execute("SAVEPOINT entry")
         try:
-            outcome = self._dispatch(prepared)
+            outcome = work()
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO entry")
@@ -52,8 +72,10 @@ class Ingest:
 
     def _dispatch(self, prepared: Prepared) -> str:
         event = prepared.entry.event
+        if prepared.client_folder and not prepared.is_commander:
+            self._note_client_folder(prepared.client_folder)
         # A permission prompt holds the session up, also where a subagent asks.
-        if prepared.payload.agent_id and event != "Notification":
+        if prepared.payload.agent_id and event not in SESSION_WIDE:
             return "ignored: it belongs to a subagent"
         if prepared.is_commander:
             return commander_sessions.apply(self._repos.conversations, self._home, prepared)
@@ -61,11 +83,23 @@ class Ingest:
             return sessions.apply_session_start(self._repos, self._projects, prepared)
         if event in TURN_ENDS:
             return turns.apply_turn_end(self._repos, self._projects, prepared)
+        if event == "PermissionRequest":
+            return permissions.apply_request(self._repos, self._projects, prepared)
         if event == "Notification":
+            if prepared.payload.notification_type in sessions.PERMISSION_PROMPTS:
+                return permissions.apply_notification(self._repos, self._projects, prepared)
             return sessions.apply_notification(self._repos, self._projects, prepared)
         if event == "SessionEnd":
-            return sessions.apply_session_end(self._repos, prepared)
+            missed = unreported.apply_missed_turn(self._repos, self._projects, prepared)
+            outcome = sessions.apply_session_end(self._repos, prepared)
+            return f"{missed}; {outcome}" if missed else outcome
         return "ignored: only the Commander's prompts are recorded"
+
+    def _note_client_folder(self, found: ClientFolder) -> None:
+        an_hour_before = clock.iso(clock.nanoseconds(found.checked_at) - _HOUR_NS)
+        self._repos.client_folders.note(
+            found.path, found.device, found.checked_at, unless_after=an_hour_before
+        )
 
 
 def apply_one(

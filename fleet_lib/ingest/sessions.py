@@ -2,24 +2,30 @@
 
 from dataclasses import replace
 
+from fleet_lib import clock
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.store.repos import Repos
-from fleet_lib.store.sessions import Session
+from fleet_lib.store.sessions import Session, SessionState
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable, stored_text
 
 _NEEDS_A_PERSON = (
-    "permission_prompt",
-    "worker_permission_prompt",
     "elicitation",
     "elicitation_dialog",
     "elicitation_url_dialog",
     "agent_needs_input",
 )
+_LAST_WORDS_SECONDS = 60  # events that come so soon after a session's end are still of it
 _ANSWERED = ("elicitation_complete", "elicitation_response")
 _IDLE = "idle_prompt"
-KINDS = {*_NEEDS_A_PERSON, *_ANSWERED, _IDLE}  # of notifications; hooks.json registers them
+PERMISSION_PROMPTS = ("permission_prompt", "worker_permission_prompt")  # see ingest/permissions.py
+KINDS = {
+    *PERMISSION_PROMPTS,
+    *_NEEDS_A_PERSON,
+    *_ANSWERED,
+    _IDLE,
+}  # of notifications; hooks.json registers them
 
 
 def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
@@ -42,12 +48,14 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
             payload={"session": details, "sessionId": session.session_id},
             ts=prepared.received_at,
         )
-    if known is None or prepared.received_at > known.last_seen_at:
+    if known is None or prepared.received_at > seen_until(known):
         session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
         if source != "compact":
             head, head_at = head_of(prepared)
-            session = replace(session, head_commit=head, head_at=head_at)
+            session = replace(session, head_commit=head, head_at=head_at, hidden_until=None)
         repos.sessions.save(session)
+        if source != "compact":
+            repos.permissions.forget_all(session.session_id)
     elif not announced:
         return "unchanged: the session was known"
     return f"session {'started' if announced else source} in {session.project_id}"
@@ -55,7 +63,7 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
 
 def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
-    if session and prepared.received_at <= session.last_seen_at:
+    if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
     session = replace(session or new_session(projects, prepared), last_seen_at=prepared.received_at)
     kind = prepared.payload.notification_type or ""
@@ -63,14 +71,16 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     is_waiting = session.state == "waiting_for_permission"
     outcome = "session state updated"
     if kind in _NEEDS_A_PERSON and not (is_waiting and session.detail == detail):
-        session = _needs_permission(repos, session, detail, prepared.received_at)
+        session = needs_a_person(
+            repos, session, "waiting_for_permission", detail, prepared.received_at
+        )
         outcome = "the session needs a person"
     elif kind in _ANSWERED and is_waiting:
         session = replace(session, state="working", state_at=prepared.received_at)
         outcome = "the session continues"
     elif kind == _IDLE and session.state == "working":
-        # A turn that the user interrupted has no Stop.
-        session = replace(session, state="waiting_for_input", state_at=prepared.received_at)
+        # A turn that the user interrupted has no Stop; the session asks nothing.
+        session = replace(session, state="completed", state_at=prepared.received_at)
         outcome = "the session is idle"
     repos.sessions.save(session)
     return outcome
@@ -80,12 +90,28 @@ def apply_session_end(repos: Repos, prepared: Prepared) -> str:
     session = repos.sessions.get(prepared.session_id)
     if session is None:
         return "ignored: an unknown session"
-    if prepared.received_at <= session.last_seen_at:
+    if prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"
+    repos.permissions.forget_all(session.session_id)
     repos.sessions.save(
         replace(session, ended_at=prepared.received_at, last_seen_at=prepared.received_at)
     )
     return "session ended"
+
+
+def end_after_event(session: Session, at: str) -> str | None:
+    """The session's `ended_at` once an event came at this time. In `-p` a StopFailure may come just
+    after the SessionEnd. A later one shows that the session, which was taken for gone, goes on."""
+    if session.ended_at is None:
+        return None
+    seconds = (clock.nanoseconds(at) - clock.nanoseconds(session.ended_at)) / 1e9
+    return session.ended_at if seconds < _LAST_WORDS_SECONDS else None
+
+
+def seen_until(session: Session) -> str:
+    """The time up to which the session's state is known; "" if the stored one is in the future,
+    from a clock that was set back since. It must not outweigh what comes now."""
+    return "" if clock.is_ahead(session.last_seen_at) else session.last_seen_at
 
 
 def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
@@ -101,6 +127,7 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
         event_id=None,
         last_seen_at=prepared.received_at,
         ended_at=None,
+        hidden_until=None,
         head_commit=None,
         head_at=None,
         status_digest=None,
@@ -108,11 +135,14 @@ def new_session(projects: ProjectFinder, prepared: Prepared) -> Session:
     )
 
 
-def _needs_permission(repos: Repos, session: Session, detail: str, at: str) -> Session:
+def needs_a_person(
+    repos: Repos, session: Session, state: SessionState, detail: str, at: str
+) -> Session:
+    """The session in this state, with the alert that says so."""
     details = {
         "sessionId": session.session_id,
         "projectId": session.project_id,
-        "status": "waiting_for_permission",
+        "status": state,
         "detail": detail,
     }
     event_id = repos.outbox.add(
@@ -123,5 +153,5 @@ def _needs_permission(repos: Repos, session: Session, detail: str, at: str) -> S
         ts=at,
     )
     return replace(
-        session, state="waiting_for_permission", state_at=at, detail=detail, event_id=event_id
+        session, state=state, state_at=at, detail=detail, event_id=event_id, hidden_until=None
     )

@@ -36,7 +36,9 @@ class TurnEvents:
             ts=self._ts,
         )
 
-    def briefing(self, revision: int, summary: str, fields: Mapping[str, Any]) -> int:
+    def briefing(
+        self, revision: int, summary: str, fields: Mapping[str, Any], question: str | None
+    ) -> int:
         details = {
             "briefingId": self._briefing_id,
             "projectId": self._project_id,
@@ -46,6 +48,8 @@ class TurnEvents:
             "revision": revision,
             "summary": summary,
         }
+        if question:
+            details["question"] = question
         return self.add("briefing_added", fields["broadcast_level"], {"briefing": details})
 
     def blocked(self, summary: str, fields: Mapping[str, Any]) -> int:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from fleet_lib.ingest import permissions
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.project import ProjectFinder
-from fleet_lib.ingest.sessions import new_session
+from fleet_lib.ingest.sessions import end_after_event, new_session, seen_until
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
@@ -27,13 +28,21 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     )
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "unchanged: this payload was applied before"
+    if (
+        stored is not None
+        and not prepared.entry.status
+        and repos.briefings.has_input(session_id, recovered_digest(prepared))
+    ):
+        return "unchanged: the same was read from the transcript"
     known = repos.sessions.get(session_id)
     before = repos.briefings.get(stored.briefing_id) if stored else None
     derived_before = repos.derivations.get(before.briefing_id) if before else {}
     project_id = projects.project_of(prepared, known)
     turn = compose(prepared, project_id, known, before, derived_before)
 
-    record = _store(repos, prepared, turn, stored, before)
+    # Of a turn that was imported nothing is announced: it was history by then.
+    is_history = before is not None and repos.imports.is_imported(before.briefing_id)
+    record = store(repos, prepared, turn, stored, before, is_history=is_history)
     repos.projects.restore(project_id)
     is_news = stored is None or stored.revision != record.revision
     event_id = known.event_id if known else None
@@ -41,20 +50,29 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
         event_id = _announce(repos, prepared, turn, record, before)
     session = known or new_session(projects, prepared)
     # An older turn, replayed or late, does not change the state: the session has moved on.
-    if not (known and prepared.received_at < known.last_seen_at):
-        repos.sessions.save(_session_after(session, prepared, turn, record, event_id))
+    if not (known and prepared.received_at < seen_until(known)):
+        session = _session_after(session, prepared, turn, record, event_id)
+        repos.sessions.save(permissions.after_turn(repos, prepared, known, session))
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
 
 
-def _store(
+def recovered_digest(prepared: Prepared) -> str:
+    """What stands for a payload where the turn's end was read from the transcript at the session's end."""
+    return f"transcript:{prepared.turn_key}:{prepared.words_digest}"
+
+
+def store(
     repos: Repos,
     prepared: Prepared,
     turn: ComposedTurn,
     stored: Turn | None,
     before: BriefingRecord | None,
+    *,
+    is_history: bool,
 ) -> Turn:
-    """Write the briefing and the record that ties the turn to it."""
+    """Write the briefing and the record that ties the turn to it. `is_history`: it was imported, and no
+    event told anybody of a revision."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):
         # The worker wrote the task and time of another turn again; this is a turn of its own all the same.
@@ -63,14 +81,18 @@ def _store(
     if stored and before:
         briefing_id = before.briefing_id
         repos.briefings.update(briefing_id, **turn.fields())
-        revision = stored.revision + (turn.meaning != stored.meaning)
+        repos.imports.note_reported(briefing_id)
+        is_revised = turn.meaning != stored.meaning and not is_history
+        revision = stored.revision + is_revised
     else:
         briefing_id = repos.briefings.insert(**turn.fields())
     has_changes = bool(turn.files_touched or turn.docs_touched)
     repos.derivations.save(
         briefing_id,
         turn.derived,
-        changed_something=prepared.entry.event == "Stop" and has_changes,
+        changed_something=prepared.entry.event == "Stop"
+        and has_changes
+        and not prepared.is_imported,
     )
     record = Turn(
         session_id=turn.session_id,
@@ -82,6 +104,7 @@ def _store(
         source=turn.source,
         facts_partial=prepared.turn.partial,
         warnings=turn.warnings,
+        question=turn.question,
     )
     repos.briefings.save_turn(record)
     return record
@@ -103,7 +126,7 @@ def _announce(
         ts=prepared.received_at,
     )
     fields = turn.fields()
-    state_event = events.briefing(record.revision, turn.summary, fields)
+    state_event = events.briefing(record.revision, turn.summary, fields, turn.question)
     if turn.status == "blocked" and (before is None or before.status != "blocked"):
         state_event = events.blocked(turn.summary, fields)
     if prepared.entry.event == "StopFailure":
@@ -151,8 +174,7 @@ def _session_after(
     record: Turn,
     event_id: int | None,
 ) -> Session:
-    """The session's state once the turn ended. Not `ended_at`: in `-p` a StopFailure may come after the
-    SessionEnd, and only a SessionStart brings a session back."""
+    """The session's state once the turn ended."""
     head, head_at = head_of(prepared)
     session = replace(
         session,
@@ -164,6 +186,8 @@ def _session_after(
         briefing_id=record.briefing_id,
         event_id=event_id,
         last_seen_at=prepared.received_at,
+        ended_at=end_after_event(session, prepared.received_at),
+        hidden_until=None,
         head_commit=head,
         head_at=head_at,
     )

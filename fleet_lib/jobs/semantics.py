@@ -29,7 +29,8 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
-from fleet_lib.turn.derive import broadcast_of
+from fleet_lib.turn.derive import broadcast_of, question_of
+from fleet_lib.turn.stored_text import stored_text
 
 _TEXT_LIMIT = 3000  # characters of one briefing's text
 _FILES_LIMIT = 40
@@ -160,7 +161,12 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
     fields = {name: getattr(after, name) for name in BriefingRecord.__annotations__}
     revision = turn.revision + 1
     new_turn = {name: getattr(turn, name) for name in Turn.__annotations__}
-    new_turn |= {"revision": revision, "meaning": meaning_of(turn.summary, fields)}
+    question = _question(after, turn)
+    new_turn |= {
+        "revision": revision,
+        "meaning": meaning_of(turn.summary, fields, question),
+        "question": question,
+    }
     briefings.save_turn(Turn(**new_turn))
     events = TurnEvents(
         OutboxRepo(connection),
@@ -168,13 +174,21 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
         briefing_id=before.briefing_id,
         session_id=before.session_id,
     )
-    event_id = events.briefing(revision, turn.summary, fields)
+    event_id = events.briefing(revision, turn.summary, fields, question)
     if after.status == "blocked" != before.status:
         event_id = events.blocked(turn.summary, fields)
     if after.doc_drift_risk == "high" != before.doc_drift_risk:
         events.drift(None, list(before.files_touched[:_FILES_LIMIT]))
-    _update_session(connection, before, after, turn.summary, event_id)
+    detail = detail_of(after.blockers, turn.summary, question)
+    _update_session(connection, before, after.status, detail, event_id)
     return True
+
+
+def _question(after: BriefingRecord, turn: Turn) -> str | None:
+    """What the turn asks its reader, now that a model has said what it is."""
+    if after.status != "waiting_for_input":
+        return None
+    return turn.question or stored_text(question_of(after.raw_markdown) or "") or None
 
 
 def _changes(
@@ -190,7 +204,9 @@ def _changes(
         meaning.doc_drift_risk
     ):
         values["doc_drift_risk"] = before.doc_drift_risk  # documents that mention it were found
-    values["broadcast_level"] = broadcast_of(values["impact_level"])
+    can_change = derived.get("status") == before.status
+    status = cast(Status, meaning.status if can_change else before.status)
+    values["broadcast_level"] = broadcast_of(meaning.impact_level, status)
     changes: SemanticFields = {}
     for name, value in values.items():
         now = getattr(before, name)
@@ -204,8 +220,8 @@ def _changes(
 def _update_session(
     connection: sqlite3.Connection,
     before: BriefingRecord,
-    after: BriefingRecord,
-    summary: str,
+    status: str,
+    detail: str,
     event_id: int,
 ) -> None:
     """Make the session's state follow its briefing, if this is still its latest turn."""
@@ -216,8 +232,7 @@ def _update_session(
         before.status,
     ):
         return
-    detail = detail_of(after.blockers, summary)
-    state = cast(SessionState, after.status)  # every status is a state, too
+    state = cast(SessionState, status)
     sessions.save(replace(session, state=state, detail=detail, event_id=event_id))
 
 

@@ -3,6 +3,7 @@
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
 from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
+from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
 from fleet_lib.text import size
 
@@ -118,10 +119,14 @@ def _merged(connection: sqlite3.Connection, events: "list[Event]") -> "list[_Ale
         else:
             key = ("event", event.event_id)
         by_key.setdefault(key, _Alert()).events.append(event)
+    live = live_sessions(connection)
     for alert in list(by_key.values())[:INDIVIDUAL]:  # no more than that are shown
         stuck = alert.stuck()
         if stuck and stuck[0].session_id is not None:
-            alert.is_resolved = _completed_after(connection, stuck[0])
+            session = live.get(str(stuck[0].session_id))
+            alert.is_resolved = (session is not None and session.went_on()) or _completed_after(
+                connection, stuck[0]
+            )
     return sorted(by_key.values(), key=lambda alert: (alert.is_resolved, -alert.events[0].event_id))
 
 

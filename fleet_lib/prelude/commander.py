@@ -4,6 +4,7 @@ the database, and entries that still wait in the spool move it further."""
 from fleet_lib import hot_settings, spool
 from fleet_lib.prelude.database import conversation_cursor, open_database, sqlite3
 from fleet_lib.prelude.delta import delta
+from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.hook_json import payload_fields
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
@@ -24,14 +25,11 @@ def commander_start(
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, started_through, shown = _session_cursor(connection, session_id, client, waiting)
+        cursor, started_through = _session_cursor(connection, session_id, waiting, client)
         after = cursor
-        if source == "resume" and (started_through > cursor or shown):
-            from fleet_lib.prelude.failed_turn import resent_prompt
-
-            prompt_id = resent_prompt(transcript)
-            if prompt_id is not None:
-                after = max(cursor, started_through, shown.get(prompt_id, 0))
+        if source == "resume":
+            shown = _shown_at_prompts(connection, session_id, waiting)
+            after = _after_failed_turn(transcript, cursor, started_through, shown)
         build = delta if source == "resume" else recap
         text, through = build(connection, after, hot_settings.budget(home))
         return text, (cursor, through)
@@ -45,7 +43,7 @@ def commander_prompt(home: str, session_id: str, client: str = "") -> "Shown":
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, started_through, _ = _session_cursor(connection, session_id, client, waiting)
+        cursor, started_through = _session_cursor(connection, session_id, waiting, client)
         after = max(cursor, started_through)
         text, through = delta(connection, after, hot_settings.budget(home))
         return text, (after, through)
@@ -68,15 +66,19 @@ def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
 
 
 def _session_cursor(
-    connection: sqlite3.Connection, session_id: str, client: str, waiting: "list[spool.Entry]"
-) -> "tuple[int, int, dict[str, int]]":
-    """(cursor, last event that its SessionStart showed, {prompt: last event that it showed}) of one
-    client's branch of a Commander session. A client that has just resumed the session goes on in
-    the branch that ended the last turn.
+    connection: sqlite3.Connection,
+    session_id: str,
+    waiting: "list[spool.Entry]",
+    client: str = "",
+) -> "tuple[int, int]":
+    """(cursor, last event that its SessionStart showed) of one client's branch of a Commander
+    session. A client that has just resumed the session goes on in the branch that ended the last
+    turn.
 
     Entries that wait in the spool count as applied, because a queued prompt comes before the
     drainer is done. How they are applied is in store/conversations.py (`join`, `commit_shown`); a
-    test compares both."""
+    test compares both. What is past the newest event, in an older database that was put back,
+    counts as the newest."""
     columns = "cursor_event_id, start_through_event_id"
     row = connection.execute(
         f"SELECT {columns} FROM commander_branches WHERE session_id = ? AND client = ?",
@@ -90,12 +92,7 @@ def _session_cursor(
     if client and (not is_new or client in [entry.client for entry in waiting]):
         waiting = [entry for entry in waiting if entry.client in ("", client)]
     cursor, started_through = row if row else (None, 0)
-    shown = dict(
-        connection.execute(
-            "SELECT prompt_id, through_event_id FROM prelude_shown WHERE session_id = ?",
-            (session_id,),
-        ).fetchall()
-    )
+    shown = _shown_at_prompts(connection, session_id, [])
     for entry in waiting:
         if entry.shown and (cursor is None or (is_new and entry.client == client != "")):
             cursor, is_new = entry.shown[0], False
@@ -108,6 +105,38 @@ def _session_cursor(
                 cursor = max(seed, started_through, shown.get(prompt_id, 0))
             elif entry.shown:
                 shown[prompt_id] = entry.shown[1]
-    if cursor is None:
-        cursor = conversation_cursor(connection)
-    return cursor, started_through, shown
+    newest = newest_event(connection)
+    cursor = conversation_cursor(connection) if cursor is None else min(cursor, newest)
+    return cursor, min(started_through, newest)
+
+
+def _shown_at_prompts(
+    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
+) -> "dict[str, int]":
+    """{prompt id: last event that the prompt showed}, of what is not confirmed."""
+    shown = dict(
+        connection.execute(
+            "SELECT prompt_id, through_event_id FROM prelude_shown WHERE session_id = ?",
+            (session_id,),
+        ).fetchall()
+    )
+    for entry in waiting:
+        if entry.event == "UserPromptSubmit" and entry.shown:
+            prompt_id = payload_fields(entry.payload, ("prompt_id",)).get("prompt_id", "")
+            shown[prompt_id] = entry.shown[1]
+    return shown
+
+
+def _after_failed_turn(
+    transcript: str, cursor: int, started_through: int, shown: "dict[str, int]"
+) -> int:
+    """The event after which a resumed session's start begins: the cursor, or further if a failed
+    turn will be sent again with what it was shown."""
+    if started_through <= cursor and not shown:
+        return cursor
+    from fleet_lib.prelude.failed_turn import resent_prompt
+
+    prompt_id = resent_prompt(transcript)
+    if prompt_id is None:
+        return cursor
+    return max(cursor, started_through, shown.get(prompt_id, 0))

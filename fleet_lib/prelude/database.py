@@ -79,9 +79,12 @@ def conversation_cursor(connection: sqlite3.Connection) -> int:
 
 
 def read_conversation(connection: sqlite3.Connection) -> "Any":
-    """(the furthest event seen,) of the Commander's conversation; None if there is none."""
+    """(the furthest event seen,) of the Commander's conversation; None if there is none. A cursor
+    past the newest event, in an older database that was put back, counts as the newest event."""
     return connection.execute(
-        "SELECT ifnull(last_outbox_event_id_seen, 0) FROM conversations WHERE kind = 'commander'"
+        "SELECT min(ifnull(last_outbox_event_id_seen, 0),"
+        " (SELECT ifnull(max(event_id), 0) FROM outbox_events))"
+        " FROM conversations WHERE kind = 'commander'"
         " ORDER BY created_at, conversation_id LIMIT 1"
     ).fetchone()
 

@@ -17,6 +17,13 @@ from fleet_lib.prelude.lines import Names, event_line
 from fleet_lib.rules import HIGHLIGHT, MENTION
 from fleet_lib.text import size
 
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    # ([(event, how many events it stands for)], how many are listed above)
+    Chosen = tuple[list[tuple[Event, int]], int]
+
 MENTIONS_SHOWN = 10
 _CONSIDERED = 60  # the newest events of a class, from which those to show are chosen
 _CLOSING_BUDGET = 200  # characters kept free for the closing line
@@ -48,9 +55,14 @@ class Frame:
 
 
 def delta_lines(
-    connection: sqlite3.Connection, after: int, through: int, budget: int
+    connection: sqlite3.Connection,
+    after: int,
+    through: int,
+    budget: int,
+    listed: "Collection[int | None]" = (),
 ) -> "list[str]":
-    """The lines without their frame."""
+    """The lines without their frame. `listed`: briefings that need no highlight or mention, because
+    they are shown above."""
     if through <= after:
         return []
     counts = {kind: count_class(connection, kind, after) for kind in (HIGHLIGHT, MENTION)}
@@ -64,8 +76,8 @@ def delta_lines(
     for title, noun, kind, choose in sections:
         if not counts[kind]:
             continue
-        chosen = choose(connection, after)
-        section, represented = [title + ":"], 0
+        chosen, represented = choose(connection, after, listed)
+        section = [title + ":"]
         for event, stands_for in chosen:
             line = event_line(names, event)
             if size([*lines, *section, line]) > budget - _CLOSING_BUDGET:
@@ -84,29 +96,48 @@ def delta_lines(
     return lines
 
 
-def _newest_highlights(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
-    """The newest event of each project, newest first, as (event, 1)."""
+def _newest_highlights(
+    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
+) -> "Chosen":
+    """The newest event of each project, newest first."""
     rows = newest_of_class(connection, HIGHLIGHT, after, _CONSIDERED)
     newest: dict[str | None, int] = {}
-    for event_id, _, project_id, _ in rows:
-        newest.setdefault(project_id or None, event_id)
+    in_list = 0
+    for event_id, _, project_id, briefing_id, _ in rows:
+        if briefing_id in listed:
+            in_list += 1
+        else:
+            newest.setdefault(project_id or None, event_id)
     if len(rows) == _CONSIDERED:
         for project_id, _, _, event_id in read_groups(connection, HIGHLIGHT, after):
             newest[project_id] = max(newest.get(project_id, 0), event_id)
     shown = sorted(newest.values(), reverse=True)[:INDIVIDUAL]
-    return [(event, 1) for event in read_events(connection, shown)]
+    return [(event, 1) for event in read_events(connection, shown)], in_list
 
 
-def _newest_mentions(connection: sqlite3.Connection, after: int) -> "list[tuple[Event, int]]":
-    """The newest events, newest first, as (event, how many events it stands for): the revisions of
-    a briefing are shown as one."""
+def _newest_mentions(
+    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
+) -> "Chosen":
+    """The newest events, turns that ask first, then newest first. The revisions of a briefing are
+    shown as one."""
     chosen: dict[tuple[str, int], list[int]] = {}
-    for event_id, type_, _, briefing_id in newest_of_class(connection, MENTION, after, _CONSIDERED):
+    asking = []
+    in_list = 0
+    for row in newest_of_class(connection, MENTION, after, _CONSIDERED):
+        event_id, type_, _, briefing_id, status = row
         revision = type_ == "briefing_added" and isinstance(briefing_id, int)
         key = ("briefing", briefing_id) if revision else ("event", event_id)
-        if key in chosen:
+        if briefing_id in listed:
+            in_list += 1
+        elif key in chosen:
             chosen[key][1] += 1
-        elif len(chosen) < MENTIONS_SHOWN:
+        else:
             chosen[key] = [event_id, 1]
-    events = read_events(connection, [event_id for event_id, _ in chosen.values()])
-    return [(event, number) for event, (_, number) in zip(events, chosen.values())]
+            if status == "waiting_for_input":
+                asking.append(key)
+    first = [*asking, *[key for key in chosen if key not in asking]][:MENTIONS_SHOWN]
+    events = {
+        event.event_id: event
+        for event in read_events(connection, [chosen[key][0] for key in first])
+    }
+    return [(events[chosen[key][0]], chosen[key][1]) for key in first], in_list

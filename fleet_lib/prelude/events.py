@@ -3,7 +3,7 @@ What the classes mean is in `rules`, what an event says in `lines`; how it is sh
 
 from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, EVENT_STATUS, without_front_matter
 from fleet_lib.prelude.database import sqlite3
-from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, VALID_JSON
+from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, STATUS, VALID_JSON
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def count_class(connection: sqlite3.Connection, kind: int, after: int) -> int:
 def newest_of_class(
     connection: sqlite3.Connection, kind: int, after: int, limit: int
 ) -> "list[Any]":
-    """(event_id, type, project_id, briefing_id) of the newest of a class, newest first."""
+    """(event_id, type, project_id, briefing_id, status) of the newest of a class, newest first."""
     return connection.execute(
-        f"SELECT event_id, type, project_id, briefing_id FROM outbox_events WHERE ({CLASS}) = ?"
-        f" AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
+        f"SELECT event_id, type, project_id, briefing_id, {STATUS} FROM outbox_events"
+        f" WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
         (kind, after),
     ).fetchall()
 

@@ -6,7 +6,7 @@ import os
 from fleet_lib import paths
 from fleet_lib.prelude.database import Unavailable, open_database, read_conversation, sqlite3
 from fleet_lib.prelude.events import COUNTED, count_news
-from fleet_lib.rules import OPEN_ALERT_SECONDS, STUCK, seconds_ago
+from fleet_lib.prelude.live_sessions import count_needing
 
 
 def status_line(home: str) -> str:
@@ -19,10 +19,7 @@ def status_line(home: str) -> str:
             "fleet: no database" if os.path.exists(paths.database(home)) else "fleet: nothing yet"
         )
     try:
-        stuck = connection.execute(
-            f"SELECT count(*) FROM sessions s WHERE {STUCK}",
-            {"alerts_since": seconds_ago(OPEN_ALERT_SECONDS)},
-        ).fetchone()[0]
+        stuck = count_needing(connection)
         parts = [f"{stuck} need{'' if stuck > 1 else 's'} you"] if stuck else []
         conversation = read_conversation(connection)
         if conversation:

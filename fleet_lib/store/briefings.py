@@ -84,7 +84,12 @@ class Turn:
     source: str  # block|status_file|message
     facts_partial: bool
     warnings: tuple[str, ...]
+    question: str | None = None  # one line: what it asks its reader
 
+
+# When a briefing's turn ended: letter for letter the indexes' expression in migrations/0007_imports.sql.
+# Ids say nothing about time: an import gives old turns new ones.
+ENDED = "ifnull(ended_at, created_at)"
 
 _LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
 _COLUMNS = {
@@ -159,7 +164,8 @@ class BriefingRepo:
         since: str | None = None,
         limit: int = 50,
     ) -> list[BriefingRecord]:
-        """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
+        """Newest first, by the time at which the turn ended; a filter that is None does not filter. `since`
+        is an ISO time of creation; a briefing that was imported is as old as its turn."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -176,7 +182,8 @@ class BriefingRepo:
             values.append(since)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(
-            f"SELECT * FROM briefings {where} ORDER BY briefing_id DESC LIMIT ?", (*values, limit)
+            f"SELECT * FROM briefings {where} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT ?",
+            (*values, limit),
         )
         return [_from_row(row) for row in rows]
 
@@ -204,7 +211,7 @@ class BriefingRepo:
             "SELECT b.*, snippet(briefings_fts, -1, '', '', '…', 16) AS excerpt FROM briefings_fts"
             " JOIN briefings b ON b.briefing_id = briefings_fts.rowid"
             " WHERE briefings_fts MATCH ? AND (?2 IS NULL OR b.project_id = ?2)"
-            " ORDER BY rank, b.briefing_id DESC LIMIT ?3",
+            f" ORDER BY rank, {ENDED} DESC, b.briefing_id DESC LIMIT ?3",
             (match, project_id, limit),
         )
         return [(_from_row(row), row["excerpt"]) for row in rows]
@@ -226,13 +233,15 @@ class BriefingRepo:
     def save_turn(self, turn: Turn) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"
-            " meaning, source, facts_partial, warnings_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " question, meaning, source, facts_partial, warnings_json)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 turn.session_id,
                 turn.turn_key,
                 turn.briefing_id,
                 turn.revision,
                 turn.summary,
+                turn.question,
                 turn.meaning,
                 turn.source,
                 turn.facts_partial,

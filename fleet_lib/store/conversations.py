@@ -9,6 +9,36 @@ from fleet_lib.store.jobs import JobModel
 
 COMMANDER_MODEL: JobModel = "opus"
 
+_NEWEST = "(SELECT ifnull(max(event_id), 0) FROM outbox_events)"
+_CURSORS = (
+    ("conversations", "last_outbox_event_id_seen"),
+    ("commander_sessions", "cursor_event_id"),
+    ("commander_sessions", "start_through_event_id"),
+    ("commander_branches", "cursor_event_id"),
+    ("commander_branches", "start_through_event_id"),
+    ("prelude_shown", "through_event_id"),
+)
+
+
+def cursors_past_the_end(connection: sqlite3.Connection) -> tuple[int, int]:
+    """(how many cursors are past the newest event, the newest event): an older database was put
+    back."""
+    newest = connection.execute(f"SELECT {_NEWEST}").fetchone()[0]
+    past = [
+        connection.execute(f"SELECT count(*) FROM {table} WHERE {column} > ?", (newest,))
+        for table, column in _CURSORS
+    ]
+    return sum(found.fetchone()[0] for found in past), newest
+
+
+def clamp_cursors(connection: sqlite3.Connection) -> bool:
+    """Set cursors that are past the newest event to the newest event, before another event gets a
+    number that they have passed; whether there were any."""
+    past, newest = cursors_past_the_end(connection)
+    for table, column in _CURSORS if past else ():
+        connection.execute(f"UPDATE {table} SET {column} = ?1 WHERE {column} > ?1", (newest,))
+    return past > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -30,13 +60,15 @@ class ConversationRepo:
 
     def get_commander(self) -> Conversation | None:
         row = self._connection.execute(
-            "SELECT * FROM conversations WHERE kind = 'commander'"
+            f"SELECT *, {_NEWEST} AS newest FROM conversations WHERE kind = 'commander'"
             " ORDER BY created_at, conversation_id LIMIT 1"
         ).fetchone()
         return _from_row(row) if row else None
 
     def get_all(self) -> list[Conversation]:
-        rows = self._connection.execute("SELECT * FROM conversations ORDER BY created_at")
+        rows = self._connection.execute(
+            f"SELECT *, {_NEWEST} AS newest FROM conversations ORDER BY created_at"
+        )
         return [_from_row(row) for row in rows]
 
     def get_or_create_commander(self, cwd: str, model: str = COMMANDER_MODEL) -> Conversation:
@@ -75,12 +107,14 @@ class ConversationRepo:
         now = clock.now()
         self._connection.execute(
             "INSERT OR IGNORE INTO commander_sessions (session_id, conversation_id,"
-            " cursor_event_id, start_through_event_id, updated_at) VALUES (?, ?, ?, 0, ?)",
+            " cursor_event_id, start_through_event_id, updated_at)"
+            f" VALUES (?, ?, min(?, {_NEWEST}), 0, ?)",
             (session_id, conversation.conversation_id, cursor, now),
         )
         self._connection.execute(
             "INSERT OR IGNORE INTO commander_branches (session_id, client, cursor_event_id,"
-            " start_through_event_id, updated_at) SELECT session_id, ?2, ifnull(?3, cursor_event_id),"
+            " start_through_event_id, updated_at) SELECT session_id, ?2,"
+            f" min(ifnull(?3, cursor_event_id), {_NEWEST}),"
             " CASE WHEN ?3 IS NULL THEN start_through_event_id ELSE 0 END, ?4"
             " FROM commander_sessions WHERE session_id = ?1",
             (session_id, client, seed, now),
@@ -88,7 +122,7 @@ class ConversationRepo:
 
     def shown_at_start(self, session_id: str, through_event_id: int, client: str = "") -> None:
         self._connection.execute(
-            "UPDATE commander_branches SET start_through_event_id = ?, updated_at = ?"
+            f"UPDATE commander_branches SET start_through_event_id = min(?, {_NEWEST}), updated_at = ?"
             " WHERE session_id = ? AND client = ?",
             (through_event_id, clock.now(), session_id, client),
         )
@@ -96,7 +130,7 @@ class ConversationRepo:
     def shown_at_prompt(self, session_id: str, prompt_id: str, through_event_id: int) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO prelude_shown (session_id, prompt_id, through_event_id)"
-            " VALUES (?, ?, ?)",
+            f" VALUES (?, ?, min(?, {_NEWEST}))",
             (session_id, prompt_id, through_event_id),
         )
 
@@ -191,7 +225,7 @@ def _from_row(row: sqlite3.Row) -> Conversation:
         row["cwd"],
         row["model"],
         row["claude_session_id"],
-        row["last_outbox_event_id_seen"] or 0,
+        min(row["last_outbox_event_id_seen"] or 0, row["newest"]),
         row["created_at"],
         row["updated_at"],
     )

@@ -6,6 +6,8 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.derivations import DerivedRepo
 from fleet_lib.store.drift_pairs import DriftPairRepo
+from fleet_lib.store.imports import ImportRepo
+from fleet_lib.store.live_state import ClientFolderRepo, PermissionRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
@@ -19,6 +21,9 @@ class Repos:
         self.briefings = BriefingRepo(connection)
         self.derivations = DerivedRepo(connection)
         self.drift_pairs = DriftPairRepo(connection)
+        self.imports = ImportRepo(connection)
         self.outbox = OutboxRepo(connection)
         self.sessions = SessionRepo(connection)
         self.conversations = ConversationRepo(connection)
+        self.permissions = PermissionRepo(connection)
+        self.client_folders = ClientFolderRepo(connection)

@@ -88,8 +88,6 @@ CREATE INDEX outbox_events_by_briefing ON outbox_events(briefing_id, event_id);
 
 CREATE INDEX outbox_events_undelivered ON outbox_events(event_id) WHERE delivered = 0;
 
-CREATE INDEX briefings_by_project ON briefings(project_id, briefing_id);
-
 CREATE INDEX briefings_by_session ON briefings(session_id, briefing_id);
 
 CREATE INDEX projects_by_root ON projects(repo_root);
@@ -107,7 +105,7 @@ CREATE TABLE turns (
   meaning TEXT NOT NULL,              -- digest of what a reader would call news
   source TEXT NOT NULL,               -- block|status_file|message
   facts_partial INTEGER NOT NULL,     -- boolean: the transcript was not complete
-  warnings_json TEXT NOT NULL,        -- JSON array: what the parser dropped
+  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */,        -- JSON array: what the parser dropped
   PRIMARY KEY (session_id, turn_key)
 );
 
@@ -135,14 +133,11 @@ CREATE TABLE sessions (
   head_at INTEGER,                    -- Unix time, nanoseconds, at which HEAD was that
   status_digest TEXT,                 -- the status file last ingested, and for which turn
   status_turn TEXT
-);
+, hidden_until TEXT /* not shown as open before; NULL: shown */);
 
 CREATE INDEX sessions_by_folder ON sessions(folder, last_seen_at);
 
 CREATE INDEX sessions_by_project ON sessions(project_id, last_seen_at);
-
-CREATE INDEX sessions_open_alerts ON sessions(state_at)
-  WHERE ended_at IS NULL AND state IN ('blocked', 'failed', 'waiting_for_permission');
 
 CREATE TABLE commander_sessions (
   session_id TEXT PRIMARY KEY,
@@ -302,6 +297,49 @@ CREATE INDEX outbox_events_by_type ON outbox_events(
   type,
   event_id
 );
+
+CREATE INDEX sessions_open ON sessions(state_at)
+  WHERE state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission');
+
+CREATE TABLE client_folders (
+  folder TEXT PRIMARY KEY,
+  device INTEGER NOT NULL,            -- st_dev; a folder of another device than the home's may hang
+  checked_at TEXT NOT NULL            -- when the drainer last looked into it
+) WITHOUT ROWID;
+
+CREATE TABLE permission_requests (
+  session_id TEXT NOT NULL REFERENCES sessions(session_id) ON DELETE CASCADE,
+  agent_id TEXT NOT NULL,             -- "" for the main thread
+  asked_at TEXT NOT NULL,
+  text TEXT NOT NULL,                 -- one line, redacted: `Bash: rm -rf build`
+  is_question INTEGER NOT NULL,       -- boolean: AskUserQuestion, which asks no permission
+  is_announced INTEGER NOT NULL,      -- boolean: an event has announced it
+  PRIMARY KEY (session_id, agent_id)
+) WITHOUT ROWID;
+
+CREATE TABLE client_files (
+  session_id TEXT PRIMARY KEY REFERENCES sessions(session_id) ON DELETE CASCADE,
+  folder TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE imported_turns (
+  briefing_id INTEGER PRIMARY KEY REFERENCES briefings(briefing_id) ON DELETE CASCADE,
+  imported_at TEXT NOT NULL,
+  reported_at TEXT                    -- when the turn's own hook reported it after all
+);
+
+CREATE TABLE pruned_turns (
+  session_id TEXT NOT NULL,
+  turn_key TEXT NOT NULL,
+  PRIMARY KEY (session_id, turn_key)
+) WITHOUT ROWID;
+
+CREATE INDEX turns_by_key ON turns(turn_key);
+
+CREATE INDEX briefings_by_project_end
+  ON briefings(project_id, ifnull(ended_at, created_at), briefing_id);
+
+CREATE INDEX briefings_by_end ON briefings(ifnull(ended_at, created_at), briefing_id);
 
 CREATE TABLE commander_branches (
   session_id TEXT NOT NULL,

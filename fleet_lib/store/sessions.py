@@ -4,7 +4,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Literal
 
-from fleet_lib.rules import AT_WORK, STUCK
+from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
+
+LISTED = 200  # sessions of a list
 
 SessionState = Literal[
     "working", "completed", "blocked", "failed", "waiting_for_input", "waiting_for_permission"
@@ -23,6 +25,7 @@ class Session:
     event_id: int | None
     last_seen_at: str
     ended_at: str | None
+    hidden_until: str | None  # dismissed or snoozed
     head_commit: str | None
     head_at: int | None  # Unix nanoseconds
     status_digest: str | None
@@ -52,21 +55,49 @@ class SessionRepo:
     def save(self, session: Session) -> None:
         self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
-    def open_alerts(self, since: str, limit: int = 200) -> list[Session]:
-        """The stuck sessions that got there after `since` (ISO), newest first."""
-        rows = self._connection.execute(
-            f"SELECT s.* FROM sessions s WHERE {STUCK}"
-            " ORDER BY s.state_at DESC, s.session_id LIMIT :limit",
-            {"alerts_since": since, "limit": limit},
-        )
-        return [_from_row(row) for row in rows]
+    def needing_you(self, limit: int = LISTED) -> list[Session]:
+        """The live sessions that wait for a person, newest first."""
+        return self._by_rule(STUCK, "s.state_at", limit)
 
-    def active(self, since: str, limit: int = 200) -> list[Session]:
-        """Sessions that have not ended and were heard of after `since` (ISO); newest first."""
+    def left_open(self, limit: int = LISTED) -> list[Session]:
+        """The ended sessions that wait for a person, newest first."""
+        return self._by_rule(LEFT_OPEN, "s.state_at", limit)
+
+    def open(self, project_id: str) -> list[Session]:
+        """The project's sessions that wait for a person, live or ended, dismissed ones too."""
+        rule = f"{OPEN} AND s.project_id = :project_id"
+        return self._by_rule(rule, "s.state_at", LISTED, project_id=project_id)
+
+    def is_open(self, session_id: str) -> bool:
+        """Whether the session waits for a person, also if it is dismissed."""
+        rule = f"{OPEN} AND s.session_id = :session_id"
+        return bool(self._by_rule(rule, "s.state_at", 1, session_id=session_id))
+
+    def at_work(self, limit: int = LISTED) -> list[Session]:
+        """Sessions that have not ended and were heard of lately; newest first."""
+        return self._by_rule(AT_WORK, "s.last_seen_at", limit)
+
+    def beginning_with(self, text: str, limit: int) -> list[Session]:
+        """The sessions whose id begins so, newest first."""
+        return self._by_rule(
+            "substr(s.session_id, 1, length(:text)) = :text", "s.last_seen_at", limit, text=text
+        )
+
+    def hide(self, session: Session, until: str) -> bool:
+        """Do not show the session as open before this time (ISO), or before its next event. False if
+        it has gone on since it was read."""
+        cursor = self._connection.execute(
+            "UPDATE sessions SET hidden_until = ?"
+            " WHERE session_id = ? AND state = ? AND state_at = ?",
+            (until, session.session_id, session.state, session.state_at),
+        )
+        return cursor.rowcount == 1
+
+    def _by_rule(self, rule: str, order: str, limit: int, **values: str) -> list[Session]:
         rows = self._connection.execute(
-            f"SELECT s.* FROM sessions s WHERE {AT_WORK}"
-            " ORDER BY s.last_seen_at DESC, s.session_id LIMIT :limit",
-            {"active_since": since, "limit": limit},
+            f"SELECT s.* FROM sessions s WHERE {rule}"
+            f" ORDER BY {order} DESC, s.session_id LIMIT :limit",
+            moments() | {"limit": limit} | values,
         )
         return [_from_row(row) for row in rows]
 

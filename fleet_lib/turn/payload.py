@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -10,9 +11,17 @@ from fleet_lib.errors import BadEntry
 from fleet_lib.spool import Entry
 from fleet_lib.turn.stored_text import storable
 
-EVENTS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "Notification", "SessionEnd")
+EVENTS = (
+    *("SessionStart", "UserPromptSubmit", "Stop", "StopFailure"),
+    *("PermissionRequest", "Notification", "SessionEnd"),
+)
 TURN_ENDS = ("Stop", "StopFailure")
+# A prompt holds the whole session up, also where a subagent asks.
+SESSION_WIDE = ("PermissionRequest", "Notification")
 _ID_LIMIT = 200  # characters
+
+# Every other field is a string.
+_KINDS: dict[str, type] = {"tool_input": dict, "background_tasks": list}
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -33,6 +42,9 @@ class Payload(BaseModel):
     source: str | None = None
     notification_type: str | None = None
     message: str | None = None
+    tool_name: str | None = None
+    tool_input: dict[str, Any] | None = None
+    background_tasks: list[Any] | None = None  # None where the client does not say
 
     @field_validator("*", mode="before")
     @classmethod
@@ -41,12 +53,13 @@ class Payload(BaseModel):
         if info.field_name == "last_assistant_message" and isinstance(value, list):
             blocks = (block.get("text") for block in value if isinstance(block, dict))
             return "\n".join(text for text in blocks if isinstance(text, str))
-        return value if info.field_name == "session_id" or isinstance(value, str) else None
+        kind = _KINDS.get(info.field_name or "", str)
+        return value if info.field_name == "session_id" or isinstance(value, kind) else None
 
     @field_validator("*", mode="after")
     @classmethod
-    def _storable(cls, value: str | None) -> str | None:
-        return value and storable(value)
+    def _storable(cls, value: object) -> object:
+        return storable(value) if isinstance(value, str) else value
 
     @field_validator("session_id", "prompt_id", mode="after")
     @classmethod

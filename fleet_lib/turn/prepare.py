@@ -12,21 +12,27 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.turn import briefing_parser, transcript
 from fleet_lib.turn.briefing_parser import Briefing
+from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, commits_since
-from fleet_lib.turn.payload import TURN_ENDS, Payload, parse_payload
+from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
+from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.transcript import TurnFacts
+from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
+_counted_as_now = 0  # the last time that was in the future, as it was counted
 
 
 class NotRead(Exception):
@@ -39,12 +45,14 @@ class NotRead(Exception):
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
         documents: bool = False,
+        missed: bool = False,
     ) -> None:
         super().__init__("an entry needs more than was read for it")
         self.commits = tuple(commits)
         self.digests = tuple(digests)
         self.folders = tuple(folders)
         self.documents = documents
+        self.missed = missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,8 @@ class Prepared:
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
+    client_folder: ClientFolder | None = None  # where the session's client keeps its files
+    is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
     edited_files: tuple[str, ...] = ()  # relative to the repository
     message: str = ""  # the last assistant message, redacted
@@ -70,6 +80,10 @@ class Prepared:
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
+    is_imported: bool = False  # history: no hook reported it, and none of it is news
+    # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry of its own.
+    newest: FinishedTurn | None = None
+    missed: "Prepared | None" = None
 
     @property
     def session_id(self) -> str:
@@ -82,6 +96,11 @@ class Prepared:
         """prompt_id; for old clients the prompt's line in the transcript, else the payload itself."""
         line = self.turn.prompt_key
         return self.payload.prompt_id or (f"line:{line}" if line else f"payload:{self.digest}")
+
+    @property
+    def words_digest(self) -> str:
+        """The same for a turn's end as its hook reports it and as it is read from the transcript."""
+        return digest_of([self.entry.event, self.message.strip(), self.payload.error])
 
     @property
     def turn_started_at(self) -> str | None:
@@ -104,7 +123,7 @@ class Prepared:
         self, files: tuple[str, ...], docs: tuple[str, ...]
     ) -> dict[str, list[str]]:
         """{document that was left behind: the touched files that it mentions}."""
-        if self.git is None or not files:
+        if self.git is None or not files or self.is_imported:
             return {}
         if self.documents is None:
             raise NotRead(documents=True)
@@ -129,13 +148,15 @@ def prepare(
     pause: Callable[[float], None] = time.sleep,
 ) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
+    entry.received_ns = _received_ns(entry)
     payload, digest = parse_payload(entry)
     folder = entry.project or payload.cwd or entry.cwd
     prepared = Prepared(
         entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
     )
-    if prepared.is_commander or payload.agent_id:
+    if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
+    client_folder = client_folder_of(payload.transcript_path)
     exists = bool(folder) and Path(folder).is_dir()
     prepared = replace(
         prepared,
@@ -143,14 +164,35 @@ def prepare(
         real_folder=os.path.realpath(folder) if folder else "",
         git=repositories.state(folder, entry.received_ns) if exists else None,
         is_git_silent=repositories.is_silent(folder),
+        client_folder=client_folder,
+        is_headless=entry.event == "Notification"
+        and client_folder is not None
+        and is_headless(client_folder, payload.session_id),
     )
+    if entry.event == "SessionEnd":
+        return replace(prepared, newest=_newest_turn(prepared, pause))
     if entry.event not in TURN_ENDS:
         return prepared
     return _read_files(_read_words(prepared, pause), repositories)
 
 
+def _received_ns(entry: Entry) -> int:
+    """When the entry was received. A time in the future, of a clock that was set back since, counts
+    as now; of several entries each is a millisecond after the one before it."""
+    global _counted_as_now
+    now = time.time_ns()
+    if entry.received_ns <= now + clock.AHEAD_NANOSECONDS:
+        return entry.received_ns
+    _counted_as_now = max(now, _counted_as_now + 1_000_000)
+    return _counted_as_now
+
+
 def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) -> Prepared:
     """The same entry with what was missing."""
+    if missing.missed:
+        return _with_missed_turn(prepared, repositories)
+    if prepared.missed:
+        return replace(prepared, missed=read_more(prepared.missed, missing, repositories))
     git = prepared.git
     documents = prepared.documents
     if git and missing.documents:
@@ -168,6 +210,45 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         digests=digests,
         folders={**prepared.folders, **folders},
     )
+
+
+def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> FinishedTurn | None:
+    """The newest finished turn of a session that ended; its hook may have been killed with the client."""
+    wait_until = prepared.entry.received_ns / _NS + transcript.WAIT_SECONDS
+    while True:
+        turn, is_coming = newest_turn(prepared.payload.transcript_path or "")
+        remaining = wait_until - time.time()
+        if not is_coming or remaining <= 0:
+            return turn
+        pause(min(0.02, remaining))
+
+
+def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepared:
+    """The SessionEnd with its session's newest turn, as if that turn's own hook had reported it."""
+    turn, entry = prepared.newest, prepared.entry
+    if turn is None:
+        return prepared
+    try:
+        payload = Payload(
+            session_id=prepared.payload.session_id,
+            prompt_id=turn.prompt_id,
+            cwd=prepared.payload.cwd,
+            transcript_path=prepared.payload.transcript_path,
+            last_assistant_message=turn.message,
+            error=turn.error,
+        )
+    except ValidationError:
+        return replace(prepared, newest=None)
+    event = "Stop" if turn.error is None else "StopFailure"
+    received_ns = turn.ended_ns or entry.received_ns
+    missed = replace(
+        prepared,
+        entry=Entry(entry.name, event, received_ns, entry.project, entry.cwd, None, b"", None),
+        payload=payload,
+        received_at=clock.iso(received_ns),
+        newest=None,
+    )
+    return replace(prepared, missed=_read_files(_read_words(missed, time.sleep), repositories))
 
 
 def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:

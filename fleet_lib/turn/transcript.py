@@ -47,7 +47,7 @@ def read_turn(
         facts = _turn_facts(lines, last_message)
         remaining = wait_until - time.time()
         if not facts.partial or remaining <= 0:
-            for sidechain in _subagent_transcripts(transcript):
+            for sidechain in subagent_transcripts(transcript):
                 _add_subagent_files(facts, sidechain, prompt_id)
             return facts
         pause(min(0.02, remaining))
@@ -63,7 +63,7 @@ def _turn_lines(
             return None
         lines: list[dict[str, Any]] = []
         opened = False
-        for raw in _lines_backwards(descriptor):
+        for raw in lines_backwards(descriptor):
             line = json_object(raw)
             if prompt_id is None:
                 lines.append(line)
@@ -99,10 +99,10 @@ def _opens_turn(line: dict[str, Any]) -> bool:
     message = line.get("message")
     if isinstance(message, dict) and isinstance(message.get("content"), str):
         return True
-    return any(block.get("type") != "tool_result" for block in _content(line))
+    return any(block.get("type") != "tool_result" for block in content_of(line))
 
 
-def _lines_backwards(descriptor: int) -> Iterator[bytes]:
+def lines_backwards(descriptor: int) -> Iterator[bytes]:
     position = os.fstat(descriptor).st_size
     first = max(0, position - _READ_LIMIT)
     parts: list[bytes] = []  # of the line that a block's beginning cuts, last part first
@@ -128,19 +128,19 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
             facts.started_at = _text_or_none(line.get("timestamp"))
         if line.get("type") != "assistant" or is_synthetic(line):
             continue
-        for block in _content(line):
+        for block in content_of(line):
             if block.get("type") == "text" and isinstance(block.get("text"), str):
                 facts.final_text = block["text"]
                 if last_message is None or facts.final_text.strip() == last_message.strip():
                     facts.partial = False
-            elif path := _edited_path(block, line):
+            elif path := edited_path(block, line):
                 facts.partial = True  # more is to come: an edit never ends a turn
                 if str(block.get("id")) not in failed and path not in facts.files:
                     facts.files.append(path)
     return facts
 
 
-def _subagent_transcripts(transcript: str) -> list[str]:
+def subagent_transcripts(transcript: str) -> list[str]:
     folder = transcript.removesuffix(".jsonl") + "/subagents"
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 (once a turn, mostly of what is not there)
@@ -162,12 +162,12 @@ def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[str]:
         str(block.get("tool_use_id"))
         for line in lines
         if line.get("type") == "user"
-        for block in _content(line)
+        for block in content_of(line)
         if block.get("type") == "tool_result" and block.get("is_error") is True
     }
 
 
-def _edited_path(block: dict[str, Any], line: dict[str, Any]) -> str | None:
+def edited_path(block: dict[str, Any], line: dict[str, Any]) -> str | None:
     if block.get("type") != "tool_use" or str(block.get("name")) not in _EDIT_TOOLS:
         return None
     given = block.get("input")
@@ -185,7 +185,7 @@ def is_synthetic(line: dict[str, Any]) -> bool:
     return isinstance(message, dict) and message.get("model") == "<synthetic>"
 
 
-def _content(line: dict[str, Any]) -> list[dict[str, Any]]:
+def content_of(line: dict[str, Any]) -> list[dict[str, Any]]:
     message = line.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     return (

@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet_lib.lines import summary_of
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.imports import ImportRepo
 
 LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
 _BEFORE, _AFTER = 60, 80  # characters that an excerpt shows around a match
@@ -22,6 +23,7 @@ def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) ->
         "source": turn.source if turn else None,
         "facts_partial": turn.facts_partial if turn else None,
         "warnings": list(turn.warnings) if turn else [],
+        "imported": ImportRepo(connection).is_imported(briefing.briefing_id),
     }
 
 

@@ -52,7 +52,8 @@ def project_as_markdown(
         row[0]
         for row in connection.execute(
             "SELECT briefing_id FROM briefings WHERE project_id = ? AND (?2 IS NULL OR"
-            " ifnull(ended_at, created_at) >= ?2) ORDER BY briefing_id DESC",
+            " ifnull(ended_at, created_at) >= ?2)"
+            " ORDER BY ifnull(ended_at, created_at) DESC, briefing_id DESC",
             (project.project_id, since),
         )
     ]

@@ -13,16 +13,20 @@ from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import project_names
-from fleet_lib.views.sessions import sessions_that_need_you
+from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    """needs_human, projects, commander, jobs, capture; times are in the database's form."""
+    """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
+    database's form."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
+    now = SessionsNow(connection)
     return {
-        "needs_human": sessions_that_need_you(connection, names),
+        "needs_you": needs_you(now, names),
+        "left_open": left_open(now, names),
+        "working": working(now, names),
         "projects": _roster(connection, names),
         "commander": {
             "last_event_seen": seen,
@@ -39,7 +43,9 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
 def nothing(home: str) -> dict[str, Any]:
     """The overview before there is a database."""
     return {
-        "needs_human": [],
+        "needs_you": [],
+        "left_open": [],
+        "working": [],
         "projects": [],
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0},

@@ -1,37 +1,134 @@
-"""The sessions that need you, and those that have not ended."""
+"""The sessions that need you, those that are left open, those that are working, and those that have
+not ended."""
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
-from fleet_lib import clock
-from fleet_lib.rules import ACTIVE_SESSION_SECONDS, OPEN_ALERT_SECONDS
-from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
+from fleet_lib.store.sessions import Session, SessionRepo, SessionState
+
+# {state of a session: why it waits for a person}
+_REASONS = {
+    "waiting_for_permission": "permission",
+    "waiting_for_input": "question",
+    "blocked": "blocked",
+    "failed": "failed",
+}
+# {that reason: the state}, for the words and colours of a screen
+STATE_OF_REASON = {reason: state for state, reason in _REASONS.items()}
 
 
-def sessions_that_need_you(
-    connection: sqlite3.Connection, project_names: dict[str, str]
-) -> list[dict[str, Any]]:
-    """The sessions that are stuck, the newest first. `project_names` is {project_id: name}."""
+def needs_you(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
+    """The live sessions that wait for a person, newest first. `names` is {project_id: name}."""
+    return [open_record(session, names) for session in now.needing_you()]
+
+
+def left_open(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
+    """The ended sessions that wait for a person, newest first. `names` is {project_id: name}."""
+    return [open_record(session, names) for session in now.left_open()]
+
+
+def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
+    """The sessions that are working, the most recently seen first. `names` is {project_id: name}."""
     return [
-        _row(session) | {"project": project_names.get(session.project_id, session.project_id)}
-        for session in SessionRepo(connection).open_alerts(clock.ago(OPEN_ALERT_SECONDS))
+        {
+            **_place(session, names),
+            "title": None,  # no title is stored yet
+            "since": session.state_at,
+            "folder": session.folder,
+        }
+        for session in now.open()
+        if session.state == "working"
     ]
 
 
 def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The sessions that have not ended, the most recently seen first."""
     return [
-        _row(session) | {"last_seen_at": session.last_seen_at}
-        for session in SessionRepo(connection).active(clock.ago(ACTIVE_SESSION_SECONDS))
+        {
+            "session_id": session.session_id,
+            "project_id": session.project_id,
+            "state": session.state,
+            "since": session.state_at,
+            "detail": session.detail,
+            "briefing_id": session.briefing_id,
+            "last_seen_at": session.last_seen_at,
+        }
+        for session in SessionsNow(connection).open()
     ]
 
 
-def _row(session: Session) -> dict[str, Any]:
+class SessionsNow:
+    """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which are
+    read once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._repo = SessionRepo(connection)
+        self._live = live_sessions(connection, is_thorough=True)
+
+    def needing_you(self) -> list[Session]:
+        """Those that wait for a person, newest first."""
+        return self._corrected(
+            self._repo.needing_you(), lambda live: live.needs_you(), lambda one: one.state_at
+        )
+
+    def left_open(self) -> list[Session]:
+        """Those that have ended and wait for a person, newest first."""
+        return self._corrected(
+            self._repo.left_open(), lambda live: live.is_now_left_open(), lambda one: one.state_at
+        )
+
+    def open(self) -> list[Session]:
+        """Those that have not ended, the most recently seen first."""
+        return self._corrected(
+            self._repo.at_work(), lambda live: live.state != "ended", lambda one: one.last_seen_at
+        )
+
+    def _corrected(
+        self,
+        stored: list[Session],
+        is_one: Callable[[LiveSession], bool],
+        order: Callable[[Session], str],
+    ) -> list[Session]:
+        """The stored sessions of a rule that have no file, and those with one that are of it now."""
+        found = [session for session in stored if session.session_id not in self._live]
+        for live in self._live.values():
+            if is_one(live) and (session := self._repo.get(live.session_id)):
+                found.append(_now(session, live))
+        return sorted(found, key=order, reverse=True)
+
+
+def _now(session: Session, live: LiveSession) -> Session:
+    """The session with what is so now."""
+    if live.state == "ended":
+        return replace(session, ended_at=session.ended_at or live.since)
+    return replace(
+        session,
+        # The state is no other than a stored one here.
+        state=cast("SessionState", live.state),
+        state_at=live.since,
+        detail=live.text,
+        ended_at=None,
+    )
+
+
+def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
+    """A session that waits for a person, as programs get it."""
+    return {
+        **_place(session, names),
+        "reason": _REASONS[session.state],
+        "text": session.detail,
+        "since": session.state_at,
+        "briefing_id": session.briefing_id,
+        "folder": session.folder,
+    }
+
+
+def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
     return {
         "session_id": session.session_id,
         "project_id": session.project_id,
-        "state": session.state,
-        "since": session.state_at,
-        "detail": session.detail,
-        "briefing_id": session.briefing_id,
+        "project": names.get(session.project_id, session.project_id),
     }

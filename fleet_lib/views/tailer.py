@@ -21,6 +21,7 @@ _SLOW_POLL_SECONDS = 2.0  # with a watch
 _POLL_SECONDS = 0.2  # without a watch
 # The file changes a moment before the commit can be read: one query after a change is not enough.
 _SETTLE_SECONDS = 0.25
+_CHANGES = ("created", "modified", "moved", "deleted")
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
 
 
@@ -59,7 +60,9 @@ class Tailer:
         the cursor or after the database's newest event, whichever is less.
 
         Raises DatabaseUnusable if there is no database, sqlite3.Error if it cannot be read."""
-        with _watching(self._database, self._changed.set) as is_watched:
+        database = self._database.resolve()
+        wal = f"{database}-wal"
+        with watching(database.parent, wal.__eq__, self._changed.set) as is_watched:
             while not self.is_stopped:
                 opened = identity(self._database)
                 with contextlib.closing(db.connect_read_only(self._database)) as connection:
@@ -100,8 +103,11 @@ class Tailer:
 
 
 @contextlib.contextmanager
-def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
-    """Call `changed` when the database may have changed. Yields False if nothing can watch it."""
+def watching(
+    folder: Path, is_wanted: Callable[[str], bool], changed: Callable[[], None]
+) -> Iterator[bool]:
+    """Call `changed` when a file of the folder changes whose path is wanted. Yields False if nothing
+    can watch it."""
     try:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler
         from watchdog.observers import Observer
@@ -110,18 +116,20 @@ def _watching(database: Path, changed: Callable[[], None]) -> Iterator[bool]:
         return
     # It is always stopped while it reads, and would log an error each time.
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
-    wal = f"{database.resolve()}-wal"
 
     class Handler(FileSystemEventHandler):
-        def on_modified(self, event: FileSystemEvent) -> None:
-            if event.src_path == wal:
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            # Not the events of reading: whoever is called reads.
+            if event.event_type in _CHANGES and (
+                is_wanted(str(event.src_path)) or is_wanted(str(event.dest_path))
+            ):
                 changed()
 
     observer = Observer()
     try:
-        observer.schedule(Handler(), str(database.resolve().parent))
+        observer.schedule(Handler(), str(folder))
         observer.start()
-    except OSError:  # the system allows no more watches
+    except OSError:  # there is no such folder, or the system allows no more watches
         yield False
         return
     try:

@@ -260,9 +260,9 @@ class Fleet:
         return int(row["last"])
 
     def stuck_sessions(self) -> list[tuple[str, str]]:
-        """(session id, state) of the sessions that need attention according to `fleet status`."""
+        """(session id, reason) of those that `fleet status` says need you."""
         status = json.loads(self.console("status", "--json"))
-        return [(row["session_id"], row["state"]) for row in status["needs_human"]]
+        return [(row["session_id"], row["reason"]) for row in status["needs_you"]]
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -301,7 +301,7 @@ def _with_second_copies(settings: dict[str, Any]) -> dict[str, Any]:
         second = copy.deepcopy(groups)
         for group in second:
             for hook in group["hooks"]:
-                hook["args"].insert(0, "-B")
+                hook["command"] = hook["command"].replace(" -I -S ", " -I -B -S ")
         groups += second
     return doubled
 

@@ -110,9 +110,6 @@ def test_failed_question_prints_the_reason_and_repeats_its_events(jobs: Jobs) ->
 
 def test_reset_starts_a_new_conversation_but_keeps_cursor_and_alerts(jobs: Jobs) -> None:
     fleet = jobs.fleet
-    # As if the session were still open: a headless one has ended and is not an open alert.
-    fleet.drain()
-    jobs.write("UPDATE sessions SET ended_at = NULL")
     jobs.console("ask", "the first question")
     cursor = fleet.cursor()
     done = jobs.console("commander", "--reset")
@@ -125,9 +122,9 @@ def test_reset_starts_a_new_conversation_but_keeps_cursor_and_alerts(jobs: Jobs)
         fleet.model.main_requests("the second question")[0]["messages"]
     )
     (prelude,) = fleet.preludes_with("the second question")
-    open_alerts = prelude.split("Open alerts from before:\n")[1]
-    assert re.search(r"alpha · blocked · .*a key", open_alerts)
-    assert "Alerts:\n" not in open_alerts, "the delta was shown again"
+    left_open = prelude.split("Left open:\n")[1]  # a headless session has ended
+    assert re.search(r"alpha · blocked · .*a key", left_open)
+    assert "Alerts:\n" not in left_open, "the delta was shown again"
 
 
 def test_every_turn_of_a_conversation_uses_its_own_system_prompt(jobs: Jobs) -> None:

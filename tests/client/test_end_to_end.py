@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fleet_world import Fleet, blocked_by, configure, git
+from fleet_world import HOOKS, Fleet, blocked_by, configure, git
 from scripted_model import Fail, Request, Text, ToolUse, newest_prompt
 
 
@@ -203,18 +205,55 @@ def test_commit_in_the_first_second_of_a_session_counts_for_its_turn(fleet: Flee
     assert briefing["base_commit"] == before
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 6: the client kills a running StopFailure hook when it exits",
-)
 def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: Fleet) -> None:
-    """The hook starts late, as on a busy machine: the client may exit before it has run."""
+    """The hook starts late, as on a busy machine: the client kills it as it exits."""
     fleet.delay_hook("stop_failure.py")
     turn = fleet.turn(fleet.repository("alpha"), "try it", Fail(400))
 
+    fleet.wait_for_rows("SELECT 1 FROM briefings")
     (briefing,) = fleet.briefings()
     assert (briefing["session_id"], briefing["status"]) == (turn.session_id, "failed")
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1, "error": 1}
+
+
+def test_on_a_loaded_machine_no_failed_turn_is_lost(fleet: Fleet) -> None:
+    """2.1.332 terminates the hook of a failure as it exits; before Fleet ignored that, a third was lost."""
+    turns = int(os.environ.get("FLEET_FAILED_TURNS", "10"))
+    repository = fleet.repository("alpha")
+    for number in range(turns):
+        fleet.script(f"try {number} now", Fail(400))
+    burn = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            prompts = [f"try {number} now" for number in range(turns)]
+            found = list(pool.map(lambda prompt: fleet.world.run(prompt, repository), prompts))
+        fleet.wait_for_rows(f"SELECT 1 FROM briefings LIMIT 1 OFFSET {turns - 1}", timeout=60)
+    finally:
+        for one in burn:
+            one.kill()
+            one.wait()
+
+    sessions = sorted(turn.session_id for turn in found)
+    assert len(set(sessions)) == turns and all(turn.is_error for turn in found)
+    assert sorted(briefing["session_id"] for briefing in fleet.briefings()) == sessions
+    assert {briefing["status"] for briefing in fleet.briefings()} == {"failed"}
+    counts = fleet.event_counts()
+    assert (counts["briefing_added"], counts["error"]) == (turns, turns)
+
+
+def test_a_commander_goes_on_where_a_registered_hook_is_missing(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """Python and sh end in 2 for a missing script, and both clients refuse every prompt then."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for folder in (fleet.home / ".claude", fleet.world.settings_dir):
+        file = folder / "settings.json"
+        file.write_text(file.read_text().replace(str(HOOKS), str(hooks)))
+    fleet.script("what is new")
+
+    assert not fleet.world.run("what is new", fleet.home).is_error
+    assert len(fleet.model.main_requests("what is new")) == 1
 
 
 def test_hooks_registered_twice_store_one_briefing_and_inject_once(fleet: Fleet) -> None:

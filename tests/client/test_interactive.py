@@ -242,7 +242,7 @@ def test_permission_prompt_is_an_alert_until_the_turn_ends(fleet: Fleet) -> None
         session.wait_for("Do you want to create")
         fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
         (stuck_session,) = fleet.stuck_sessions()
-        assert stuck_session[1] == "waiting_for_permission"
+        assert stuck_session[1] == "permission"
         assert not file.exists()
         fleet.commander("who needs me")
 

@@ -1,7 +1,7 @@
 // The WebSocket: events from a cursor, so that none is missed while the gateway is away, and the
 // output of jobs.
 
-import { receive } from "./events.js";
+import { drawSoon, receive } from "./events.js";
 import { draw } from "./navigation.js";
 import { send, state } from "./state.js";
 import { receiveJobMessage } from "./views/jobs.js";
@@ -23,6 +23,7 @@ export function connect() {
     const message = JSON.parse(received.data);
     if (message.type === "fleet.event") receive(message);
     else if (message.type === "fleet.live") becomeLive(message);
+    else if (message.type === "fleet.sessions") drawSoon();
     else if (message.type === "error") problem = message.message;
     else if (message.type.startsWith("job.")) receiveJobMessage(message);
   };

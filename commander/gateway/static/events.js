@@ -19,7 +19,7 @@ export function receive(event) {
 }
 
 let timer = null;
-function drawSoon() {
+export function drawSoon() {
   // However many events come in, the view is drawn once.
   timer ??= setTimeout(() => {
     timer = null;

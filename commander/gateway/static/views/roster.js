@@ -1,4 +1,5 @@
-// What needs attention, which sessions are working, and each project's latest briefing.
+// What needs attention, what is left open, which sessions are working, and each project's latest
+// briefing.
 
 import { draw } from "../navigation.js";
 import { card, h, row, section, tag, timelineOf, when } from "../page.js";
@@ -8,6 +9,9 @@ import { plural, toneOf } from "../words.js";
 const NO_PROJECTS =
   "Nothing was captured yet. Finish a turn in any Claude Code session and it appears here.";
 
+// Why a session waits for a person, as the state that has a word and a colour.
+const STATE_OF_REASON = { permission: "waiting_for_permission", question: "waiting_for_input" };
+
 export const roster = {
   title: "Roster",
 
@@ -16,20 +20,17 @@ export const roster = {
     for (const project of overview.projects) {
       state.names.set(project.project_id, project.project);
     }
-    const needing = overview.needs_human;
-    const isNeeding = new Set(needing.map((session) => session.session_id));
-    const others = overview.sessions.filter((session) => !isNeeding.has(session.session_id));
-    const working = others.filter((session) => session.state === "working");
-    const asking = others.filter((session) => session.state === "waiting_for_input");
-    const rest = others.filter((session) => ![...working, ...asking].includes(session));
+    const { needs_you: needing, left_open: leftOpen, working } = overview;
+    const isListed = new Set([...needing, ...working].map((session) => session.session_id));
+    const rest = overview.sessions.filter((session) => !isListed.has(session.session_id));
     return [
-      h("h1", {}, titleOf(needing.length)),
-      h("div", { class: "facts" }, factsOf(overview, working.length, asking.length)),
+      h("h1", {}, titleOf(needing.length, leftOpen.length)),
+      h("div", { class: "facts" }, factsOf(overview)),
       needing.length
-        ? card(needing.map(sessionRow), "", { class: "card needs", id: "needs" })
+        ? card(needing.map(openRow), "", { class: "card needs", id: "needs" })
         : null,
-      section("Working", working, sessionRow, "working"),
-      section("Asking you", asking, sessionRow, "asking"),
+      section("Left open", leftOpen, openRow, "left-open"),
+      section("Working", working, workingRow, "working"),
       h("h2", {}, "Projects"),
       card(overview.projects.map(projectRow), NO_PROJECTS, { id: "projects" }),
       section("Other open sessions", rest, sessionRow, "sessions"),
@@ -39,16 +40,17 @@ export const roster = {
   live: () => draw(),
 };
 
-function titleOf(count) {
-  if (!count) return "Nothing needs your attention.";
-  return count === 1 ? "1 session needs you" : `${count} sessions need you`;
+function titleOf(needing, leftOpen) {
+  if (needing) return needing === 1 ? "1 session needs you" : `${needing} sessions need you`;
+  if (leftOpen) return leftOpen === 1 ? "1 session is left open" : `${leftOpen} sessions are left open`;
+  return "Nothing needs your attention.";
 }
 
-function factsOf({ jobs, commander, capture }, working, asking) {
+function factsOf({ left_open: leftOpen, working, jobs, commander, capture }) {
   const hasJobs = jobs.running || jobs.queued;
   return [
-    fact(null, working && "working", `${working} working`),
-    fact(null, asking && "waiting_for_input", `${asking} asking you`),
+    fact(null, working.length && "working", `${working.length} working`),
+    fact(null, leftOpen.length && "waiting_for_input", `${leftOpen.length} left open`),
     fact(
       "/jobs",
       jobs.running && "running",
@@ -69,6 +71,15 @@ function fact(href, kind, text) {
 
 function addressOf(item) {
   return item.briefing_id ? `/briefing/${item.briefing_id}` : timelineOf(item.project_id);
+}
+
+function openRow(session) {
+  const state = STATE_OF_REASON[session.reason] ?? session.reason;
+  return sessionRow({ ...session, state, detail: session.text });
+}
+
+function workingRow(session) {
+  return sessionRow({ ...session, state: "working", detail: session.title });
 }
 
 function sessionRow(session) {

@@ -1,0 +1,138 @@
+"""A turn of a transcript as ingest takes it. Git is asked once for each folder, and never for one turn: which
+branch it was, the transcript says."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fleet_lib import clock, paths
+from fleet_lib.history_import.follow_ups import merged
+from fleet_lib.history_import.transcripts import Transcript
+from fleet_lib.redact import redact
+from fleet_lib.spool import Entry
+from fleet_lib.turn import briefing_parser
+from fleet_lib.turn.git import GitState, head_at
+from fleet_lib.turn.payload import Payload
+from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.repositories import Repositories, relative_files
+from fleet_lib.turn.stored_text import storable
+from fleet_lib.turn.transcript import TurnFacts
+from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A session's folder, which may be gone by now."""
+
+    exists: bool
+    real: str
+    is_commander: bool
+    git: GitState | None
+    is_git_silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTurn:
+    """A finished turn, ready to be stored."""
+
+    prepared: Prepared
+    is_left_alone: bool  # its own hook may still come
+    is_living: bool  # its session is
+
+
+class Reader:
+    """Reads transcripts in the order of their time, and remembers the folders that they name."""
+
+    def __init__(self, home: str, living: frozenset[str], repositories: Repositories) -> None:
+        self._home = home
+        self._living = living
+        self._repositories = repositories
+        self._folders: dict[str, _Folder] = {}
+
+    def turns(self, transcript: Transcript, since_ns: int) -> Iterator[ReadTurn]:
+        """The finished turns that ended after `since_ns`, without the Commander's own."""
+        edits = subagents_edits(transcript.path)
+        for turn in merged(finished_turns(transcript.path), transcript.path):
+            session_id = turn.session_id or transcript.session_id
+            ended_ns = min(turn.ended_ns or transcript.written_ns, time.time_ns())
+            folder = self._folder(turn.cwd)
+            if ended_ns < since_ns or not turn.cwd or folder.is_commander:
+                continue
+            is_living = session_id in self._living or transcript.may_go_on(ended_ns)
+            files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
+            turn = replace(turn, files=tuple(files))
+            if prepared := _prepared(turn, session_id, transcript, ended_ns, folder):
+                yield ReadTurn(prepared, turn.is_last and is_living, is_living)
+
+    def _folder(self, path: str) -> _Folder:
+        if path not in self._folders:
+            self._folders[path] = self._read_folder(path)
+        return self._folders[path]
+
+    def _read_folder(self, path: str) -> _Folder:
+        if not path or "\0" in path:
+            return _Folder(False, "", False, None, False)
+        # A worktree or a subfolder that is gone belongs to the repository that is left.
+        place = Path(path)
+        while not place.is_dir() and place != place.parent:
+            place = place.parent
+        git = self._repositories.state(str(place), 0)
+        return _Folder(
+            exists=Path(path).is_dir(),
+            real=os.path.realpath(path),
+            is_commander=paths.is_commander(path, self._home),
+            git=git,
+            is_git_silent=self._repositories.is_silent(str(place)),
+        )
+
+
+def _prepared(
+    turn: FinishedTurn, session_id: str, transcript: Transcript, ended_ns: int, folder: _Folder
+) -> Prepared | None:
+    """The turn as its hook's entry would be; None where its ids are none."""
+    try:
+        payload = Payload(
+            session_id=session_id,
+            prompt_id=turn.prompt_id,
+            cwd=turn.cwd,
+            transcript_path=transcript.path,
+            last_assistant_message=turn.message,
+            error=turn.error,
+        )
+    except ValidationError:
+        return None
+    event = "Stop" if turn.error is None else "StopFailure"
+    git = folder.git
+    if git is not None:
+        head = head_at(git, ended_ns)
+        git = replace(git, head=head, branch=turn.branch, reflog=(), made_ns={})
+    message = redact(storable(turn.message))
+    block = briefing_parser.find_block(message)
+    cwd = storable(turn.cwd)
+    return Prepared(
+        entry=Entry("", event, ended_ns, cwd, cwd, None, b"", None),
+        payload=payload,
+        digest="",
+        received_at=clock.iso(ended_ns),
+        folder=cwd,
+        is_commander=False,
+        folder_exists=folder.exists,
+        real_folder=folder.real,
+        git=git,
+        is_git_silent=folder.is_git_silent,
+        turn=TurnFacts(
+            files=list(turn.files),
+            started_at=turn.started_at,
+            final_text=turn.message,
+            prompt_key=turn.prompt_key,
+            partial=False,
+        ),
+        edited_files=tuple(relative_files(turn.files, git, turn.cwd)),
+        message=message,
+        block=None if block is None else briefing_parser.parse(block),
+        is_imported=True,
+    )

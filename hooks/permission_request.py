@@ -1,0 +1,19 @@
+"""PermissionRequest: a tool waits for a permission. The payload goes to the spool. Nothing is ever
+printed: output of this hook would answer the prompt."""
+
+import _signal
+
+for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+    _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
+
+import os
+import sys
+
+try:
+    # -I leaves the script's own folder out of the path.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from hooks import _hook
+
+    _hook.run("PermissionRequest", _hook.capture)
+finally:
+    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

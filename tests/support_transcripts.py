@@ -1,0 +1,96 @@
+"""Made transcripts: conversations as Claude Code writes them, line by line."""
+
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+
+class Conversation:
+    """The lines of one session's transcript. Each line comes a second after the one before it."""
+
+    def __init__(self, folder: Path | str, session: str = "session-1", age_days: float = 2) -> None:
+        self.session = session
+        self.folder = str(folder)
+        self.lines: list[str] = []
+        self.at = datetime.now(UTC) - timedelta(days=age_days)
+        self.prompt_id: str | None = None
+
+    def line(self, kind: str, content: Any = None, **more: Any) -> Self:
+        """One line; without content one that is no message."""
+        self.at += timedelta(seconds=1)
+        message = more.pop("message", {})
+        given = {
+            "type": kind,
+            "uuid": str(uuid.uuid4()),
+            "timestamp": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "sessionId": self.session,
+            "cwd": self.folder,
+            "gitBranch": "main",
+            "isSidechain": False,
+            **more,
+        }
+        if content is not None:
+            given["message"] = {"role": kind, "content": content, **message}
+        value = {name: value for name, value in given.items() if value is not None}
+        return self.raw(json.dumps(value))
+
+    def raw(self, text: str) -> Self:
+        self.lines.append(text)
+        return self
+
+    def user(self, content: Any, **more: Any) -> Self:
+        return self.line("user", content, **{"promptId": self.prompt_id, **more})
+
+    def assistant(self, *blocks: dict[str, Any], reason: str | None, **more: Any) -> Self:
+        message = {"model": "claude-sonnet-5-5", "stop_reason": reason, **more.pop("message", {})}
+        return self.line("assistant", list(blocks), message=message, **more)
+
+    def prompt(self, text: str, prompt_id: str | None = "", **more: Any) -> Self:
+        """A prompt with an id of its own; with None as an old client writes it, without."""
+        self.prompt_id = str(uuid.uuid4()) if prompt_id == "" else prompt_id
+        return self.user(text, **more)
+
+    def answer(self, text: str, reason: str | None = "end_turn", **more: Any) -> Self:
+        return self.assistant({"type": "text", "text": text}, reason=reason, **more)
+
+    def edit(self, path: str, *, fails: bool = False, **more: Any) -> Self:
+        call = f"toolu_{len(self.lines)}"
+        use = {"type": "tool_use", "id": call, "name": "Edit", "input": {"file_path": path}}
+        self.assistant(use, reason="tool_use", **more)
+        result = {"type": "tool_result", "tool_use_id": call, "content": "ok", "is_error": fails}
+        return self.user([result], **more)
+
+    def fail(self, text: str = "API Error: 400 scripted failure", error: str = "unknown") -> Self:
+        return self.answer(
+            text,
+            "stop_sequence",
+            message={"model": "<synthetic>"},
+            error=error,
+            isApiErrorMessage=True,
+        )
+
+    def interrupt(self) -> Self:
+        return self.user([{"type": "text", "text": "[Request interrupted by user]"}])
+
+    def command(self, name: str) -> Self:
+        """A local command, with the lines that the client writes around it."""
+        self.prompt_id = str(uuid.uuid4())
+        self.user("<local-command-caveat>Caveat: …</local-command-caveat>", isMeta=True)
+        self.user(f"<command-name>{name}</command-name>\n<command-message>…</command-message>")
+        return self.user("<local-command-stdout>Set.</local-command-stdout>")
+
+    def turn(self, text: str = "Done.", prompt: str = "please") -> Self:
+        return self.prompt(prompt).answer(text)
+
+    def write(self, projects: Path, *, written_seconds_ago: float = 3600) -> Path:
+        """The transcript's file in Claude Code's `projects` folder."""
+        file = projects / "-code-project" / f"{self.session}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in self.lines))
+        moment = time.time() - written_seconds_ago
+        os.utime(file, (moment, moment))
+        return file

@@ -1,0 +1,246 @@
+"""The commands that Claude Code's settings and the plugin register, run as it runs them: by `/bin/sh -c`.
+Whatever is missing, none ends in 2, which would erase a prompt or force a turn."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, Fleet, payload
+from test_hooks import HOOKS
+
+from commander.setup import settings
+from commander.setup.commander_folder import HOME_TEMPLATE
+
+PRINTING = ("SessionStart", "UserPromptSubmit")
+PLACES = [
+    *(("settings", event) for event in HOOKS if event != "UserPromptSubmit"),
+    ("commander", "UserPromptSubmit"),
+    *(("plugin", event) for event in HOOKS),
+]
+SAMPLES = {
+    "SessionStart": "SessionStart-startup",
+    "UserPromptSubmit": "UserPromptSubmit",
+    "Stop": "Stop",
+    "StopFailure": "StopFailure-unknown",
+    "Notification": "Notification-permission_prompt",
+    "SessionEnd": "SessionEnd-other",
+}
+every_entry = pytest.mark.parametrize(("place", "event"), PLACES)
+
+
+class Registered:
+    """A program with the hooks, in a folder with a name that a shell could misread."""
+
+    def __init__(self, folder: Path, fleet: Fleet) -> None:
+        self.program = folder / 'it\'s a $HOME `x` "y" folder'
+        self.program.mkdir()
+        for name in ("hooks", "fleet_lib"):
+            (self.program / name).symlink_to(ROOT / name)
+        self.python = self.program / "python3"
+        self.python.symlink_to(sys.executable)
+        self._fleet = fleet
+
+    def entry(self, place: str, event: str) -> dict[str, Any]:
+        if place == "plugin":
+            value = json.loads((ROOT / "hooks" / "hooks.json").read_text())
+        else:
+            template = HOME_TEMPLATE / ".claude" / "settings.json"
+            if place == "settings":
+                template = settings.settings_example()
+            value = settings.registration(template, self.python, self.program / "hooks")
+        (group,) = value["hooks"][event]
+        (entry,) = group["hooks"]
+        assert set(entry) == {"type", "command", "timeout"}
+        return dict(entry)
+
+    def run(self, place: str, event: str, path: str = "") -> "subprocess.CompletedProcess[bytes]":
+        environment = self._fleet.env(
+            CLAUDE_PROJECT_DIR=str(self._fleet.home if event in PRINTING else self._fleet.folder),
+            CLAUDE_PLUGIN_ROOT=str(self.program),
+            PATH=path or f"{self.program}:{os.environ['PATH']}",
+        )
+        return subprocess.run(
+            ["/bin/sh", "-c", self.entry(place, event)["command"]],
+            input=json.dumps(payload(SAMPLES[event])).encode(),
+            env=environment,
+            capture_output=True,
+            cwd=self._fleet.folder,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def registered(fleet: Fleet, tmp_path: Path) -> Registered:
+    fleet.replace_drainer()
+    return Registered(tmp_path, fleet)
+
+
+@every_entry
+def test_a_registered_command_runs_its_hook(
+    registered: Registered, fleet: Fleet, place: str, event: str
+) -> None:
+    done = registered.run(place, event)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    # A Commander that has no database yet is shown nothing, and so nothing is spooled of its prompt.
+    assert len(fleet.waiting()) == (event != "UserPromptSubmit")
+
+
+@every_entry
+@pytest.mark.parametrize("missing", ["the interpreter", "the hook", "the program"])
+def test_a_command_whose_files_are_missing_does_nothing_and_ends_well(
+    registered: Registered, fleet: Fleet, place: str, event: str, missing: str
+) -> None:
+    if missing == "the interpreter":
+        registered.python.unlink()
+    elif missing == "the hook":
+        hooks = registered.program / "hooks"
+        hooks.unlink()
+        hooks.mkdir()
+        for path in (ROOT / "hooks").glob("*.py"):
+            if path.stem != HOOKS[event]:
+                (hooks / path.name).symlink_to(path)
+    else:
+        registered.program.rename(registered.program.with_name("elsewhere"))
+
+    done = registered.run(place, event, path="/nowhere")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert fleet.waiting() == []
+
+
+@every_entry
+@pytest.mark.parametrize("missing", ["hooks/_hook.py", "fleet_lib/spool.py"])
+def test_a_hook_whose_own_modules_are_missing_ends_well(
+    registered: Registered, place: str, event: str, missing: str
+) -> None:
+    for name in ("hooks", "fleet_lib"):
+        folder = registered.program / name
+        folder.unlink()
+        folder.mkdir()
+        for path in (ROOT / name).iterdir():
+            if f"{name}/{path.name}" != missing and path.name != "__pycache__":
+                (folder / path.name).symlink_to(path)
+    # The hook finds its packages by its own path, which must not be a link's target.
+    hook = registered.program / "hooks" / f"{HOOKS[event]}.py"
+    text = hook.read_text()
+    hook.unlink()
+    hook.write_text(text)
+
+    assert registered.run(place, event).returncode == 0
+
+
+@every_entry
+def test_a_command_ignores_signals_first_and_ends_in_exit_zero(
+    registered: Registered, place: str, event: str
+) -> None:
+    command = registered.entry(place, event)["command"]
+
+    assert command.startswith("trap '' TERM HUP INT; : fleet-hook; ")
+    # A hook that prints is no child of the client's: its exit code is not the hook's.
+    assert command.endswith("; exit 0") == (event in PRINTING)
+    assert ("; exec " in command) == (event not in PRINTING)
+
+
+@pytest.mark.parametrize("event", [event for event in HOOKS if event != "UserPromptSubmit"])
+def test_a_command_that_is_terminated_before_python_is_up_keeps_the_turn(
+    registered: Registered, fleet: Fleet, event: str
+) -> None:
+    registered.python.unlink()
+    up = fleet.folder / "up"
+    registered.python.write_text(f'#!/bin/sh\n: >{up}\nsleep 0.5\nexec {sys.executable} "$@"\n')
+    registered.python.chmod(0o755)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", registered.entry("settings", event)["command"]],
+        stdin=subprocess.PIPE,
+        env=fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)),
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(payload(SAMPLES[event])).encode())
+        process.stdin.close()
+        while not up.exists():  # the trap comes before it
+            assert process.poll() is None
+        for _ in range(10):
+            os.killpg(process.pid, 15)
+            subprocess.run(["sleep", "0.03"], check=True)
+        assert process.wait(20) == 0
+
+    assert len(fleet.waiting()) == 1
+
+
+def test_the_plugin_names_only_events_that_the_oldest_client_knows() -> None:
+    """2.1.197 drops the whole file for one that it does not know."""
+    known = {*HOOKS, "PermissionRequest", "PreToolUse", "PostToolUse", "SubagentStop", "PreCompact"}
+
+    assert set(json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]) <= known
+
+
+@every_entry
+def test_what_an_entry_runs_can_be_read_back(
+    registered: Registered, place: str, event: str
+) -> None:
+    entry = registered.entry(place, event)
+
+    assert settings.is_ours(entry) and settings.is_current_form(entry)
+    if place != "plugin":
+        hook = registered.program / "hooks" / f"{HOOKS[event]}.py"
+        assert settings.program(entry) == (str(registered.python), str(hook))
+
+
+def test_what_an_older_fleets_entry_runs_can_be_read_back() -> None:
+    entry = {"command": "/a b/python", "args": ["-I", "-S", "/a b/hooks/stop.py"]}
+
+    assert settings.is_ours(entry) and not settings.is_current_form(entry)
+    assert settings.program(entry) == ("/a b/python", "/a b/hooks/stop.py")
+
+
+@pytest.mark.parametrize(
+    "command", ["", "x 'unclosed", "fleet_python", "echo fleet-hook", ": fleet_hook;", "a=b c=d"]
+)
+def test_another_programs_command_is_not_fleets_and_names_nothing(command: str) -> None:
+    entry = {"type": "command", "command": command}
+
+    assert not settings.is_ours(entry)
+    assert settings.program(entry) == ("", "")
+
+
+def entry_of_an_older_fleet(event: str, form: str) -> dict[str, Any]:
+    python, hook = "/old home/venv/bin/python", f"/old home/venv/app/hooks/{HOOKS[event]}.py"
+    if form == "exec form":
+        return {"type": "command", "command": python, "args": ["-I", "-S", hook], "timeout": 10}
+    command = shlex.join([python, "-I", "-S", hook])
+    return {"type": "command", "command": command, "timeout": 10}
+
+
+@pytest.mark.parametrize("form", ["exec form", "shell form"])
+@pytest.mark.parametrize("others", ["", '{"hooks": [{"type": "command", "command": "beep"}]}'])
+def test_an_entry_of_an_older_fleet_is_replaced_and_undone_to_the_byte(
+    tmp_path: Path, form: str, others: str
+) -> None:
+    file = tmp_path / "settings.json"
+    text = f'{{\n  "theme": "dark",\n  "hooks": {{\n    "Stop": [{others}]\n  }}\n}}\n'
+    file.write_text(text)
+    old = {
+        event: [{"hooks": [entry_of_an_older_fleet(event, form)]}]
+        for event in ("Stop", "StopFailure")
+    }
+    registering = settings.with_hooks(file, old, {})
+    settings.write(registering)
+
+    example = settings.settings_example()
+    ours = settings.registration(example, Path("/p"), Path("/h"))["hooks"]
+    upgrading = settings.with_hooks(file, ours, registering.was)
+    settings.write(upgrading)
+
+    found = [entry for *_, entry in settings.our_entries(json.loads(file.read_text()))]
+    wanted = [group["hooks"][0] for groups in ours.values() for group in groups]
+    assert sorted(map(str, found)) == sorted(map(str, wanted))
+    settings.write(settings.without_hooks(file, upgrading.was))
+    assert file.read_text() == text
