@@ -29,6 +29,9 @@ class Client:
         return self._fleet.context(done)
 
     def start(self, source: str, transcript: Path | None = None) -> str:
+        # As if more than a second had passed: nearer starts are copies of one registered hook.
+        for mark in (self._fleet.home / "spool" / "tmp").glob("printed.SessionStart.*"):
+            mark.unlink()
         return self._call("session_start", source=source, transcript_path=str(transcript))
 
     def prompt(self, prompt_id: str) -> str:
