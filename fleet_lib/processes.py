@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 _HAS_PROC = Path("/proc/self/stat").exists()
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # No machine has been up for so many seconds, and no clock is before them.
 _FIRST_UNIX_SECONDS = 1e9
 _TOLERANCE_SECONDS = 0.02  # a runner's name has two decimals
@@ -50,7 +50,7 @@ def _since_boot(pid: int) -> float | None:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19]) / _TICKS
+    return None if fields[0] in (b"Z", b"X") else int(fields[19]) / TICKS_PER_SECOND
 
 
 def _by_the_clock(pid: int) -> float | None:

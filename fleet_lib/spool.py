@@ -26,7 +26,17 @@ class Malformed(ValueError):
 class Entry:
     """One captured hook call, read back from the spool."""
 
-    __slots__ = ("cwd", "event", "name", "payload", "project", "received_ns", "shown", "status")
+    __slots__ = (
+        "client",
+        "cwd",
+        "event",
+        "name",
+        "payload",
+        "project",
+        "received_ns",
+        "shown",
+        "status",
+    )
 
     def __init__(
         self,
@@ -38,6 +48,7 @@ class Entry:
         shown: "tuple[int, int] | None",
         payload: bytes,
         status: "bytes | None",
+        client: str = "",
     ) -> None:
         self.name = name  # the file's name and the entry's id; name_parts() takes it apart
         self.event = event  # hook event name, e.g. "Stop"
@@ -47,6 +58,7 @@ class Entry:
         self.shown = shown  # (after, through) event ids that a printing hook showed, or None
         self.payload = payload  # bytes
         self.status = status  # the status file's bytes, or None
+        self.client = client  # the Claude Code process of a Commander, or "" if it is not known
 
 
 def safe_session_id(text: str) -> str:
@@ -93,6 +105,7 @@ def put(
     cwd: str = "",
     status: "bytes | None" = None,
     shown: "tuple[int, int] | None" = None,
+    client: str = "",
 ) -> str:
     """Make one hook call durable and return its entry's name. Raises OSError if that failed."""
     received_ns = time.time_ns()
@@ -110,6 +123,8 @@ def put(
         header.append(("status", str(len(status))))
     if shown is not None:
         header.append(("shown", f"{shown[0]} {shown[1]}"))
+    if client:
+        header.append(("client", client))
     head = "".join(key + " " + _escape(value) + "\n" for key, value in header) + "\n"
     temporary = os.path.join(paths.spool(home, "tmp"), name)
     new = paths.spool(home, "new")
@@ -204,8 +219,9 @@ def read(path: str, name: "str | None" = None) -> Entry:
     if length < 0 or len(body) != length + (status_length or 0):
         raise Malformed("the entry is cut short")
     status = body[length:] if status_length is not None else None
+    client = _unescape(fields.get(b"client", b""))
     name = name or os.path.basename(path)
-    return Entry(name, event, received_ns, project, cwd, shown, body[:length], status)
+    return Entry(name, event, received_ns, project, cwd, shown, body[:length], status, client)
 
 
 def read_pending(home: str, name: str) -> Entry:

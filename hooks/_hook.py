@@ -42,6 +42,14 @@ class Call:
         """The session's project folder: where it started, even after a `cd` in the Bash tool."""
         return self.project or self.cwd
 
+    def client(self) -> str:
+        """The Claude Code process, if this is a Commander's session."""
+        if not paths.is_commander(self.folder(), self.home):
+            return ""
+        from hooks import _client
+
+        return _client.client()
+
     def put(
         self,
         payload: "bytes | None" = None,
@@ -60,6 +68,7 @@ class Call:
                 self.cwd,
                 status,
                 shown,
+                self.client(),
             )
         except OSError as error:
             self._report(error)
@@ -91,7 +100,7 @@ class Call:
         """The payload's fields that a printing hook needs, parsed by SQLite."""
         from fleet_lib.prelude import hook_json
 
-        names = ("session_id", "cwd", "source", "prompt_id", "agent_id")
+        names = ("session_id", "cwd", "source", "prompt_id", "agent_id", "transcript_path")
         fields = hook_json.payload_fields(self.payload, names)
         self.session_id = fields.get("session_id") or self.session_id
         self.cwd = fields.get("cwd") or self.cwd

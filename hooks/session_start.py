@@ -18,8 +18,10 @@ def show(call: "_hook.Call") -> "tuple[int, int] | None":
     text, shown = "", None
     try:
         if paths.is_commander(call.folder(), call.home):
-            source = fields.get("source", "")
-            text, shown = commander.commander_start(call.home, call.session_id, source)
+            text, shown = commander.commander_start(
+                *(call.home, call.session_id, fields.get("source", "")),
+                *(call.client(), fields.get("transcript_path", "")),
+            )
         elif fields and hot_settings.has_worker_facts(call.home):
             text = workers.worker_facts(call.home, call.folder(), call.session_id)
     except database.Unavailable:

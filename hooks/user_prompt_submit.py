@@ -21,7 +21,7 @@ def prompt(call: "_hook.Call") -> None:
     if fields.get("agent_id") or (not folder and not paths.is_commander(call.cwd, call.home)):
         return
     try:
-        text, shown = commander.commander_prompt(call.home, call.session_id)
+        text, shown = commander.commander_prompt(call.home, call.session_id, call.client())
     except database.Unavailable:
         return  # no prelude this time; the same events are there the next
     if text and call.add_context(text, fields):

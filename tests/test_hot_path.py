@@ -46,7 +46,8 @@ OURS = {
 }
 # The modules of Fleet that a printing hook may import as well.
 PRINTING = {
-    *("hooks._claim", "fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
+    *("hooks._client", "hooks._claim"),
+    *("fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
     *("fleet_lib.hot_settings", "fleet_lib.live"),
     *(
         f"fleet_lib.prelude.{path.stem}"

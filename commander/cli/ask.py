@@ -40,7 +40,8 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
 
     The question continues the conversation that `fleet commander` opens, and the Commander first
     gets what is new since its last turn. A QUESTION of - is read from stdin. Questions are answered
-    one at a time; Ctrl-C cancels yours.
+    one at a time; Ctrl-C cancels yours. While `fleet commander` is open, the question is asked in a
+    fork of its conversation, and the open Commander does not see the answer.
 
     \b
     Examples:
@@ -75,6 +76,13 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
             raise click.exceptions.Exit(130) from None
         job = JobRepo(connection).require(job_id)
         run = JobRunRepo(connection).latest(job_id)
+        is_beside = ConversationRepo(connection).is_beside(run.session_id if run else None)
+    if is_beside:
+        click.echo(
+            "The Commander is open: this was asked in a fork of its conversation, and the open"
+            " Commander will not see the answer.",
+            err=True,
+        )
     if as_json:
         answer = answer_of(job) if job.status == "completed" else None
         result = {"job_id": job_id, "status": job.status, "answer": answer, "error": job.error}

@@ -10,6 +10,7 @@ from commander.cli._database import drain_spool, writing
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
 from fleet_lib.jobs.command import claude_program, last_conversation
+from fleet_lib.jobs.open_commander import commander_is_open
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.jobs import JobRepo
@@ -31,6 +32,7 @@ def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
     """Open the Commander in its last conversation.
 
     The Commander is Claude Code in the folder $FLEET_HOME. CLAUDE_OPTIONS are passed to `claude`.
+    If it is open already, a second one continues in a fork of the conversation.
 
     \b
     Examples:
@@ -47,7 +49,12 @@ def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
         return
     program = claude_program(str(home))
     session = None if new else _last_conversation(home)
-    arguments = [program, *(["--resume", session] if session else []), *claude_options]
+    arguments = [program, *(["--resume", session] if session else [])]
+    if session and commander_is_open(str(home)):
+        # Two processes that continue one session do not see each other's turns.
+        arguments.append("--fork-session")
+        click.echo("The Commander is already open; this one continues in a fork.", err=True)
+    arguments += claude_options
     os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     os.chdir(home)
     os.execv(program, arguments)  # noqa: S606
@@ -82,7 +89,7 @@ def _reset(home: Path) -> None:
             )
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(str(home))
-        conversations.continue_in(conversation, None)
+        conversations.reset(conversation)
     seen = conversation.last_outbox_event_id_seen
     click.echo(
         "The next `fleet commander` or `fleet ask` starts a new conversation."

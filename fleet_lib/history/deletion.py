@@ -67,7 +67,11 @@ _KINDS = (
     _Kind("sessions", "s", "session_id", "s.last_seen_at", DELETABLE_SESSION, ()),
     _Kind(
         *("commander_sessions", "c", "session_id", "c.updated_at", DELETABLE_COMMANDER),
-        (f"DELETE FROM prelude_shown WHERE session_id {_CHOSEN}",),
+        (
+            f"DELETE FROM prelude_shown WHERE session_id {_CHOSEN}",
+            f"DELETE FROM commander_branches WHERE session_id {_CHOSEN}",
+            f"DELETE FROM commander_sessions_apart WHERE session_id {_CHOSEN}",
+        ),
     ),
 )
 _COUNTED = ("briefings", "outbox_events", "turns", "jobs", "sessions", "commander_sessions")

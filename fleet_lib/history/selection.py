@@ -29,6 +29,7 @@ _LAST_ID = (1 << 63) - 1
 _SMALLEST_CURSOR = f"""ifnull((SELECT min(cursor) FROM (
     SELECT ifnull(last_outbox_event_id_seen, 0) AS cursor FROM conversations
     UNION ALL SELECT cursor_event_id FROM commander_sessions WHERE updated_at >= :cursors_since
+    UNION ALL SELECT cursor_event_id FROM commander_branches WHERE updated_at >= :cursors_since
   )), {_LAST_ID})"""
 
 _OPEN = f"FROM sessions s WHERE {OPEN}"

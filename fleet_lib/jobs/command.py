@@ -107,8 +107,10 @@ def command(
     budget_usd: float,
     resume: str | None,
     scratch: Path,
+    beside: str | None = None,
 ) -> list[str]:
-    """The command line of a job. Texts that may be long go to files in `scratch`. It may run the
+    """The command line of a job. `beside` is the id of a session of its own, which forks from
+    `resume`. Texts that may be long go to files in `scratch`. It may run the
     program for its help, which takes a moment."""
     is_commander = job.type == "commander_turn"
     words = [program, "-p", "--output-format", "stream-json", "--verbose", "--model", job.model]
@@ -133,6 +135,8 @@ def command(
         words += ["--settings", '{"disableAllHooks":true}']
     if resume:
         words += ["--resume", resume]
+    if beside:
+        words += [*(["--fork-session"] if resume else []), "--session-id", beside]
     tools = request.allowed_tools or (commander_tools(home) if is_commander else ())
     # As one word each, so that a rule that looks like an option is not read as one.
     return words + [f"--allowed-tools={tool}" for tool in tools]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fleet_lib.jobs.child import Child
 from fleet_lib.jobs.claim import Notice, Work, folder_of
 from fleet_lib.jobs.command import claude_program, command, environment, last_conversation
 from fleet_lib.jobs.database import Database
+from fleet_lib.jobs.open_commander import commander_is_open
 from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
@@ -51,12 +53,15 @@ async def run_job(work: Work, home: str, database: Database) -> Notice:
 async def _run(work: Work, home: str, database: Database) -> Outcome:
     job, request = work.job, work.request
     with tempfile.TemporaryDirectory(prefix="fleet-job-") as scratch:
-        resume = None
+        resume = beside = None
         if job.type == "commander_turn":
             # So that the Commander hears what other sessions have just done.
             with contextlib.suppress(FleetError, OSError):
                 await asyncio.to_thread(drain_now, home, timeout=_DRAIN_SECONDS)
             resume = await database.call(last_conversation)
+            if await asyncio.to_thread(commander_is_open, home):
+                beside = str(uuid.uuid4())
+                await database.transact(_ask_beside, home, beside, resume)
         folder = await database.call(folder_of, home, job, request)
         empty = Path(scratch) / "empty"
         empty.mkdir()
@@ -70,6 +75,7 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
             budget_usd=work.run.budget_usd,
             resume=resume,
             scratch=Path(scratch),
+            beside=beside,
         )
         child = await Child.start(words, folder or empty, environment(job, home))
         try:
@@ -83,6 +89,13 @@ async def _run(work: Work, home: str, database: Database) -> Outcome:
         finally:
             await child.stop(0.0)
             child.close()
+
+
+def _ask_beside(
+    connection: sqlite3.Connection, home: str, session_id: str, resume: str | None
+) -> None:
+    conversations = ConversationRepo(connection)
+    conversations.ask_beside(conversations.get_or_create_commander(home), session_id, resume)
 
 
 def _note_process(connection: sqlite3.Connection, work: Work, name: ProcessName) -> bool:
@@ -241,7 +254,8 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
     if outcome.status == "completed" and work.job.type == "commander_turn":
         conversations = ConversationRepo(connection)
         conversation = conversations.get_or_create_commander(home)
-        conversations.continue_in(conversation, outcome.session_id)
+        if not conversations.is_beside(outcome.session_id):
+            conversations.continue_in(conversation, outcome.session_id)
     is_ours = runs.finish(work.run, outcome)
     return outcome.status if is_ours else "taken over by another runner"
 

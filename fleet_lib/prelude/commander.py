@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
 
 
-def commander_start(home: str, session_id: str, source: str) -> "Shown":
+def commander_start(
+    home: str, session_id: str, source: str, client: str = "", transcript: str = ""
+) -> "Shown":
     """(text, shown) for a Commander's SessionStart: a recap, or on resume only the delta.
 
     `shown` is (after, through): the text reports the events after the first id, up to and including
@@ -23,21 +25,25 @@ def commander_start(home: str, session_id: str, source: str) -> "Shown":
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, _ = _session_cursor(connection, session_id, waiting)
+        cursor, started_through = _session_cursor(connection, session_id, waiting, client)
+        after = cursor
+        if source == "resume":
+            shown = _shown_at_prompts(connection, session_id, waiting)
+            after = _after_failed_turn(transcript, cursor, started_through, shown)
         build = delta if source == "resume" else recap
-        text, through = build(connection, cursor, hot_settings.budget(home))
+        text, through = build(connection, after, hot_settings.budget(home))
         return text, (cursor, through)
     finally:
         connection.close()
 
 
-def commander_prompt(home: str, session_id: str) -> "Shown":
-    """(text, shown) for a Commander's prompt: the delta after what the session has been shown.
-    Raises Unavailable."""
+def commander_prompt(home: str, session_id: str, client: str = "") -> "Shown":
+    """(text, shown) for a Commander's prompt: the delta after what this client has been shown in
+    the session. Raises Unavailable."""
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        cursor, started_through = _session_cursor(connection, session_id, waiting)
+        cursor, started_through = _session_cursor(connection, session_id, waiting, client)
         after = max(cursor, started_through)
         text, through = delta(connection, after, hot_settings.budget(home))
         return text, (after, through)
@@ -60,27 +66,36 @@ def _waiting(home: str, session_id: str) -> "list[spool.Entry]":
 
 
 def _session_cursor(
-    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
+    connection: sqlite3.Connection,
+    session_id: str,
+    waiting: "list[spool.Entry]",
+    client: str = "",
 ) -> "tuple[int, int]":
-    """(cursor, last event that its SessionStart showed) of one Commander session. Entries that wait
-    in the spool count as applied, because a queued prompt comes before the drainer is done. How
-    they are applied is in store/conversations.py (`join`, `commit_shown`); a test compares both.
-    What is past the newest event, in an older database that was put back, counts as the newest."""
+    """(cursor, last event that its SessionStart showed) of one client's branch of a Commander
+    session. A client that has just resumed the session goes on in the branch that ended the last
+    turn.
+
+    Entries that wait in the spool count as applied, because a queued prompt comes before the
+    drainer is done. How they are applied is in store/conversations.py (`join`, `commit_shown`); a
+    test compares both. What is past the newest event, in an older database that was put back,
+    counts as the newest."""
+    columns = "cursor_event_id, start_through_event_id"
     row = connection.execute(
-        "SELECT cursor_event_id, start_through_event_id FROM commander_sessions"
-        " WHERE session_id = ?",
-        (session_id,),
+        f"SELECT {columns} FROM commander_branches WHERE session_id = ? AND client = ?",
+        (session_id, client),
     ).fetchone()
+    is_new = row is None
+    if is_new:
+        row = connection.execute(
+            f"SELECT {columns} FROM commander_sessions WHERE session_id = ?", (session_id,)
+        ).fetchone()
+    if client and (not is_new or client in [entry.client for entry in waiting]):
+        waiting = [entry for entry in waiting if entry.client in ("", client)]
     cursor, started_through = row if row else (None, 0)
-    shown = dict(
-        connection.execute(
-            "SELECT prompt_id, through_event_id FROM prelude_shown WHERE session_id = ?",
-            (session_id,),
-        ).fetchall()
-    )
+    shown = _shown_at_prompts(connection, session_id, [])
     for entry in waiting:
-        if entry.shown and cursor is None:
-            cursor = entry.shown[0]
+        if entry.shown and (cursor is None or (is_new and entry.client == client != "")):
+            cursor, is_new = entry.shown[0], False
         if entry.event == "SessionStart" and entry.shown:
             started_through = entry.shown[1]
         elif entry.event in ("UserPromptSubmit", "Stop"):
@@ -93,3 +108,35 @@ def _session_cursor(
     newest = newest_event(connection)
     cursor = conversation_cursor(connection) if cursor is None else min(cursor, newest)
     return cursor, min(started_through, newest)
+
+
+def _shown_at_prompts(
+    connection: sqlite3.Connection, session_id: str, waiting: "list[spool.Entry]"
+) -> "dict[str, int]":
+    """{prompt id: last event that the prompt showed}, of what is not confirmed."""
+    shown = dict(
+        connection.execute(
+            "SELECT prompt_id, through_event_id FROM prelude_shown WHERE session_id = ?",
+            (session_id,),
+        ).fetchall()
+    )
+    for entry in waiting:
+        if entry.event == "UserPromptSubmit" and entry.shown:
+            prompt_id = payload_fields(entry.payload, ("prompt_id",)).get("prompt_id", "")
+            shown[prompt_id] = entry.shown[1]
+    return shown
+
+
+def _after_failed_turn(
+    transcript: str, cursor: int, started_through: int, shown: "dict[str, int]"
+) -> int:
+    """The event after which a resumed session's start begins: the cursor, or further if a failed
+    turn will be sent again with what it was shown."""
+    if started_through <= cursor and not shown:
+        return cursor
+    from fleet_lib.prelude.failed_turn import resent_prompt
+
+    prompt_id = resent_prompt(transcript)
+    if prompt_id is None:
+        return cursor
+    return max(cursor, started_through, shown.get(prompt_id, 0))

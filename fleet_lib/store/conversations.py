@@ -14,6 +14,8 @@ _CURSORS = (
     ("conversations", "last_outbox_event_id_seen"),
     ("commander_sessions", "cursor_event_id"),
     ("commander_sessions", "start_through_event_id"),
+    ("commander_branches", "cursor_event_id"),
+    ("commander_branches", "start_through_event_id"),
     ("prelude_shown", "through_event_id"),
 )
 
@@ -95,23 +97,34 @@ class ConversationRepo:
 
     # --- the Commander's sessions ---
 
-    def join(self, conversation: Conversation, session_id: str, seed: int | None) -> None:
+    def join(
+        self, conversation: Conversation, session_id: str, seed: int | None, client: str = ""
+    ) -> None:
         """Give a session of the Commander its own cursor, once: what its hook counted from, else
-        where the conversation is now."""
+        where the conversation is now. So for the client's branch of the session; without a seed it
+        begins where the session's last turn ended."""
         cursor = conversation.last_outbox_event_id_seen if seed is None else seed
+        now = clock.now()
         self._connection.execute(
             "INSERT OR IGNORE INTO commander_sessions (session_id, conversation_id,"
-            f" cursor_event_id, start_through_event_id, updated_at)"
+            " cursor_event_id, start_through_event_id, updated_at)"
             f" VALUES (?, ?, min(?, {_NEWEST}), 0, ?)",
-            (session_id, conversation.conversation_id, cursor, clock.now()),
+            (session_id, conversation.conversation_id, cursor, now),
+        )
+        self._connection.execute(
+            "INSERT OR IGNORE INTO commander_branches (session_id, client, cursor_event_id,"
+            " start_through_event_id, updated_at) SELECT session_id, ?2,"
+            f" min(ifnull(?3, cursor_event_id), {_NEWEST}),"
+            " CASE WHEN ?3 IS NULL THEN start_through_event_id ELSE 0 END, ?4"
+            " FROM commander_sessions WHERE session_id = ?1",
+            (session_id, client, seed, now),
         )
 
-    def shown_at_start(self, session_id: str, through_event_id: int) -> None:
+    def shown_at_start(self, session_id: str, through_event_id: int, client: str = "") -> None:
         self._connection.execute(
-            f"UPDATE commander_sessions SET start_through_event_id = min(?, {_NEWEST}),"
-            " updated_at = ?"
-            " WHERE session_id = ?",
-            (through_event_id, clock.now(), session_id),
+            f"UPDATE commander_branches SET start_through_event_id = min(?, {_NEWEST}), updated_at = ?"
+            " WHERE session_id = ? AND client = ?",
+            (through_event_id, clock.now(), session_id, client),
         )
 
     def shown_at_prompt(self, session_id: str, prompt_id: str, through_event_id: int) -> None:
@@ -121,27 +134,87 @@ class ConversationRepo:
             (session_id, prompt_id, through_event_id),
         )
 
-    def commit_shown(self, conversation: Conversation, session_id: str, prompt_id: str) -> None:
-        """A turn ended: what its prompt showed and what its SessionStart showed has arrived. Cursors
-        only move forward, so applying it again changes nothing. prelude/commander.py has the same
-        rule for entries that still wait; a test compares them."""
+    def commit_shown(
+        self, conversation: Conversation, session_id: str, prompt_id: str, client: str = ""
+    ) -> None:
+        """A turn ended: what its prompt showed and what its client's SessionStart showed has
+        arrived. A branch's cursor only moves forward, so applying it again changes nothing.
+        prelude/commander.py has the same rule for entries that still wait; a test compares them."""
         self._connection.execute(
-            "UPDATE commander_sessions SET updated_at = ?3, cursor_event_id = max(cursor_event_id,"
+            "UPDATE commander_branches SET updated_at = ?4, cursor_event_id = max(cursor_event_id,"
             " start_through_event_id, ifnull((SELECT through_event_id FROM prelude_shown"
-            " WHERE session_id = ?1 AND prompt_id = ?2), 0)) WHERE session_id = ?1",
-            (session_id, prompt_id, clock.now()),
+            " WHERE session_id = ?1 AND prompt_id = ?2), 0)) WHERE session_id = ?1 AND client = ?3",
+            (session_id, prompt_id, client, clock.now()),
         )
+        self.continue_branch(session_id, client)
         self._connection.execute(
             "DELETE FROM prelude_shown WHERE session_id = ?1 AND through_event_id <="
             " (SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?1)",
             (session_id,),
         )
+        reason = self._apart(session_id)
+        if reason == "question":
+            return
+        if reason is None:
+            self.continue_in(conversation, session_id)
         self._connection.execute(
-            "UPDATE conversations SET claude_session_id = ?2, updated_at = ?3,"
+            "UPDATE conversations SET updated_at = ?3,"
             " last_outbox_event_id_seen = max(ifnull(last_outbox_event_id_seen, 0),"
             " ifnull((SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?2), 0))"
             " WHERE conversation_id = ?1",
             (conversation.conversation_id, session_id, clock.now()),
+        )
+
+    def continue_branch(self, session_id: str, client: str) -> None:
+        """A turn of this client was the session's last: a resumed session goes on from it."""
+        self._connection.execute(
+            "UPDATE commander_sessions SET updated_at = ?3,"
+            " (cursor_event_id, start_through_event_id) ="
+            " (SELECT cursor_event_id, start_through_event_id FROM commander_branches"
+            " WHERE session_id = ?1 AND client = ?2) WHERE session_id = ?1 AND EXISTS"
+            " (SELECT 1 FROM commander_branches WHERE session_id = ?1 AND client = ?2)",
+            (session_id, client, clock.now()),
+        )
+
+    # --- sessions in which the conversation does not continue ---
+
+    def ask_beside(self, conversation: Conversation, session_id: str, resumed: str | None) -> None:
+        """Note a session that answers one question beside an open Commander, before it starts. It
+        forks from `resumed`, so it has been shown as much; it moves no other cursor."""
+        row = self._connection.execute(
+            "SELECT cursor_event_id FROM commander_sessions WHERE session_id = ?", (resumed,)
+        ).fetchone()
+        self.join(conversation, session_id, row["cursor_event_id"] if row else None)
+        self._set_apart("?", "question", (session_id,))
+
+    def is_beside(self, session_id: str | None) -> bool:
+        """Whether the session answered a question beside an open Commander."""
+        return self._apart(session_id) == "question"
+
+    def reset(self, conversation: Conversation) -> None:
+        """Let the conversation begin anew. No turn of a session that there is now, also none that
+        is running, makes the conversation continue there, unless the session is resumed."""
+        self.continue_in(conversation, None)
+        self._set_apart("session_id FROM commander_sessions", "reset", ())
+
+    def take_up(self, session_id: str) -> None:
+        """A session was resumed: a reset before that does not count for it."""
+        self._connection.execute(
+            "DELETE FROM commander_sessions_apart WHERE session_id = ? AND reason = 'reset'",
+            (session_id,),
+        )
+
+    def _apart(self, session_id: str | None) -> str | None:
+        row = self._connection.execute(
+            "SELECT reason FROM commander_sessions_apart WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        return row["reason"] if row else None
+
+    def _set_apart(self, sessions: str, reason: str, values: tuple[str, ...]) -> None:
+        self._connection.execute(
+            "INSERT OR IGNORE INTO commander_sessions_apart (reason, session_id)"
+            f" SELECT '{reason}', {sessions}",
+            values,
         )
 
 

@@ -375,3 +375,17 @@ CREATE INDEX briefings_by_project_end
 
 CREATE INDEX briefings_by_end ON briefings(ifnull(ended_at, created_at), briefing_id);
 
+CREATE TABLE commander_branches (
+  session_id TEXT NOT NULL,
+  client TEXT NOT NULL,               -- the process, PID:START; '' if it is not known
+  cursor_event_id INTEGER NOT NULL,   -- committed by the Stop of a turn
+  start_through_event_id INTEGER NOT NULL,  -- shown by its latest SessionStart
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (session_id, client)
+) WITHOUT ROWID;
+
+CREATE TABLE commander_sessions_apart (
+  session_id TEXT PRIMARY KEY,
+  reason TEXT NOT NULL                -- question: asked beside an open Commander; reset: `--reset`
+) WITHOUT ROWID;
+

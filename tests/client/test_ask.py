@@ -150,6 +150,42 @@ def test_every_turn_of_a_conversation_uses_its_own_system_prompt(jobs: Jobs) -> 
     assert "turn one" in json.dumps(request["messages"]), "it is not the same conversation"
 
 
+@pytest.mark.usefixtures("terminal")
+def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: Jobs) -> None:
+    fleet = jobs.fleet
+    fleet.drain()
+    with fleet.interactive_commander() as session:
+        fleet.script("what is new", Text("Alpha waits."))
+        session.send("what is new")
+        session.wait_for("Alpha waits")
+        fleet.wait_for_rows("SELECT 1 FROM conversations WHERE claude_session_id IS NOT NULL")
+        before = fleet.rows("SELECT * FROM conversations")
+        fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+        fleet.script("a question beside", Text("Beta waits."))
+        asked = jobs.console("ask", "a question beside")
+        assert (asked.returncode, asked.stdout) == (0, "Beta waits.\n")
+        assert "the open Commander will not see the answer" in asked.stderr
+        assert "Stuck on a review" in str(fleet.preludes_with("a question beside"))
+        assert "what is new" in json.dumps(
+            fleet.model.main_requests("a question beside")[0]["messages"]
+        ), "it was not asked in a fork of the conversation"
+        fleet.drain()
+        assert fleet.rows("SELECT * FROM conversations") == before
+
+        fleet.script("and in the terminal", Text("Beta waits too."))
+        session.send("and in the terminal")
+        session.wait_for("Beta waits too")
+        (told,) = fleet.preludes_with("and in the terminal")
+        assert "Stuck on a review" in told and "Stuck on a key" not in told
+
+    fleet.drain()
+    closed = jobs.console("ask", "after it was closed")
+    assert closed.stderr == ""
+    assert "and in the terminal" in json.dumps(
+        fleet.model.main_requests("after it was closed")[0]["messages"]
+    )
+
+
 @pytest.mark.one_client
 def test_ctrl_c_cancels_the_question(jobs: Jobs) -> None:
     import signal

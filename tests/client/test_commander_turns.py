@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from fleet_world import Fleet, blocked_by
 from scripted_model import Fail, Request, Text, newest_prompt
 
@@ -51,11 +50,6 @@ def test_resumed_failed_turn_shows_the_same_events_again(fleet: Fleet) -> None:
     assert len(fleet.preludes_up_to("fourth try")) == len(fleet.preludes_up_to("third try"))
 
 
-@pytest.mark.fails_with(
-    "2.1.332",
-    reason="issue 14, point 9: the preludes of the failed turn and of the resumed session's start"
-    " reach the model in one message",
-)
 def test_resumed_failed_turn_holds_each_event_only_once(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 

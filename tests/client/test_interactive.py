@@ -121,6 +121,40 @@ def test_opening_the_commander_does_not_move_its_cursor(
     assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
 
 
+def test_two_clients_of_one_session_have_a_cursor_each(
+    fleet: Fleet, commander: Interactive
+) -> None:
+    _ask(fleet, commander, "what is new")
+    (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
+    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.commander("in another terminal", resume=known["session_id"])
+    assert "Stuck on a review" in fleet.preludes_with("in another terminal")[0]
+    fleet.drain()
+
+    _ask(fleet, commander, "here again")
+    (delta,) = fleet.preludes_with("here again")
+    assert "Stuck on a review" in delta and "Stuck on a key" not in delta
+    _ask(fleet, commander, "nothing happened")
+    assert fleet.preludes_with("nothing happened") == []
+
+
+def test_a_reset_is_not_undone_by_a_turn_that_is_running(
+    fleet: Fleet, commander: Interactive
+) -> None:
+    _ask(fleet, commander, "what is new")
+    fleet.script("a long turn", Text("at last", delay_seconds=4))
+    commander.send("a long turn")
+    fleet.wait_for_request("a long turn")
+    fleet.console("commander", "--reset")
+    commander.wait_for("at last")
+    commander.send("/exit")
+    commander.wait_for_exit()
+    fleet.drain()
+    (conversation,) = fleet.rows("SELECT * FROM conversations")
+    assert conversation["claude_session_id"] is None
+    assert conversation["last_outbox_event_id_seen"] == fleet.last_event()
+
+
 def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) -> None:
     fleet.erase_prompts_with("forbidden")
     alpha = fleet.repository("alpha")
