@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from support import payload
 
 from fleet_lib import clock, spool
-from fleet_lib.ingest.ingest import apply_one
+from fleet_lib.ingest.ingest import Ingest, apply_one
 from fleet_lib.store import db
 from fleet_lib.turn.prepare import prepare
 from fleet_lib.turn.repositories import Repositories
@@ -122,6 +123,14 @@ class World:
             outcome = apply_one(self.connection, self._home, prepared, self.repositories)
         return outcome
 
+    def import_turn(self, call: spool.Entry) -> None:
+        """Store the turn of a Stop as history."""
+        prepared = prepare(call, self._home, self.repositories, lambda seconds: None)
+        with db.transaction(self.connection):
+            Ingest(self.connection, self._home).import_turn(
+                replace(prepared, is_imported=True), is_living=True
+            )
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.connection.execute(sql)]
 
@@ -161,29 +170,41 @@ def _empty_database() -> bytes:
         return path.read_bytes()
 
 
-def lasting_rows(world: World) -> dict[str, Sequence[Any]]:
+def is_recovered(world: World) -> bool:
+    """Whether the session's end came before its last Stop, and read that turn from the transcript."""
+    return world.rows("SELECT 1 FROM turn_inputs WHERE digest LIKE 'transcript:%'") != []
+
+
+def lasting_rows(world: World, *, with_last_stop: bool = True) -> dict[str, Sequence[Any]]:
     """What must be the same in whatever order the calls were applied. Numbers of rows, and the order
-    in which files were found, may differ; so may how often a change was announced."""
+    in which files were found, may differ; so may how often a change was announced. Without the last
+    Stop, also when it was received and what it listed: the transcript has another time, no list."""
     connection: sqlite3.Connection = world.connection
     briefings = []
+    passing = {"briefing_id", "created_at"} | (set() if with_last_stop else {"ended_at"})
+    stopped = ", stopped_at, agents_json" if with_last_stop else ""
+    state_at = ", state_at" if with_last_stop else ""
     for row in connection.execute("SELECT b.* FROM briefings b"):
-        record = {key: row[key] for key in row.keys() if key not in ("briefing_id", "created_at")}  # noqa: SIM118
+        record = {key: row[key] for key in row.keys() if key not in passing}  # noqa: SIM118
         files = {key: sorted(json.loads(record[key] or "[]")) for key in record if "touched" in key}
         briefings.append(sorted((record | files).items()))
     return {
         "briefings": sorted(briefings, key=str),
         "turns": world.rows(
-            "SELECT session_id, turn_key, summary, source, stopped_at, agents_json, is_placed"
+            f"SELECT session_id, turn_key, summary, source, is_placed{stopped}"
             " FROM turns ORDER BY turn_key"
         ),
-        "inputs": world.rows("SELECT * FROM turn_inputs ORDER BY turn_key, digest"),
+        "inputs": world.rows(
+            "SELECT * FROM turn_inputs WHERE digest NOT LIKE 'transcript:%'"
+            " ORDER BY turn_key, digest"
+        ),
         "follow-ups": world.rows("SELECT * FROM follow_ups ORDER BY prompt_id"),
         "provisional": world.rows(
             "SELECT session_id, turn_key, since, agents_json FROM provisional_turns"
             " ORDER BY turn_key"
         ),
         "sessions": world.rows(
-            "SELECT session_id, project_id, state, state_at, detail, last_seen_at, ended_at"
+            f"SELECT session_id, project_id, state, detail, last_seen_at, ended_at{state_at}"
             " FROM sessions"
         ),
         "other events": world.rows(

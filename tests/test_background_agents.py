@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support import Fleet, captured_payloads, git, make_repository, payload
-from support_agents import SESSION, Session, World, lasting_rows
+from support_agents import SESSION, Session, World, is_recovered, lasting_rows
 
 from fleet_lib import clock
-from fleet_lib.ingest import provisional
+from fleet_lib.ingest import gone, provisional
 from fleet_lib.store import db
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn import follow_ups
@@ -120,6 +120,65 @@ def test_an_agent_that_never_ends_leaves_the_turns_last_words(
     assert world.announced() == [(1, 1, "completed", "mention", "Both are at work.")]
     assert world.session()[0] == "completed"
     assert world.rows("SELECT event_id IS NOT NULL FROM sessions") == [(1,)]
+
+
+def test_agents_end_with_a_client_that_is_gone(
+    session: Session, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_two_agents(session)
+    session.save()
+    world.apply(*session.calls)
+    world.connection.execute("INSERT INTO client_files VALUES (?, 'sessions')", (SESSION,))
+    monkeypatch.setattr(gone.live, "readable_session_folders", lambda connection: ["sessions"])
+    monkeypatch.setattr(gone.live, "read", lambda connection: {})
+
+    assert gone.end_gone_sessions(world.connection) == 1
+    assert world.announced() == [(1, 1, "completed", "mention", "Both are at work.")]
+    assert world.session()[0] == "completed"
+    assert world.rows("SELECT * FROM provisional_turns") == []
+
+
+def test_a_follow_up_whose_stop_was_lost_is_found_at_the_sessions_end(
+    session: Session, world: World
+) -> None:
+    start_two_agents(session)
+    ask_between(session)
+    session.save(hidden=["P2"])
+    world.apply(*session.calls)
+    end_agent(session, "F1", "aA", DONE)
+    session.calls.pop()
+    session.save()
+    assert world.rows("SELECT turn_key FROM turns WHERE NOT is_placed") == [("P2",)]
+    world.apply(session.hook("SessionEnd", reason="other"))
+
+    assert world.rows("SELECT turn_key FROM turns WHERE NOT is_placed") == []
+    assert world.briefings() == {
+        "P1": ("completed", DONE, "mention", {"first.py", "by_aA.py"}),
+        "P2": ("completed", "That is a file.", "mention", {"second.py"}),
+    }
+    announced = world.announced()
+    assert announced[-1][2:] == ("completed", "mention", DONE)
+    # The same end again, and the hook's own Stop, are no news.
+    world.apply(session.hook("SessionEnd", reason="other"))
+    assert world.announced() == announced
+
+
+def test_nothing_is_announced_of_an_imported_turn_whose_agents_still_run(
+    session: Session, world: World
+) -> None:
+    start_two_agents(session)
+    session.save()
+    start, stop = session.calls
+    world.import_turn(stop)
+    world.apply(start, stop)
+    assert world.announced() == []
+    assert world.rows("SELECT * FROM provisional_turns") == []
+
+    end_agent(session, "F1", "aA", "A is done, B is not.", "aB")
+    end_agent(session, "F2", "aB", DONE)
+    session.save()
+    world.apply(*session.calls[2:])
+    assert world.announced() == [(1, 2, "completed", "mention", DONE)]
 
 
 def test_a_drain_settles_what_has_waited_for_six_hours(fleet: Fleet) -> None:
@@ -475,7 +534,10 @@ def test_any_order_gives_the_same_rows(shop: Path, steps: list[Any], data: st.Da
         if steps[-1] == "end":
             assert in_order.rows("SELECT * FROM provisional_turns") == []
             assert "working" not in in_order.session()
-        assert lasting_rows(shuffled) == lasting_rows(in_order)
+        with_last_stop = not is_recovered(shuffled)
+        assert lasting_rows(shuffled, with_last_stop=with_last_stop) == lasting_rows(
+            in_order, with_last_stop=with_last_stop
+        )
         for world in (in_order, shuffled):
             check_announcements(world)
             world.close()

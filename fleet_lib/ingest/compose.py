@@ -20,7 +20,7 @@ from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
-_PATHS = ("files_touched", "docs_touched")
+_PATHS = ("files_touched", "docs_touched")  # what was derived of them is in the briefing itself
 _LEVELS = ("impact_level", "broadcast_level", "doc_drift_risk")
 
 # What a reader would call news; a change of it is a new revision.
@@ -141,7 +141,6 @@ def compose(
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
-    # The paths themselves are in the briefing.
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
     if written.status is None and prepared.entry.event == "Stop":

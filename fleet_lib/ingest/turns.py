@@ -87,10 +87,12 @@ def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
     )
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "this payload was applied before"
+    recovered = recovered_digest(prepared)
     is_recovered = (
         stored is not None
+        and prepared.digest != recovered
         and not prepared.entry.status
-        and repos.briefings.has_input(session_id, recovered_digest(prepared))
+        and repos.briefings.has_input(session_id, recovered)
     )
     return "the same was read from the transcript" if is_recovered else ""
 
