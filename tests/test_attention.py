@@ -183,6 +183,41 @@ def test_working_sessions_have_their_shape(fleet: Fleet, api: Path) -> None:
     ]
 
 
+# --- names ------------------------------------------------------------------------------------
+
+
+def test_a_named_session_shows_its_name_from_its_start_on(fleet: Fleet, api: Path) -> None:
+    call = payload("2.1.332/SessionStart-clear") | {"session_id": "s-1", "cwd": str(api)}
+    fleet.hook("session_start", call | {"session_title": "pay-work"}, api)
+    fleet.drain()
+    assert [row["title"] for row in status(fleet)["working"]] == ["pay-work"]
+
+    turn(fleet, api, "s-1", ASKING)
+    assert [row["title"] for row in status(fleet)["needs_you"]] == ["pay-work"]
+    assert "api (pay-work)" in fleet.console("status").stdout
+
+
+def test_a_name_that_was_given_between_two_turns_is_found_in_the_transcript(
+    fleet: Fleet, api: Path
+) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    transcript = fleet.folder / "t.jsonl"
+    lines = [
+        {"type": "user", "promptId": "p-0", "message": {"content": "go"}},
+        {"type": "custom-title", "customTitle": "older"},
+        {"type": "custom-title", "customTitle": f"pay {secret}"},
+        {"type": "user", "promptId": "p-1", "message": {"content": "on"}},
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": ASKING}]}},
+    ]
+    transcript.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    call = {"session_id": "s-1", "prompt_id": "p-1", "last_assistant_message": ASKING}
+    fleet.hook("stop", call | {"transcript_path": str(transcript)}, api)
+    fleet.drain()
+
+    (row,) = status(fleet)["needs_you"]
+    assert row["title"].startswith("pay (redacted") and secret not in row["title"]
+
+
 # --- left open --------------------------------------------------------------------------------
 
 

@@ -174,8 +174,9 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
 
 def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple[object, ...]:
     """A project's or session's line: project, briefing, state, since when, text."""
+    title = row.get("title")
     return (
-        Cell(row["project"]),
+        Cell(f"{row['project']} ({title})" if title else row["project"]),
         f"#{row['briefing_id']}" if row["briefing_id"] else "-",
         Cell(state_words(state or "no briefing yet"), STYLES.get(state or "", ""), whole=True),
         Cell(clock.age(since), "dim"),

@@ -55,6 +55,7 @@ def apply_session_start(repos: Repos, projects: ProjectFinder, prepared: Prepare
     if known is None or prepared.received_at > seen_until(known):
         if prepared.received_at >= seen_until(session):
             session = replace(session, last_seen_at=prepared.received_at, ended_at=None)
+        session = replace(session, title=prepared.session_title or session.title)
         if source != "compact":
             head, head_at = head_of(prepared)
             session = replace(session, head_commit=head, head_at=head_at, hidden_until=None)

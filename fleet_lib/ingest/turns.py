@@ -212,6 +212,7 @@ def _session_after(
         briefing_id=record.briefing_id,
         event_id=event_id,
         hidden_until=None,
+        title=prepared.session_title or session.title,
     )
     if prepared.received_at >= seen_until(session):
         head, head_at = head_of(prepared)

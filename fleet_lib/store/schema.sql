@@ -133,7 +133,7 @@ CREATE TABLE sessions (
   head_at INTEGER,                    -- Unix time, nanoseconds, at which HEAD was that
   status_digest TEXT,                 -- the status file last ingested, and for which turn
   status_turn TEXT
-, hidden_until TEXT /* not shown as open before; NULL: shown */);
+, hidden_until TEXT /* not shown as open before; NULL: shown */, title TEXT /* one line, redacted; NULL: it has none */);
 
 CREATE INDEX sessions_by_folder ON sessions(folder, last_seen_at);
 

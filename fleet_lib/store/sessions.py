@@ -30,6 +30,7 @@ class Session:
     head_at: int | None  # Unix nanoseconds
     status_digest: str | None
     status_turn: str | None
+    title: str | None = None  # the name that a person gave it
 
 
 _NAMES = tuple(Session.__annotations__)

@@ -38,6 +38,7 @@ class Payload(BaseModel):
     last_assistant_message: str | None = None
     error: str | None = None
     source: str | None = None
+    session_title: str | None = None
     notification_type: str | None = None
     message: str | None = None
     tool_name: str | None = None

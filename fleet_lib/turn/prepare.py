@@ -28,7 +28,7 @@ from fleet_lib.turn.git import GitState, commits_since
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.turn.stored_text import TITLE_LIMIT, storable, stored_text
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
@@ -120,6 +120,12 @@ class Prepared:
     def words_digest(self) -> str:
         """The same for a turn's end as its hook reports it and as it is read from the transcript."""
         return digest_of([self.entry.event, self.message.strip(), self.payload.error])
+
+    @property
+    def session_title(self) -> str | None:
+        """The name that a person gave the session, if this entry says it."""
+        title = self.payload.session_title or self.turn.title
+        return stored_text(title, TITLE_LIMIT) if title else None
 
     @property
     def turn_started_at(self) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fleet_lib.redact import redact
 from fleet_lib.turn.briefing_parser import ITEM_LIMIT, folded
 
+TITLE_LIMIT = 120  # characters of a session's name
 TEXT_LIMIT = 300  # characters of a detail, a message, a reason
 
 

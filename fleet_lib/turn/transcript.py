@@ -21,6 +21,7 @@ class TurnFacts:
     files: list[str] = field(default_factory=list)  # absolute paths, as edited, in order
     started_at: str | None = None  # the prompt's timestamp
     final_text: str = ""  # the last text of the assistant
+    title: str | None = None  # the name that a person gave the session, if it got one of late
     prompt_key: str = ""  # what stands for the prompt: prompt_id, or the prompt line's uuid
     opening: dict[str, Any] = field(default_factory=dict)  # the prompt's line, empty if not there
     partial: bool = True  # the end of the turn was not there yet, or not at all
@@ -88,8 +89,11 @@ def turn_lines(
         lines.reverse()
         if prompt_id is not None:
             # What stands before the turn's first line of its own is the end of the turn before.
+            before = []
             while lines[0].get("promptId") != prompt_id or lines[0].get("type") != "user":
-                del lines[0]
+                before.append(lines.pop(0))
+            # But for the name that the session was given meanwhile.
+            lines[1:1] = [line for line in before if line.get("type") == "custom-title"][-1:]
         return lines
 
 
@@ -128,6 +132,8 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
             facts.opening = line
             facts.prompt_key = str(line.get("uuid") or "")
             facts.started_at = _text_or_none(line.get("timestamp"))
+        if line.get("type") == "custom-title":
+            facts.title = _text_or_none(line.get("customTitle")) or facts.title
         if line.get("type") != "assistant" or is_synthetic(line):
             continue
         for block in content_of(line):

@@ -35,7 +35,7 @@ def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {
             **_place(session, names),
-            "title": None,  # no title is stored yet
+            "title": session.title,
             "since": session.state_at,
             "folder": session.folder,
         }
@@ -131,4 +131,5 @@ def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
         "session_id": session.session_id,
         "project_id": session.project_id,
         "project": names.get(session.project_id, session.project_id),
+        **({"title": session.title} if session.title else {}),
     }
