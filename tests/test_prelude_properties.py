@@ -245,7 +245,7 @@ plain_events = st.builds(
         lambda status, text, session: json.dumps(
             {"briefing": {"status": status, "summary": text}, "sessionId": session}
         ),
-        status=st.sampled_from([*["completed"] * 9, "blocked"]),
+        status=st.sampled_from([*["completed"] * 8, "waiting_for_input", "blocked"]),
         text=st.sampled_from(["short", "short", "short", "words of some length " * 20]),
         session=st.sampled_from([None, *(f"s{number}" for number in range(20))]),
     ),
@@ -324,6 +324,11 @@ class Seen:
         return value
 
     @property
+    def asks(self) -> bool:
+        status = self._at("briefing", "status")
+        return (self._at("status") if status is None else status) == "waiting_for_input"
+
+    @property
     def kind(self) -> str:
         statuses = [self._at(key, "status") for key in ("briefing", "session", "job")]
         statuses.append(self._at("status"))
@@ -385,8 +390,9 @@ def check_table(fleet: Fleet, world: World, after: int, room: int, text: str) ->
         turns.setdefault(seen.turn if revision else ("event", seen.id), []).append(seen)
     shown = [label_of(line) for line in section(text, "Mentions")]
     assert len(shown) <= 10
-    assert shown == [same[0].label for same in turns.values()][: len(shown)]
-    left_out_mentions = len(mentions) - sum(len(s) for s in list(turns.values())[: len(shown)])
+    in_order = sorted(turns.values(), key=lambda same: not same[0].asks)  # those that ask first
+    assert shown == [same[0].label for same in in_order][: len(shown)]
+    left_out_mentions = len(mentions) - sum(len(same) for same in in_order[: len(shown)])
 
     closing = [line for line in text.split("\n") if line.startswith("Left out: ")]
     counted = {
