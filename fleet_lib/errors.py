@@ -1,5 +1,5 @@
-"""The errors that the library and the console share. The message is for the user: one line that says
-what to do next. An error that one room alone raises and catches is defined there.
+"""The errors that the library and the console share. The message is for the user: one line that
+says what to do next. An error that one room alone raises and catches is defined there.
 
 FleetError
 ├── DatabaseUnusable      the database cannot be used now; entries stay in the spool

@@ -1,5 +1,5 @@
-"""The values of a briefing's enumerated fields. A module of its own, so that naming them costs no import
-of the parser, which brings pydantic."""
+"""The values of a briefing's enumerated fields. A module of its own, so that naming them costs no
+import of the parser, which brings pydantic."""
 
 from typing import Literal
 

@@ -134,7 +134,8 @@ def corrected(
     held = ("ended", stored.ended_at) if stored.ended_at else (stored.state, stored.at)
     if not files:
         return held[0], held[1], 0
-    # A stored time in the future says that the clock was ahead: it says nothing about which is newer.
+    # A stored time in the future says that the clock was ahead: it says nothing about which is
+    # newer.
     is_settled = not iso(now_ms - SETTLED_MS) < held[1] <= iso(now_ms + SETTLED_MS)
     answers = []
     for file in files:
@@ -189,9 +190,9 @@ def readable_session_folders(connection: "sqlite3.Connection") -> "list[str]":
 
 
 def _folders(connection: "sqlite3.Connection") -> "list[tuple[str, bool]]":
-    """(configuration folder, whether it may be asked directly) of those that the drainer looked into
-    lately; before it has looked into any, the one of this environment. A folder on another device
-    than the database may be on a mount that is gone."""
+    """(configuration folder, whether it may be asked directly) of those that the drainer looked
+    into lately; before it has looked into any, the one of this environment. A folder on another
+    device than the database may be on a mount that is gone."""
     rows = connection.execute(
         "SELECT folder, device FROM client_folders WHERE checked_at > ? ORDER BY folder",
         (seconds_ago(OPEN_ALERT_SECONDS),),

@@ -1,5 +1,5 @@
-"""Identifies a process by pid and start time, so that a reused pid is not mistaken for it, and ends one
-with its descendants."""
+"""Identifies a process by pid and start time, so that a reused pid is not mistaken for it, and ends
+one with its descendants."""
 
 import contextlib
 import os
@@ -23,8 +23,9 @@ _KILL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessName:
-    """A process for as long as it lives: its pid, and when it started in seconds since the boot, which
-    does not move when the clock is set. Without /proc, and in rows of earlier versions, Unix seconds."""
+    """A process for as long as it lives: its pid, and when it started in seconds since the boot,
+    which does not move when the clock is set. Without /proc, and in rows of earlier versions, Unix
+    seconds."""
 
     pid: int
     started: float
@@ -62,15 +63,17 @@ def _by_the_clock(pid: int) -> float | None:
 
 
 def end(process: ProcessName, grace_seconds: float) -> None:
-    """SIGTERM to its group; what is left of it and its descendants after the grace, in any group, gets
-    SIGKILL. Returns when nothing is left. Another process that was given the same pid is left alone."""
+    """SIGTERM to its group; what is left of it and its descendants after the grace, in any group,
+    gets SIGKILL. Returns when nothing is left. Another process that was given the same pid is left
+    alone."""
     if not is_alive(process):
         return
     family = {process, *_descendants(process)}
     _signal(process, signal.SIGTERM)
     _wait([process], grace_seconds)
     family.update(_descendants(process))
-    # Claude Code starts its Bash tool in a session of its own, which the group's signal does not reach.
+    # Claude Code starts its Bash tool in a session of its own, which the group's signal does not
+    # reach.
     for member in family:
         if is_alive(member):
             _signal(member, signal.SIGKILL)

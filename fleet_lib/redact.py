@@ -14,8 +14,8 @@ _PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 def redact(text: str) -> str:
     """The text with every secret replaced by a mask that names its kind. Idempotent.
 
-    `<private>…</private>` is taken out whole; an unclosed one, or an unclosed key block, runs to the
-    end of the text.
+    `<private>…</private>` is taken out whole; an unclosed one, or an unclosed key block, runs to
+    the end of the text.
     """
     if len(text) < _SHORTEST:
         return text

@@ -1,8 +1,10 @@
-"""The kinds of secret that Fleet masks: one table, from which the quick filter and the patterns are made.
+"""The kinds of secret that Fleet masks: one table, from which the quick filter and the patterns are
+made.
 
-To add a kind, add a row. Its hints are what decides whether its pattern is tried at all: at least one of them,
-in small letters, must stand in every text that the pattern matches. A kind without a fixed part has no hint and
-is tried on every text that holds a long word. A group named `secret` is what is masked, else the whole match.
+To add a kind, add a row. Its hints are what decides whether its pattern is tried at all: at least
+one of them, in small letters, must stand in every text that the pattern matches. A kind without a
+fixed part has no hint and is tried on every text that holds a long word. A group named `secret` is
+what is masked, else the whole match.
 """
 
 import re
@@ -28,7 +30,8 @@ def _kind(name: str, hints: str, source: str) -> Kind:
     return Kind(name, tuple(hints.split()), source)
 
 
-# The order counts: what stands first is masked first, and what a name calls a secret is a last resort.
+# The order counts: what stands first is masked first, and what a name calls a secret is a last
+# resort.
 KINDS = (
     _kind(
         "private-key",
@@ -49,7 +52,8 @@ KINDS = (
         "sharedaccesskey=",
         r"(?i)SharedAccessKey=(?P<secret>[A-Za-z0-9+/=]{20,})",
     ),
-    # Forty characters of base64 alone may be a commit's SHA-1; only a name beside it makes it a key.
+    # Forty characters of base64 alone may be a commit's SHA-1; only a name beside it makes it a
+    # key.
     _kind(
         "aws-secret-key",
         "aws secretaccesskey secret_accesskey secretaccess_key secret_access_key sessiontoken session_token",
@@ -133,8 +137,8 @@ KINDS = (
         r"(?i)authorization: basic (?P<secret>[A-Za-z0-9+/=]{8,})",
     ),
     _kind("bearer-token", "bearer", r"(?i)bearer (?P<secret>(?=\S*\d)[A-Za-z0-9._~+/-]{20,}=*)"),
-    # If it looks like one: eight characters or more, letters and digits, no expression of a program and no
-    # path.
+    # If it looks like one: eight characters or more, letters and digits, no expression of a program
+    # and no path.
     _kind(
         "named-secret",
         "password passwd pwd secret token api_key api-key apikey access_key access-key accesskey",

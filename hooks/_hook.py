@@ -202,8 +202,9 @@ class _Silence(Exception):
 
 def _read_stdin() -> "bytes | None":
     """Everything up to the end: of the file, or of a payload as Claude Code writes it, whose only
-    newline is its last byte, since some clients leave the pipe open. Anything else ends when nothing
-    came for a while: a hook ignores the signals that would end it. None if nothing came at all.
+    newline is its last byte, since some clients leave the pipe open. Anything else ends when
+    nothing came for a while: a hook ignores the signals that would end it. None if nothing came at
+    all.
 
     What is over the limit is read and dropped, so that the writer never gets a broken pipe; one
     byte over the limit is kept to show that there was more."""

@@ -192,8 +192,8 @@ class _Drainer:
             return others, {first.entry.name: "reading it took too long"}
 
     def _apply(self, prepared: list[Prepared], rejected: Rejected) -> _Applied:
-        """Apply the entries in one transaction. What an entry lacks is read outside it, and no later
-        entry is applied before."""
+        """Apply the entries in one transaction. What an entry lacks is read outside it, and no
+        later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
         failed: Rejected = {}

@@ -1,5 +1,6 @@
-"""Turns and their follow-ups, made one. Claude Code opens a prompt itself when a background agent has ended or a
-teammate has written; it belongs to the turn that started the agent, else to the turn before it."""
+"""Turns and their follow-ups, made one. Claude Code opens a prompt itself when a background agent
+has ended or a teammate has written; it belongs to the turn that started the agent, else to the turn
+before it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,8 +13,8 @@ _AGENT_LINES_LIMIT = 1 << 20  # bytes of an agent's transcript in which its prom
 
 
 def merged(turns: Iterable[FinishedTurn], transcript: str) -> list[FinishedTurn]:
-    """The turns of one transcript, each with the last words of its follow-ups. One whose first turn is not
-    there stays a turn of its own."""
+    """The turns of one transcript, each with the last words of its follow-ups. One whose first turn
+    is not there stays a turn of its own."""
     found: list[FinishedTurn] = []
     places: dict[str, int] = {}  # of every turn and follow-up, in `found`
     before = -1

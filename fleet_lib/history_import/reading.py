@@ -1,5 +1,5 @@
-"""A turn of a transcript as ingest takes it. Git is asked once for each folder, and never for one turn: which
-branch it was, the transcript says."""
+"""A turn of a transcript as ingest takes it. Git is asked once for each folder, and never for one
+turn: which branch it was, the transcript says."""
 
 import os
 import time

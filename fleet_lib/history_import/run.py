@@ -1,5 +1,6 @@
-"""Taking in the turns that the transcripts have and the database has not: in batches, each in one transaction
-under the drainer's lock. Killed at any moment, what was committed stays, and the next run does the rest."""
+"""Taking in the turns that the transcripts have and the database has not: in batches, each in one
+transaction under the drainer's lock. Killed at any moment, what was committed stays, and the next
+run does the rest."""
 
 import contextlib
 import sqlite3

@@ -38,9 +38,9 @@ def claude_folder() -> Path:
 
 
 def find(paths: Iterable[Path], since_ns: int) -> list[Transcript]:
-    """The transcripts in these files and folders, without those that were last written to before `since_ns`;
-    oldest first, so that a conversation comes before its forks, which repeat it. Without paths, those of Claude
-    Code's folder. Raises BadInput for a path that is not there."""
+    """The transcripts in these files and folders, without those that were last written to before
+    `since_ns`; oldest first, so that a conversation comes before its forks, which repeat it.
+    Without paths, those of Claude Code's folder. Raises BadInput for a path that is not there."""
     given, own = list(paths), claude_folder().absolute() / "projects"
     files: Iterable[Path]
     files = (file for path in given for file in _files(path)) if given else own.glob("*/*.jsonl")

@@ -1,5 +1,6 @@
-"""The Commander's own entries. They write no briefing and no event, or the Commander would read its own
-echo; they move cursors, and only a Stop does: it is the evidence that what a hook printed arrived."""
+"""The Commander's own entries. They write no briefing and no event, or the Commander would read its
+own echo; they move cursors, and only a Stop does: it is the evidence that what a hook printed
+arrived."""
 
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.turn.prepare import Prepared

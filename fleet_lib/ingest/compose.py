@@ -1,4 +1,5 @@
-"""A turn, composed once as a value: what was written, else what is derived. Pure: no database, no files."""
+"""A turn, composed once as a value: what was written, else what is derived. Pure: no database, no
+files."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -123,8 +124,8 @@ def compose(
 ) -> ComposedTurn:
     """The turn that a Stop or StopFailure ended.
 
-    `known` is its session before this, `before` the briefing that an earlier Stop of the same turn left,
-    with the values that were derived then. Raises turn.prepare.NotRead.
+    `known` is its session before this, `before` the briefing that an earlier Stop of the same turn
+    left, with the values that were derived then. Raises turn.prepare.NotRead.
     """
     words = words_of(prepared, known)
     written = words.written
@@ -179,8 +180,8 @@ def compose(
 def with_more_files(
     record: BriefingRecord, derived: Mapping[str, Any], files: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the fields of a stored briefing that more files can change, what is derived of it then). What
-    was written, or set by a reader, stays."""
+    """(the fields of a stored briefing that more files can change, what is derived of it then).
+    What was written, or set by a reader, stays."""
     touched, docs, impact = record.files_touched, record.docs_touched, record.impact_level
     broadcast, derived = record.broadcast_level, dict(derived)
     if derived.get("files_touched"):
@@ -232,8 +233,8 @@ def _levels(
     before: BriefingRecord | None,
     derived_before: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({level: its value}, {level that was not written: what was derived}). A level that a reader or a model
-    has set since the turn first ended stays as it is; what was derived is None then."""
+    """({level: its value}, {level that was not written: what was derived}). A level that a reader
+    or a model has set since the turn first ended stays as it is; what was derived is None then."""
     impact = written.impact_level or derive.impact_of([*files, *docs])
     levels: dict[str, Any] = {
         "impact_level": impact,

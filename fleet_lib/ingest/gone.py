@@ -14,9 +14,9 @@ SILENT_SECONDS = 86400  # a session without a file that was not heard of for so 
 
 
 def end_gone_sessions(connection: sqlite3.Connection) -> int:
-    """Let the sessions end, at their last event, whose client is gone; how many there were. A session
-    is gone if its file was seen once and no living process has one of it now, or if it never had a
-    file and was silent for a day. Files are read before the transaction."""
+    """Let the sessions end, at their last event, whose client is gone; how many there were. A
+    session is gone if its file was seen once and no living process has one of it now, or if it
+    never had a file and was silent for a day. Files are read before the transaction."""
     places = set(live.readable_session_folders(connection))
     living: dict[str, str] = {}
     for session_id, files in live.read(connection).items():

@@ -1,5 +1,6 @@
-"""One prepared entry to rows, inside the caller's transaction. Applying the same entry again, or another copy
-of it, changes nothing. Nothing here reads a file or asks git: what was not read before raises NotRead."""
+"""One prepared entry to rows, inside the caller's transaction. Applying the same entry again, or
+another copy of it, changes nothing. Nothing here reads a file or asks git: what was not read before
+raises NotRead."""
 
 import sqlite3
 from collections.abc import Callable
@@ -45,7 +46,8 @@ class Ingest:
         return self._in_savepoint(lambda: self._dispatch(prepared))
 
     def import_turn(self, prepared: Prepared, *, is_living: bool) -> int | None:
-        """Store one turn of a transcript as history inside a savepoint. Its briefing; None if it was known.
+        """Store one turn of a transcript as history inside a savepoint. Its briefing; None if it
+        was known.
 
         Raises as `apply` does.
         """

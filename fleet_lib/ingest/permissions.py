@@ -46,8 +46,8 @@ def apply_request(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> 
 
 
 def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
-    """Apply the notification of a prompt that stays unanswered: an alert of its own for each prompt,
-    with the words of its request."""
+    """Apply the notification of a prompt that stays unanswered: an alert of its own for each
+    prompt, with the words of its request."""
     session = repos.sessions.get(prepared.session_id)
     if session and prepared.received_at <= seen_until(session):
         return "unchanged: older than what is known of the session"

@@ -1,5 +1,5 @@
-"""Follow-ups find their turn. One whose line the transcript did not have yet was stored as a turn of
-its own; once the line is seen the two become one: one briefing, its events under the same id."""
+"""Follow-ups find their turn. One whose line the transcript did not have yet was stored as a turn
+of its own; once the line is seen the two become one: one briefing, its events under the same id."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,8 +32,8 @@ def place(repos: Repos, prepared: Prepared) -> Prepared:
 
 
 def _place_others(repos: Repos, prepared: Prepared) -> None:
-    """The session's turns whose prompts no transcript showed. A Stop whose own prompt is there shows
-    all earlier ones that will ever be there."""
+    """The session's turns whose prompts no transcript showed. A Stop whose own prompt is there
+    shows all earlier ones that will ever be there."""
     is_end = prepared.entry.event == "SessionEnd"
     if not prepared.payload.transcript_path or not (is_end or prepared.turn.opening):
         return
@@ -53,8 +53,8 @@ def _place_others(repos: Repos, prepared: Prepared) -> None:
 
 
 def _join(repos: Repos, session_id: str, prompt: str, seen: EarlierTurn, at: str) -> None:
-    """From now on the prompt is a follow-up of the turn where it was seen to belong; what was stored
-    as its own moves there."""
+    """From now on the prompt is a follow-up of the turn where it was seen to belong; what was
+    stored as its own moves there."""
     turn_key = seen.place.turn
     repos.background.add_follow_up(session_id, prompt, turn_key)
     own = repos.briefings.get_turn(session_id, prompt)

@@ -22,8 +22,8 @@ class ProjectFinder:
         self._found.clear()
 
     def project_of(self, prepared: Prepared, known: Session | None) -> str:
-        """The id of the project of the entry's folder; of the session's last turn where the folder is gone
-        or git does not answer. Raises BadEntry where neither is known."""
+        """The id of the project of the entry's folder; of the session's last turn where the folder
+        is gone or git does not answer. Raises BadEntry where neither is known."""
         folder, git = prepared.folder, prepared.git
         known = known or self._repos.sessions.get(prepared.session_id)
         if git is None and not prepared.folder_exists:

@@ -78,8 +78,9 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
 def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
     """Why this payload is no news; "" if it is, and from now on it is known."""
     session_id, turn_key = prepared.session_id, prepared.turn_key
-    # Without a prompt_id the turn is the transcript's last one, which an earlier payload may already have
-    # reported. (In a turn that no payload reported, the same bytes are news: old clients' all look alike.)
+    # Without a prompt_id the turn is the transcript's last one, which an earlier payload may
+    # already have reported. (In a turn that no payload reported, the same bytes are news: old
+    # clients' all look alike.)
     is_replayed = (
         prepared.payload.prompt_id is None
         and stored is not None
@@ -98,7 +99,8 @@ def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
 
 
 def recovered_digest(prepared: Prepared) -> str:
-    """What stands for a payload where the turn's end was read from the transcript at the session's end."""
+    """What stands for a payload where the turn's end was read from the transcript at the session's
+    end."""
     return f"transcript:{prepared.turn_key}:{prepared.words_digest}"
 
 
@@ -112,12 +114,13 @@ def store(
     is_history: bool,
     is_provisional: bool = False,
 ) -> Turn:
-    """Write the briefing and the record that ties the turn to it. `is_history`: it was imported, and no
-    event told anybody of a revision. A provisional one is silent, and its record stays as it was last
-    announced."""
+    """Write the briefing and the record that ties the turn to it. `is_history`: it was imported,
+    and no event told anybody of a revision. A provisional one is silent, and its record stays as it
+    was last announced."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):
-        # The worker wrote the task and time of another turn again; this is a turn of its own all the same.
+        # The worker wrote the task and time of another turn again; this is a turn of its own all
+        # the same.
         turn = replace(turn, task_id=turn.turn_key, ended_at=prepared.received_at)
     fields, derived = dict[str, Any](turn.fields()), turn.derived
     revision, meaning = (stored.revision, stored.meaning) if stored else (0, "")

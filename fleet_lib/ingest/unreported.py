@@ -1,5 +1,5 @@
-"""Turns that no hook reported, as their transcripts have them: at a session's end a turn like any other, with its
-events; in an import history, of which nothing is announced."""
+"""Turns that no hook reported, as their transcripts have them: at a session's end a turn like any
+other, with its events; in an import history, of which nothing is announced."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from fleet_lib.turn.stored_text import storable
 
 
 def apply_missed_turn(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
-    """Apply the newest turn of a session that ended, if its Stop or StopFailure never came: the client may
-    have killed the hook. What it became, or ""."""
+    """Apply the newest turn of a session that ended, if its Stop or StopFailure never came: the
+    client may have killed the hook. What it became, or ""."""
     turn = prepared.newest
     session = repos.sessions.get(prepared.session_id)
     if turn is None or session is None:
@@ -37,7 +37,8 @@ def apply_missed_turn(repos: Repos, projects: ProjectFinder, prepared: Prepared)
 def apply_import(
     repos: Repos, projects: ProjectFinder, prepared: Prepared, *, is_living: bool
 ) -> int | None:
-    """Store one turn of a transcript as history, and return its briefing; None if the turn was known."""
+    """Store one turn of a transcript as history, and return its briefing; None if the turn was
+    known."""
     identity = TurnIdentity(
         prepared.session_id,
         prepared.payload.prompt_id,

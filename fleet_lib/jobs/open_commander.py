@@ -1,5 +1,5 @@
-"""Whether a person has the Commander open, by the session files that Claude Code keeps of its living
-processes. They are undocumented: a missing or odd file says nothing."""
+"""Whether a person has the Commander open, by the session files that Claude Code keeps of its
+living processes. They are undocumented: a missing or odd file says nothing."""
 
 import os
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""The longer prelude, for a context that starts empty: the projects, the sessions that need you, those
-that are left open, and the delta."""
+"""The longer prelude, for a context that starts empty: the projects, the sessions that need you,
+those that are left open, and the delta."""
 
 from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
 from fleet_lib.prelude.database import sqlite3
@@ -76,8 +76,8 @@ def _open_sessions(
     now: "list[LiveSession]",
 ) -> "tuple[list[str], list[int | None], int]":
     """(a line for each session of the rule; the briefing of each that asks, else None; how many
-    sessions). Those whose alert is in the delta are left out. A turn that asks is no alert, so such a
-    session is always listed.
+    sessions). Those whose alert is in the delta are left out. A turn that asks is no alert, so such
+    a session is always listed.
 
     `live` has the sessions whose state is corrected; of them, `now` is of the rule."""
     rows, total = _newest_rows(

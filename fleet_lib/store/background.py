@@ -38,7 +38,8 @@ class BackgroundRepo:
         return str(row[0]) if row else prompt_id
 
     def add_follow_up(self, session_id: str, prompt_id: str, turn_key: str) -> None:
-        """Note the turn of a follow-up. What was noted as the follow-up's own goes to that turn, too."""
+        """Note the turn of a follow-up. What was noted as the follow-up's own goes to that turn,
+        too."""
         self._connection.execute(
             "INSERT OR REPLACE INTO follow_ups (session_id, prompt_id, turn_key) VALUES (?, ?, ?)",
             (session_id, prompt_id, turn_key),

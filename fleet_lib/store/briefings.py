@@ -90,8 +90,8 @@ class Turn:
     is_placed: bool = True  # whether the transcript had its prompt
 
 
-# When a briefing's turn ended: letter for letter the indexes' expression in migrations/0007_imports.sql.
-# Ids say nothing about time: an import gives old turns new ones.
+# When a briefing's turn ended: letter for letter the indexes' expression in
+# migrations/0007_imports.sql. Ids say nothing about time: an import gives old turns new ones.
 ENDED = "ifnull(ended_at, created_at)"
 
 _LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
@@ -138,8 +138,8 @@ class BriefingRepo:
         return self._set(briefing_id, _stored(fields))
 
     def update_semantic_fields(self, briefing_id: int, **fields: Unpack[SemanticFields]) -> bool:
-        """Set what a reader says of a briefing. False if there is no such briefing. From then on neither a
-        model nor a later Stop of the turn changes these fields."""
+        """Set what a reader says of a briefing. False if there is no such briefing. From then on
+        neither a model nor a later Stop of the turn changes these fields."""
         stored = _stored(fields)
         known = "".join(f", '$.{name}', NULL" for name in fields)
         self._connection.execute(
@@ -167,8 +167,8 @@ class BriefingRepo:
         since: str | None = None,
         limit: int = 50,
     ) -> list[BriefingRecord]:
-        """Newest first, by the time at which the turn ended; a filter that is None does not filter. `since`
-        is an ISO time of creation; a briefing that was imported is as old as its turn."""
+        """Newest first, by the time at which the turn ended; a filter that is None does not filter.
+        `since` is an ISO time of creation; a briefing that was imported is as old as its turn."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -263,7 +263,8 @@ class BriefingRepo:
         return row is not None
 
     def mark_seen(self, session_id: str, turn_key: str, digest: str) -> bool:
-        """Record that this payload is applied to the turn. False for a replay: it was applied before."""
+        """Record that this payload is applied to the turn. False for a replay: it was applied
+        before."""
         cursor = self._connection.execute(
             "INSERT OR IGNORE INTO turn_inputs (session_id, turn_key, digest) VALUES (?, ?, ?)",
             (session_id, turn_key, digest),

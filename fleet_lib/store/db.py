@@ -95,7 +95,8 @@ def connect_read_only(path: str | Path) -> sqlite3.Connection:
 
 
 def open_as_it_is(path: Path) -> sqlite3.Connection:
-    """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is none."""
+    """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is
+    none."""
     if not path.exists():
         raise DatabaseUnusable(
             f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
@@ -128,12 +129,12 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the file's.
-    The original system's file may be readable by others.
+    """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the
+    file's. The original system's file may be readable by others.
 
-    An existing file is opened by SQLite alone: closing it by other means would drop the locks that this
-    process holds through its other connections, and the last connection to close elsewhere would then
-    delete the log that they still use.
+    An existing file is opened by SQLite alone: closing it by other means would drop the locks that
+    this process holds through its other connections, and the last connection to close elsewhere
+    would then delete the log that they still use.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -144,8 +145,8 @@ def _make_private(path: Path) -> None:
 
 
 def _set_file_modes(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """WAL and incremental auto-vacuum. The switch to WAL needs the file alone and, unlike a statement,
-    fails at once when it is not: two first openings would meet here."""
+    """WAL and incremental auto-vacuum. The switch to WAL needs the file alone and, unlike a
+    statement, fails at once when it is not: two first openings would meet here."""
     deadline = time.monotonic() + busy_timeout
     while True:
         try:

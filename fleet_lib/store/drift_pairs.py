@@ -18,8 +18,8 @@ class DriftPairRepo:
         source_digest: str,
         document_digest: str,
     ) -> bool:
-        """Note that a warning names this document for this source. False if one did before, and neither
-        file has changed since."""
+        """Note that a warning names this document for this source. False if one did before, and
+        neither file has changed since."""
         cursor = self._connection.execute(
             "INSERT INTO doc_drift_pairs (project_id, source, document, source_digest,"
             " document_digest) VALUES (?, ?, ?, ?, ?)"

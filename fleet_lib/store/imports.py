@@ -1,4 +1,5 @@
-"""Which turns came from a transcript, which are known, and which were pruned and must not come back."""
+"""Which turns came from a transcript, which are known, and which were pruned and must not come
+back."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class ImportRepo:
         )
 
     def is_known(self, turn: TurnIdentity) -> bool:
-        """Whether the turn has a briefing or had one. A forked or resumed conversation repeats turns of
-        another session: the same prompt at the same time is the same turn."""
+        """Whether the turn has a briefing or had one. A forked or resumed conversation repeats
+        turns of another session: the same prompt at the same time is the same turn."""
         return any(
             self._exists(
                 "SELECT 1 FROM turns WHERE session_id = ?1 AND turn_key = ?2"

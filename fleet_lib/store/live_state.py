@@ -85,8 +85,8 @@ class ClientFolderRepo:
 
 
 class ClientFileRepo:
-    """Which sessions had a session file of Claude Code's, and the end of those whose client is gone.
-    Takes a connection; the caller's transaction holds what it does."""
+    """Which sessions had a session file of Claude Code's, and the end of those whose client is
+    gone. Takes a connection; the caller's transaction holds what it does."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -108,8 +108,8 @@ class ClientFileRepo:
         )
 
     def end(self, sessions: Iterable[tuple[str, str]]) -> None:
-        """End the sessions at their last event, unless there was one since. `sessions`: (session id,
-        when it was last heard of)."""
+        """End the sessions at their last event, unless there was one since. `sessions`: (session
+        id, when it was last heard of)."""
         self._connection.executemany(
             "UPDATE sessions SET ended_at = last_seen_at"
             " WHERE session_id = ? AND last_seen_at = ? AND ended_at IS NULL",

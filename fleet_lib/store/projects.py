@@ -46,7 +46,8 @@ def without_credentials(remote: str) -> str:
     if not parts.scheme:
         return remote
     if "@" not in parts.netloc:
-        # A password with a slash that should have been escaped: no number stands where the port would.
+        # A password with a slash that should have been escaped: no number stands where the port
+        # would.
         has_port = parts.netloc.rpartition(":")[2].isdigit()
         if ":" not in parts.netloc or has_port or "@" not in parts.path:
             return remote
@@ -91,7 +92,8 @@ class ProjectRepo:
         exists: Callable[[str], bool] = os.path.exists,
     ) -> str:
         """Find or create, and return the id. Found by its canonical remote, then by its root; an id
-        never changes, also when a remote appears later. `exists` says whether a folder is still there."""
+        never changes, also when a remote appears later. `exists` says whether a folder is still
+        there."""
         remote = without_credentials(git_remote) if git_remote else None
         found = (self._find_by_remote(remote) if remote else None) or self.find_by_repo_root(
             repo_root

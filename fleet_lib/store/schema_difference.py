@@ -1,6 +1,6 @@
-"""The next migration, begun from the difference between schema.sql, as a developer has edited it, and what
-the migrations make. SQLite can add a column and make or drop an index; what it cannot do is left as a TODO
-that does not run."""
+"""The next migration, begun from the difference between schema.sql, as a developer has edited it,
+and what the migrations make. SQLite can add a column and make or drop an index; what it cannot do
+is left as a TODO that does not run."""
 
 import contextlib
 import re
@@ -12,8 +12,8 @@ UNFINISHED = "SELECT this_migration_is_not_finished();"
 
 
 def next_migration(wanted_schema: str) -> tuple[str, list[str]]:
-    """(SQL, what is left to do by hand). The SQL is "" where there is no difference. Raises sqlite3.Error
-    for a schema that is no SQL."""
+    """(SQL, what is left to do by hand). The SQL is "" where there is no difference. Raises
+    sqlite3.Error for a schema that is no SQL."""
     with (
         contextlib.closing(_database()) as now,
         contextlib.closing(sqlite3.connect(":memory:")) as wanted,

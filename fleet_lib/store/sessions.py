@@ -85,8 +85,8 @@ class SessionRepo:
         )
 
     def hide(self, session: Session, until: str) -> bool:
-        """Do not show the session as open before this time (ISO), or before its next event. False if
-        it has gone on since it was read."""
+        """Do not show the session as open before this time (ISO), or before its next event. False
+        if it has gone on since it was read."""
         cursor = self._connection.execute(
             "UPDATE sessions SET hidden_until = ?"
             " WHERE session_id = ? AND state = ? AND state_at = ?",

@@ -1,7 +1,8 @@
 """Markdown to a Briefing: YAML front matter, then sections for what it leaves out.
 
-Tolerant by rule: a value that is not allowed is dropped with a warning and the rest is kept; nothing
-that a model writes makes a briefing unreadable. Nothing is derived here: a field that was not written is None.
+Tolerant by rule: a value that is not allowed is dropped with a warning and the rest is kept;
+nothing that a model writes makes a briefing unreadable. Nothing is derived here: a field that was
+not written is None.
 """
 
 import re
@@ -180,8 +181,8 @@ def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
 def _load_yaml(text: str) -> Any:
     """YAML whose scalars are all strings: an all-digit short SHA must not become a number.
 
-    Raises yaml.YAMLError; ValueError for what is refused: aliases (a few hundred bytes of them expand
-    without end) and deep nesting.
+    Raises yaml.YAMLError; ValueError for what is refused: aliases (a few hundred bytes of them
+    expand without end) and deep nesting.
     """
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     depth = 0

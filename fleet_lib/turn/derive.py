@@ -29,8 +29,8 @@ def status_of(event: str, message: str) -> Status:
 
 
 def question_of(message: str) -> str | None:
-    """The sentence that asks: the last one of the last paragraph that ends as a question. Code is no
-    paragraph. None if no paragraph asks."""
+    """The sentence that asks: the last one of the last paragraph that ends as a question. Code is
+    no paragraph. None if no paragraph asks."""
     for paragraph in reversed(re.split(r"\n\s*\n", _FENCED.sub("\n\n", message))):
         if not _is_question(paragraph):
             continue

@@ -75,7 +75,8 @@ class Documents:
         )
 
     def stale(self, files: Sequence[str], documents: Iterable[str]) -> dict[str, list[str]]:
-        """{document that a turn did not touch: the files that it touched and the document mentions}."""
+        """{document that a turn did not touch: the files that it touched and the document
+        mentions}."""
         touched = {*files, *documents}
         found: dict[str, list[str]] = {}
         for source in files:

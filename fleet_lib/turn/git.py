@@ -45,8 +45,9 @@ class GitState:
     head: str | None  # commit id, None before the first commit
     branch: str | None  # None when detached
     reflog: tuple[ReflogEntry, ...]  # newest first
-    # When each commit of the reflog was made, in Unix nanoseconds, unless it is packed by now. The reflog
-    # counts in seconds, and a turn may commit within the second in which the turn before it ended.
+    # When each commit of the reflog was made, in Unix nanoseconds, unless it is packed by now. The
+    # reflog counts in seconds, and a turn may commit within the second in which the turn before it
+    # ended.
     made_ns: Mapping[str, int]
     read_at_ns: int
 

@@ -17,8 +17,8 @@ _QUESTIONS = 4  # more do not fit into a line
 
 
 def words_of(tool_name: str | None, tool_input: Mapping[str, object], folder: str) -> str:
-    """`Bash: rm -rf build`, `Edit: src/app.py`, or the question with its options: one line, redacted
-    and cut. A path inside `folder` is shown relative to it."""
+    """`Bash: rm -rf build`, `Edit: src/app.py`, or the question with its options: one line,
+    redacted and cut. A path inside `folder` is shown relative to it."""
     if tool_name == QUESTION_TOOL and (asked := _questions(tool_input)):
         return stored_text(asked)
     tool = tool_name or "a tool"

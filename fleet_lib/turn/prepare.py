@@ -1,8 +1,9 @@
 """One spool entry with everything that the world says about it: git, the transcript, the documents.
 
-All of it is read here, before any transaction, so that no slow git and no dead disk is waited for while the
-database is locked. What the transaction needs and this did not read (the session is known to the database
-alone) it asks for by raising NotRead; `read_more` reads that, and the entry is applied again.
+All of it is read here, before any transaction, so that no slow git and no dead disk is waited for
+while the database is locked. What the transaction needs and this did not read (the session is known
+to the database alone) it asks for by raising NotRead; `read_more` reads that, and the entry is
+applied again.
 """
 
 import os
@@ -97,7 +98,8 @@ class Prepared:
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
     is_imported: bool = False  # history: no hook reported it, and none of it is news
-    # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry of its own.
+    # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry
+    # of its own.
     newest: FinishedTurn | None = None
     missed: "Prepared | None" = None
     earlier_turns: Mapping[str, EarlierTurn] = field(default_factory=dict)  # {prompt_id: its turn}
@@ -110,8 +112,8 @@ class Prepared:
 
     @property
     def turn_key(self) -> str:
-        """The prompt_id that opened the turn; for old clients the prompt's line in the transcript, else the
-        payload itself."""
+        """The prompt_id that opened the turn; for old clients the prompt's line in the transcript,
+        else the payload itself."""
         line = self.turn.prompt_key
         prompt = self.turn_prompt or self.payload.prompt_id
         return prompt or (f"line:{line}" if line else f"payload:{self.digest}")
@@ -245,7 +247,8 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
 
 
 def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> FinishedTurn | None:
-    """The newest finished turn of a session that ended; its hook may have been killed with the client."""
+    """The newest finished turn of a session that ended; its hook may have been killed with the
+    client."""
     wait_until = prepared.entry.received_ns / _NS + transcript.WAIT_SECONDS
     while True:
         turn, is_coming = newest_turn(prepared.payload.transcript_path or "")

@@ -42,7 +42,8 @@ class Repositories:
     def files_of_commits(
         self, state: GitState, commits: Sequence[str]
     ) -> dict[str, tuple[str, ...]]:
-        """{commit: the files that it changed, relative to the repository}; no files where git is silent."""
+        """{commit: the files that it changed, relative to the repository}; no files where git is
+        silent."""
         missing = [commit for commit in commits if commit not in self._commit_files]
         if missing:
             with contextlib.suppress(GitTimeout):

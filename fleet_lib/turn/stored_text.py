@@ -1,5 +1,6 @@
 """Text as it may be stored: without what SQLite cannot hold, redacted, one line, cut. A file of its
-own, because redaction must come before every cut: a token that is cut in half is no longer recognised."""
+own, because redaction must come before every cut: a token that is cut in half is no longer
+recognised."""
 
 from collections.abc import Iterable
 

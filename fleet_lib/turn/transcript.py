@@ -39,8 +39,8 @@ def read_turn(
     """The facts of the turn that `prompt_id` opened; where that is None, of the last turn that was
     opened before `received_at` (ISO, UTC).
 
-    The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds) this
-    looks again for the turn's final text, and what is missing then leaves the facts partial.
+    The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds)
+    this looks again for the turn's final text, and what is missing then leaves the facts partial.
     """
     while True:
         lines = turn_lines(transcript, prompt_id, received_at)

@@ -1,8 +1,10 @@
-"""The finished turns of a transcript, whether a hook reported them or not: what an import and the look-up
-at a session's end go by. A transcript is read line by line, so that its size costs time and no memory.
+"""The finished turns of a transcript, whether a hook reported them or not: what an import and the
+look-up at a session's end go by. A transcript is read line by line, so that its size costs time and
+no memory.
 
-Transcripts of many clients are read here: what a line lacks is missing, and a line that is not JSON costs that
-line. Turns that were interrupted or not answered have no end, and local commands are no turns.
+Transcripts of many clients are read here: what a line lacks is missing, and a line that is not JSON
+costs that line. Turns that were interrupted or not answered have no end, and local commands are no
+turns.
 """
 
 import os
@@ -74,7 +76,8 @@ def finished_turns(path: str) -> Iterator[FinishedTurn]:
 
 
 def newest_turn(path: str) -> tuple[FinishedTurn | None, bool]:
-    """(the newest turn of a transcript, None where that has no end; whether its end may still be on its way).
+    """(the newest turn of a transcript, None where that has no end; whether its end may still be on
+    its way).
 
     Read from the file's end back. The transcript is written behind Claude Code's back.
     """
@@ -183,8 +186,8 @@ def _turns(lines: Iterable[dict[str, Any]]) -> Iterator[FinishedTurn]:
             new = _opened(line, turn)
             if new is None:
                 continue
-            # A fork's file begins with a copy of the conversation before it, and all of that copy bears the
-            # prompt id of the fork's own first prompt.
+            # A fork's file begins with a copy of the conversation before it, and all of that copy
+            # bears the prompt id of the fork's own first prompt.
             is_copy = turn and turn.prompt_id and turn.prompt_id == new.prompt_id
             if turn and turn.end and not is_copy:
                 if waiting and (done := waiting.finished(cwd, is_last=False)):

@@ -61,8 +61,8 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 class SessionsNow:
-    """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which are
-    read once."""
+    """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which
+    are read once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._repo = SessionRepo(connection)

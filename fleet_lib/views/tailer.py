@@ -106,8 +106,8 @@ class Tailer:
 def watching(
     folder: Path, is_wanted: Callable[[str], bool], changed: Callable[[], None]
 ) -> Iterator[bool]:
-    """Call `changed` when a file of the folder changes whose path is wanted. Yields False if nothing
-    can watch it."""
+    """Call `changed` when a file of the folder changes whose path is wanted. Yields False if
+    nothing can watch it."""
     try:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler
         from watchdog.observers import Observer
