@@ -610,6 +610,20 @@ def test_a_turn_while_the_clock_was_ahead_hides_nothing_that_comes_after_it(
     assert ended == (seen if event == "SessionEnd" else None,)
 
 
+def test_later_words_of_a_turn_stand_after_a_stop_while_the_clock_was_ahead(fleet: Fleet) -> None:
+    fleet.hook("stop", stop(cwd="/nowhere/shop"))
+    fleet.drain()
+    ahead = clock.iso(time.time_ns() + DAY_NS)
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
+        connection.execute("UPDATE turns SET stopped_at = ?", (ahead,))
+        connection.execute("UPDATE sessions SET state_at = ?1, last_seen_at = ?1", (ahead,))
+
+    fleet.hook("stop", stop(cwd="/nowhere/shop", last_assistant_message=BLOCKED))
+    fleet.drain()
+
+    assert fleet.rows("SELECT status FROM briefings") == [("blocked",)]
+
+
 def test_a_turns_commits_are_its_files_after_a_turn_while_the_clock_was_ahead(
     fleet: Fleet,
 ) -> None:

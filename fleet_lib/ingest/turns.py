@@ -26,7 +26,11 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     stored = repos.briefings.get_turn(session_id, turn_key)
     if reason := _seen_before(repos, prepared, stored):
         return f"unchanged: {reason}"
-    if stored and prepared.received_at < stored.stopped_at:
+    if (
+        stored
+        and prepared.received_at < stored.stopped_at
+        and not clock.is_ahead(stored.stopped_at)
+    ):
         files, started_at = prepared.edited_files, prepared.turn_started_at
         placing.add_files(repos, stored, files, started_at, prepared.received_at)
         repos.imports.note_reported(stored.briefing_id)

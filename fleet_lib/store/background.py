@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fleet_lib import clock
+
 _HELD = "session_id, turn_key, since, agents_json, news_json"
 
 
@@ -173,11 +175,12 @@ class BackgroundRepo:
         )
 
     def end_of(self, session_id: str) -> str:
-        """When the session's process last ended, or a new one began; "" if it is not known."""
+        """When the session's process last ended, or a new one began; "" if it is not known, or is in
+        the future, from a clock that was set back since."""
         row = self._connection.execute(
             "SELECT ended_at FROM session_ends WHERE session_id = ?", (session_id,)
         ).fetchone()
-        return str(row[0]) if row else ""
+        return str(row[0]) if row and not clock.is_ahead(str(row[0])) else ""
 
 
 def _from_row(row: sqlite3.Row) -> ProvisionalTurn:
