@@ -361,10 +361,12 @@ def test_invalid_message_gets_an_error_and_keeps_the_connection(
 
 def test_oversized_message_ends_only_its_own_connection(gateway: Gateway) -> None:
     with gateway.client() as other, gateway.client() as client:
-        client.send("x" * 3_000_000)
         with pytest.raises(ConnectionClosed) as closed:
+            client.send("x" * 3_000_000)
             client.recv(timeout=10)
-        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        # The gateway closes while the message still comes in, and the system may then drop its close
+        # frame together with what was not read.
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
         send(other, type="ping")
         assert receive(other)["type"] == "pong"
 
