@@ -425,12 +425,25 @@ def test_a_session_whose_file_was_seen_and_is_gone_has_ended_at_its_last_event(
         another_turn(sessions)
         assert ended(sessions) is None
         (sessions.place / f"{child.pid}.json").unlink()
+        another_turn(sessions)
+        assert ended(sessions) is None  # it was heard of a moment ago: its client lives
         child.kill()
+    sessions.age(90)
     ((last_seen_at,),) = sessions.fleet.rows(
         "SELECT last_seen_at FROM sessions WHERE session_id = 's1'"
     )
     another_turn(sessions)
     assert ended(sessions) == last_seen_at
+
+
+def test_a_session_whose_process_is_dead_has_ended_at_once(sessions: Sessions) -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        sessions.file(child.pid, **IDLE)
+        sessions.hook("stop", STOP)
+        another_turn(sessions)
+        child.kill()
+    another_turn(sessions)
+    assert ended(sessions) is not None
 
 
 def test_a_folder_that_cannot_be_read_ends_no_session(

@@ -39,4 +39,11 @@ def other_files(home: Path, file: Path) -> list[Path]:
     """The other settings files whose hooks run the program of this home."""
     program = str(home / "venv" / "app")
     others = [Path(name) for name in read_all(home) if Path(name) != file.resolve()]
-    return [other for other in others if program in (settings.read(other) or "")]
+    return [other for other in others if _runs(other, program)]
+
+
+def _runs(file: Path, program: str) -> bool:
+    """Whether a settings file has an entry of Fleet's that runs this program. The entry is taken
+    apart: in the file the path may be quoted, for JSON and for the shell."""
+    entries = settings.our_entries(read_json_object(file))
+    return any(settings.program(entry)[1].startswith(program) for *_, entry in entries)
