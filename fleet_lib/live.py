@@ -78,7 +78,7 @@ class ClientFile:
         self.updated_ms = int(updated) if is_time else 0  # type: ignore[call-overload]
 
     def is_headless(self) -> bool:
-        """Whether this is `claude -p`, which asks nobody."""
+        """Whether this is `claude -p`, which cannot be answered."""
         return self.entrypoint == "sdk-cli"
 
     def state(self, stored: "Stored") -> "str | None":

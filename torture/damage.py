@@ -22,7 +22,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 def disk_full(ground: Ground, size: int) -> str:
     """No file may be longer than a few bytes, as on a full disk: every hook still exits 0, the user
-    is told once, and what is kept is whole. Then there is room again."""
+    sees one message, and what is kept is whole. Then there is room again."""
     folder = ground.project("p")
     messages = 0
     for number in range(size):

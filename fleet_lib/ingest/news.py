@@ -68,8 +68,8 @@ def announce(repos: Repos, events: TurnEvents, project_id: str, news: News) -> N
             )
         ]
         if document is None or fresh:
-            told = None if document is None else stored_text(document, 1000)
-            events.drift(told, list(stored_texts(fresh)))
+            name = None if document is None else stored_text(document, 1000)
+            events.drift(name, list(stored_texts(fresh)))
     for path in news.skills:
         events.add("skill_updated", "mention", {"skill": {"path": path}})
 

@@ -56,7 +56,7 @@ def apply_notification(repos: Repos, projects: ProjectFinder, prepared: Prepared
     )
     if prepared.is_headless:
         repos.sessions.save(session)
-        return "noted: `claude -p` asks nobody"
+        return "ignored: `claude -p` cannot be answered"
     repos.sessions.save(_alerted(repos, prepared, session))
     return "the session needs a person"
 

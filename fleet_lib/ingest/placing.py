@@ -91,7 +91,7 @@ def _merge(repos: Repos, into: Turn, own: Turn, seen: EarlierTurn, at: str) -> N
     held = repos.background.release(later.session_id, later.turn_key)
     held_earlier = repos.background.release(earlier.session_id, earlier.turn_key)
     found = [News.from_json(each.news) for each in (held_earlier, held) if each]
-    fields, derived, told = _merged(repos, later, earlier, seen, found[-1] if held else None)
+    fields, derived, announced = _merged(repos, later, earlier, seen, found[-1] if held else None)
     if fields["task_id"] == own.turn_key:
         fields["task_id"] = into.turn_key
     repos.background.delete_merged(
@@ -105,7 +105,7 @@ def _merge(repos: Repos, into: Turn, own: Turn, seen: EarlierTurn, at: str) -> N
         revision=max(later.revision, earlier.revision),
         meaning=later.meaning or earlier.meaning,
     )
-    if later.revision and earlier.revision and fields["broadcast_level"] in told:
+    if later.revision and earlier.revision and fields["broadcast_level"] in announced:
         # Both were announced, and the files of both, so nothing of it is news.
         turn = replace(turn, meaning=meaning_of(turn.summary, fields, turn.question))
     repos.briefings.save_turn(turn)

@@ -1,7 +1,7 @@
 """Turns whose own background agents still run: their briefings are silent and their sessions
 working, until the last agent has ended. A process that ended, or six hours, end the wait, too.
 
-Whoever learns in another way that a session's process is gone calls `session_ended`."""
+Code that learns in another way that a session's process is gone calls `session_ended`."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -119,7 +119,7 @@ def store(
     is_provisional: bool = False,
 ) -> Turn:
     """Write the briefing and the record that ties the turn to it. `is_history`: it was imported,
-    and no event told anybody of a revision. A provisional one is silent, and its record stays as it
+    and no event announces a revision. A provisional one is silent, and its record stays as it
     was last announced."""
     taken = repos.briefings.find_same(**turn.fields())
     if taken is not None and taken != (before.briefing_id if before else None):

@@ -65,7 +65,7 @@ def apply_import(
 def _remember_session(
     repos: Repos, prepared: Prepared, known: Session | None, project_id: str, briefing_id: int
 ) -> None:
-    """The session of an imported turn: it has ended, and needs nobody."""
+    """The session of an imported turn: it has ended and waits for no answer."""
     at = prepared.received_at
     if known is None:
         known = Session(

@@ -118,7 +118,7 @@ def live_sessions(
 
 
 def count_needing(connection: "sqlite3.Connection") -> int:
-    """How many sessions need somebody now."""
+    """How many sessions need a person now."""
     count = connection.execute(
         f"SELECT count(*) FROM sessions s WHERE {STUCK}", moments()
     ).fetchone()[0]

@@ -119,7 +119,7 @@ def watching(
 
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: FileSystemEvent) -> None:
-            # Not the events of reading: whoever is called reads.
+            # Not the events of reading: the callback itself reads.
             if event.event_type in _CHANGES and (
                 is_wanted(str(event.src_path)) or is_wanted(str(event.dest_path))
             ):
