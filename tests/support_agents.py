@@ -154,9 +154,11 @@ class World:
             "SELECT briefing_id, payload_json, broadcast_level FROM outbox_events"
             " WHERE type = 'briefing_added' ORDER BY event_id"
         )
-        told = [(row[0], json.loads(row[1])["briefing"], row[2]) for row in rows]
-        assert all(given["briefingId"] == number for number, given, _ in told)
-        return [(n, b["revision"], b["status"], level, b["summary"]) for n, b, level in told]
+        stored_events = [(row[0], json.loads(row[1])["briefing"], row[2]) for row in rows]
+        assert all(given["briefingId"] == number for number, given, _ in stored_events)
+        return [
+            (n, b["revision"], b["status"], level, b["summary"]) for n, b, level in stored_events
+        ]
 
     def close(self) -> None:
         self.connection.close()

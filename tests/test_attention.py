@@ -283,8 +283,8 @@ def test_pruning_keeps_what_is_left_open_and_snoozed(fleet: Fleet, api: Path) ->
         *(("sessions", "state_at"), ("sessions", "ended_at")),
     ):
         fleet.rows(f"UPDATE {table} SET {column} = ?", clock.ago(3 * DAY))
-    told = json.loads(fleet.console("db", "prune", "--older-than", "1d", "--json").stdout)
-    assert told["kept"]["sessions that wait for you"] == 2
+    pruned = json.loads(fleet.console("db", "prune", "--older-than", "1d", "--json").stdout)
+    assert pruned["kept"]["sessions that wait for you"] == 2
     assert fleet.rows("SELECT briefing_id FROM briefings") == [(1,), (2,), (4,)]
     assert waiting(fleet) == ([], ["s-1"])
 

@@ -256,10 +256,10 @@ def test_documents_and_skills_of_a_provisional_turn_are_announced_once_it_has_en
     kinds = "SELECT type, count(*) FROM outbox_events GROUP BY type ORDER BY type"
     assert world.rows(kinds) == []
     world.apply(session.hook("SessionEnd"))
-    told = [("briefing_added", 1), ("doc_drift_warning", 3), ("skill_updated", 1)]
-    assert world.rows(kinds) == told
+    found_events = [("briefing_added", 1), ("doc_drift_warning", 3), ("skill_updated", 1)]
+    assert world.rows(kinds) == found_events
     world.apply(*session.calls)
-    assert world.rows(kinds) == told
+    assert world.rows(kinds) == found_events
 
 
 @pytest.mark.parametrize("client", ["2.1.197", "2.1.332"])
@@ -499,12 +499,12 @@ def check_announcements(world: World) -> None:
         "SELECT b.briefing_id, turn_key, b.status, b.broadcast_level, summary, revision"
         " FROM briefings b JOIN turns USING (briefing_id)"
     ):
-        told = by_briefing.pop(number, [])
-        assert [event[0] for event in told] == list(range(1, revision + 1))
+        found_events = by_briefing.pop(number, [])
+        assert [event[0] for event in found_events] == list(range(1, revision + 1))
         if key in waiting:
             assert level == "silent"
         else:
-            assert told[-1][1:] == (status, level, summary)
+            assert found_events[-1][1:] == (status, level, summary)
     assert by_briefing == {}
 
 

@@ -56,7 +56,9 @@ def clients(fleet: Fleet) -> Iterator[tuple[Client, Client, Client]]:
             process.wait()
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are not told apart")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/stat"), reason="processes cannot be distinguished"
+)
 def test_each_client_of_a_session_is_shown_what_only_the_other_was_shown(
     fleet: Fleet, clients: tuple[Client, Client, Client]
 ) -> None:
@@ -86,7 +88,9 @@ def test_each_client_of_a_session_is_shown_what_only_the_other_was_shown(
     assert "Turn 5" in at_third and "Turn 4" not in at_third
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are not told apart")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/stat"), reason="processes cannot be distinguished"
+)
 def test_start_of_a_second_client_confirms_nothing_for_the_first(
     fleet: Fleet, clients: tuple[Client, Client, Client]
 ) -> None:

@@ -442,12 +442,12 @@ def test_an_import_before_after_and_between_the_stops_gives_the_same_briefings(
     for place in sorted(places, reverse=True):
         steps.insert(place, None)
     expected, events = history.after(list(order))
-    found, told = history.after(steps)
+    found, event_types = history.after(steps)
     assert found == expected
     # A turn that was history when its Stop came is not announced; every other one is.
     announced = order[: min(places)] if places else order
-    assert told.count("briefing_added") == len(announced)
-    assert told.count("session_blocked") == (2 in announced)
+    assert event_types.count("briefing_added") == len(announced)
+    assert event_types.count("session_blocked") == (2 in announced)
     assert events.count("briefing_added") == 3
 
 

@@ -175,8 +175,8 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
         fleet.script("and in the terminal", Text("Beta waits too."))
         session.send("and in the terminal")
         session.wait_for("Beta waits too")
-        (told,) = fleet.preludes_with("and in the terminal")
-        assert "Stuck on a review" in told and "Stuck on a key" not in told
+        (shown_text,) = fleet.preludes_with("and in the terminal")
+        assert "Stuck on a review" in shown_text and "Stuck on a key" not in shown_text
 
     fleet.drain()
     closed = jobs.console("ask", "after it was closed")

@@ -45,7 +45,7 @@ def session(fleet: Fleet, repository: Path) -> Iterator[Interactive]:
 
 
 def look(fleet: Fleet) -> tuple[list[tuple[str, str]], int, str]:
-    """(who needs somebody and why, how many sessions work, the status line), a second after the act."""
+    """(who needs a person and why, how many sessions work, the status line), a second after the act."""
     time.sleep(1)
     status: dict[str, Any] = json.loads(fleet.console("status", "--json"))
     needs = [(one["reason"], one["text"]) for one in status["needs_you"]]
