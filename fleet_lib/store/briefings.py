@@ -88,6 +88,7 @@ class Turn:
     stopped_at: str = ""  # when its newest Stop was received
     agents: tuple[str, ...] | None = None  # the session's that ran then; None: not known
     is_placed: bool = True  # whether the transcript had its prompt
+    title: str | None = None  # one line: the first one that a person wrote
 
 
 # When a briefing's turn ended: letter for letter the indexes' expression in
@@ -237,7 +238,7 @@ class BriefingRepo:
         self._connection.execute(
             "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"
             " question, meaning, source, facts_partial, warnings_json, stopped_at, agents_json,"
-            " is_placed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " is_placed, title) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 turn.session_id,
                 turn.turn_key,
@@ -252,6 +253,7 @@ class BriefingRepo:
                 turn.stopped_at,
                 None if turn.agents is None else _encoder.encode(turn.agents),
                 turn.is_placed,
+                turn.title,
             ),
         )
 

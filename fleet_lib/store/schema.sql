@@ -105,7 +105,7 @@ CREATE TABLE turns (
   meaning TEXT NOT NULL,              -- digest of what a reader would call news
   source TEXT NOT NULL,               -- block|status_file|message
   facts_partial INTEGER NOT NULL,     -- boolean: the transcript was not complete
-  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */, stopped_at TEXT NOT NULL DEFAULT '', agents_json TEXT, is_placed INTEGER NOT NULL DEFAULT 1,        -- JSON array: what the parser dropped
+  warnings_json TEXT NOT NULL, question TEXT /* one line: what it asks its reader, if it asks */, stopped_at TEXT NOT NULL DEFAULT '', agents_json TEXT, is_placed INTEGER NOT NULL DEFAULT 1, title TEXT /* one line, redacted; NULL: none is known */,        -- JSON array: what the parser dropped
   PRIMARY KEY (session_id, turn_key)
 );
 
