@@ -264,8 +264,6 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
     elif outcome.is_answered:
         hold.release()
     if work.stop_reason == "shutdown" and outcome.status == "failed":
-        if not outcome.is_answered:
-            return "queued" if runs.put_back(work.run) else "taken over by another runner"
         return runs.settle_lost(runs.latest(work.job.job_id) or work.run)
     if outcome.status == "completed" and work.request.purpose:
         answer = json_object(outcome.result_json).get("structured_output")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from fleet_lib import clock, config, log
 from fleet_lib.config import Config
+from fleet_lib.drain.foreground import drain_forgotten
 from fleet_lib.errors import BadInput
 from fleet_lib.jobs import recover, semantics
 from fleet_lib.jobs.claim import Notice, Work, claim_next
@@ -51,6 +52,7 @@ class Runner:
         self._failure: BaseException | None = None
         self._settings: tuple[float, Config] | None = None  # (the file's time, what it says)
         self._renew_at = 0.0
+        self._draining: asyncio.Task[None] | None = None
         self._semantics_in = math.inf  # seconds until a batch of briefings is due
 
     async def work(self) -> float:
@@ -109,6 +111,8 @@ class Runner:
             self._renew_at = time.monotonic() + _RENEW_SECONDS
             for notice in await self._database.call(recover.renew_and_recover, self._name):
                 self._report(notice)
+            if self._draining is None or self._draining.done():
+                self._draining = asyncio.create_task(asyncio.to_thread(drain_forgotten, self._home))
         if self._running:
             reasons = await self._database.call(
                 recover.stop_reasons, self._name, list(self._running)
