@@ -24,6 +24,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class CaptureSettings(_Section):
+    prompts: bool = Field(
+        True,
+        description="Keep the first line of a prompt as the title of its turn, with secrets masked.",
+    )
+
+
 class WorkerSettings(_Section):
     facts: bool = Field(
         True,
@@ -105,6 +112,7 @@ class SemanticsSettings(_Section):
 class Config(_Section):
     """All settings of config.toml."""
 
+    capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
@@ -114,7 +122,10 @@ class Config(_Section):
 
 
 # What hooks and the drainer read, line by line.
-HOT = ("worker.facts", "prelude.budget", "semantics.enabled", "semantics.wait_minutes")
+HOT = (
+    *("capture.prompts", "worker.facts", "prelude.budget"),
+    *("semantics.enabled", "semantics.wait_minutes"),
+)
 
 
 Value = bool | int | float | str

@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.turn.title import add_words
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
@@ -24,6 +25,7 @@ class TurnFacts:
     title: str | None = None  # the name that a person gave the session, if it got one of late
     prompt_key: str = ""  # what stands for the prompt: prompt_id, or the prompt line's uuid
     opening: dict[str, Any] = field(default_factory=dict)  # the prompt's line, empty if not there
+    asked: str = ""  # what a person wrote in the prompt, raw
     partial: bool = True  # the end of the turn was not there yet, or not at all
 
 
@@ -132,6 +134,8 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
             facts.opening = line
             facts.prompt_key = str(line.get("uuid") or "")
             facts.started_at = _text_or_none(line.get("timestamp"))
+        if line.get("type") == "user":
+            facts.asked = add_words(facts.asked, line)
         if line.get("type") == "custom-title":
             facts.title = _text_or_none(line.get("customTitle")) or facts.title
         if line.get("type") != "assistant" or is_synthetic(line):
@@ -163,6 +167,7 @@ def add_turn(facts: TurnFacts, transcript: str, prompt_id: str) -> None:
     earlier = read_turn(transcript, prompt_id, None, 0)
     facts.files = list(dict.fromkeys([*earlier.files, *facts.files]))
     facts.started_at = earlier.started_at or facts.started_at
+    facts.asked = earlier.asked or facts.asked
 
 
 def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:

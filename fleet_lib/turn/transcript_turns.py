@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from fleet_lib import clock
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.turn.title import add_words
 from fleet_lib.turn.transcript import (
     content_of,
     edited_path,
@@ -45,6 +46,7 @@ class FinishedTurn:
     branch: str | None
     started_at: str | None  # as the client wrote it, like `ended_at`
     ended_at: str | None
+    asked: str  # what a person wrote in the prompt, raw
     message: str  # the assistant's last text
     error: str | None  # the code of an API error, None where the turn ended well
     files: tuple[str, ...]  # absolute paths, as edited, in order
@@ -135,6 +137,7 @@ class _OpenTurn:
 
     line: dict[str, Any]  # the prompt's
     text: str  # of the prompt
+    asked: str  # what a person wrote of it
     edits: _Edits = field(default_factory=_Edits)
     words: str = ""  # the assistant's last text
     end: tuple[str, str | None, str | None] | None = None  # message, time, error
@@ -162,6 +165,7 @@ class _OpenTurn:
             branch=_text(self.line.get("gitBranch")),
             started_at=_text(self.line.get("timestamp")),
             ended_at=ended_at,
+            asked=self.asked,
             message=message,
             error=error,
             files=self.edits.files(),
@@ -220,9 +224,11 @@ def _opened(line: dict[str, Any], turn: _OpenTurn | None) -> _OpenTurn | None:
         return None
     if not (blocks or texts):
         return None
-    new = _OpenTurn(line, texts[0].lstrip() if texts else "")
-    is_same = turn and new.prompt_id and new.prompt_id == turn.prompt_id
-    return None if turn and is_same and not turn.end else new
+    new = _OpenTurn(line, texts[0].lstrip() if texts else "", add_words("", line))
+    if turn and not turn.end and new.prompt_id and new.prompt_id == turn.prompt_id:
+        turn.asked = add_words(turn.asked, line)
+        return None
+    return new
 
 
 def _note_answer(turn: _OpenTurn, line: dict[str, Any], says_reasons: bool) -> bool:
