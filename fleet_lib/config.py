@@ -24,17 +24,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class CaptureSettings(_Section):
-    prompts: bool = Field(
-        True,
-        description="Keep the first line of a prompt as the title of its turn, with secrets masked.",
-    )
-
-
 class WorkerSettings(_Section):
     facts: bool = Field(
         True,
         description="Show a starting session how to write a briefing and who else is working.",
+    )
+
+
+class CaptureSettings(_Section):
+    prompts: bool = Field(
+        True,
+        description="Keep the first line of a prompt as the title of its turn, with secrets masked.",
     )
 
 
@@ -112,8 +112,8 @@ class SemanticsSettings(_Section):
 class Config(_Section):
     """All settings of config.toml."""
 
-    capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
+    capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]

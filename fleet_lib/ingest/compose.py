@@ -135,9 +135,7 @@ def compose(
         earlier = before.files_touched if before else ()
         committed = prepared.files_of_commits(_commits(prepared, known))
         files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
-    docs = written.docs_touched
-    if docs is None:
-        docs = tuple(file for file in files if is_document(file))
+    docs = written.docs_touched or tuple(file for file in files if is_document(file))
     stale = prepared.stale_documents(files, docs)
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())

@@ -145,8 +145,8 @@ def folded(text: str, limit: int) -> str:
 def is_placeholder(text: str) -> bool:
     """Whether a text stands where a summary or a note is still to come, or says that there is
     none."""
-    text = text.strip()
     is_short = len(text) < 200
+    text = text.strip(" \t*_`+-")
     return is_short and bool(_PLACEHOLDER.fullmatch(text) or _NOTHING.fullmatch(text))
 
 

@@ -50,7 +50,7 @@ _HINT = re.compile(
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
 _NUMBER = re.compile(r"^(?:(?:step|part) )?(?:\d{1,3}|[a-z]|[ivx]{1,4})(?:[.)]|(?= [-–—]))\s*")
 _LEAD = re.compile(
-    r"^[^\w*]{0,12}(?:\d{1,2}[.)]\s*)?(\*\*|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
+    r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*\*|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
 _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")

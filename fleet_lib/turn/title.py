@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleet_lib.redact import redact
 from fleet_lib.turn.briefing_parser import folded
@@ -44,25 +44,28 @@ _PASTED = re.compile(
 )
 _TAG_AROUND = re.compile(r"<([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>(.*)</\1>$")
 _TAG_ALONE = re.compile(r"</?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>")
-_LINE_MARK = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}[.)])\s+")
-_BOLD = re.compile(r"(\*\*|__)(?=\S)(.{1,200}?)(?<=\S)\1(?!\w)")
+_LINE_MARK = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}[.)]|\[[ xX]\])\s+")
+_BOLD = re.compile(r"\*\*(?=\S)(.{1,200}?)(?<=\S)\*\*")
+_MASK = re.compile(r"\(redacted:[\w-]+\)")
 
 
-def add_words(words: str, line: dict[str, Any]) -> str:
-    """What a person wrote in a turn's prompt, now that one more of its user lines is read; "" for
-    nothing yet. Raw: it is for `title_of`.
+class Words(NamedTuple):
+    """What a person wrote in a prompt. Raw: it is for `title_of`."""
 
-    Of several lines the last one counts: a client gives the prompt's id to the lines before it, too
-    (`/clear`, and the whole conversation that a fork copies). A command of the client itself counts
-    only where nothing else does.
-    """
-    found, is_local = _words_of(line)
-    return found if found and not (is_local and words) else words
+    text: str = ""
+    is_clients: bool = False  # a command, written as those are that the client runs itself
 
 
-def title_of(words: str) -> str:
+def first_words(known: Words, line: dict[str, Any]) -> Words:
+    """The words of a turn's prompt, now that one more of its user lines is read. A client gives the
+    prompt's id to its own commands before it, too (`/clear`): they count if nothing else does."""
+    found = _words_of(line)
+    return found if found.text and (known.is_clients or not known.text) else known
+
+
+def title_of(words: Words) -> str:
     """One redacted line of at most TITLE_LIMIT characters; "" where the words have no line."""
-    return folded(_first_line(redact(storable(words))), TITLE_LIMIT)
+    return folded(_first_line(redact(storable(words.text))), TITLE_LIMIT)
 
 
 def is_short(title: str) -> bool:
@@ -71,12 +74,11 @@ def is_short(title: str) -> bool:
     return len(title) + wide < SHORT
 
 
-def _words_of(line: dict[str, Any]) -> tuple[str, bool]:
-    """(what a person wrote in a user's line, whether it is a command that the client runs itself)"""
+def _words_of(line: dict[str, Any]) -> Words:
     if line.get("isMeta") or line.get("isCompactSummary") or line.get("isSidechain"):
-        return "", False
+        return Words()
     if line.get("turnOrigin") in _NO_PERSON:
-        return "", False
+        return Words()
     message = line.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     blocks = [content] if isinstance(content, str) else _texts(content)  # none beside a tool result
@@ -85,9 +87,9 @@ def _words_of(line: dict[str, Any]) -> tuple[str, bool]:
             arguments = _ARGUMENTS.search(text)
             command = f"/{name[1]} {arguments[1].strip() if arguments else ''}".strip()
             # The client writes the name first only for what it runs itself.
-            return command, text.lstrip().startswith("<command-name>")
+            return Words(command, text.lstrip().startswith("<command-name>"))
     written = (_PLACEHOLDER.sub("", _without_wrappers(text)).strip() for text in blocks)
-    return "\n".join(text for text in written if text and not _NOT_WRITTEN.match(text)), False
+    return Words("\n".join(text for text in written if text and not _NOT_WRITTEN.match(text)))
 
 
 def _texts(content: object) -> list[str]:
@@ -157,5 +159,5 @@ def _plain(raw: str) -> str:
     line = _TAG_ALONE.sub("", line, count=1).strip() if line.startswith("<") else line
     while mark := _LINE_MARK.match(line):
         line = line[mark.end() :]
-    line = _BOLD.sub(r"\2", line).strip()
-    return line if any(map(str.isalnum, line)) else ""
+    line = _BOLD.sub(r"\1", line).strip()
+    return line if any(map(str.isalnum, _MASK.sub("", line))) else ""
