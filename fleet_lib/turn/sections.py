@@ -41,11 +41,16 @@ _NAMES = {
     "files_touched": re.compile(r"files touched"),
 }
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
+_WORDS = (
+    r"(?:next|remain|what.{0,4}s|block|follow.?up|to.?dos?\b|still|left|open|outstanding|pending"
+    r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done|schritte"
+    r"|offen|próximos|prochaines|prossimi|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
+    r"|次の|残り|ブロッカ|다음|남은|블로커)"
+)
 _HINT = re.compile(
-    r"(?im)^(?:(?=[\W\d])|(?=[^\n]{0,50}$))[^\n]{0,40}?(?:next|remain|what.{0,4}s|block|follow.?up"
-    r"|to.?dos?\b|still|left|open|outstanding|pending|deferred|waiting on|action items|summary"
-    r"|(?:docs|files).touched|not (?:yet )?done|schritte|offen|próximos|prochaines|prossimi|следующ"
-    r"|осталось|bloque|bloqué|下一步|后续|剩余|阻塞|次の|残り|ブロッカ|다음|남은|블로커)"
+    rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
+    rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
+    rf"|(?=[^\n]{{1,90}}(?:[:：][ \t*_]*$|\n[ >]{{0,6}}(?:==|--)))[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
 _NUMBER = re.compile(r"^(?:(?:step|part) )?(?:\d{1,3}|[a-z]|[ivx]{1,4})(?:[.)]|(?= [-–—]))\s*")
