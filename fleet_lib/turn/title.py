@@ -44,8 +44,10 @@ _PASTED = re.compile(
 )
 _TAG_AROUND = re.compile(r"<([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>(.*)</\1>$")
 _TAG_ALONE = re.compile(r"</?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>")
-_LINE_MARK = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}[.)]|\[[ xX]\])\s+")
+_LINE_MARK = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}\.|\[[ xX]\])\s+|\d{1,3}\)\s*")
 _BOLD = re.compile(r"\*\*(?=\S)(.{1,200}?)(?<=\S)\*\*")
+# What stands before the last sentence of a line, where that announces something.
+_BEFORE_LAST = re.compile(r"(.*[.!?。！？])\s*[^.!?。！？]*[:：]$")
 _MASK = re.compile(r"\(redacted:[\w-]+\)")
 
 
@@ -132,6 +134,8 @@ def _first_line(text: str) -> str:
                 return announcing  # it announced no words
             pasted = pasted or line
         elif line.endswith((":", "：")):
+            if (before := _BEFORE_LAST.match(line)) and not is_short(before[1]):
+                return before[1]
             announcing = announcing or line.rstrip(" :：")
         elif not is_short(line):
             return line
