@@ -191,6 +191,7 @@ def test_path_at_the_beginning_is_no_command() -> None:
         ("Please do this：\n把限制改成每个用户一个", "把限制改成每个用户一个"),
         ("Please:\nNow in order:\n1. Rename the old flag", "Rename the old flag"),
         ("Please fix this:", "Please fix this"),
+        ("Please fix this in v2.0 of app.py:\n- the limit per user", "the limit per user"),
         ("Make the limit a setting. Cover these:\n- users", "Make the limit a setting."),
         ("I get this error in CI:\n```\nTypeError: x is not a function\n```", "I get this error in CI"),
         ("I get this error in CI:\n\nTraceback (most recent call last):\n  File \"a.py\"", "I get this error in CI"),
@@ -396,7 +397,8 @@ def test_follow_up_keeps_the_title_of_its_turn(world: World) -> None:
 def test_title_in_a_briefing_block_wins(world: World) -> None:
     block = "Done.\n\n```briefing\ntitle: The limit, per user\nsummary: x\n```"
     world.turn("Make the limit a setting", message=block)
-    assert world.titles() == ["The limit, per user"]
+    world.turn("And now the docs", message=block.replace("The limit, per user", "Docs"))
+    assert world.titles() == ["The limit, per user", "Docs"]
 
 
 def test_secret_that_crosses_the_cut_is_masked(world: World) -> None:

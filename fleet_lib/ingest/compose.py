@@ -68,7 +68,7 @@ class ComposedTurn:
     docs_touched: tuple[str, ...]
     files_touched: tuple[str, ...]
     raw_markdown: str
-    title: str  # that was written, else the prompt's; "" for none
+    title: str  # that was written; "" for none
     summary: str
     question: str | None  # what a turn asks its reader
     source: str
@@ -166,7 +166,7 @@ def compose(
         docs_touched=stored_texts(docs),
         files_touched=stored_texts(files),
         raw_markdown=written.raw_markdown,
-        title=stored_text(written.title or "", TITLE_LIMIT) or prepared.title,
+        title=stored_text(written.title or "", TITLE_LIMIT),
         summary=_summary(written, blockers, status),
         question=_question(prepared.message) if status == "waiting_for_input" else None,
         source=words.source,

@@ -169,16 +169,15 @@ def store(
 
 
 def _title(repos: Repos, prepared: Prepared, turn: ComposedTurn, stored: Turn | None) -> str | None:
-    """What the turn is called: a title that says little gives way to the session's last one."""
-    if not prepared.keeps_prompts:
-        return turn.title or None
-    if turn.title and not is_short(turn.title):
-        return turn.title
-    if stored and stored.title and not turn.title:
-        return stored.title
-    before = prepared.received_at
-    last = repos.briefings.last_title(turn.session_id, before, other_than=turn.turn_key)
-    return last or turn.title or None
+    """What the turn is called: a prompt's line that says little gives way to the session's last
+    title."""
+    title = prepared.title
+    if turn.title or not prepared.keeps_prompts or (title and not is_short(title)):
+        return turn.title or title or None
+    if stored and stored.title and not title:
+        return stored.title  # the prompt was read at an earlier end of the turn
+    last = repos.briefings.last_title(turn.session_id, prepared.received_at, turn.turn_key)
+    return last or title or None
 
 
 def _listed_agents(prepared: Prepared) -> tuple[str, ...] | None:

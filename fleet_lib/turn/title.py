@@ -47,7 +47,7 @@ _TAG_ALONE = re.compile(r"</?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>")
 _LINE_MARK = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}\.|\[[ xX]\])\s+|\d{1,3}\)\s*")
 _BOLD = re.compile(r"\*\*(?=\S)(.{1,200}?)(?<=\S)\*\*")
 # What stands before the last sentence of a line, where that announces something.
-_BEFORE_LAST = re.compile(r"(.*[.!?。！？])\s*[^.!?。！？]*[:：]$")
+_BEFORE_LAST = re.compile(r"(.*(?:[.!?](?=\s)|[。！？]))[^.!?。！？]*[:：]$")
 _MASK = re.compile(r"\(redacted:[\w-]+\)")
 
 

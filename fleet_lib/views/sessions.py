@@ -54,6 +54,7 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             "state": session.state,
             "since": session.state_at,
             "detail": session.detail,
+            "title": session.title,
             "briefing_id": session.briefing_id,
             "last_seen_at": session.last_seen_at,
         }
