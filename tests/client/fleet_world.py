@@ -156,7 +156,7 @@ class Fleet:
     def script(self, prompt: str, *replies: Reply) -> None:
         """Set the model's answers to a prompt, which also identifies the requests later."""
         for other in self._steps:
-            if prompt in other or other in prompt:
+            if prompt != other and (prompt in other or other in prompt):
                 raise ValueError(f"{prompt!r} cannot be distinguished from {other!r}")
         self._steps[prompt] = replies or [Text("done")]
 
