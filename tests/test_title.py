@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_world import Gateway
 from support import PAYLOADS, Fleet, payload
 from support_agents import Session
 from support_transcripts import Conversation
@@ -449,3 +450,18 @@ def test_session_that_works_has_its_newest_turns_title_unless_a_person_named_it(
     world.conversation.raw(json.dumps({"type": "custom-title", "customTitle": "pay-work"}))
     world.stop("It still runs.", background_tasks=[task])
     assert working() == ["pay-work"]
+
+
+def test_dashboards_api_has_the_title(world: World) -> None:
+    world.turn("Make the limit a setting", message="Shall I deploy it?")
+    world.fleet.drain()
+    gateway = Gateway(world.fleet)
+    gateway.start()
+    try:
+        (line,) = gateway.get("/api/v1/briefings").json()
+        overview = gateway.get("/api/v1/overview").json()
+        page = gateway.get("/api/v1/briefings/1").json()
+    finally:
+        gateway.stop()
+    assert line["title"] == page["title"] == "Make the limit a setting"
+    assert [row["title"] for row in overview["needs_you"]] == ["Make the limit a setting"]
