@@ -294,6 +294,7 @@ def test_heading_may_be_numbered_decorated_or_worded_differently(heading: str, n
         "## Nextcloud\n\n- runs",
         "## Todo app\n\n- has a list",
         "`**Remaining:**` is a lead",
+        "| What | Kept |\n|---|---|\n| **Files touched** | as a list |\n| **Remaining** | 3 of 4 |",
         "    **Remaining:** code",
         "What remains to be said: nothing.",
         "Next steps: none are needed here.",

@@ -63,6 +63,7 @@ _TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
 _EMPHASIS = re.compile(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
 _COURTESY = re.compile(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
+_ITEMS = ("item", "row")
 _QUESTION_ENDS = ("?", "？", "؟")
 
 
@@ -79,9 +80,10 @@ class Section:
 
 @dataclass(slots=True)
 class _Part:
-    """A heading, a rule, a line of text, or an item of a list with all that is nested in it."""
+    """A heading, a rule, a line of text, an item of a list with all that is nested in it, or a row
+    of a table."""
 
-    kind: str  # heading|rule|text|item
+    kind: str  # heading|rule|text|item|row
     text: str = ""
     level: int = 0  # of a heading
     paragraph: int = 0
@@ -129,7 +131,7 @@ def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
     part = parts[index]
     if part.kind == "heading":
         return _field(part.text), ""
-    if part.kind == "rule":
+    if part.kind in ("rule", "row"):
         return None, ""
     if lead := _LEAD.match(part.text):
         name, rest = lead["name"].strip(), lead["rest"].strip()
@@ -138,7 +140,7 @@ def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
         is_lead = is_marked or (not rest and part.kind == "text")
         return (_field(name), rest) if is_lead else (None, "")
     follows = parts[index + 1 : index + 2]
-    has_list = bool(follows) and follows[0].kind == "item"
+    has_list = bool(follows) and follows[0].kind in _ITEMS
     if part.kind == "text" and has_list and _announces(part.text):
         return _field(part.text), ""
     return None, ""
@@ -163,7 +165,7 @@ def _add(section: Section, part: _Part, follows: Sequence[_Part]) -> bool:
     if part.kind == "rule":
         return False
     is_lead = section.level == _LEAD_LEVEL
-    if part.kind == "item":
+    if part.kind in _ITEMS:
         if is_lead and section.items and not section.has_list and _announces(section.items[-1]):
             section.items.pop()
         section.items.append(part.whole)
@@ -179,7 +181,7 @@ def _add(section: Section, part: _Part, follows: Sequence[_Part]) -> bool:
         if is_same and section.items and len(section.items) == 1:
             section.items[0] += f" {part.text}"  # a line that was wrapped
             return True
-    has_list = bool(follows) and follows[0].kind == "item"
+    has_list = bool(follows) and follows[0].kind in _ITEMS
     is_item = not (is_label or _is_closing(section, part))
     if is_item and not (has_list and _announces(part.text)):
         section.items.append(part.text)
@@ -245,6 +247,6 @@ def _lines(lines: list[str], paragraph: int) -> Iterator[_Part]:
         elif is_table and not is_rule:
             cells = (cell.strip() for cell in line.strip(" \t|").split("|"))
             words = " — ".join(cell for cell in cells if any(map(str.isalpha, cell)))
-            yield _Part("item", words, paragraph=paragraph)
+            yield _Part("row", words, paragraph=paragraph)
         elif not is_table:
             yield _Part("rule" if is_rule else "text", line, paragraph=paragraph)
