@@ -211,6 +211,10 @@ LEADS = [
     "Next steps:",
     "*Remaining:*",
     "What's left:",
+    "**Next steps** (pick one):",
+    "***Remaining:***",
+    "<b>Next steps:</b>",
+    "**10 remaining:**",
 ]  # fmt: skip
 
 
@@ -239,6 +243,9 @@ def test_bold_lead_counts_as_a_heading(lead: str) -> None:
         ("**TODO:**\n\n| # | What | Where |\n|---|---|---|\n| 1 | write it | docs |", ("write it — docs",)),
         ("## Next steps\n\nTo finish this:\n\n- deploy it\n\nWant me to do that?", ("deploy it",)),
         ("## Next steps\n\n- deploy it\n\n---\n\nThe rest is as it was.", ("deploy it",)),
+        ("**Done**\n- the code\n**Remaining**\n- the docs\n- a test", ("the docs", "a test")),
+        ("- Next steps:\n  - the docs\n  - a test\n- Notes: none", ("the docs", "a test")),
+        ("**Remaining** (low priority): the docs", ("the docs",)),
         ("## Next steps\n- ✅ tests\n- deploy it", ("deploy it",)),
     ],
 )  # fmt: skip
@@ -261,6 +268,14 @@ def test_lead_takes_its_line_or_what_stands_below_it(text: str, steps: tuple[str
         ("## Suggested next steps", "next_steps"),
         ("## Not yet done", "next_steps"),
         ("## Remaining low-severity items", "next_steps"),
+        ("## :rocket: Next steps", "next_steps"),
+        ("## 5️⃣ Next steps", "next_steps"),
+        ("## 3.2 Next steps", "next_steps"),
+        ("## Next steps (optional) 🙂", "next_steps"),
+        ("## Up next", "next_steps"),
+        ("## Follow-up needed", "next_steps"),
+        ("## Known blockers", "blockers"),
+        ("## What's blocking us", "blockers"),
         ("## 次のステップ", "next_steps"),
         ("## Próximos pasos", "next_steps"),
         ("## ⛔ Blockers", "blockers"),

@@ -14,23 +14,25 @@ markdown = MarkdownIt("commonmark").disable("inline")
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional|potential"
-    r"|further|future|other|logical|natural|key|concrete|remaining|outstanding|open) )*"
+    r"|further|future|other|logical|natural|key|concrete|remaining|outstanding|open|current|known|main"
+    r"|only|new|up) )*"
 )
 _AFTER = r"(?: (?:for|from|if|after|before|on|in|to|with|at|of|when|you)\b.*)?"
 _WORK = r"(?:(?: [\w-]+){0,2} (?:work|tasks?|items?|steps?|issues?|to ?dos?|actions?|points?|decisions?))"
 _STEPS = (
     rf"{_BEFORE}(?:next(?: (?:steps?|up|actions?|tasks?))?|action items|to ?dos?(?: list)?"
-    rf"|follow ?ups?(?: (?:work|tasks?|items?|actions?))?|(?:remaining|outstanding|pending|deferred|open){_WORK}){_AFTER}"
+    rf"|follow ?ups?(?: (?:work|tasks?|items?|actions?|needed|required))?|(?:remaining|outstanding|pending|deferred|open){_WORK}){_AFTER}"
     rf"|(?:still )?(?:remaining|outstanding|pending|deferred)"
     rf"|what(?:'s| is) (?:left|next|remaining|still open){_AFTER}|what (?:still )?remains"
-    rf"|(?:still )?(?:left|open) to do|still (?:to do|open|left)|not (?:yet )?done(?: yet)?"
+    rf"|(?:still )?(?:left|open) to do|still (?:to do|open|left|needed|missing)|left for later|to be done"
+    rf"|unfinished(?: work)?|for (?:next time|later|tomorrow|the next session)|not (?:yet )?done(?: yet)?"
     r"|nächste schritte|noch offen|offene punkte|próximos pa(?:sos|ssos)|prochaines étapes"
     r"|prossimi passi|следующие шаги|что осталось|下一步(?:计划|行动|操作)?|后续(?:步骤|工作)"
     r"|剩余(?:工作|任务)|次のステップ|残りの?(?:作業|タスク)|다음 단계|남은 작업"
 )
 _BLOCKERS = (
     rf"{_BEFORE}(?:blockers?|blocking(?: (?:issues?|questions?|items?))?){_AFTER}"
-    r"|(?:still |currently )?blocked(?: (?:on|by))?|waiting on"
+    r"|(?:still |currently )?blocked(?: (?:on|by))?|waiting on|what(?:'s| is) blocking(?: (?:me|us|this|it))?"
     r"|blockiert(?: durch)?|bloqueos|bloqueadores|bloqué par|阻塞(?:项|问题)?|ブロッカー|블로커"
 )
 _NAMES = {
@@ -50,14 +52,19 @@ _WORDS = (
 _HINT = re.compile(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
     rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
-    rf"|(?=[^\n]{{1,90}}(?:[:：][ \t*_]*$|\n[ >]{{0,6}}(?:==|--)))[^\n]{{0,50}}?{_WORDS})"
+    rf"|(?=[^\n]{{1,90}}(?:[:：](?:[ \t*_]|</\w{{1,6}}>){{0,4}}$|\n[ >]{{0,6}}(?:==|--)))[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
-_NUMBER = re.compile(r"^(?:(?:step|part) )?(?:\d{1,3}|[a-z]|[ivx]{1,4})(?:[.)]|(?= [-–—]))\s*")
+_NUMBER = re.compile(
+    r"^(?:(?:step|part|phase) )?(?:\d{1,3}(?:\.\d{1,3})*(?:[.):]\s*|\W*\s+|[\ufe0f\u20e3]+\s*)"
+    r"|(?:[a-z]|[ivx]{1,4})(?:[.)]\s*|\s+[-–—]))"
+)
+_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,30}:")
 _LEAD = re.compile(
-    r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*\*|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
+    r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*{2,3}|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
+_ASIDE = re.compile(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
 _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
 _TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
@@ -116,7 +123,7 @@ def sections(text: str) -> list[Section]:
             current = Section(name, level, [rest] if rest else [])
             current.paragraph = part.paragraph if rest else -1
             found.append(current)
-        elif current and not _add(current, part, parts[index + 1 : index + 2]):
+        elif current and not _add(current, part, _begins_list(parts, index + 1)):
             current = None
     return found
 
@@ -135,13 +142,14 @@ def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
         return None, ""
     if lead := _LEAD.match(part.text):
         name, rest = lead["name"].strip(), lead["rest"].strip()
+        if aside := _ASIDE.match(rest):  # `**Next steps** (pick one):`
+            name, rest = f"{name}{':' if aside[1] else ''}", aside[2]
         is_marked = bool(lead["mark"]) or name.endswith((":", "："))
         # In prose a bold word is a bold word.
         is_lead = is_marked or (not rest and part.kind == "text")
         return (_field(name), rest) if is_lead else (None, "")
-    follows = parts[index + 1 : index + 2]
-    has_list = bool(follows) and follows[0].kind in _ITEMS
-    if part.kind == "text" and has_list and _announces(part.text):
+    has_list = bool(part.nested) or (part.kind == "text" and _begins_list(parts, index + 1))
+    if has_list and _announces(part.text):
         return _field(part.text), ""
     return None, ""
 
@@ -150,15 +158,15 @@ def _field(heading: str) -> str | None:
     """The field that a heading's or lead's words name: without numbers, emoji and markup."""
     if len(heading) > _NAME_LIMIT:
         return None
-    words = plain(heading).lower().replace("’", "'")
-    words = re.sub(r"\([^()]*\)\s*$", "", words.strip(" :：.*_"))
+    words = _SHORTCODE.sub("", plain(heading).lower().replace("’", "'"))
+    words = re.sub(r"\([^()]*\)\W*$", "", words.strip(" :：.*_"))
     words = re.sub(r"^[^\w(]+|[^\w)]+$", "", words)
     words = re.sub(r"^\W+", "", _NUMBER.sub("", words))
     words = re.sub(r"[\s_‐-]+", " ", words)
     return next((name for name, known in _NAMES.items() if known.fullmatch(words)), None)
 
 
-def _add(section: Section, part: _Part, follows: Sequence[_Part]) -> bool:
+def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
     """Add a part to the open section. False: the section ended before it."""
     if part.kind == "heading":
         return part.level > section.level
@@ -181,15 +189,18 @@ def _add(section: Section, part: _Part, follows: Sequence[_Part]) -> bool:
         if is_same and section.items and len(section.items) == 1:
             section.items[0] += f" {part.text}"  # a line that was wrapped
             return True
-    has_list = bool(follows) and follows[0].kind in _ITEMS
     is_item = not (is_label or _is_closing(section, part))
-    if is_item and not (has_list and _announces(part.text)):
+    if is_item and not (is_before_list and _announces(part.text)):
         section.items.append(part.text)
     return True
 
 
+def _begins_list(parts: Sequence[_Part], index: int) -> bool:
+    return index < len(parts) and parts[index].kind in _ITEMS
+
+
 def _announces(text: str) -> bool:
-    return text.rstrip(" *_").endswith((":", "："))
+    return plain(text).rstrip(" *_").endswith((":", "："))
 
 
 def _is_closing(section: Section, part: _Part) -> bool:
@@ -230,11 +241,25 @@ def _parts(tokens: list[Token]) -> Iterator[_Part]:
             if item and item.nested:
                 item.nested[-1] = f"{item.nested[-1]} {token.content}"
             elif item:
-                item.text = f"{item.text} {token.content}".lstrip()
+                # A lead right below an item, without an empty line, is still no part of it.
+                lines = token.content.splitlines()
+                found = (n for n, line in enumerate(lines) if n and _is_lead(line))
+                end = next(found, len(lines))
+                item.text = " ".join([item.text, *lines[:end]]).lstrip()
+                if end < len(lines):
+                    yield item
+                    item = None
+                    yield from _lines(lines[end:], paragraph)
             else:
                 yield from _lines(token.content.splitlines(), paragraph)
     if item:
         yield item
+
+
+def _is_lead(line: str) -> bool:
+    lead = _LEAD.match(line)
+    is_marked = lead and (lead["mark"] or lead["name"].rstrip().endswith((":", "：")))
+    return bool(lead and (is_marked or not lead["rest"]))
 
 
 def _lines(lines: list[str], paragraph: int) -> Iterator[_Part]:
