@@ -23,8 +23,9 @@ def has_worker_facts(home: str) -> bool:
 
 
 def keeps_prompts(home: str) -> bool:
-    """The setting capture.prompts: whether a line of a prompt may be stored as its turn's title."""
-    return setting(home, "capture", "prompts") != "false"
+    """The setting capture.prompts: whether a line of a prompt may be stored as its turn's title.
+    A value that is not allowed counts as false: it was meant to change the default."""
+    return setting(home, "capture", "prompts") in ("", "true")
 
 
 def wait_minutes(home: str) -> int:

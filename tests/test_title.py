@@ -335,8 +335,13 @@ def test_session_of_another_does_not_lend_its_title(fleet: Fleet) -> None:
     assert world.titles() == ["Make the limit a setting", "yes"]
 
 
-def test_without_the_setting_no_text_of_a_prompt_is_stored(world: World) -> None:
-    world.fleet.console("config", "set", "capture.prompts", "false")
+@pytest.mark.parametrize("value", ["false", '"false"', "off"])
+def test_without_the_setting_no_text_of_a_prompt_is_stored(world: World, value: str) -> None:
+    if value == "false":
+        world.fleet.console("config", "set", "capture.prompts", value)
+    else:
+        world.fleet.home.mkdir(exist_ok=True)
+        (world.fleet.home / "config.toml").write_text(f"[capture]\nprompts = {value}\n")
     world.turn("Unmistakable words of the person")
     block = "```briefing\ntitle: The worker's own title\nstatus: completed\n```"
     world.turn("Unmistakable and short", message=block)
@@ -347,6 +352,8 @@ def test_without_the_setting_no_text_of_a_prompt_is_stored(world: World) -> None
     assert world.titles() == [None, "The worker's own title", None]
     assert not world.holds("Unmistakable")
 
+    if value != "false":
+        return  # `fleet import` refuses a wrong configuration
     other = Conversation(world.project, "session-9", age_days=1)
     other.turn(prompt="Unmistakable words of the past").write(world.projects)
     done = world.fleet.console("import", "--since", "30d", "--json")

@@ -14,7 +14,7 @@ from fleet_lib.store.repos import Repos
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.prepare import EarlierTurn, Prepared
 from fleet_lib.turn.stored_text import stored_texts
-from fleet_lib.turn.title import is_short
+from fleet_lib.turn.title import title_or
 
 
 def place(repos: Repos, prepared: Prepared) -> Prepared:
@@ -52,8 +52,9 @@ def _place_others(repos: Repos, prepared: Prepared) -> None:
         elif found.place.is_seen or not is_end:
             repos.background.set_placed(session_id, turn_key)
             if turn := repos.briefings.get_turn(session_id, turn_key):
-                if found.title and not (turn.title and is_short(found.title)):
-                    repos.briefings.set_title(session_id, turn_key, found.title)
+                title = title_or(found.title, turn.title)
+                if title != turn.title:
+                    repos.briefings.set_title(session_id, turn_key, title)
                 add_files(repos, turn, found.files, found.started_at, prepared.received_at)
 
 
@@ -68,7 +69,9 @@ def _join(repos: Repos, session_id: str, prompt: str, seen: EarlierTurn, at: str
         _merge(repos, into, own, seen, at)
     elif own:
         repos.background.rename_turn(session_id, prompt, turn_key)
-        renamed = replace(own, turn_key=turn_key, is_placed=True, title=seen.title or own.title)
+        renamed = replace(
+            own, turn_key=turn_key, is_placed=True, title=title_or(seen.title, own.title)
+        )
         repos.briefings.save_turn(renamed)
         add_files(repos, renamed, seen.files, seen.started_at, at)
 

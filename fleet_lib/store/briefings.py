@@ -244,7 +244,7 @@ class BriefingRepo:
         ).fetchone()
         return str(row[0]) if row else None
 
-    def set_title(self, session_id: str, turn_key: str, title: str) -> None:
+    def set_title(self, session_id: str, turn_key: str, title: str | None) -> None:
         self._connection.execute(
             "UPDATE turns SET title = ? WHERE session_id = ? AND turn_key = ?",
             (title, session_id, turn_key),

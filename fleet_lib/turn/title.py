@@ -76,6 +76,11 @@ def is_short(title: str) -> bool:
     return len(title) + wide < SHORT
 
 
+def title_or(title: str, other: str | None) -> str | None:
+    """The title of a prompt, or the other one if it says too little or nothing."""
+    return title if title and not is_short(title) else other or title or None
+
+
 def _words_of(line: dict[str, Any]) -> Words:
     if line.get("isMeta") or line.get("isCompactSummary") or line.get("isSidechain"):
         return Words()
