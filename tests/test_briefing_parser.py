@@ -319,6 +319,14 @@ def test_ordinary_words_are_no_section(text: str) -> None:
     assert set_fields(parse(text, bare_front_matter=False)) == {}
 
 
+def test_summary_ends_at_the_next_heading_or_lead_and_keeps_all_its_words() -> None:
+    text = "## Summary\n\nThis is new:\n\n- a limit\n- per user\n\nShall I go on?\n\n"
+    summary = "This is new: a limit per user Shall I go on?"
+    for end in ("### Details\n\nx", "**Remaining:**\n- the docs", "---\n\nx"):
+        assert parse(text + end).summary == summary
+    assert parse("**Summary:** A limit per user.\n\nMore words.").summary == "A limit per user."
+
+
 def test_item_that_only_begins_with_none_is_an_item() -> None:
     steps = parse(
         "## Next steps\n- None of the docs name it yet\n- nothing blocks the deploy"

@@ -65,19 +65,21 @@ _KNOWN = (*_ENUMS, *LISTS, *_TIMES, *_TEXTS)
 _NOT_A_STATUS = ("working", "idle")
 _YAML_ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 _NOTHING = re.compile(
-    r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|at (?:this|the) (?:time"
-    r"|moment)|known|left|remaining|needed|required))?|none[ ]?[-–—.,;:(] ?(?!of\b).*|nothing(?: (?:yet"
-    r"|left|to do|else|further|blocking|remaining|outstanding|open|pending))?|no (?:(?:known|open"
-    r"|current|remaining|further|outstanding|more|immediate) )*(?:blockers?|issues?|next steps?|steps"
+    r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|known|left|remaining"
+    r"|needed|required|at (?:this|the) (?:time|moment)))?|none[ ]?[-–—.,;:(] ?(?!of\b).*"
+    r"|nothing(?: (?:yet|left|to do|else|further|blocking|remaining|outstanding|open|pending))?"
+    r"|no (?:(?:known|open|current|remaining|further|outstanding|more|immediate) )*"
+    r"(?:blockers?|issues?|next steps?|steps"
     r"|actions?|work|items|tasks|follow[ -]?ups?)(?: (?:left|needed|required|remaining|remain))?"
     r"|keine?|ninguno|aucun|нет|无|なし|없음)[.!。]?"
 )
 # What a program writes into a summary before it has one: the original system's status files hold
 # the first four.
 _PLACEHOLDER = re.compile(
-    r"(?i)[\W_]*(?:session (?:is )?in progress|session (?:complete|completed|started|ended)|ai analysis unavailable"
-    r"|no (?:notes|summary|briefing)(?: yet)?|to be filled\b[^.]{0,40}|work in progress|in progress|tbd|todo|wip|placeholder"
-    r"|fill (?:this )?in|summary(?: goes)? here)?[\W_]*"
+    r"(?i)[\W_]*(?:session (?:is )?in progress|session (?:complete|completed|started|ended)"
+    r"|ai analysis unavailable|to be filled\b[^.]{0,40}|no (?:notes|summary|briefing)(?: yet)?"
+    r"|(?:work )?in progress|tbd|todo|wip|placeholder|fill (?:this )?in|summary(?: goes)? here"
+    r")?[\W_]*"
 )
 
 _FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")

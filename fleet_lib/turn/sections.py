@@ -13,26 +13,32 @@ from markdown_it.token import Token
 markdown = MarkdownIt("commonmark").disable("inline")
 
 _BEFORE = (
-    r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional|potential"
-    r"|further|future|other|logical|natural|key|concrete|remaining|outstanding|open|current|known|main"
-    r"|only|new|up) )*"
+    r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"
+    r"|potential|further|future|other|logical|natural|key|concrete|remaining|outstanding|open"
+    r"|current|known|main|only|new|up) )*"
 )
 _AFTER = r"(?: (?:for|from|if|after|before|on|in|to|with|at|of|when|you)\b.*)?"
-_WORK = r"(?:(?: [\w-]+){0,2} (?:work|tasks?|items?|steps?|issues?|to ?dos?|actions?|points?|decisions?))"
+_WORK = (
+    r"(?:(?: [\w-]+){0,2}"
+    r" (?:work|tasks?|items?|steps?|issues?|to ?dos?|actions?|points?|decisions?))"
+)
 _STEPS = (
     rf"{_BEFORE}(?:next(?: (?:steps?|up|actions?|tasks?))?|action items|to ?dos?(?: list)?"
-    rf"|follow ?ups?(?: (?:work|tasks?|items?|actions?|needed|required))?|(?:remaining|outstanding|pending|deferred|open){_WORK}){_AFTER}"
-    rf"|(?:still )?(?:remaining|outstanding|pending|deferred)"
+    r"|follow ?ups?(?: (?:work|tasks?|items?|actions?|needed|required))?"
+    rf"|(?:remaining|outstanding|pending|deferred|open){_WORK}){_AFTER}"
+    r"|(?:still )?(?:remaining|outstanding|pending|deferred)"
     rf"|what(?:'s| is) (?:left|next|remaining|still open){_AFTER}|what (?:still )?remains"
-    rf"|(?:still )?(?:left|open) to do|still (?:to do|open|left|needed|missing)|left for later|to be done"
-    rf"|unfinished(?: work)?|for (?:next time|later|tomorrow|the next session)|not (?:yet )?done(?: yet)?"
+    r"|(?:still )?(?:left|open) to do|still (?:to do|open|left|needed|missing)|left for later"
+    r"|to be done|unfinished(?: work)?|for (?:next time|later|tomorrow|the next session)"
+    r"|not (?:yet )?done(?: yet)?"
     r"|nächste schritte|noch offen|offene punkte|próximos pa(?:sos|ssos)|prochaines étapes"
     r"|prossimi passi|следующие шаги|что осталось|下一步(?:计划|行动|操作)?|后续(?:步骤|工作)"
     r"|剩余(?:工作|任务)|次のステップ|残りの?(?:作業|タスク)|다음 단계|남은 작업"
 )
 _BLOCKERS = (
     rf"{_BEFORE}(?:blockers?|blocking(?: (?:issues?|questions?|items?))?){_AFTER}"
-    r"|(?:still |currently )?blocked(?: (?:on|by))?|waiting on|what(?:'s| is) blocking(?: (?:me|us|this|it))?"
+    r"|(?:still |currently )?blocked(?: (?:on|by))?|waiting on"
+    r"|what(?:'s| is) blocking(?: (?:me|us|this|it))?"
     r"|blockiert(?: durch)?|bloqueos|bloqueadores|bloqué par|阻塞(?:项|问题)?|ブロッカー|블로커"
 )
 _NAMES = {
@@ -45,14 +51,16 @@ _NAMES = {
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
 _WORDS = (
     r"(?:next|remain|what.{0,4}s|block|follow.?up|to.?dos?\b|still|left|open|outstanding|pending"
-    r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done|schritte"
+    r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done|be done|unfinished|later"
+    r"|tomorrow|schritte"
     r"|offen|próximos|prochaines|prossimi|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
     r"|次の|残り|ブロッカ|다음|남은|블로커)"
 )
 _HINT = re.compile(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
     rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
-    rf"|(?=[^\n]{{1,90}}(?:[:：](?:[ \t*_]|</\w{{1,6}}>){{0,4}}$|\n[ >]{{0,6}}(?:==|--)))[^\n]{{0,50}}?{_WORDS})"
+    r"|(?=[^\n]{1,90}(?:[:：](?:[ \t*_]|</\w{1,6}>){0,4}$|\n[ >]{0,6}(?:==|--)))"
+    rf"[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
 _NUMBER = re.compile(
@@ -168,8 +176,9 @@ def _field(heading: str) -> str | None:
 
 def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
     """Add a part to the open section. False: the section ended before it."""
+    is_summary = section.name == "summary"  # of which every word counts, up to the next heading
     if part.kind == "heading":
-        return part.level > section.level
+        return part.level > section.level and not is_summary
     if part.kind == "rule":
         return False
     is_lead = section.level == _LEAD_LEVEL
@@ -190,7 +199,7 @@ def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
             section.items[0] += f" {part.text}"  # a line that was wrapped
             return True
     is_item = not (is_label or _is_closing(section, part))
-    if is_item and not (is_before_list and _announces(part.text)):
+    if is_summary or (is_item and not (is_before_list and _announces(part.text))):
         section.items.append(part.text)
     return True
 
@@ -263,7 +272,7 @@ def _is_lead(line: str) -> bool:
 
 
 def _lines(lines: list[str], paragraph: int) -> Iterator[_Part]:
-    """A paragraph's lines; the rows of a table, which CommonMark has not, are items."""
+    """A paragraph's lines; the rows of a table, which is a paragraph to CommonMark, are items."""
     is_table = False
     for number, line in enumerate(lines):
         is_rule = not any(char.isalnum() for char in line)

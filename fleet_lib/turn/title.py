@@ -20,8 +20,8 @@ SHORT = 13  # a narrower title ("yes", "go on") says less than the session's las
 _NO_PERSON = ("task_notification", "auto_continuation", "peer", "host_synthetic", "system")
 _WRAPPER = re.compile(
     r"<(local-command-[a-z]+|bash-(?:input|stdout|stderr)|ide_[a-z_]+|system-(?:reminder|note)"
-    r"|[a-z]+(?:-[a-z]+)*-hook|new-diagnostics|mcp-[a-z-]+|user-memory-input|fork-boilerplate|coordinator-task"
-    r"|command-(?:message|contents))(?:\s[^<>]{0,2000})?>"
+    r"|[a-z]+(?:-[a-z]+)*-hook|new-diagnostics|mcp-[a-z-]+|user-memory-input|fork-boilerplate"
+    r"|coordinator-task|command-(?:message|contents))(?:\s[^<>]{0,2000})?>"
 )
 _WRAPPERS_LIMIT = 200  # in one text
 _COMMAND = re.compile(r"<command-name>\s*/?(.*?)\s*</command-name>", re.DOTALL)
