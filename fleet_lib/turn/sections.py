@@ -51,9 +51,9 @@ _NAMES = {
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
 _WORDS = (
     r"(?:next|remain|what.{0,4}s|block|follow.?up|to.?dos?\b|still|left|open|outstanding|pending"
-    r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done|be done|unfinished|later"
-    r"|tomorrow|schritte"
-    r"|offen|próximos|prochaines|prossimi|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
+    r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done"
+    r"|be done|unfinished|later|tomorrow|schritte|offen|próximos|prochaines|prossimi"
+    r"|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
     r"|次の|残り|ブロッカ|다음|남은|블로커)"
 )
 _HINT = re.compile(
