@@ -1,0 +1,80 @@
+"""Counting the tokens of transcripts: which ones were written to, what is new in them, and its rows.
+It is apart from the entries: whatever an entry becomes, and in whatever order entries come, each
+message counts once."""
+
+import sqlite3
+
+from fleet_lib.store import db
+from fleet_lib.store.usage import UsageReading, UsageRepo
+from fleet_lib.turn.payload import TURN_ENDS
+from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.usage import file_digest, read_usage, usage_files
+
+_READ_BYTES = 32 * 1024 * 1024  # before what was read is stored
+
+
+class TranscriptUsage:
+    """Transcripts that are to be read, and what was read and is not stored yet."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, str] = {}  # {transcript: its session}
+        self._left: dict[str, str] = {}  # those of them that have more
+        self._readings: list[UsageReading] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many transcripts are to be read."""
+        return len(self._waiting)
+
+    def note(self, prepared: Prepared) -> None:
+        """The transcript of a turn's or a session's end has new lines."""
+        payload = prepared.payload
+        ends = prepared.entry.event in TURN_ENDS or prepared.entry.event == "SessionEnd"
+        if ends and payload.transcript_path and not payload.agent_id:
+            self.add(payload.transcript_path, prepared.session_id)
+
+    def add(self, transcript: str, session_id: str) -> None:
+        self._waiting[transcript] = session_id
+
+    def read(self, connection: sqlite3.Connection) -> None:
+        """Read what is new, unless that was done and is not stored yet. What is more than a portion
+        waits."""
+        if self._readings:
+            return
+        self._left, read_bytes = {}, 0
+        for transcript, session_id in self._waiting.items():
+            if read_bytes > _READ_BYTES:
+                self._left[transcript] = session_id
+                continue
+            files = {file_digest(path): path for path in usage_files(transcript)}
+            places = UsageRepo(connection).places(list(files))
+            for digest, path in files.items():
+                reading = read_usage(path, places.get(digest), session_id)
+                if reading is None:
+                    continue
+                self._readings.append(reading)
+                before = places[digest].read_to if digest in places else 0
+                read_bytes += max(0, reading.place.read_to - before)
+                if not reading.is_at_end:
+                    self._left[transcript] = session_id
+
+    def store(self, connection: sqlite3.Connection) -> None:
+        """Count what was read, in the caller's transaction."""
+        UsageRepo(connection).count(self._readings)
+
+    def stored(self) -> None:
+        """The transaction was committed: only what was left is still to be read."""
+        self._waiting, self._left, self._readings = self._left, {}, []
+
+    def forget(self) -> None:
+        """Reading or storing failed. The next end of a turn reads the same lines."""
+        self._waiting, self._left, self._readings = {}, {}, []
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """Read and store all that is waiting, in transactions of its own."""
+        while self._waiting:
+            self.read(connection)
+            if self._readings:
+                with db.transaction(connection):
+                    self.store(connection)
+            self.stored()
