@@ -30,6 +30,7 @@ from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.views import overview
 from fleet_lib.views.sessions import STATE_OF_REASON
+from fleet_lib.views.usage import in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,6 +169,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
         Line(()),
         _commander_line(report["commander"]),
         *_job_lines(report["jobs"]),
+        *_usage_lines(report["usage_today"]),
         *_capture_lines(report["capture"]),
     )
 
@@ -207,6 +209,11 @@ def _commander_line(commander: dict[str, Any]) -> Line:
 def _job_lines(jobs: dict[str, int]) -> Iterator[Line]:
     if jobs["running"] or jobs["queued"]:
         yield Line((f"Jobs: {jobs['running']} running, {jobs['queued']} queued.",))
+
+
+def _usage_lines(today: dict[str, Any] | None) -> Iterator[Line]:
+    if today:
+        yield Line((f"Used today: {in_words(today)}.",))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

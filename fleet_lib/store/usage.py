@@ -108,12 +108,10 @@ class UsageRepo:
                 (reading.file, place.read_to, place.tail, place.turn_key, clock.now()),
             )
 
-    def client_cost(self, session_id: str) -> float | None:
-        """What the client itself says that a session cost; None if it says nothing."""
-        row = self._connection.execute(
-            "SELECT cost_usd FROM client_costs WHERE session_id = ?", (session_id,)
-        ).fetchone()
-        return row[0] if row else None
+    def forget_files(self, before: str) -> None:
+        """Forget how far transcripts were read that were last read before an ISO time. One that is
+        written to again is read from its beginning, and its messages are known."""
+        self._connection.execute("DELETE FROM usage_files WHERE read_at < ?", (before,))
 
     def _count_messages(
         self, messages: Mapping[int, tuple[Owner, Tokens]], folders: Mapping[str, str]
@@ -167,7 +165,9 @@ class UsageRepo:
         """The session's project; of a session that has none yet, as far as its folder says it."""
         row = self._connection.execute(
             "SELECT project_id FROM sessions WHERE session_id = ?1 UNION ALL"
-            f" SELECT '{COMMANDER}' FROM commander_sessions WHERE session_id = ?1",
+            f" SELECT '{COMMANDER}' FROM commander_sessions WHERE session_id = ?1 UNION ALL"
+            f" SELECT '{COMMANDER}' FROM commander_sessions_apart WHERE session_id = ?1 UNION ALL"
+            f" SELECT '{COMMANDER}' FROM conversations WHERE claude_session_id = ?1",
             (session_id,),
         ).fetchone()
         if row:

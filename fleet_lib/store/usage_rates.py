@@ -114,9 +114,9 @@ class UsageRateRepo:
         where = [sql for sql, value in conditions.items() if value is not None]
         found = self._connection.execute(
             f"""WITH rates AS MATERIALIZED (
-              SELECT value ->> 0 AS kind_id, value ->> 1 AS from_quarter, value ->> 2 AS to_quarter,
-                value ->> 3 AS input, value ->> 4 AS output, value ->> 5 AS cache_read,
-                value ->> 6 AS write_5m, value ->> 7 AS write_1h
+              SELECT json_extract(value, '$[0]') AS kind_id, json_extract(value, '$[1]') AS from_quarter, json_extract(value, '$[2]') AS to_quarter,
+                json_extract(value, '$[3]') AS input, json_extract(value, '$[4]') AS output, json_extract(value, '$[5]') AS cache_read,
+                json_extract(value, '$[6]') AS write_5m, json_extract(value, '$[7]') AS write_1h
               FROM json_each(:rates))
             SELECT {_KEYS[by]} AS key,
               sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),

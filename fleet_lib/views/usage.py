@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from fleet_lib import clock
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.usage import COMMANDER, QUARTER_SECONDS
 from fleet_lib.store.usage_rates import By, Rate, UsageRateRepo, UsageRow
 
@@ -68,26 +69,34 @@ def name_of(names: dict[str, str], project_id: str) -> str:
 
 
 def today(connection: sqlite3.Connection) -> dict[str, Any] | None:
-    """Today's usage (the local day's), in the words of `figure`; None if there was none."""
+    """The local day's figure; None if nothing was used."""
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return _figure(connection, since_quarter=int(midnight.timestamp()) // QUARTER_SECONDS)
 
 
-def of_turn(
-    connection: sqlite3.Connection, session_id: str | None, turn_key: str | None
-) -> dict[str, Any] | None:
-    if not session_id or not turn_key:
-        return None
-    return _figure(connection, session_id=session_id, turn_key=turn_key)
+def of_briefing(connection: sqlite3.Connection, briefing: BriefingRecord) -> dict[str, Any]:
+    """{"turn": its figure, "session": its session's}, None where nothing was counted. The session's
+    has `client_usd`, what the client itself says that the session cost."""
+    turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
+    session_id = briefing.session_id
+    of_turn = of_session = None
+    if turn:
+        of_turn = _figure(connection, session_id=turn.session_id, turn_key=turn.turn_key)
+    if session_id and (figure := _figure(connection, session_id=session_id)):
+        of_session = figure | {"client_usd": UsageRateRepo(connection).client_cost(session_id)}
+    return {"turn": of_turn, "session": of_session}
 
 
-def of_session(connection: sqlite3.Connection, session_id: str | None) -> dict[str, Any] | None:
-    """With `client_usd`, what the client itself says that the session cost."""
-    if not session_id:
-        return None
-    figure = _figure(connection, session_id=session_id)
-    cost = UsageRateRepo(connection).client_cost(session_id)
-    return figure | {"client_usd": cost} if figure else None
+def briefing_in_words(usage: dict[str, Any]) -> dict[str, str]:
+    """{"usage": the turn's, "session's usage": …}, without what was not counted."""
+    words = {}
+    if usage["turn"]:
+        words["usage"] = in_words(usage["turn"])
+    if session := usage["session"]:
+        own = session["client_usd"]
+        more = "" if own is None else f" (Claude Code's own total: {dollars(own)})"
+        words["session's usage"] = in_words(session) + more
+    return words
 
 
 def in_words(figure: dict[str, Any]) -> str:
