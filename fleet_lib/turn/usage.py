@@ -21,7 +21,7 @@ from fleet_lib.turn.transcript import is_synthetic, opens_turn
 
 PORTION_BYTES = 16 * 1024 * 1024  # read at once; the rest of a larger file is read later
 _LINE_LIMIT = 32 * 1024 * 1024  # bytes of a line that is understood
-_TAIL_BYTES = 64
+_TAIL_BYTES = 1024  # of a real line at least its id and time
 _LARGEST = 1 << 53
 _USER = re.compile(rb'"type"\s*:\s*"user"')
 _PROMPT = re.compile(rb'"promptId"\s*:\s*"([^"\\]{1,200})"')
