@@ -623,7 +623,7 @@ def test_a_newer_price_library_prices_everything_again(
 ) -> None:
     rows(fleet)
     connection = db.connect(fleet.home / "fleet.db")
-    connection.execute("UPDATE usage_rates SET output_usd = 1, library = '0.1.0'")
+    connection.execute("UPDATE usage_rates SET output_usd = 1, library = 'older'")
     connection.close()
     assert [row["usd"] for row in rows(fleet)] == [25.0]
 

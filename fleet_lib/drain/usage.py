@@ -3,6 +3,8 @@ It is apart from the entries: whatever an entry becomes, and in whatever order e
 message counts once."""
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from fleet_lib.store import db
 from fleet_lib.store.usage import UsageReading, UsageRepo
@@ -70,11 +72,15 @@ class TranscriptUsage:
         """Reading or storing failed. The next end of a turn reads the same lines."""
         self._waiting, self._left, self._readings = {}, {}, []
 
-    def finish(self, connection: sqlite3.Connection) -> None:
-        """Read and store all that is waiting, in transactions of its own."""
+    def finish(
+        self,
+        connection: sqlite3.Connection,
+        holding: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Read and store all that is waiting, in transactions of its own, each within `holding()`."""
         while self._waiting:
             self.read(connection)
             if self._readings:
-                with db.transaction(connection):
+                with holding(), db.transaction(connection):
                     self.store(connection)
             self.stored()

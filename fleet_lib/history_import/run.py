@@ -103,7 +103,7 @@ class _Importer:
     def _count_usage(self) -> None:
         """Count the tokens of the transcripts that were read, of turns that are known, too."""
         if self._connection is not None and not self._is_dry:
-            self._usage.finish(self._connection)
+            self._usage.finish(self._connection, lambda: _drainers_lock(self._home))
         self._usage.forget()
 
     def _is_known(self, turn: ReadTurn) -> bool:
@@ -142,6 +142,7 @@ class _Importer:
     def _apply_batch(self) -> None:
         assert self._connection is not None
         left, self._batch = self._batch, []
+        self._usage.read(self._connection)
         with _drainers_lock(self._home):
             # A hook's entry waits for the drainer, and is the better source.
             waiting = {spool.name_parts(name)[2] for name in spool.pending(self._home)}
@@ -171,6 +172,10 @@ class _Importer:
                 except BadEntry as error:
                     refused.append(str(error))
                     done.append((turn, 0))
+            if missing is None:
+                self._usage.store(connection)
+        if missing is None:
+            self._usage.stored()
         del turns[: len(done)]
         for turn, briefing_id in done:
             if briefing_id:
