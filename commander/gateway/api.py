@@ -35,7 +35,7 @@ from fleet_lib.views.briefings import as_markdown, briefing_record
 from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
-from fleet_lib.views.usage import briefing_in_words, in_words, of_briefing
+from fleet_lib.views.usage import briefing_in_words, in_words, of_briefing, today
 
 Limit = Annotated[int, Field(ge=1, le=500)]
 
@@ -166,9 +166,11 @@ class Api:
         with self._reading() as connection:
             usage.look_up_prices(connection, self._home)
             report = overview.overview(connection, self._home)
-            today = report["usage_today"]
-            report["usage_today_in_words"] = in_words(today) if today else None
-            return report | {"sessions": open_sessions(connection)}
+            used = today(connection)
+            return report | {
+                "sessions": open_sessions(connection),
+                "usage_today": in_words(used) if used else None,
+            }
 
     def projects(self, request: Request, query: NoQuery) -> list[NamedProject]:
         with self._reading() as connection:

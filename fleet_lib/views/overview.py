@@ -12,14 +12,13 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
-from fleet_lib.views import usage
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    """needs_you, left_open, working, projects, commander, jobs, capture, usage_today; times are in
-    the database's form."""
+    """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
+    database's form."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
@@ -38,7 +37,6 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         },
         "jobs": _jobs(connection),
         "capture": capture(home, connection),
-        "usage_today": usage.today(connection),
     }
 
 
@@ -52,7 +50,6 @@ def nothing(home: str) -> dict[str, Any]:
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0},
         "capture": capture(home, None),
-        "usage_today": None,
     }
 
 

@@ -47,8 +47,7 @@ function titleOf(needing, leftOpen) {
 }
 
 function factsOf(overview) {
-  const { left_open: leftOpen, working, jobs, commander, capture } = overview;
-  const used = overview.usage_today_in_words;
+  const { left_open: leftOpen, working, jobs, commander, capture, usage_today: used } = overview;
   const hasJobs = jobs.running || jobs.queued;
   return [
     fact(null, working.length && "working", `${working.length} working`),
