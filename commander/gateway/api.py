@@ -208,7 +208,7 @@ class Api:
                 usage=briefing_in_words(of_briefing(connection, briefing)),
             )
 
-    def usage(self, request: Request, query: usage.Query) -> list[usage.Line]:
+    def usage(self, request: Request, query: usage.UsageQuery) -> list[usage.UsageLine]:
         with self._reading() as connection:
             return usage.lines(connection, self._home, query)
 
@@ -282,8 +282,8 @@ ENDPOINTS = [
     Endpoint(
         "/usage",
         "Tokens and their list price, by day, project, session or model",
-        usage.Query,
-        list[usage.Line],
+        usage.UsageQuery,
+        list[usage.UsageLine],
         Api.usage,
     ),
     Endpoint(

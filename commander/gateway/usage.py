@@ -11,13 +11,13 @@ from fleet_lib.store.usage_rates import Rate
 from fleet_lib.views.usage import as_record, usage_rows
 
 
-class Query(BaseModel):
+class UsageQuery(BaseModel):
     by: Literal["day", "project", "session", "model"] = "day"
     since: Annotated[str, AfterValidator(clock.normal)] | None = None  # ISO 8601
     project_id: str | None = None
 
 
-class Line(BaseModel):
+class UsageLine(BaseModel):
     """Tokens and their list price; `usd` is null for a model that has none."""
 
     key: str
@@ -28,10 +28,10 @@ class Line(BaseModel):
     usd: float | None
 
 
-def lines(connection: sqlite3.Connection, home: str, query: Query) -> list[Line]:
+def lines(connection: sqlite3.Connection, home: str, query: UsageQuery) -> list[UsageLine]:
     rates = look_up_prices(connection, home)
     rows = usage_rows(connection, query.by, rates, since=query.since, project_id=query.project_id)
-    return [Line(**as_record(row)) for row in rows]
+    return [UsageLine(**as_record(row)) for row in rows]
 
 
 def look_up_prices(connection: sqlite3.Connection, home: str) -> list[Rate]:
