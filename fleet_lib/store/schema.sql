@@ -451,3 +451,11 @@ CREATE TABLE client_costs (
   cost_usd REAL NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+
