@@ -405,6 +405,45 @@ def test_trouble_with_usage_stops_no_capture(
     assert total(fleet) == (100, 10, 0, 0)
 
 
+def test_an_entry_that_names_no_session_stops_nothing(
+    fleet: Fleet, projects: Path, shop: Path
+) -> None:
+    conversation = Conversation(shop)
+    conversation.prompt("go").answer("Done.", message=used("msg_1"))
+    file = conversation.write(projects)
+    fleet.hook("stop", {"transcript_path": str(file), "cwd": str(shop)}, project=shop)
+    stop(fleet, conversation, file)
+    assert list(fleet.quarantine().values()) == ["the payload has no session_id"]
+    assert total(fleet) == (100, 10, 0, 0)
+
+
+def test_a_batch_reads_a_transcript_once_and_a_finished_subagent_not_at_all(
+    fleet: Fleet, projects: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = Conversation(shop)
+    conversation.prompt("go").answer("Done.", message=used("msg_1"))
+    file = conversation.write(projects)
+    agent = file.with_suffix("") / "subagents" / "agent-a.jsonl"
+    agent.parent.mkdir(parents=True)
+    agent.write_text(f"{conversation.lines[-1]}\n")
+    stop(fleet, conversation, file)
+    opened: list[str] = []
+
+    def counting(path: str, *more: Any) -> Any:
+        opened.append(Path(path).name)
+        return read_usage(path, *more)
+
+    monkeypatch.setattr(usage_counting, "read_usage", counting)
+    for number in range(5):
+        conversation.prompt(f"go {number}").edit(str(shop / "a.py")).answer("Done.")
+        conversation.write(projects)
+        call = {"session_id": conversation.session, "prompt_id": conversation.prompt_id}
+        call |= {"cwd": str(shop), "transcript_path": str(file), "last_assistant_message": "Done."}
+        fleet.hook("stop", call, project=shop)
+    fleet.drain()
+    assert opened == [file.name]
+
+
 def test_a_transaction_that_fails_counts_nothing(fleet: Fleet, projects: Path, shop: Path) -> None:
     conversation = Conversation(shop)
     conversation.prompt("go").answer("Done.", message=used("msg_1"))

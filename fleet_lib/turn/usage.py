@@ -28,9 +28,9 @@ _PROMPT = re.compile(rb'"promptId"\s*:\s*"([^"\\]{1,200})"')
 _INTERRUPTED = b"[Request interrupted by user"
 
 
-def usage_files(transcript: str) -> list[str]:
-    """A transcript and those of its session's subagents."""
-    found = [transcript]
+def usage_files(transcript: str) -> dict[str, int]:
+    """{a transcript, and those of its session's subagents: bytes}; -1 where that was not asked."""
+    found = {transcript: -1}
     folders = [transcript.removesuffix(".jsonl") + "/subagents"]
     while folders:
         try:
@@ -39,7 +39,7 @@ def usage_files(transcript: str) -> list[str]:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
                     elif entry.name.startswith("agent-") and entry.name.endswith(".jsonl"):
-                        found.append(entry.path)
+                        found[entry.path] = entry.stat(follow_symlinks=False).st_size
         except (OSError, ValueError):
             continue
     return found
