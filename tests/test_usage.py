@@ -1,8 +1,11 @@
 """Tokens and their list price: each message once, whoever repeats it."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,13 @@ from typing import Any
 import genai_prices
 import pytest
 from gateway_world import Gateway
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import ROOT, Fleet, make_repository
 from support_transcripts import Conversation
 
 from fleet_lib.drain import usage as usage_counting
-from fleet_lib.store import db
+from fleet_lib.store import db, migrate
 from fleet_lib.store.usage import FilePlace, Tokens, UsageRepo
 from fleet_lib.turn import usage as usage_reading
 from fleet_lib.turn.usage import read_usage
@@ -303,6 +308,48 @@ def test_the_commanders_own_tokens_are_a_row_of_their_own(fleet: Fleet, projects
     stop(fleet, conversation, file)
     assert [row["key"] for row in rows(fleet, "--by", "project")] == ["commander"]
     assert fleet.rows("SELECT count(*) FROM briefings") == [(0,)]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+_USAGE = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        (
+            *("input_tokens", "output_tokens", "cache_read_input_tokens", "speed"),
+            *("cache_creation_input_tokens", "cache_creation"),
+        ),
+        _JSON,
+    ),
+)
+_LINE = st.fixed_dictionaries(
+    {"type": st.sampled_from(["assistant", "user", "cost-state"])},
+    optional={
+        **dict.fromkeys(("sessionId", "timestamp", "promptId", "uuid", "cwd"), _JSON),
+        "totalCostUSD": _JSON | st.just(10**400),
+        "message": _JSON
+        | st.fixed_dictionaries({"id": _JSON, "model": _JSON, "usage": _JSON | _USAGE}),
+    },
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(_LINE, max_size=5))
+def test_whatever_a_line_holds_is_read_and_counted(lines: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "s.jsonl"
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        reading = read_usage(str(file), None)
+        assert (reading is not None) == bool(lines)
+        if reading:
+            with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+                migrate.migrate(database, None)
+                UsageRepo(database).count([reading, reading])
+                counted = database.execute("SELECT count(*) FROM usage_messages").fetchone()[0]
+                assert counted == len(reading.messages)
 
 
 # --- reading only what is new ---

@@ -6,7 +6,6 @@ files of resumed and forked conversations. Its id says that it is the same one.
 """
 
 import hashlib
-import math
 import os
 import re
 from typing import Any
@@ -22,7 +21,9 @@ from fleet_lib.turn.transcript import is_synthetic, opens_turn
 PORTION_BYTES = 16 * 1024 * 1024  # read at once; the rest of a larger file is read later
 _LINE_LIMIT = 32 * 1024 * 1024  # bytes of a line that is understood
 _TAIL_BYTES = 1024  # of a real line at least its id and time
-_LARGEST = 1 << 53
+_LARGEST = (
+    10**9
+)  # tokens or dollars: what is more is no number of anything, and sums must not overflow
 _USER = re.compile(rb'"type"\s*:\s*"user"')
 _PROMPT = re.compile(rb'"promptId"\s*:\s*"([^"\\]{1,200})"')
 _INTERRUPTED = b"[Request interrupted by user"
@@ -170,7 +171,7 @@ class _Reader:
         cost = line.get("totalCostUSD")
         if line.get("type") != "cost-state" or not isinstance(cost, int | float):
             return
-        if not isinstance(cost, bool) and math.isfinite(cost) and cost >= 0:
+        if not isinstance(cost, bool) and 0 <= cost <= _LARGEST:
             self.costs[_id(line.get("sessionId")) or self._session_id] = float(cost)
 
 
