@@ -1,5 +1,5 @@
-"""Counting the tokens of transcripts: which ones were written to, what is new in them, and its rows.
-It is apart from the entries: whatever an entry becomes, and in whatever order entries come, each
+"""Counting the tokens of transcripts: which ones were written to, what is new in them, its rows. It
+is apart from the entries: whatever an entry becomes, and in whatever order entries come, each
 message counts once."""
 
 import sqlite3
@@ -83,7 +83,7 @@ class TranscriptUsage:
         connection: sqlite3.Connection,
         holding: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Read and store all that is waiting, in transactions of its own, each within `holding()`."""
+        """Read and store all that is waiting, in transactions of its own, each in `holding()`."""
         while self._waiting:
             self.read(connection)
             if self._readings:
