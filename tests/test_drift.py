@@ -233,6 +233,20 @@ def test_mention_of_a_file_is_found_in_prose_of_any_script(
     assert found == (["docs/guide.md"] if is_mentioned else [])
 
 
+def test_instructions_name_a_file_of_this_repository_by_its_path_alone(tmp_path: Path) -> None:
+    skills = {
+        ".claude/skills/a/SKILL.md": "Look into package.json and config.py.",
+        ".claude/commands/b.md": "Look into `src/config.py`.",
+        "prompts/c.md": "Look into ./config.py.",
+    }
+    project = make_repository(
+        tmp_path / "repo", **skills, **{"src/config.py": "", "package.json": ""}
+    )
+    documents = Repositories().documents(state_of(project))
+    assert documents.mentioning("src/config.py") == [".claude/commands/b.md"]
+    assert documents.mentioning("package.json") == []
+
+
 def test_mention_far_into_a_line_without_a_break_is_found(tmp_path: Path) -> None:
     text = "words " * 20_000 + "src/app/main.py " + "words " * 20_000 + "domain.py main.py"
     project = make_repository(

@@ -46,6 +46,7 @@ docs/guides/evolving-specs.md
 docs/runbooks/incident-revocation.md
 docs/cli-reference/audit.md
 docs/commands/plan.md
+docs/howtos/releases.md
 docs/upgrading.md
 MIGRATION.md
 SUMMARY.md
@@ -56,6 +57,7 @@ SUMMARY.md
 .claude/skills/forge/references/phase2-analysis.md
 .claude/rules/specs.md
 .specify/templates/plan-template.md
+prompts/summary.md
 src/session/README.md
 src/plan/README.md
 packages/archive/README.md
@@ -160,6 +162,11 @@ docs/test-report.md
 docs/reports/coverage.md
 thoughts/shared/handoffs/one.md
 docs/HANDOFF.md
+docs/prompts/agent-teams/first.md
+docs/android_phase2_prompt.md
+docs/16-wave-1-engineering-backlog-by-repo.md
+docs/21_EXECUTION_PLAN_AND_WORK_QUEUE.md
+docs/phase-1/overview.md
 docs/brainstorms/refunds.md
 website/versioned_docs/version-1.0.0/intro.md
 docs/v4.42.4/intro.md

@@ -277,3 +277,13 @@ def test_dashboard_has_a_filter_for_each_type_of_event() -> None:
     script = (ROOT / "commander/gateway/static/words.js").read_text()
     listed = script.partition("EVENT_TYPES = {")[2].partition("}")[0]
     assert set(re.findall(r"^  (\w+):", listed, re.MULTILINE)) == set(EVENT_TYPES)
+
+
+def test_overlap_of_a_turn_that_asks_is_shown_beside_its_question(
+    fleet: Fleet, project: Path
+) -> None:
+    turn(fleet, project, "one", "app.py")
+    asks = "```briefing\nfiles_touched: [app.py]\nstatus: waiting_for_input\n---\n```\nShall I?"
+    turn(fleet, project, "two", last_assistant_message=asks)
+    recap = fleet.console("prelude", "--recap").stdout
+    assert "asks you" in recap and "file overlap: app.py: also touched by session one" in recap

@@ -19,7 +19,7 @@ _NAMED = 5  # files and sessions of one event
 def touch(repos: Repos, prepared: Prepared, project_id: str, files: Sequence[str]) -> None:
     """Note which files the turn touched. What lies outside the repository is no part of it."""
     worktree = prepared.git.toplevel if prepared.git else prepared.real_folder
-    inside = [file for file in files if not file.startswith("/")][:_FILES_LIMIT]
+    inside = [file for file in dict.fromkeys(files) if not file.startswith("/")][:_FILES_LIMIT]
     repos.touched_files.add(
         project_id, prepared.session_id, storable(worktree), inside, prepared.received_at
     )
@@ -31,13 +31,11 @@ def announce(
     """Add the event of a turn that ended at that time (ISO), if a neighbour touched one of its
     files. Of two sessions and a file there is one event a day."""
     since = clock.iso(clock.nanoseconds(at) - _DAY_NS)
-    fresh = [
-        overlap
-        for overlap in repos.touched_files.overlaps(session_id, files[:_FILES_LIMIT], since)
-        if repos.touched_files.note_announced(session_id, overlap, at, since)
-    ]
+    touched = list(dict.fromkeys(files))[:_FILES_LIMIT]
+    fresh = repos.touched_files.unannounced(session_id, touched, since)
     if not fresh:
         return
+    repos.touched_files.note_announced(session_id, fresh, at)
     named = list(dict.fromkeys(overlap.file for overlap in fresh))
     sessions = {overlap.session_id: overlap for overlap in fresh}
     details: dict[str, Any] = {

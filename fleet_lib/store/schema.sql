@@ -398,7 +398,7 @@ CREATE TABLE touched_files (
   PRIMARY KEY (session_id, file)
 ) WITHOUT ROWID;
 
-CREATE INDEX touched_files_by_file ON touched_files(project_id, file);
+CREATE INDEX touched_files_by_file ON touched_files(project_id, file, touched_at);
 
 CREATE INDEX touched_files_by_time ON touched_files(touched_at);
 

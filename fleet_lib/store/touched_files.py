@@ -1,9 +1,25 @@
 """Which session touched which file within the last day, and which overlaps were announced."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_NEIGHBOURS = 20  # of a file, the newest: the cost of a turn does not grow with a day
+_UNANNOUNCED_SQL = f"""
+SELECT session_id, title, is_other FROM (
+  SELECT t.session_id, s.title, t.worktree <> mine.worktree AS is_other, t.touched_at
+  FROM touched_files mine
+  JOIN touched_files t ON t.project_id = mine.project_id AND t.file = mine.file
+  JOIN sessions s ON s.session_id = t.session_id
+  WHERE mine.session_id = :session AND mine.file = :file AND t.session_id <> :session
+    AND t.touched_at > :since AND s.ended_at IS NULL
+  ORDER BY t.touched_at DESC LIMIT {_NEIGHBOURS})
+WHERE NOT EXISTS (SELECT 1 FROM file_overlaps o
+  WHERE o.first_session_id = min(session_id, :session)
+    AND o.second_session_id = max(session_id, :session)
+    AND o.file = :file AND o.announced_at > :since)
+ORDER BY touched_at DESC, session_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +50,25 @@ class TouchedFileRepo:
             [(session_id, file, project_id, worktree, at) for file in files],
         )
 
-    def overlaps(self, session_id: str, files: Sequence[str], since: str) -> list[Overlap]:
-        """Those of the session's files that another living session has touched since that time
-        (ISO), newest first."""
-        rows = self._connection.execute(
-            """
-            SELECT t.file, t.session_id, s.title, t.worktree <> mine.worktree
-            FROM touched_files mine
-            JOIN touched_files t ON t.project_id = mine.project_id AND t.file = mine.file
-            JOIN sessions s ON s.session_id = t.session_id
-            WHERE mine.session_id = ? AND mine.file IN (SELECT value FROM json_each(?))
-              AND t.session_id <> mine.session_id AND t.touched_at > ? AND s.ended_at IS NULL
-            ORDER BY t.touched_at DESC, t.session_id, t.file
-            """,
-            (session_id, json.dumps(files), since),
-        )
-        return [Overlap(row[0], row[1], row[2], bool(row[3])) for row in rows]
+    def unannounced(self, session_id: str, files: Sequence[str], since: str) -> list[Overlap]:
+        """Which of the session's files other living sessions have touched since that time (ISO),
+        newest first, so far as no event has said so since then. Of each file the newest neighbours
+        are looked at."""
+        found: list[Overlap] = []
+        for file in files:
+            rows = self._connection.execute(
+                _UNANNOUNCED_SQL, {"session": session_id, "file": file, "since": since}
+            )
+            found += [Overlap(file, row[0], row[1], bool(row[2])) for row in rows]
+        return found
 
-    def note_announced(self, session_id: str, overlap: Overlap, at: str, since: str) -> bool:
-        """Note that an event names this overlap. False if one did since that time, whichever of
-        the two sessions it was about."""
-        first, second = sorted((session_id, overlap.session_id))
-        cursor = self._connection.execute(
-            "INSERT INTO file_overlaps (first_session_id, second_session_id, file, announced_at)"
-            " VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET announced_at = excluded.announced_at"
-            " WHERE announced_at <= ?",
-            (first, second, overlap.file, at, since),
+    def note_announced(self, session_id: str, overlaps: Sequence[Overlap], at: str) -> None:
+        """An event at that time (ISO) names these overlaps. It is for both sessions."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO file_overlaps"
+            " (first_session_id, second_session_id, file, announced_at) VALUES (?, ?, ?, ?)",
+            [(*sorted((session_id, each.session_id)), each.file, at) for each in overlaps],
         )
-        return cursor.rowcount == 1
 
     def forget_before(self, moment: str) -> None:
         """Delete what is older (ISO): it says nothing any more."""

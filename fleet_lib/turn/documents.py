@@ -141,16 +141,17 @@ class Documents:
     def _mentions(self, source: str) -> dict[str, bool]:
         """{document that names the file: whether it does by a path}."""
         name = source.rpartition("/")[2]
-        is_unique = self._names.get(name, 0) <= 1
+        is_telling = self._names.get(name, 0) <= 1 and _FILE_NAME.fullmatch(name)
         found: dict[str, bool] = {}
         for document, text in self._texts.items():
+            is_instruction = living.is_instruction(document)
             for word in _words_around(text, name, is_ascii=source.isascii()):
-                if self._is_path_of(word, source, document) or (
-                    is_unique and "/" in word and source.endswith("/" + word)
-                ):
+                if is_instruction and "/" not in word:
+                    continue  # instructions name the files of any repository
+                if self._is_path_of(word, source, document):
                     found[document] = True
                     break
-                if is_unique and word == name and _FILE_NAME.fullmatch(name):
+                if is_telling and word == name:
                     found[document] = False
         return found
 
@@ -159,7 +160,10 @@ class Documents:
             return True
         if os.path.normpath(os.path.join(document.rpartition("/")[0], word)) == source:
             return True  # a link relative to the document
-        return "/" in source and word.endswith("/" + source) and word not in self._tracked
+        if "/" in source and word.endswith("/" + source) and word not in self._tracked:
+            return True
+        is_unique = self._names.get(source.rpartition("/")[2], 0) <= 1
+        return is_unique and "/" in word and source.endswith("/" + word)
 
     def _living(self, found: dict[str, list[str]]) -> dict[str, list[str]]:
         """The documents among these that are living: the dated ones only if they were changed long

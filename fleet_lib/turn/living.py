@@ -48,6 +48,8 @@ _TUTORIALS = re.compile(
     r"|exercises?|labs?"
 )
 
+_ASKED = re.compile(r"(?i)(?:^|/)docs?/(?:.*/)?prompts/")  # what was asked of an agent once
+
 # What a folder of records is called, and the last word of such a name: `implementation-plans`.
 _RECORD_FOLDER = re.compile(
     r"(?:\w+_)?(?:m?adrs?|decisions?|decision_(?:records?|log)|rfcs?|peps|keps|prds?|proposals?"
@@ -60,16 +62,16 @@ _RECORD_FOLDER = re.compile(
     r"|session_(?:notes|logs?|summaries)|logs?|dev_?logs?|work_?logs?|diary|daily|weekly|backlogs?"
     r"|todos?|tickets|epics|sprints?|milestones|phases|investigations?|transcripts|research|ideas"
     r"|analys[ei]s|improvements|progress|evidence|enhancements|implemented|rejected|versioned_docs"
-    r"|scratch"
+    r"|scratch|(?:phase|sprint|milestone|wave)_?\d+(?:_\w+)?"
 )
-_CHANGES = re.compile(
-    r"change_?logs?(?:_\w+)?|changes|history|(?:project|version|release|revision)_history"
-    r"|(?:\w+_)?(?:whats_?new|release_notes|patch_notes)|news|releases"
-)
+_CHANGES = re.compile(r"change_?logs?(?:_\w+)?|(?:\w+_)?(?:whats_?new|release_notes|patch_notes)")
 _RECORD_NAME = re.compile(
+    r"changes|history|(?:project|version|release|revision)_history|news|releases|"
     r"(?:\w+_)?(?:plans?|specs?|prd|roadmap|to_?dos?|backlog"
     r"|retro|retrospective|post_?mortem|proposal|decisions|minutes|journal|diary|hand_?off"
     r"|hand_?over|investigation|findings)"
+    r"|(?:\w+_)?(?:backlog|work_queue|(?:implementation|execution|migration|refactor(?:ing)?|roll_?out"
+    r"|test|project|release|development|work)_plan)(?:_\w+)?"
     r"|progress|done|completed|adr|rfc|research|newsletter"
     r"|\w+_(?:reports?|summary|audit|checkpoint|completed|done|adr|rfc)"
     r"|(?!(?:auto|tab|shell|code|command|word)_)\w+_complete"
@@ -77,7 +79,7 @@ _RECORD_NAME = re.compile(
     r"|(?:release|meeting|session|stand_?up|sprint|retro|call|interview|review|progress)_notes?"
     r"|(?:project|implementation)_status"
     r"|(?:adr|rfc|prd|retro|retrospective|post_?mortem|meeting|minutes|stand_?up|archived|to_?do)_\w+"
-    r"|(?:\w+_)?(?:phase|sprint|milestone|iteration|session|task|ticket|issue|bug)_?\d+(?:_\w+)?"
+    r"|(?:\w+_)?(?:phase|sprint|milestone|iteration|session|wave|task|ticket|issue|bug)_?\d+(?:_\w+)?"
 )
 # Names that are records where they are shouted: what an assistant leaves behind a piece of work.
 _LEFT_BEHIND = re.compile(
@@ -108,12 +110,11 @@ def kind_of(path: str, code_folders: Iterable[str] = ()) -> Kind:
         return "record"
     if _BESIDE_CODE.fullmatch(name) and "/".join(folders) in code_folders:
         return "living"  # about the code that it lies with, whatever the folder is called
-    if any(_RECORD_FOLDER.fullmatch(folder) for folder in _speaking(names)):
+    if any(_RECORD_FOLDER.fullmatch(folder) for folder in _speaking(names)) or _ASKED.search(path):
         return "record"
     if _CHANGES.fullmatch(name):
         return "record"
-    is_instruction = any(_INSTRUCTIONS.fullmatch(folder) for folder in names)
-    if not is_instruction and not _MANUALS.fullmatch(names[-1] if names else ""):
+    if not is_instruction(path) and not _MANUALS.fullmatch(names[-1] if names else ""):
         shouted = re.sub(r"[^A-Za-z0-9]+", "_", stem)
         if _RECORD_NAME.fullmatch(name) or _LEFT_BEHIND.fullmatch(shouted):
             return "record"
@@ -124,6 +125,11 @@ def kind_of(path: str, code_folders: Iterable[str] = ()) -> Kind:
     ):
         return "record"
     return "living"
+
+
+def is_instruction(path: str) -> bool:
+    """Whether the document tells an agent what to do, perhaps in any repository."""
+    return any(_INSTRUCTIONS.fullmatch(_words(folder)) for folder in path.split("/")[:-1])
 
 
 def code_folders(files: Sequence[str]) -> set[str]:
