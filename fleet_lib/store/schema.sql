@@ -412,3 +412,11 @@ CREATE TABLE file_overlaps (
 
 CREATE INDEX file_overlaps_by_time ON file_overlaps(announced_at);
 
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+
