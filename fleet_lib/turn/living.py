@@ -4,7 +4,9 @@ A plan, a decision, a changelog or a dated note tells what was true when it was 
 out of date because the code went on, so nothing warns of it. Pure functions over paths."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 # `dated`: a record as far as its name says; git may know that it was changed long afterwards.
@@ -66,20 +68,23 @@ _RECORD_FOLDER = re.compile(
 )
 _CHANGES = re.compile(r"change_?logs?(?:_\w+)?|(?:\w+_)?(?:whats_?new|release_notes|patch_notes)")
 _RECORD_NAME = re.compile(
-    r"changes|history|(?:project|version|release|revision)_history|news|releases|"
-    r"(?:\w+_)?(?:plans?|specs?|prd|roadmap|to_?dos?|backlog"
-    r"|retro|retrospective|post_?mortem|proposal|decisions|minutes|journal|diary|hand_?off"
-    r"|hand_?over|investigation|findings)"
-    r"|(?:\w+_)?(?:backlog|work_queue|(?:implementation|execution|migration|refactor(?:ing)?|roll_?out"
-    r"|test|project|release|development|work)_plan)(?:_\w+)?"
-    r"|progress|done|completed|adr|rfc|research|newsletter"
-    r"|\w+_(?:reports?|summary|audit|checkpoint|completed|done|adr|rfc)"
-    r"|(?!(?:auto|tab|shell|code|command|word)_)\w+_complete"
+    # The whole name,
+    r"changes|(?:(?:project|version|release|revision)_)?history|news|releases|progress|done|completed"
+    r"|adr|rfc|research|newsletter|(?:project|implementation)_status"
     r"|(?:dev|work|decision|session|daily|progress|build|activity|project)_?logs?"
     r"|(?:release|meeting|session|stand_?up|sprint|retro|call|interview|review|progress)_notes?"
-    r"|(?:project|implementation)_status"
+    # its end,
+    r"|(?:\w+_)?(?:plans?|specs?|prd|roadmap|to_?dos?|retro|retrospective|post_?mortem|proposal"
+    r"|decisions|minutes|journal|diary|hand_?off|hand_?over|investigation|findings)"
+    r"|\w+_(?:reports?|summary|audit|checkpoint|completed|done|adr|rfc)"
+    r"|(?!(?:auto|tab|shell|code|command|word)_)\w+_complete"
+    # its beginning,
     r"|(?:adr|rfc|prd|retro|retrospective|post_?mortem|meeting|minutes|stand_?up|archived|to_?do)_\w+"
-    r"|(?:\w+_)?(?:phase|sprint|milestone|iteration|session|wave|task|ticket|issue|bug)_?\d+(?:_\w+)?"
+    # or any part of it.
+    r"|(?:\w+_)?(?:backlog|work_queue"
+    r"|(?:implementation|execution|migration|refactor(?:ing)?|roll_?out|test|project|release"
+    r"|development|work)_plan"
+    r"|(?:phase|sprint|milestone|iteration|session|wave|task|ticket|issue|bug)_?\d+)(?:_\w+)?"
 )
 # Names that are records where they are shouted: what an assistant leaves behind a piece of work.
 _LEFT_BEHIND = re.compile(
@@ -98,43 +103,90 @@ _CODE = re.compile(
 )
 
 
-def kind_of(path: str, code_folders: Iterable[str] = ()) -> Kind:
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What a folder's path says about the documents in it."""
+
+    is_foreign: bool
+    is_of_records: bool
+    is_instruction: bool
+    is_manual: bool
+    is_tutorial: bool
+    is_numbered: bool
+    is_dated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What a document's own name says about it."""
+
+    is_beside_code: bool  # if code is in its folder
+    is_changelog: bool
+    is_of_a_record: bool
+    is_numbered: bool
+    is_dated: bool
+
+
+def kind_of(path: str, code_folders: Collection[str] = ()) -> Kind:
     """What a document is. `code_folders` are the folders that hold source code directly."""
-    *folders, file = path.split("/")
-    names = [_words(folder) for folder in folders]
-    stem = file.rpartition(".")[0] or file
-    name = _words(stem)
-    if any(_FOREIGN.fullmatch(folder) for folder in names):
+    folder_path, _, file = path.rpartition("/")
+    folder, name = _folder(folder_path), _name(file)
+    if folder.is_foreign:
         return "record"
-    if any(_VERSION.fullmatch(folder) for folder in folders) or _VERSION_NAME.fullmatch(stem):
-        return "record"
-    if _BESIDE_CODE.fullmatch(name) and "/".join(folders) in code_folders:
+    if name.is_beside_code and folder_path in code_folders:
         return "living"  # about the code that it lies with, whatever the folder is called
-    if any(_RECORD_FOLDER.fullmatch(folder) for folder in _speaking(names)) or _ASKED.search(path):
+    if folder.is_of_records or name.is_changelog:
         return "record"
-    if _CHANGES.fullmatch(name):
+    if name.is_of_a_record and not (folder.is_instruction or folder.is_manual):
         return "record"
-    if not is_instruction(path) and not _MANUALS.fullmatch(names[-1] if names else ""):
-        shouted = re.sub(r"[^A-Za-z0-9]+", "_", stem)
-        if _RECORD_NAME.fullmatch(name) or _LEFT_BEHIND.fullmatch(shouted):
-            return "record"
-    if _DATED.search(path):
+    if folder.is_dated or name.is_dated:
         return "dated"
-    if any(_is_numbered(part) for part in [*names, name]) and not any(
-        _TUTORIALS.fullmatch(folder) for folder in names
-    ):
-        return "record"
-    return "living"
+    is_numbered = folder.is_numbered or name.is_numbered
+    return "record" if is_numbered and not folder.is_tutorial else "living"
 
 
 def is_instruction(path: str) -> bool:
     """Whether the document tells an agent what to do, perhaps in any repository."""
-    return any(_INSTRUCTIONS.fullmatch(_words(folder)) for folder in path.split("/")[:-1])
+    return _folder(path.rpartition("/")[0]).is_instruction
 
 
 def code_folders(files: Sequence[str]) -> set[str]:
     """The folders that hold source code directly."""
     return {file.rpartition("/")[0] for file in files if _CODE.search(file)}
+
+
+# A repository has few folders for its documents, and the same names in many of them.
+@lru_cache(maxsize=20_000)
+def _folder(path: str) -> _Folder:
+    parts = path.split("/") if path else []
+    names = [_words(part) for part in parts]
+    return _Folder(
+        is_foreign=_has(names, _FOREIGN) or any(_VERSION.fullmatch(part) for part in parts),
+        is_of_records=_has(_speaking(names), _RECORD_FOLDER) or bool(_ASKED.search(path + "/")),
+        is_instruction=_has(names, _INSTRUCTIONS),
+        is_manual=_has(names[-1:], _MANUALS),
+        is_tutorial=_has(names, _TUTORIALS),
+        is_numbered=any(_is_numbered(name) for name in names),
+        is_dated=bool(_DATED.search(path + "/")),
+    )
+
+
+@lru_cache(maxsize=20_000)
+def _name(file: str) -> _Name:
+    stem = file.rpartition(".")[0] or file
+    name = _words(stem)
+    shouted = re.sub(r"[^A-Za-z0-9]+", "_", stem)
+    return _Name(
+        is_beside_code=bool(_BESIDE_CODE.fullmatch(name)),
+        is_changelog=bool(_CHANGES.fullmatch(name) or _VERSION_NAME.fullmatch(stem)),
+        is_of_a_record=bool(_RECORD_NAME.fullmatch(name) or _LEFT_BEHIND.fullmatch(shouted)),
+        is_numbered=_is_numbered(name),
+        is_dated=bool(_DATED.search(stem)),
+    )
+
+
+def _has(names: Sequence[str], pattern: re.Pattern[str]) -> bool:
+    return any(pattern.fullmatch(name) for name in names)
 
 
 def _speaking(names: Sequence[str]) -> list[str]:
