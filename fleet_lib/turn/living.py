@@ -30,7 +30,7 @@ _VERSION_NAME = re.compile(r"(?i)(?:v|version-?|release-)?\d+\.\d+(?:\.[\dx]+)*"
 # A folder of these holds other people's code, or data that tests read.
 _FOREIGN = re.compile(
     r"node_modules|bower_components|vendor|vendors|vendored|third_?party|3rd_?party|pods"
-    r"|site_packages|venv|dist|(?:test_?)?fixtures?|test_?data|snapshots|cassettes"
+    r"|site_packages|venv|dist|(?:test_?)?fixtures?|test_?data|cassettes"
 )
 # The part after one of these is the name of a thing, and says nothing about a document.
 _NAMES_FOLLOW = re.compile(
