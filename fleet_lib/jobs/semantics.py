@@ -178,7 +178,7 @@ def _apply_one(connection: sqlite3.Connection, meaning: Meaning) -> bool:
     if after.status == "blocked" != before.status:
         event_id = events.blocked(turn.summary, fields)
     if after.doc_drift_risk == "high" != before.doc_drift_risk:
-        events.drift(None, list(before.files_touched[:_FILES_LIMIT]))
+        events.drift([], before.files_touched[:_FILES_LIMIT])
     detail = detail_of(after.blockers, turn.summary, question)
     _update_session(connection, before, after.status, detail, event_id)
     return True

@@ -23,7 +23,7 @@ from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.derive import risk_of
-from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState, commits_since
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
@@ -35,6 +35,7 @@ from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
+Touched = tuple[tuple[str, ...], tuple[str, ...]]  # files and documents
 _counted_as_now = 0  # the last time that was in the future, as it was counted
 
 
@@ -47,7 +48,7 @@ class NotRead(Exception):
         commits: Iterable[str] = (),
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
-        documents: bool = False,
+        documents: Touched | None = None,
         missed: bool = False,
         prompts: Iterable[str] = (),
     ) -> None:
@@ -97,7 +98,8 @@ class Prepared:
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
     status_file: Briefing | None = None
-    documents: Documents | None = None
+    # {what a turn touched: {document that was left behind: the touched files that it mentions}}
+    stale: Mapping[Touched, dict[str, list[str]]] = field(default_factory=dict)
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
@@ -153,9 +155,9 @@ class Prepared:
         """{document that was left behind: the touched files that it mentions}."""
         if self.git is None or not files or self.is_imported:
             return {}
-        if self.documents is None:
-            raise NotRead(documents=True)
-        return self.documents.stale(files, docs)
+        if (files, docs) not in self.stale:
+            raise NotRead(documents=(files, docs))
+        return self.stale[files, docs]
 
     def digests_of(self, files: Iterable[str]) -> Mapping[str, str]:
         """{file of the working tree: fingerprint of its content}."""
@@ -231,19 +233,19 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         # The session's end asks for its earlier turns, too.
         return replace(prepared, missed=missed, earlier_turns=missed.earlier_turns)
     git = prepared.git
-    documents = prepared.documents
+    stale = dict(prepared.stale)
     if git and missing.documents:
-        documents = repositories.documents(git)
+        stale[missing.documents] = repositories.documents(git).stale(*missing.documents)
     commit_files, digests = dict(prepared.commit_files), dict(prepared.digests)
     if git and missing.commits:
         commit_files |= repositories.files_of_commits(git, missing.commits)
-    if documents:
-        digests |= {file: documents.digest(file) for file in missing.digests}
+    if git and missing.digests:
+        digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
     earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
     return replace(
         prepared,
-        documents=documents,
+        stale=stale,
         commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
@@ -363,17 +365,19 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
         commit_files = repositories.files_of_commits(git, commits) if commits else {}
     written = prepared.block or prepared.status_file or Briefing()
     files = (*edited, *(file for found in commit_files.values() for file in found))
-    files = written.files_touched or files
+    files = written.files_touched or tuple(dict.fromkeys(files))
     if not files:
         return replace(prepared, commit_files=commit_files)
+    docs = written.docs_touched
+    docs = tuple(file for file in files if is_document(file)) if docs is None else docs
     documents = repositories.documents(git)
-    stale = documents.stale(files, written.docs_touched or ())
+    stale = documents.stale(files, docs)
     risk = written.doc_drift_risk or risk_of(len(stale))
     mentioned = {*stale, *(source for sources in stale.values() for source in sources)}
     return replace(
         prepared,
         commit_files=commit_files,
-        documents=documents,
+        stale={(files, docs): stale},
         digests={file: documents.digest(file) for file in mentioned if risk == "high"},
     )
 
