@@ -146,7 +146,9 @@ def _local(remote: str) -> str:
 
 def _resolved(address: _Address, ssh_host: SshHost) -> _Address:
     host, port = ssh_host(address.host, address.user)
-    return _Address(address.scheme, address.user, host.rstrip("."), address.port or port, address.path)
+    return _Address(
+        address.scheme, address.user, host.rstrip("."), address.port or port, address.path
+    )
 
 
 def _canonical(address: _Address) -> str:
@@ -154,9 +156,8 @@ def _canonical(address: _Address) -> str:
     path = _without_suffix(address.path)
     if found := _CODECOMMIT_HOST.fullmatch(host):
         return _codecommit(found["region"], path[-1] if path else "")
-    if host.endswith(".visualstudio.com") or host in ("dev.azure.com", "ssh.dev.azure.com"):
-        if azure := _azure(host, address.user, [unquote(part) for part in path]):
-            return "/".join(("dev.azure.com", *azure)).lower()
+    if azure := _azure(host, address.user, [unquote(part) for part in path]):
+        return "/".join(("dev.azure.com", *azure)).lower()
     if host.removeprefix("www.") in _FORGES:
         host = host.removeprefix("www.")
         port = None if port in _FORGE_PORTS else port
@@ -201,6 +202,8 @@ def _of_one_kind_of_server(
 
 def _azure(host: str, user: str, path: list[str]) -> list[str] | None:
     """[organisation, project, repository] of Azure DevOps; None for another kind of address."""
+    if not host.endswith((".visualstudio.com", "dev.azure.com")):
+        return None
     if "ssh" in host.partition(".")[0] and path[:1] == ["v3"]:
         return path[1:] if len(path) == 4 else None
     if host.endswith(".visualstudio.com"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fleet_lib.errors import BadEntry
-from fleet_lib.store.projects import without_credentials
+from fleet_lib.remotes import without_credentials
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn.prepare import Prepared

@@ -75,9 +75,8 @@ class _Lookup:
             self.hostname = self.hostname or value
         elif keyword == "user":
             self.configured_user = self.configured_user or value
-        elif keyword == "port" and self.port is None:
-            if value.isascii() and value.isdigit() and len(value) < 6:
-                self.port = int(value)
+        elif keyword == "port" and self.port is None and value.isascii() and value.isdigit():
+            self.port = int(value[:6])
 
     def _include(self, patterns: list[str], folder: str, depth: int) -> None:
         for pattern in patterns:
