@@ -4,7 +4,7 @@ fleet_lib/config.py refuses a file of which this would read something else."""
 
 import os
 
-from fleet_lib import hot_settings
+from fleet_lib import hot_settings, paths
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def is_ignored(home: str, *folders: str) -> bool:
-    """Whether projects.ignore has one of these folders, or a folder above it. Fleet's own home, the
-    Commander's folder, is never one."""
+    """Whether projects.ignore has one of these folders, or a folder above it. The first is the
+    session's: the Commander's sessions are never ignored."""
     patterns = ignored_folders(home)
-    if not patterns:
+    if not patterns or paths.is_commander(folders[0], home):
         return False
     wanted = [form for pattern in patterns for form in _forms_of_pattern(pattern)]
     for folder in folders:

@@ -108,5 +108,7 @@ def _print(report: Report, dry_run: bool, is_interrupted: bool) -> None:
         click.echo(
             f"Left alone {count(report.left_alone, 'turn')} of sessions that may still be running."
         )
+    if report.ignored:
+        click.echo(f"Left out {count(report.ignored, 'turn')} in folders of projects.ignore.")
     for why, number in report.refused.items():
         click.echo(f"fleet: {count(number, 'turn')} not imported: {clean(why, 300)}", err=True)

@@ -3,7 +3,7 @@ yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
 
-from commander.doctor import configuration, data, hook_runs, programs, registration
+from commander.doctor import configuration, data, hook_runs, programs, registration, repositories
 from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
 
@@ -46,6 +46,7 @@ CHECKS: dict[str, Check] = {
     "quarantine": data.quarantine,
     "log": data.log,
     "capture": data.capture,
+    "repositories": repositories.repositories,
     "jobs": data.jobs,
     "commander": data.commander,
 }

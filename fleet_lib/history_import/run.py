@@ -31,6 +31,7 @@ class Report:
     imported: int = 0
     known: int = 0  # turns that had a briefing, or had one before it was pruned
     left_alone: int = 0  # turns whose own hook may still come
+    ignored: int = 0  # turns in folders of projects.ignore
     refused: dict[str, int] = field(default_factory=dict)  # {why: turns}
     projects: dict[str, int] = field(default_factory=dict)  # {folder: turns imported}
 
@@ -88,6 +89,7 @@ class _Importer:
                 self._batch.append(turn)
                 if len(self._batch) >= BATCH_TURNS:
                     self._apply_batch()
+        self._report.ignored = self._reader.ignored
 
     def finish(self) -> None:
         if self._batch:

@@ -57,6 +57,16 @@ class GitState:
     canonical_remotes: tuple[str, ...] = ()  # the forms by which it is known, the surest first
     refusal: str = ""  # why git does not read this repository, in git's words; "" if it does
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of a briefing must know of the state that it comes from."""
+        if not self.refusal:
+            return ()
+        return (
+            f"git does not read this repository: {self.refusal}. Its commits and branch are"
+            " unknown; `fleet doctor` suggests a fix.",
+        )
+
 
 def read_git_state(folder: str) -> GitState | None:
     """The state of the repository around a folder; None if there is none. Of a repository that git

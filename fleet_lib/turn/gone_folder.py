@@ -1,0 +1,29 @@
+"""The repository that a folder lay in which is gone by now: a worktree is often removed before the
+drainer looks."""
+
+import os
+from pathlib import Path
+
+from fleet_lib.spool import Entry
+from fleet_lib.turn.git import GitState
+from fleet_lib.turn.plain_repository import main_worktree
+from fleet_lib.turn.repositories import Repositories
+
+
+def repository_of(folder: str, entry: Entry, repositories: Repositories) -> GitState | None:
+    """The state of the repository that the folder was a linked worktree of, if the hook has noted
+    its git folder; else of the repository in which the folder lay."""
+    main = main_worktree(entry.worktree)
+    if main and (state := repositories.state(main, entry.received_ns)):
+        return state
+    return repositories.state(_what_is_left(folder), entry.received_ns) if folder else None
+
+
+def _what_is_left(folder: str) -> str:
+    places = (Path(folder), *Path(folder).parents)
+    return next((str(place) for place in places if os.access(place, os.F_OK)), "/")
+
+
+def lay_inside(folder: str, state: GitState) -> bool:
+    """Whether the folder lay in the state's working tree."""
+    return Path(os.path.realpath(folder)).is_relative_to(state.toplevel)
