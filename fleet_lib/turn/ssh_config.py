@@ -2,7 +2,6 @@
 `Match exec` block never applies. Where ssh would ask the network (CanonicalizeHostname), the name
 stays as it is."""
 
-import contextlib
 import glob
 import os
 import pwd
@@ -53,6 +52,7 @@ class _Lookup:
         return _expanded(self.hostname, self.host) or self.host
 
     def read_all(self) -> None:
+        self.bytes_left, self.files_left = _BYTES_LIMIT, _FILES_LIMIT
         self.read(os.path.expanduser("~/.ssh/config"), "~/.ssh", 0)
         self.read(_SYSTEM_FILE, "/etc/ssh", 0)
 
@@ -94,14 +94,16 @@ class _Lookup:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (OSError, ValueError):
             return ""
-        with open(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return ""
-            with contextlib.suppress(OSError):
-                data = file.read(self.bytes_left)
-                self.bytes_left -= len(data)
-                return data.decode("utf-8", "replace")
-        return ""
+            data = os.read(descriptor, self.bytes_left)
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
+        self.bytes_left -= len(data)
+        return data.decode("utf-8", "replace")
 
     def _matches(self, words: list[str]) -> bool:
         """Whether a Match line applies. One with a criterion that is not looked at does not."""
