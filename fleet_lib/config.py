@@ -251,7 +251,7 @@ def _check(path: Path | None, text: str) -> Config:
 def _fault(path: Path | None, text: str, error: ValidationError) -> str:
     """The first fault in one line: where (if there is a file), what is wrong, what is allowed."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
+    place = [str(part) for part in first["loc"][:2]]  # without the place in a list
     where = f"{path}, line {_line_of(text, place)}: " if path else ""
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
