@@ -90,6 +90,8 @@ def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
     address = _taken_apart(remote)
     if address is None:
         return _storable(_local(remote))
+    if address.scheme == "codecommit" or not (address.host or address.path):
+        return _storable(remote)  # the user's default region is not known; or it is no address
     if address.scheme == "file" or not address.host:
         return _storable("/" + "/".join(_without_suffix(address.path)))
     if ssh_host and address.scheme in _SSH:
@@ -225,4 +227,4 @@ def _codecommit(region: str, name: str) -> str:
 
 
 def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -29,7 +29,7 @@ def start_drainer(home: str) -> None:
     environment = {
         name: os.environ[name]
         for name in os.environ
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_")
     }
     null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     try:
