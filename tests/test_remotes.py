@@ -473,3 +473,17 @@ def test_the_oldest_of_several_projects_of_one_remote_is_found(
     connection.execute("UPDATE projects SET created_at = '2025' WHERE repo_name = 'first'")
     for _ in range(2):
         assert found(connection, "ssh://git@ssh.github.com:443/acme/shop.git") == "first__0"
+
+
+def test_a_clone_keeps_its_project_where_an_older_one_turns_out_to_be_the_same(
+    connection: sqlite3.Connection,
+) -> None:
+    insert(connection, "one", "https://github.com/Acme/Shop")
+    insert(connection, "two", "git@github.com:acme/shop.git")
+    insert(connection, "alias", "git@work:acme/shop.git")
+    repo = ProjectRepo(connection)
+    for name, remote in (("one", "https://github.com/Acme/Shop"), ("two", "gh:x"), ("alias", "y")):
+        canonical = ("github.com/acme/shop", "work/acme/shop")
+        assert f"{name}__0" == repo.ensure_project(
+            repo_name=name, repo_root=f"/{name}", git_remote=remote, canonical=canonical
+        )

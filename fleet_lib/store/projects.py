@@ -56,7 +56,7 @@ class ProjectRepo:
         remote = without_credentials(git_remote) if git_remote else None
         if remote and not canonical:
             canonical = (canonical_remote(remote),)
-        found = self._find_by_remote(canonical)
+        found = self._find_by_remote(canonical, repo_root)
         if found:
             self._remember(found.project_id, canonical)
         else:
@@ -149,19 +149,21 @@ class ProjectRepo:
         )
         return cursor.rowcount == 1
 
-    def _find_by_remote(self, canonical: Sequence[str]) -> Project | None:
-        """The oldest project with the first of these forms that any has."""
-        if canonical:
-            self._complete_forms()
-        for form in canonical:
-            row = self._connection.execute(
-                "SELECT p.* FROM project_remotes r JOIN projects p USING (project_id)"
-                " WHERE r.canonical = ? ORDER BY p.created_at, p.project_id LIMIT 1",
-                (form,),
-            ).fetchone()
-            if row:
-                return _from_row(row)
-        return None
+    def _find_by_remote(self, canonical: Sequence[str], repo_root: str) -> Project | None:
+        """The project that is known by one of these forms. Of several, which were made before their
+        addresses were known to be one, a clone keeps its own; else the surest form counts, then
+        age."""
+        if not canonical:
+            return None
+        self._complete_forms()
+        row = self._connection.execute(
+            "SELECT p.* FROM project_remotes r JOIN projects p USING (project_id)"
+            f" WHERE r.canonical IN ({', '.join('?' * len(canonical))})"
+            " ORDER BY p.repo_root = ? DESC, r.canonical = ? DESC, p.created_at, p.project_id"
+            " LIMIT 1",
+            (*canonical, repo_root, canonical[0]),
+        ).fetchone()
+        return _from_row(row) if row else None
 
     def _complete_forms(self) -> None:
         """Work out the forms of rows that another program, or an earlier Fleet, has written. A
