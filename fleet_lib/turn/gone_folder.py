@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_lib.spool import Entry
 from fleet_lib.turn.git import GitState
-from fleet_lib.turn.plain_repository import main_worktree
+from fleet_lib.turn.plain_repository import main_worktree, repository_around
 from fleet_lib.turn.repositories import Repositories
 
 
@@ -16,7 +16,10 @@ def repository_of(folder: str, entry: Entry, repositories: Repositories) -> GitS
     main = main_worktree(entry.worktree)
     if main and (state := repositories.state(main, entry.received_ns)):
         return state
-    return repositories.state(_what_is_left(folder), entry.received_ns) if folder else None
+    left = _what_is_left(folder) if folder else ""
+    # Mostly there is none, and looking at a few names is much quicker than asking git.
+    is_inside = left and repository_around(left)
+    return repositories.state(left, entry.received_ns) if is_inside else None
 
 
 def _what_is_left(folder: str) -> str:
