@@ -91,11 +91,11 @@ def test_other_folders_are_recorded_as_before(fleet: Fleet) -> None:
 def test_session_of_an_ignored_folder_is_shown_no_facts(fleet: Fleet) -> None:
     start = payload("SessionStart-startup")
     set_ignored(fleet, str(fleet.folder / "customer"))
-    for number, (folder, is_told) in enumerate((("customer", False), ("app", True))):
+    for number, (folder, is_shown) in enumerate((("customer", False), ("app", True))):
         (fleet.folder / folder).mkdir()
         call = start | {"session_id": f"s{number}", "cwd": str(fleet.folder / folder)}
         done = fleet.hook("session_start", call, project=fleet.folder / folder)
-        assert bool(fleet.context(done)) == is_told
+        assert bool(fleet.context(done)) == is_shown
 
 
 def test_commander_is_never_ignored(fleet: Fleet) -> None:

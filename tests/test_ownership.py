@@ -1,4 +1,5 @@
-"""A repository that git refuses to read is one project all the same, and the user is told."""
+"""A repository that git refuses to read is one project all the same, and its briefings and
+doctor say why."""
 
 import json
 import os
@@ -12,7 +13,7 @@ from fleet_lib.store.projects import generate_project_id
 from fleet_lib.turn.git import read_git_state
 from fleet_lib.turn.git_environment import git_environment
 
-STRANGER = 54321  # a user id that nobody has
+STRANGER = 54321  # a user id that no user has
 
 
 def give_away(folder: Path) -> None:
