@@ -204,9 +204,11 @@ def _commander_line(commander: dict[str, Any]) -> Line:
     )
 
 
-def _job_lines(jobs: dict[str, int]) -> Iterator[Line]:
+def _job_lines(jobs: dict[str, Any]) -> Iterator[Line]:
     if jobs["running"] or jobs["queued"]:
         yield Line((f"Jobs: {jobs['running']} running, {jobs['queued']} queued.",))
+    if held := jobs["held"]:
+        yield Line((f"  They wait until {clock.local(held['until'])}: {held['reason']}.",))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

@@ -16,11 +16,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from commander.setup import environment, settings, settings_record
+from commander.setup import environment, hook_entries, settings, settings_record
 from commander.setup.commander_folder import (
     HOME_TEMPLATE,
     make_commander_folder,
     write_command,
+    write_hook_file,
 )
 from commander.setup.uninstall import installed_home, uninstall
 from fleet_lib import paths
@@ -44,11 +45,10 @@ def main(arguments: list[str]) -> int:
     named = options.fleet_home or os.environ.get("FLEET_HOME")
     say: Callable[[str], object] = (lambda line: None) if options.quiet else print
     try:
+        home = _folder(named) if named else installed_home(claude)
         if options.uninstall:
-            home = _folder(named) if named else installed_home(claude)
             uninstall(claude, home, say, purge=options.purge, dry_run=options.dry_run)
             return 0
-        home = _folder(named) if named else claude / "commander"
         if options.dry_run:
             _show_changes(claude, home, say)
         else:
@@ -71,9 +71,9 @@ def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], ob
     """Install or upgrade. Raises FleetError or OSError with one line; an earlier installation then
     still works."""
     file = claude / "settings.json"
-    python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
+    python = home / "venv" / "bin" / "python"
     # A settings file that cannot be edited is found before anything is made.
-    _registration(file, home)
+    _registration(claude, home)
     if home.exists() and not home.is_dir():
         raise BadInput(f"{home} is not a folder. Name another one with --fleet-home.")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,10 +91,11 @@ def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], ob
         say=say,
     )
     write_command(home, python)
+    write_hook_file(home, python)
     _migrate(home, say)
-    for name in make_commander_folder(home, python, hooks):
+    for name in make_commander_folder(home, claude):
         say(f"You edited {home / name}, so it was not changed. The new text is in {HOME_TEMPLATE}.")
-    change = _registration(file, home)
+    change = _registration(claude, home)
     if change.has_effect:
         # The record comes first: without it, what stood there before could not be restored.
         settings_record.write(home, file, change.was)
@@ -108,16 +109,21 @@ def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], ob
         )
 
 
-def _registration(file: Path, home: Path) -> settings.Change:
+def _registration(claude: Path, home: Path) -> settings.Change:
     """The change that registers the hooks of this home. Raises BadInput."""
-    python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
-    ours = settings.registration(settings.settings_example(), python, hooks)["hooks"]
+    file, named = claude / "settings.json", home
+    if home == hook_entries.usual_home(claude):
+        # A home that is not here was chosen on another machine that has the same settings. Its
+        # entries fall back to the usual home.
+        elsewhere = [other for other in settings.chosen_homes(file) if not other.exists()]
+        named = next(iter(elsewhere), home)
+    ours = hook_entries.registration(hook_entries.settings_example(), named, claude)["hooks"]
     return settings.with_hooks(file, ours, settings_record.read(home, file))
 
 
 def _show_changes(claude: Path, home: Path, say: Callable[[str], object]) -> None:
     file = claude / "settings.json"
-    say(_registration(file, home).diff() or f"The hooks are already registered in {file}.")
+    say(_registration(claude, home).diff() or f"The hooks are already registered in {file}.")
     say(
         f"\nFleet and the Commander's folder would be installed into {home}."
         "\nThis was a dry run: nothing was changed."
@@ -179,7 +185,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     add(
         "--fleet-home",
         metavar="DIR",
-        help="Fleet's folder (default: $FLEET_HOME, else `commander` in Claude Code's folder)",
+        help="Fleet's folder (default: $FLEET_HOME, else the one whose hooks are registered, else"
+        " `commander` in Claude Code's folder)",
     )
     add(
         "--with",

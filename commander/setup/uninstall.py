@@ -3,14 +3,13 @@ Standard library only, and it needs nothing of what was installed."""
 
 import contextlib
 import fcntl
-import json
 import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from commander.setup import settings, settings_record
+from commander.setup import hook_entries, settings, settings_record
 from commander.setup.commander_folder import note_written, write_command, written_files
 from fleet_lib import paths
 from fleet_lib.errors import BadInput
@@ -32,13 +31,11 @@ _DATA = (
 
 def installed_home(claude: Path) -> Path:
     """The home whose hooks are registered, else the default."""
-    text = settings.read(claude / "settings.json")
-    with contextlib.suppress(ValueError):
-        for _, _, _, entry in settings.our_entries(json.loads((text or "").removeprefix("\ufeff"))):
-            hook = Path(settings.program(entry)[1])
-            if hook.parts[-4:-1] == ("venv", "app", "hooks"):
-                return hook.parents[3]
-    return claude / "commander"
+    with contextlib.suppress(BadInput):
+        for chosen in settings.chosen_homes(claude / "settings.json"):
+            if chosen.exists():
+                return chosen
+    return hook_entries.usual_home(claude)
 
 
 def uninstall(

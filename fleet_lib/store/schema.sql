@@ -412,3 +412,11 @@ CREATE TRIGGER project_remotes_delete AFTER DELETE ON projects BEGIN
   DELETE FROM project_remotes WHERE project_id = OLD.project_id;
 END;
 
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+
