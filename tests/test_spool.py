@@ -78,7 +78,7 @@ def test_any_bytes_and_any_folder_come_back_unchanged(
 ) -> None:
     before = time.time_ns()
     name = spool.put(
-        home, "Stop", payload, "s-1", project, cwd, status, shown, worktree=project[::-1]
+        home, "Stop", payload, "s-1", project, cwd, status, shown, worktree="/w" + project
     )
     entry = spool.read_pending(home, name)
     spool.acknowledge(home, [name])
@@ -86,7 +86,7 @@ def test_any_bytes_and_any_folder_come_back_unchanged(
     assert (entry.name, entry.event) == (name, "Stop")
     assert (entry.payload, entry.status) == (payload, status)
     assert (entry.project, entry.cwd, entry.shown) == (project, cwd, shown)
-    assert entry.worktree == project[::-1]
+    assert entry.worktree == "/w" + project
     assert before <= entry.received_ns <= time.time_ns()
     assert spool.pending(home) == []
 
