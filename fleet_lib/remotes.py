@@ -4,7 +4,7 @@ which one repository is written. Nothing here reads a file or asks git; turn/rem
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
@@ -13,9 +13,7 @@ SshHost = Callable[[str, str], tuple[str, int | None]]
 _URL = re.compile(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
 _SCP_FORM = re.compile(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
 # `[user@host:port]:path` and `user@[host]:path`, which git understands too.
-_SCP_BRACKETS = re.compile(
-    r"(?s)(?:(?P<user>[^@/\s]+)@)?\[(?P<place>[^\]/\s]+)\]:(?!//)(?P<path>.+)"
-)
+_SCP_BRACKETS = r"(?s)(?:(?P<user>[^@/\s]+)@)?\[(?P<place>[^\]/\s]+)\]:(?!//)(?P<path>.+)"
 _SSH = ("ssh", "git+ssh", "ssh+git")
 _DEFAULT_PORTS = {**dict.fromkeys(_SSH, 22), "https": 443, "http": 80, "git": 9418}
 
@@ -41,17 +39,15 @@ _FORGE_PORTS = (22, 80, 443, 9418)
 # Ports that only one kind of server listens on, for ssh or in front of its web pages.
 _BITBUCKET_SERVER_PORTS, _GERRIT_PORT, _GOOGLE_SOURCE_PORT = (7990, 7999), 29418, 2022
 
-_CODECOMMIT = re.compile(
-    r"codecommit::(?P<region>[a-z0-9-]+)://(?:[^@/]+@)?(?P<name>[^/@]+)/*", re.IGNORECASE
-)
-_CODECOMMIT_HOST = re.compile(
+# Compiled where they are needed, which is seldom.
+_CODECOMMIT = r"(?i)codecommit::(?P<region>[a-z0-9-]+)://(?:[^@/]+@)?(?P<name>[^/@]+)/*"
+_CODECOMMIT_HOST = (
     r"(?:vpce-[a-z0-9-]+\.)?git-codecommit(?:-fips)?\.(?P<region>[a-z0-9-]+)"
     r"\.(?:vpce\.)?amazonaws\.com(?:\.cn)?"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
+class _Address(NamedTuple):
     """A remote taken apart."""
 
     scheme: str
@@ -85,7 +81,7 @@ def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
     """One form for what is one repository: `host/path`, from ssh, scp-like and https forms; the
     path of a local one. `ssh_host` resolves the host of the forms that ssh connects to."""
     remote = without_credentials(remote.strip())
-    if found := _CODECOMMIT.fullmatch(remote):
+    if "codecommit::" in remote and (found := re.fullmatch(_CODECOMMIT, remote)):
         return _codecommit(found["region"].lower(), found["name"])
     address = _taken_apart(remote)
     if address is None:
@@ -108,7 +104,7 @@ def _taken_apart(remote: str) -> _Address | None:
         # As git does; a `file:` URL stays as it was always read.
         path = found["path"] if scheme == "file" else unquote(found["path"])
         return _Address(scheme, user, host, port, _parts(f"{more}/{path}"))
-    if found := _SCP_BRACKETS.fullmatch(remote):
+    if "[" in remote and (found := re.fullmatch(_SCP_BRACKETS, remote)):
         user, _, place = found["place"].rpartition("@")
         host, port, _ = _host_and_port(f"[{place}]" if place.count(":") > 1 else place)
         return _Address("ssh", found["user"] or user, host, port, _parts(found["path"]))
@@ -156,7 +152,7 @@ def _resolved(address: _Address, ssh_host: SshHost) -> _Address:
 def _canonical(address: _Address) -> str:
     host, port = address.host.lower(), address.port
     path = _without_suffix(address.path)
-    if found := _CODECOMMIT_HOST.fullmatch(host):
+    if "codecommit" in host and (found := re.fullmatch(_CODECOMMIT_HOST, host)):
         return _codecommit(found["region"], path[-1] if path else "")
     if azure := _azure(host, address.user, [unquote(part) for part in path]):
         return "/".join(("dev.azure.com", *azure)).lower()

@@ -428,6 +428,20 @@ def test_worktree_that_was_removed_before_the_drain_belongs_to_its_repository(
     assert fleet.quarantine() == {}
 
 
+def test_removed_worktree_of_a_bare_repository_belongs_to_it(fleet: Fleet) -> None:
+    source = make_repository(fleet.folder / "modules" / "source")
+    home = fleet.folder / "modules" / "mimesis"
+    home.mkdir()
+    git(home, "clone", "-q", "--bare", str(source), "repo.git")
+    git(home / "repo.git", "remote", "set-url", "origin", MIMESIS)
+    for name, place in (("inside", home / "inside"), ("outside", fleet.folder / "outside")):
+        git(home / "repo.git", "worktree", "add", "-q", "-b", name, str(place))
+        capture(fleet, place, name)
+        git(home / "repo.git", "worktree", "remove", "--force", str(place))
+    fleet.drain()
+    assert [(row[0], row[2]) for row in projects(fleet)] == [(KNOWN_ID, str(home))]
+
+
 def test_worktree_with_a_relative_pointer_leads_to_its_repository(fleet: Fleet) -> None:
     repository = make_repository(fleet.folder / "mimesis", MIMESIS)
     worktree = fleet.folder / "topic"

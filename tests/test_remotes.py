@@ -233,6 +233,18 @@ def test_ssh_itself_agrees(
     assert (facts["hostname"], int(facts["port"])) == (host.lower(), port or 22)
 
 
+def test_an_alias_of_a_forges_other_door_is_the_forge(ssh_folder: Path) -> None:
+    (ssh_folder / "config").write_text(
+        "Host door\n HostName ssh.github.com\n Port 443\nHost own\n HostName Git.Example.com\n"
+    )
+    for remote in ("git@door:Acme/shop.git", "ssh://git@door/acme/shop", "[git@door:22]:acme/shop"):
+        found = canonical_remote(remote, ssh_config.ssh_host)
+        assert found == canonical_remote("https://github.com/acme/shop")
+    found = canonical_remote("git@own:Grp/app.git", ssh_config.ssh_host)
+    assert found == canonical_remote("https://git.example.com/Grp/app.git")
+    assert canonical_remote("https://door/acme/shop", ssh_config.ssh_host) == "door/acme/shop"
+
+
 def test_included_files_are_read_in_their_block(ssh_folder: Path, tmp_path: Path) -> None:
     (ssh_folder / "conf.d").mkdir()
     (ssh_folder / "conf.d" / "10-work").write_text("Host work\n HostName a.example\n")

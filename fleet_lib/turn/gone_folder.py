@@ -6,15 +6,15 @@ from pathlib import Path
 
 from fleet_lib.spool import Entry
 from fleet_lib.turn.git import GitState
-from fleet_lib.turn.plain_repository import main_worktree, repository_around
+from fleet_lib.turn.plain_repository import common_folder, repository_around
 from fleet_lib.turn.repositories import Repositories
 
 
 def repository_of(folder: str, entry: Entry, repositories: Repositories) -> GitState | None:
     """The state of the repository that the folder was a linked worktree of, if the hook has noted
     its git folder; else of the repository in which the folder lay."""
-    main = main_worktree(entry.worktree)
-    if main and (state := repositories.state(main, entry.received_ns)):
+    common = common_folder(entry.worktree)
+    if common and (state := repositories.state(common, entry.received_ns)):
         return state
     left = _what_is_left(folder) if folder else ""
     # Mostly there is none, and looking at a few names is much quicker than asking git.

@@ -18,7 +18,8 @@ def repository_around(folder: str) -> tuple[str, str] | None:
             if git.is_dir() and _is_git_folder(git):
                 return str(candidate), str(candidate)
             if pointer := pointer_in(str(git)):
-                return str(candidate), main_worktree(pointer) or str(candidate)
+                common = common_folder(pointer)
+                return str(candidate), os.path.dirname(common) or str(candidate)
             if _is_git_folder(candidate):  # bare, or a `.git` folder itself
                 return str(candidate.parent), str(candidate.parent)
     except (OSError, ValueError):
@@ -35,13 +36,11 @@ def pointer_in(path: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(path), named))
 
 
-def main_worktree(pointer: str) -> str:
-    """The main worktree of a linked worktree's git folder, which may be gone by now; "" for the git
-    folder of anything else, as of a submodule."""
+def common_folder(pointer: str) -> str:
+    """The git folder of the repository that has this linked worktree's git folder, which may be
+    gone by now; "" for the git folder of anything else, as of a submodule."""
     folder, mark, name = pointer.rpartition("/worktrees/")
-    if not mark or "/" in name or "/modules/" in folder:
-        return ""
-    return os.path.dirname(folder)
+    return "" if not mark or "/" in name or "/.git/modules/" in folder else folder
 
 
 def _is_git_folder(folder: Path) -> bool:

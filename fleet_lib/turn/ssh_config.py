@@ -7,7 +7,6 @@ import os
 import pwd
 import re
 import stat
-from dataclasses import dataclass
 
 _BYTES_LIMIT = 1 << 20  # of all files together
 _FILES_LIMIT = 200
@@ -34,19 +33,17 @@ def ssh_host(host: str, user: str) -> tuple[str, int | None]:
     return found, lookup.port
 
 
-@dataclass
 class _Lookup:
     """The settings of one host. Of each setting the first value holds, as for ssh."""
 
-    host: str
-    user: str  # of the URL, "" if it has none
-    hostname: str = ""
-    port: int | None = None
-    configured_user: str = ""
-    bytes_left: int = _BYTES_LIMIT
-    files_left: int = _FILES_LIMIT
-    wants_second_pass: bool = False
-    is_second_pass: bool = False
+    def __init__(self, host: str, user: str) -> None:
+        self.host = host
+        self.user = user  # of the URL, "" if it has none
+        self.hostname = ""
+        self.port: int | None = None
+        self.configured_user = ""
+        self.bytes_left = self.files_left = 0
+        self.wants_second_pass = self.is_second_pass = False
 
     def host_so_far(self) -> str:
         return _expanded(self.hostname, self.host) or self.host
