@@ -377,6 +377,27 @@ def test_rewritten_and_aliased_remotes_are_found_from_the_hook_on(fleet: Fleet) 
     assert b"pw1234" not in b"".join(path.read_bytes() for path in fleet.home.glob("fleet.db*"))
 
 
+def test_token_in_the_path_of_an_address_is_not_stored(fleet: Fleet) -> None:
+    token = "gh" + "p_" + "a1B2" * 9
+    (fleet.home.parent / ".gitconfig").write_text(
+        f'[url "https://git.example.com/{token}/"]\n\tinsteadOf = mine:\n'
+    )
+    for number, remote in enumerate(
+        (
+            f"https://git.example.com/r.git?private_token={token}",
+            "mine:app",
+            f"git@h.example:{token}/x",
+        )
+    ):
+        for copy in "ab":
+            folder = make_repository(fleet.folder / copy / f"r{number}", remote)
+            stop(fleet, folder, f"s{number}{copy}")
+    assert len(project_ids(fleet)) == 3
+    assert token.encode() not in b"".join(
+        path.read_bytes() for path in fleet.home.glob("fleet.db*")
+    )
+
+
 def test_a_project_known_by_its_alias_is_found_once_the_alias_is_resolved(fleet: Fleet) -> None:
     alias = CASES["ssh_alias"]["remote"]
     stop(fleet, make_repository(fleet.folder / "shop", alias), "s1")

@@ -3,11 +3,14 @@ is not asked here: its settings are given."""
 
 import os
 
-from fleet_lib.remotes import canonical_remote
+from fleet_lib.redact import redact
+from fleet_lib.remotes import canonical_remote, without_credentials
 from fleet_lib.turn.ssh_config import ssh_host
 
 # For `git config -z --get-regexp`: everything that decides over a remote's address.
 SETTINGS = r"^(remote\..*\.url|url\..*\.insteadof)$"
+
+_FORM_LIMIT = 1000  # characters
 
 
 def remote_of(listing: str, folder: str) -> tuple[str | None, tuple[str, ...]]:
@@ -29,8 +32,13 @@ def remote_of(listing: str, folder: str) -> tuple[str | None, tuple[str, ...]]:
     configured = _absolute(configured, folder)
     # The surest first: where git and ssh really go. Then the address as it is written, which is all
     # that is known where the user's settings are not at hand, as in a container.
-    forms = (canonical_remote(used, ssh_host), canonical_remote(configured))
-    return configured, tuple(dict.fromkeys(forms))
+    forms = (canonical_remote(_public(used), ssh_host), canonical_remote(_public(configured)))
+    return configured, tuple(dict.fromkeys(form[:_FORM_LIMIT] for form in forms))
+
+
+def _public(url: str) -> str:
+    """The address as it may be stored: its path may hold a token, too."""
+    return redact(without_credentials(url))
 
 
 def _rewritten(url: str, rewrites: list[tuple[str, str]]) -> str:
