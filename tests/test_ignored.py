@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,11 @@ def test_console_sets_shows_and_empties_the_list(fleet: Fleet) -> None:
     assert {row["key"]: row["value"] for row in listed}["projects.ignore"] == ["/a b", "~/c"]
     assert "/a b, ~/c" in fleet.console("config", "list").stdout
     done = fleet.console("doctor", "--json", check=False)
-    assert "/a b, ~/c" in done.stdout
+    assert "'/a b', '~/c'" in done.stdout
+    bundle = fleet.folder / "report.zip"
+    fleet.console("doctor", "--report", str(bundle), check=False)
+    with zipfile.ZipFile(bundle) as report:
+        assert b"a b" not in report.read("doctor.json")
     fleet.console("config", "unset", "projects.ignore")
     assert fleet.console("config", "get", "projects.ignore").stdout == ""
     wrong = fleet.console("config", "set", "prelude.budget", "4000", "5000", check=False)

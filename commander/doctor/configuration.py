@@ -30,10 +30,11 @@ def config_file(installation: Installation) -> Iterator[Finding]:
         f"Changed: {', '.join(changed)}." if changed else "Every setting has its default.",
     )
     if globs := config.load(home).projects.ignore:
+        quoted = ", ".join(f"'{pattern}'" for pattern in globs)  # so that a report masks them
         yield Finding(
             "note",
             "configuration",
-            clean(f"Sessions of these folders are not recorded: {', '.join(globs)}.", 300),
+            clean(f"Sessions of these folders are not recorded: {quoted}.", 300),
             "projects.ignore names them.",
         )
 

@@ -52,7 +52,7 @@ def _finding(folder: str) -> Finding | None:
         return Finding(
             "warning",
             "repositories",
-            clean(f"git does not answer in {folder}: {error}", 300),
+            clean(f"git does not answer in '{folder}': {error}", 300),
             "Its turns are kept without branch and commits.",
             f"find out why: git -C {shlex.quote(folder)} status",
         )
@@ -65,7 +65,7 @@ def _finding(folder: str) -> Finding | None:
     return Finding(
         "warning",
         "repositories",
-        clean(f"git does not read the repository {state.toplevel}: {state.refusal}.", 300),
+        clean(f"git does not read the repository '{state.toplevel}': {state.refusal}.", 300),
         "Its turns are kept without branch, commits and drift warnings.",
         fix,
     )
