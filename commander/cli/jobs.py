@@ -171,7 +171,7 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
-    print_table(headings, rows, "no jobs", optional="cost")
+    print_table(headings, rows, "no jobs", optional=("cost",))
 
 
 @jobs.command("show")

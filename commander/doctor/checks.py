@@ -48,5 +48,6 @@ CHECKS: dict[str, Check] = {
     "capture": data.capture,
     "repositories": repositories.repositories,
     "jobs": data.jobs,
+    "gateway": programs.gateway,
     "commander": data.commander,
 }

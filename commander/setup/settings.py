@@ -13,7 +13,7 @@ from typing import Any
 
 from commander.setup.hook_entries import chosen_home, is_ours
 from commander.setup.settings_editor import BLANKS, JSON_BLANKS, SettingsEditor, Was
-from fleet_lib.errors import BadInput
+from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.files import write_whole
 
 BACKUPS_KEPT = 5
@@ -124,11 +124,18 @@ def chosen_homes(path: Path) -> list[Path]:
     return [home for home in found if home]
 
 
+class ChangedMeanwhile(FleetError):
+    """Another program has written the file since it was read."""
+
+
 def write(change: Change) -> Path | None:
     """Write the change whole or not at all. A link is followed and the mode of the file stays.
-    Returns the backup next to the file, if there was a file. Raises OSError."""
+    Returns the backup next to the file, if there was a file. Raises OSError, or ChangedMeanwhile
+    if the file is not any more what the change was made for."""
     if not change.has_effect:
         return None
+    if read(change.path) != change.before:
+        raise ChangedMeanwhile(f"{change.path} was changed by another program; run this again")
     target = change.path.resolve()
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     backup = None
