@@ -171,7 +171,7 @@ def compose(
         question=_question(prepared.message) if status == "waiting_for_input" else None,
         source=words.source,
         status_digest=words.status_digest,
-        warnings=stored_texts(written.warnings),
+        warnings=stored_texts(_warnings(prepared, written)),
         stale=stale,
         derived=derived,
     )
@@ -264,6 +264,10 @@ def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> st
     text = written.summary or briefing_parser.first_line(written.raw_markdown)
     text = text or next(iter(blockers), "") or f"(no message; {state_words(status)})"
     return stored_text(text, briefing_parser.SUMMARY_LIMIT)
+
+
+def _warnings(prepared: Prepared, written: Briefing) -> tuple[str, ...]:
+    return (*written.warnings, *(prepared.git.warnings if prepared.git else ()))
 
 
 def _word(text: str | None) -> str | None:

@@ -474,6 +474,29 @@ CREATE TABLE file_overlaps (
 
 CREATE INDEX file_overlaps_by_time ON file_overlaps(announced_at);
 
+CREATE TABLE project_remotes (
+  project_id TEXT NOT NULL REFERENCES projects(project_id) ON DELETE CASCADE,
+  canonical TEXT /* host/path, see fleet_lib/remotes.py; NULL: not worked out yet */
+);
+
+CREATE UNIQUE INDEX project_remotes_by_form ON project_remotes(canonical, project_id);
+
+CREATE INDEX project_remotes_by_project ON project_remotes(project_id);
+
+CREATE TRIGGER project_remotes_insert AFTER INSERT ON projects WHEN NEW.git_remote IS NOT NULL BEGIN
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_update AFTER UPDATE OF git_remote ON projects
+WHEN NEW.git_remote IS NOT OLD.git_remote BEGIN
+  DELETE FROM project_remotes WHERE project_id = NEW.project_id;
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_delete AFTER DELETE ON projects BEGIN
+  DELETE FROM project_remotes WHERE project_id = OLD.project_id;
+END;
+
 CREATE TABLE job_hold (
   only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
   reason TEXT NOT NULL,               -- one line, redacted

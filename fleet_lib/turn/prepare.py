@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, hot_settings, paths
+from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
@@ -26,6 +26,7 @@ from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState, commits_since
+from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
@@ -85,6 +86,8 @@ class Prepared:
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
+    gone_from: GitState | None = None  # the repository that a folder which is gone belonged to
+    is_ignored: bool = False  # projects.ignore keeps its folder out of the database
     client_folder: ClientFolder | None = None  # where the session's client keeps its files
     is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
@@ -185,11 +188,15 @@ def prepare(
 ) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
     entry.received_ns = _received_ns(entry)
+    received_at = clock.iso(entry.received_ns)
+    given = entry.project or entry.cwd
+    if ignored.is_ignored(home, given):  # whatever its payload says
+        return Prepared(entry, Payload(), "", received_at, given, False, is_ignored=True)
     payload, digest = parse_payload(entry)
     folder = entry.project or payload.cwd or entry.cwd
-    prepared = Prepared(
-        entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
-    )
+    prepared = Prepared(entry, payload, digest, received_at, folder, _is_commander(folder, home))
+    if folder != given and ignored.is_ignored(home, folder):
+        return replace(prepared, is_ignored=True)
     if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
@@ -199,6 +206,7 @@ def prepare(
         folder_exists=exists,
         real_folder=os.path.realpath(folder) if folder else "",
         git=repositories.state(folder, entry.received_ns) if exists else None,
+        gone_from=None if exists else repository_of(folder, entry, repositories),
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
         keeps_prompts=hot_settings.keeps_prompts(home),
@@ -206,6 +214,10 @@ def prepare(
         and client_folder is not None
         and is_headless(client_folder, payload.session_id),
     )
+    # A worktree may lie outside the repository that is ignored.
+    repository = prepared.git or prepared.gone_from
+    if repository and ignored.is_ignored(home, repository.toplevel, repository.root):
+        return replace(prepared, is_ignored=True)
     if entry.event == "SessionEnd":
         return replace(prepared, newest=_newest_turn(prepared, pause))
     if entry.event not in TURN_ENDS:
