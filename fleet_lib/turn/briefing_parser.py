@@ -115,16 +115,6 @@ def parse(text: str, *, bare_front_matter: bool = True) -> Briefing:
     return Briefing(**fields, raw_markdown=raw, warnings=tuple(warnings))
 
 
-def first_line(text: str) -> str:
-    """The first line of prose in a markdown text, without its markup; "" if there is none."""
-    _, body = split_front_matter(text, bare=True)
-    for line in body[:20_000].splitlines():
-        plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
-        if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
-            return folded(plain, SUMMARY_LIMIT)
-    return ""
-
-
 def folded(text: str, limit: int) -> str:
     """The text as one line of at most `limit` characters. Unlike `text.one_line` it keeps escapes
     and invisible characters: the database has the words as they were written, and they are cleaned

@@ -1,0 +1,226 @@
+"""Whether a message asks its reader for something, and which sentence asks. No model is needed.
+
+The paragraphs are walked from the end. A question that wants a decision ("Shall I …?"), or a
+request, asks although its reason, a few choices, code or sources follow. Any other question asks
+only as the last words, since a text answers most of its questions itself.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from fleet_lib.turn import asking_words as words
+from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, sentences
+
+_PARAGRAPHS_AFTER = 2  # that may follow a question which asks
+_SENTENCES_AFTER = 4  # within its paragraph
+_SECTIONS_AFTER = 1
+_CHOICES_LIMIT = 400  # characters of the choices that are shown with a question
+_CHOICE_LIMIT = 90
+
+_MARK = re.compile(r"[?？؟⁇⁈⁉‽][!?！？…。.]*\W*\Z|¿")
+_GREEK_MARK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][;\u037e]\W*\Z")
+# What may stand after a question as a sentence of its own: a smiley, "(y/n)", "[Y/n]".
+_HINT = re.compile(
+    r"\W*(?:\(?\[?(?:y(?:es)?\s?/\s?no?|j(?:a)?\s?/\s?n(?:ein)?|s[ií]?\s?/\s?no?|o(?:ui)?\s?/\s?n(?:on)?|是\s?/\s?否)\]?\)?)?\W*\Z",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
+_OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
+_ASIDE = re.compile(  # sources, signatures, and the like
+    r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
+    r"|\W*(?:co-authored-by|generated with|—\s*claude|-{1,2}\s*claude|best regards|cheers|thanks)\b",
+    re.IGNORECASE,
+)
+_QUESTIONS_AHEAD = re.compile(
+    r"\bquestions?\b|\bclarif|\bdecisions?\b|\bdecide\b|\bconfirm\b|\banswer|\bneed to know\b|\bfrom you\b|\binput\b|\bunclear\b"
+    r"|fragen|preguntas?|questions|perguntas|domande|vragen|вопрос|问题|確認|质問|質問|질문",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How a sentence asks."""
+
+    text: str
+    is_decision: bool  # or a request; else a question that may be the text's own
+    is_choice: bool = False  # the question stands before it
+
+
+@dataclass(slots=True)
+class _After:
+    """What follows the block that is looked at."""
+
+    paragraphs: int = 0
+    sections: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.paragraphs or self.sections)
+
+    @property
+    def is_far(self) -> bool:
+        return self.paragraphs > _PARAGRAPHS_AFTER or self.sections > _SECTIONS_AFTER
+
+
+def question_of(message: str, surely: bool = False) -> str | None:
+    """The sentence that asks the reader, with its choices where it only leads to them. None if the
+    message asks nothing. `surely`: it is known that it asks, so any question will do."""
+    blocks = last_blocks(message)
+    return _near_the_end(blocks) or (_last_question(blocks) if surely else None)
+
+
+def _last_question(blocks: list[Block]) -> str | None:
+    for block in reversed(blocks):
+        if block.kind in ("paragraph", "item"):
+            for sentence in reversed(sentences(block.text)):
+                if asking := _asking(sentence, is_paragraph=True):
+                    return asking.text
+    return None
+
+
+def _near_the_end(blocks: list[Block]) -> str | None:
+    after = _After()
+    choice = None  # the last of some choices, if it looks like a question
+    for index in range(len(blocks) - 1, -1, -1):
+        block = blocks[index]
+        if block.kind == "heading":
+            asking = _asking_heading(blocks, index, after)
+            after.sections += not _ASIDE.match(block.text)
+        elif block.kind == "item":
+            asking = _asking_item(blocks, index, after)
+        elif block.kind == "paragraph":
+            asking = _asking_paragraph(blocks, index, after)
+            after.paragraphs += _counts(block)
+        else:
+            continue
+        if asking and not asking.is_choice:
+            return asking.text
+        choice = choice or (asking.text if asking else None)
+        if (choice and after.paragraphs and not asking) or after.is_far:
+            break
+    return choice
+
+
+def _counts(block: Block) -> bool:
+    """Whether a paragraph says something. Sources, courtesy and a smiley do not."""
+    if _ASIDE.match(block.text):
+        return False
+    return any(
+        not (_HINT.match(sentence.masked) or words.COURTESY.search(_key(sentence)))
+        for sentence in sentences(block.text)
+    )
+
+
+def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+    choice = None
+    count = 0  # sentences that follow in the paragraph
+    for sentence in reversed(sentences(blocks[index].text)):
+        if _HINT.match(sentence.masked):
+            continue
+        asking = _asking(sentence, is_paragraph=True)
+        if asking and asking.is_choice:
+            choice = choice or asking
+        elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
+            text = asking.text if count else _with_choices(asking.text, blocks, index)
+            return replace(asking, text=text)
+        elif asking and not count and after.is_nothing and _is_last(blocks, index):
+            return asking
+        elif not _CHOICE.match(sentence.text):
+            count += not words.COURTESY.search(_key(sentence))
+    return choice if after.is_nothing and _is_last(blocks, index) else None
+
+
+def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+    """An item of a list asks only as a question. One that wants no decision must be the last words,
+    or stand in a list that is announced as questions."""
+    for count, sentence in enumerate(reversed(sentences(blocks[index].text))):
+        if _HINT.match(sentence.masked) or not _has_mark(sentence):
+            continue
+        asking = _asking(sentence, is_paragraph=False)
+        if asking is None or count > _SENTENCES_AFTER:
+            continue
+        if not after.sections and _are_questions_ahead(blocks, index):
+            return asking
+        if asking.is_decision and after.is_nothing:
+            return asking
+        if not count and after.is_nothing and _is_last(blocks, index):
+            return replace(asking, is_choice=True)
+    return None
+
+
+def _asking_heading(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+    """A heading asks if it wants a decision and no paragraph follows that answers it."""
+    if not after.paragraphs:
+        for sentence in reversed(sentences(blocks[index].text)):
+            asking = _asking(sentence, is_paragraph=False)
+            if asking and asking.is_decision:
+                return replace(asking, text=_with_choices(asking.text, blocks, index))
+    return None
+
+
+def _asking(sentence: Sentence, is_paragraph: bool) -> _Asking | None:
+    """How a sentence asks, if it does."""
+    key, shown = _key(sentence), _shown(sentence)
+    if _has_mark(sentence):
+        if words.COURTESY.search(key) and not words.PLAIN_DECISION.search(key):
+            return None
+        is_why = bool(words.WHY.search(key))
+        is_decision = bool(words.DECISION.search(key) or words.REQUEST.search(key))
+        is_decision = is_decision and not is_why
+        if not is_decision:
+            is_decision = bool("¿" in key or _OTHER_SCRIPT.search(sentence.masked)) and not is_why
+        return _Asking(shown, is_decision, bool(_CHOICE.match(shown)))
+    if words.UNMARKED.search(key):
+        return None if words.COURTESY.search(key) else _Asking(shown, is_decision=True)
+    if not is_paragraph or not words.REQUEST.search(key):
+        return None
+    if words.INVITATION.search(key) or words.COURTESY.search(key) or words.ADVICE.search(key):
+        return None
+    return _Asking(shown, is_decision=True)
+
+
+def _has_mark(sentence: Sentence) -> bool:
+    masked = sentence.masked.replace(HIDDEN, "x")
+    return bool(_MARK.search(masked) or _GREEK_MARK.search(masked))
+
+
+def _key(sentence: Sentence) -> str:
+    """A sentence as the tables of words read it."""
+    folded = " ".join(sentence.masked.lower().replace("’", "'").split())
+    return re.sub(f"{HIDDEN}+", words.HIDDEN, folded)
+
+
+def _is_last(blocks: list[Block], index: int) -> bool:
+    """Whether nothing follows but rules and asides."""
+    return all(
+        block.kind in ("rule", "quote") or (block.kind == "paragraph" and not _counts(block))
+        for block in blocks[index + 1 :]
+    )
+
+
+def _are_questions_ahead(blocks: list[Block], index: int) -> bool:
+    """Whether the paragraph or heading before a list says that questions follow."""
+    number = blocks[index].list_number
+    for block in reversed(blocks[:index]):
+        if block.list_number != number:
+            return bool(_QUESTIONS_AHEAD.search(block.text.lower()))
+    return False
+
+
+def _with_choices(text: str, blocks: list[Block], index: int) -> str:
+    """A question that ends in a colon with the choices that follow it."""
+    if not text.endswith((":", "：")):
+        return text
+    options: list[str] = []
+    for block in blocks[index + 1 :]:
+        if block.kind != "item":
+            break
+        if block.depth == 1 and (found := sentences(block.text)):
+            options.append(_shown(found[0])[:_CHOICE_LIMIT].rstrip(" .;,:"))
+    line = "; ".join(options)[:_CHOICES_LIMIT]
+    return f"{text} {line}" if line else text
+
+
+def _shown(sentence: Sentence) -> str:
+    text = " ".join(sentence.text.split())
+    return re.sub(r"^(?:[0-9]{1,3}[.)]\s+|[-*•>#]\s+)", "", text).strip('*_`("“‘’”) ')
