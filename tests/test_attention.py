@@ -452,9 +452,8 @@ def test_an_idle_session_of_an_older_database_does_not_ask(fleet: Fleet) -> None
 
 def test_a_model_that_finds_a_question_makes_the_session_ask(fleet: Fleet, api: Path) -> None:
     touched = "```briefing\n---\nimpact_level: trivial\nfiles_touched: [app.py]\n---\n```"
-    message = (
-        f"{QUESTION}\n\nI read the code, and this is all that I found out so far.\n\n{touched}"
-    )
+    report = "I read the code.\n\nIt has two parts.\n\nBoth are short."
+    message = f"{QUESTION}\n\n{report}\n\n{touched}"
     turn(fleet, api, "s-1", message)
     assert waiting(fleet) == ([], [])
     meaning = {

@@ -35,8 +35,8 @@ _DECISIONS = (
     r"\bmake(?:s)? sense\b|\b(?:does|do|is|are) (?:this|that|these|those|it)\b.{0,60}\b(?:work|match|look|sound|fit|align|right|correct|expected|what you|you|ok|okay|acceptable|cover)\b",
     r"^\W*(?:are we |all )?(?:ready|good|clear|set) (?:to|for)\b",
     r"\b(?:you|your|you're|you've|you'd|you'll)\b|\bis (?:that|this|it) (?:a (?:concern|problem)|intend|intentional|desired|on purpose)",
-    r"\bproceed\b|\bgo ahead\b|\bthoughts\?|\bgo\?$|\bagree(?:d)?\b|\bapprove(?:d)?\?",
-    r"\b(?:shall|should|prefer|preference|preferences|rather)\b",
+    r"\b(?:right|correct|as (?:i )?described|agreed)\?\W*$|\bproceed\b|\bgo ahead\b|\bthoughts\?|\bgo\?$|\bagree(?:d)?\b|\bapprove(?:d)?\?",
+    r"\b(?:shall|should(?! there be)|prefer|preference|preferences|rather)\b",
     r"\bwhich (?:one|ones|option|options|approach|way|of these|of the|would|do|should|version|path|direction|project|file|branch|task)\b",
     r"\byour (?:call|preference|choice|thoughts|take|opinion|decision|goal|use case|priority|intent|environment|name|email)\b",
     r"^\W*(?:what|how) about\b|\bany (?:preference|objection|concern|thoughts|feedback)",
@@ -82,13 +82,23 @@ COURTESY = _any(
 
 # A decision that is asked for beside a courtesy: "Shall I merge it, or is there anything else?"
 PLAIN_DECISION = _any(
-    r"\b(?:want me to|(?:should|shall) (?:i|we)|do you want|would you like me|ready to)\b"
+    r"\b(?:want me to|(?:should|shall) (?:i|we)|do you want|would you like (?:me )?to|ready to)\b(?!.*\bhelp (?:you )?with anything)"
+)
+
+# A menu: keys in brackets before what they stand for.
+MENU = _any(
+    r"\b(?:select|choose|pick)\b[^.?!]{0,30}:? ?\[\w{1,8}\]",
+    r"\[\w{1,8}\][^\[\]]{2,80}\[\w{1,8}\] ?\w",
+    r"^\W*\[(?!x\])[a-z0-9#]{1,8}(?: [a-z0-9#]{1,12})?\] ?[\w—–-]",
 )
 
 # An offer or an invitation that leaves nothing open.
 INVITATION = _any(
     r"\blet me know if (?:you(?:'d|'ve|'re| would| have| need| want| like| run| encounter| hit| see| notice| spot| find| get| experience| face| come| are| still need| prefer to| disagree| ever| think of| do)|there(?:'s| is| are)|anything|any\b|something|i (?:should (?:also|adjust|change|tweak|expand)|missed|can|got|misunderstood|'ve)|further|more|questions|changes|this (?:needs|helps)|that (?:helps|needs|answers)|it needs)",
-    r"\b(?:if|should|when|whenever) you(?:'d|'re|'ve| would| ever| later)? (?:want|wish|need|like|have|prefer|run|encounter|hit|see|get|find|notice|change)\b.{0,160}\b(?:let me know|just (?:ask|say|tell|let)|tell me|say so|feel free|ping me|happy to|i can|i could|i'd|i'll)\b",
+    r"\b(?:if|should|when|whenever) you(?:'d|'re|'ve| would| ever| later)? (?:rather|want|wish|need|like|have|prefer|run|encounter|hit|see|get|find|notice|change)\b.{0,160}\b(?:let me know|just (?:ask|say|tell|let)|tell me|say so|feel free|ping me|happy to|i can|i could|i'd|i'll)\b",
+    r"^\W*(?:but |and |or |otherwise,? )?if you(?:'d|'re|'ve| would| ever| still| also)? (?!approve|agree|confirm|are (?:happy|ok|okay|good|fine|ready)|happy|ok\b|okay|good|fine|ready)\w+.{0,300}\b(?:say|send|tell|let|ask|i'll|i can|i will|i could|we can|we could|happy|just|it's|ping|give)\b(?!.*\b(?:proceed|go ahead)\b)",
+    r"\bif\b.{0,100}\b(?:anything|something)\b.{0,60}\b(?:send|tell|let|ping|share)\b|\b(?:nothing|none|no (?:action|input)|not|doesn't|don't|never) (?:\w+ )?(?:need|needs|needed|require|requires) your\b",
+    r"\bsay the word if you\b|\bworth your call\b",
     r"\bfeel free\b|\bhappy to\b|\bglad to\b|\bdon't hesitate\b|\bjust ask\b|\blet me know how (?:it|this|that) (?:goes|works out)",
     r"\b(?:if|in case) (?:anything|something|there'?s|any)\b.{0,80}\blet me know\b|\blet me know should\b",
     r"\b(?:sag|sagen sie|gib|lass).{0,40}\b(?:wenn|falls) (?:du|sie|noch|etwas|weitere|fragen|was)\b.{0,40}\b(?:brauchst|brauchen|möchtest|möchten|hast|haben|fragen|anders|änder)|\bmeld(?:e|en)\b|\blaat.{0,12}weten als\b|\bsäg till om\b|\bsi (?:tu|vous|besoin|nécessaire|quelque).{0,80}\b(?:n'hésite|dis|dites|fais|faites)|\bn'hésite|\bno dudes\b|\bno dude\b|\bsi (?:necesitas|quieres|tienes|deseas|hay|prefieres).{0,80}\b(?:avísa|avisa|dime|dímelo|házmelo|puedo)|\bavísame si (?:necesitas|quieres|tienes|hay|algo|deseas)|\bdime si (?:necesitas|quieres (?:algo|que (?:ajust|cambi|agreg))|tienes|hay|algo)|\bse (?:precisar|quiser|tiver|houver|desejar|algo).{0,80}\b(?:avise|diga|me|posso)|\b(?:avise|diga)(?:-me)? se (?:precisar|quiser|tiver|houver|algo)|\bse (?:vuoi|hai|serve|ti serve|qualcosa|desideri).{0,80}\b(?:dimmi|fammi|posso)|\bfammi sapere se (?:hai|vuoi|serve|c'è|qualcosa)|\bnon esitare\b",
@@ -105,16 +115,16 @@ _REQUESTS = (
     r"\b(?:once|when|after|as soon as|until|tell me when|then)\b.{0,160}\blet (?:me|us) know\b",
     r"^\W*(?:try|run|test|restart|check|refresh|reload|open|please)\b.{0,200}\b(?:let (?:me|us) know|tell me|report back)\b",
     rf"{_START}(?:tell|show) (?:me|us)\b(?! (?:if you (?:need|want|have)))",
-    r"\band (?:then )?(?:tell|show|send|give) me\b|\bcome back (?:and|with|here)\b|\breport back\b|\bping me\b",
-    rf"{_START}(?:give|send|drop|hand|feed|point) (?:me|us)\b|{_START}(?:paste|share|send|post|copy|upload|attach|drop|provide) (?:it|them|the|your|that|those|any|a|an|me|here|what|both|your)\b.{{0,120}}(?:here|output|error|log|logs|result|results|screenshot|url|link|key|id|token|back|chat|below|details|content|contents|text|file|message|i'll|so i|and i|trace|response)\b",
+    r"\band (?:then )?(?:tell|show|send|give) me\b|\bcome back (?:and|with|here)\b",
+    rf"{_START}report back\b",
+    rf"{_START}(?:give|send|drop|hand|feed|point) (?:me|us)\b|{_START}(?:paste|share|send|post|upload|attach|provide) (?:it|them|the|your|that|those|any|a|an|me|here|what|both|your)\b.{{0,120}}(?:here|output|error|log|logs|result|results|screenshot|url|link|key|id|token|back|chat|below|details|content|contents|text|file|message|i'll|so i|and i|trace|response)\b",
     r"\band (?:then )?(?:paste|share|send|post|copy) (?:me |back )?(?:it|them|the|your|that|any|what)\b",
     rf"{_START}(?:reply|respond|answer) (?:with|to|yes|no|in|either|by|{HIDDEN}|the|each|these|these|below|here|a|[0-9])",
-    rf"{_START}(?:type|say|enter|write|send) (?:{HIDDEN}|yes|no|go|ok|the word|continue|proceed|so and|\(?[a-c0-9]\)?\b)",
-    r"\bsay the word\b|\bgive (?:me|us) (?:the|a|your) (?:go|green|word|ok|nod|thumbs|signal|approval|sign)",
+    rf"(?:^\W*|, |\b(?:please|just|simply|then|or|and) )(?:type|say|enter) (?:{HIDDEN}|yes|no|go|ok|the word|continue|proceed|so and|[a-e0-9](?=\W*$| or | to ))",
+    r"^\W*(?:just )?say the word (?:and|when|once)\b|\bsay the word\b(?!.*\bif you)|\bgive (?:me|us) (?:the|a|your) (?:go|green|word|ok|nod|thumbs|signal|approval|sign)",
     rf"{_START}(?:choose|pick|select) (?:one|an? (?:option|number|letter|path|direction)|which|from|between|your|a number|any|whichever|the (?:one|option)|{HIDDEN}|[a-d0-9]\b)",
     r"(?:^\W*|\b(?:please|just|kindly|then) )(?:confirm|clarify|specify|advise|decide|approve)\b",
     r"\bplease (?:also |just |first |then |do |either |carefully )*(?:confirm|provide|share|paste|send|tell|let me|let us|choose|pick|select|specify|clarify|advise|answer|reply|respond|approve|decide|upload|attach|describe|explain|give|indicate|state|point me|show|list|name|type|report|authorize|authorise|grant|allow|accept|authenticate|log ?in|sign in|elaborate|supply|submit|complete|fill|resend|rephrase|copy|help me|review and|advise)\b",
-    r"\bplease (?:also |just |first |then )*(?:run|start|restart|open|install|check|verify|try|test|execute|review|retry|make sure|ensure|go|enter|switch|enable|launch|exit|create|add|set|update|reload|refresh|close|re-?run|delete|remove|fix|configure|use|save|look)\b",
     # Waiting for the reader
     r"\b(?:wait|waiting|waits|hold|holding|holds|standing by|paused|pausing|stopping|stopped|stop|stops|blocked|pending)(?: here| now| only| there| further work| then)? ?(?:for|on|until|pending|awaiting)? (?:your|you|the user|user|human|explicit|a (?:go|decision|reply|response|human)|approval|confirmation|sign-?off|further instructions|instructions|direction|(?:the |an? )?(?:go-ahead|green light|go|ok|answer|reply|decision from))\b",
     r"\b(?:await|awaiting|awaits) (?:your|you|the user|user|further|approval|confirmation|instruction|instructions|(?:the |a )?(?:go|decision|reply|response|answer|sign-?off|green)|direction|review|human|explicit|input|next)",
@@ -122,7 +132,7 @@ _REQUESTS = (
     r"\b(?:need|needs|require|requires|requiring|want|would like) your (?:explicit |final |quick |manual )?(?:approval|decision|input|call|review|confirmation|go|answer|answers|ok|okay|help|permission|sign|feedback|guidance|direction|choice|judgment|judgement|permissions|attention|action|consent|clarification|take|steer|eyes|authorization)\b",
     r"\bi(?:'ll| will|'d)?(?: still| just| also| first)? need(?:s)? (?:you to|your|the following|more (?:info|information|details|context)|some (?:info|information|details|context|clarification)|to know|a (?:bit more|few|decision|little more|clear|specific)|clarification|permission|approval|from you)\b",
     r"\b(?:from you|on your (?:side|end))\s*:?$|\bquestions? (?:for you|to you|before)\b.{0,40}:?$|\bdecisions? (?:for you|needed)\b|\bneed(?:s)? (?:a |an )?(?:decision|answer|answers|input|approval|call|reply) from you\b",
-    r"(?:\bover to you|\byour (?:call|move|turn|choice|decision)\b(?! (?:sites|site|stack|graph))|\bup to you|\bball(?:'s| is) in your court|\bblocked on you|^\W*(?:ready when you are|you decide|you choose|pick one|choose one)\W*$|\bon your (?:go|signal|word|mark|command))",
+    r"(?:\bover to you|(?:^|[—–;,:(.] ?|\bis |\bit's |\bentirely |\bproduct )your (?:call|move|turn|choice|decision)\b(?! (?:sites|site|stack|graph))|\bup to you|\bball(?:'s| is) in your court|\bblocked on you|^\W*(?:ready when you are|you decide|you choose|pick one|choose one)\W*$|\bon your (?:go|signal|word|mark|command))",
     r"\b(?:with|after|upon|on|subject to|pending|given) your (?:go|go-ahead|approval|ok|okay|permission|confirmation|blessing|sign-?off|answer|answers|reply|review|response|input)\b",
     r"^\W*(?:once|when|after|as soon as) (?:you|you've|you have|you're|that's|that is|i have your|i get your|approved|confirmed)\b.{0,160}(?:, |— |– )(?:then )?(?:i'll|i will|i can|we can|we'll|let me|tell|reply|come back|say)\b",
     r"\b(?:i'll|i will|i can|i'd|we'll|we can)\b.{0,120}\b(?:once|as soon as|after|the moment|when|only if|until) (?:you|i have your|i get your|i hear|that's|your|approved|confirmed)\b",
@@ -130,7 +140,7 @@ _REQUESTS = (
     r"\bi (?:don't|do not) (?:have|see) (?:the )?(?:permission|permissions|access)\b|\bpermission (?:is needed|is required|needed|denied|was denied|request)\b",
     r"\bbefore i (?:proceed|continue|start|begin|write|touch|go|implement|make|do|change|dive|move|commit|push|merge|apply|run|delete|build|execute)\b.{0,80}:$",
     r"\b(?:would you like|do you want|should i|shall i|would you prefer|want me to|can you|could you|which (?:one|option|approach|of these)|what would you|how would you like|are you|please|did you mean)\b[^?.!]{0,200}:$",
-    r"^\W*(?:[\w ]{1,30}: ?)?(?:so |or |and )?(?:should|shall) (?!be\b)[^?.!]{1,100}:$|\bready to (?:proceed|continue|start|begin|implement|execute|move on|go)\b.{0,60}\b(?:when|whenever|once|as soon as) you\b",
+    rf"^\W*(?:[\w ]{{1,30}}: ?)?(?:so |or |and )?(?:should|shall) (?:i|we|it|the|this|that|these|they|{HIDDEN})\b[^?.!]{{1,100}}:$|\bready to (?:proceed|continue|start|begin|implement|execute|move on|go)\b.{{0,60}}\b(?:when|whenever|once|as soon as) you\b",
     r"^\W*(?:so |also,? )?(?:would you like me to|do you want me to|should i|shall i|want me to|would you like to|which (?:one|option|approach|of these) (?:do|would|should)|do you want to|how would you like|what would you like|can you (?:confirm|share|tell|run|check|paste|provide|send)|could you (?:confirm|share|tell|run|check|paste|provide|send|please))\b",
     # German, Dutch, Nordic
     r"\bbitte (?:bestätig|wähl|teil|nenn|schick|antwort|sag|gib|geben sie|lass|entscheid|prüf|führ|start|kopier|füg|mach|beschreib|schreib|zeig|gebt|klär|freigeben|um (?:deine|ihre|freigabe|bestätigung|rückmeldung|antwort))",
@@ -158,8 +168,18 @@ _REQUESTS = (
 )  # fmt: skip
 REQUEST = _any(_REQUESTS)
 
-# Requests to do something that may be no more than advice: they ask if the reader is to report back,
-# or if the work cannot go on.
+# Requests to do something, which may be no more than advice.
+ACTION = _any(
+    r"\bplease (?:also |just |first |then )*(?:run|start|restart|open|install|check|verify|try|test|execute|review|retry|make sure|ensure|go|enter|switch|enable|launch|exit|create|add|set|update|reload|refresh|close|re-?run|delete|remove|fix|configure|use|save|look)\b",
+)
+
+# Requests that no condition makes an invitation.
+FIRM = _any(
+    r"^\W*(?:just )?say the word (?:and|when|once)\b",
+    r"[—–;,-] your call\W*$|\b(?:await|awaiting|waiting (?:for|on)) your\b|^\W*(?:reply|respond|answer) with\b",
+)
+
+# What makes such a request advice.
 ADVICE = _any(
     r"\bplease (?:also |just |first |then )*(?:note|see|refer|be aware|keep|remember|consider|read|find|feel|bear|ignore|allow (?:a|some|up)|give it)\b",
     r"\bto (?:see|pick up|apply|load|activate|view|get) (?:the|your|them|it|these|this|all)\b|\b(?:take|takes|taking) effect\b|\bfor (?:the )?changes\b",

@@ -52,10 +52,15 @@ class _After:
 
     paragraphs: int = 0
     sections: int = 0
+    has_menu: bool = False
 
     @property
     def is_nothing(self) -> bool:
         return not (self.paragraphs or self.sections)
+
+    @property
+    def is_near(self) -> bool:
+        return self.paragraphs <= 1 and not self.sections
 
     @property
     def is_far(self) -> bool:
@@ -90,12 +95,13 @@ def _near_the_end(blocks: list[Block]) -> str | None:
             asking = _asking_item(blocks, index, after)
         elif block.kind == "paragraph":
             asking = _asking_paragraph(blocks, index, after)
-            after.paragraphs += _counts(block)
+            after.paragraphs += _counts(block) and not (asking and asking.is_choice)
         else:
             continue
         if asking and not asking.is_choice:
             return asking.text
         choice = choice or (asking.text if asking else None)
+        after.has_menu = choice is not None
         if (choice and after.paragraphs and not asking) or after.is_far:
             break
     return choice
@@ -112,6 +118,8 @@ def _counts(block: Block) -> bool:
 
 
 def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+    if after.is_nothing and (menu := _menu(blocks, index)):
+        return menu
     choice = None
     count = 0  # sentences that follow in the paragraph
     for sentence in reversed(sentences(blocks[index].text)):
@@ -123,8 +131,8 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
         elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
             text = asking.text if count else _with_choices(asking.text, blocks, index)
             return replace(asking, text=text)
-        elif asking and not count and after.is_nothing and _is_last(blocks, index):
-            return asking
+        elif asking and not count and after.is_nothing:
+            return asking if after.has_menu or _is_last(blocks, index) else choice
         elif not _CHOICE.match(sentence.text):
             count += not words.COURTESY.search(_key(sentence))
     return choice if after.is_nothing and _is_last(blocks, index) else None
@@ -133,6 +141,8 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
 def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | None:
     """An item of a list asks only as a question. One that wants no decision must be the last words,
     or stand in a list that is announced as questions."""
+    if after.is_nothing and (menu := _menu(blocks, index)):
+        return menu
     for count, sentence in enumerate(reversed(sentences(blocks[index].text))):
         if _HINT.match(sentence.masked) or not _has_mark(sentence):
             continue
@@ -141,11 +151,21 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
             continue
         if not after.sections and _are_questions_ahead(blocks, index):
             return asking
-        if asking.is_decision and after.is_nothing:
+        is_last = not _is_item_of(blocks, index + 1, blocks[index].list_number)
+        if asking.is_decision and (after.is_nothing or (is_last and after.is_near)):
             return asking
         if not count and after.is_nothing and _is_last(blocks, index):
             return replace(asking, is_choice=True)
     return None
+
+
+def _menu(blocks: list[Block], index: int) -> _Asking | None:
+    """The block as a menu of choices, if it is one."""
+    found = sentences(blocks[index].text)
+    key = " ".join(_key(sentence) for sentence in found)
+    if not words.MENU.search(key):
+        return None
+    return _Asking(" ".join(_shown(sentence) for sentence in found), False, is_choice=True)
 
 
 def _asking_heading(blocks: list[Block], index: int, after: _After) -> _Asking | None:
@@ -172,11 +192,20 @@ def _asking(sentence: Sentence, is_paragraph: bool) -> _Asking | None:
         return _Asking(shown, is_decision, bool(_CHOICE.match(shown)))
     if words.UNMARKED.search(key):
         return None if words.COURTESY.search(key) else _Asking(shown, is_decision=True)
-    if not is_paragraph or not words.REQUEST.search(key):
-        return None
-    if words.INVITATION.search(key) or words.COURTESY.search(key) or words.ADVICE.search(key):
+    if not (is_paragraph and _requests(key)):
         return None
     return _Asking(shown, is_decision=True)
+
+
+def _requests(key: str) -> bool:
+    """Whether a sentence asks its reader for an act."""
+    if words.FIRM.search(key):
+        return True
+    if words.INVITATION.search(key) or words.COURTESY.search(key):
+        return False
+    if words.REQUEST.search(key):
+        return True
+    return bool(words.ACTION.search(key)) and not words.ADVICE.search(key)
 
 
 def _has_mark(sentence: Sentence) -> bool:
@@ -196,6 +225,10 @@ def _is_last(blocks: list[Block], index: int) -> bool:
         block.kind in ("rule", "quote") or (block.kind == "paragraph" and not _counts(block))
         for block in blocks[index + 1 :]
     )
+
+
+def _is_item_of(blocks: list[Block], index: int, list_number: int) -> bool:
+    return index < len(blocks) and blocks[index].list_number == list_number
 
 
 def _are_questions_ahead(blocks: list[Block], index: int) -> bool:
