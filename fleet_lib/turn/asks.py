@@ -14,6 +14,7 @@ from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, sentences
 _PARAGRAPHS_AFTER = 2  # that may follow a question which asks
 _SENTENCES_AFTER = 4  # within its paragraph
 _SECTIONS_AFTER = 1
+_KEY_LIMIT = 400  # characters of a sentence's beginning, and of its end, that are looked at
 _CHOICES_LIMIT = 400  # characters of the choices that are shown with a question
 _CHOICE_LIMIT = 90
 
@@ -215,7 +216,10 @@ def _has_mark(sentence: Sentence) -> bool:
 
 def _key(sentence: Sentence) -> str:
     """A sentence as the tables of words read it."""
-    folded = " ".join(sentence.masked.lower().replace("’", "'").split())
+    masked = sentence.masked
+    if len(masked) > 2 * _KEY_LIMIT:
+        masked = f"{masked[:_KEY_LIMIT]} {masked[-_KEY_LIMIT:]}"
+    folded = " ".join(masked.lower().replace("’", "'").split())
     return re.sub(f"{HIDDEN}+", words.HIDDEN, folded)
 
 
