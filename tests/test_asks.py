@@ -315,7 +315,7 @@ SLOW += [
 def test_no_message_is_slow(part: str) -> None:
     start = time.process_time()
     question_of(part * (1_000_000 // len(part)))
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 2
 
 
 # --- what is stored ---------------------------------------------------------------------------
