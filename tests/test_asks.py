@@ -56,7 +56,7 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("Shall I pin it!?", "Shall I pin it!?"),
         ("**Shall I pin it?**", "Shall I pin it?"),
         ("*Shall I* pin [it](https://example.com)?", "Shall I pin it?"),
-        ("It is pinned (shall I keep the old one?)", "It is pinned (shall I keep the old one?"),
+        ("It is pinned (shall I keep the old one?)", "It is pinned (shall I keep the old one?)"),
         ("I chose option 1. Want me to build it?", "Want me to build it?"),
         ("We could wait, e.g. Until spring. Shall we?", "Shall we?"),
         ("1. The cache is cold\n2. The queue is full\nWhich should I look at first?", "Which should I look at first?"),

@@ -140,10 +140,7 @@ def compose(
     if docs is None:
         docs = tuple(file for file in files if is_document(file))
     stale = prepared.stale_documents(files, docs)
-    is_sure = written.status == "waiting_for_input"
-    asked = stored_text(question_of(prepared.message, is_sure) or "") or None
-    status = written.status or derive.status_of(prepared.entry.event, asked)
-    question = asked if status == "waiting_for_input" else None
+    status, question = _status(written, prepared)
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
@@ -259,6 +256,14 @@ def _broadcast(written: Briefing, impact: ImpactLevel, status: Status) -> Broadc
     least = derive.broadcast_of(impact, status)
     is_heard = written.broadcast_level not in (None, "silent") or status == "completed"
     return written.broadcast_level if written.broadcast_level and is_heard else least
+
+
+def _status(written: Briefing, prepared: Prepared) -> tuple[Status, str | None]:
+    """(status, what a turn that waits for its reader asks)."""
+    asked = question_of(prepared.message, surely=written.status == "waiting_for_input")
+    status = written.status or derive.status_of(prepared.entry.event, asked)
+    is_waiting = status == "waiting_for_input"
+    return status, (stored_text(asked or "") or None) if is_waiting else None
 
 
 def _summary(words: Words, blockers: tuple[str, ...], status: Status, question: str | None) -> str:

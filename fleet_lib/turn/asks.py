@@ -259,5 +259,9 @@ def _with_choices(text: str, blocks: list[Block], index: int) -> str:
 
 
 def _shown(sentence: Sentence) -> str:
-    text = " ".join(sentence.text.split())
-    return re.sub(r"^(?:[0-9]{1,3}[.)]\s+|[-*•>#]\s+)", "", text).strip('*_`("“‘’”) ')
+    """The sentence as one line, without what stands around it."""
+    text = re.sub(r"^\s*(?:[0-9]{1,3}[.)]\s+|[-*•>#]\s+)", "", " ".join(sentence.text.split()))
+    text = text.strip("*_` ").lstrip('"“‘').rstrip('"”’')
+    if text.startswith("(") and text.endswith(")"):
+        return text[1:-1].strip()
+    return text.lstrip("(") if text.count("(") > text.count(")") else text
