@@ -138,6 +138,8 @@ def test_a_question_that_is_not_put_to_the_reader_asks_nothing(message: str) -> 
         "The branch is ready to merge.",
         "Nothing here needs your input.",
         "I kept both, as you asked.",
+        "1. Run the script\n2. Confirm the release\n3. Send the mail",
+        "- Review the table\n- Choose a name for the flag",
     ],
 )
 def test_courtesy_offers_and_advice_ask_nothing(message: str) -> None:
@@ -185,6 +187,7 @@ def test_courtesy_offers_and_advice_ask_nothing(message: str) -> None:
         "With your permission, I'll drop it.",
         "**Select:** [R] Review the plan [C] Continue",
         "- **[R]** Review the plan\n- **[C]** Continue",
+        "1. Run the script\n2. Send me its output",
     ],
 )
 def test_a_request_asks_without_a_question_mark(message: str) -> None:
@@ -209,6 +212,8 @@ O plano está pronto. Posso continuar?
 Aguardo sua confirmação para aplicar a migração.
 Il piano è pronto. Procedo?
 Fammi sapere quando hai salvato il file.
+Lancia lo script e dimmi cosa vedi.
+Serve una tabella separata per gli utenti?
 Het plan is klaar. Zal ik beginnen?
 Laat me weten welke optie je kiest.
 План готов. Продолжать?
@@ -230,6 +235,9 @@ Säg till när du har sparat.
 你希望用哪一种方案呢
 保存之后请告诉我。
 等你确认后我再改数据库。
+点完之后截图给我。
+把端口号发给我，我接着写。
+跑完告诉我一声。
 需要您提供测试账号。
 方案有兩個，您想用哪一個？
 計画ができました。進めてもよろしいですか。
@@ -261,6 +269,8 @@ Tutto pronto. Serve altro?
 已经完成。还有什么需要我帮忙的吗？
 如果有问题，请随时告诉我。
 请注意，旧接口仍然可用。
+下次想改哪里，截图告诉我就行。
+接口返回给我们的是空数组。
 完了しました。他に何かありますか？
 ご不明な点がありましたらお知らせください。
 続けるかどうか。それは別の話です。

@@ -111,14 +111,34 @@ INVITATIONS = (
     r"якщо (?:потрібно|щось|будуть|хоч).{0,80}|\bjeśli (?:chcesz|potrzeb|coś|masz).{0,80}",
     r"\bpokud (?:chce|potřeb|něco|máte).{0,80}",
     r"\beğer .{0,80}(?:istersen|isterseniz|olursa)|\b(?:istersen|isterseniz)\b",
-    r"(?:如有|如果(?:你|您)?(?:还|還)?(?:有|需要|想|要|发现|遇到|觉得|希望)|若(?:有|需)|有任何|需要的话|有问题|有疑问|随时|隨時)",
+    r"(?:如有|下次|以后.{0,12}(?:要|想|有)|如果还|任何(?:问题|打不开)|如果(?:你|您)?(?:还|還)?(?:有|需要|想|要|发现|遇到|觉得|希望)|若(?:有|需)|有任何|需要的话|有问题|有疑问|随时|隨時)",
     r"(?:ありましたら|あれば|必要であれば|必要なら|不明|ご希望|よろしければ|気軽|いつでも)|(?:있으시?면|필요하(?:시)?면|원하(?:시)?면|언제든)",
     r"إذا (?:كان|كنت|أردت|احتجت|رغبت)|αν (?:θέλεις|χρειάζ|θες|έχεις|κάτι)|यदि|अगर|หาก|ถ้า",
     r"nếu (?:bạn|cần|có|muốn)|jika (?:ada|anda|perlu|ingin|kamu)|kalau (?:ada|mau|perlu)",
 )
 
+# What a reader is to tell or to hand over.
+TO_ME = (
+    r"\b(?:dimmi|mandami|inviami|incollami|fammi|dime|avísame|envíame|mándame|pásame|dis-moi"
+    r"|dites-moi|envoie-moi|montre-moi|me diga|me envie|me mande|avise-me)\b",
+    r"\b(?:sag|schick|zeig|gib) (?:mir|bescheid)\b",
+    r"(?:^|[\s,.])(?:скажи|скажите|пришли|пришлите|покажи|покажите|напиши|напишите)(?=[\s,.]|$)",
+    r"教えて|送って|知らせて|알려|보내|말해",
+)
+
 # Requests that need no mark.
 REQUESTS = (
+    # To hand something over, which is the usual request where the reader follows instructions
+    r"(?:发|發|传|傳|贴|貼|回|报|報|寄)(?:过来)?(?:给|給)?我(?!们|們)|(?:截图|截圖|截屏|拍照)(?:发|發|给|給|过来|過來)",
+    r"(?:给|給)我(?:看看|看一下|看|就行|即可|吧)?(?=[，。,.!！\s]|$)",
+    r"等(?:你|您).{0,30}(?:完成|好了?|确认|完|后|之后)[，, ]{0,2}(?:我|我们)(?:就|再|马上|立刻)",
+    r"\b(?:scrivi|scrivimi|mandami|inviami|incollami|incolla qui|fammi vedere|mostrami)\b",
+    r"\b(?:envíame|mándame|pásame|pégame|muéstrame|cuéntame|compárteme)\b",
+    r"\b(?:me (?:envie|mande|mostre)|envie-me|mostra-me|cole aqui)\b",
+    r"\b(?:envoie|envoyez|montre|montrez|colle|collez|partage|partagez)-(?:moi|nous|le|la)\b",
+    r"\b(?:schick|zeig|sende|poste) (?:mir|uns|hier)\b",
+    r"(?:^|[\s,.—–-])(?:скинь|скиньте|отправь|отправьте|вставь|вставьте|покажи|покажите)(?=[\s,.]|$)",
+    r"(?:見せて|スクリーンショットを(?:送|貼|共有)|캡처(?:해서)? ?(?:보내|올려))",
     # German, Dutch, Nordic
     (
         r"\bbitte (?:bestätig|wähl|teil|nenn|schick|antwort|sag|gib|geben sie|lass|entscheid"

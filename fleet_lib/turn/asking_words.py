@@ -317,6 +317,20 @@ FIRM = _any(
     r"^\W*(?:reply|respond|answer) with\b",
 )
 
+# What a reader is to tell or to hand over.
+TO_ME = _any(
+    r"\b(?:let|tell|send|show|give|ping|paste|mir|moi)\b.{0,40}\b(?:me|us|here|know)\b|我",
+    *languages.TO_ME,
+)
+
+# Words that no English question of some length does without.
+ENGLISH = frozenset(
+    "a about an and any are as at be been but by can could did do does done for from had has have"
+    " how i if in into is it its me more my need new next no not of on one only or other our out"
+    " should so than that the their them then there these they this those to up us was we were what"
+    " when where which who why will with would you your".split()
+)
+
 # What makes such a request advice.
 ADVICE = _any(
     (

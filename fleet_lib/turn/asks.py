@@ -15,6 +15,7 @@ _PARAGRAPHS_AFTER = 2  # that may follow a question which asks
 _SENTENCES_AFTER = 4  # within its paragraph
 _SECTIONS_AFTER = 1
 _KEY_LIMIT = 400  # characters of a sentence's beginning, and of its end, that are looked at
+_FOREIGN_WORDS = 4  # without an English one among them
 _CHOICES_LIMIT = 400  # characters of the choices that are shown with a question
 _CHOICE_LIMIT = 90
 
@@ -140,14 +141,17 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
 
 
 def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | None:
-    """An item of a list asks only as a question. One that wants no decision must be the last words,
-    or stand in a list that is announced as questions."""
+    """An item of a list asks as a question, or as the last words with what the reader is to tell or
+    to hand over: other requests in a list are notes on the work. A question that wants no decision
+    must be the last words, or stand in a list that is announced as questions."""
     if after.is_nothing and (menu := _menu(blocks, index)):
         return menu
+    is_end = after.is_nothing and _is_last(blocks, index)
     for count, sentence in enumerate(reversed(sentences(blocks[index].text))):
-        if _HINT.match(sentence.masked) or not _has_mark(sentence):
+        if _HINT.match(sentence.masked):
             continue
-        asking = _asking(sentence, is_paragraph=False)
+        is_told = is_end and not count and words.TO_ME.search(_key(sentence))
+        asking = _asking(sentence, is_paragraph=bool(is_told))
         if asking is None or count > _SENTENCES_AFTER:
             continue
         if not after.sections and _are_questions_ahead(blocks, index):
@@ -155,7 +159,7 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
         is_last = not _is_item_of(blocks, index + 1, blocks[index].list_number)
         if asking.is_decision and (after.is_nothing or (is_last and after.is_near)):
             return asking
-        if not count and after.is_nothing and _is_last(blocks, index):
+        if not count and is_end:
             return replace(asking, is_choice=True)
     return None
 
@@ -185,11 +189,8 @@ def _asking(sentence: Sentence, is_paragraph: bool) -> _Asking | None:
     if _has_mark(sentence):
         if words.COURTESY.search(key) and not words.PLAIN_DECISION.search(key):
             return None
-        is_why = bool(words.WHY.search(key))
-        is_decision = bool(words.DECISION.search(key) or words.REQUEST.search(key))
-        is_decision = is_decision and not is_why
-        if not is_decision:
-            is_decision = bool("¿" in key or _OTHER_SCRIPT.search(sentence.masked)) and not is_why
+        wants = words.DECISION.search(key) or words.REQUEST.search(key) or _is_foreign(key)
+        is_decision = bool(wants) and not words.WHY.search(key)
         return _Asking(shown, is_decision, bool(_CHOICE.match(shown)))
     if words.UNMARKED.search(key):
         return None if words.COURTESY.search(key) else _Asking(shown, is_decision=True)
@@ -207,6 +208,15 @@ def _requests(key: str) -> bool:
     if words.REQUEST.search(key):
         return True
     return bool(words.ACTION.search(key)) and not words.ADVICE.search(key)
+
+
+def _is_foreign(key: str) -> bool:
+    """Whether a question is in another language than English. There, only the words for "why" are
+    known well enough to tell its kinds apart."""
+    if "¿" in key or _OTHER_SCRIPT.search(key):
+        return True
+    found = re.findall(r"[^\W\d_]+", key)
+    return len(found) >= _FOREIGN_WORDS and words.ENGLISH.isdisjoint(found)
 
 
 def _has_mark(sentence: Sentence) -> bool:
