@@ -69,7 +69,9 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("Shall I publish it, or is there anything else?", "Shall I publish it, or is there anything else?"),
         ("Would you like me to:\n\n1. Rename the flag\n2. Drop it", "Would you like me to: Rename the flag; Drop it"),
         ("Should I:\n- keep it\n- drop it\n- something else?", "Should I: keep it; drop it; something else?"),
-        ("Should the limit be\n\nA) per user\n\nB) per team\n\nC) Something else?", "C) Something else?"),
+        ("Should the limit be:\n\nA) per user\n\nB) per team\n\nC) Something else?", "Should the limit be: A) per user; B) per team; C) Something else?"),
+        ("Should the limit be:\nA) per user\nB) per team", "Should the limit be: A) per user; B) per team"),
+        ("Can you run this:\n\n```sh\nmake up\n```", "Can you run this"),
         ("What's next?", "What's next?"),
     ],
 )  # fmt: skip

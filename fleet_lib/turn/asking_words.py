@@ -287,7 +287,7 @@ _REQUESTS = (
     ),
     (
         r"\bready to (?:proceed|continue|start|begin|implement|execute|move on"
-        r"|go)\b.{0,60}\b(?:when|whenever|once|as soon as) you\b"
+        r"|go)\b.{0,60}\b(?:when|once|as soon as) you\b"
     ),
     (
         r"^\W*(?:so |also,? )?(?:would you like me to|do you want me to|should i|shall i"

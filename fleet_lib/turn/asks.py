@@ -6,6 +6,7 @@ only as the last words, since a text answers most of its questions itself.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fleet_lib.turn import asking_words as words
@@ -15,6 +16,7 @@ _PARAGRAPHS_AFTER = 2  # that may follow a question which asks
 _SENTENCES_AFTER = 4  # within its paragraph
 _SECTIONS_AFTER = 1
 _KEY_LIMIT = 400  # characters of a sentence's beginning, and of its end, that are looked at
+_COLONS = (":", "：")
 _FOREIGN_WORDS = 4  # without an English one among them
 _CHOICES_LIMIT = 400  # characters of the choices that are shown with a question
 _CHOICE_LIMIT = 90
@@ -110,8 +112,8 @@ def _near_the_end(blocks: list[Block]) -> str | None:
 
 
 def _counts(block: Block) -> bool:
-    """Whether a paragraph says something. Sources, courtesy and a smiley do not."""
-    if _ASIDE.match(block.text):
+    """Whether a paragraph says something. A choice, sources, courtesy and a smiley do not."""
+    if _ASIDE.match(block.text) or _CHOICE.match(block.text):
         return False
     return any(
         not (_HINT.match(sentence.masked) or words.COURTESY.search(_key(sentence)))
@@ -131,7 +133,7 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
         if asking and asking.is_choice:
             choice = choice or asking
         elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
-            text = asking.text if count else _with_choices(asking.text, blocks, index)
+            text = _with_choices(asking.text, blocks, index)
             return replace(asking, text=text)
         elif asking and not count and after.is_nothing:
             return asking if after.has_menu or _is_last(blocks, index) else choice
@@ -256,16 +258,28 @@ def _are_questions_ahead(blocks: list[Block], index: int) -> bool:
 
 def _with_choices(text: str, blocks: list[Block], index: int) -> str:
     """A question that ends in a colon with the choices that follow it."""
-    if not text.endswith((":", "：")):
+    if not text.endswith(_COLONS):
         return text
-    options: list[str] = []
+    choices = [
+        _shown(sentence)[:_CHOICE_LIMIT].rstrip(" .;,:")
+        for sentence in _choices(blocks, index)
+        if sentence.text.strip()
+    ]
+    line = "; ".join(choices)[:_CHOICES_LIMIT]
+    return f"{text} {line}" if line else text.rstrip(":：").rstrip()
+
+
+def _choices(blocks: list[Block], index: int) -> Iterator[Sentence]:
+    """What stands for choices after the lines that lead to them: the rest of their paragraph if it
+    is marked so, the list or the marked paragraphs that follow."""
+    yield from (one for one in sentences(blocks[index].text) if _CHOICE.match(one.text))
     for block in blocks[index + 1 :]:
-        if block.kind != "item":
+        found = sentences(block.text)
+        is_choice = block.kind == "item" or (found and _CHOICE.match(found[0].text))
+        if not is_choice:
             break
-        if block.depth == 1 and (found := sentences(block.text)):
-            options.append(_shown(found[0])[:_CHOICE_LIMIT].rstrip(" .;,:"))
-    line = "; ".join(options)[:_CHOICES_LIMIT]
-    return f"{text} {line}" if line else text
+        if block.depth <= 1:
+            yield from found[:1]
 
 
 def _shown(sentence: Sentence) -> str:
