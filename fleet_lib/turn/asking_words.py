@@ -49,7 +49,6 @@ _DECISIONS = (
         r"|sound|fit|align|right|correct|expected|what you|you|ok|okay|acceptable|cover)\b"
     ),
     r"^\W*(?:are we |all )?(?:ready|good|clear|set) (?:to|for)\b",
-    r"\b(?:you|your|you're|you've|you'd|you'll)\b",
     r"\bis (?:that|this|it) (?:a (?:concern|problem)|intend|intentional|desired|on purpose)",
     r"\b(?:right|correct|as (?:i )?described|agreed)\?\W*$|\bproceed\b|\bgo ahead\b",
     r"\bthoughts\?|\bgo\?$|\bagree(?:d)?\b|\bapprove(?:d)?\?",
@@ -70,6 +69,9 @@ _DECISIONS = (
     *languages.DECISIONS,
 )
 DECISION = _any(_DECISIONS)
+
+# A question that is put to the reader, if its paragraph does not go on.
+TO_YOU = _any(r"\b(?:you|your|you're|you've|you'd|you'll)\b")
 
 # Questions that ask for a reason: most often the text that follows answers them.
 WHY = _any(
@@ -142,6 +144,7 @@ INVITATION = _any(
         r"\b(?:nothing|none|no (?:action|input)|not|doesn't|don't|never) (?:\w+ )?(?:need"
         r"|needs|needed|require|requires) your\b"
     ),
+    r"\b(?:your|the|for) (?:next|further|new) (?:instruction|instructions|task|tasks|request|step|assignment)\b",
     r"\bsay the word if you\b|\bworth your call\b",
     r"\bfeel free\b|\bhappy to\b|\bglad to\b|\bdon't hesitate\b|\bjust ask\b",
     r"\blet me know how (?:it|this|that) (?:goes|works out)",
@@ -179,7 +182,7 @@ _REQUESTS = (
         rf"|contents|text|file|message|i'll|so i|and i|trace|response)\b"
     ),
     (
-        r"\band (?:then )?(?:paste|share|send|post|copy) (?:me |back )?(?:it|them|the|your"
+        r"^(?!\W*(?:i|i'll|we|it|the|this|that|they)\b).*\band (?:then )?(?:paste|share|send|post|copy) (?:me |back )?(?:it|them|the|your"
         r"|that|any|what)\b"
     ),
     (
@@ -262,11 +265,11 @@ _REQUESTS = (
     ),
     (
         r"\b(?:i'll|i will|i can|i'd|we'll|we can)\b.{0,120}\b(?:once|as soon as|after"
-        r"|the moment|when|only if|until) (?:you|i have your|i get your|i hear|that's|your"
+        r"|the moment|when|only if|until) (?:you|i have your|i get your|i hear from you|that's|your"
         r"|approved|confirmed)\b"
     ),
     (
-        r"\b(?:can't|cannot|can not|couldn't|won't|unable to|not able to) (?:proceed"
+        r"\b(?:i|we|i'm|we're)(?: am| are)? (?:can't|cannot|can not|couldn't|unable to|not able to) (?:proceed"
         r"|continue|go on|go further|start|move forward|do anything|complete"
         r"|make)\b.{0,80}\b(?:without|until|unless)\b"
     ),
@@ -283,7 +286,7 @@ _REQUESTS = (
     ),
     (
         rf"^\W*(?:[\w ]{{1,30}}: ?)?(?:so |or |and )?(?:should|shall) (?:i|we|it|the|this"
-        rf"|that|these|they|{HIDDEN})\b[^?.!]{{1,100}}:$"
+        rf"|that|these|they|{HIDDEN})\b[^?.!]{{0,100}}:$"
     ),
     (
         r"\bready to (?:proceed|continue|start|begin|implement|execute|move on"
@@ -313,7 +316,9 @@ ACTION = _any(
 FIRM = _any(
     rf"\blet (?:me|us) know if you(?:'d like| would like| want)(?: me)? to {_GO_ON}\b",
     r"^\W*(?:just )?say the word (?:and|when|once)\b",
-    r"[—–;,-] your call\W*$|\b(?:await|awaiting|waiting (?:for|on)) your\b",
+    r"[—–;,-] your call\W*$|\b(?:await|awaiting|waiting (?:for|on)) your\b"
+    r"(?! (?:next|further|new)\b)",
+    r"\bplease\b.{1,120}\band i(?:'ll| will)\b",
     r"^\W*(?:reply|respond|answer) with\b",
 )
 

@@ -129,7 +129,7 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
     for sentence in reversed(sentences(blocks[index].text)):
         if _HINT.match(sentence.masked):
             continue
-        asking = _asking(sentence, is_paragraph=True)
+        asking = _asking(sentence, is_paragraph=True, follows=count)
         if asking and asking.is_choice:
             choice = choice or asking
         elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
@@ -153,7 +153,7 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
         if _HINT.match(sentence.masked):
             continue
         is_told = is_end and not count and words.TO_ME.search(_key(sentence))
-        asking = _asking(sentence, is_paragraph=bool(is_told))
+        asking = _asking(sentence, is_paragraph=bool(is_told), follows=count)
         if asking is None or count > _SENTENCES_AFTER:
             continue
         if not after.sections and _are_questions_ahead(blocks, index):
@@ -185,14 +185,15 @@ def _asking_heading(blocks: list[Block], index: int, after: _After) -> _Asking |
     return None
 
 
-def _asking(sentence: Sentence, is_paragraph: bool) -> _Asking | None:
-    """How a sentence asks, if it does."""
+def _asking(sentence: Sentence, is_paragraph: bool, follows: int = 0) -> _Asking | None:
+    """How a sentence asks, if it does. `follows`: sentences after it in its block."""
     key, shown = _key(sentence), _shown(sentence)
     if _has_mark(sentence):
         if words.COURTESY.search(key) and not words.PLAIN_DECISION.search(key):
             return None
-        wants = words.DECISION.search(key) or words.REQUEST.search(key) or _is_foreign(key)
-        is_decision = bool(wants) and not words.WHY.search(key)
+        is_put = words.DECISION.search(key) or words.REQUEST.search(key) or _is_foreign(key)
+        is_yours = not follows and words.TO_YOU.search(key)
+        is_decision = bool(is_put or is_yours) and not words.WHY.search(key)
         return _Asking(shown, is_decision, bool(_CHOICE.match(shown)))
     if words.UNMARKED.search(key):
         return None if words.COURTESY.search(key) else _Asking(shown, is_decision=True)
