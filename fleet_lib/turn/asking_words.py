@@ -144,7 +144,10 @@ INVITATION = _any(
         r"\b(?:nothing|none|no (?:action|input)|not|doesn't|don't|never) (?:\w+ )?(?:need"
         r"|needs|needed|require|requires) your\b"
     ),
-    r"\b(?:your|the|for) (?:next|further|new) (?:instruction|instructions|task|tasks|request|step|assignment)\b",
+    (
+        r"\b(?:your|the|for) (?:next|further|new) (?:instruction|instructions|task|tasks"
+        r"|request|step|assignment)\b"
+    ),
     r"\bsay the word if you\b|\bworth your call\b",
     r"\bfeel free\b|\bhappy to\b|\bglad to\b|\bdon't hesitate\b|\bjust ask\b",
     r"\blet me know how (?:it|this|that) (?:goes|works out)",
@@ -182,7 +185,8 @@ _REQUESTS = (
         rf"|contents|text|file|message|i'll|so i|and i|trace|response)\b"
     ),
     (
-        r"^(?!\W*(?:i|i'll|we|it|the|this|that|they)\b).*\band (?:then )?(?:paste|share|send|post|copy) (?:me |back )?(?:it|them|the|your"
+        r"^(?!\W*(?:i|i'll|we|it|the|this|that|they)\b).*\band (?:then )?(?:paste|share"
+        r"|send|post|copy) (?:me |back )?(?:it|them|the|your"
         r"|that|any|what)\b"
     ),
     (
@@ -216,9 +220,11 @@ _REQUESTS = (
         r" (?:for|on|until|pending|awaiting) you(?:r)?\b|\bawait(?:ing|s)? you(?:r)?\b"
     ),
     (
-        r"(?:^\W*|\bi'?m |\bi am |\bcurrently |\bnow |\bstill |\bgate:\W*)(?:wait(?:ing)?|hold(?:ing)?"
+        r"(?:^\W*|\bi'?m |\bi am |\bcurrently |\bnow |\bstill "
+        r"|\bgate:\W*)(?:wait(?:ing)?|hold(?:ing)?"
         r"|standing by|paused|pausing|stopp(?:ed|ing)|await(?:ing)?)(?: here| now)?"
-        r"(?: for| on| until| pending)? (?:(?:the )?user|human|explicit|(?:a |the |an )?(?:go(?:-ahead)?"
+        r"(?: for| on| until| pending)? (?:(?:the )?user|human|explicit|(?:a |the "
+        r"|an )?(?:go(?:-ahead)?"
         r"|green light|ok|decision|reply|response|answer|sign-?off)|approval|confirmation"
         r"|(?:further )?instructions|direction)\b(?! (?:of|from the) )"
     ),
@@ -269,7 +275,8 @@ _REQUESTS = (
         r"|approved|confirmed)\b"
     ),
     (
-        r"\b(?:i|we|i'm|we're)(?: am| are)? (?:can't|cannot|can not|couldn't|unable to|not able to) (?:proceed"
+        r"\b(?:i|we|i'm|we're)(?: am| are)? (?:can't|cannot|can not|couldn't|unable to"
+        r"|not able to) (?:proceed"
         r"|continue|go on|go further|start|move forward|do anything|complete"
         r"|make)\b.{0,80}\b(?:without|until|unless)\b"
     ),

@@ -25,18 +25,22 @@ _MARK = re.compile(r"[?？؟⁇⁈⁉‽][!?！？…。.]*\W*\Z|¿")
 _GREEK_MARK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][;\u037e]\W*\Z")
 # What may stand after a question as a sentence of its own: a smiley, "(y/n)", "[Y/n]".
 _HINT = re.compile(
-    r"\W*(?:\(?\[?(?:y(?:es)?\s?/\s?no?|j(?:a)?\s?/\s?n(?:ein)?|s[ií]?\s?/\s?no?|o(?:ui)?\s?/\s?n(?:on)?|是\s?/\s?否)\]?\)?)?\W*\Z",
+    r"\W*(?:\(?\[?(?:y(?:es)?\s?/\s?no?|j(?:a)?\s?/\s?n(?:ein)?|s[ií]?\s?/\s?no?"
+    r"|o(?:ui)?\s?/\s?n(?:on)?|是\s?/\s?否)\]?\)?)?\W*\Z",
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
 _ASIDE = re.compile(  # sources, signatures, and the like
-    r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
-    r"|\W*(?:co-authored-by|generated with|—\s*claude|-{1,2}\s*claude|best regards|cheers|thanks)\b",
+    r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
+    r"|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
+    r"|\W*(?:co-authored-by|generated with|—\s*claude|-{1,2}\s*claude|best regards"
+    r"|cheers|thanks)\b",
     re.IGNORECASE,
 )
 _QUESTIONS_AHEAD = re.compile(
-    r"\bquestions?\b|\bclarif|\bdecisions?\b|\bdecide\b|\bconfirm\b|\banswer|\bneed to know\b|\bfrom you\b|\binput\b|\bunclear\b"
+    r"\bquestions?\b|\bclarif|\bdecisions?\b|\bdecide\b|\bconfirm\b|\banswer"
+    r"|\bneed to know\b|\bfrom you\b|\binput\b|\bunclear\b"
     r"|fragen|preguntas?|questions|perguntas|domande|vragen|вопрос|问题|確認|质問|質問|질문",
 )
 

@@ -59,7 +59,8 @@ ACKNOWLEDGES = re.compile(
 ANNOUNCES = re.compile(
     r"(?:(?:ok|okay|alright|great|good|perfect|excellent|now|so|first|next|and|then"
     r"|right|yes|done|sure|finally)[,.! —–-]+)*"
-    r"(?:based on [^,]{1,40}, )?(?:let me\b|let's (?:look|see|check|start|walk|go|break|dive|review|verify|trace"
+    r"(?:based on [^,]{1,40}, )?(?:let me\b|let's (?:look|see|check|start|walk|go|break"
+    r"|dive|review|verify|trace"
     r"|think|do)\b|now let\b|now i (?:have|understand|see|can see|know|get|fully)\b"
     r"|now i'(?:ll|m|ve)\b"
     r"|i now understand\b[^,;:]{0,80}$|(?:summary|overview|recap) of\b[^.]{0,40}$"
