@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable, NewerSchema, NotFound
 from fleet_lib.store import db, migrate
@@ -43,7 +44,7 @@ def reading() -> Iterator[sqlite3.Connection]:
                 " or run `fleet doctor` if you already did"
             ) from None
     if undrained:
-        click.echo(
+        say(
             f"fleet: new captures could not be applied: {undrained};"
             " run `fleet doctor` for details",
             err=True,

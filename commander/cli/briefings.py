@@ -20,6 +20,7 @@ from commander.cli._display import (
     print_table,
     project,
     safe,
+    say,
     show,
     show_rendered,
     state,
@@ -245,23 +246,23 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
         facts = [part.rich(console.width) for part in _facts(record, names)]
         show_rendered(console, *facts, markdown(as_markdown(record)))
         return
-    click.echo(f"Briefing #{record['briefing_id']}: {safe(record['summary'])}")
+    say(f"Briefing #{record['briefing_id']}: {record['summary']}")
     if record["title"]:
-        click.echo(f"title: {safe(record['title'])}")
+        say(f"title: {record['title']}")
     for name in _FACTS:
         if record[name]:
-            click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
+            say(f"{name.replace('_', ' ')}: {record[name]}")
     for name, words in briefing_in_words(record["usage"]).items():
-        click.echo(f"{name}: {words}")
+        say(f"{name}: {words}")
     for name in LISTS:
         if record[name]:
-            click.echo(f"{name.replace('_', ' ')}:")
+            say(f"{name.replace('_', ' ')}:")
             for item in record[name]:
-                click.echo(f"  - {safe(item)}")
+                say(f"  - {item}")
     for note in _notes(record):
-        click.echo(note)
-    click.echo()
-    click.echo(safe(record["raw_markdown"]))
+        say(note)
+    say()
+    say(record["raw_markdown"])
 
 
 def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
@@ -301,10 +302,10 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
         print_json(asdict(event))
         return
     click.secho(f"Event e{event.event_id}: {safe(event.type)}", bold=True)
-    click.echo(f"at: {safe(event.ts)}")
-    click.echo(f"project: {safe(names.get(event.project_id or '', event.project_id or '-'))}")
+    say(f"at: {event.ts}")
+    say(f"project: {names.get(event.project_id or '', event.project_id or '-')}")
     payload = event.payload
     text = (
         event.payload_json if payload is None else json.dumps(payload, ensure_ascii=False, indent=2)
     )
-    click.echo(safe(text))
+    say(text)

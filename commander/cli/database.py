@@ -9,7 +9,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import existing_database
-from commander.cli._display import human_size, print_json
+from commander.cli._display import human_size, print_json, say
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.restoring import restore
@@ -53,9 +53,9 @@ def migrate_(as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "from_version": before, "to_version": after})
     elif before == after:
-        click.echo(f"{path} is at schema version {after}.")
+        say(f"{path} is at schema version {after}.")
     else:
-        click.echo(f"Migrated {path} from schema version {before} to {after}.")
+        say(f"Migrated {path} from schema version {before} to {after}.")
 
 
 @db.command("status")
@@ -83,12 +83,12 @@ def status_(as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    click.echo(f"Database: {path}")
-    click.echo(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
-    click.echo(f"Size: {human_size(report['bytes'])}")
-    click.echo("Rows:")
+    say(f"Database: {path}")
+    say(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
+    say(f"Size: {human_size(report['bytes'])}")
+    say("Rows:")
     for table, number in report["rows"].items():
-        click.echo(f"  {table}: {number:,}")
+        say(f"  {table}: {number:,}")
 
 
 @db.command("check")
@@ -110,10 +110,10 @@ def check(as_json: bool) -> None:
         print_json({"path": str(path), "ok": not problems, "problems": problems})
     elif problems:
         for problem in problems:
-            click.echo(problem)
-        click.echo("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
+            say(problem)
+        say("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
     else:
-        click.echo(f"{path}: ok")
+        say(f"{path}: ok")
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -137,7 +137,7 @@ def backup(target: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(copy), "bytes": copy.stat().st_size})
     else:
-        click.echo(copy)
+        say(copy)
 
 
 def _version(path: Path) -> int:

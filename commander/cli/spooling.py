@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import print_json
+from commander.cli._display import print_json, say
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain_now
@@ -37,15 +37,15 @@ def drain(as_json: bool) -> None:
     home = paths.home()
     bad_before = set(quarantine.names(home))
     count = drain_now(
-        home, on_wait=lambda left: click.echo(f"another drainer is running, {left} left", err=True)
+        home, on_wait=lambda left: say(f"another drainer is running, {left} left", err=True)
     )
     bad = set(quarantine.names(home)) - bad_before
     if as_json:
         print_json({"applied": count - len(bad), "quarantined": len(bad)})
         return
     if bad:
-        click.echo(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
-    click.echo(f"{count - len(bad)} applied" if count else "Nothing to apply.")
+        say(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
+    say(f"{count - len(bad)} applied" if count else "Nothing to apply.")
 
 
 @click.command()
@@ -84,7 +84,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
             if not as_json:
                 word = "" if ok else "refused: "
-                click.echo(f"{file}: {word}{clean(outcome, 300)}")
+                say(f"{file}: {word}{clean(outcome, 300)}")
         usage.finish(connection)
     if as_json:
         print_json(outcomes)
