@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from commander.cli.studio import studio
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db as database
-from fleet_lib.store import migrate, verify
+from fleet_lib.store import migrate, search_index, verify
 
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
@@ -92,8 +93,11 @@ def status_(as_json: bool) -> None:
 
 
 @db.command("check")
+@click.option(
+    "--fix", is_flag=True, help="Rebuild the search index if it is damaged; complete it if not."
+)
 @json_option
-def check(as_json: bool) -> None:
+def check(fix: bool, as_json: bool) -> None:
     """Check integrity, foreign keys and the search index.
 
     The exit code is 1 if there is a problem.
@@ -101,20 +105,28 @@ def check(as_json: bool) -> None:
     \b
     Examples:
       fleet db check
+      fleet db check --fix
     """
     path = existing_database()
     with contextlib.closing(database.connect_read_only(path)) as connection:
         problems = verify.problems(connection, thorough=True)
-    problems += verify.search_index_problems(path)
+    of_search = verify.search_index_problems(path)
+    if fix:
+        _fill_search_index(path, is_damaged=bool(of_search))
+        of_search = verify.search_index_problems(path)
     if as_json:
-        print_json({"path": str(path), "ok": not problems, "problems": problems})
-    elif problems:
-        for problem in problems:
-            click.echo(problem)
-        click.echo("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
+        found = problems + of_search
+        print_json({"path": str(path), "ok": not found, "problems": found})
     else:
-        click.echo(f"{path}: ok")
-    if problems:
+        for problem in problems + of_search:
+            click.echo(problem)
+        if problems:
+            click.echo("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
+        if of_search:
+            click.echo("Run `fleet db check --fix` to rebuild the search index.")
+        if not problems and not of_search:
+            click.echo(f"{path}: ok")
+    if problems or of_search:
         raise click.exceptions.Exit(1)
 
 
@@ -138,6 +150,19 @@ def backup(target: Path | None, as_json: bool) -> None:
         print_json({"path": str(copy), "bytes": copy.stat().st_size})
     else:
         click.echo(copy)
+
+
+def _fill_search_index(path: Path, *, is_damaged: bool) -> None:
+    """Index every briefing, in a damaged index from the beginning on."""
+    with contextlib.closing(database.connect(path)) as connection:
+        if is_damaged:
+            with database.transaction(connection):
+                search_index.rebuild(connection)
+        total = search_index.progress_of(connection).waiting
+        with click.progressbar(length=total, label="Indexing", file=sys.stderr) as bar:
+            search_index.catch_up(
+                connection, progress=lambda left: bar.update(total - left.waiting - bar.pos)
+            )
 
 
 def _version(path: Path) -> int:

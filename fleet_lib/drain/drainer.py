@@ -21,7 +21,7 @@ from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
-from fleet_lib.store import db, derivations
+from fleet_lib.store import db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -32,6 +32,7 @@ BUSY_RETRY_SECONDS = 600.0
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 BATCH_SECONDS = 150.0
+_SEARCH_SECONDS = 3.0  # for indexing what was there before the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
 
 Rejected = dict[str, str]  # {entry: why it goes into quarantine}
@@ -52,6 +53,7 @@ def drain(home: str) -> bool:
     try:
         drainer.run()
         drainer.end_gone_sessions()
+        drainer.fill_search_index()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
         log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
@@ -92,6 +94,19 @@ class _Drainer:
         if self._connection:
             with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
                 end_gone_sessions(self._connection)
+
+    def fill_search_index(self) -> None:
+        """Index what was there before the index and what other programs wrote, as long as no entry
+        waits. The index is derived: whatever is wrong with it is only logged."""
+        if self._connection is None:
+            return
+        try:
+            with _watchdog(self._home):
+                search_index.catch_up(
+                    self._connection, _SEARCH_SECONDS, stop=lambda: bool(spool.pending(self._home))
+                )
+        except Exception as error:
+            log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
 
     def start_job_runner_if_due(self) -> None:
         """If a model is to classify briefings, start the job runner, which asks it once a batch is
@@ -196,6 +211,7 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            search_index.repair(self._connection)
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
             if clamp_cursors(self._connection):
@@ -219,6 +235,8 @@ class _Drainer:
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
+            if problem := search_index.index_changes(self._connection):
+                log.write(self._home, "search", f"not indexed: {problem}")
         return _Applied(left, missing, rejected | failed)
 
     def _settle_old_turns(self) -> None:

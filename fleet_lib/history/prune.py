@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.history import deletion, selection, space
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 
 YOUNG_SECONDS = 600  # kept whatever the size: a hook's entry may still be on its way
 BUSY_SECONDS = 120  # to wait for other writers
@@ -91,6 +91,7 @@ def _delete_days(
             bound = min(before, _end_of(portions[done].day))
             report.before = max(report.before or "", bound)
             deleted = deletion.delete(connection, portions[done], selection.bounds(bound))
+            search_index.catch_up(connection, only_changes=True)
             for table, count in deleted.items():
                 report.deleted[table] = report.deleted.get(table, 0) + count
             is_changed = is_changed or any(deleted.values())

@@ -14,7 +14,7 @@ from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
 from fleet_lib.turn.prepare import NotRead, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -158,6 +158,7 @@ class _Importer:
                 except BadEntry as error:
                     refused.append(str(error))
                     done.append((turn, 0))
+            search_index.index_changes(connection)  # what goes wrong, the next drain repairs
         del turns[: len(done)]
         for turn, briefing_id in done:
             if briefing_id:
