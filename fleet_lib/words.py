@@ -34,7 +34,11 @@ _DROPPED = (
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
 )
+# Letters with a stroke have no accent that could be dropped; people type them without.
+_STROKES = str.maketrans("øłđħŧı", "oldhti") | str.maketrans({"æ": "ae", "œ": "oe"})
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
+_COMMON_WORD = re.compile(r"[^\W_]+")
+_IS_OTHER = re.compile(f"[{_SINGLE}{_SIGNED}]")
 _WORD = re.compile(rf"[{_SINGLE}]|(?:[^\W_{_SINGLE}]|[{_SIGNED}])+")
 _ACCENT = re.compile(f"[{_DROPPED}]+")
 # A word as it was written. Composed first, so that the marks that follow a letter are its accents.
@@ -66,7 +70,8 @@ def words(text: str) -> list[str]:
         found = _ASCII_WORD.findall(text.lower())
     else:
         plain = _ACCENT.sub("", unicodedata.normalize("NFKD", text).casefold())
-        found = _WORD.findall(unicodedata.normalize("NFC", plain))
+        composed = unicodedata.normalize("NFC", plain).translate(_STROKES)
+        found = (_WORD if _IS_OTHER.search(composed) else _COMMON_WORD).findall(composed)
     return [word[:WORD_LIMIT] for word in found] if len(text) > WORD_LIMIT else found
 
 

@@ -96,8 +96,8 @@ class _Drainer:
                 end_gone_sessions(self._connection)
 
     def fill_search_index(self) -> None:
-        """Index what was there before the index and what other programs wrote, as long as no entry
-        waits. The index is derived: whatever is wrong with it is only logged."""
+        """Index what was stored now, what other programs wrote, and for a while what is older than
+        the index, as long as no entry waits. Whatever is wrong with the index is only logged."""
         if self._connection is None:
             return
         try:
@@ -235,8 +235,6 @@ class _Drainer:
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
-            if problem := search_index.index_changes(self._connection):
-                log.write(self._home, "search", f"not indexed: {problem}")
         return _Applied(left, missing, rejected | failed)
 
     def _settle_old_turns(self) -> None:

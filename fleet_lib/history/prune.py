@@ -55,6 +55,7 @@ def prune(
             _estimate(connection, report, max_bytes)
         return report
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    search_index.catch_up(connection, only_changes=True)  # or the file would grow in between
     if before:
         _delete_days(connection, report, before, None, progress)
     if max_bytes is not None and space.sizes(connection)[0] > max_bytes:

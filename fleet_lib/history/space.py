@@ -70,7 +70,7 @@ def merge_search_index(connection: sqlite3.Connection) -> None:
                     "INSERT INTO search_fts(search_fts, rank) VALUES ('merge', ?)", (pages,)
                 )
                 changes = connection.total_changes - changes
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MemoryError) as error:
             if search_index.is_damage(error):
                 return  # a damaged index is not worth stopping for: the next drain repairs it
             raise

@@ -139,6 +139,8 @@ class _Importer:
                 if missing:
                     prepared = read_more(taken[0].prepared, missing, self._repositories)
                     taken[0] = ReadTurn(prepared, taken[0].is_left_alone, taken[0].is_living)
+            with contextlib.suppress(sqlite3.Error):  # the next drain tries again
+                search_index.catch_up(self._connection, only_changes=True)
         with contextlib.suppress(OSError):
             wake.start_drainer(self._home)  # for what came while the lock was held
 
@@ -158,7 +160,6 @@ class _Importer:
                 except BadEntry as error:
                     refused.append(str(error))
                     done.append((turn, 0))
-            search_index.index_changes(connection)  # what goes wrong, the next drain repairs
         del turns[: len(done)]
         for turn, briefing_id in done:
             if briefing_id:

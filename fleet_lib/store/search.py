@@ -63,6 +63,20 @@ class SearchRepo:
         hits.sort(key=lambda hit: (hit.score, hit.second, hit.briefing_id), reverse=True)
         return self._existing([hit.briefing_id for hit in hits], limit)
 
+    def require_sound_index(self) -> None:
+        """Raises sqlite3.DatabaseError if the index has lost its words: FTS5 then finds nothing and
+        says nothing."""
+        for order in ("ASC", "DESC"):
+            for doc, filters in self._connection.execute(
+                f"SELECT doc, filters FROM search_text ORDER BY doc {order} LIMIT 1"
+            ).fetchall():
+                found = self._connection.execute(
+                    "SELECT 1 FROM search_fts WHERE search_fts MATCH ? AND rowid = ?",
+                    (f"filters : {filters.split()[0]}", doc),
+                ).fetchone()
+                if not found:
+                    raise sqlite3.DatabaseError("it does not find what it holds")
+
     def _changed(self) -> list[int]:
         """Briefings of which the index does not know how they are now, the last changed first."""
         rows = self._connection.execute(

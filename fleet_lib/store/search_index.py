@@ -1,8 +1,8 @@
 """The full-text index: what it holds of a briefing, filling it, rebuilding it. Searching in it is
 search.py's.
 
-Triggers note in `search_changes` which briefings changed; a briefing is indexed from there, with
-the batch that captured it or by the next drain. Briefings that are older than the index are taken
+Triggers note in `search_changes` which briefings changed; from there the drainer indexes them, once
+they are committed. Briefings that are older than the index are taken
 in from the newest to the oldest; `search_progress` holds how far that is. The index is derived:
 whatever is wrong with it is repaired here, and never raised to a writer.
 """
@@ -85,20 +85,16 @@ def repair(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def index_changes(connection: sqlite3.Connection) -> str | None:
-    """Index what this transaction and others changed, as far as one batch goes. Returns what went
-    wrong; the caller's transaction is then as before."""
-    connection.execute("SAVEPOINT search")
-    try:
-        _index_changes(connection)
-    except Exception as error:  # whatever it is, the capture is worth more
-        if not connection.in_transaction:
-            raise  # SQLite gave up the whole transaction: a full disk, an I/O error
-        connection.execute("ROLLBACK TO search")
-        connection.execute("RELEASE search")
-        return f"{type(error).__name__}: {error}"
-    connection.execute("RELEASE search")
-    return None
+def index_changes(connection: sqlite3.Connection) -> int:
+    """Index a batch of what changed, in the caller's transaction; the number of changes. Not in a
+    transaction that captures: where the index is damaged, FTS5 makes SQLite give up the whole."""
+    rows = connection.execute(
+        "SELECT rowid, briefing_id FROM search_changes ORDER BY rowid LIMIT ?", (BATCH,)
+    ).fetchall()
+    if rows:
+        _index(connection, list(dict.fromkeys(row[1] for row in rows)))
+        connection.execute("DELETE FROM search_changes WHERE rowid <= ?", (rows[-1][0],))
+    return len(rows)
 
 
 def catch_up(
@@ -109,36 +105,38 @@ def catch_up(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Progress], None] | None = None,
 ) -> bool:
-    """Index what is not in the index, in transactions of BATCH briefings, until `seconds` are over
-    or `stop()` is true. True when nothing is left. A damaged index is begun anew, once. Raises
-    sqlite3.Error for a database that cannot be written."""
+    """Index what is not in the index, in transactions of BATCH briefings: first what changed, then
+    what is older than the index for so many seconds, both until `stop()` is true. True when nothing
+    is left. A damaged index is begun anew, once. Raises sqlite3.Error for a database that cannot be
+    written."""
     deadline = time.monotonic() + seconds
     is_rebuilt = repair(connection)
     while True:
         try:
             with db.transaction(connection):
-                done = _index_changes(connection)
-                if not done and not only_changes:
+                done = index_changes(connection)
+                if not done and not only_changes and time.monotonic() <= deadline:
                     done = _index_older(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MemoryError) as error:
+            if connection.in_transaction:  # the commit failed
+                connection.execute("ROLLBACK")
             if is_rebuilt or not is_damage(error):
                 raise
             is_rebuilt = True
             with db.transaction(connection):
                 rebuild(connection)
             continue
-        if not done:
-            return True
         if progress:
             progress(progress_of(connection))
-        if time.monotonic() > deadline or stop():
-            return False
+        if not done or stop():
+            return not done and (only_changes or is_complete(connection))
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the index itself may be at fault: FTS5 reports its own damage in many ways."""
-    code = db.primary_code(error)
-    return code in (
+def is_damage(error: sqlite3.Error | MemoryError) -> bool:
+    """Whether the index itself may be at fault. FTS5 reports its own damage in many ways; a wrong
+    length makes it ask for too much memory."""
+    return isinstance(error, MemoryError) or db.primary_code(error) in (
+        None,
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_ERROR,
         sqlite3.SQLITE_CONSTRAINT,
@@ -214,17 +212,6 @@ def documents(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, D
     return found
 
 
-def _index_changes(connection: sqlite3.Connection) -> int:
-    """Index a batch of what changed; the number of changes."""
-    rows = connection.execute(
-        "SELECT rowid, briefing_id FROM search_changes ORDER BY rowid LIMIT ?", (BATCH,)
-    ).fetchall()
-    if rows:
-        _index(connection, list(dict.fromkeys(row[1] for row in rows)))
-        connection.execute("DELETE FROM search_changes WHERE rowid <= ?", (rows[-1][0],))
-    return len(rows)
-
-
 def _index_older(connection: sqlite3.Connection) -> int:
     """Index a batch of what was there before the index, the newest first; their number."""
     filled_from = _filled_from(connection)
@@ -265,26 +252,30 @@ def _index(connection: sqlite3.Connection, ids: list[int]) -> None:
     for briefing_id in ids:
         before, after = old.get(briefing_id), new.get(briefing_id)
         if before and after and _is_same(before, after):
-            continue
-        if before:
-            connection.execute(
-                "INSERT INTO search_fts (search_fts, rowid, title, body, filters)"
-                " VALUES ('delete', ?, ?, ?, ?)",
-                (before[0], *before[2:]),
-            )
-            connection.execute("DELETE FROM search_text WHERE doc = ?", (before[0],))
-        if after:
-            doc = _free_place(connection, after.second, briefing_id)
-            texts = (after.title, after.body, after.filters)
-            connection.execute(
-                "INSERT INTO search_text (doc, briefing_id, title, body, filters)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (doc, briefing_id, *texts),
-            )
-            connection.execute(
-                "INSERT INTO search_fts (rowid, title, body, filters) VALUES (?, ?, ?, ?)",
-                (doc, *texts),
-            )
+            del old[briefing_id], new[briefing_id]
+    # One statement for all: FTS5 writes what it has collected at the end of each.
+    gone = [row[0] for row in old.values()]
+    chosen = f"FROM search_text WHERE doc IN ({', '.join('?' * len(gone))})"
+    if gone:
+        connection.execute(
+            "INSERT INTO search_fts (search_fts, rowid, title, body, filters)"
+            f" SELECT 'delete', doc, title, body, filters {chosen}",
+            gone,
+        )
+        connection.execute(f"DELETE {chosen}", gone)
+    added = []
+    for briefing_id, after in new.items():
+        added.append(_free_place(connection, after.second, briefing_id))
+        connection.execute(
+            "INSERT INTO search_text (doc, briefing_id, title, body, filters)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (added[-1], briefing_id, after.title, after.body, after.filters),
+        )
+    connection.execute(
+        "INSERT INTO search_fts (rowid, title, body, filters) SELECT doc, title, body, filters"
+        f" FROM search_text WHERE doc IN ({', '.join('?' * len(added))})",
+        added,
+    )
 
 
 def _is_same(before: sqlite3.Row, after: Document) -> bool:
@@ -313,7 +304,9 @@ def _second(moment: object) -> int:
 
 def _items(stored: object) -> str:
     """The items of a list, a line each; whatever else another program stored there as it is."""
-    items = json_array_or_none(stored if isinstance(stored, str | bytes) else None)
+    if not isinstance(stored, str | bytes):
+        return _text(stored)
+    items = json_array_or_none(stored)
     return _text(stored) if items is None else "\n".join(map(_text, items))
 
 

@@ -52,8 +52,8 @@ def search_index_problems(path: Path) -> list[str]:
             )
             connection.rollback()
             missing, left_over = search_index.count_differences(connection)
-        except sqlite3.DatabaseError as error:
-            return [f"search index: {error}"]
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            return [f"search index: {error or 'it asks for too much memory'}"]
         finally:
             connection.rollback()
     found = [(missing, "briefings are missing"), (left_over, "briefings that are gone are still")]

@@ -41,26 +41,31 @@ def search(
     _catch_up(connection)
     repo = SearchRepo(connection)
     try:
+        repo.require_sound_index()
         ids = repo.find(phrases, project_id=project_id, status=status, limit=limit)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, MemoryError) as error:
         if not search_index.is_damage(error) or not _catch_up(connection, is_damaged=True):
             raise DatabaseUnusable(
                 f"the search index cannot be read: {error}; run `fleet db check --fix`"
             ) from None
         ids = repo.find(phrases, project_id=project_id, status=status, limit=limit)
     records = []
+    briefings = BriefingRepo(connection)
     for briefing_id in ids:
-        if briefing := BriefingRepo(connection).get(briefing_id):
+        if briefing := briefings.get(briefing_id):
             record = briefing_record(connection, briefing)
-            records.append(record | {"excerpt": excerpt(record, phrases)})
+            turn = briefings.turn_of(briefing_id)
+            title = (turn and turn.title) or ""
+            records.append(record | {"excerpt": _excerpt(record, title, phrases)})
     return Results(records, words.pattern(phrases), _note(connection))
 
 
-def excerpt(record: dict[str, Any], phrases: list[words.Phrase]) -> str:
-    """The text around the first match: in the body, a list or the summary, not in the front matter.
-    The summary if there is no match: it is in the title, or in the branch's name."""
+def _excerpt(record: dict[str, Any], title: str, phrases: list[words.Phrase]) -> str:
+    """The text around the first match, which is not looked for in the front matter. The summary if
+    there is none, as where the branch's name matches."""
     for text in (
         without_front_matter(record["raw_markdown"]),
+        title,
         *(item for name in LISTS for item in record[name]),
     ):
         composed = unicodedata.normalize("NFC", text)
@@ -74,7 +79,8 @@ def _around(text: str, first: int, last: int) -> str:
     if start:
         start = text.find(" ", start, first) + 1 or start
     if end < len(text):
-        end = max(text.rfind(" ", last, end), last)
+        blank = text.rfind(" ", last, end)
+        end = end if blank < 0 else blank
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
 
 
