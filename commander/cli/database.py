@@ -2,14 +2,13 @@
 
 import contextlib
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commander.cli._app import json_option
-from commander.cli._database import existing_database
+from commander.cli._database import existing_database, fill_search_index
 from commander.cli._display import human_size, print_json
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
@@ -18,7 +17,7 @@ from commander.cli.studio import studio
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db as database
-from fleet_lib.store import migrate, search_index, verify
+from fleet_lib.store import migrate, verify
 
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
@@ -112,7 +111,7 @@ def check(fix: bool, as_json: bool) -> None:
         problems = verify.problems(connection, thorough=True)
     of_search = verify.search_index_problems(path)
     if fix:
-        _fill_search_index(path, is_damaged=bool(of_search))
+        fill_search_index(path, is_damaged=bool(of_search))
         of_search = verify.search_index_problems(path)
     if as_json:
         found = problems + of_search
@@ -150,19 +149,6 @@ def backup(target: Path | None, as_json: bool) -> None:
         print_json({"path": str(copy), "bytes": copy.stat().st_size})
     else:
         click.echo(copy)
-
-
-def _fill_search_index(path: Path, *, is_damaged: bool) -> None:
-    """Index every briefing, in a damaged index from the beginning on."""
-    with contextlib.closing(database.connect(path)) as connection:
-        if is_damaged:
-            with database.transaction(connection):
-                search_index.rebuild(connection)
-        total = search_index.progress_of(connection).waiting
-        with click.progressbar(length=total, label="Indexing", file=sys.stderr) as bar:
-            search_index.catch_up(
-                connection, progress=lambda left: bar.update(total - left.waiting - bar.pos)
-            )
 
 
 def _version(path: Path) -> int:

@@ -121,7 +121,7 @@ def _search_index(path: Path) -> Iterator[Finding]:
                         f"The search index has {progress.total - progress.waiting:,} of"
                         f" {_number(progress.total, 'briefing', 'briefings')} so far.",
                         "Each turn that ends adds more.",
-                        "fleet db check --fix, to add all now",
+                        "fleet drain, to add all now",
                     )
                 return
             problem = "A table or trigger of it is missing."

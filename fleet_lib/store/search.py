@@ -14,7 +14,7 @@ from fleet_lib.words import Phrase
 
 RANKED = 1000  # hits, the newest ones
 
-_CHANGES = 500  # briefings that are compared one by one
+_CHANGES = 900  # of which each briefing is compared; SQLite takes 999 values
 _SAMPLE, _SCAN = 1000, 10_000  # briefings that are read to see how common a beginning is
 _TEXT_LIMIT = 8000  # characters of a text by which it is ranked
 _TITLE_WEIGHT = 4
@@ -78,13 +78,11 @@ class SearchRepo:
                     raise sqlite3.DatabaseError("it does not find what it holds")
 
     def _changed(self) -> list[int]:
-        """Briefings of which the index does not know how they are now, the last changed first."""
+        """The latest changed briefings, of which the index does not know how they are now."""
         rows = self._connection.execute(
-            "SELECT briefing_id FROM search_changes GROUP BY briefing_id"
-            " ORDER BY max(rowid) DESC LIMIT ?",
-            (_CHANGES,),
+            "SELECT briefing_id FROM search_changes ORDER BY rowid DESC LIMIT ?", (_CHANGES,)
         )
-        return [row[0] for row in rows]
+        return list(dict.fromkeys(row[0] for row in rows))
 
     def _in_changes(
         self, phrases: list[Phrase], filters: list[str], changed: list[int]

@@ -27,6 +27,7 @@ _TRIGGERS = (
 )
 _OBJECTS = ("search_fts", *_TABLES, *_TRIGGERS)
 _LISTS = ("blockers_json", "next_steps_json", "files_touched_json", "docs_touched_json")
+_LAST_ID = 2**63 - 1
 _SAME_MOMENT = 64  # seconds by which a place may differ from a briefing's time
 
 
@@ -109,14 +110,16 @@ def catch_up(
     what is older than the index for so many seconds, both until `stop()` is true. True when nothing
     is left. A damaged index is begun anew, once. Raises sqlite3.Error for a database that cannot be
     written."""
-    deadline = time.monotonic() + seconds
+    end_of_older = None
     is_rebuilt = repair(connection)
     while True:
         try:
             with db.transaction(connection):
                 done = index_changes(connection)
-                if not done and not only_changes and time.monotonic() <= deadline:
-                    done = _index_older(connection)
+                if not done and not only_changes:
+                    end_of_older = end_of_older or time.monotonic() + seconds
+                    if time.monotonic() <= end_of_older:
+                        done = _index_older(connection)
         except (sqlite3.Error, MemoryError) as error:
             if connection.in_transaction:  # the commit failed
                 connection.execute("ROLLBACK")
@@ -153,7 +156,8 @@ def progress_of(connection: sqlite3.Connection) -> Progress:
         0
         if filled_from == 0
         else connection.execute(
-            "SELECT count(*) FROM briefings WHERE ?1 IS NULL OR briefing_id < ?1", (filled_from,)
+            "SELECT count(*) FROM briefings WHERE briefing_id < ?",
+            (_LAST_ID if filled_from is None else filled_from,),
         ).fetchone()[0]
     )
     total = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
@@ -175,7 +179,7 @@ def count_differences(connection: sqlite3.Connection) -> tuple[int, int]:
     missing = connection.execute(
         f"SELECT count(*) FROM briefings WHERE briefing_id >= ? AND {waiting}"
         " AND briefing_id NOT IN (SELECT briefing_id FROM search_text)",
-        (2**63 - 1 if filled_from is None else filled_from,),
+        (_LAST_ID if filled_from is None else filled_from,),
     ).fetchone()[0]
     left_over = connection.execute(
         f"SELECT count(*) FROM search_text WHERE {waiting}"
@@ -218,9 +222,11 @@ def _index_older(connection: sqlite3.Connection) -> int:
     if filled_from == 0:
         return 0
     rows = connection.execute(
-        "SELECT briefing_id FROM briefings WHERE ?1 IS NULL OR briefing_id < ?1"
-        " ORDER BY briefing_id DESC LIMIT ?2",
-        (filled_from, BATCH),
+        # What is in the index already came there as a change, and is as it is now.
+        "SELECT briefing_id FROM briefings WHERE briefing_id < ?"
+        " AND briefing_id NOT IN (SELECT briefing_id FROM search_text)"
+        " ORDER BY briefing_id DESC LIMIT ?",
+        (_LAST_ID if filled_from is None else filled_from, BATCH),
     ).fetchall()
     _index(connection, [row[0] for row in rows])
     connection.execute(

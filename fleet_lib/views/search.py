@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,8 @@ def _catch_up(connection: sqlite3.Connection, *, is_damaged: bool = False) -> bo
             if is_damaged:
                 with db.transaction(writer):
                     search_index.rebuild(writer)
-            search_index.catch_up(writer, _CATCH_UP_SECONDS)
+            end = time.monotonic() + _CATCH_UP_SECONDS
+            search_index.catch_up(writer, stop=lambda: time.monotonic() > end)
     except (sqlite3.Error, DatabaseUnusable):
         return False
     return True
@@ -114,5 +116,5 @@ def _note(connection: sqlite3.Connection) -> str:
     progress = search_index.progress_of(connection)
     return (
         f"The search index has {progress.total - progress.waiting:,} of {progress.total:,}"
-        " briefings so far. Each turn that ends adds more; `fleet db check --fix` adds all now."
+        " briefings so far. Each turn that ends adds more; `fleet drain` adds all now."
     )
