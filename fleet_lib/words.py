@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
 
@@ -38,15 +39,38 @@ _DROPPED = (
 _STROKES = str.maketrans("øłđħŧı", "oldhti") | str.maketrans({"æ": "ae", "œ": "oe"})
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _COMMON_WORD = re.compile(r"[^\W_]+")
-_IS_OTHER = re.compile(f"[{_SINGLE}{_SIGNED}]")
-_WORD = re.compile(rf"[{_SINGLE}]|(?:[^\W_{_SINGLE}]|[{_SIGNED}])+")
 _ACCENT = re.compile(f"[{_DROPPED}]+")
-# A word as it was written. Composed first, so that the marks that follow a letter are its accents.
-_RUN = re.compile(
-    rf"[{_SINGLE}][{_DROPPED}]*|(?:[^\W_{_SINGLE}]|[{_SIGNED}])(?:[^\W_{_SINGLE}]|[{_SIGNED}{_DROPPED}])*"
-)
 _CHUNK = re.compile(r'"([^"]*)"|([^\s"]+)')
-_IS_SINGLE = re.compile(f"[{_SINGLE}]")
+# Whether a text may have scripts of the first two tables. They take milliseconds to compile, which
+# is a tenth of a turn's cost, so that waits until one is met.
+_MAY_BE_OTHER = re.compile("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]")
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    return re.compile(rf"[{_SINGLE}]|(?:[^\W_{_SINGLE}]|[{_SIGNED}])+")
+
+
+@cache
+def _run() -> re.Pattern[str]:
+    """A word as it was written, in composed form: the marks that follow a letter are its accents."""
+    letter = rf"[^\W_{_SINGLE}]|[{_SIGNED}]"
+    return re.compile(rf"[{_SINGLE}][{_DROPPED}]*|(?:{letter})(?:{letter}|[{_DROPPED}])*")
+
+
+@cache
+def _common_run() -> re.Pattern[str]:
+    return re.compile(rf"[^\W_](?:[^\W_]|[{_DROPPED}])*")
+
+
+@cache
+def _single() -> re.Pattern[str]:
+    return re.compile(f"[{_SINGLE}]")
+
+
+def _is_single(word: str) -> bool:
+    """Whether the word is one character of a script that is split."""
+    return bool(_MAY_BE_OTHER.match(word) and _single().match(word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +95,7 @@ def words(text: str) -> list[str]:
     else:
         plain = _ACCENT.sub("", unicodedata.normalize("NFKD", text).casefold())
         composed = unicodedata.normalize("NFC", plain).translate(_STROKES)
-        found = (_WORD if _IS_OTHER.search(composed) else _COMMON_WORD).findall(composed)
+        found = (_word() if _MAY_BE_OTHER.search(composed) else _COMMON_WORD).findall(composed)
     return [word[:WORD_LIMIT] for word in found] if len(text) > WORD_LIMIT else found
 
 
@@ -92,7 +116,7 @@ def phrases(query: str) -> list[Phrase]:
         parts = tuple(words(quoted if plain is None else plain))
         if parts:
             is_last = number == len(chunks) and plain is not None
-            is_begun = is_last and not _IS_SINGLE.match(parts[-1])
+            is_begun = is_last and not _is_single(parts[-1])
             found[Phrase(parts, is_begun)] = None
     return list(found)
 
@@ -117,7 +141,8 @@ def _starts_at(places: list[tuple[str, int, int]], at: int, phrase: Phrase) -> b
 
 
 def _places(text: str) -> Iterator[tuple[str, int, int]]:
-    for run in _RUN.finditer(text):
+    pattern = _run() if _MAY_BE_OTHER.search(text) else _common_run()
+    for run in pattern.finditer(text):
         for word in words(run[0]):
             yield word, run.start(), run.end()
 
@@ -125,7 +150,7 @@ def _places(text: str) -> Iterator[tuple[str, int, int]]:
 def pattern(wanted: list[Phrase]) -> str:
     """A regular expression that finds these phrases as most people write them, for highlighting."""
     return "|".join(
-        ("" if _IS_SINGLE.match(phrase.words[0]) else r"\b")
+        ("" if _is_single(phrase.words[0]) else r"\b")
         + r"[\W_]*".join(map(re.escape, phrase.words))
         for phrase in wanted
     )
