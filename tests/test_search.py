@@ -485,6 +485,7 @@ DAMAGES = [
     "DROP TABLE search_fts_idx",
     "DROP TABLE search_fts_data",
     "DROP TABLE search_fts",
+    "PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'search_fts'",
     "DROP TABLE search_text",
     "DROP TABLE search_changes",
     "DROP TABLE search_progress",
@@ -506,7 +507,7 @@ def test_damaged_index_never_stops_a_capture_and_is_repaired(fleet: Fleet, damag
     for number in range(3):
         stop(number)
     connection = sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)
-    connection.execute(damage)
+    connection.executescript(damage)
     connection.close()
     for number in range(3, 6):
         stop(number)

@@ -32,7 +32,7 @@ BUSY_RETRY_SECONDS = 600.0
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 BATCH_SECONDS = 150.0
-_SEARCH_SECONDS = 3.0  # for indexing what was there before the search index, each time
+_SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
 
 Rejected = dict[str, str]  # {entry: why it goes into quarantine}
@@ -100,11 +100,14 @@ class _Drainer:
         the index, as long as no entry waits. Whatever is wrong with the index is only logged."""
         if self._connection is None:
             return
+        end = time.monotonic() + BATCH_SECONDS / 2  # of the watchdog's patience
+
+        def is_enough() -> bool:
+            return time.monotonic() > end or bool(spool.pending(self._home))
+
         try:
             with _watchdog(self._home):
-                search_index.catch_up(
-                    self._connection, _SEARCH_SECONDS, stop=lambda: bool(spool.pending(self._home))
-                )
+                search_index.catch_up(self._connection, _SEARCH_SECONDS, stop=is_enough)
         except Exception as error:
             log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
 
@@ -211,7 +214,10 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
-            search_index.repair(self._connection)
+            try:
+                search_index.repair(self._connection)
+            except Exception as error:  # what is captured is worth more
+                log.write(self._home, "search", f"not repaired: {type(error).__name__}: {error}")
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
             if clamp_cursors(self._connection):

@@ -94,13 +94,12 @@ def drop_search_table(connection: sqlite3.Connection, name: str) -> None:
     then its entry in the schema goes first, and what it kept its words in are common tables."""
     try:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, MemoryError):
         connection.execute("PRAGMA writable_schema = ON")
-    try:
-        connection.execute("DELETE FROM sqlite_master WHERE name = ?", (name,))
-    finally:
-        connection.execute("PRAGMA writable_schema = RESET")
+        try:
+            connection.execute("DELETE FROM sqlite_master WHERE name = ?", (name,))
+        finally:
+            connection.execute("PRAGMA writable_schema = RESET")
     for part in ("data", "idx", "content", "docsize", "config"):
         connection.execute(f"DROP TABLE IF EXISTS {name}_{part}")
 
