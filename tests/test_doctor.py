@@ -16,8 +16,8 @@ from support import ROOT, Fleet, make_repository, payload
 from commander.doctor import data
 from commander.doctor.checks import CHECKS
 from commander.doctor.findings import Installation
-from commander.setup import settings
-from commander.setup.commander_folder import make_commander_folder
+from commander.setup.commander_folder import make_commander_folder, write_hook_file
+from commander.setup.hook_entries import registration, settings_example
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
 MESSAGE = "the quarterly figures are in the drawer"
@@ -28,11 +28,10 @@ def healthy(fleet: Fleet) -> Fleet:
     """An installation with nothing wrong: registered hooks, one captured turn, a Claude Code."""
     claude = fleet.home.parent / ".claude"
     claude.mkdir()
-    example = settings.registration(
-        settings.settings_example(), Path(sys.executable), ROOT / "hooks"
-    )
+    example = registration(settings_example(), fleet.home, claude)
     (claude / "settings.json").write_text(json.dumps(example))
-    make_commander_folder(fleet.home, Path(sys.executable), ROOT / "hooks")
+    make_commander_folder(fleet.home, claude)
+    write_hook_file(fleet.home, Path(sys.executable), ROOT)
     program = fleet.folder / "bin" / "claude"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
@@ -126,16 +125,10 @@ def set_another_home_in_the_settings(fleet: Fleet) -> None:
 
 
 def install_for_another_home(fleet: Fleet) -> None:
-    app = fleet.folder / "app"
-    app.mkdir()
-    (app / "fleet-home.txt").write_text("/srv/elsewhere")
-    for name in ("hooks", "fleet_lib"):
-        (app / name).symlink_to(ROOT / name)
-
-    def change(value: Any) -> Any:
-        return json.loads(json.dumps(value).replace(str(ROOT / "hooks"), str(app / "hooks")))
-
-    edit_settings(fleet, change)
+    elsewhere = fleet.folder / "elsewhere"
+    write_hook_file(elsewhere, Path(sys.executable), ROOT)
+    file = fleet.home.parent / ".claude" / "settings.json"
+    file.write_text(json.dumps(registration(settings_example(), elsewhere, file.parent)))
 
 
 def match_only_resumed_sessions(fleet: Fleet) -> None:
@@ -167,21 +160,17 @@ def unregister_a_hook(fleet: Fleet) -> None:
 
 
 def remove_a_hook_file(fleet: Fleet) -> None:
-    def change(value: Any) -> Any:
-        entry = value["hooks"]["Stop"][0]["hooks"][0]
-        entry["command"] = entry["command"].replace(str(ROOT / "hooks"), "/no/such/hooks")
-        return value
-
-    edit_settings(fleet, change)
+    hooks = fleet.folder / "program" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks.parent / "fleet_lib").symlink_to(ROOT / "fleet_lib")
+    for path in (ROOT / "hooks").iterdir():
+        if path.name != "stop.py":
+            (hooks / path.name).symlink_to(path)
+    write_hook_file(fleet.home, Path(sys.executable), hooks.parent)
 
 
 def remove_the_hook_interpreter(fleet: Fleet) -> None:
-    def change(value: Any) -> Any:
-        entry = value["hooks"]["Stop"][0]["hooks"][0]
-        entry["command"] = entry["command"].replace(sys.executable, "/no/such/python")
-        return value
-
-    edit_settings(fleet, change)
+    write_hook_file(fleet.home, Path("/no/such/python"), ROOT)
 
 
 def register_as_an_older_fleet(fleet: Fleet) -> None:
@@ -325,7 +314,7 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             "FLEET_HOME is /srv/elsewhere",
             "remove FLEET_HOME from /",
         ),
-        (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
+        (install_for_another_home, "registration", "failed", "/elsewhere.", "set FLEET_HOME"),
         (match_only_resumed_sessions, "registration", "failed", "matcher 'resume'", "./install.sh"),
         (match_no_notification, "registration", "failed", "matcher 'nothing'", "./install.sh"),
         (
@@ -353,7 +342,7 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             remove_a_hook_file,
             "hooks",
             "failed",
-            "/no/such/hooks/stop.py is missing",
+            "/program/hooks/stop.py is missing",
             "./install.sh",
         ),
         (
@@ -535,7 +524,7 @@ def test_report_contains_no_secrets_and_no_message_text(healthy: Fleet, tmp_path
     ]
     for excluded in (SECRET, MESSAGE, "acme", "quarterly", "shop-api", str(healthy.home.parent)):
         assert excluded not in text
-    assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
+    assert '"briefings": 1' in text and "KeyError" in text and "fleet_hook=stop" in text
     again = healthy.console("doctor", "--report", str(target), check=False)
     assert again.returncode == 1 and "already exists" in again.stderr
 

@@ -47,5 +47,6 @@ CHECKS: dict[str, Check] = {
     "log": data.log,
     "capture": data.capture,
     "jobs": data.jobs,
+    "gateway": programs.gateway,
     "commander": data.commander,
 }

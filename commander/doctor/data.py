@@ -14,6 +14,7 @@ from fleet_lib import clock, paths, spool
 from fleet_lib.drain import quarantine as bad
 from fleet_lib.store import job_runs, migrate, search_index, verify
 from fleet_lib.store.conversations import cursors_past_the_end
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.text import clean
 
 BACKLOG_SECONDS = 120
@@ -323,6 +324,7 @@ def jobs(installation: Installation) -> Iterator[Finding]:
                 "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
             ).fetchone()
             spent = runs.spent_since(job_runs.start_of_day())
+            hold = JobHoldRepo(connection).of_waiting_jobs()
     except sqlite3.Error as error:
         yield Finding(
             "note",
@@ -338,6 +340,14 @@ def jobs(installation: Installation) -> Iterator[Finding]:
             "jobs",
             f"The runner of job {numbers} died.",
             "The next runner queues a job again if it had not started, and fails it if it had.",
+            "fleet jobs run --once",
+        )
+    elif hold:
+        yield Finding(
+            "warning",
+            "jobs",
+            str(hold),
+            "One of them is then tried again by itself. To try at once:",
             "fleet jobs run --once",
         )
     elif queued and not running and clock.seconds_since(oldest) > LATE_SECONDS:

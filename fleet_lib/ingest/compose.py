@@ -17,7 +17,7 @@ from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import commits_since, head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.stored_text import TEXT_LIMIT, TITLE_LIMIT, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -68,6 +68,7 @@ class ComposedTurn:
     docs_touched: tuple[str, ...]
     files_touched: tuple[str, ...]
     raw_markdown: str
+    title: str  # that was written; "" for none
     summary: str
     question: str | None  # what a turn asks its reader
     source: str
@@ -134,9 +135,7 @@ def compose(
         earlier = before.files_touched if before else ()
         committed = prepared.files_of_commits(_commits(prepared, known))
         files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
-    docs = written.docs_touched
-    if docs is None:
-        docs = tuple(file for file in files if is_document(file))
+    docs = written.docs_touched or tuple(file for file in files if is_document(file))
     stale = prepared.stale_documents(files, docs)
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())
@@ -167,6 +166,7 @@ def compose(
         docs_touched=stored_texts(docs),
         files_touched=stored_texts(files),
         raw_markdown=written.raw_markdown,
+        title=stored_text(written.title or "", TITLE_LIMIT),
         summary=_summary(written, blockers, status),
         question=_question(prepared.message) if status == "waiting_for_input" else None,
         source=words.source,

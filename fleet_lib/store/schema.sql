@@ -398,3 +398,11 @@ CREATE TRIGGER search_turn_delete AFTER DELETE ON turns BEGIN
   INSERT INTO search_changes (briefing_id) VALUES (old.briefing_id);
 END;
 
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+

@@ -55,18 +55,16 @@ def search(
     for briefing_id in ids:
         if briefing := briefings.get(briefing_id):
             record = briefing_record(connection, briefing)
-            turn = briefings.turn_of(briefing_id)
-            title = (turn and turn.title) or ""
-            records.append(record | {"excerpt": _excerpt(record, title, phrases)})
+            records.append(record | {"excerpt": _excerpt(record, phrases)})
     return Results(records, words.pattern(phrases), _note(connection))
 
 
-def _excerpt(record: dict[str, Any], title: str, phrases: list[words.Phrase]) -> str:
+def _excerpt(record: dict[str, Any], phrases: list[words.Phrase]) -> str:
     """The text around the first match, which is not looked for in the front matter. The summary if
     there is none, as where the branch's name matches."""
     for text in (
         without_front_matter(record["raw_markdown"]),
-        title,
+        record["title"] or "",
         *(item for name in LISTS for item in record[name]),
     ):
         composed = unicodedata.normalize("NFC", text)
