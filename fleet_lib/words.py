@@ -80,9 +80,6 @@ class Phrase:
     words: tuple[str, ...]
     is_begun: bool = False  # the last word may be the beginning of a longer one
 
-    def is_in(self, text: str) -> bool:
-        return self.as_text() in text
-
     def as_text(self) -> str:
         """What a text that `as_text` made contains where it contains this phrase."""
         return f" {' '.join(self.words)}{'' if self.is_begun else ' '}"

@@ -277,12 +277,14 @@ def test_common_beginning_is_found_among_the_newest_and_a_rare_one_everywhere(
     library: Library,
 ) -> None:
     rare = library.add("zebrafish once, abc")
+    whole = library.add("alph", ended_at="2020-01-01T00:00:00.000Z")
     with db.transaction(library.connection):
         for number in range(2500):
             library.add(f"alpha{number} beta")
     library.index()
-    for query in ("alph", "beta alph"):
-        assert len(library.find(query, limit=2 * RANKED)) == RANKED, query
+    assert len(library.find("beta alph", limit=2 * RANKED)) == RANKED
+    assert len(library.find("alph", limit=2 * RANKED)) == RANKED + 1
+    assert library.find("alph", limit=1) == [whole], "it may be old, but it is the word itself"
     assert library.find("zebra") == library.find("abc zeb") == [rare]
     assert library.find("beta zeb") == []
 
@@ -614,3 +616,8 @@ def test_search_is_not_held_up_by_a_mass_of_changes_and_a_drain_applies_all(
     assert search_index.is_complete(library.connection)
     assert library.find('"number5"') == [ids[5]]
     library.connection.close()
+
+
+def test_search_before_the_first_capture_finds_nothing_and_is_complete(fleet: Fleet) -> None:
+    done = fleet.console("briefings", "search", "x", "--json")
+    assert json.loads(done.stdout) == [] and done.stderr == ""

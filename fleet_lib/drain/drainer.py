@@ -96,8 +96,8 @@ class _Drainer:
                 end_gone_sessions(self._connection)
 
     def fill_search_index(self) -> None:
-        """Index what was stored now, what other programs wrote, and for a while what is older than
-        the index, as long as no entry waits. Whatever is wrong with the index is only logged."""
+        """Index what was stored now, what other programs wrote, and for a few seconds what is older
+        than the index; only as long as no entry waits. Trouble with the index is only logged."""
         if self._connection is None:
             return
         end = time.monotonic() + BATCH_SECONDS / 2  # of the watchdog's patience

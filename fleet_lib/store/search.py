@@ -107,14 +107,21 @@ class SearchRepo:
         ]
 
     def _rows(self, phrases: list[Phrase], filters: list[str]) -> list[sqlite3.Row]:
-        """The newest hits. FTS5 gives whole words from the newest on; but for the beginning of a
-        word it first collects the hits of all words that begin so, which takes long for a common
-        one. So that comes last, when the newest briefings have shown that it is not common."""
-        exact = [Phrase(phrase.words) for phrase in phrases]
-        rows = self._match(exact, filters, RANKED)
-        *others, last = phrases
-        if len(rows) == RANKED or not last.is_begun:
+        """The newest hits: those of whole words, and if these are not enough, those of words that
+        begin with the last one."""
+        whole = [Phrase(phrase.words) for phrase in phrases]
+        rows = self._match(whole, filters, RANKED)
+        if len(rows) == RANKED or not phrases[-1].is_begun:
             return rows
+        found = {row[0]: row for row in [*rows, *self._begun(phrases, filters)]}
+        return list(found.values())
+
+    def _begun(self, phrases: list[Phrase], filters: list[str]) -> list[sqlite3.Row]:
+        """The newest hits, where the last word may be incomplete. FTS5 gives whole words from the
+        newest on; but for the beginning of a word it first collects the hits of all words that
+        begin so, which takes long for a common one. So that comes last, when the newest briefings
+        have shown that it is not common."""
+        *others, last = phrases
         for number in (_SAMPLE, _SCAN):
             read, rows = self._scan(others, last, filters, number)
             if read < number or len(rows) == RANKED:

@@ -23,7 +23,7 @@ _BEFORE, _AFTER = 60, 80  # characters that an excerpt shows around a match
 class Results:
     records: list[dict[str, Any]]  # a briefing's record, with an `excerpt`
     pattern: str  # a regular expression that finds what was searched for, for highlighting
-    note: str  # why there may be more or nothing: one sentence; "" if the search is complete
+    note: str  # for people: what the search could not look at, or why it looked at nothing; or ""
 
 
 def search(
@@ -112,6 +112,8 @@ def _note(connection: sqlite3.Connection) -> str:
     if search_index.is_complete(connection):
         return ""
     progress = search_index.progress_of(connection)
+    if not progress.waiting:
+        return ""
     return (
         f"The search index has {progress.total - progress.waiting:,} of {progress.total:,}"
         " briefings so far. Each turn that ends adds more; `fleet drain` adds all now."
