@@ -339,6 +339,8 @@ def test_values_of_any_type_are_indexed(library: Library, value: object) -> None
     known = library.add("the parser")
     library.index()
     assert known in library.find("parser")
+    for query in ("parser", "7", "null", "x"):
+        assert all(isinstance(excerpt, str) for excerpt in library.excerpts(query))
 
 
 def test_changes_of_a_rolled_back_transaction_are_no_changes(library: Library) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import asdict
 from typing import Any
 
-from fleet_lib.lines import summary_of
+from fleet_lib.lines import summary_of, without_front_matter
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.imports import ImportRepo
 
@@ -38,6 +38,14 @@ def as_markdown(record: dict[str, Any]) -> str:
         return body
     fence = fence_for(front)
     return f"{fence}yaml\n{front.strip()}\n{fence}\n\n{body}"
+
+
+def body_of(record: dict[str, Any]) -> str:
+    """The briefing's text without its front matter."""
+    raw = record["raw_markdown"]
+    if record["source"] == "message" or not isinstance(raw, str):
+        return without_front_matter(raw)
+    return _split(record)[1]
 
 
 def fence_for(text: str) -> str:

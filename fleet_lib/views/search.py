@@ -9,11 +9,10 @@ from typing import Any
 
 from fleet_lib import words
 from fleet_lib.errors import DatabaseUnusable
-from fleet_lib.lines import without_front_matter
 from fleet_lib.store import db, search_index
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.search import SearchRepo
-from fleet_lib.views.briefings import LISTS, briefing_record
+from fleet_lib.views.briefings import LISTS, body_of, briefing_record
 
 _CATCH_UP_SECONDS = 0.5
 _BEFORE, _AFTER = 60, 80  # characters that an excerpt shows around a match
@@ -63,8 +62,8 @@ def _excerpt(record: dict[str, Any], phrases: list[words.Phrase]) -> str:
     """The text around the first match, which is not looked for in the front matter. The summary if
     there is none, as where the branch's name matches."""
     for text in (
-        without_front_matter(record["raw_markdown"]),
-        record["title"] or "",
+        body_of(record),
+        str(record["title"] or ""),
         *(item for name in LISTS for item in record[name]),
     ):
         composed = unicodedata.normalize("NFC", text)
