@@ -42,7 +42,8 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     PATHs are transcripts or folders of them; without any, the transcripts in Claude Code's folder
     are read. Running it again imports only what is new, so it can be interrupted. The last turn of
     a session that is open, or that was active in the last ten minutes, is left to its own hook.
-    What `fleet db prune` deleted is not brought back.
+    What `fleet db prune` deleted is not brought back. The tokens in these transcripts are counted
+    for `fleet usage`, those of turns that are not imported too, each message once.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,11 @@ OWNERS = {
     "settings": "the settings",
     "plugin": "the plugin",
     "commander": "the settings of the Commander",
+    "managed": "the managed settings",
 }
+MANAGED = Path(
+    "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +139,19 @@ class Installation:
             if (state := plugin.read_state(folder))
         }
 
+    @cached_property
+    def managed_settings(self) -> dict[Path, dict[str, Any]]:
+        """The settings files of the machine's administrator."""
+        files = [
+            MANAGED / "managed-settings.json",
+            *sorted(MANAGED.glob("managed-settings.d/*.json")),
+        ]
+        return {file: read_json_object(file) for file in files if file.exists()}
+
     def hooks(self) -> Iterator[Hook]:
         """Every hook of Fleet that Claude Code would run."""
         for place, value in (
+            *(("managed", value) for value in self.managed_settings.values()),
             ("settings", self.settings),
             ("commander", read_json_object(self.commander_settings_file)),
         ):
@@ -180,6 +195,14 @@ def open_untouched(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=2)
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
+
+
+def span(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _hook(
