@@ -33,6 +33,7 @@ class Report:
     imported: int = 0
     known: int = 0  # turns that had a briefing, or had one before it was pruned
     left_alone: int = 0  # turns whose own hook may still come
+    ignored: int = 0  # turns in folders of projects.ignore
     refused: dict[str, int] = field(default_factory=dict)  # {why: turns}
     projects: dict[str, int] = field(default_factory=dict)  # {folder: turns imported}
 
@@ -91,6 +92,9 @@ class _Importer:
                 self._batch.append(turn)
                 if len(self._batch) >= BATCH_TURNS:
                     self._apply_batch()
+        if self._reader.ignored > self._report.ignored:
+            self._report.ignored = self._reader.ignored
+            return  # nothing of an ignored folder is kept, its tokens neither
         self._usage.add(transcript.path, transcript.session_id)
         if self._usage.waiting >= BATCH_TRANSCRIPTS:
             self._count_usage()

@@ -460,6 +460,52 @@ CREATE TABLE client_costs (
   cost_usd REAL NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE touched_files (
+  session_id TEXT NOT NULL,
+  file TEXT NOT NULL,                 -- relative to the repository
+  project_id TEXT NOT NULL,
+  worktree TEXT NOT NULL,             -- the top folder of the working tree
+  touched_at TEXT NOT NULL,           -- when the session last ended a turn that touched it
+  PRIMARY KEY (session_id, file)
+) WITHOUT ROWID;
+
+CREATE INDEX touched_files_by_file ON touched_files(project_id, file, touched_at);
+
+CREATE INDEX touched_files_by_time ON touched_files(touched_at);
+
+CREATE TABLE file_overlaps (
+  first_session_id TEXT NOT NULL,     -- the two sessions, in the order of their ids
+  second_session_id TEXT NOT NULL,
+  file TEXT NOT NULL,
+  announced_at TEXT NOT NULL,
+  PRIMARY KEY (first_session_id, second_session_id, file)
+) WITHOUT ROWID;
+
+CREATE INDEX file_overlaps_by_time ON file_overlaps(announced_at);
+
+CREATE TABLE project_remotes (
+  project_id TEXT NOT NULL REFERENCES projects(project_id) ON DELETE CASCADE,
+  canonical TEXT /* host/path, see fleet_lib/remotes.py; NULL: not worked out yet */
+);
+
+CREATE UNIQUE INDEX project_remotes_by_form ON project_remotes(canonical, project_id);
+
+CREATE INDEX project_remotes_by_project ON project_remotes(project_id);
+
+CREATE TRIGGER project_remotes_insert AFTER INSERT ON projects WHEN NEW.git_remote IS NOT NULL BEGIN
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_update AFTER UPDATE OF git_remote ON projects
+WHEN NEW.git_remote IS NOT OLD.git_remote BEGIN
+  DELETE FROM project_remotes WHERE project_id = NEW.project_id;
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_delete AFTER DELETE ON projects BEGIN
+  DELETE FROM project_remotes WHERE project_id = OLD.project_id;
+END;
+
 CREATE TABLE job_hold (
   only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
   reason TEXT NOT NULL,               -- one line, redacted
