@@ -34,13 +34,12 @@ from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
+from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import (
     LISTS,
     as_markdown,
     briefing_record,
     ended_at,
-    excerpt,
-    words_pattern,
 )
 from fleet_lib.views.projects import find_project, project_names
 from fleet_lib.views.usage import briefing_in_words, of_briefing
@@ -176,39 +175,47 @@ def show_(id: str, as_json: bool) -> None:
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
 @project_option
+@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
 @limit_option(20)
 @json_option
-def search(words: tuple[str, ...], project: str | None, limit: int, as_json: bool) -> None:
+def search(
+    words: tuple[str, ...], project: str | None, status: str | None, limit: int, as_json: bool
+) -> None:
     """Find briefings that contain all WORDS, best match first.
 
-    The last word may be incomplete.
+    It looks in titles, summaries, texts, lists, file names and branches. Words are taken
+    literally, without regard to case and accents. The last word may be incomplete. Words in
+    quotation marks have to stand side by side.
 
     \b
     Examples:
       fleet briefings search refund
       fleet briefings search staging cred --project shop-api
+      fleet briefings search '"token refresh"' --status blocked
     """
-    pattern = words_pattern(words)
+    query = " ".join(words)
     with reading() as connection:
-        found = BriefingRepo(connection).search(
-            " ".join(words), project_id=_id_of(connection, project), limit=limit
+        results = search_view.search(
+            connection,
+            query,
+            project_id=_id_of(connection, project),
+            status=status,
+            limit=limit,
         )
-        records = [
-            briefing_record(connection, briefing) | {"excerpt": text} for briefing, text in found
-        ]
         names = project_names(connection)
-    for record in records:
-        record["excerpt"] = excerpt(record, pattern)
+    records = results.records
+    if results.note:
+        say(f"fleet: {results.note}", err=True)
     if as_json:
         print_json(records)
     elif records and is_interactive():
-        _show_matches(records, names, pattern)
+        _show_matches(records, names, results.pattern)
     else:
         rows = [
             (*_first_cells(record, names), record["summary"], record["excerpt"])
             for record in records
         ]
-        empty = f"No briefings match {clean(' '.join(words), 60)!r}."
+        empty = f"No briefings match {clean(query, 60)!r}."
         print_table(("id", "ended", "project", "status", "summary", "found"), rows, empty)
 
 
