@@ -6,6 +6,7 @@ FleetError
 │   └── NewerSchema       a newer version of Fleet wrote it
 ├── BadEntry              an entry can never be applied; it goes to quarantine
 ├── GitTimeout            git did not answer in time
+├── NoAnswer              a session's folder does not answer; its entries are tried again later
 ├── BadInput              a value of a user or caller is not allowed
 └── NotFound              there is no such project, briefing, event or job
 """
@@ -34,6 +35,17 @@ class BadEntry(FleetError):
 
 class GitTimeout(FleetError):
     """Git did not answer in time."""
+
+
+class NoAnswer(FleetError):
+    """A question to a folder got no answer, or an error of the disk. It says nothing about the
+    entry, which is tried again later."""
+
+    def __init__(self, place: str, reason: str, *, is_silent: bool = False) -> None:
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.place = place
+        self.reason = reason
+        self.is_silent = is_silent  # no question to anything in it is answered
 
 
 class BadInput(FleetError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_lib.json_text import json_object
+from fleet_lib.outside import asking, require_answer
 from fleet_lib.spool import sync_folder
 
 
@@ -26,9 +27,14 @@ def read_regular_file(path: str, limit: int) -> bytes | None:
 
 @contextlib.contextmanager
 def open_regular(path: str) -> Iterator[int | None]:
+    """Open a file for reading; None where there is no regular one. Raises NoAnswer in the drainer's
+    reader."""
+    asking(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            require_answer(error, path)
         yield None
         return
     try:

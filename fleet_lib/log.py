@@ -9,6 +9,19 @@ from fleet_lib import paths
 LIMIT_BYTES = 1024 * 1024
 
 
+def write_once(home: str, who: str, message: str) -> None:
+    """The same, unless it is what the log's newest line says."""
+    text = "".join([char if char.isprintable() else "?" for char in message[:1000]])
+    try:
+        with open(paths.log_file(home), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            newest = file.read().decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
+    except OSError:
+        newest = ""
+    if newest.partition(" ")[2] != f"{who} {text}":
+        write(home, who, message)
+
+
 def write(home: str, who: str, message: str) -> None:
     """Append one line without control characters. A log that cannot be written stops nothing."""
     path = paths.log_file(home)

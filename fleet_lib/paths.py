@@ -57,9 +57,9 @@ def lock(home: str) -> str:
     return os.path.join(home, "spool", "lock")
 
 
-def journal(home: str) -> str:
-    """The entries that a drainer has begun and not finished, each with the number of attempts."""
-    return os.path.join(home, "spool", "attempts")
+def put_off(home: str) -> str:
+    """The places that do not answer, and the entries that wait for them."""
+    return os.path.join(home, "spool", "put-off")
 
 
 def log_file(home: str) -> str:

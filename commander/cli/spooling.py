@@ -12,7 +12,7 @@ from commander.cli._database import fill_search_index
 from commander.cli._display import print_json, say
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
-from fleet_lib.drain.foreground import drain_now
+from fleet_lib.drain.foreground import drain_now, holder_words
 from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.ingest.ingest import apply_one
@@ -38,9 +38,7 @@ def drain(as_json: bool) -> None:
     """
     home = paths.home()
     bad_before = set(quarantine.names(home))
-    count = drain_now(
-        home, on_wait=lambda left: say(f"another drainer is running, {left} left", err=True)
-    )
+    count = drain_now(home, on_wait=lambda left: _say_waiting(home, left), is_forced=True)
     bad = set(quarantine.names(home)) - bad_before
     path = Path(paths.database(home))
     if path.exists():
@@ -53,6 +51,10 @@ def drain(as_json: bool) -> None:
     if bad:
         say(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
     say(f"{count - len(bad)} applied" if count else "Nothing to apply.")
+
+
+def _say_waiting(home: str, left: int) -> None:
+    say(f"another drainer is running, {left} left{holder_words(home)}", err=True)
 
 
 @click.command()

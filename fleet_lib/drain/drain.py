@@ -1,4 +1,5 @@
-"""The drainer's process: `python -I drain.py FLEET_HOME`, started detached by hooks.
+"""The drainer's process: `python -I drain.py FLEET_HOME [--now]`, started detached by hooks. With
+`--now` it also tries what is put off.
 
 Standard library only until the lock is held: most starts find another drainer running and end here,
 so they must cost next to nothing. What a drainer does is in drainer.py.
@@ -14,7 +15,7 @@ import sys
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
-def main(home: str) -> int:
+def main(home: str, is_forced: bool = False) -> int:
     for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         if _signal.getsignal(number) == _signal.SIG_IGN:  # from the hook that started it
             _signal.signal(number, _signal.SIG_DFL)
@@ -35,11 +36,15 @@ def main(home: str) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return BUSY
+        except OSError as error:
+            return _without_locks(root, home, error)
         if root not in sys.path:
             sys.path.insert(0, root)
         try:
-            from fleet_lib import spool
-            from fleet_lib.drain import drainer
+            from fleet_lib import held
+
+            held.name(lock, "starting")
+            from fleet_lib.drain import drainer, put_off
         except Exception as error:
             # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
@@ -52,11 +57,12 @@ def main(home: str) -> int:
                 f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
             )
             return UNUSABLE
-        usable = drainer.drain(home)
-        fcntl.flock(lock, fcntl.LOCK_UN)
+        usable = drainer.drain(home, lambda doing: held.say(lock, doing), is_forced=is_forced)
+        held.release(lock)
         # An entry may have come after the last look and before the release. The drainer started for
         # it found the lock held and ended, so this one looks once more.
-        if not usable or not spool.pending(home):
+        is_forced = False
+        if not usable or not put_off.waiting(home):
             break
     if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
         _make_environment(root, home)  # ends at once unless the plugin was updated
@@ -70,5 +76,19 @@ def _make_environment(root: str, *arguments: str) -> None:
         os.execv(sys.executable, [sys.executable, "-I", script, *arguments])  # noqa: S606
 
 
+def _without_locks(root: str, home: str, error: OSError) -> int:
+    """The home's file system cannot lock files: two drainers could write at once, so none does."""
+    sys.path.insert(0, root)
+    from fleet_lib import log
+
+    log.write_once(
+        home,
+        "drain",
+        f"the file system of {home} has no working locks ({error.strerror}), so the database cannot"
+        " be written safely; the entries wait in the spool",
+    )
+    return UNUSABLE
+
+
 if __name__ == "__main__":
-    sys.exit(main(os.path.abspath(sys.argv[1])))
+    sys.exit(main(os.path.abspath(sys.argv[1]), "--now" in sys.argv[2:]))

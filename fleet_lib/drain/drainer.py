@@ -1,37 +1,35 @@
-"""The drainer's loop: batches, retries, and limits that keep one entry from stopping the rest.
+"""The drainer's loop: batches, retries, and what is put off so that it does not stop the rest.
 
 Called with the drainer's lock held. Nothing is ever dropped: an entry leaves `new/` once its
-transaction is committed, or for the quarantine with a reason; else it stays where it is.
+transaction is committed, or for the quarantine with a reason; else it stays where it is. Entries
+are read by a child (reader.py).
 """
 
 import contextlib
 import faulthandler
 import math
-import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from fleet_lib import hot_settings, log, paths, spool, wake
-from fleet_lib.drain import attempts, quarantine
+from fleet_lib.drain import quarantine
+from fleet_lib.drain.put_off import PutOff
+from fleet_lib.drain.reader import Reader
 from fleet_lib.drain.usage import TranscriptUsage
-from fleet_lib.errors import BadEntry
+from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
 from fleet_lib.store import db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
-from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
-from fleet_lib.turn.repositories import Repositories
+from fleet_lib.turn.prepare import NotRead, Prepared
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
 BUSY_RETRY_SECONDS = 600.0
-ENTRY_SECONDS = 20.0
-ENTRY_SECONDS_PER_MB = 1.0
 BATCH_SECONDS = 150.0
 _SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
@@ -48,9 +46,13 @@ class _Applied:
     rejected: Rejected  # those before it, and those that failed in it
 
 
-def drain(home: str) -> bool:
-    """Apply everything in the spool. False if the database cannot be used now; the log says why."""
-    drainer = _Drainer(home)
+def drain(
+    home: str, say: Callable[[str], None] = lambda _: None, *, is_forced: bool = False
+) -> bool:
+    """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
+    False if the database cannot be used now; the log says why. `say` is called with what the
+    drainer is doing."""
+    drainer = _Drainer(home, say, is_forced=is_forced)
     try:
         drainer.run()
         drainer.end_gone_sessions()
@@ -65,37 +67,42 @@ def drain(home: str) -> bool:
 
 
 class _Drainer:
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, say: Callable[[str], None], *, is_forced: bool) -> None:
         self._home = home
+        self._say = say
         self._connection: sqlite3.Connection | None = None
-        self._repositories = Repositories()
-        self._attempts = attempts.Attempts(home)
-        self._usage = TranscriptUsage()
+        self._put_off = PutOff(home, is_forced=is_forced)
+        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"))
+        self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
+        self._reader.close()
         if self._connection is not None:
             self._connection.close()
 
     def run(self) -> None:
         spool.make_folders(self._home)
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
-        signal.signal(signal.SIGALRM, _expire)
         spool.recover(self._home)
         self._apply_pending()
         while self._usage.waiting:  # the rest of a large transcript, portion by portion
             self._apply_patiently([], {})
             self._apply_pending()
         self._settle_old_turns()
+        self._put_off.finish()
         _remove_leftovers(self._home)
         quarantine.sweep(self._home)
 
     def _apply_pending(self) -> None:
-        while names := spool.pending(self._home):
+        while names := self._pending():
             # Listed once for many batches: a hundred thousand names take longer than a batch.
             at = 0
             while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
                 self._apply_batch(batch)
                 at += len(batch)
+
+    def _pending(self) -> list[str]:
+        return [name for name in spool.pending(self._home) if name not in self._put_off]
 
     def end_gone_sessions(self) -> None:
         """End the sessions whose client was killed. A database that is busy is asked next time."""
@@ -111,7 +118,7 @@ class _Drainer:
         end = time.monotonic() + BATCH_SECONDS / 2  # of the watchdog's patience
 
         def is_enough() -> bool:
-            return time.monotonic() > end or bool(spool.pending(self._home))
+            return time.monotonic() > end or bool(self._pending())
 
         try:
             with _watchdog(self._home):
@@ -131,62 +138,42 @@ class _Drainer:
             wake.start_job_runner(self._home, seconds)
 
     def _choose(self, names: list[str]) -> list[str]:
-        """The next entries in order. An entry that was begun before and not finished is taken
-        alone, so that it cannot end the drainer while it works on others."""
+        """The next entries in order, within the limits of a batch."""
         chosen: list[str] = []
         size = 0
         for name in names:
-            if chosen and (name in self._attempts or len(chosen) == BATCH_ENTRIES):
+            if len(chosen) == BATCH_ENTRIES:
                 break
             with contextlib.suppress(OSError):
                 size += (Path(paths.spool(self._home, "new")) / name).stat().st_size
             if chosen and size > BATCH_BYTES:
                 break
             chosen.append(name)
-            if name in self._attempts:
-                break
         return chosen
 
     def _apply_batch(self, batch: list[str]) -> None:
-        with self._attempts.working_on():
-            with _watchdog(self._home):
-                prepared, rejected = self._prepare_all(batch)
-            self._attempts.finish(batch)
-            for item in prepared:
-                self._usage.note(item)
-            rejected = self._apply_patiently(prepared, rejected)
-        self._settle(batch, rejected)
+        self._say(f"reading {len(batch)} entries")
+        prepared, rejected = self._prepare_all(batch)
+        for item in prepared:
+            self._usage.note(item)
+        self._say(f"writing {len(prepared)} entries")
+        rejected = self._apply_patiently(prepared, rejected)
+        self._put_off.save()
+        self._settle([name for name in batch if name not in self._put_off], rejected)
+        self._reader.forget()
 
     def _prepare_all(self, batch: list[str]) -> tuple[list[Prepared], Rejected]:
-        if len(batch) == 1 and self._attempts.are_used_up(batch[0]):
-            reason = f"not finished in {attempts.LIMIT} attempts: it hangs or ends the drainer"
-            return [], {batch[0]: reason}
         prepared: list[Prepared] = []
         rejected: Rejected = {}
-        self._attempts.begin(batch)
         for name in batch:
             try:
-                item = self._prepare(name)
+                if item := self._reader.prepare(name):
+                    prepared.append(item)
+            except NoAnswer as error:
+                self._put_off.note(error, name)
             except (spool.Malformed, BadEntry) as error:
                 rejected[name] = str(error)
-            except _TookTooLong:
-                rejected[name] = "reading it took too long"
-            except Exception as error:  # a bug of ours: quarantine this entry and go on
-                rejected[name] = f"{type(error).__name__}: {error}"
-            else:
-                self._attempts.resume()
-                if item is not None:
-                    prepared.append(item)
         return prepared, rejected
-
-    def _prepare(self, name: str) -> Prepared | None:
-        """None if another program removed the entry."""
-        try:
-            entry = spool.read_pending(self._home, name)
-        except FileNotFoundError:
-            return None
-        with _time_limit(len(entry.payload)):
-            return prepare(entry, self._home, self._repositories, self._pause)
 
     def _apply_patiently(self, prepared: list[Prepared], rejected: Rejected) -> Rejected:
         """Apply the batch in one transaction; retry for ten minutes while the database is busy.
@@ -214,10 +201,13 @@ class _Drainer:
         """Read what the first of these entries still lacks."""
         first, *others = prepared
         try:
-            with _watchdog(self._home), _time_limit(len(first.entry.payload)):
-                return [read_more(first, missing, self._repositories), *others], {}
-        except _TookTooLong:
-            return others, {first.entry.name: "reading it took too long"}
+            more = self._reader.read_more(first, missing)
+            return [more, *others] if more else others, {}
+        except NoAnswer as error:
+            self._put_off.note(error, first.entry.name)
+            return others, {}
+        except BadEntry as error:
+            return others, {first.entry.name: str(error)}
 
     def _apply(self, prepared: list[Prepared], rejected: Rejected) -> _Applied:
         """Apply the entries in one transaction. What an entry lacks is read outside it, and no
@@ -248,6 +238,8 @@ class _Drainer:
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
                 except BadEntry as error:
                     failed[item.entry.name] = str(error)
+                except NoAnswer as error:
+                    self._put_off.note(error, item.entry.name)
                 except Exception as error:  # a bug of ours: quarantine this entry and go on
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
@@ -261,8 +253,7 @@ class _Drainer:
     def _read_usage(self, connection: sqlite3.Connection) -> None:
         """Read what the batch's transcripts say of tokens. If that fails, the entries still count."""
         try:
-            with _watchdog(self._home), _time_limit(0):
-                self._usage.read(connection)
+            self._usage.read(connection)
         except sqlite3.Error:
             raise
         except Exception as error:
@@ -297,11 +288,6 @@ class _Drainer:
             log.write(self._home, "drain", f"quarantined {name}: {reason}")
         quarantine.move(self._home, reasons)
 
-    def _pause(self, seconds: float) -> None:
-        """Wait for a transcript. Killing a waiting drainer must not count against its entries."""
-        self._attempts.pause()
-        time.sleep(seconds)
-
 
 @contextlib.contextmanager
 def _watchdog(home: str) -> Iterator[None]:
@@ -314,25 +300,6 @@ def _watchdog(home: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-
-
-class _TookTooLong(Exception):
-    """An entry's time is over. Not an OSError: code that reads files may catch that."""
-
-
-@contextlib.contextmanager
-def _time_limit(size: int) -> Iterator[None]:
-    """Raise _TookTooLong in the block when the time for a payload of this size is over."""
-    seconds = ENTRY_SECONDS + ENTRY_SECONDS_PER_MB * size / (1 << 20)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _expire(_signal: int, _frame: FrameType | None) -> None:
-    raise _TookTooLong
 
 
 def _remove_leftovers(home: str) -> None:

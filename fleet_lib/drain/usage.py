@@ -3,7 +3,7 @@ is apart from the entries: whatever an entry becomes, and in whatever order entr
 message counts once."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from fleet_lib.store import db
@@ -18,7 +18,13 @@ _READ_BYTES = 32 * 1024 * 1024  # before what was read is stored
 class TranscriptUsage:
     """Transcripts that are to be read, and what was read and is not stored yet."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        files: Callable[[str], Mapping[str, int]] = usage_files,
+        read: Callable[[str, FilePlace, str], UsageReading | None] = read_usage,
+    ) -> None:
+        self._files = files
+        self._read = read
         self._waiting: dict[str, str] = {}  # {transcript: its session}
         self._left: dict[str, str] = {}  # those of them that have more
         self._readings: list[UsageReading] = []
@@ -51,13 +57,13 @@ class TranscriptUsage:
             if read_bytes > _READ_BYTES:
                 self._left[transcript] = session_id
                 continue
-            files = usage_files(transcript)
+            files = self._files(transcript)
             digests = {path: file_digest(path) for path in files}
             places = UsageRepo(connection).places(list(digests.values()))
             for path, size in files.items():
                 place = places.get(digests[path], FilePlace())
                 # Most subagents have long ended: their files need not be opened.
-                reading = None if size == place.read_to else read_usage(path, place, session_id)
+                reading = None if size == place.read_to else self._read(path, place, session_id)
                 if reading is None:
                     continue
                 self._readings.append(reading)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fleet_lib.errors import BadEntry
+from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.remotes import without_credentials
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
@@ -26,7 +26,7 @@ class ProjectFinder:
     def project_of(self, prepared: Prepared, known: Session | None) -> str:
         """The id of the project of the entry's folder; of the session's last turn where the folder
         is gone or git does not answer, else of the repository that it lay in. Raises BadEntry where
-        nothing says it."""
+        nothing says it, and NoAnswer where git may say it later."""
         folder, git = prepared.folder, prepared.git
         known = known or self._repos.sessions.get(prepared.session_id)
         if git is None and not prepared.folder_exists:
@@ -41,7 +41,7 @@ class ProjectFinder:
             around = known.project_id if known else self._repos.projects.find_around(folder)
             if around:
                 return around
-            raise BadEntry("git did not answer, so the folder's project is not known")
+            raise NoAnswer(folder, "git does not answer there")
         key = (folder, git.read_at_ns if git else 0)
         if key not in self._found:
             self._found[key] = self._ensure(prepared, git)

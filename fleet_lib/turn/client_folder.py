@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fleet_lib import clock, live
+from fleet_lib import clock, live, outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,11 @@ def client_folder_of(transcript_path: str | None) -> ClientFolder | None:
 
 @lru_cache(maxsize=64)
 def _checked(folder: str, _period: int) -> ClientFolder | None:
+    outside.asking(folder)
     try:
         device = Path(folder).stat().st_dev
-    except OSError:
+    except OSError as error:
+        outside.require_answer(error, folder)
         return None
     return ClientFolder(folder, device, clock.now())
 
@@ -45,6 +47,7 @@ def is_headless(folder: ClientFolder, session_id: str | None) -> bool:
 
 
 def _files(folder: ClientFolder) -> Iterator[live.ClientFile]:
+    outside.asking(folder.path)
     for text in live.read_folder(folder.path):
         try:
             value = json.loads(text.decode("utf-8", "replace"))

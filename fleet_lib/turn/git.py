@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.outside import asking
 from fleet_lib.turn import remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
@@ -184,6 +185,7 @@ def run(
     FileNotFoundError where git is not installed."""
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
     command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
+    asking(folder, TIMEOUT_SECONDS + 1)
     try:
         return subprocess.run(
             command,

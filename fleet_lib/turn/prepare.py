@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, hot_settings, ignored, paths
+from fleet_lib import clock, hot_settings, ignored, outside, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
@@ -190,6 +189,7 @@ def prepare(
     entry.received_ns = _received_ns(entry)
     received_at = clock.iso(entry.received_ns)
     given = entry.project or entry.cwd
+    outside.asking(given)
     if ignored.is_ignored(home, given):  # whatever its payload says
         return Prepared(entry, Payload(), "", received_at, given, False, is_ignored=True)
     payload, digest = parse_payload(entry)
@@ -200,7 +200,7 @@ def prepare(
     if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
-    exists = bool(folder) and Path(folder).is_dir()
+    exists = bool(folder) and outside.is_folder(folder)
     prepared = replace(
         prepared,
         folder_exists=exists,
@@ -253,7 +253,7 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         commit_files |= repositories.files_of_commits(git, missing.commits)
     if git and missing.digests:
         digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
-    folders = {folder: Path(folder).exists() for folder in missing.folders}
+    folders = {folder: outside.exists(folder) for folder in missing.folders}
     earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
     return replace(
         prepared,

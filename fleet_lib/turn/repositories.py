@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 
+from fleet_lib import outside
 from fleet_lib.errors import GitTimeout
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, read_commit_files, read_git_state
@@ -65,13 +66,13 @@ def relative_files(paths: Sequence[str], state: GitState | None, folder: str) ->
     if not paths:
         return []
     bases = [state.toplevel, state.root] if state else [folder]
-    bases += [os.path.realpath(base) for base in bases]
+    bases += [outside.real(base) for base in bases]
     found: list[str] = []
     for path in paths:
         if _STATUS_FILE.search(path):
             continue
         name = path
-        for candidate in (path, os.path.realpath(path)):
+        for candidate in (path, outside.real(path)):
             inside = next((b for b in bases if candidate.startswith(b.rstrip("/") + "/")), None)
             if inside:
                 name = os.path.relpath(candidate, inside)

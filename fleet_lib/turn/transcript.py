@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fleet_lib import outside
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.turn.title import Words, first_words
@@ -159,9 +160,13 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
 
 def subagent_transcripts(transcript: str) -> list[str]:
     folder = transcript.removesuffix(".jsonl") + "/subagents"
+    outside.asking(folder)
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 (once a turn, mostly of what is not there)
-    except (OSError, ValueError):
+    except OSError as error:
+        outside.require_answer(error, folder)
+        return []
+    except ValueError:
         return []
     agents = [name for name in names if name.startswith("agent-") and name.endswith(".jsonl")]
     return [f"{folder}/{name}" for name in agents[:200]]

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from fleet_lib import clock
+from fleet_lib import clock, outside
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.store.usage import QUARTER_SECONDS, FilePlace, Owner, Tokens, UsageReading
@@ -34,6 +34,7 @@ def usage_files(transcript: str) -> dict[str, int]:
     found = {transcript: -1}
     folders = [transcript.removesuffix(".jsonl") + "/subagents"]
     while folders:
+        outside.asking(folders[-1])
         try:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:

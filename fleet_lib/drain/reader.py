@@ -1,0 +1,311 @@
+"""Reading entries, and what the world says of them, in a child that can be abandoned.
+
+The drainer forks it once its modules are imported, which costs a millisecond or two, and asks it for
+one thing after the other. Where the child waits for an answer that does not come, it is killed and
+never waited for: on a mount that is gone not even SIGKILL ends a process. The place is noted as
+silent, another child goes on, and asks nothing there. An entry that ends its child is tried in
+another one; the third time it is refused.
+
+A thread would hang with the whole process, and asking only for mounts that are not local needs to
+know them: there is no list of mounts on macOS, and a local disk can hang, too.
+"""
+
+import contextlib
+import io
+import mmap
+import os
+import pickle
+import select
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from fleet_lib import log, outside, spool
+from fleet_lib.drain.put_off import PutOff, place_to_note
+from fleet_lib.drain.reader_child import LENGTH, Reply, serve
+from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.store.usage import FilePlace, UsageReading
+from fleet_lib.turn.prepare import NotRead, Prepared
+
+POLL_SECONDS = 0.25
+_LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
+_CRASHES = 3  # in which an entry may end its child
+_KILLS = 10  # the same by a signal that comes from elsewhere, too: the system lacks memory
+_HANGS = 5  # of one question, each at another place
+_UNSEEN_SECONDS = 10.0  # for an answer where the system does not say what a process does
+
+
+_HAS_PROC = Path("/proc/self/stat").exists()
+
+
+class TookTooLong(BadEntry):
+    """An entry's time is over, and its child was not waiting for anything."""
+
+
+class _Died(Exception):
+    """The child ended, by this signal or 0."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class _Hangs(Exception):
+    """The child waits for an answer that does not come."""
+
+
+class Reader:
+    """Asks a child. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
+    hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
+
+    def __init__(
+        self, home: str, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._home = home
+        self._put_off = put_off
+        self._on_wait = on_wait
+        self._board = mmap.mmap(-1, outside.BOARD_BYTES)
+        self._child = 0
+        self._requests = self._replies = -1
+        self._poll = select.poll()
+        self._abandoned: list[int] = []
+        self._begin_batch()
+
+    def prepare(self, name: str) -> Prepared | None:
+        """The entry with what was read for it; None if another program removed it."""
+        return cast("Prepared | None", self._ask("prepare", name, entry=name))
+
+    def read_more(self, prepared: Prepared, missing: NotRead) -> Prepared | None:
+        """The same entry with what was missing."""
+        name = prepared.entry.name
+        return cast("Prepared | None", self._ask("read_more", name, vars(missing), entry=name))
+
+    def usage_files(self, transcript: str) -> dict[str, int]:
+        """As turn.usage.usage_files; {} where nothing answers."""
+        with contextlib.suppress(NoAnswer, BadEntry):
+            return cast("dict[str, int]", self._ask("usage_files", transcript))
+        return {}
+
+    def read_usage(self, path: str, place: FilePlace, session_id: str) -> UsageReading | None:
+        """As turn.usage.read_usage; None where nothing answers."""
+        with contextlib.suppress(NoAnswer, BadEntry):
+            reading = self._ask("read_usage", path, place, session_id)
+            return cast("UsageReading | None", reading)
+        return None
+
+    def forget(self) -> None:
+        """A batch is done: what was read for it is not asked for again."""
+        if self._child:
+            with contextlib.suppress(_Died):
+                self._send("forget", ())
+            self._begin_batch()
+
+    def close(self) -> None:
+        """End the child, which does so by itself when its requests end."""
+        self._close_pipes()
+        if self._child:
+            end = time.monotonic() + 1.0
+            while time.monotonic() < end and not _is_reaped(self._child):
+                time.sleep(0.002)
+            self._child = 0
+        self._board.close()
+
+    def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
+        crashes = hangs = kills = 0
+        while True:
+            self._abandoned = [child for child in self._abandoned if not _is_reaped(child)]
+            try:
+                if not self._child:
+                    self._fork()
+                self._send(what, arguments)
+                return self._result(self._receive())
+            except _Died as died:
+                self._drop()
+                kills += died.number in (signal.SIGKILL, signal.SIGTERM)
+                crashes += died.number not in (signal.SIGKILL, signal.SIGTERM)
+                if crashes >= _CRASHES or kills >= _KILLS:
+                    raise BadEntry(
+                        f"it ended the process that read it {crashes + kills} times"
+                        f" (the last time by signal {died.number})"
+                    ) from None
+            except _Hangs:
+                hangs += 1
+                place = self._abandon(entry)
+                if hangs >= _HANGS:
+                    raise NoAnswer(place, "it does not answer", is_silent=True) from None
+
+    def _result(self, reply: Reply) -> Any:
+        kind, value = reply
+        if kind == "answer":
+            return value
+        if kind == "slow":
+            raise TookTooLong("reading it took too long")
+        if kind == "waited":
+            raise _Hangs
+        if kind == "no answer":
+            place, reason, is_silent = value
+            raise NoAnswer(place, reason, is_silent=is_silent)
+        raise spool.Malformed(value) if kind == "malformed" else BadEntry(value)
+
+    # --- the child's process ---
+
+    def _fork(self) -> None:
+        requests, replies = os.pipe(), os.pipe()
+        self._begin_batch()
+        silent = self._put_off.silent_places()
+        child = os.fork()
+        if child == 0:
+            try:
+                serve(self._home, requests[0], replies[1], self._board, silent)
+            except Exception as error:
+                what = f"the reader failed: {type(error).__name__}: {error}"
+                log.write(self._home, "drain", what)
+            finally:
+                os._exit(0)
+        with contextlib.suppress(OSError):  # the child does it, too, and may have ended
+            os.setpgid(child, child)
+        os.close(requests[0])
+        os.close(replies[1])
+        self._child, self._requests, self._replies = child, requests[1], replies[0]
+        self._poll.register(self._replies, select.POLLIN)
+
+    def _abandon(self, entry: str) -> str:
+        """Kill the child and what it started, and note what it asked; the place that is silent."""
+        child = self._child
+        path = outside.read_board(self._board)[2]
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        self._drop()
+        time.sleep(0.1)
+        place = place_to_note(path, self._folder_of(entry), self._home)
+        self._put_off.note_hang(place, _left_of_group(child))
+        if not _is_reaped(child):
+            self._abandoned.append(child)
+        return place
+
+    def _folder_of(self, entry: str) -> str:
+        with contextlib.suppress(OSError, spool.Malformed):
+            if entry:
+                found = spool.read_pending(self._home, entry)
+                return found.project or found.cwd
+        return ""
+
+    def _drop(self) -> None:
+        self._close_pipes()
+        self._child = 0
+
+    def _begin_batch(self) -> None:
+        self._received = io.BytesIO()
+        self._unpickler = pickle.Unpickler(self._received)  # noqa: S301 (from a child of this process)
+
+    def _close_pipes(self) -> None:
+        if self._replies >= 0:
+            self._poll.unregister(self._replies)
+        for descriptor in (self._requests, self._replies):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._requests = self._replies = -1
+
+    # --- what is said ---
+
+    def _send(self, what: str, arguments: tuple[object, ...]) -> None:
+        data = pickle.dumps((what, arguments), pickle.HIGHEST_PROTOCOL)
+        data = LENGTH.pack(len(data)) + data
+        try:
+            while data:
+                data = data[os.write(self._requests, data) :]
+        except BrokenPipeError:
+            raise self._death() from None
+
+    def _receive(self) -> Reply:
+        watch = _Watch(self._child, self._board, self._on_wait)
+        length = LENGTH.unpack(self._read(LENGTH.size, watch))[0]
+        self._received.seek(0)
+        self._received.truncate()
+        self._received.write(self._read(length, watch))
+        self._received.seek(0)
+        # What was sent before in this batch is only referred to, as a repository's state.
+        return cast("Reply", self._unpickler.load())
+
+    def _read(self, size: int, watch: "_Watch") -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            if not self._poll.poll(POLL_SECONDS * 1000):
+                watch.note_silence()
+                continue
+            part = os.read(self._replies, min(size - len(data), 1 << 20))
+            if not part:
+                raise self._death()
+            data += part
+        return bytes(data)
+
+    def _death(self) -> _Died:
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+            if pid:
+                return _Died(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
+            time.sleep(0.002)
+        return _Died(0)
+
+
+class _Watch:
+    """How long a child has been waiting: its time counts only while it neither works nor asks
+    something new."""
+
+    def __init__(self, child: int, board: mmap.mmap, on_wait: Callable[[str], None]) -> None:
+        self._child = child
+        self._board = board
+        self._on_wait = on_wait
+        self._seen: tuple[int, int] | None = None
+        self._polls = self._silent_polls = 0
+
+    def note_silence(self) -> None:
+        """Nothing came for a moment. Raises _Hangs or TookTooLong when that was one too many."""
+        # In polls and not by the clock: if this process was stopped, the child was not asked.
+        self._polls += 1
+        asked, seconds, path = outside.read_board(self._board)
+        is_working, cpu_ticks = _activity(self._child)
+        is_silent = not is_working and self._seen == (asked, cpu_ticks)
+        self._seen = (asked, cpu_ticks)
+        self._silent_polls = self._silent_polls + 1 if is_silent else 0
+        waited = self._silent_polls * POLL_SECONDS
+        if waited >= 1.0:
+            self._on_wait(path)
+        if waited >= (seconds if cpu_ticks >= 0 else max(seconds, _UNSEEN_SECONDS)):
+            raise _Hangs
+        if self._polls * POLL_SECONDS >= _LONGEST_SECONDS:
+            raise TookTooLong("reading it took too long")
+
+
+def _activity(child: int) -> tuple[bool, int]:
+    """(whether a process runs now, the CPU time that it has used); (False, -1) if that is
+    unknown."""
+    try:
+        fields = Path(f"/proc/{child}/stat").read_bytes().rpartition(b")")[2].split()
+        return fields[0] == b"R", int(fields[11]) + int(fields[12])
+    except (OSError, IndexError, ValueError):
+        return False, -1
+
+
+def _left_of_group(group: int) -> list[tuple[int, float]]:
+    """The processes of a group that was killed and that did not end: (pid, when it started)."""
+    # Only where something hangs, because its import takes as long as a query.
+    from fleet_lib.processes import name_of
+
+    left = []
+    named = [entry.name for entry in Path("/proc").iterdir()] if _HAS_PROC else [str(group)]
+    for pid in [int(name) for name in named if name.isdigit()]:
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) == group and (process := name_of(pid)):
+                left.append((pid, process.started))
+    return left
+
+
+def _is_reaped(child: int) -> bool:
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True

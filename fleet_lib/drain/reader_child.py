@@ -1,0 +1,162 @@
+"""The child's part of reader.py: it reads entries and asks the world, until its requests end. It is
+forked from the drainer, and touches neither the database nor the drainer's lock."""
+
+import contextlib
+import gc
+import io
+import mmap
+import os
+import pickle
+import signal
+import struct
+import time
+from collections.abc import Callable, Collection, Iterator
+from types import FrameType
+from typing import Any, cast
+
+from fleet_lib import outside, spool
+from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
+from fleet_lib.turn.repositories import Repositories
+from fleet_lib.turn.usage import read_usage, usage_files
+
+ENTRY_SECONDS = 20.0
+ENTRY_SECONDS_PER_MB = 1.0
+LENGTH = struct.Struct("<Q")  # before each request and reply
+# "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
+Reply = tuple[str, Any]
+_DESCRIPTORS = 65536  # more are never open
+
+
+def serve(
+    home: str, requests: int, replies: int, board: mmap.mmap, silent: Collection[str]
+) -> None:
+    """Answer requests until there are no more, in the child."""
+    # A group of its own, which is killed with all that it started.
+    os.setpgid(0, 0)
+    # An inherited descriptor would hold the drainer's lock for as long as this process hangs.
+    _close_all_but(requests, replies)
+    signal.signal(signal.SIGALRM, _expire)
+    gc.freeze()  # the collector would copy every page that is shared with the drainer
+    outside.note_on(board, silent)
+    child = _Child(home)
+    with open(requests, "rb") as received, open(replies, "wb") as sent:
+        while head := received.read(LENGTH.size):
+            what, arguments = pickle.loads(received.read(LENGTH.unpack(head)[0]))  # noqa: S301
+            if what == "forget":
+                child.forget()
+                continue
+            data = child.reply(what, arguments)
+            sent.write(LENGTH.pack(len(data)))
+            sent.write(data)
+            sent.flush()
+
+
+class _Child:
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._repositories = Repositories()
+        self._answers: dict[str, Callable[..., Any]] = {
+            "prepare": self._prepare,
+            "read_more": self._read_more,
+            "usage_files": lambda *arguments: _within_limit(0, usage_files, *arguments),
+            "read_usage": lambda *arguments: _within_limit(0, read_usage, *arguments),
+        }
+        self.forget()
+
+    def forget(self) -> None:
+        self._prepared: dict[str, Prepared] = {}
+        self._pickled = io.BytesIO()
+        self._pickler = pickle.Pickler(self._pickled, pickle.HIGHEST_PROTOCOL)
+
+    def reply(self, what: str, arguments: tuple[Any, ...]) -> bytes:
+        self._pickler.dump(self._answer(what, arguments))
+        data = self._pickled.getvalue()
+        self._pickled.seek(0)
+        self._pickled.truncate()
+        return data
+
+    def _answer(self, what: str, arguments: tuple[Any, ...]) -> Reply:
+        try:
+            return "answer", self._answers[what](*arguments)
+        except NoAnswer as error:
+            return "no answer", (error.place, error.reason, error.is_silent)
+        except spool.Malformed as error:
+            return "malformed", str(error)
+        except BadEntry as error:
+            return "refused", str(error)
+        except _Waited:
+            return "waited", None
+        except _TookTooLong:
+            return "slow", None
+        except OSError as error:
+            if outside.is_trouble(error):
+                # The path of the last question is what it was about.
+                path = os.fsdecode(error.filename or "") or outside.last_question()
+                return "no answer", (path, error.strerror or "an error of the disk", False)
+            return "refused", f"{type(error).__name__}: {error}"
+        except Exception as error:  # a bug of ours: quarantine this entry and go on
+            return "refused", f"{type(error).__name__}: {error}"
+
+    def _prepare(self, name: str) -> Prepared | None:
+        try:
+            entry = spool.read_pending(self._home, name)
+        except FileNotFoundError:
+            return None
+        size = len(entry.payload)
+        read = _within_limit(size, prepare, entry, self._home, self._repositories)
+        prepared = self._prepared[name] = cast("Prepared", read)
+        entry.payload = b""  # it is parsed, and can be long
+        return prepared
+
+    def _read_more(self, name: str, missing: dict[str, Any]) -> Prepared | None:
+        # Another child than this one may have prepared it.
+        prepared = self._prepared.get(name) or self._prepare(name)
+        if prepared is not None:
+            lacks = NotRead(**missing)
+            more = _within_limit(0, read_more, prepared, lacks, self._repositories)
+            prepared = self._prepared[name] = cast("Prepared", more)
+        return prepared
+
+
+class _TookTooLong(Exception):
+    """An entry's time is over. Not an OSError: code that reads files may catch that."""
+
+
+class _Waited(Exception):
+    """The same of a process that waited for most of it."""
+
+
+def _within_limit(size: int, work: Callable[..., Any], *arguments: object) -> Any:
+    """What the work returns. Raises _TookTooLong or _Waited when the time for a payload of this size
+    is over."""
+    seconds = ENTRY_SECONDS + ENTRY_SECONDS_PER_MB * size / (1 << 20)
+    worked = time.process_time()
+    try:
+        with _alarm(seconds):
+            return work(*arguments)
+    except _TookTooLong:
+        if time.process_time() - worked < seconds / 2:
+            raise _Waited from None
+        raise
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _expire(_signal: int, _frame: FrameType | None) -> None:
+    raise _TookTooLong
+
+
+def _close_all_but(*kept: int) -> None:
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, _DESCRIPTORS)
