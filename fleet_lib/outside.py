@@ -71,6 +71,8 @@ def asking(path: str, seconds: float = QUESTION_SECONDS) -> None:
 def place_of(path: str, places: Collection[str]) -> str:
     """That of these places in which the path lies; "" if it is in none."""
     for place in places:
+        if not place:
+            continue
         if path == place or path.startswith(place.rstrip("/") + "/"):
             return place
     return ""

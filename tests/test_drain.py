@@ -309,17 +309,24 @@ def test_killing_a_waiting_drainer_does_not_count_against_its_entry(fleet: Fleet
     count against the entry."""
     announce_waiting = """
 def sleep(seconds):
-    print("waits", flush=True)
-    sys.stdin.readline()
-time.sleep = sleep
+    if os.getppid() != parent:  # only in the reader
+        open(sys.argv[2], "w").close()
+        real(5)
+parent = os.getppid()
+real, time.sleep = time.sleep, sleep
 """
+    waits = fleet.folder / "waits"
     transcript = fleet.folder / "t.jsonl"
     transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"x"}}\n')
     for _ in range(6):
         put(fleet, 1, transcript_path=str(transcript))
-        with start_patched_drainer(fleet, announce_waiting) as process:
-            assert read_line(process) == "waits"
+        with start_patched_drainer(fleet, announce_waiting, waits) as process:
+            deadline = time.monotonic() + 30
+            while not waits.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             process.kill()
+        waits.unlink()
     fleet.drain_process()
     assert fleet.quarantine() == {}
     assert briefings(fleet) == ["p1"]

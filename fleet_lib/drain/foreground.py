@@ -45,6 +45,7 @@ def drain_now(
         drainer = subprocess.Popen(
             [sys.executable, "-I", paths.DRAINER, home, *(["--now"] if is_forced else [])],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:

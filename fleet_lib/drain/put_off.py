@@ -98,7 +98,11 @@ class PutOff:
 
     def silent_places(self) -> list[str]:
         """Where nothing is to be asked now."""
-        return [one.place for one in self._places.values() if one.is_silent and _holds(one)]
+        return [
+            one.place
+            for one in self._places.values()
+            if one.is_silent and one.place and _holds(one)
+        ]
 
     def note(self, error: NoAnswer, name: str = "") -> Place:
         """An entry met with no answer. Its place is asked again after a pause that grows."""
@@ -150,22 +154,23 @@ class PutOff:
 
 def place_to_note(path: str, folder: str, home: str) -> str:
     """The place that a path stands for which did not answer: the mount that it lies on, else the
-    session's folder, else the path's own folder."""
-    if mount := _mount_of(path, home):
-        return mount
-    return outside.place_of(path, [folder] if folder else []) or str(Path(path).parent)
+    session's folder, else the path's own folder, but never one that has Fleet's home in it."""
+    places = (_mount_of(path), outside.place_of(path, [folder]), str(Path(path).parent), path)
+    for place in places:
+        if place.startswith("/") and not outside.place_of(home, [place]):
+            return place
+    return folder
 
 
-def _mount_of(path: str, home: str) -> str:
-    """Where the file system of a path is mounted, if that is neither the root's nor Fleet's own.
-    The list of mounts can be read without asking any."""
+def _mount_of(path: str) -> str:
+    """Where the file system of a path is mounted; "" if the system does not say. The list of mounts
+    can be read without asking any."""
     try:
         lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
         return ""
     mounts = [os.fsdecode(_unescaped(line.split()[4])) for line in lines if line.count(b" ") > 4]
-    found = max((mount for mount in mounts if outside.place_of(path, [mount])), key=len, default="")
-    return "" if found in ("", "/") or outside.place_of(home, [found]) else found
+    return max((mount for mount in mounts if outside.place_of(path, [mount])), key=len, default="")
 
 
 def _unescaped(name: bytes) -> bytes:

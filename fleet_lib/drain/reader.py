@@ -267,6 +267,7 @@ class _Watch:
         # In polls and not by the clock: if this process was stopped, the child was not asked.
         self._polls += 1
         asked, seconds, path = outside.read_board(self._board)
+        seconds = max(seconds, outside.QUESTION_SECONDS)  # before the first question it is 0
         is_working, cpu_ticks = _activity(self._child)
         is_silent = not is_working and self._seen == (asked, cpu_ticks)
         self._seen = (asked, cpu_ticks)

@@ -34,7 +34,8 @@ def serve(
     """Answer requests until there are no more, in the child."""
     # A group of its own, which is killed with all that it started.
     os.setpgid(0, 0)
-    # An inherited descriptor would hold the drainer's lock for as long as this process hangs.
+    # An inherited descriptor would hold the drainer's lock, or keep the reader of a pipe waiting, for
+    # as long as this process hangs.
     _close_all_but(requests, replies)
     signal.signal(signal.SIGALRM, _expire)
     gc.freeze()  # the collector would copy every page that is shared with the drainer
@@ -155,6 +156,9 @@ def _expire(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _close_all_but(*kept: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
     first = 3
     for descriptor in sorted(kept):
         os.closerange(first, descriptor)
