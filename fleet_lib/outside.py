@@ -42,6 +42,12 @@ def note_on(board: mmap, silent: Collection[str]) -> None:
     _board, _silent = board, frozenset(silent)
 
 
+def ask_nothing_of(place: str) -> None:
+    """From now on, ask nothing of this place, too."""
+    global _silent
+    _silent |= {place}
+
+
 def read_board(board: mmap) -> tuple[int, float, str]:
     """(number of questions so far, seconds for the last one, the path that it is about)."""
     number, seconds, length = _HEAD.unpack_from(board)
@@ -58,10 +64,10 @@ def asking(path: str, seconds: float = QUESTION_SECONDS) -> None:
     """Say that a question about this path follows. Raises NoAnswer if it is known that none would
     come."""
     global _questions
-    if _board is None:
-        return
     if _silent and (place := place_of(path, _silent)):
         raise NoAnswer(place, "it does not answer", is_silent=True)
+    if _board is None:
+        return
     _questions += 1
     name = os.fsencode(path)[: BOARD_BYTES - _HEAD.size]
     _board[_HEAD.size : _HEAD.size + len(name)] = name

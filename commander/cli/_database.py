@@ -12,7 +12,7 @@ import click
 
 from commander.cli._display import say
 from fleet_lib import paths
-from fleet_lib.errors import DatabaseUnusable, NewerSchema, NotFound
+from fleet_lib.errors import DatabaseUnusable, NewerSchema, NoAnswer, NotFound
 from fleet_lib.store import db, migrate, search_index
 from fleet_lib.text import clean
 
@@ -71,8 +71,8 @@ def drain_spool(home: str, timeout: float = 10.0) -> str:
 
     try:
         drain_now(home, timeout=timeout)
-    except (DatabaseUnusable, OSError) as error:
-        return clean(str(error), 300)
+    except (DatabaseUnusable, NoAnswer, OSError) as error:
+        return clean(str(error), 400)
     return ""
 
 

@@ -14,7 +14,7 @@ from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain_now, holder_words
 from fleet_lib.drain.usage import TranscriptUsage
-from fleet_lib.errors import BadEntry, DatabaseUnusable
+from fleet_lib.errors import BadEntry, DatabaseUnusable, NoAnswer
 from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db, migrate
@@ -88,7 +88,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
                 usage.note(prepared)
                 if not dry_run:
                     quarantine.release(home, file)
-            except (BadEntry, spool.Malformed) as error:
+            except (BadEntry, NoAnswer, spool.Malformed) as error:
                 ok, outcome = False, str(error)
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
             if not as_json:

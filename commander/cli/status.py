@@ -232,5 +232,14 @@ def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:
             ".",
         )
     )
+    for place in capture["put_off"]:
+        entries = _entries(place["entries"])
+        yield Line((Cell(f"  {entries} waiting for {place['line']}.", "yellow"),))
+    if capture["drainer"]:
+        yield Line((Cell(f"  {capture['drainer'][0].upper()}{capture['drainer'][1:]}.", "red"),))
     if waiting or quarantined:
         yield Line(("  Run `fleet doctor` to see why.",))
+
+
+def _entries(number: int) -> str:
+    return f"{number} entry" if number == 1 else f"{number} entries"

@@ -2,6 +2,7 @@
 yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from commander.doctor import (
     capture,
@@ -13,17 +14,32 @@ from commander.doctor import (
     repositories,
 )
 from commander.doctor.findings import Finding, Installation
+from fleet_lib import apart
+from fleet_lib.errors import NoAnswer
 from fleet_lib.text import clean
+
+CHECK_SECONDS = 40.0
 
 Check = Callable[[Installation], Iterator[Finding]]
 
 
 def run_all(installation: Installation) -> list[Finding]:
-    """Run every check. A check that crashes becomes a finding itself."""
+    """Run every check. A check that crashes, or asks a folder that does not answer, becomes a finding
+    itself."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         try:
-            findings += check(installation)
+            findings += apart.ask(partial(_findings, check, installation), CHECK_SECONDS, name)
+        except NoAnswer:
+            findings.append(
+                Finding(
+                    "warning",
+                    name,
+                    f"This check got no answer within {CHECK_SECONDS:.0f} s.",
+                    "A folder that it asks is on a disk or mount that does not answer.",
+                    "fleet status names the folders of sessions that do not answer",
+                )
+            )
         except Exception as error:
             findings.append(
                 Finding(
@@ -35,6 +51,10 @@ def run_all(installation: Installation) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _findings(check: Check, installation: Installation) -> list[Finding]:
+    return list(check(installation))
 
 
 CHECKS: dict[str, Check] = {

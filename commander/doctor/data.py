@@ -13,7 +13,9 @@ from pathlib import Path
 
 from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched, span
 from fleet_lib import clock, paths, spool
+from fleet_lib.drain import put_off
 from fleet_lib.drain import quarantine as bad
+from fleet_lib.drain.foreground import lock_trouble
 from fleet_lib.store import job_runs, migrate, search_index, verify
 from fleet_lib.store.conversations import cursors_past_the_end
 from fleet_lib.store.job_hold import JobHoldRepo
@@ -227,13 +229,36 @@ def disk(installation: Installation) -> Iterator[Finding]:
 
 
 def backlog(installation: Installation) -> Iterator[Finding]:
-    names = spool.pending(str(installation.home))
+    home = str(installation.home)
+    if trouble := lock_trouble(home):
+        yield Finding(
+            "failed",
+            "spool",
+            f"{trouble[0].upper()}{trouble[1:]}.",
+            "It holds the drainer's lock, so nothing that is captured is applied.",
+        )
+    now = time.time()
+    for place in put_off.read(home):
+        if place.entries:
+            yield Finding(
+                "warning",
+                "spool",
+                f"{_number(len(place.entries), 'entry waits', 'entries wait')} for"
+                f" {clean(put_off.in_words(place, now), 300)}.",
+                "All other entries are applied. These are tried again, and nothing is lost.",
+                "mount that folder again, or unmount it; then: fleet drain",
+            )
+    names = spool.pending(home)
     if not names:
         yield Finding("ok", "spool", "The spool is empty.")
         return
     received = spool.name_parts(names[0])[0]
     age = time.time() - int(received) / 1e9 if received else 0.0
     found = f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {span(age)}."
+    later = put_off.names(home)
+    if names and later.issuperset(names):
+        yield Finding("note", "spool", found, "All of them are put off; see above.")
+        return
     if age > BACKLOG_SECONDS:
         yield Finding(
             "warning",

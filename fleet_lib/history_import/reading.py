@@ -5,11 +5,14 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, hot_settings, ignored, paths
+from fleet_lib import apart, clock, hot_settings, ignored, outside, paths
+from fleet_lib.drain.put_off import place_to_note
+from fleet_lib.errors import NoAnswer
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
@@ -23,6 +26,8 @@ from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
+
+FOLDER_SECONDS = 20.0  # for all that is asked of a folder, git included
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,18 @@ class Reader:
 
     def _folder(self, path: str) -> _Folder:
         if path not in self._folders:
-            self._folders[path] = self._read_folder(path)
+            self._folders[path] = self._ask_folder(path)
         return self._folders[path]
+
+    def _ask_folder(self, path: str) -> _Folder:
+        """A folder that does not answer counts as one whose git is silent; nothing is asked of its
+        mount any more."""
+        try:
+            outside.asking(path)
+            return apart.ask(partial(self._read_folder, path), FOLDER_SECONDS, path)
+        except NoAnswer:
+            outside.ask_nothing_of(place_to_note(path, path, self._home))
+            return _Folder(True, path, False, False, None, True)
 
     def _read_folder(self, path: str) -> _Folder:
         if not path or "\0" in path:

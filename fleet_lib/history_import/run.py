@@ -4,14 +4,16 @@ run does the rest."""
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from filelock import FileLock, Timeout
 
 from fleet_lib import paths, spool, wake
+from fleet_lib.drain.foreground import holder_words, lock_trouble
 from fleet_lib.drain.usage import TranscriptUsage
-from fleet_lib.errors import BadEntry, DatabaseUnusable
+from fleet_lib.errors import BadEntry, DatabaseUnusable, NoAnswer
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
@@ -22,7 +24,7 @@ from fleet_lib.turn.repositories import Repositories
 
 BATCH_TURNS = 100
 BATCH_TRANSCRIPTS = 50  # whose tokens are counted in one transaction
-LOCK_SECONDS = 660.0  # a drainer may have a long batch at hand
+LOCK_SECONDS = 180.0  # a drainer's batch takes no longer
 
 
 @dataclass
@@ -175,7 +177,7 @@ class _Importer:
                 except NotRead as error:
                     missing = error
                     break
-                except BadEntry as error:
+                except (BadEntry, NoAnswer) as error:
                     refused.append(str(error))
                     done.append((turn, 0))
             if missing is None:
@@ -197,10 +199,20 @@ class _Importer:
 def _drainers_lock(home: str) -> Iterator[None]:
     """The drainer's lock, so that no turn is stored by both at once."""
     spool.make_folders(home)
+    lock = FileLock(paths.lock(home), poll_interval=0.02, mode=0o600)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            if trouble := lock_trouble(home):
+                raise DatabaseUnusable(trouble) from None
+            if time.monotonic() > deadline:
+                raise DatabaseUnusable(
+                    f"the drainer is still at work after {LOCK_SECONDS:.0f} s{holder_words(home)}"
+                ) from None
     try:
-        with FileLock(paths.lock(home), timeout=LOCK_SECONDS, poll_interval=0.02, mode=0o600):
-            yield
-    except Timeout:
-        raise DatabaseUnusable(
-            f"the drainer is still at work after {LOCK_SECONDS:.0f} s; run `fleet doctor`"
-        ) from None
+        yield
+    finally:
+        lock.release()

@@ -2,10 +2,12 @@
 `fleet status` and the dashboard show."""
 
 import sqlite3
+import time
 from typing import Any
 
-from fleet_lib import spool
-from fleet_lib.drain import quarantine
+from fleet_lib import clock, spool
+from fleet_lib.drain import put_off, quarantine
+from fleet_lib.drain.foreground import lock_trouble
 from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
@@ -55,7 +57,9 @@ def nothing(home: str) -> dict[str, Any]:
 
 
 def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
-    """Whether capture works: the last capture, and how many entries wait or are in quarantine."""
+    """Whether capture works: the last capture, how many entries wait or are in quarantine, which
+    places do not answer, and what keeps the drainer from going on, "" if nothing does."""
+    now = time.time()
     last = None
     if connection:
         last = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
@@ -63,6 +67,19 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
         "last_capture_at": last,
         "waiting": len(spool.pending(home)),
         "quarantined": len(quarantine.names(home)),
+        "put_off": [
+            {
+                "place": place.place,
+                "reason": place.reason,
+                "since": clock.iso(int(place.since * 1e9)),
+                "entries": len(place.entries),
+                "processes": place.hanging(),
+                "line": put_off.in_words(place, now),
+            }
+            for place in put_off.read(home)
+            if place.entries
+        ],
+        "drainer": lock_trouble(home),
     }
 
 
