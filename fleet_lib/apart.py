@@ -28,7 +28,7 @@ def ask(work: Callable[[], _Answer], seconds: float, what: str) -> _Answer:
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
-            with open(writing, "wb") as answer:
+            with os.fdopen(writing, "wb") as answer:
                 try:
                     pickle.dump((True, work()), answer)
                 except Exception as error:

@@ -83,6 +83,8 @@ def make_folders(home: str) -> None:
     """Make the home and the spool's folders, for the user alone. Raises OSError."""
     os.makedirs(home, mode=0o700, exist_ok=True)
     root = os.path.join(home, "spool")
+    for folder in (home, root, *(os.path.join(root, name) for name in _FOLDERS)):
+        _open_up(folder)
     is_made = False
     for folder in (root, *(os.path.join(root, name) for name in _FOLDERS)):
         try:
@@ -97,6 +99,16 @@ def make_folders(home: str) -> None:
                 sync_folder(folder)
             except OSError:
                 pass  # the parent folder may not be readable
+
+
+def _open_up(folder: str) -> None:
+    """Give a folder of ours that its owner cannot use, made under an unusual umask, its mode."""
+    try:
+        facts = os.stat(folder)
+        if facts.st_mode & 0o777 == 0 and facts.st_uid == os.geteuid():
+            os.chmod(folder, 0o700)
+    except OSError:
+        pass
 
 
 def put(

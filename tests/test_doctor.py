@@ -623,6 +623,6 @@ def test_home_whose_file_system_has_no_locks_is_named(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("commander.doctor.data.fcntl.flock", refuse)
+    monkeypatch.setattr("fleet_lib.store.causes.fcntl.flock", refuse)
     (finding,) = data.home(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "failed" and "no working locks" in finding.found

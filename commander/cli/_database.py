@@ -99,6 +99,8 @@ def require_usable(home: str) -> None:
     folder, file = Path(home), Path(paths.database(home))
     if os.path.lexists(folder) and not folder.is_dir():
         raise DatabaseUnusable(f"{folder} is not a folder: is FLEET_HOME right?")
+    if file.is_symlink() and not file.exists():
+        raise DatabaseUnusable(f"{file} is a link to {file.readlink()}, which does not exist")
     if os.path.lexists(file) and not file.is_file():
         raise DatabaseUnusable(f"{file} is not a file")
     if folder.is_dir() and not os.access(home, os.R_OK | os.X_OK):

@@ -1,12 +1,9 @@
 """The checks of Fleet's folder and what lies in it: the database, the spool, the log, jobs."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +13,7 @@ from fleet_lib import clock, paths, spool
 from fleet_lib.drain import put_off
 from fleet_lib.drain import quarantine as bad
 from fleet_lib.drain.foreground import lock_trouble
-from fleet_lib.store import job_runs, migrate, search_index, verify
+from fleet_lib.store import causes, job_runs, migrate, search_index, verify
 from fleet_lib.store.conversations import cursors_past_the_end
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.text import clean
@@ -56,7 +53,7 @@ def home(installation: Installation) -> Iterator[Finding]:
             "Hooks cannot store anything there.",
             f"make yourself its owner (chown), then run: chmod 700 '{folder}'",
         )
-    elif reason := _no_locks(folder):
+    elif reason := causes.no_locks(str(folder)):
         yield Finding(
             "failed",
             "home",
@@ -68,25 +65,28 @@ def home(installation: Installation) -> Iterator[Finding]:
         yield Finding("ok", "home", str(folder))
 
 
-def _no_locks(folder: Path) -> str:
-    """Why files of this folder cannot be locked, as SQLite and the drainer need it; "" if they
-    can."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return "" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
-    return ""
-
-
 def database(installation: Installation) -> Iterator[Finding]:
-    path = Path(paths.database(str(installation.home)))
+    home = str(installation.home)
+    path = Path(paths.database(home))
+    if path.is_symlink() and not path.exists():
+        yield Finding(
+            "failed",
+            "database",
+            f"{path} is a link to {path.readlink()}, which does not exist.",
+            _CAPTURES_WAIT,
+            "mount or restore what the link names, or remove the link to begin anew",
+        )
+        return
     if not path.exists():
         yield Finding(
             "note", "database", "There is no database yet.", "Nothing has been captured so far."
         )
+        return
+    if pids := causes.holders_of_deleted_log(home):
+        words = causes.deleted_log_words(home, pids)
+        numbers = " ".join(map(str, pids))
+        fix = f"kill {numbers}; then: fleet drain"
+        yield Finding("failed", "database", f"{words}.", _CAPTURES_WAIT, fix)
         return
     try:
         with contextlib.closing(open_untouched(path)) as connection:

@@ -23,8 +23,9 @@ from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
-from fleet_lib.store import db, derivations, search_index
+from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
+from fleet_lib.store.outbox import renumber_outliers
 from fleet_lib.turn.prepare import NotRead, Prepared
 
 BATCH_ENTRIES = 100
@@ -57,9 +58,11 @@ def drain(
         drainer.run()
         drainer.end_gone_sessions()
         drainer.fill_search_index()
+        drainer.checkpoint()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
-        log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
+        why = causes.cause_of(error, home) or f"{type(error).__name__}: {error}"
+        log.write_once(home, "drain", f"{why}; the entries wait in the spool")
         return False
     finally:
         drainer.close()
@@ -126,6 +129,14 @@ class _Drainer:
         except Exception as error:
             log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
 
+    def checkpoint(self) -> None:
+        """Bring what was written from the log into the database's own file. While a gateway has it
+        open, SQLite does so only after a thousand pages, and a copy of the one file would lack
+        days."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error), _watchdog(self._home):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def start_job_runner_if_due(self) -> None:
         """If a model is to classify briefings, start the job runner, which asks it once a batch is
         due. The drainer waits for neither."""
@@ -189,11 +200,17 @@ class _Drainer:
                 prepared, too_slow = self._read_more(prepared, applied.missing)
                 rejected = rejected | too_slow
             except sqlite3.Error as error:
-                if not db.is_busy(error) or time.monotonic() > deadline:
+                if not db.is_busy(error) or time.monotonic() > deadline or self._has_no_locks():
                     raise
-                log.write(self._home, "drain", f"trying again, the database is busy: {error}")
+                what = f"trying again, the database is busy: {error}"
+                self._say(what)
+                log.write_once(self._home, "drain", what)
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+    def _has_no_locks(self) -> bool:
+        """Whether waiting is of no use: SQLite says the same of a file system without locks."""
+        return bool(causes.no_locks(self._home))
 
     def _read_more(
         self, prepared: list[Prepared], missing: NotRead
@@ -221,6 +238,9 @@ class _Drainer:
         self._read_usage(self._connection)
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
+            if moved := renumber_outliers(self._connection):
+                what = f"{moved} events of another program had numbers after which none is left"
+                log.write(self._home, "drain", f"{what}: they were given the next ones")
             if clamp_cursors(self._connection):
                 log.write(self._home, "drain", "an older database was put back: cursors set back")
             ingest = Ingest(self._connection, self._home)

@@ -59,6 +59,7 @@ def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> 
     that `is_unusable` knows.
     """
     path = Path(path)
+    _require_target(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(path)
@@ -97,6 +98,7 @@ def connect_read_only(path: str | Path) -> sqlite3.Connection:
 def open_as_it_is(path: Path) -> sqlite3.Connection:
     """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is
     none."""
+    _require_target(path)
     if not path.exists():
         raise DatabaseUnusable(
             f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
@@ -126,6 +128,16 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     # Another program may have stored bytes that are not UTF-8; a reader must not fail on them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
+
+
+def _require_target(path: Path) -> None:
+    """Raises DatabaseUnusable for a link that leads nowhere: SQLite only says that it cannot open
+    it."""
+    if path.is_symlink() and not path.exists():
+        raise DatabaseUnusable(
+            f"{path} is a link to {path.readlink()}, which does not exist: mount or restore what it"
+            " names, or remove the link to begin anew"
+        )
 
 
 def _make_private(path: Path) -> None:

@@ -41,6 +41,34 @@ class OutboxEvent:
         return json_object_or_none(self.payload_json)
 
 
+# Numbers beyond it are no longer exact in JavaScript, and the largest leaves none for another event.
+_LARGEST_ID = 2**53
+
+
+def renumber_outliers(connection: sqlite3.Connection) -> int:
+    """Give events of other programs whose numbers are beyond all use the numbers after the newest
+    other one, so that more can be added; how many there were."""
+    row = connection.execute(
+        "SELECT seq FROM sqlite_sequence WHERE name = 'outbox_events'"
+    ).fetchone()
+    if row is None or row[0] < _LARGEST_ID:
+        return 0
+    select = "SELECT event_id FROM outbox_events WHERE event_id >= ? ORDER BY event_id"
+    outliers = [row[0] for row in connection.execute(select, (_LARGEST_ID,))]
+    newest = connection.execute(
+        "SELECT coalesce(max(event_id), 0) FROM outbox_events WHERE event_id < ?", (_LARGEST_ID,)
+    ).fetchone()[0]
+    for number, event_id in enumerate(outliers, start=newest + 1):
+        for table in ("outbox_events", "sessions"):
+            connection.execute(
+                f"UPDATE {table} SET event_id = ? WHERE event_id = ?", (number, event_id)
+            )
+    connection.execute(
+        "UPDATE sqlite_sequence SET seq = ? WHERE name = 'outbox_events'", (newest + len(outliers),)
+    )
+    return len(outliers)
+
+
 class OutboxRepo:
     """Takes a connection; the caller's transaction holds what it does."""
 
