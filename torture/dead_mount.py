@@ -1,8 +1,9 @@
-"""A mount that is gone: a FUSE file system whose server takes every question and answers none. Who
+"""A mount that is gone, and what it does to a drain: a FUSE file system whose server takes every question and answers none. Who
 asks it waits without end, and not even SIGKILL ends the process, as on a dead NFS or sshfs mount."""
 
 import contextlib
 import ctypes
+import json
 import os
 import struct
 import subprocess
@@ -10,6 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from fleet_lib import spool
+from torture.ground import DRAINER, PYTHON, Broken, Ground
 
 _HEADER = struct.Struct("<IIQQ")  # length, operation, its number, node
 _INIT = 26
@@ -19,6 +23,57 @@ _DETACH = 2  # MNT_DETACH
 
 # The server is a process of its own: it must not share a thread with whoever asks.
 _SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from torture import dead_mount as d; d.serve(int(sys.argv[2]))"
+
+
+def dead_folders(ground: Ground, size: int) -> str:
+    """The folder of every second session lies on a mount that is gone. Turns of the others are
+    applied within seconds, `size` times, drainers that hang or not are killed at random, and when
+    the mount is back nothing is lost."""
+    if not is_possible():
+        return "not possible here: it needs Linux, root and FUSE"
+    dead, alive = ground.project("dead"), ground.project("alive")
+    slowest = 0.0
+    with dead_mount(dead):
+        for number in range(size):
+            with ground.drainer_lock():
+                _capture(ground, "d", number, dead / f"p{number % 3}")
+                ground.turn("a", number, alive)
+            ground.end_all()
+            began = time.monotonic()
+            if number % 3 == 2:  # a drainer that may be waiting for the dead folder is killed
+                drainer = subprocess.Popen(
+                    [PYTHON, "-I", DRAINER, str(ground.home), "--now"], env=ground.environment()
+                )
+                time.sleep(ground.random.random() * 4)
+                drainer.kill()
+                drainer.wait()
+            subprocess.run(
+                [PYTHON, "-I", DRAINER, str(ground.home)],
+                env=ground.environment(),
+                timeout=120,
+                check=False,
+            )
+            slowest = max(slowest, time.monotonic() - began)
+            waiting = [path.name for path in (ground.home / "spool" / "new").iterdir()]
+            if any(".a." in name for name in waiting):
+                raise Broken(f"a turn of a healthy folder waits after {slowest:.1f} s")
+        report = ground.console("status")
+        if str(dead) not in "".join(report.stdout.split("\n")):
+            raise Broken(f"status does not name the folder: {report.stdout[-300:]}")
+    ground.check()
+    return f"{size} turns each, the slowest drain {slowest:.1f} s"
+
+
+def _capture(ground: Ground, session: str, number: int, folder: Path) -> None:
+    """What the Stop hook of a turn left in the spool before the mount was gone: a hook that begins
+    afterwards hangs with its client."""
+    prompt = f"{session}-p{number}"
+    payload = {"session_id": session, "prompt_id": prompt, "cwd": str(folder)}
+    payload |= {"last_assistant_message": f"Turn {number} of {session} is done."}
+    data = json.dumps(payload).encode()
+    spool.put(str(ground.home), "Stop", data, session, str(folder), str(folder))
+    ground.sent.add((session, prompt))
+    ground.kept.add((session, prompt))
 
 
 def is_possible() -> bool:

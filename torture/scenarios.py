@@ -4,6 +4,7 @@ what it did, for the report."""
 from collections.abc import Callable
 
 from torture.damage import clock_back, corrupt, disk_full, locked, read_only, spool_removed
+from torture.dead_mount import dead_folders
 from torture.ground import Ground
 from torture.kills import kills
 from torture.power import power_loss
@@ -22,5 +23,6 @@ SCENARIOS: dict[str, tuple[Scenario, int, int]] = {
     "spool-removed": (spool_removed, 30, 500),
     "read-only": (read_only, 5, 50),
     "clock-back": (clock_back, 8, 100),
+    "dead-mount": (dead_folders, 6, 100),
     "power-loss": (power_loss, 4, 300),
 }
