@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
@@ -14,7 +13,7 @@ from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
-from fleet_lib.turn.git import commits_since, head_at
+from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
@@ -132,8 +131,7 @@ def compose(
     files = written.files_touched
     if files is None:
         earlier = before.files_touched if before else ()
-        committed = prepared.files_of_commits(_commits(prepared, known))
-        files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
+        files = tuple(dict.fromkeys([*earlier, *prepared.touched_files]))
     docs = written.docs_touched
     if docs is None:
         docs = tuple(file for file in files if is_document(file))
@@ -209,19 +207,6 @@ def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
         return None, None
     received_ns = prepared.entry.received_ns
     return head_at(prepared.git, received_ns), received_ns
-
-
-def _commits(prepared: Prepared, known: Session | None) -> list[str]:
-    """The commits that the turn made: those since its session's HEAD was last seen."""
-    if prepared.git is None:
-        return []
-    since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
-    if since_ns is None or clock.is_ahead(clock.iso(since_ns)):
-        # Captured from the middle of a session: the turn's own beginning is all that is known.
-        if prepared.turn_started_at is None:
-            return []
-        since_ns = clock.nanoseconds(prepared.turn_started_at)
-    return commits_since(prepared.git, head, since_ns, prepared.entry.received_ns)
 
 
 def _levels(

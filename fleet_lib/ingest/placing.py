@@ -26,7 +26,7 @@ def place(repos: Repos, prepared: Prepared) -> Prepared:
     turn_key = repos.background.turn_of(session_id, prepared.turn_key)
     if turn_key == prompt:
         return replace(prepared, turn_prompt=turn_key)
-    seen = EarlierTurn(Place(turn_key), prepared.edited_files, prepared.turn_started_at)
+    seen = EarlierTurn(Place(turn_key), prepared.touched_files, prepared.turn_started_at)
     _join(repos, session_id, prompt, seen, prepared.received_at)
     return replace(prepared, turn_prompt=turn_key, is_placed=True)
 

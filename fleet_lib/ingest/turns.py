@@ -31,7 +31,7 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
         and prepared.received_at < stored.stopped_at
         and not clock.is_ahead(stored.stopped_at)
     ):
-        files, started_at = prepared.edited_files, prepared.turn_started_at
+        files, started_at = prepared.touched_files, prepared.turn_started_at
         placing.add_files(repos, stored, files, started_at, prepared.received_at)
         repos.imports.note_reported(stored.briefing_id)
         return f"briefing #{stored.briefing_id}: later words of this turn stand"
