@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +65,41 @@ class Conversation:
         self.assistant(use, reason="tool_use", **more)
         result = {"type": "tool_result", "tool_use_id": call, "content": "ok", "is_error": fails}
         return self.user([result], **more)
+
+    def bash(
+        self,
+        command: str,
+        meanwhile: Callable[[], object] = lambda: None,
+        *,
+        in_background: bool = False,
+        **more: Any,
+    ) -> Self:
+        """A command that is run, and its two lines with the times at which it began and ended.
+        Something else may happen before the second one."""
+        call = f"toolu_{len(self.lines)}"
+        given = {"command": command, **({"run_in_background": True} if in_background else {})}
+        self._now()
+        use = {"type": "tool_use", "id": call, "name": "Bash", "input": given}
+        self.assistant(use, reason="tool_use", **more)
+        shell = ["bash", "-c", command]
+        if in_background:
+            result = {"content": "Command running in background with ID: b1. Output is …"}
+            self._now()
+            self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
+        done = subprocess.run(shell, cwd=self.folder, capture_output=True, text=True, check=False)
+        meanwhile()
+        if in_background:
+            return self
+        text = (done.stdout + done.stderr).rstrip("\n")
+        failed = done.returncode != 0
+        text = f"Exit code {done.returncode}\n{text}" if failed else text
+        result = {"content": text or "(Bash completed with no output)", "is_error": failed}
+        self._now()
+        return self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
+
+    def _now(self) -> None:
+        """The next line is written now."""
+        self.at = datetime.now(UTC) - timedelta(seconds=1)
 
     def fail(self, text: str = "API Error: 400 scripted failure", error: str = "unknown") -> Self:
         return self.answer(
