@@ -1,4 +1,5 @@
-"""Made transcripts: conversations as Claude Code writes them, line by line."""
+"""Made transcripts: conversations as Claude Code writes them, line by line, and sessions whose tools
+really run."""
 
 import json
 import os
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+
+from support import Fleet, git
 
 
 class Conversation:
@@ -78,13 +81,13 @@ class Conversation:
         Something else may happen before the second one."""
         call = f"toolu_{len(self.lines)}"
         given = {"command": command, **({"run_in_background": True} if in_background else {})}
-        self._now()
+        self.now()
         use = {"type": "tool_use", "id": call, "name": "Bash", "input": given}
         self.assistant(use, reason="tool_use", **more)
         shell = ["bash", "-c", command]
         if in_background:
             result = {"content": "Command running in background with ID: b1. Output is …"}
-            self._now()
+            self.now()
             self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
         done = subprocess.run(shell, cwd=self.folder, capture_output=True, text=True, check=False)
         meanwhile()
@@ -94,10 +97,10 @@ class Conversation:
         failed = done.returncode != 0
         text = f"Exit code {done.returncode}\n{text}" if failed else text
         result = {"content": text or "(Bash completed with no output)", "is_error": failed}
-        self._now()
+        self.now()
         return self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
 
-    def _now(self) -> None:
+    def now(self) -> None:
         """The next line is written now."""
         self.at = datetime.now(UTC) - timedelta(seconds=1)
 
@@ -131,3 +134,69 @@ class Conversation:
         moment = time.time() - written_seconds_ago
         os.utime(file, (moment, moment))
         return file
+
+
+class Session:
+    """A session in a checkout: its conversation, and the hook at the end of each turn."""
+
+    def __init__(self, fleet: Fleet, folder: Path, name: str) -> None:
+        self.fleet, self.folder, self.name = fleet, folder, name
+        self.lines = Conversation(folder, name, age_days=0)
+        self.file = fleet.folder / "projects" / "-code" / f"{name}.jsonl"
+
+    def asks(self, text: str = "please") -> Self:
+        self.lines.now()
+        self.lines.prompt(text)
+        return self
+
+    def runs(
+        self, command: str, meanwhile: Callable[[], object] = lambda: None, **more: Any
+    ) -> Self:
+        self.lines.bash(command, meanwhile, **more)
+        return self
+
+    def edits(self, name: str) -> Self:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(f"{name} of {self.name}\n")
+        self.lines.now()
+        self.lines.edit(str(self.folder / name))
+        return self
+
+    def stops(self, *, drain: bool = True, **more: Any) -> list[str]:
+        """End the turn; the files of its briefing."""
+        self.lines.now()
+        self.lines.answer("Done.")
+        self.save(self.file, self.lines)
+        call = {
+            "session_id": self.name,
+            "prompt_id": self.lines.prompt_id,
+            "cwd": str(self.folder),
+            "transcript_path": str(self.file),
+            "last_assistant_message": "Done.",
+        }
+        self.fleet.hook("stop", call | more, project=self.folder)
+        if not drain:
+            return []
+        self.fleet.drain()
+        assert self.fleet.quarantine() == {}
+        query = "SELECT files_touched_json FROM briefings JOIN turns USING (briefing_id)"
+        query += " WHERE turn_key = ?"
+        ((text,),) = self.fleet.rows(query, self.lines.prompt_id)
+        return list(json.loads(text))
+
+    def save(self, file: Path, lines: Conversation) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines.lines))
+
+    def agent(self, name: str) -> Conversation:
+        """The conversation of a subagent of the turn."""
+        agent = Conversation(self.folder, self.name, age_days=0)
+        agent.prompt_id = self.lines.prompt_id
+        return agent
+
+
+def configured(folder: Path) -> Path:
+    """The repository, with an author of its own: commands that are run commit as they are."""
+    git(folder, "config", "user.name", "Dev")
+    git(folder, "config", "user.email", "dev@example.org")
+    return folder

@@ -2,79 +2,16 @@
 too. Real repositories, and transcripts as the clients write them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 from support import Fleet, git, make_repository
-from support_transcripts import Conversation
-
-
-class Session:
-    """A session in a checkout: its conversation, and the hook at the end of each turn."""
-
-    def __init__(self, fleet: Fleet, folder: Path, name: str) -> None:
-        self.fleet, self.folder, self.name = fleet, folder, name
-        self.lines = Conversation(folder, name, age_days=0)
-        self.file = fleet.folder / "projects" / "-code" / f"{name}.jsonl"
-
-    def asks(self, text: str = "please") -> Self:
-        self.lines._now()
-        self.lines.prompt(text)
-        return self
-
-    def runs(
-        self, command: str, meanwhile: Callable[[], object] = lambda: None, **more: Any
-    ) -> Self:
-        self.lines.bash(command, meanwhile, **more)
-        return self
-
-    def edits(self, name: str) -> Self:
-        (self.folder / name).write_text(f"{name} of {self.name}\n")
-        self.lines._now()
-        self.lines.edit(str(self.folder / name))
-        return self
-
-    def stops(self) -> list[str]:
-        """The files of the turn's briefing."""
-        self.lines._now()
-        self.lines.answer("Done.")
-        self.save(self.file, self.lines)
-        call = {
-            "session_id": self.name,
-            "prompt_id": self.lines.prompt_id,
-            "cwd": str(self.folder),
-            "transcript_path": str(self.file),
-            "last_assistant_message": "Done.",
-        }
-        self.fleet.hook("stop", call, project=self.folder)
-        self.fleet.drain()
-        assert self.fleet.quarantine() == {}
-        query = "SELECT files_touched_json FROM briefings JOIN turns USING (briefing_id) WHERE turn_key = ?"
-        ((text,),) = self.fleet.rows(query, self.lines.prompt_id)
-        return list(json.loads(text))
-
-    def save(self, file: Path, lines: Conversation) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{line}\n" for line in lines.lines))
-
-    def agent(self, name: str) -> Conversation:
-        """The conversation of a subagent of the turn."""
-        agent = Conversation(self.folder, self.name, age_days=0)
-        agent.prompt_id = self.lines.prompt_id
-        return agent
+from support_transcripts import Session, configured
 
 
 @pytest.fixture
 def checkout(fleet: Fleet) -> Path:
     return configured(make_repository(fleet.folder / "shop"))
-
-
-def configured(folder: Path) -> Path:
-    git(folder, "config", "user.name", "Dev")
-    git(folder, "config", "user.email", "dev@example.org")
-    return folder
 
 
 @pytest.fixture
@@ -87,8 +24,8 @@ def neighbour(fleet: Fleet, checkout: Path) -> Session:
     return Session(fleet, checkout, "neighbour").asks()
 
 
-def commit(folder: Path, *names: str, message: str = "someone's work") -> str:
-    """A commit that somebody makes in a terminal."""
+def commit(folder: Path, *names: str, message: str = "by hand") -> str:
+    """A commit that a person makes in a terminal."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"{name}\n")

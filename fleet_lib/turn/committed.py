@@ -76,7 +76,11 @@ class _Turn:
         else:
             reflog, made_ns = self._reflog(top), {}
         calls = [
-            Call(call, tuple(c for c in reading.commits if self._is_in(c, top)), reading.words)
+            Call(
+                call,
+                tuple(c for c in reading.commits if c.message or self._is_in(c, top)),
+                reading.words,
+            )
             for call, reading in self.readings
         ]
         below = os.path.realpath(top).rstrip("/") + "/"

@@ -114,15 +114,17 @@ def _tokens(command: str) -> tuple[list[str], list[str]]:
 def _simple_commands(tokens: list[str], folder: str) -> Iterator[tuple[str, list[str]]]:
     """(folder, words) of each simple command; a `cd` holds for those after it, up to the end of
     its parentheses."""
-    folders, words = [folder], list[str]()
+    folders, words, before = [folder], list[str](), folder
     for token in [*tokens, ";"]:
         if not token or token.strip(";&|()\n"):
             if words or not (token in _BEFORE_A_COMMAND or _ASSIGNMENT.match(token)):
                 words.append(token)
             continue
-        if words and words[0] in ("cd", "pushd"):
+        if words and words[0] in ("cd", "pushd", "popd"):
             target = next((word for word in words[1:] if not word.startswith("-")), ".")
-            folders[-1] = _joined(folders[-1], target)
+            if words[0] == "popd" or words[1:] == ["-"]:
+                target = before
+            before, folders[-1] = folders[-1], _joined(folders[-1], target)
         elif words:
             yield folders[-1], words
         words = []
