@@ -56,7 +56,7 @@ def own_commits(
         if near:
             around.append((each, near))
             own |= {entry.commit for entry in near if entry.commit.startswith(shown)}
-    choice = _Choice(edited, files_of)
+    choice = _Choice(made_ns, edited, files_of)
     for each, near in around:
         own |= _by_message(each, near, own, choice)
     for each, near in around:
@@ -69,13 +69,16 @@ def own_commits(
 class _Choice:
     """Which of several commits a call made."""
 
+    made_ns: Mapping[str, int]
     edited: Collection[str]
     files_of: FilesOf
 
     def among(self, each: Call, found: list[ReflogEntry], count: int) -> set[str]:
-        """At most `count` of these: all if there are no more; else those whose ids the call shows;
-        else those with files that it names or that the turn edited. None if that leaves too
-        many."""
+        """At most `count` of these: all if there are no more; else those that were made while the
+        call ran without any tolerance; else those whose ids it shows; else those with files that it
+        names or that the turn edited. None if that leaves too many."""
+        exact = [e for e in found if self._is_within(each.call, e)] if len(found) > count else []
+        found = exact or found
         if len(found) <= count:
             return {entry.commit for entry in found}
         hashes = tuple(each.call.hashes)
@@ -84,6 +87,10 @@ class _Choice:
             known, files = {*self.edited, *each.words}, self.files_of(found)
             named = {entry.commit for entry in found if known.intersection(files[entry.commit])}
         return named if len(named) <= count else set()
+
+    def _is_within(self, call: ToolCall, entry: ReflogEntry) -> bool:
+        made_ns = self.made_ns.get(entry.commit)
+        return made_ns is not None and call.started <= made_ns / 1e9 <= call.ended
 
 
 def _by_message(each: Call, near: list[ReflogEntry], own: set[str], choice: _Choice) -> set[str]:
