@@ -2,6 +2,7 @@
 too. Real repositories, and transcripts as the clients write them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,48 @@ def test_neighbours_commit_in_a_submodule_is_not_the_turns(
 ) -> None:
     worker.runs("cd lib/one && git log -1", lambda: commit(with_submodules / "lib/one", "b.c"))
     assert worker.stops() == []
+
+
+# --- the names of files -----------------------------------------------------------------------
+
+NAMES = {
+    " x ": " x ",
+    "new\nline.md": "new\nline.md",
+    "\n": "\n",
+    "tab\there": "tab\there",
+    "two  blanks": "two  blanks",
+    'q"uote\\': 'q"uote\\',
+    "0123456789abcdef0123456789abcdef01234567": "0123456789abcdef0123456789abcdef01234567",
+    "日本/語.py": "日本/語.py",
+    os.fsdecode(b"caf\xe9.md"): '"caf\\351.md"',
+    os.fsdecode(b'\xff\\" ') + "é": '"\\377\\\\\\" é"',
+    '"caf\\351.md"': '"\\"caf\\\\351.md\\""',
+    "M": "M",
+}
+
+
+@pytest.mark.parametrize(("name", "stored"), NAMES.items(), ids=map(ascii, NAMES))
+def test_name_of_a_committed_file_keeps_its_bytes(worker: Session, name: str, stored: str) -> None:
+    folder = os.path.dirname(name)
+    (worker.folder / folder).mkdir(exist_ok=True)
+    (worker.folder / name).write_text("x")
+    worker.runs("git add -A; git commit -m all")
+    assert worker.stops() == [stored]
+    docs = worker.fleet.rows("SELECT docs_touched_json FROM briefings")
+    assert docs == [(json.dumps([stored] if name.endswith(".md") else [], ensure_ascii=False),)]
+    number = worker.fleet.rows("SELECT briefing_id FROM briefings")[0][0]
+    shown = worker.fleet.console("briefings", "show", str(number), "--json").stdout
+    assert json.loads(shown)["files_touched"] == [stored]
+    assert "files touched:\n  - " in worker.fleet.console("briefings", "show", str(number)).stdout
+
+
+def test_names_stay_the_same_when_the_turn_stops_again(worker: Session) -> None:
+    for name in (os.fsdecode(b"caf\xe9.md"), " x ", '"caf\\351.md"'):
+        (worker.folder / name).write_text("x")
+    worker.runs("git add -A; git commit -m all")
+    first = worker.stops()
+    assert len(first) == 3
+    worker.edits("later.py")
+    assert worker.stops(last_assistant_message="Again.") == [*first, "later.py"]
+    rows = worker.fleet.rows("SELECT docs_touched_json FROM briefings")
+    assert json.loads(rows[0][0]) == ['"caf\\351.md"']

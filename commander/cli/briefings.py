@@ -244,7 +244,7 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}:")
             for item in record[name]:
-                click.echo(f"  - {safe(item)}")
+                click.echo(f"  - {safe(item)}".replace("\n", "\\n"))  # a file's name may have one
     for note in _notes(record):
         click.echo(note)
     click.echo()

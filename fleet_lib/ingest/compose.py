@@ -16,7 +16,7 @@ from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_paths, stored_text, stored_texts
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -128,17 +128,21 @@ def compose(
     """
     words = words_of(prepared, known)
     written = words.written
-    files = written.files_touched
+    files, stored = written.files_touched, stored_paths(written.files_touched or ())
     if files is None:
         earlier = before.files_touched if before else ()
         files = tuple(dict.fromkeys([*earlier, *prepared.touched_files]))
-    docs = written.docs_touched
+        stored = tuple(dict.fromkeys([*earlier, *stored_paths(prepared.touched_files)]))
+    docs, stored_docs = written.docs_touched, stored_paths(written.docs_touched or ())
     if docs is None:
         docs = tuple(file for file in files if is_document(file))
+        stored_docs = tuple(file for file in stored if is_document(file))
     stale = prepared.stale_documents(files, docs)
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())
-    levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
+    levels, derived = _levels(
+        written, status, stored, stored_docs, len(stale), before, derived_before
+    )
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
@@ -162,8 +166,8 @@ def compose(
         branch=_word(branch),
         blockers=blockers,
         next_steps=stored_texts(written.next_steps or ()),
-        docs_touched=stored_texts(docs),
-        files_touched=stored_texts(files),
+        docs_touched=stored_docs,
+        files_touched=stored,
         raw_markdown=written.raw_markdown,
         summary=_summary(written, blockers, status),
         question=_question(prepared.message) if status == "waiting_for_input" else None,

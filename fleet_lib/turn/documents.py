@@ -22,7 +22,7 @@ _PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 
 
 def is_document(path: str) -> bool:
-    name = path.rpartition("/")[2]
+    name = path.rpartition("/")[2].removesuffix('"')  # of a name that is stored quoted
     return name.lower().endswith(_DOCUMENT_SUFFIXES) or bool(_PLAIN_DOCUMENT.match(name))
 
 
