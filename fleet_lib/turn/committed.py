@@ -4,13 +4,13 @@ decided in own_commits; here git is asked, and only if a command may have commit
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.turn import git
 from fleet_lib.turn.git import GitState, ReflogEntry
-from fleet_lib.turn.own_commits import Call, is_around, own_commits
+from fleet_lib.turn.own_commits import Call, commits_during, is_around, own_commits
 from fleet_lib.turn.repositories import Repositories, is_status_file, relative_files
 from fleet_lib.turn.scripts import read_script_commits
 from fleet_lib.turn.shell_commits import MAKES_COMMITS, CommitCommand, Reading, read_command
@@ -22,7 +22,7 @@ _SUBMODULES_LIMIT = 50
 
 def committed_files(
     repositories: Repositories,
-    state: GitState,
+    state: GitState | None,
     calls: Sequence[ToolCall],
     edited: Iterable[str],
     folder: str,
@@ -31,22 +31,21 @@ def committed_files(
     """The files of the turn's own commits, as `relative_files` has them. `edited` are those that it
     edited in this form. What runs in the background counts until `until_ns` (Unix nanoseconds)."""
     calls = [replace(call, ended=min(call.ended, until_ns / 1e9)) for call in calls]
-    entries = [entry for entry in state.reflog if entry.is_commit]
-    involved = [call for call in calls if _may_have_committed(call, entries, state.made_ns)]
+    reflog, made_ns = (state.reflog, state.made_ns) if state else ((), {})
+    entries = commits_during(calls, reflog, made_ns)
+    involved = [
+        call
+        for call in calls
+        if call.made
+        or MAKES_COMMITS.search(call.command)
+        or any(is_around(call, entry, made_ns.get(entry.commit)) for entry in entries)
+    ]
     if not involved:
         return []
-    turn = _Turn(repositories, state, tuple(edited), _read(involved))
-    found = [file for file in turn.files_of(state.toplevel) if not is_status_file(file)]
+    turn = _Turn(repositories, state, folder, tuple(edited), _read(involved))
+    found = [file for file in turn.files_of(turn.main) if not is_status_file(file)]
     others = [f"{top}/{file}" for top in turn.other_places() for file in turn.files_of(top)]
     return list(dict.fromkeys([*found, *relative_files(others, state, folder)]))
-
-
-def _may_have_committed(
-    call: ToolCall, entries: Sequence[ReflogEntry], made_ns: Mapping[str, int]
-) -> bool:
-    if call.made or MAKES_COMMITS.search(call.command):
-        return True
-    return any(is_around(call, entry, made_ns.get(entry.commit)) for entry in entries)
 
 
 def _read(calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Reading]]:
@@ -64,17 +63,20 @@ class _Turn:
     """The calls of a turn that may have committed, and what is known of them so far."""
 
     repositories: Repositories
-    state: GitState
+    state: GitState | None
+    folder: str
     edited: tuple[str, ...]
     readings: list[tuple[ToolCall, Reading]]
     reflogs: dict[str, tuple[ReflogEntry, ...]] = field(default_factory=dict)
 
+    @property
+    def main(self) -> str:
+        """The top of the session's working tree; its folder, where that is in none."""
+        return self.state.toplevel if self.state else self.folder
+
     def files_of(self, top: str) -> list[str]:
         """The files of the turn's own commits in the repository at this folder."""
-        if self._is_main(top):
-            reflog, made_ns = self.state.reflog, self.state.made_ns
-        else:
-            reflog, made_ns = self._reflog(top), {}
+        reflog, made_ns = self._reflog(top), self.state.made_ns if self.state else {}
         calls = [
             Call(
                 call,
@@ -84,7 +86,7 @@ class _Turn:
             for call, reading in self.readings
         ]
         below = os.path.realpath(top).rstrip("/") + "/"
-        main = os.path.realpath(self.state.toplevel)
+        main = os.path.realpath(self.main)
         edited = {os.path.join(main, file).removeprefix(below) for file in self.edited}
 
         def files_of(entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:
@@ -113,22 +115,24 @@ class _Turn:
 
     def _unknown(self, call: ToolCall) -> set[str]:
         """The ids that git showed, and that are not of this repository."""
-        return set(call.made) - _known(set(call.made), self.state.reflog)
+        return set(call.made) - _known(set(call.made), self._reflog(self.main))
 
     def _is_main(self, top: str) -> bool:
-        return os.path.realpath(top) == os.path.realpath(self.state.toplevel)
+        return os.path.realpath(top) == os.path.realpath(self.main)
 
     def _is_in(self, command: CommitCommand, top: str) -> bool:
-        place = _top(command.folder) or self.state.toplevel
+        place = _top(command.folder) or self.main
         return os.path.realpath(place) == os.path.realpath(top)
 
     def _reflog(self, top: str) -> tuple[ReflogEntry, ...]:
+        if self._is_main(top):
+            return self.state.reflog if self.state else ()
         if top not in self.reflogs:
             self.reflogs[top] = self.repositories.reflog(top)
         return self.reflogs[top]
 
     def _submodules(self) -> list[str]:
-        top = self.state.toplevel
+        top = self.main
         if not os.path.lexists(f"{top}/.gitmodules"):
             return []
         paths = None

@@ -38,6 +38,18 @@ def is_around(call: ToolCall, entry: ReflogEntry, made_ns: int | None = None) ->
     return bool(call.command) and any(int(first) <= time <= last for time in times)
 
 
+def commits_during(
+    calls: Sequence[ToolCall], reflog: Sequence[ReflogEntry], made_ns: Mapping[str, int]
+) -> list[ReflogEntry]:
+    """The commits from the beginning of the first call to the end of the last."""
+    if not calls:
+        return []
+    first, last = min(call.started for call in calls), max(call.ended for call in calls)
+    all_calls = ToolCall("all", "/", first, last)
+    commits = (entry for entry in reflog if entry.is_commit)
+    return [entry for entry in commits if is_around(all_calls, entry, made_ns.get(entry.commit))]
+
+
 def own_commits(
     reflog: Sequence[ReflogEntry],
     made_ns: Mapping[str, int],
@@ -47,7 +59,7 @@ def own_commits(
 ) -> list[ReflogEntry]:
     """The entries of the commits that the calls made, oldest first. `edited` are the files that the
     turn edited, as `files_of` has them; that is asked only where nothing else decides."""
-    commits = [entry for entry in reflog if entry.is_commit]
+    commits = commits_during([each.call for each in calls], reflog, made_ns)
     shown = tuple(made for each in calls for made in each.call.made)
     own: set[str] = set()
     around: list[tuple[Call, list[ReflogEntry]]] = []

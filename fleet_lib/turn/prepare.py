@@ -337,7 +337,7 @@ def _touched_files(
     """The files of a turn's edits and of its own commits, relative to the repository."""
     git, folder, until_ns = prepared.git, prepared.folder, prepared.entry.received_ns
     files = relative_files(turn.files, git, folder)
-    if git is not None:
+    if not prepared.is_git_silent:
         files += committed_files(repositories, git, turn.calls, files, folder, until_ns)
     return tuple(dict.fromkeys(files))
 

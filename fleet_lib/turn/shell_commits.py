@@ -16,6 +16,7 @@ _SHELLS = ("sh", "bash", "zsh", "dash")
 _BEFORE_A_COMMAND = frozenset(
     ("then", "do", "else", "if", "while", "until", "time", "command", "sudo", "exec", "nohup")
 ) | {"!", "{", "env", "eval", "@"}
+_NAMES_ONLY = ("echo", "printf", "grep", "rg", "man", "which")
 _ASSIGNMENT = re.compile(r"\w+=")
 _HERE_DOCUMENT = re.compile(
     r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]*)\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
@@ -48,11 +49,18 @@ class Message:
 
     def fits(self, subject: str) -> bool:
         """Whether this is the message of the commit with that subject."""
-        literal = [re.escape(" ".join(part.split())) for part in _SUBSTITUTION.split(self.text)]
-        pattern, subject = r"\s*.*\s*".join(literal), " ".join(subject.split())
-        if re.fullmatch(pattern, subject, re.DOTALL):
-            return True
-        return not self.varies and len(self.text) >= _PART and self.text in subject
+        first, *others = [" ".join(part.split()) for part in _SUBSTITUTION.split(self.text)]
+        subject = " ".join(subject.split())
+        if not others:
+            return first == subject or (len(first) >= _PART and first in subject)
+        if not subject.startswith(first) or not subject.endswith(others[-1]):
+            return False
+        at = len(first)
+        for part in others:
+            at = subject.find(part, at) + len(part)
+            if at < len(part):
+                return False
+        return True
 
 
 class CommitCommand(NamedTuple):
@@ -136,9 +144,11 @@ def _simple_commands(tokens: list[str], folder: str) -> Iterator[tuple[str, list
 
 
 def _commit_command(here: str, words: list[str], documents: list[str]) -> CommitCommand | None:
-    if os.path.basename(words[0]) != "git":
+    # Another program may run it (`timeout 60 git …`), or only name it.
+    at = next((at for at, word in enumerate(words[:4]) if os.path.basename(word) == "git"), None)
+    if at is None or words[0] in _NAMES_ONLY:
         return None
-    at = 1
+    at += 1
     while at < len(words) and words[at].startswith("-"):
         if words[at] == "-C" and at + 1 < len(words):
             here = _joined(here, words[at + 1])
