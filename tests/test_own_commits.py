@@ -3,6 +3,7 @@ too. Real repositories, and transcripts as the clients write them."""
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,32 @@ def test_commit_without_any_words_counts_if_there_is_no_other(worker: Session) -
 def test_commit_that_failed_is_not_a_neighbours(worker: Session, command: str) -> None:
     worker.runs(f"git reset -q; {command}; false", lambda: commit(worker.folder, "theirs.py"))
     assert "theirs.py" not in worker.stops()
+
+
+def test_commit_that_a_neighbours_lock_prevented_is_not_the_neighbours(worker: Session) -> None:
+    lock = worker.folder / ".git/index.lock"
+    lock.touch()
+
+    def finish() -> None:
+        lock.unlink()
+        commit(worker.folder, "theirs.py", message="wip")
+
+    worker.runs(making("a.py", "-m wip >/dev/null"), finish)
+    assert worker.stops() == []
+
+
+def test_commit_counts_even_if_what_comes_after_it_fails(worker: Session) -> None:
+    worker.edits("a.py").runs(f"{making('a.py', '-qm wip')}; {making('b.py', '-qm x')}; false")
+    worker.runs(f"{making('c.py', '-qm', '@')}; false".replace("@", "'Add the third file'"))
+    assert worker.stops() == ["a.py", "b.py", "c.py"]
+
+
+def test_script_with_a_message_of_its_arguments_is_not_its_neighbours(worker: Session) -> None:
+    script = '#!/bin/sh\necho > "$1"; git add "$1"; git commit -qm "Release $1" -- "$1"\n'
+    (worker.folder / "release.sh").write_text(script)
+    theirs = ("sh", "release.sh", "theirs")
+    worker.runs("sh release.sh own", lambda: subprocess.run(theirs, cwd=worker.folder, check=True))
+    assert worker.stops() == ["own"]
 
 
 def test_amended_commit_counts_with_what_was_amended(worker: Session) -> None:

@@ -95,10 +95,13 @@ class _Choice:
             return {entry.commit for entry in found}
         hashes = tuple(each.call.hashes)
         named = {entry.commit for entry in found if entry.commit.startswith(hashes)}
-        if not named:
-            known, files = {*self.edited, *each.words}, self.files_of(found)
-            named = {entry.commit for entry in found if known.intersection(files[entry.commit])}
+        named = named or {entry.commit for entry in self.with_known_files(each, found)}
         return named if len(named) <= count else set()
+
+    def with_known_files(self, each: Call, found: list[ReflogEntry]) -> list[ReflogEntry]:
+        """Those with files that the call names or that the turn edited."""
+        known, files = {*self.edited, *each.words}, self.files_of(found) if found else {}
+        return [entry for entry in found if known.intersection(files[entry.commit])]
 
     def _is_within(self, call: ToolCall, entry: ReflogEntry) -> bool:
         made_ns = self.made_ns.get(entry.commit)
@@ -109,10 +112,15 @@ def _by_message(each: Call, near: list[ReflogEntry], own: set[str], choice: _Cho
     """The commits with messages that the command gives."""
     found: set[str] = set()
     counted = Counter(command.message for command in each.commands if command.message)
+    looped = {command.message for command in each.commands if command.repeats}
     for message, count in counted.items():
         fitting = [entry for entry in near if message.fits(entry.message)]
         left = [entry for entry in fitting if entry.commit not in own]
-        count = len(left) if message.varies else count - len(_shown_by(each, fitting))
+        several = message.varies and message in looped
+        count = len(left) if several else count - len(_shown_by(each, fitting))
+        if each.call.failed and len(message.text) < _WORD:
+            # Perhaps git failed, because a neighbour was committing, with the same short message.
+            left = choice.with_known_files(each, left)
         found |= choice.among(each, left, count) if count > 0 else set()
     if not counted:
         # A script or an alias that is given the message.

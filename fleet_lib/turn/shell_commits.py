@@ -17,6 +17,7 @@ _BEFORE_A_COMMAND = frozenset(
     ("then", "do", "else", "if", "while", "until", "time", "command", "sudo", "exec", "nohup")
 ) | {"!", "{", "env", "eval", "@"}
 _NAMES_ONLY = ("echo", "printf", "grep", "rg", "man", "which")
+_LOOP = re.compile(r"\b(?:for|while|until|xargs|parallel|foreach)\b")
 _ASSIGNMENT = re.compile(r"\w+=")
 _HERE_DOCUMENT = re.compile(
     r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]*)\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
@@ -70,6 +71,7 @@ class CommitCommand(NamedTuple):
     kind: str  # one of git's subcommands
     message: Message | None = None  # None: the command does not say it
     amends: bool = False
+    repeats: bool = False  # in a loop, perhaps: one command may make several commits
 
 
 class Reading(NamedTuple):
@@ -92,6 +94,8 @@ def read_command(command: str, folder: str, depth: int = 0) -> Reading:
                 commits += read_command(words[option + 1], here, depth + 1).commits
     if not commits and MAKES_COMMITS.search(command):
         commits.append(CommitCommand(folder, "commit"))
+    if _LOOP.search(command):
+        commits = [each._replace(repeats=True) for each in commits]
     return Reading(tuple(commits), frozenset(_first_line(word, documents) for word in tokens))
 
 
