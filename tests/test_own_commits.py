@@ -3,7 +3,9 @@ too. Real repositories, and transcripts as the clients write them."""
 
 import json
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -322,6 +324,52 @@ def test_neighbours_commit_in_a_submodule_is_not_the_turns(
 ) -> None:
     worker.runs("cd lib/one && git log -1", lambda: commit(with_submodules / "lib/one", "b.c"))
     assert worker.stops() == []
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """The subcommands of git that the drainer has run since the last look."""
+    log, fake = fleet.folder / "asked", fleet.folder / "fake" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$*" >> \'{log}\'\nexec {shutil.which("git")} "$@"\n')
+    fake.chmod(0o755)
+
+    def since() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [line.split("-C ", 1)[1].split()[1] for line in lines if "--no-optional" in line]
+
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    return since
+
+
+def test_git_is_asked_for_files_only_if_the_turn_may_have_committed(
+    worker: Session, asked: Callable[[], list[str]]
+) -> None:
+    commit(worker.folder, "theirs.py")
+    worker.runs("ls", lambda: commit(worker.folder, "more.py")).stops()
+    nothing = asked()
+    assert "diff-tree" not in nothing and nothing.count("log") == 1
+    worker.asks().runs(making("a.py", "-m 'Add a'")).stops()
+    own = asked()
+    assert sorted(own) == sorted([*nothing, "diff-tree", "ls-files"])
+
+
+def test_submodules_are_looked_at_only_for_a_commit_that_is_nowhere_else(
+    with_submodules: Path, worker: Session, asked: Callable[[], list[str]]
+) -> None:
+    worker.runs("git log -3; make", lambda: commit(with_submodules / "lib/one", "theirs.c"))
+    worker.stops()
+    assert asked().count("log") == 1
+    worker.asks().runs(making("a.py", "-m 'Add a'")).stops()
+    assert asked().count("log") == 1
+    in_one = f"cd lib/one && {making('a.c', '-m one')}"
+    worker.asks().runs(f"echo 'cd lib/one' >/dev/null; eval \"{in_one}\"")
+    assert worker.stops() == ["lib/one/a.c"]
+    assert asked().count("log") == 2
 
 
 # --- the names of files -----------------------------------------------------------------------

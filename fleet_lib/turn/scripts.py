@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from fleet_lib.files import read_regular_file
 from fleet_lib.json_text import json_object
-from fleet_lib.turn.shell_commits import CommitCommand, read_command, simple_commands
+from fleet_lib.turn.shell_commits import INTERPRETER, CommitCommand, read_command, simple_commands
 
 _BYTES_LIMIT = 256 * 1024
 _DEPTH = 3  # a make target that runs a script that runs another
-_INTERPRETER = re.compile(r"(?:ba|z|da|k)?sh|python[\d.]*|node|ruby|perl|source|\.")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _PACKAGE_MANAGERS = ("npm", "pnpm", "yarn", "bun")
 
@@ -46,7 +45,7 @@ def _texts(here: str, words: list[str]) -> Iterator[str]:
         yield script if isinstance(script, str) else ""
     elif "/" in words[0]:
         yield _text(os.path.join(here, words[0]))
-    elif _INTERPRETER.fullmatch(program) and arguments and not arguments[0].startswith("-"):
+    elif INTERPRETER.fullmatch(program) and arguments and not arguments[0].startswith("-"):
         yield _text(os.path.join(here, arguments[0]))
 
 

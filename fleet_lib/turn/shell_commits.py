@@ -12,7 +12,8 @@ MAKES_COMMITS = re.compile(
     r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
 )
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
-_SHELLS = ("sh", "bash", "zsh", "dash")
+_SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
+INTERPRETER = re.compile(r"(?:ba|z|da|k)?sh|python[\d.]*|node|ruby|perl|source|\.")
 _BEFORE_A_COMMAND = frozenset(
     ("then", "do", "else", "if", "while", "until", "time", "command", "sudo", "exec", "nohup")
 ) | {"!", "{", "env", "eval", "@"}
@@ -20,7 +21,7 @@ _NAMES_ONLY = ("echo", "printf", "grep", "rg", "man", "which")
 _LOOP = re.compile(r"\b(?:for|while|until|xargs|parallel|foreach)\b")
 _ASSIGNMENT = re.compile(r"\w+=")
 _HERE_DOCUMENT = re.compile(
-    r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]*)\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
+    r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]{0,1000})\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
     re.DOTALL,
 )
 _HERE_NAME = re.compile(r"@here-document-(\d+)@")
@@ -88,15 +89,30 @@ def read_command(command: str, folder: str, depth: int = 0) -> Reading:
     for here, words in _simple_commands(tokens, folder):
         if found := _commit_command(here, words, documents):
             commits.append(found)
-        elif os.path.basename(words[0]) in _SHELLS and depth < _DEPTH:
-            option = next((at for at, word in enumerate(words) if re.fullmatch(r"-\w*c", word)), 0)
-            if 0 < option < len(words) - 1:
-                commits += read_command(words[option + 1], here, depth + 1).commits
-    if not commits and MAKES_COMMITS.search(command):
+        elif depth < _DEPTH:
+            for text, is_shell in _programs(words, documents):
+                if is_shell:
+                    commits += read_command(text, here, depth + 1).commits
+                elif MAKES_COMMITS.search(text):
+                    commits.append(CommitCommand(here, "commit"))
+    if not tokens and MAKES_COMMITS.search(command):
         commits.append(CommitCommand(folder, "commit"))
     if _LOOP.search(command):
         commits = [each._replace(repeats=True) for each in commits]
     return Reading(tuple(commits), frozenset(_first_line(word, documents) for word in tokens))
+
+
+def _programs(words: list[str], documents: list[str]) -> Iterator[tuple[str, bool]]:
+    """(text, whether it is a shell's) of the programs that a command brings with it."""
+    name = os.path.basename(words[0])
+    if name == "git" and "foreach" in words:
+        yield words[-1], True
+    if not INTERPRETER.fullmatch(name):
+        return
+    options = (at for at, word in enumerate(words) if re.fullmatch(r"-\w*[ce]", word))
+    texts = [words[at + 1] for at in options if at + 1 < len(words)]
+    texts += [documents[int(found[1])] for word in words if (found := _HERE_NAME.search(word))]
+    yield from ((text, name in _SHELLS) for text in texts)
 
 
 def simple_commands(command: str, folder: str) -> list[tuple[str, list[str]]]:
@@ -149,7 +165,7 @@ def _simple_commands(tokens: list[str], folder: str) -> Iterator[tuple[str, list
 
 def _commit_command(here: str, words: list[str], documents: list[str]) -> CommitCommand | None:
     # Another program may run it (`timeout 60 git …`), or only name it.
-    at = next((at for at, word in enumerate(words[:4]) if os.path.basename(word) == "git"), None)
+    at = next((at for at, word in enumerate(words[:6]) if os.path.basename(word) == "git"), None)
     if at is None or words[0] in _NAMES_ONLY:
         return None
     at += 1
