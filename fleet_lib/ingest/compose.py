@@ -4,7 +4,7 @@ files."""
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
@@ -128,20 +128,12 @@ def compose(
     """
     words = words_of(prepared, known)
     written = words.written
-    files, stored = written.files_touched, stored_paths(written.files_touched or ())
-    if files is None:
-        earlier = before.files_touched if before else ()
-        files = tuple(dict.fromkeys([*earlier, *prepared.touched_files]))
-        stored = tuple(dict.fromkeys([*earlier, *stored_paths(prepared.touched_files)]))
-    docs, stored_docs = written.docs_touched, stored_paths(written.docs_touched or ())
-    if docs is None:
-        docs = tuple(file for file in files if is_document(file))
-        stored_docs = tuple(file for file in stored if is_document(file))
-    stale = prepared.stale_documents(files, docs)
+    files, docs = _paths(written, prepared, before)
+    stale = prepared.stale_documents(files.names, docs.names)
     status = written.status or derive.status_of(prepared.entry.event, prepared.message)
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(
-        written, status, stored, stored_docs, len(stale), before, derived_before
+        written, status, files.stored, docs.stored, len(stale), before, derived_before
     )
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
@@ -166,8 +158,8 @@ def compose(
         branch=_word(branch),
         blockers=blockers,
         next_steps=stored_texts(written.next_steps or ()),
-        docs_touched=stored_docs,
-        files_touched=stored,
+        docs_touched=docs.stored,
+        files_touched=files.stored,
         raw_markdown=written.raw_markdown,
         summary=_summary(written, blockers, status),
         question=_question(prepared.message) if status == "waiting_for_input" else None,
@@ -177,6 +169,29 @@ def compose(
         stale=stale,
         derived=derived,
     )
+
+
+class _Paths(NamedTuple):
+    """Files by their names, as the repository has them, and as they are stored."""
+
+    names: tuple[str, ...]
+    stored: tuple[str, ...]
+
+
+def _paths(
+    written: Briefing, prepared: Prepared, before: BriefingRecord | None
+) -> tuple[_Paths, _Paths]:
+    """(the files of a turn, the documents among them)."""
+    if written.files_touched is None:
+        earlier, touched = before.files_touched if before else (), prepared.touched_files
+        names, stored = (*earlier, *touched), (*earlier, *stored_paths(touched))
+    else:
+        names, stored = written.files_touched, stored_paths(written.files_touched)
+    files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
+    if written.docs_touched is None:
+        docs = [tuple(filter(is_document, each)) for each in files]
+        return files, _Paths(docs[0], docs[1])
+    return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))
 
 
 def with_more_files(
