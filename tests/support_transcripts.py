@@ -162,8 +162,8 @@ class Session:
         self.lines.edit(str(self.folder / name))
         return self
 
-    def stops(self, *, drain: bool = True, **more: Any) -> list[str]:
-        """End the turn; the files of its briefing."""
+    def stops(self, *, drain: bool = True, turn: str | None = None, **more: Any) -> list[str]:
+        """End the turn; the files of its briefing. A follow-up's is that of another turn."""
         self.lines.now()
         self.lines.answer("Done.")
         self.save(self.file, self.lines)
@@ -179,9 +179,11 @@ class Session:
             return []
         self.fleet.drain()
         assert self.fleet.quarantine() == {}
+        return self.files_of(turn or self.lines.prompt_id)
+
+    def files_of(self, turn: str | None) -> list[str]:
         query = "SELECT files_touched_json FROM briefings JOIN turns USING (briefing_id)"
-        query += " WHERE turn_key = ?"
-        ((text,),) = self.fleet.rows(query, self.lines.prompt_id)
+        ((text,),) = self.fleet.rows(f"{query} WHERE turn_key = ?", turn)
         return list(json.loads(text))
 
     def save(self, file: Path, lines: Conversation) -> None:

@@ -242,6 +242,46 @@ def test_commit_of_a_subagent_is_its_turns(worker: Session) -> None:
     assert worker.stops() == ["a.py"]
 
 
+def test_commit_of_a_background_agent_after_the_stop_is_its_turns(worker: Session) -> None:
+    file = worker.file.with_suffix("") / "subagents/agent-a1.jsonl"
+    agent = worker.agent("a1").user("do it", isSidechain=True)
+    worker.save(file, agent)
+    assert worker.stops() == []
+    first = worker.lines.prompt_id
+    agent.bash(making("a.py", "-qm 'Add a'"), isSidechain=True)
+    worker.save(file, agent)
+    commit(worker.folder, "theirs.py")
+    worker.asks("<task-notification>\n<task-id>a1</task-id>\n</task-notification>")
+    worker.stops(turn=first)
+    assert worker.files_of(first) == ["a.py"]
+    assert worker.fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
+
+
+def test_commits_of_a_turn_whose_hook_never_ran_count(fleet: Fleet, worker: Session) -> None:
+    worker.stops()
+    worker.asks().runs(making("a.py", "-m 'Add a'"))
+    commit(worker.folder, "theirs.py")
+    worker.lines.now()
+    worker.save(worker.file, worker.lines.answer("Done."))
+    call = {"session_id": worker.name, "reason": "other", "transcript_path": str(worker.file)}
+    fleet.hook("session_end", call | {"cwd": str(worker.folder)}, project=worker.folder)
+    fleet.drain()
+    assert worker.files_of(worker.lines.prompt_id) == ["a.py"]
+
+
+def test_turn_without_a_transcript_has_no_commits(fleet: Fleet, worker: Session) -> None:
+    worker.runs(making("a.py", "-m 'Add a'"))
+    assert worker.stops(transcript_path="") == []
+
+
+def test_commit_counts_in_a_repository_below_a_folder_that_is_none(
+    fleet: Fleet, checkout: Path
+) -> None:
+    session = Session(fleet, fleet.folder, "above").asks()
+    session.runs(f"cd shop && {making('a.py', '-m one')}; {making('b.py', '-qm two')}")
+    assert session.stops() == ["shop/a.py", "shop/b.py"]
+
+
 def test_commit_of_a_command_in_the_background_counts(worker: Session) -> None:
     worker.runs(
         making("a.py", "-qm 'Add a'"), lambda: commit(worker.folder, "b.py"), in_background=True
