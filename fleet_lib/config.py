@@ -31,6 +31,13 @@ class WorkerSettings(_Section):
     )
 
 
+class CaptureSettings(_Section):
+    prompts: bool = Field(
+        True,
+        description="Keep the first line of a prompt as the title of its turn, with secrets masked.",
+    )
+
+
 class PreludeSettings(_Section):
     budget: int = Field(
         hot_settings.BUDGET,
@@ -106,6 +113,7 @@ class Config(_Section):
     """All settings of config.toml."""
 
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
+    capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]
@@ -114,7 +122,10 @@ class Config(_Section):
 
 
 # What hooks and the drainer read, line by line.
-HOT = ("worker.facts", "prelude.budget", "semantics.enabled", "semantics.wait_minutes")
+HOT = (
+    *("capture.prompts", "worker.facts", "prelude.budget"),
+    *("semantics.enabled", "semantics.wait_minutes"),
+)
 
 
 Value = bool | int | float | str

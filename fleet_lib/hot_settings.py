@@ -22,6 +22,12 @@ def has_worker_facts(home: str) -> bool:
     return setting(home, "worker", "facts") != "false"
 
 
+def keeps_prompts(home: str) -> bool:
+    """The setting capture.prompts: whether a line of a prompt may be stored as its turn's title.
+    A value that is not allowed counts as false: it was meant to change the default."""
+    return setting(home, "capture", "prompts") in ("", "true")
+
+
 def wait_minutes(home: str) -> int:
     """The setting semantics.wait_minutes; WAIT_MINUTES if it is not a number."""
     written = setting(home, "semantics", "wait_minutes")

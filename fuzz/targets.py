@@ -15,6 +15,7 @@ from commander.gateway import messages
 from commander.gateway.markdown import to_html
 from commander.gateway.socket import error_for
 from commander.setup import settings
+from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
 from fleet_lib.ingest.ingest import Ingest
@@ -86,9 +87,7 @@ def settings_file(data: bytes) -> None:
     leave the same bytes."""
     path = _FOLDER / "settings.json"
     path.write_bytes(data)
-    ours = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[
-        "hooks"
-    ]
+    ours = registration(settings_example(), Path("/home/p"), Path("/home/u/.claude"))["hooks"]
     try:
         change = settings.with_hooks(path, ours, {})
         settings.write(change)

@@ -140,6 +140,7 @@ class Call:
 def run(event: str, handle: "Callable[[Call], None]") -> None:
     """Read stdin to its end, call `handle`, and exit 0 whatever happens in between."""
     try:
+        os.umask(0o077)  # whatever the session's is: what is made here is the user's alone
         while os.open(os.devnull, os.O_RDONLY) < 3:
             pass  # a file must not get the number of a stream that is closed
         payload = _read_stdin()

@@ -48,6 +48,7 @@ _FACTS = (
     *("doc_drift_risk", "branch", "base_commit", "head_commit", "started_at", "ended_at"),
 )
 _LIST_STYLES = {"blockers": "red", "warnings": "yellow"}
+_TITLE_SHOWN = 32  # characters of a title in a list
 _IMPORTED = "(Imported from the transcript: no hook captured this turn.)"
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
@@ -108,10 +109,15 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
         (*_first_cells(record, names), record["impact_level"] or "-", record["summary"])
         for record in records
     ]
-    headings = ("id", "ended", "project", "status", "impact", "summary")
+    headings: tuple[str, ...] = ("id", "ended", "project", "status", "impact", "summary")
+    optional: tuple[str, ...] = ("impact",)
+    if is_interactive():  # in a pipe the columns stay what they were
+        titles = (clean(record["title"] or "-", _TITLE_SHOWN) for record in records)
+        rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
+        headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
     has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
     empty = "No briefings match." if has_filter else "No briefings yet."
-    print_table(headings, rows, empty, optional="impact")
+    print_table(headings, rows, empty, optional=optional)
 
 
 @briefings.command("show")
@@ -237,6 +243,8 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
         show_rendered(console, *facts, markdown(as_markdown(record)))
         return
     click.echo(f"Briefing #{record['briefing_id']}: {safe(record['summary'])}")
+    if record["title"]:
+        click.echo(f"title: {safe(record['title'])}")
     for name in _FACTS:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
@@ -256,6 +264,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
     title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
     ended = ended_at(record)
     facts = [
+        ("title", Cell(record["title"])),
         ("project", Cell(names.get(record["project_id"], record["project_id"]))),
         ("status", state(record["status"])),
         ("ended", Cell(f"{clock.age(ended)}, {ended}")),

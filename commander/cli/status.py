@@ -28,6 +28,7 @@ from fleet_lib import clock, paths, spool
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
 from fleet_lib.store import db
+from fleet_lib.text import clean
 from fleet_lib.views import overview
 from fleet_lib.views.sessions import STATE_OF_REASON
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 _LEFT_OPEN_SHOWN = 10  # rows
+_TITLE_SHOWN = 32  # characters of what a session is called
 
 
 @click.command()
@@ -174,7 +176,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
 
 def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple[object, ...]:
     """A project's or session's line: project, briefing, state, since when, text."""
-    title = row.get("title")
+    title = clean(row.get("title") or "", _TITLE_SHOWN)
     return (
         Cell(f"{row['project']} ({title})" if title else row["project"]),
         f"#{row['briefing_id']}" if row["briefing_id"] else "-",
@@ -204,9 +206,11 @@ def _commander_line(commander: dict[str, Any]) -> Line:
     )
 
 
-def _job_lines(jobs: dict[str, int]) -> Iterator[Line]:
+def _job_lines(jobs: dict[str, Any]) -> Iterator[Line]:
     if jobs["running"] or jobs["queued"]:
         yield Line((f"Jobs: {jobs['running']} running, {jobs['queued']} queued.",))
+    if held := jobs["held"]:
+        yield Line((f"  They wait until {clock.local(held['until'])}: {held['reason']}.",))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

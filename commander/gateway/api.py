@@ -88,6 +88,7 @@ class BriefingLine(BaseModel):
     broadcast_level: str | None
     ended_at: str | None
     created_at: str
+    title: str | None
     summary: str
     excerpt: str | None = None
 
@@ -96,6 +97,7 @@ class BriefingPage(BaseModel):
     """A whole briefing; `html` is its markdown, rendered and sanitised."""
 
     briefing: BriefingRecord
+    title: str | None
     summary: str
     html: str
 
@@ -195,6 +197,7 @@ class Api:
             text = messages.text_of(briefing.raw_markdown)
             return BriefingPage.model_construct(
                 briefing=briefing,
+                title=record["title"],
                 summary=record["summary"],
                 html=to_html(as_markdown(record | {"raw_markdown": text})),
             )

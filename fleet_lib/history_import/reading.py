@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, paths
+from fleet_lib import clock, hot_settings, paths
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
@@ -20,6 +20,7 @@ from fleet_lib.turn.payload import Payload
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import storable
+from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
 
@@ -51,6 +52,7 @@ class Reader:
         self._home = home
         self._living = living
         self._repositories = repositories
+        self._keeps_prompts = hot_settings.keeps_prompts(home)
         self._folders: dict[str, _Folder] = {}
 
     def turns(self, transcript: Transcript, since_ns: int) -> Iterator[ReadTurn]:
@@ -66,6 +68,9 @@ class Reader:
             files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
             turn = replace(turn, files=tuple(files))
             if prepared := _prepared(turn, session_id, transcript, ended_ns, folder):
+                if self._keeps_prompts:
+                    title = title_of(turn.asked)
+                    prepared = replace(prepared, keeps_prompts=True, title=title)
                 yield ReadTurn(prepared, turn.is_last and is_living, is_living)
 
     def _folder(self, path: str) -> _Folder:

@@ -16,7 +16,13 @@ from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_paths, stored_text, stored_texts
+from fleet_lib.turn.stored_text import (
+    TEXT_LIMIT,
+    TITLE_LIMIT,
+    stored_paths,
+    stored_text,
+    stored_texts,
+)
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -67,6 +73,7 @@ class ComposedTurn:
     docs_touched: tuple[str, ...]
     files_touched: tuple[str, ...]
     raw_markdown: str
+    title: str  # that was written; "" for none
     summary: str
     question: str | None  # what a turn asks its reader
     source: str
@@ -161,6 +168,7 @@ def compose(
         docs_touched=docs.stored,
         files_touched=files.stored,
         raw_markdown=written.raw_markdown,
+        title=stored_text(written.title or "", TITLE_LIMIT),
         summary=_summary(written, blockers, status),
         question=_question(prepared.message) if status == "waiting_for_input" else None,
         source=words.source,
@@ -188,7 +196,7 @@ def _paths(
     else:
         names, stored = written.files_touched, stored_paths(written.files_touched)
     files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
-    if written.docs_touched is None:
+    if not written.docs_touched:
         docs = [tuple(filter(is_document, each)) for each in files]
         return files, _Paths(docs[0], docs[1])
     return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))

@@ -17,6 +17,7 @@ from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.turn.title import title_or
 
 
 def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
@@ -161,9 +162,22 @@ def store(
         stopped_at=prepared.received_at,
         agents=_listed_agents(prepared),
         is_placed=prepared.is_placed,
+        title=_title(repos, prepared, turn, stored),
     )
     repos.briefings.save_turn(record)
     return record
+
+
+def _title(repos: Repos, prepared: Prepared, turn: ComposedTurn, stored: Turn | None) -> str | None:
+    """What the turn is called: a prompt's line that says little gives way to the session's last
+    title."""
+    title = prepared.title
+    if turn.title or not prepared.keeps_prompts:
+        return turn.title or None
+    if stored and stored.title and not title:
+        return stored.title  # the prompt was read at an earlier end of the turn
+    last = repos.briefings.last_title(turn.session_id, prepared.received_at, turn.turn_key)
+    return title_or(title, last)
 
 
 def _listed_agents(prepared: Prepared) -> tuple[str, ...] | None:

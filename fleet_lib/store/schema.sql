@@ -389,3 +389,11 @@ CREATE TABLE commander_sessions_apart (
   reason TEXT NOT NULL                -- question: asked beside an open Commander; reset: `--reset`
 ) WITHOUT ROWID;
 
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, paths
+from fleet_lib import clock, hot_settings, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
-from fleet_lib.turn import briefing_parser, follow_ups, transcript
+from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.committed import committed_files
@@ -31,6 +31,7 @@ from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_paylo
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import TITLE_LIMIT, storable, stored_text
+from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
@@ -65,6 +66,7 @@ class EarlierTurn:
     place: Place
     files: tuple[str, ...]  # relative to the repository
     started_at: str | None  # in the database's form
+    title: str  # "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Prepared:
     agents: Mapping[str, str] = field(default_factory=dict)
     # That its tool calls edited and committed, relative to the repository.
     touched_files: tuple[str, ...] = ()
+    keeps_prompts: bool = False  # the setting capture.prompts
+    title: str = ""  # of the prompt's words, redacted; "" for none
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
     status_file: Briefing | None = None
@@ -187,6 +191,7 @@ def prepare(
         git=repositories.state(folder, entry.received_ns) if exists else None,
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
+        keeps_prompts=hot_settings.keeps_prompts(home),
         is_headless=entry.event == "Notification"
         and client_folder is not None
         and is_headless(client_folder, payload.session_id),
@@ -301,9 +306,10 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         agents={
             agent: follow_ups.turn_of_agent(path, agent) for agent in payload.background_tasks or ()
         },
+        title=title_of(turn.asked) if prepared.keeps_prompts else "",
         message=message,
         block=None if block is None else briefing_parser.parse(block),
-        status_file=None if status is None else briefing_parser.parse(redact(status)),
+        status_file=None if status is None else status_file.read(redact(status), message),
     )
 
 
@@ -312,7 +318,8 @@ def _read_earlier(prepared: Prepared, prompt_id: str, repositories: Repositories
     turn = transcript.read_turn(path, prompt_id, None, 0)
     place = _place(path, prompt_id, turn)
     files = _touched_files(prepared, turn, repositories)
-    return EarlierTurn(place, files, _stored_time(turn.started_at))
+    title = title_of(turn.asked) if prepared.keeps_prompts else ""
+    return EarlierTurn(place, files, _stored_time(turn.started_at), title)
 
 
 def _place(path: str, prompt_id: str, turn: TurnFacts) -> Place:

@@ -44,6 +44,7 @@ class Fail:
 
     status: int = 400
     message: str = "scripted failure"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Reply: TypeAlias = Text | ToolUse | Fail | Sequence[Text | ToolUse]
@@ -291,9 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.server.answer(request)
         if isinstance(reply, Fail):
             error = {"type": "invalid_request_error", "message": reply.message}
-            return self._send(
-                reply.status, _json({"type": "error", "error": error}), "application/json"
-            )
+            text = _json({"type": "error", "error": error})
+            return self._send(reply.status, text, "application/json", reply.headers)
         blocks = list(reply) if isinstance(reply, Sequence) else [reply]
         time.sleep(sum(block.delay_seconds for block in blocks if isinstance(block, Text)))
         message = _message(str(request.get("model", "scripted")), blocks)
@@ -301,8 +301,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, _server_sent_events(message), "text/event-stream")
         return self._send(200, _json(message), "application/json")
 
-    def _send(self, status: int, body: bytes, content_type: str) -> None:
+    def _send(
+        self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -9,7 +9,7 @@ export const briefing = {
   title: "Briefing",
 
   async draw({ which }) {
-    const { briefing: record, summary, html } = await get(`/briefings/${Number(which)}`);
+    const { briefing: record, title, summary, html } = await get(`/briefings/${Number(which)}`);
     const text = h("div", { class: "card prose", id: "text" });
     text.innerHTML = html; // the one markup that is not built here: the server has sanitised it
     return [
@@ -22,7 +22,7 @@ export const briefing = {
         when(record.ended_at || record.created_at),
         h("span", {}, `briefing ${record.briefing_id}`),
       ),
-      definitions(factsOf(record)),
+      definitions([["title", title], ...factsOf(record)]),
       text,
     ];
   },

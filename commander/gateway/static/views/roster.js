@@ -87,7 +87,7 @@ function sessionRow(session) {
     addressOf(session),
     nameOf(session.project_id),
     tag(session.state),
-    session.detail || `session ${session.session_id.slice(0, 8)}`,
+    session.detail || session.title || `session ${session.session_id.slice(0, 8)}`,
     when(session.since, session.state === "completed" ? "ago" : "for"),
     { "data-key": session.session_id },
   );
