@@ -260,13 +260,17 @@ def test_stale_documents_are_reported_once_until_the_source_changes(fleet: Fleet
     assert fleet.rows("SELECT doc_drift_risk FROM briefings") == [("high",), ("high",)]
     events = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning'")
     assert [json.loads(text)["docDrift"] for (text,) in events] == [
-        {"docPath": "README.md", "sources": ["app.py"], "risk": "high"},
-        {"docPath": "docs/api.md", "sources": ["app.py"], "risk": "high"},
+        {
+            "docPath": "README.md",
+            "docs": ["README.md", "docs/api.md"],
+            "sources": ["app.py"],
+            "risk": "high",
+        }
     ]
     (repository / "app.py").write_text("changed = True\n")
     fleet.hook("stop", stop(prompt="p3", last_assistant_message=message), repository)
     fleet.drain()
-    assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 4
+    assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 2
 
 
 def test_files_of_a_turn_are_its_edits_and_commits(fleet: Fleet) -> None:

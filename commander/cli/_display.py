@@ -261,11 +261,16 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def escaped(text: str) -> str:
-    """JSON text with its unprintable characters as \\uXXXX."""
-    if text.replace("\n", "").isprintable():
+    """JSON text with its unprintable characters as \\uXXXX, and with all that are not ASCII where the
+    locale is not Unicode."""
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    if text.replace("\n", "").isprintable() and (is_unicode or text.isascii()):
         return text
     return "".join(
-        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+        char
+        if char == "\n" or (char.isprintable() and (is_unicode or char.isascii()))
+        else json.dumps(char)[1:-1]
+        for char in text
     )
 
 

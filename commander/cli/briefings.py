@@ -42,6 +42,7 @@ from fleet_lib.views.briefings import (
     words_pattern,
 )
 from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.usage import briefing_in_words, of_briefing
 
 _FACTS = (
     *("project_id", "session_id", "task_id", "status", "impact_level", "broadcast_level"),
@@ -160,6 +161,8 @@ def show_(id: str, as_json: bool) -> None:
                     f"there is no briefing {number}; run `fleet briefings list` to see the latest"
                 )
         record = briefing_record(connection, briefing) if briefing else None
+        if record is not None and briefing is not None:
+            record["usage"] = of_briefing(connection, briefing)
     if record is None:
         assert event is not None
         _print_event(event, names, as_json)
@@ -248,6 +251,8 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     for name in _FACTS:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
+    for name, words in briefing_in_words(record["usage"]).items():
+        click.echo(f"{name}: {words}")
     for name in LISTS:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}:")
@@ -273,6 +278,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
         ("branch", Cell(record["branch"])),
         ("commit", Cell((record["head_commit"] or "")[:12])),
         ("session", Cell(record["session_id"])),
+        *((name, Cell(words)) for name, words in briefing_in_words(record["usage"]).items()),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
     parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]

@@ -29,7 +29,7 @@ from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.text import clean
-from fleet_lib.views import overview
+from fleet_lib.views import overview, usage
 from fleet_lib.views.sessions import STATE_OF_REASON
 
 if TYPE_CHECKING:
@@ -79,10 +79,11 @@ def status(watch: float | None, as_json: bool) -> None:
         return
     with reading() as connection:
         report = overview.overview(connection, home)
+        used = usage.today(connection)
     if as_json:
         print_json(report)
     else:
-        show(*_parts(report))
+        show(*_parts(report, used))
 
 
 def _watch(home: str, seconds: float) -> None:
@@ -131,7 +132,7 @@ def _current_parts(home: str) -> tuple[Line | Table, ...]:
         return _nothing_yet(home)
     try:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
-            return _parts(overview.overview(connection, home))
+            return _parts(overview.overview(connection, home), usage.today(connection))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
         return (Line((Cell(f"{error}; run `fleet doctor` for details", "red"),)),)
 
@@ -144,8 +145,8 @@ def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
     )
 
 
-def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
-    """The report as lines and tables, what needs attention first."""
+def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | Table, ...]:
+    """The report as lines and tables, what needs attention first, and what was used today."""
     needing, left, roster = report["needs_you"], report["left_open"], report["projects"]
     parts: list[Line | Table] = []
     if needing or not left:
@@ -170,6 +171,7 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
         Line(()),
         _commander_line(report["commander"]),
         *_job_lines(report["jobs"]),
+        *_usage_lines(used),
         *_capture_lines(report["capture"]),
     )
 
@@ -211,6 +213,11 @@ def _job_lines(jobs: dict[str, Any]) -> Iterator[Line]:
         yield Line((f"Jobs: {jobs['running']} running, {jobs['queued']} queued.",))
     if held := jobs["held"]:
         yield Line((f"  They wait until {clock.local(held['until'])}: {held['reason']}.",))
+
+
+def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
+    if used:
+        yield Line((f"Used today: {usage.in_words(used)}.",))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

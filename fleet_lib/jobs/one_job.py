@@ -19,6 +19,7 @@ from fleet_lib.jobs.command import claude_program, command, environment, last_co
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.open_commander import commander_is_open
 from fleet_lib.jobs.stream import StreamCollector
+from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
 from fleet_lib.store import db
@@ -45,6 +46,7 @@ async def run_job(work: Work, home: str, database: Database) -> Notice:
             "failed", error=f"error in the job runner: {type(error).__name__}: {error}"
         )
     status = await database.call(_store_end, work, outcome, home)
+    await database.call(count_usage, home, outcome.session_id)
     if status == "queued" and outcome.refusal:
         text = f"job {job_id} is queued again: {outcome.refusal}"
         return Notice(text, job_id, status, 0.0, outcome.refusal)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, hot_settings, paths
+from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
@@ -24,9 +24,10 @@ from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.committed import committed_files
 from fleet_lib.turn.derive import risk_of
-from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState
+from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
@@ -36,6 +37,7 @@ from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
+Touched = tuple[tuple[str, ...], tuple[str, ...]]  # files and documents
 _counted_as_now = 0  # the last time that was in the future, as it was counted
 
 
@@ -47,7 +49,7 @@ class NotRead(Exception):
         *,
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
-        documents: bool = False,
+        documents: Touched | None = None,
         missed: bool = False,
         prompts: Iterable[str] = (),
     ) -> None:
@@ -83,6 +85,8 @@ class Prepared:
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
+    gone_from: GitState | None = None  # the repository that a folder which is gone belonged to
+    is_ignored: bool = False  # projects.ignore keeps its folder out of the database
     client_folder: ClientFolder | None = None  # where the session's client keeps its files
     is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
@@ -97,7 +101,8 @@ class Prepared:
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
     status_file: Briefing | None = None
-    documents: Documents | None = None
+    # {what a turn touched: {document that was left behind: the touched files that it mentions}}
+    stale: Mapping[Touched, dict[str, list[str]]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
     is_imported: bool = False  # history: no hook reported it, and none of it is news
@@ -145,9 +150,9 @@ class Prepared:
         """{document that was left behind: the touched files that it mentions}."""
         if self.git is None or not files or self.is_imported:
             return {}
-        if self.documents is None:
-            raise NotRead(documents=True)
-        return self.documents.stale(files, docs)
+        if (files, docs) not in self.stale:
+            raise NotRead(documents=(files, docs))
+        return self.stale[files, docs]
 
     def digests_of(self, files: Iterable[str]) -> Mapping[str, str]:
         """{file of the working tree: fingerprint of its content}."""
@@ -175,11 +180,15 @@ def prepare(
 ) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
     entry.received_ns = _received_ns(entry)
+    received_at = clock.iso(entry.received_ns)
+    given = entry.project or entry.cwd
+    if ignored.is_ignored(home, given):  # whatever its payload says
+        return Prepared(entry, Payload(), "", received_at, given, False, is_ignored=True)
     payload, digest = parse_payload(entry)
     folder = entry.project or payload.cwd or entry.cwd
-    prepared = Prepared(
-        entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
-    )
+    prepared = Prepared(entry, payload, digest, received_at, folder, _is_commander(folder, home))
+    if folder != given and ignored.is_ignored(home, folder):
+        return replace(prepared, is_ignored=True)
     if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
@@ -189,6 +198,7 @@ def prepare(
         folder_exists=exists,
         real_folder=os.path.realpath(folder) if folder else "",
         git=repositories.state(folder, entry.received_ns) if exists else None,
+        gone_from=None if exists else repository_of(folder, entry, repositories),
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
         keeps_prompts=hot_settings.keeps_prompts(home),
@@ -196,6 +206,10 @@ def prepare(
         and client_folder is not None
         and is_headless(client_folder, payload.session_id),
     )
+    # A worktree may lie outside the repository that is ignored.
+    repository = prepared.git or prepared.gone_from
+    if repository and ignored.is_ignored(home, repository.toplevel, repository.root):
+        return replace(prepared, is_ignored=True)
     if entry.event == "SessionEnd":
         return replace(prepared, newest=_newest_turn(prepared, pause))
     if entry.event not in TURN_ENDS:
@@ -223,17 +237,17 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         # The session's end asks for its earlier turns, too.
         return replace(prepared, missed=missed, earlier_turns=missed.earlier_turns)
     git = prepared.git
-    documents = prepared.documents
+    stale = dict(prepared.stale)
     if git and missing.documents:
-        documents = repositories.documents(git)
+        stale[missing.documents] = repositories.documents(git).stale(*missing.documents)
     digests = dict(prepared.digests)
-    if documents:
-        digests |= {file: documents.digest(file) for file in missing.digests}
+    if git and missing.digests:
+        digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
     earlier = {prompt: _read_earlier(prepared, prompt, repositories) for prompt in missing.prompts}
     return replace(
         prepared,
-        documents=documents,
+        stale=stale,
         digests=digests,
         folders={**prepared.folders, **folders},
         earlier_turns={**prepared.earlier_turns, **earlier},
@@ -358,13 +372,15 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
     files = written.files_touched or touched
     if git is None or not files:
         return prepared
+    docs = written.docs_touched
+    docs = tuple(file for file in files if is_document(file)) if docs is None else docs
     documents = repositories.documents(git)
-    stale = documents.stale(files, written.docs_touched or ())
+    stale = documents.stale(files, docs)
     risk = written.doc_drift_risk or risk_of(len(stale))
     mentioned = {*stale, *(source for sources in stale.values() for source in sources)}
     return replace(
         prepared,
-        documents=documents,
+        stale={(files, docs): stale},
         digests={file: documents.digest(file) for file in mentioned if risk == "high"},
     )
 
