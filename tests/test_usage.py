@@ -1,4 +1,4 @@
-"""Tokens and their list price: each message once, whoever repeats it."""
+"""Tokens and their list price: each message once, in however many files it is repeated."""
 
 import contextlib
 import json

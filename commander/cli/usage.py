@@ -33,7 +33,7 @@ _SHORT_ID = 8  # characters of a session's id
 @project_option
 @json_option
 def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
-    """Show how many tokens were used and what they cost by the list price.
+    """Show tokens used and their list price.
 
     Counted from the transcripts, subagents included, each message once. The list price is that of
     the API on the day of each message, and no bill: a subscription costs what it costs. Where

@@ -2,9 +2,9 @@
 search.py's.
 
 Triggers note in `search_changes` which briefings changed; from there the drainer indexes them, once
-they are committed. Briefings that are older than the index are taken
-in from the newest to the oldest; `search_progress` holds how far that is. The index is derived:
-whatever is wrong with it is repaired here, and never raised to a writer.
+they are committed. Briefings that are older than the index are added from the newest to the oldest;
+`search_progress` holds how far that is. The index is derived: whatever is wrong with it is repaired
+here, and never raised to a writer.
 """
 
 import sqlite3

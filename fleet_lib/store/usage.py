@@ -1,5 +1,5 @@
-"""Tokens that were used: sums, the messages that they were counted from, and how far each transcript
-was read. Nothing here knows what a token costs (store/usage_rates.py does)."""
+"""Tokens that were used: sums, the messages from which they were counted, and how far each
+transcript was read. Nothing here knows what a token costs (store/usage_rates.py does)."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
