@@ -33,8 +33,8 @@ def hold(path: Path) -> int | None:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds a lock that `hold` made; None if no process does. The file names the process, but
-    only the lock proves that it is still alive."""
+    """Who holds a lock that `hold` made; None if no process does. The file says it, but only the lock
+    proves that it still is so."""
     try:
         with path.open("r+", encoding="utf-8", errors="replace") as file:
             try:
