@@ -675,7 +675,7 @@ def test_the_clients_own_total_stands_beside_the_list_price(
     assert [row["usd"] for row in rows(fleet, "--by", "session")] == [25.0]
     table = fleet.console("usage", "--by", "session").stdout.splitlines()
     assert [line.split()[-2:] for line in table] == [
-        ["client's", "own"],
+        ["Code's", "own"],
         ["25.000000", "26.500000"],
     ]
     shown = fleet.console("briefings", "show", "1").stdout

@@ -35,10 +35,10 @@ _SHORT_ID = 8  # characters of a session's id
 def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
     """Show tokens used and their list price.
 
-    Counted from the transcripts, subagents included, each message once. The list price is that of
-    the API on the day of each message, and no bill: a subscription costs what it costs. Where
-    Claude Code itself says what a session cost, that stands beside it and is not added. A model
-    that the price list does not know has tokens and no price. Days are your local days.
+    They are counted from the transcripts, subagents included, each message once. The list price is
+    that of the API on the day of each message. It is not your bill: with a subscription you do not
+    pay by token. Where Claude Code itself says what a session cost, --by session shows that beside
+    it. A model that the price list does not know has tokens and no price. Days are your local days.
 
     \b
     Examples:
@@ -70,7 +70,7 @@ def _parts(
     headings = [by, "input", "output", "cache read", "cache write", "list price"]
     table = [[_key(row.key, by, names), *_figures(row)] for row in rows]
     if says_costs:
-        headings.append("client's own")
+        headings.append("Claude Code's own")
         for row, cells in zip(rows, table, strict=True):
             cost = costs.get(row.key)
             cells.append("-" if cost is None else Cell(dollars(cost), "", f"{cost:.6f}"))

@@ -31,7 +31,9 @@ def usage_rows(
     )
     if by == "day":
         return sorted(found, key=lambda row: row.key, reverse=True)
-    return sorted(found, key=lambda row: (row.usd or 0.0, _all_tokens(row), row.key), reverse=True)
+    return sorted(
+        found, key=lambda row: (row.usd or 0.0, _all_of(as_record(row)), row.key), reverse=True
+    )
 
 
 def as_record(row: UsageRow) -> dict[str, Any]:
@@ -140,9 +142,6 @@ def _figure(connection: sqlite3.Connection, **filters: Any) -> dict[str, Any] | 
     }
 
 
-def _all_tokens(row: UsageRow) -> int:
-    return row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
-
-
 def _all_of(figure: dict[str, Any]) -> int:
+    """All tokens of a record or figure."""
     return sum(count for name, count in figure.items() if name.endswith("_tokens"))
