@@ -183,7 +183,7 @@ def test_another_repository_and_files_outside_are_no_overlap(fleet: Fleet, proje
     assert overlaps(fleet) == []
 
 
-def test_folder_without_git_is_a_place_to_meet_too(fleet: Fleet) -> None:
+def test_sessions_of_a_folder_without_git_overlap_too(fleet: Fleet) -> None:
     folder = fleet.folder / "notes"
     folder.mkdir()
     turn(fleet, folder, "one", "a.md")
