@@ -182,7 +182,8 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
-    print_table(headings, rows, "no jobs", optional=("cost",))
+    empty = "No jobs match." if project_id or status else "No jobs yet."
+    print_table(headings, rows, empty, optional=("cost",))
 
 
 @jobs.command("show")
