@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from fleet_lib import secret_names
-from fleet_lib.secret_kinds import KINDS, Kind
+from fleet_lib.secret_kinds import KINDS
+from fleet_lib.secret_shapes import Kind
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"

@@ -16,6 +16,7 @@ from fleet_lib.secret_shapes import (
     UUID,
     WORD,
     Kind,
+    compiled,
     kind,
     mixed,
     token,
@@ -24,7 +25,7 @@ from fleet_lib.secret_values import is_placeholder, is_random, is_strewn
 from fleet_lib.secret_vendors import VENDORS
 
 # A variable of a shell or a word that stands for the password.
-_NO_PASSWORD = re.compile(
+_STAND_IN = (
     r"(?i)\$\{?\w+\}?|\$\([^)]*\)|\{+[^}]*\}+|\[[^\]]*\]|%\w+%|\*+|x+|\.+|…|your\S*"
     r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+"
 )
@@ -39,7 +40,9 @@ def _is_login(match: re.Match[str]) -> bool:
 
 def _is_given(match: re.Match[str]) -> bool:
     """Anything but a placeholder, where only a password can stand."""
-    return not _NO_PASSWORD.fullmatch(match["secret"]) and not is_placeholder(match["secret"])
+    return not compiled(_STAND_IN).fullmatch(match["secret"]) and not is_placeholder(
+        match["secret"]
+    )
 
 
 # Ids that look like tokens, by what they begin with.
@@ -119,7 +122,7 @@ _FORMS = (
         "url-password",
         "://",
         r"://[^\s/:@]{0,200}:(?!\d+/)(?P<secret>[^\s\"'<>]{1,400})@",
-        lambda match: not _NO_PASSWORD.fullmatch(match["secret"]),
+        lambda match: not compiled(_STAND_IN).fullmatch(match["secret"]),
     ),
     kind("url-token", "://", r"://(?P<secret>[A-Za-z0-9_.-]{16,400})@"),
     kind(
@@ -246,12 +249,12 @@ _LOGINS = (
     kind(
         "json-web-token",
         "eyj",
-        r"eyJ[A-Za-z0-9_=-]{8,}\.e[yw][A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{10,}",
+        r"eyJ[A-Za-z0-9_=-]{8,300}\.e[yw][A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{10,}",
     ),
     kind(
         "json-web-token",
         "eyj",
-        r"eyJ(?:hbGciOi|0eXAiOi|lbmMiOi|raWQiOi)[A-Za-z0-9_=-]{4,}(?:\.[A-Za-z0-9_=-]*){4}",
+        r"eyJ(?:hbGciOi|0eXAiOi|lbmMiOi|raWQiOi)[A-Za-z0-9_=-]{4,300}(?:\.[A-Za-z0-9_=-]*){4}",
     ),
     kind("json-web-token", "zxlk", r"ZXlK[A-Za-z0-9+/]{44,}={0,2}"),
     kind("paseto-token", ".local. .public.", r"v[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{40,}"),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Set
 from typing import NamedTuple
 
+from fleet_lib.secret_shapes import compiled
 from fleet_lib.secret_values import is_key, is_password, is_random, is_said
 
 Span = tuple[int, int]
@@ -17,7 +18,7 @@ Span = tuple[int, int]
 class _Name(NamedTuple):
     word: str  # the last word of the name, in small letters
     is_password: bool
-    before: re.Pattern[str] | None = None  # without it, the word alone is no name
+    before: str = ""  # an expression; without it, the word alone is no name
 
 
 _PASSWORDS = (
@@ -35,7 +36,7 @@ _SECRETS = (
     *("api 키", "api키", "clé secrète"),
 )
 # "key" is the end of many words. These before it make it one that nobody may know.
-_BEFORE_KEY = re.compile(
+_BEFORE_KEY = (
     r"(?:api|app|application|access|secret|private|signing|signature|encryption|decryption|master|auth"
     r"|authentication|account|shared|service|licen[cs]e|webhook|deploy|subscription|admin|root|bot"
     r"|hmac|jwt|cookie|host|ingest|integration|installation|recovery|unseal|preshared|pre-shared"
@@ -43,22 +44,20 @@ _BEFORE_KEY = re.compile(
     r"|openai|anthropic|gemini|stripe|sendgrid|cohere|mistral|datadog|azure|aws|google|ssh|wallet"
     r"|geheime[rns]?)[ _.-]{0,2}\Z"
 )
-_BEFORE_ENVIRONMENT_KEY = re.compile(
+_BEFORE_ENVIRONMENT_KEY = (
     r"(?<!public)(?<!pub)(?<!primary)(?<!foreign)(?<!cache)(?<!sort)(?<!partition)(?<!query)"
     r"(?<!idempotency)(?<!unique)(?<!routing)(?<!group)(?<!object)(?<!row)(?<!map)(?<!state)"
     r"(?<!dedup)(?<!lock)(?<!hash)(?<!registry)(?<!index)(?<!publishable)(?<=[a-z0-9])_\Z"
 )
-_BEFORE_PASS = re.compile(
-    r"(?:[a-z0-9][_.-]|(?<![a-z])(?:db|smtp|mail|user|admin|root|ftp)|(?:^|[\s\"'`({,;|*&?])-{0,2})\Z"
-)
+_BEFORE_SHORT = r"(?:[a-z0-9][_.-]|(?<![a-z])(?:db|smtp|mail|user|admin|root|ftp)|(?:^|[\s\"'`({,;|*&?])-{0,2})\Z"
 _NAMES = (
     *(_Name(word, True) for word in _PASSWORDS),
     *(_Name(word, False) for word in _SECRETS),
-    _Name("pass", True, _BEFORE_PASS),
+    _Name("pass", True, _BEFORE_SHORT),
     _Name("clave", True),
     _Name("key", False, _BEFORE_KEY),
-    _Name("schlüssel", False, re.compile(r"(?:api|geheimer|privater|zugangs|zugriffs)[ -]?\Z")),
-    _Name("ключ", False, re.compile(r"(?:api|секретный|приватный|закрытый)[ -]?\Z")),
+    _Name("schlüssel", False, r"(?:api|geheimer|privater|zugangs|zugriffs)[ -]?\Z"),
+    _Name("ключ", False, r"(?:api|секретный|приватный|закрытый)[ -]?\Z"),
 )
 _LOGINS = (
     *"login credentials creds zugangsdaten логин username user benutzer benutzername usuario".split(),
@@ -90,34 +89,32 @@ _IS = (
     r"|(?:(?:is|was|has been|have been|wurde|now)[ \t])?(?:now[ \t])?(?:re)?(?:set|changed|rotated)[ \t]to"
     r"|wurde auf)(?:[ \t](?:now|set to|changed to|still|jetzt|ahora|maintenant))?[ \t]{0,3}:?"
 )
-_QUOTED = re.compile(
+_QUOTED = (
     rf"{_SUFFIX}[\"'`*]{{0,3}}[ \t]{{0,8}}[:=]{{1,2}}>?[ \t]{{0,8}}(?P<quote>[\"'`])"
     r"(?P<value>[^\"'`\n]{8,200})(?P=quote)"
 )
-_ASSIGNED = re.compile(rf"{_SUFFIX}{_GAP}{_ASIDE}{_GAP}{_SIGN}{_GAP}{_VALUE}")
-_SAID = re.compile(rf"{_SUFFIX}{_ASIDE}[ \t]{{1,4}}(?:{_IS}|[—–-]|--)[ \t]{{1,4}}{_VALUE}")
-_SAID_EAST = re.compile(rf"{_GAP}(?:是|为|為|は|が|는|은|을|를|：|—|–){_GAP}{_VALUE}")
-_BELOW = re.compile(
+_ASSIGNED = rf"{_SUFFIX}{_GAP}{_ASIDE}{_GAP}{_SIGN}{_GAP}{_VALUE}"
+_SAID = rf"{_SUFFIX}{_ASIDE}[ \t]{{1,4}}(?:{_IS}|[—–-]|--)[ \t]{{1,4}}{_VALUE}"
+_SAID_EAST = rf"{_GAP}(?:是|为|為|は|が|는|은|을|를|：|—|–){_GAP}{_VALUE}"
+_BELOW = (
     rf"{_SUFFIX}{_ASIDE}[ \t]{{0,4}}(?:{_IS})?[:：]?[ \t]{{0,60}}(?:\n[ \t>]{{0,60}}){{1,3}}"
     r"(?P<value>[^\s\"'`,;<>(){}\[\]&|=：][^\s\"'`<>]{3,400})[ \t]{0,60}(?:\n|\Z)"
 )
-_BESIDE = re.compile(rf"{_SUFFIX}(?:[ \t]{{1,12}}|[ \t]{{0,4}},[ \t]{{1,4}}){_VALUE}")
-_OPTION = re.compile(rf"[ \t]{{1,4}}{_VALUE}")
-_BEFORE_OPTION = re.compile(r"(?<![\w-])(?:--?[a-z0-9][a-z0-9-]{0,40}|--)\Z")
+_BESIDE = rf"{_SUFFIX}(?:[ \t]{{1,12}}|[ \t]{{0,4}},[ \t]{{1,4}}){_VALUE}"
+_OPTION = rf"[ \t]{{1,4}}{_VALUE}"
+_BEFORE_OPTION = r"(?<![\w-])(?:--?[a-z0-9][a-z0-9-]{0,40}|--)\Z"
 # "`…` is the password", "with `…` as the API key"
-_BEFORE_AS = re.compile(
+_BEFORE_AS = (
     r"(?P<value>[^\s`\"'*]{8,200})[`\"']{1,2}[*_]{0,2}[ \t]{1,3}"
     r"(?:is|as|ist|als|est|es|como|comme)[ \t](?:[\w'’]{1,12}[ \t_-]){0,4}\Z"
 )
-_APP_PASSWORD = re.compile(
-    rf"{_SUFFIX}[^a-z\n]{{0,12}}(?:is )?[^a-z\n]{{0,6}}(?P<value>(?:[a-z]{{4}} ){{3}}[a-z]{{4}})(?![a-z])"
-)
-_PAIR = re.compile(
+_APP_PASSWORD = rf"{_SUFFIX}[^a-z\n]{{0,12}}(?:is )?[^a-z\n]{{0,6}}(?P<value>(?:[a-z]{{4}} ){{3}}[a-z]{{4}})(?![a-z])"
+_PAIR = (
     r"s?[ \t]{0,6}[:：=|]?[ \t]{1,8}[\w.@+-]{2,60}"
     r"(?:[ \t]{1,4}(?:/|\||-|–|—|and|und|y|et|e|и)[ \t]{1,4}|[ \t]{0,3}:(?!//)[ \t]{0,3})"
     rf"{_VALUE}"
 )
-_PHRASE = re.compile(
+_PHRASE = (
     r"[^a-z\n]{0,6}(?:is|phrase|words)?[\s:=\"'`*]{1,16}"
     r"(?P<value>(?:[a-z]{3,8}[ \t\n,]{1,3}){11,23}[a-z]{3,8})(?![a-z])"
 )
@@ -139,11 +136,11 @@ def find(raw: str, plain: str, lowered: str, beginnings: Set[str]) -> Iterator[S
     for word in _LOGINS:
         if len(word) < 3 or word[:3] in beginnings:
             for _, end in _places(word, lowered):
-                yield from _accepted(_PAIR.match(plain, end), plain, _is_login_password)
+                yield from _accepted(compiled(_PAIR).match(plain, end), plain, _is_login_password)
     for words in _MNEMONICS:
         if words[:3] in beginnings:
             for _, end in _places(words, lowered):
-                if phrase := _PHRASE.match(plain, end):
+                if phrase := compiled(_PHRASE).match(plain, end):
                     yield phrase.span("value")
     if found:
         yield from _cells(raw)
@@ -165,40 +162,42 @@ def _is_name(name: _Name, raw: str, lowered: str, start: int, end: int) -> bool:
     before = (lowered, max(0, start - 30), start)
     if name.word == "pass" and raw[start:end] == "PASS" and lowered[start - 1 : start] != "_":
         return False  # the result of a test
-    if name.before is None:
+    if not name.before:
         return True
-    if name.before.search(*before):
+    if compiled(name.before).search(*before):
         is_joined = raw[start - 1 : start].isalpha() and name.word == "key"
         return not is_joined or raw[start:end] != "key"
     is_environment = name.word == "key" and raw[start:end] == "KEY"
-    return is_environment and _BEFORE_ENVIRONMENT_KEY.search(*before) is not None
+    return is_environment and compiled(_BEFORE_ENVIRONMENT_KEY).search(*before) is not None
 
 
 def _values(name: _Name, raw: str, plain: str, start: int, end: int) -> Iterator[Span]:
     """The value that belongs to the name, in the first shape that holds one."""
     accept = is_password if name.is_password else is_key
     said = is_said if name.is_password else is_random
-    quoted = _QUOTED.match(raw, end)
+    quoted = compiled(_QUOTED).match(raw, end)
     if quoted and " " in quoted["value"] and accept(quoted["value"]):
         yield quoted.span("value")
         return
     shapes: list[tuple[re.Match[str] | None, Callable[[str], bool]]] = [
-        (_ASSIGNED.match(plain, end), accept),
-        (_SAID.match(plain, end), said),
-        (_SAID_EAST.match(plain, end), said),
-        (_BELOW.match(plain, end), said),
+        (compiled(_ASSIGNED).match(plain, end), accept),
+        (compiled(_SAID).match(plain, end), said),
+        (compiled(_SAID_EAST).match(plain, end), said),
+        (compiled(_BELOW).match(plain, end), said),
     ]
-    if (beside := _BESIDE.match(plain, end)) and raw[beside.start("value") - 1] in "`\"'*":
+    if (beside := compiled(_BESIDE).match(plain, end)) and raw[
+        beside.start("value") - 1
+    ] in "`\"'*":
         shapes.append((beside, is_random))
-    if _BEFORE_OPTION.search(plain, max(0, start - 44), start):
-        shapes.append((_OPTION.match(plain, end), accept))
+    if compiled(_BEFORE_OPTION).search(plain, max(0, start - 44), start):
+        shapes.append((compiled(_OPTION).match(plain, end), accept))
     for match, is_secret in shapes:
         for span in _accepted(match, plain, is_secret):
             yield span
             return
-    if name.is_password and (words := _APP_PASSWORD.match(plain, end)):
+    if name.is_password and (words := compiled(_APP_PASSWORD).match(plain, end)):
         yield words.span("value")
-    elif (before := _BEFORE_AS.search(raw, max(0, start - 270), start)) and is_random(
+    elif (before := compiled(_BEFORE_AS).search(raw, max(0, start - 270), start)) and is_random(
         before["value"]
     ):
         yield before.span("value")
@@ -212,7 +211,11 @@ def _accepted(
         return
     bare = match["value"].rstrip(".:,?)。")
     start = match.start("value")
-    is_call = bare.count("(") > bare.count(")") or plain[match.end("value") :][:1] in ("(", "[", "{")
+    is_call = bare.count("(") > bare.count(")") or plain[match.end("value") :][:1] in (
+        "(",
+        "[",
+        "{",
+    )
     if not is_call and is_secret(bare):
         yield start, start + len(bare)
 
@@ -223,8 +226,8 @@ def _is_login_password(value: str) -> bool:
 
 # --- tables -------------------------------------------------------------------------------------
 
-_RULE = re.compile(r"(?m)^[ \t>]{0,12}\|?[ \t]{0,8}:?-{2}[-:| \t]{0,2000}$")
-_HEADING = re.compile(
+_RULE = r"(?m)^[ \t>]{0,12}\|?[ \t]{0,8}:?-{2}[-:| \t]{0,2000}$"
+_HEADING = (
     r"(?i)(?:[\w-]{1,20}[ _-]){0,3}(?:password|passwd|passwort|kennwort|pwd|pass|passphrase|secret|token"
     r"|contraseña|senha|mot de passe|пароль|密码|密碼|パスワード|비밀번호|密钥|令牌|credentials?"
     r"|(?:api|access|secret|private|auth)[ _-]?key)(?:[ _-](?:value|key))?(?:[ ]\([^()]{0,30}\))?"
@@ -233,14 +236,14 @@ _HEADING = re.compile(
 
 def _cells(raw: str) -> Iterator[Span]:
     """The cells under a heading that names a secret."""
-    for rule in _RULE.finditer(raw):
+    for rule in compiled(_RULE).finditer(raw):
         if "|" not in rule[0]:
             continue
         heading = raw[raw.rfind("\n", 0, max(0, rule.start() - 1)) + 1 : rule.start()]
         columns = [
             number
             for number, cell in enumerate(heading.split("|"))
-            if _HEADING.fullmatch(cell.strip("*`_ \t\n"))
+            if compiled(_HEADING).fullmatch(cell.strip("*`_ \t\n"))
         ]
         if not columns:
             continue
@@ -263,24 +266,22 @@ def _row(line: str, start: int, columns: list[int]) -> Iterator[Span]:
 
 # --- Kubernetes ---------------------------------------------------------------------------------
 
-_MANIFEST = re.compile(r"(?m)^[ \t>]{0,20}[\"']?kind[\"']?:[ \t]{0,4}[\"']?Secret[\"']?[ \t]{0,8}$")
-_DATA = re.compile(
+_MANIFEST = r"(?m)^[ \t>]{0,20}[\"']?kind[\"']?:[ \t]{0,4}[\"']?Secret[\"']?[ \t]{0,8}$"
+_DATA = (
     r"(?m)^[ \t>]{0,20}(?:data|stringData):[ \t]{0,8}\n"
     r"(?P<lines>(?:[ \t>]{1,20}[\w.\"'-]{1,80}:[ \t][^\n]{1,20000}(?:\n|\Z)){1,100})"
 )
-_ENTRY = re.compile(
-    r"(?m)^[ \t>]{1,20}[\w.\"'-]{1,80}:[ \t]{1,4}[\"']?(?P<value>[^\s\"'{}$<|>][^\s\"'{}$<]{3,20000})"
-)
+_ENTRY = r"(?m)^[ \t>]{1,20}[\w.\"'-]{1,80}:[ \t]{1,4}[\"']?(?P<value>[^\s\"'{}$<|>][^\s\"'{}$<]{3,20000})"
 
 
 def _kubernetes(raw: str) -> Iterator[Span]:
     """The values of a manifest of kind Secret."""
-    for manifest in _MANIFEST.finditer(raw):
+    for manifest in compiled(_MANIFEST).finditer(raw):
         start = raw.rfind("\n---", 0, manifest.start()) + 1
         end = raw.find("\n---", manifest.end())
         start = max(start, manifest.start() - 4000)
         end = min(manifest.end() + 40_000, len(raw) if end < 0 else end)
-        for data in _DATA.finditer(raw, start, end):
-            for entry in _ENTRY.finditer(data["lines"]):
+        for data in compiled(_DATA).finditer(raw, start, end):
+            for entry in compiled(_ENTRY).finditer(data["lines"]):
                 offset = data.start("lines")
                 yield offset + entry.start("value"), offset + entry.end("value")

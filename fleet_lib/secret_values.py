@@ -3,14 +3,16 @@
 import itertools
 import re
 
+from fleet_lib.secret_shapes import compiled
+
 # What stands where a secret will be.
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = (
     r"(?i)your|example|placeholder|change[-_]?me|replace|redacted|dummy|insert[-_]|x{5}|\*{3}|\.{3}|…"
     r"|<|\{\{|process\.env|environ|getenv|secrets?\.|vault:|op://|arn:|0{8}|123456789|abcdef|todo"
     r"|^(?:none|null|true|false|undefined|string|required|optional|hidden|masked|password|passwd"
     r"|secret|token|user|username|admin|root|pass|pw|pwd|test|xxx+|foo|bar|sample|secretpassword)\W*$"
 )
-_REFERENCE = re.compile(
+_REFERENCE = (
     r"[/~@#]|\.{1,2}/|https?:|\$\{|\$\(|\$[A-Za-z_]\w*$|%[A-Za-z_]\w*%$|[A-Za-z]:\\|--|sha(?:1|256|384|512)[-:]"
     r"|file:|env:|data:|urn:|-{2,}|\\"
 )
@@ -21,21 +23,24 @@ _PART = (
 )
 # Words and small numbers, joined as in names of files, branches and variables: no generator of
 # secrets writes like that.
-_WORDS = re.compile(rf"{_PART}(?:[-_./:+@=,\[\]]{{1,2}}{_PART}){{0,30}}[-_./:]?")
-_ONE_WORD = re.compile(r"[A-Za-z]+[0-9]{2,}")
-_CHAIN = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)+")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ]?[0-9:.]*Z?)?|[0-9.,:%]+[A-Za-z]{0,3}")
-_MADE_UP = re.compile(r"[A-Za-z]{3,}[0-9]{2,}[!?]{0,2}|\w*[!@#$%^&*]\w+")
+_WORDS = rf"{_PART}(?:[-_./:+@=,\[\]]{{1,2}}{_PART}){{0,30}}[-_./:]?"
+_ONE_WORD = r"[A-Za-z]+[0-9]{2,}"
+_CHAIN = r"[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)+"
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ]?[0-9:.]*Z?)?|[0-9.,:%]+[A-Za-z]{0,3}"
+_MADE_UP = r"[A-Za-z]{3,}[0-9]{2,}[!?]{0,2}|\w*[!@#$%^&*]\w+"
 _SYMBOLS = "!@#$%^&*+=?~"
 
 
 def is_placeholder(value: str) -> bool:
-    return _PLACEHOLDER.search(value) is not None or _REFERENCE.match(value) is not None
+    return (
+        compiled(_PLACEHOLDER).search(value) is not None
+        or compiled(_REFERENCE).match(value) is not None
+    )
 
 
 def is_random(value: str) -> bool:
     """Letters and digits so mixed that no word or name can be meant."""
-    return is_mixed(value) and not _WORDS.fullmatch(value)
+    return is_mixed(value) and not compiled(_WORDS).fullmatch(value)
 
 
 def is_mixed(value: str) -> bool:
@@ -44,8 +49,8 @@ def is_mixed(value: str) -> bool:
         any("0" <= char <= "9" for char in value)
         and any(char.isalpha() for char in value)
         and not is_placeholder(value)
-        and not _DATE.fullmatch(value)
-        and not (_CHAIN.fullmatch(value) and _WORDS.fullmatch(value))
+        and not compiled(_DATE).fullmatch(value)
+        and not (compiled(_CHAIN).fullmatch(value) and compiled(_WORDS).fullmatch(value))
     )
 
 
@@ -68,7 +73,9 @@ def is_password(value: str) -> bool:
 
 def is_said(value: str) -> bool:
     """A password in the middle of a sentence: "is SHA-256" and "is base64-encoded" are none."""
-    return is_password(value) and (is_random(value) or _MADE_UP.fullmatch(value) is not None)
+    return is_password(value) and (
+        is_random(value) or compiled(_MADE_UP).fullmatch(value) is not None
+    )
 
 
 def is_key(value: str) -> bool:
@@ -76,7 +83,10 @@ def is_key(value: str) -> bool:
     if len(value) < 8:
         return False
     if is_mixed(value):
-        return not _WORDS.fullmatch(value) or _ONE_WORD.fullmatch(value) is not None
+        return (
+            not compiled(_WORDS).fullmatch(value)
+            or compiled(_ONE_WORD).fullmatch(value) is not None
+        )
     return len(value) >= 24 and value.isascii() and _switches(value) * 4 >= len(value)
 
 
