@@ -24,11 +24,10 @@ _MARKUP = re.compile(
     r"|(?<=\n)[ \t]{0,3}>[ \t>]{0,8}"
     r"|</?(?:b|strong|i|em|code|pre|td|th|tr|p|li|br|kbd|span|div|tt|a|summary|details)(?:[ /][^<>\n]{0,80})?>"
     r"|\\{1,7}[nrt\"'`*|/]"
-    r"|\\(?=_)"
     r"|%(?:2[0267BbFf]|3[AaDd]|22|27)"
     r"|&(?:quot|lt|gt|#39|amp|nbsp);"
     r"|[`*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"
-    r"|(?<![A-Za-z0-9_])_{1,2}(?=[A-Za-z0-9])|(?<=[A-Za-z0-9:.!?)])_{1,2}(?![A-Za-z0-9_])",
+    r"|(?<![A-Za-z0-9_])_{1,2}(?=[A-Za-z0-9])|(?<=[A-Za-z0-9:.!?)])_{1,2}(?=[\s.,;:!?)|]|\Z)",
     re.MULTILINE,
 )
 
@@ -52,6 +51,10 @@ def redact(text: str) -> str:
         return text
     if "<private" in text.lower():
         text = _without_private(text)
+    if "\\_" in text:  # as markdown escapes an underscore
+        bare = text.replace("\\_", "_")
+        if len(_secrets(bare)) > len(_secrets(text)):
+            text = bare
     for _ in range(_ROUNDS):
         spans = _secrets(text)
         if not spans:

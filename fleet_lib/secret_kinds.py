@@ -129,7 +129,7 @@ _FORMS = (
         "signed-url",
         "x-amz- x-goog- x-oss- x-cos- x-tos-",
         r"(?i)[?&;]X-(?:Amz|Goog|Oss|Cos|Tos)-(?:Signature|Credential|Security-Token)="
-        r"(?P<secret>[^\s&\"'<>`)\]]{16,})",
+        r"(?P<secret>[^\s&\"'<>`)\]]{12,})",
     ),
     kind(
         "signed-url",
@@ -274,7 +274,7 @@ _LOGINS = (
     kind(
         "okta-token",
         "",
-        r"(?<![A-Za-z0-9_+/-])00(?=[\w-]{0,39}[A-Z])(?=[\w-]{0,39}[a-z])(?=[\w-]{0,39}[g-zG-Z])[\w-]{40}(?![\w-])",
+        r"(?<![A-Za-z0-9+/-])00(?=[\w-]{0,39}[A-Z])(?=[\w-]{0,39}[a-z])(?=[\w-]{0,39}[g-zG-Z])[\w-]{40}(?![\w-])",
     ),
     kind("okta-token", "ssws", r"(?i)SSWS\s{1,3}(?P<secret>[A-Za-z0-9_-]{20,})"),
     mixed("stytch-secret", "secret-live- secret-test-", BASE64, 20),
@@ -293,8 +293,8 @@ _CONTEXTS = (
         "authorization-token",
         "authorization",
         r"(?i)authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:token|api-?key|key|bot|oauth|digest|negotiate)"
-        r"\s{1,3}(?P<secret>[\w.~+/-]{16,}=*)",
-        lambda match: not is_placeholder(match["secret"]),
+        r"\s{1,3}(?P<secret>[\w.~+/-]{8,}=*)",
+        lambda match: is_random(match["secret"]),
     ),
     kind(
         "basic-credentials",

@@ -65,6 +65,7 @@ _LOGINS = (
 )
 _MNEMONICS = ("mnemonic", "seed phrase", "seed_phrase", "recovery phrase", "seed words")
 
+_LOOKED_AT = 100  # characters of a value; what is random there is random
 _GAP = r"[ \t]{0,12}"
 # The value's last sign is looked at later: a full stop may end the sentence.
 _VALUE = (
@@ -162,6 +163,8 @@ def _is_name(name: _Name, raw: str, lowered: str, start: int, end: int) -> bool:
     before = (lowered, max(0, start - 30), start)
     if name.word == "pass" and raw[start:end] == "PASS" and lowered[start - 1 : start] != "_":
         return False  # the result of a test
+    if name.word == "secret" and raw[start - 1 : start] == ":":
+        return False  # the name of a resource
     if not name.before:
         return True
     if compiled(name.before).search(*before):
@@ -216,7 +219,7 @@ def _accepted(
         "[",
         "{",
     )
-    if not is_call and is_secret(bare):
+    if not is_call and is_secret(bare[:_LOOKED_AT]):
         yield start, start + len(bare)
 
 
@@ -245,14 +248,13 @@ def _cells(raw: str) -> Iterator[Span]:
             for number, cell in enumerate(heading.split("|"))
             if compiled(_HEADING).fullmatch(cell.strip("*`_ \t\n"))
         ]
-        if not columns:
-            continue
         start = rule.end() + 1
-        for line in raw[start:].splitlines(keepends=True):
-            if "|" not in line:
+        while columns and start < len(raw):
+            end = raw.find("\n", start) + 1 or len(raw)
+            if "|" not in raw[start:end] or compiled(_RULE).match(raw, start, end):
                 break
-            yield from _row(line, start, columns)
-            start += len(line)
+            yield from _row(raw[start:end], start, columns)
+            start = end
 
 
 def _row(line: str, start: int, columns: list[int]) -> Iterator[Span]:

@@ -46,8 +46,8 @@ def is_random(value: str) -> bool:
 def is_mixed(value: str) -> bool:
     """Both letters and digits, and no placeholder, date or reference to where the value is."""
     return (
-        any("0" <= char <= "9" for char in value)
-        and any(char.isalpha() for char in value)
+        compiled(r"[0-9]").search(value) is not None
+        and compiled(r"[^\W0-9_]").search(value) is not None
         and not is_placeholder(value)
         and not compiled(_DATE).fullmatch(value)
         and not (compiled(_CHAIN).fullmatch(value) and compiled(_WORDS).fullmatch(value))

@@ -115,8 +115,16 @@ VENDORS = (
     mixed("apify-token", "apify_api_ apify_proxy_ apify_", ALNUM, 28),
     mixed("helicone-key", "sk-helicone- pk-helicone-", WORD, 20),
     mixed("mem0-key", "m0-", ALNUM, 30),
-    kind("zhipu-key", "", rf"(?<![{ALNUM}.])[0-9a-f]{{32}}\.[A-Za-z0-9]{{16}}(?![{ALNUM}.])"),
-    kind("ollama-key", "", rf"(?<![{ALNUM}.])[0-9a-f]{{32}}\.[A-Za-z0-9_-]{{24}}(?![{ALNUM}.])"),
+    kind(
+        "zhipu-key",
+        "",
+        rf"(?<![{ALNUM}.])[0-9a-f]{{32}}\.[A-Za-z0-9]{{16}}(?![{ALNUM}])(?!\.[A-Za-z0-9])",
+    ),
+    kind(
+        "ollama-key",
+        "",
+        rf"(?<![{ALNUM}.])[0-9a-f]{{32}}\.[A-Za-z0-9_-]{{24}}(?![{ALNUM}])(?!\.[A-Za-z0-9])",
+    ),
     # --- hosting and networks -------------------------------------------------------------------
     token("vault-token", "hvs. hvb. hvr.", WORD, 20),
     kind(
@@ -167,7 +175,9 @@ VENDORS = (
     mixed("xata-key", "xau_", ALNUM, 24),
     mixed("tinybird-token", "p.eyJ", DOTS, 30),
     kind(
-        "dropbox-token", "sl.", rf"(?<![\w.])sl\.(?:u\.)?(?=[A-Za-z_-]{{0,80}}[0-9])[{WORD}]{{60,}}"
+        "dropbox-token",
+        "sl.",
+        rf"(?<![A-Za-z0-9.])sl\.(?:u\.)?(?=[A-Za-z_-]{{0,80}}[0-9])[{WORD}]{{60,}}",
     ),
     kind(
         "dropbox-token", "aaaaaaaaaa", rf"{START}[A-Za-z0-9]{{11}}AAAAAAAAAA[A-Za-z0-9_=-]{{40,}}"
@@ -191,7 +201,7 @@ VENDORS = (
     token("linear-api-key", "lin_api_ lin_oauth_ lin_wh_", ALNUM, 20),
     kind(
         "asana-token",
-        "0/1 1/1 2/1 0/2 1/2 2/2",
+        "",
         rf"(?<![{ALNUM}/.])[0-2]/[0-9]{{12,20}}(?:/[0-9]{{12,20}})?:[0-9a-f]{{32}}",
     ),
     mixed("clickup-token", "pk_", "A-Z0-9_", 34),
