@@ -9,6 +9,7 @@ import pytest
 import yaml
 from secret_samples import made_up, samples
 
+from fleet_lib.jobs.stream import StreamCollector, partial_text
 from fleet_lib.redact import redact
 from fleet_lib.secret_kinds import KINDS
 
@@ -308,3 +309,41 @@ def test_no_text_makes_the_search_for_names_slow(name: str) -> None:
     redact(WORDS[name])
     small, large = seconds(10_000), seconds(40_000)
     assert large < 6 * small + 0.05, (small, large)
+
+
+# --- the stream of a job ------------------------------------------------------------------------
+
+
+def part(text: str) -> bytes:
+    delta = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}}
+    return json.dumps({"type": "stream_event", "event": delta}).encode()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 20])
+@pytest.mark.parametrize("secret", ["github-token", "named", "key"])
+def test_secret_that_is_split_over_parts_of_a_message_is_masked(secret: str, size: int) -> None:
+    body = "MIIEowIBAAKCAQEAsecretsecret\nAbCdEf0123456789secretsecret"
+    secrets = {
+        "github-token": SAMPLES["github-token"],
+        "named": "password: q7Lr2Vx9Tn4Bz8Wd3Kf6",
+        "key": "-----BEG" + f"IN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----",
+    }
+    text = f"I made it:\n{secrets[secret]} and that is all.\n"
+    stream = StreamCollector()
+    chunks = [stream.add(part(text[at : at + size])) for at in range(0, len(text), size)]
+    written = "".join(partial_text(json.loads(chunk)) for chunk in chunks if chunk)
+    assert "secretsecret" not in written and secrets[secret][-12:] not in written
+    assert "(redacted:" in written and written.endswith(" and that is all.\n")
+    assert text.startswith(written[:10])
+
+
+def test_name_of_a_field_of_the_stream_says_that_its_value_is_secret() -> None:
+    line = {"type": "user", "input": {"db_password": "q7Lr2Vx9Tn4Bz8", "path": "src/app2.py"}}
+    stored = json.loads(StreamCollector().add(json.dumps(line).encode()) or "")
+    assert stored["input"] == {"db_password": "(redacted:named-secret)", "path": "src/app2.py"}
+
+
+def test_line_that_is_not_json_is_masked_before_it_is_cut() -> None:
+    secret = SAMPLES["github-token"]
+    stored = StreamCollector().add(b"x" * 1985 + b" " + secret.encode()) or ""
+    assert secret[:10] not in stored

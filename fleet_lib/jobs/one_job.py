@@ -21,6 +21,7 @@ from fleet_lib.jobs.open_commander import commander_is_open
 from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_runs import JobRunRepo, Outcome
@@ -261,4 +262,4 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
 
 
 def _log(home: str, work: Work, error: Exception) -> None:
-    log.write(home, "jobs", f"job {work.job.job_id}: {type(error).__name__}: {error}")
+    log.write(home, "jobs", redact(f"job {work.job.job_id}: {type(error).__name__}: {error}"))
