@@ -8,7 +8,7 @@ from fleet_lib.secret_shapes import compiled
 # What stands where a secret will be.
 _PLACEHOLDER = (
     r"(?i)your|example|placeholder|change[-_]?me|replace|redacted|dummy|insert[-_]|x{5}|\*{3}|\.{3}|…"
-    r"|<|\{\{|process\.env|environ|getenv|secrets?\.|vault:|op://|arn:|0{8}|123456789|abcdef|todo"
+    r"|<|\{\{|process\.env|environ|getenv|secrets?\.|vault:|op://|arn:|123456789|abcdef|todo"
     r"|^(?:none|null|true|false|undefined|string|required|optional|hidden|masked|password|passwd"
     r"|secret|token|user|username|admin|root|pass|pw|pwd|test|xxx+|foo|bar|sample|secretpassword)\W*$"
 )
@@ -18,7 +18,7 @@ _REFERENCE = (
 )
 _LETTERS = r"(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+){0,8}|[A-Z]+[a-z]{0,30})"
 _PART = (
-    rf"(?:{_LETTERS}[0-9]{{0,4}}|[0-9]{{1,4}}[A-Za-z]?[a-z]*|[0-9]+|{_LETTERS}[0-9]{{1,3}}{_LETTERS}"
+    rf"(?:{_LETTERS}[0-9]{{0,4}}|[0-9]{{1,4}}[A-Za-z]?[a-z]*|[0-9]+|[A-Za-z][a-z]+[0-9]{{1,3}}[A-Za-z][a-z]+"
     r"|[A-Z]?[a-z]{1,2}[0-9]{1,2}[a-z]{1,2})"
 )
 # Words and small numbers, joined as in names of files, branches and variables: no generator of

@@ -278,7 +278,7 @@ VENDORS = (
     ),
     kind(
         "plaid-token",
-        "access- public- processor-",
+        "access- public- processor- link-",
         rf"(?:access|public|processor|link)-(?:sandbox|development|production)-{UUID}",
     ),
     kind(

@@ -120,6 +120,7 @@ json-web-token eyJ{A20}.eyJ{A60}.{w43}
 klaviyo-key pk_{h34}
 langfuse-key sk-lf-{h8}-{h4}-{h4}-{h4}-{h12}
 langsmith-key lsv2_pt_{h32}_{h10}
+kubernetes-token {a6}.{a16}
 launchdarkly-key sdk-{h8}-{h4}-4{h3}-{h4}-{h12}
 linear-api-key lin_api_{A40}
 llama-cloud-key llx-{A48}
@@ -129,6 +130,7 @@ mailchimp-key {h32}-us12
 mailersend-token mlsn.{h64}
 mailgun-key key-{h32}
 mailgun-signing-key {h32}-{h8}-{h8}
+mandrill-key md-{w22}
 mapbox-token sk.eyJ{A80}.{A22}
 maxmind-key {A6}_{A29}_mmk
 mercury-token mercury_production_rma_{A44}_yrucrem
@@ -155,6 +157,7 @@ deepseek-key sk-{h32}
 moonshot-key sk-{A48}
 openshift-token sha256~{w43}
 paddle-key pdl_live_apikey_{a26}_{A22}_{A3}
+paypal-secret EL{w78}
 perplexity-key pplx-{A48}
 pinecone-key pcsk_{A5}_{A63}
 pinterest-token pina_{A60}

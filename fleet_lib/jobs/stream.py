@@ -2,10 +2,10 @@
 and what its lines tell a person. Unreadable lines never end a job."""
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from fleet_lib.json_text import json_object
@@ -73,7 +73,10 @@ class StreamCollector:
         text, self._held = text[:end], text[end:]
         # What stands before it may be what makes it a secret.
         known, masked = redact(self._before), redact(self._before + text)
-        stored = masked[len(os.path.commonprefix([known, masked])) :]
+        same = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, masked, strict=False))
+        )
+        stored = masked[same:]
         before = self._before + text
         self._before = before[-_KEY_CONTEXT if "PRIVATE KEY" in before else -_CONTEXT :]
         return value | {"event": event | {"delta": delta | {"text": stored}}}
