@@ -85,7 +85,7 @@ _FORMS = (
         "private-key",
         "-----begin",
         r"(?s)-----BEGIN (?:[A-Z0-9 ]*)PRIVATE KEY(?: BLOCK)?-----"
-        r"(?=(?:(?!-----).){0,400}?[A-Za-z0-9+/=]{16}).*?"
+        r"(?=(?:(?!-----).){0,400}?[A-Za-z0-9+/=]{16}|[ \t\r]{0,20}(?:\n|\\n)[A-Za-z0-9+/=]{8}).*?"
         r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     ),
     kind(
@@ -138,7 +138,7 @@ _FORMS = (
         r"(?=(?:[^\s&\d]{0,80}\d){2})(?P<secret>[A-Za-z0-9%+/=_~-]{12,})",
     ),
     kind(
-        "webhook-url",
+        "slack-webhook",
         "hooks.slack",
         r"https://hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/[A-Za-z0-9_/+-]{20,}",
     ),
@@ -168,7 +168,7 @@ _FORMS = (
 _CLOUDS = (
     kind(
         "azure-storage-key",
-        "accountkey",
+        "accountkey account_key",
         r"(?i)Account_?Key[\"']?\s{0,3}[=:]\s{0,3}[\"']?(?P<secret>[A-Za-z0-9+/]{60,}={0,2})",
     ),
     kind(
@@ -351,7 +351,7 @@ _CONTEXTS = (
     ),
     kind(
         "command-password",
-        "sshpass redis-cli ldapsearch ldapmodify ldapadd unzip zip sqlcmd mongo docker podman helm cqlsh bcp lftp",
+        "sshpass redis-cli ldap zip sqlcmd mongo docker podman helm cqlsh bcp lftp",
         r"(?<![\w./-])(?:sshpass|redis-cli|ldap\w{3,8}|(?:un)?zip|sqlcmd|mongo(?:sh|dump|restore|export|import)?"
         r"|(?:docker|podman|helm registry|skopeo|buildah|oras)[ \t]login|cqlsh|bcp)(?=[ \t])[^\n|;]{0,200}?"
         r"(?<=[ \t])-[apPw][ =]?[\"']?(?P<secret>[^\s\"'`<-][^\s\"'`]{5,120})",
@@ -374,13 +374,13 @@ _CONTEXTS = (
     ),
     kind(
         "pgpass-password",
-        ":5432: :5433: :6432: :*:",
-        r"(?<!\S)[\w.*-]{1,100}:(?:5432|5433|6432|\*):[\w*-]{1,60}:[\w.*-]{1,60}:(?P<secret>[^\s\"'`]{4,200})",
+        ":5432: :5433: :6432:",
+        r"(?<!\S)[\w.*-]{1,100}:(?:5432|5433|6432):[\w*-]{1,60}:[\w.*-]{1,60}:(?P<secret>[^\s\"'`]{4,200})",
         _is_given,
     ),
     kind(
         "connection-password",
-        "pwd= password= pass=",
+        "pwd pass",
         r"(?i)(?:server|host|data source|user id|uid|user|database|username)[ ]{0,3}=[^;\n=]{1,200};[^\n]{0,300}?"
         r"(?:password|pwd|pass)[ ]{0,3}=[ ]{0,3}(?P<secret>[^;\s\"'`]{4,200})",
         _is_given,
