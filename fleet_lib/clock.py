@@ -73,6 +73,11 @@ def age(moment: str) -> str:
     return "just now"
 
 
+def local(moment: str) -> str:
+    """A stored time in the machine's time zone, for a person: "2026-11-23 07:55"."""
+    return f"{parse(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
 def nanoseconds(text: str) -> int:
     """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
     # Not by `timestamp()`: a float has no room for the milliseconds of today.

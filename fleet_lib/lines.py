@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 LINE_LIMIT = 500  # characters
 _BEGINNING = 200  # characters of a briefing's text that stand for its missing summary
 _SOURCES = 8  # files that a drift warning without a document names
+_DOCUMENTS = 5  # documents that one names
 _NO_DOCUMENT = "the session named none"  # its author wrote only that the risk is high
 _STARTED = "a session started"
 
@@ -33,9 +34,10 @@ PROJECT_NAME = (
     " THEN p.repo_name ELSE p.project_id END"
 )
 
-# Where a payload has the words that say what happened; the first that is a text is the line.
+# Where a payload has the words that say what happened; the first that is a text is the line. The
+# documents of a drift warning come right after a line that was written.
+_WRITTEN = (("line",),)
 _PLACES = (
-    ("line",),
     ("briefing", "question"),
     ("briefing", "summary"),
     ("error", "message"),
@@ -52,7 +54,7 @@ _PLACES = (
 
 def line_of(type: str, payload: "Mapping[str, object]") -> str:
     """The event in one line; "" if the payload has no words for one."""
-    words = _first_text(payload, _PLACES)
+    words = _first_text(payload, _WRITTEN) or _documents(payload) or _first_text(payload, _PLACES)
     if words:
         return one_line(words, LINE_LIMIT)
     drift = payload.get("docDrift")
@@ -62,6 +64,17 @@ def line_of(type: str, payload: "Mapping[str, object]") -> str:
         named = [file for file in files if isinstance(file, str)][:_SOURCES]
         return one_line(f"those about {', '.join(named)}" if named else _NO_DOCUMENT, LINE_LIMIT)
     return _STARTED if type == "session_started" else ""
+
+
+def _documents(payload: "Mapping[str, object]") -> str:
+    """The documents that a drift warning names, a handful of them; earlier versions named one."""
+    drift = payload.get("docDrift")
+    docs = drift.get("docs") if isinstance(drift, dict) else None
+    named = [doc for doc in docs if isinstance(doc, str) and doc] if isinstance(docs, list) else []
+    more = drift.get("moreDocs") if isinstance(drift, dict) else 0
+    rest = len(named[_DOCUMENTS:]) + (max(more, 0) if type(more) is int else 0)
+    words = ", ".join(named[:_DOCUMENTS])
+    return f"{words} and {rest} more" if words and rest else words
 
 
 def event_status(payload: "Mapping[str, object]") -> str:
@@ -101,9 +114,19 @@ def _sql_of(places: "tuple[tuple[str, ...], ...]") -> str:
 EVENT_STATUS = f"coalesce({_sql_of(_STATUS_PLACES)})"
 
 
+# `_documents` in SQL.
+_DOCS = (
+    "FROM json_each(CASE WHEN json_type(j, '$.docDrift.docs') = 'array' THEN j END,"
+    " '$.docDrift.docs') WHERE type = 'text' AND value <> ''"
+)
+_DOCUMENTS_SQL = f"""(SELECT group_concat(value, ', ') FROM (SELECT value {_DOCS} LIMIT {_DOCUMENTS}))
+    || (SELECT CASE WHEN rest > 0 THEN ' and ' || rest || ' more' ELSE '' END FROM (SELECT
+      max(count(*) - {_DOCUMENTS}, 0) + CASE json_type(j, '$.docDrift.moreDocs') WHEN 'integer'
+        THEN max(json_extract(j, '$.docDrift.moreDocs'), 0) ELSE 0 END AS rest {_DOCS}))"""
+
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is
 # the event's. NULL if there are no words.
-EVENT_LINE = f"""coalesce({_sql_of(_PLACES)},
+EVENT_LINE = f"""coalesce({_sql_of(_WRITTEN)}, {_DOCUMENTS_SQL}, {_sql_of(_PLACES)},
     CASE WHEN json_type(j, '$.docDrift') = 'object' THEN coalesce('those about ' ||
       (SELECT group_concat(value, ', ') FROM (SELECT value FROM json_each(
         CASE WHEN json_type(j, '$.docDrift.sources') = 'array' THEN j END, '$.docDrift.sources')

@@ -70,6 +70,11 @@ def backups(home: str) -> str:
     return os.path.join(home, "backups")
 
 
+def gateway_lock(home: str) -> str:
+    """The lock that a running gateway holds (held.py)."""
+    return os.path.join(home, "gateway.lock")
+
+
 def is_commander(project_folder: str, home: str) -> bool:
     """Whether a session of this folder is a Commander: the folder is Fleet's home itself."""
     try:

@@ -5,9 +5,15 @@
 _INVISIBLE = dict.fromkeys(
     (
         *(*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x180B, 0x180E)),
-        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, 0x1D159),
     )
 )
+# What a model reads as the sign of a tag, too.
+_LOOK_ALIKES = {
+    **dict.fromkeys((0xFF1C, 0xFE64, 0x2039, 0x27E8, 0x2329, 0x3008, 0x1438, 0x02C2, 0x276E), "‹"),
+    **dict.fromkeys((0xFF1E, 0xFE65, 0x203A, 0x27E9, 0x232A, 0x3009, 0x1433, 0x02C3, 0x276F), "›"),
+}
+_ENTITIES = ("lt", "gt", "amp", "#")  # how the sign, or its entity, is spelled in HTML
 
 
 def one_line(value: object, limit: int) -> str:
@@ -27,7 +33,18 @@ def one_line(value: object, limit: int) -> str:
 
 def clean(value: object, limit: int) -> str:
     """`one_line` in which no tag can be opened or closed."""
-    return one_line(value, limit).replace("<", "‹").replace(">", "›")
+    text = one_line(value, limit).replace("<", "‹").replace(">", "›")
+    if not text.isascii():
+        text = text.translate(_LOOK_ALIKES)
+    return one_line(_without_entities(text), limit) if "&" in text else text
+
+
+def _without_entities(text: str) -> str:
+    """The text with a blank in whatever may be an entity of a tag's sign."""
+    first, *others = text.split("&")
+    return first + "".join(
+        ["& " + part if part[:3].lower().startswith(_ENTITIES) else "&" + part for part in others]
+    )
 
 
 def _without_escapes(text: str) -> str:

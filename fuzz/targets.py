@@ -15,6 +15,7 @@ from commander.gateway import messages
 from commander.gateway.markdown import to_html
 from commander.gateway.socket import error_for
 from commander.setup import settings
+from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import spool
 from fleet_lib.errors import BadEntry, BadInput
 from fleet_lib.ingest.ingest import Ingest
@@ -24,8 +25,10 @@ from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.prepare import NotRead, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
+from fleet_lib.turn.summary import summary_of
 
 Target = Callable[[bytes], None]
 
@@ -70,6 +73,7 @@ def briefing(data: bytes) -> None:
         parsed = briefing_parser.parse(words)
         assert len(parsed.raw_markdown) <= briefing_parser.RAW_LIMIT
         json.dumps(parsed.model_dump())
+    assert all(isinstance(line, str) for line in (question_of(text) or "", summary_of(text)))
 
 
 def transcript_file(data: bytes) -> None:
@@ -86,9 +90,7 @@ def settings_file(data: bytes) -> None:
     leave the same bytes."""
     path = _FOLDER / "settings.json"
     path.write_bytes(data)
-    ours = settings.registration(settings.settings_example(), Path("/home/p"), Path("/home/hooks"))[
-        "hooks"
-    ]
+    ours = registration(settings_example(), Path("/home/p"), Path("/home/u/.claude"))["hooks"]
     try:
         change = settings.with_hooks(path, ours, {})
         settings.write(change)

@@ -256,7 +256,7 @@ def test_documents_and_skills_of_a_provisional_turn_are_announced_once_it_has_en
     kinds = "SELECT type, count(*) FROM outbox_events GROUP BY type ORDER BY type"
     assert world.rows(kinds) == []
     world.apply(session.hook("SessionEnd"))
-    found_events = [("briefing_added", 1), ("doc_drift_warning", 3), ("skill_updated", 1)]
+    found_events = [("briefing_added", 1), ("doc_drift_warning", 1), ("skill_updated", 1)]
     assert world.rows(kinds) == found_events
     world.apply(*session.calls)
     assert world.rows(kinds) == found_events

@@ -12,11 +12,11 @@ import pytest
 from support import ROOT, Fleet, payload
 
 from commander.setup import commander_folder as folder
-from commander.setup.commander_folder import make_commander_folder
-from commander.setup.settings import program
+from commander.setup.commander_folder import make_commander_folder, write_hook_file
+from commander.setup.hook_entries import program
 from fleet_lib.jobs.command import knows_option
 
-PYTHON, HOOKS = Path("/opt/python"), Path("/opt/hooks")
+CLAUDE = Path("/home/user/.claude")
 
 
 @pytest.fixture
@@ -30,19 +30,21 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_path: Path) -> None:
     home = tmp_path / "my home"
-    assert make_commander_folder(home, PYTHON, HOOKS) == []
+    write_hook_file(home, Path("/opt/python"))
+    assert make_commander_folder(home, CLAUDE) == []
     fleet = f"'{home}/bin/fleet'"
     assert f"{fleet} briefings show 12" in (home / "CLAUDE.md").read_text()
     assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()
     settings = json.loads((home / ".claude" / "settings.json").read_text())
     (group,) = settings["hooks"]["UserPromptSubmit"]
     entry = group["hooks"][0]
-    assert program(entry) == (str(PYTHON), "/opt/hooks/user_prompt_submit.py")
+    hook = home / "venv" / "app" / "hooks" / "user_prompt_submit.py"
+    assert program(entry, CLAUDE) == ("/opt/python", str(hook))
     assert f"Bash({fleet} status:*)" in settings["permissions"]["allow"]
 
 
 def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
-    make_commander_folder(tmp_path, PYTHON, HOOKS)
+    make_commander_folder(tmp_path, CLAUDE)
     settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
     for rule in settings["permissions"]["allow"]:
         words = rule.removeprefix("Bash(").removesuffix(")").removesuffix(":*").split()[1:]
@@ -62,11 +64,11 @@ def test_upgrade_replaces_an_unchanged_file_and_keeps_an_edited_one(
     tmp_path: Path, template: Path
 ) -> None:
     home = tmp_path / "home"
-    make_commander_folder(home, PYTHON, HOOKS)
+    make_commander_folder(home, CLAUDE)
     (home / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("mine")
     (template / "CLAUDE.md").write_text("new words")
     (template / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("new skill")
-    assert make_commander_folder(home, PYTHON, HOOKS) == [".claude/skills/fleet/SKILL.md"]
+    assert make_commander_folder(home, CLAUDE) == [".claude/skills/fleet/SKILL.md"]
     assert (home / "CLAUDE.md").read_text() == "new words"
     assert (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text() == "mine"
 
@@ -75,14 +77,14 @@ def test_edited_settings_keep_their_edits_and_get_the_hook(tmp_path: Path) -> No
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()
     settings.write_text('{"model": "opus"}')
-    make_commander_folder(tmp_path, PYTHON, HOOKS)
+    make_commander_folder(tmp_path, CLAUDE)
     merged = json.loads(settings.read_text())
     assert merged["model"] == "opus"
     assert "UserPromptSubmit" in merged["hooks"]
 
 
 def test_plugin_adds_no_hook_to_the_folders_settings(tmp_path: Path) -> None:
-    make_commander_folder(tmp_path, None, None)
+    make_commander_folder(tmp_path, None)
     settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
     assert list(settings) == ["permissions"]
 
@@ -95,7 +97,7 @@ def claude(fleet: Fleet, tmp_path: Path) -> Path:
     program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
     fleet.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
-    make_commander_folder(fleet.home, Path(sys.executable), ROOT / "hooks")
+    make_commander_folder(fleet.home, CLAUDE)
     return program
 
 

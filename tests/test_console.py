@@ -11,6 +11,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 from support import ROOT, Fleet, make_repository
+from support import payload as sample_payload
 
 from commander.cli import _database, main
 
@@ -459,3 +460,27 @@ def test_malformed_events_of_other_programs_are_listed(captured: Fleet) -> None:
         )
     assert len(captured.console("events", "list").stdout.splitlines()) == 8
     assert len(json.loads(captured.console("events", "list", "--json").stdout)) == 7
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "gbk"])
+def test_locale_that_is_not_unicode_replaces_what_it_cannot_show(
+    fleet: Fleet, encoding: str
+) -> None:
+    message = "日本語 😀 finished the café."
+    fleet.hook("stop", sample_payload("Stop") | {"last_assistant_message": message}, fleet.folder)
+    fleet.drain()
+
+    def console(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "commander.cli", *arguments],
+            env=fleet.env(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
+            capture_output=True,
+            cwd=ROOT,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    for arguments in (("status",), ("briefings", "list"), ("briefings", "show", "1")):
+        assert "finished the caf" in console(*arguments)
+    assert json.loads(console("briefings", "list", "--json"))[0]["raw_markdown"] == message

@@ -13,6 +13,7 @@ from browser import open_page
 from gateway_world import Gateway, insert_events, stop_turn
 from playwright.sync_api import Page, expect
 from support import ROOT, Fleet, make_repository, payload
+from support_transcripts import Conversation
 
 from fleet_lib.lines import STATE_WORDS
 from fleet_lib.store import db
@@ -107,6 +108,36 @@ def test_filter_is_in_the_url_and_applies_to_new_events(
         expect(page.locator("#events")).to_contain_text("None of the newest 5 events matches.")
         page.click("text=Show all")
         expect(page.locator("#events a.row")).to_have_count(5)
+
+
+def test_usage_is_shown_of_today_a_briefing_and_a_project(
+    gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
+) -> None:
+    usage = {"input_tokens": 0, "output_tokens": 1_000_000}
+    conversation = Conversation(alpha, "s-1", age_days=0)
+    conversation.prompt("go").answer(
+        "Done.", message={"id": "msg_1", "model": "claude-opus-4-6", "usage": usage}
+    )
+    file = conversation.write(fleet.home.parent / ".claude" / "projects")
+    call = {"session_id": "s-1", "prompt_id": conversation.prompt_id, "cwd": str(alpha)}
+    call |= {"last_assistant_message": "Done.", "transcript_path": str(file)}
+    fleet.hook("stop", call, project=alpha)
+    fleet.drain()
+    stop_turn(fleet, beta, 2, "Nothing was used.", "s-2")
+    words = "1.0M tokens, list price $25.00"
+    with open_page() as page:
+        page.goto(gateway.link)
+        expect(page.locator(".facts")).to_contain_text(f"Today: {words}")
+        page.goto(f"{gateway.base}/briefing/1")
+        expect(page.locator("main dl")).to_contain_text(f"session's usage{words}")
+        page.click("nav >> text=Timeline")
+        expect(page.locator("#events a.row")).to_have_count(2)
+        expect(page.locator("#used")).to_have_count(0)
+        page.select_option("#filter-project", label="alpha")
+        expect(page.locator("#used")).to_have_text("Used in 30 days: 1M tokens, list price $25.00")
+        page.select_option("#filter-project", label="beta")
+        expect(page.locator("#events a.row")).to_have_count(1)
+        expect(page.locator("#used")).to_have_count(0)
 
 
 def test_search_updates_while_typing(gateway: Gateway, fleet: Fleet, alpha: Path) -> None:

@@ -1,11 +1,14 @@
 """`fleet doctor`: finds what is wrong, suggests a fix, and changes nothing."""
 
 import contextlib
+import errno
 import json
 import os
 import re
+import shutil
 import sqlite3
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,12 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository, payload
 
-from commander.doctor import data
+from commander.doctor import capture, data
+from commander.doctor import registration as check_of_registration
 from commander.doctor.checks import CHECKS
 from commander.doctor.findings import Installation
-from commander.setup import settings
-from commander.setup.commander_folder import make_commander_folder
+from commander.setup.commander_folder import make_commander_folder, write_hook_file
+from commander.setup.hook_entries import registration, settings_example
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
 MESSAGE = "the quarterly figures are in the drawer"
@@ -28,11 +32,10 @@ def healthy(fleet: Fleet) -> Fleet:
     """An installation with nothing wrong: registered hooks, one captured turn, a Claude Code."""
     claude = fleet.home.parent / ".claude"
     claude.mkdir()
-    example = settings.registration(
-        settings.settings_example(), Path(sys.executable), ROOT / "hooks"
-    )
+    example = registration(settings_example(), fleet.home, claude)
     (claude / "settings.json").write_text(json.dumps(example))
-    make_commander_folder(fleet.home, Path(sys.executable), ROOT / "hooks")
+    make_commander_folder(fleet.home, claude)
+    write_hook_file(fleet.home, Path(sys.executable), ROOT)
     program = fleet.folder / "bin" / "claude"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
@@ -72,7 +75,8 @@ def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fl
     before = tree(healthy.home.parent)
     findings = doctor(healthy, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
-    assert {row["check"] for row in findings} == set(CHECKS) - {"other hooks"}
+    silent = {"other hooks", "managed settings", "gateway"}  # where there are none
+    assert {row["check"] for row in findings} == set(CHECKS) - silent
     assert findings_of(findings, "hooks")[0]["found"].startswith("7 hooks ran on a sample")
     assert "1 briefing," in findings_of(findings, "database")[0]["found"]
     assert tree(healthy.home.parent) == before
@@ -126,16 +130,10 @@ def set_another_home_in_the_settings(fleet: Fleet) -> None:
 
 
 def install_for_another_home(fleet: Fleet) -> None:
-    app = fleet.folder / "app"
-    app.mkdir()
-    (app / "fleet-home.txt").write_text("/srv/elsewhere")
-    for name in ("hooks", "fleet_lib"):
-        (app / name).symlink_to(ROOT / name)
-
-    def change(value: Any) -> Any:
-        return json.loads(json.dumps(value).replace(str(ROOT / "hooks"), str(app / "hooks")))
-
-    edit_settings(fleet, change)
+    elsewhere = fleet.folder / "elsewhere"
+    write_hook_file(elsewhere, Path(sys.executable), ROOT)
+    file = fleet.home.parent / ".claude" / "settings.json"
+    file.write_text(json.dumps(registration(settings_example(), elsewhere, file.parent)))
 
 
 def match_only_resumed_sessions(fleet: Fleet) -> None:
@@ -167,21 +165,17 @@ def unregister_a_hook(fleet: Fleet) -> None:
 
 
 def remove_a_hook_file(fleet: Fleet) -> None:
-    def change(value: Any) -> Any:
-        entry = value["hooks"]["Stop"][0]["hooks"][0]
-        entry["command"] = entry["command"].replace(str(ROOT / "hooks"), "/no/such/hooks")
-        return value
-
-    edit_settings(fleet, change)
+    hooks = fleet.folder / "program" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks.parent / "fleet_lib").symlink_to(ROOT / "fleet_lib")
+    for path in (ROOT / "hooks").iterdir():
+        if path.name != "stop.py":
+            (hooks / path.name).symlink_to(path)
+    write_hook_file(fleet.home, Path(sys.executable), hooks.parent)
 
 
 def remove_the_hook_interpreter(fleet: Fleet) -> None:
-    def change(value: Any) -> Any:
-        entry = value["hooks"]["Stop"][0]["hooks"][0]
-        entry["command"] = entry["command"].replace(sys.executable, "/no/such/python")
-        return value
-
-    edit_settings(fleet, change)
+    write_hook_file(fleet.home, Path("/no/such/python"), ROOT)
 
 
 def register_as_an_older_fleet(fleet: Fleet) -> None:
@@ -253,12 +247,20 @@ def quarantine(fleet: Fleet) -> None:
     fleet.drain()
 
 
-def write_a_transcript(fleet: Fleet) -> None:
-    path = fleet.home.parent / ".claude" / "projects" / "x" / "s.jsonl"
+def leave_a_session_uncaptured(fleet: Fleet) -> None:
+    path = fleet.home.parent / ".claude" / "projects" / "x" / "12345678-aaaa.jsonl"
     path.parent.mkdir(parents=True)
-    path.write_text("{}")
-    later = path.stat().st_mtime + 3600
-    os.utime(path, (later, later))
+    shutil.copy(ROOT / "tests/payloads/2.1.332/transcript-interactive.jsonl", path)
+    earlier = time.time() - 3600
+    os.utime(path, (earlier, earlier))
+
+
+def start_a_session_without_settings(fleet: Fleet) -> None:
+    path = fleet.home.parent / ".claude" / "projects" / "x" / "87654321-bbbb.jsonl"
+    path.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "tests/payloads/2.1.197/transcript.jsonl", path)
+    earlier = time.time() - 3600
+    os.utime(path, (earlier, earlier))
 
 
 def remove_claude(fleet: Fleet) -> None:
@@ -325,7 +327,7 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             "FLEET_HOME is /srv/elsewhere",
             "remove FLEET_HOME from /",
         ),
-        (install_for_another_home, "registration", "failed", "/srv/elsewhere", "set FLEET_HOME"),
+        (install_for_another_home, "registration", "failed", "/elsewhere.", "set FLEET_HOME"),
         (match_only_resumed_sessions, "registration", "failed", "matcher 'resume'", "./install.sh"),
         (match_no_notification, "registration", "failed", "matcher 'nothing'", "./install.sh"),
         (
@@ -353,7 +355,7 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             remove_a_hook_file,
             "hooks",
             "failed",
-            "/no/such/hooks/stop.py is missing",
+            "/program/hooks/stop.py is missing",
             "./install.sh",
         ),
         (
@@ -394,7 +396,20 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
         ),
         (quarantine, "quarantine", "warning", "no session_id", "fleet replay"),
         (quarantine, "log", "warning", "quarantined", "tail"),
-        (write_a_transcript, "capture", "warning", "wrote its transcript", "claude --resume"),
+        (
+            leave_a_session_uncaptured,
+            "capture",
+            "warning",
+            "12345678 in /home/dev/code/api-svc",
+            "claude --resume",
+        ),
+        (
+            start_a_session_without_settings,
+            "capture",
+            "warning",
+            "87654321 in /home/dev/code/api-svc",
+            "fleet import",
+        ),
         (remove_claude, "claude", "warning", "not on PATH", ""),
         (install_an_old_claude, "claude", "warning", "2.0.5", "claude update"),
         (misspell_a_setting, "configuration", "failed", "line 2: there is no", "edit that line"),
@@ -535,7 +550,7 @@ def test_report_contains_no_secrets_and_no_message_text(healthy: Fleet, tmp_path
     ]
     for excluded in (SECRET, MESSAGE, "acme", "quarterly", "shop-api", str(healthy.home.parent)):
         assert excluded not in text
-    assert '"briefings": 1' in text and "KeyError" in text and "stop.py" in text
+    assert '"briefings": 1' in text and "KeyError" in text and "fleet_hook=stop" in text
     again = healthy.console("doctor", "--report", str(target), check=False)
     assert again.returncode == 1 and "already exists" in again.stderr
 
@@ -575,3 +590,39 @@ def test_doctor_checks_the_folder_that_install_sh_used(
     assert Installation.here().claude == elsewhere
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "named"))
     assert Installation.here().claude == tmp_path / "named"
+
+
+def test_managed_settings_are_named_as_the_cause(
+    healthy: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commander.doctor.findings.MANAGED", tmp_path)
+    here = Installation(healthy.home, healthy.home.parent / ".claude")
+    assert list(capture.managed(here)) == []
+    (tmp_path / "managed-settings.json").write_text('{"allowManagedHooksOnly": true}')
+    here = Installation(healthy.home, healthy.home.parent / ".claude")
+    (finding,) = capture.managed(here)
+    assert finding.level == "failed" and "allowManagedHooksOnly" in finding.found
+
+
+def test_hooks_in_the_managed_settings_are_enough(
+    healthy: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commander.doctor.findings.MANAGED", tmp_path)
+    file = healthy.home.parent / ".claude" / "settings.json"
+    hooks = json.loads(file.read_text()) | {"allowManagedHooksOnly": True}
+    (tmp_path / "managed-settings.json").write_text(json.dumps(hooks))
+    file.write_text("{}")
+    here = Installation(healthy.home, file.parent)
+    assert [one.level for one in capture.managed(here)] == ["ok"]
+    assert {one.level for one in check_of_registration.registration(here)} == {"ok"}
+
+
+def test_home_whose_file_system_has_no_locks_is_named(
+    healthy: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("commander.doctor.data.fcntl.flock", refuse)
+    (finding,) = data.home(Installation(healthy.home, healthy.home.parent / ".claude"))
+    assert finding.level == "failed" and "no working locks" in finding.found

@@ -488,3 +488,17 @@ def test_wait_for_a_locked_database_ends_after_its_timeout(fleet: Fleet) -> None
         assert time.monotonic() - began < 10
     fleet.wait_for_drainers()
     assert briefings(fleet) == ["p1"]  # the drainer went on in the background
+
+
+def test_only_an_entry_that_was_forgotten_is_applied_by_a_long_running_program(
+    fleet: Fleet,
+) -> None:
+    put(fleet, 1)
+    draining.drain_forgotten(str(fleet.home))
+    assert len(spool.pending(str(fleet.home))) == 1, "its own drainer may be starting"
+    (name,) = spool.pending(str(fleet.home))
+    new = Path(paths.spool(str(fleet.home), "new"))
+    old = f"{int(name.partition('.')[0]) - 11_000_000_000:020d}.{name.partition('.')[2]}"
+    (new / name).rename(new / old)
+    draining.drain_forgotten(str(fleet.home))
+    assert spool.pending(str(fleet.home)) == []

@@ -20,12 +20,12 @@ import httpx
 import pytest
 from gateway_world import Gateway, insert_events, receive, send, stop_turn, until_live
 from starlette.websockets import WebSocket
-from support import ROOT, Fleet, make_repository
+from support import ROOT, Fleet, make_repository, payload
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fleet_lib import paths
+from fleet_lib import paths, spool
 from fleet_lib.store import db, migrate
 
 
@@ -691,6 +691,7 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "limit"],
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["briefing_id"],
+        ("get", "/api/v1/usage"): ["by", "since", "project_id"],
         ("get", "/api/v1/events"): ["after", "limit"],
         ("get", "/api/v1/jobs"): ["project_id", "status", "limit"],
         ("post", "/api/v1/jobs"): [],
@@ -911,3 +912,16 @@ def test_oversized_event_does_not_block_common_clients(gateway: Gateway, fleet: 
     assert second["event"]["data"] == {"summary": "small"}
     full_data = gateway.get("/api/v1/events").json()["events"][0]["event"]["data"]
     assert len(full_data["summary"]) == 1_200_000
+
+
+@pytest.mark.slow
+def test_running_gateway_applies_an_entry_whose_drainer_was_killed(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    gateway.fleet.hook("stop", payload("Stop"), tmp_path)
+    assert len(spool.pending(str(gateway.fleet.home))) == 1, "no drainer was started"
+    deadline = time.monotonic() + 60
+    while spool.pending(str(gateway.fleet.home)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert len(gateway.fleet.rows("SELECT * FROM turns")) == 1

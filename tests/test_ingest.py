@@ -18,6 +18,7 @@ from support import (
     make_repository,
     payload,
 )
+from test_briefing_parser import SKELETON, UNANSWERED
 
 from fleet_lib import clock, spool
 
@@ -101,6 +102,51 @@ def test_status_file_is_used_once(fleet: Fleet) -> None:
         ("completed", "message"),
         ("failed", "status_file"),
     ]
+
+
+@pytest.mark.parametrize("skeleton", [SKELETON, UNANSWERED])
+def test_skeleton_of_a_status_file_hides_nothing_of_the_message(
+    fleet: Fleet, skeleton: str
+) -> None:
+    project = fleet.folder / "shop"
+    (project / ".claude").mkdir(parents=True)
+    status = project / ".claude" / "status.v5.session-1.md"
+    status.write_text(skeleton)
+    message = "The limit is per user.\n\n**Remaining:**\n- the docs\n\nShall I write them?"
+    fleet.hook("stop", stop(last_assistant_message=message), project)
+    status.write_text(skeleton.replace("next_steps: []", "next_steps: [deploy it]"))
+    fleet.hook("stop", stop(prompt="prompt-2", last_assistant_message="All green."), project)
+    fleet.drain()
+    first, second = fleet.rows(
+        "SELECT source, status, broadcast_level, next_steps_json, raw_markdown, started_at, summary"
+        " FROM briefings JOIN turns USING (briefing_id) ORDER BY briefing_id"
+    )
+    assert first[:5] == ("message", "waiting_for_input", "mention", '["the docs"]', message)
+    assert first[5] is None  # the session's start is not the turn's
+    assert second[0] == "status_file" and second[3] == '["deploy it"]'
+    assert second[4].endswith("## Last message\n\nAll green.") and "status.v5" in second[4]
+    assert second[6] == "All green."
+
+
+def test_empty_lists_of_a_file_that_says_something_are_derived(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "shop")
+    (repository / ".claude").mkdir()
+    status = repository / ".claude" / "status.v5.session-1.md"
+    status.write_text(SKELETON.replace("Session in progress...", "The limit is per user."))
+    edit = {"type": "tool_use", "id": "t1", "name": "Edit"}
+    edit["input"] = {"file_path": str(repository / "app.py")}  # type: ignore[assignment]
+    lines = [
+        {"type": "user", "promptId": "prompt-1", "message": {"content": "Make the limit"}},
+        {"type": "assistant", "message": {"content": [edit]}},
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": "Done."}]}},
+    ]
+    transcript = fleet.folder / "t.jsonl"
+    transcript.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    fleet.hook("stop", stop(transcript_path=str(transcript)), repository)
+    fleet.drain()
+    assert fleet.rows(
+        "SELECT files_touched_json, impact_level, source FROM briefings JOIN turns"
+    ) == [('["app.py"]', "minor", "status_file")]
 
 
 def test_second_stop_of_the_turn_keeps_the_status_of_its_file(fleet: Fleet) -> None:
@@ -213,13 +259,17 @@ def test_stale_documents_are_reported_once_until_the_source_changes(fleet: Fleet
     assert fleet.rows("SELECT doc_drift_risk FROM briefings") == [("high",), ("high",)]
     events = fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'doc_drift_warning'")
     assert [json.loads(text)["docDrift"] for (text,) in events] == [
-        {"docPath": "README.md", "sources": ["app.py"], "risk": "high"},
-        {"docPath": "docs/api.md", "sources": ["app.py"], "risk": "high"},
+        {
+            "docPath": "README.md",
+            "docs": ["README.md", "docs/api.md"],
+            "sources": ["app.py"],
+            "risk": "high",
+        }
     ]
     (repository / "app.py").write_text("changed = True\n")
     fleet.hook("stop", stop(prompt="p3", last_assistant_message=message), repository)
     fleet.drain()
-    assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 4
+    assert [kind for kind, _ in fleet.events()].count("doc_drift_warning") == 2
 
 
 def test_files_of_a_turn_are_its_edits_and_commits(fleet: Fleet) -> None:

@@ -16,7 +16,8 @@ import pytest
 from support import ROOT, Fleet, path_with_uv
 from support_transcripts import Conversation
 
-from commander.setup import environment, install, settings
+from commander.setup import environment, install
+from commander.setup.hook_entries import program, registration, settings_example
 from commander.setup.selfcheck import SelfCheckFailed, show_main_job
 from fleet_lib.store import migrate
 
@@ -149,8 +150,9 @@ def test_uninstall_restores_settings_and_keeps_data_until_purge(
     home, _ = installed
     commander = home / ".claude" / "commander"
     (commander / "notes.txt").write_text("not Fleet's")
-    completion = [str(commander / "bin" / "fleet"), "completion", "install", "fish"]
-    subprocess.run(completion, env=environment_of(home), check=True, capture_output=True)
+    for arguments in (("db", "migrate"), ("completion", "install", "fish")):
+        command = [str(commander / "bin" / "fleet"), *arguments]
+        subprocess.run(command, env=environment_of(home), check=True, capture_output=True)
     (script,) = home.glob(".config/fish/completions/*")
     done = run(home, "--uninstall")
     assert not script.exists()
@@ -200,12 +202,7 @@ def test_uninstall_works_without_the_installed_files(tmp_path: Path) -> None:
     """Fleet's home may be deleted, and may not be the default one."""
     home = new_user(tmp_path, None)
     settings = home / ".claude" / "settings.json"
-    from commander.setup import settings as editor
-
-    missing = tmp_path / "gone" / "venv"
-    fleet_hooks = editor.registration(
-        editor.settings_example(), missing / "bin/python", missing / "app/hooks"
-    )
+    fleet_hooks = registration(settings_example(), tmp_path / "gone", home / ".claude")
     settings.write_text(json.dumps({"theme": "dark", **fleet_hooks}))
     done = run(home, "--uninstall")
     assert done.returncode == 0, done.stderr
@@ -367,7 +364,7 @@ def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert [os.access(file, os.R_OK) for file in settings.program(entry)] == [True, True]
+    assert [os.access(file, os.R_OK) for file in program(entry, home / "two")] == [True, True]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()

@@ -20,6 +20,7 @@ from fleet_lib import clock, processes
 from fleet_lib.jobs.recover import recover
 from fleet_lib.processes import ProcessName
 from fleet_lib.store import db
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import JobRunRepo, Outcome, Run, is_gone, runner_name, start_of_day
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
@@ -314,3 +315,49 @@ def test_start_recorded_by_wall_clock_is_still_recognised() -> None:
     process = psutil.Process()
     assert processes.is_alive(ProcessName(process.pid, process.create_time()))
     assert not processes.is_alive(ProcessName(process.pid, process.create_time() - 100))
+
+
+def test_hold_without_a_named_end_doubles_its_pause_and_is_announced_once(
+    connection: sqlite3.Connection,
+) -> None:
+    hold = JobHoldRepo(connection)
+    pauses = []
+    for _ in range(8):
+        began = clock.now()
+        held = hold.extend("the login is not valid", None)
+        pauses.append(round(clock.parse(held.held_until).timestamp() - time.time()))
+        assert held.since <= began or held.refusals == 1
+    assert [
+        abs(pause - expected) <= 1
+        for pause, expected in zip(pauses, [60, 120, 240, 480, 960, 1800, 1800, 1800], strict=True)
+    ] == [True] * 8
+    assert connection.execute("SELECT count(*) FROM outbox_events").fetchone()[0] == 1
+    hold.release()
+    assert hold.get() is None and hold.extend("again", None).refusals == 1
+
+
+@pytest.mark.parametrize("until", [-1e12, 0.0, 1e300, float("inf")])
+def test_hold_with_an_absurd_end_is_bounded(connection: sqlite3.Connection, until: float) -> None:
+    held = JobHoldRepo(connection).extend("the usage limit is reached", until)
+    assert clock.now() < held.held_until < clock.ahead(9 * 86400)
+
+
+def test_held_queue_starts_only_questions_to_the_commander(
+    connection: sqlite3.Connection,
+) -> None:
+    jobs, runs = JobRepo(connection), JobRunRepo(connection)
+    jobs.create(type="worker_task", model="haiku", request_json="{}")
+    assert runs.next_job(only_commander=True) is None
+    question = jobs.create(type="commander_turn", model="haiku", request_json="{}")
+    held = runs.next_job(only_commander=True)
+    assert held is not None and held.job_id == question
+
+
+def test_job_that_is_put_back_leaves_no_run_and_no_cost(connection: sqlite3.Connection) -> None:
+    runs = JobRunRepo(connection)
+    queue(connection)
+    run = claim(connection, budget=2.0)
+    assert runs.put_back(run) and not runs.put_back(run)
+    job = JobRepo(connection).require(run.job_id)
+    assert job.status == "queued" and runs.latest(run.job_id) is None
+    assert runs.spent_since(start_of_day()) == 0

@@ -120,6 +120,20 @@ DERIVED: list[tuple[str, Any, str]] = [
     ("doc_drift_warning", {"docDrift": {"sources": ["a", 1, "b"]}}, "those about a, b"),
     ("doc_drift_warning", {"docDrift": {"sources": "a.py"}}, "the session named none"),
     ("doc_drift_warning", {"docDrift": {}}, "the session named none"),
+    (
+        "doc_drift_warning",
+        {"docDrift": {"docPath": "a.md", "docs": ["a.md", "b.md"], "sources": ["a.py"]}},
+        "a.md, b.md",
+    ),
+    (
+        "doc_drift_warning",
+        {"docDrift": {"docPath": "a.md", "docs": [*"abcde"], "moreDocs": 71}},
+        "a, b, c, d, e and 71 more",
+    ),
+    ("doc_drift_warning", {"docDrift": {"docs": [*"abcdefg"]}}, "a, b, c, d, e and 2 more"),
+    ("doc_drift_warning", {"docDrift": {"docs": [*"ab"], "moreDocs": "many"}}, "a, b"),
+    ("doc_drift_warning", {"docDrift": {"docPath": "a.md", "docs": [7, ""]}}, "a.md"),
+    ("doc_drift_warning", {"docDrift": {"docPath": "a.md", "docs": "b.md"}}, "a.md"),
     ("doc_drift_warning", {"docDrift": "all of them", "message": "words"}, "words"),
     (
         "skill_updated",

@@ -18,7 +18,7 @@ from support import ROOT, Fleet, payload
 from test_hooks import INTERPRETERS
 
 from commander.setup import plugin as plugin_environment
-from commander.setup.settings import is_ours
+from commander.setup.hook_entries import is_ours
 from fleet_lib.ingest import sessions
 from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
 from fleet_lib.turn.payload import EVENTS
@@ -57,8 +57,9 @@ def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:
     expected = {}
     for path in (ROOT / "settings.example.json", ROOT / "commander/home/.claude/settings.json"):
         expected |= json.loads(path.read_text())["hooks"]
-    text = json.dumps(expected).replace("@PYTHON@", "python3")
-    assert json.loads(text.replace("@HOOKS@", r"\"${CLAUDE_PLUGIN_ROOT}\"/hooks")) == HOOKS
+    own = r"fleet_python=python3; fleet_root=\"${CLAUDE_PLUGIN_ROOT}\""
+    text = json.dumps(expected).replace("@HOME@", own)
+    assert json.loads(text.replace("fleet_home/bin/hook.sh", "fleet_root/hooks/hook.sh")) == HOOKS
 
 
 def test_plugin_description_is_the_package_description() -> None:

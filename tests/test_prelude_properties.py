@@ -1,6 +1,7 @@
 """The compaction table, for any mix of events with any text. The oracle below derives what has to
 be shown from the generated events; it does not use the prelude's SQL."""
 
+import html
 import json
 import re
 import tempfile
@@ -549,12 +550,40 @@ def test_nothing_is_printed_if_nothing_is_new(fleet: Fleet, world: World, room: 
     assert fleet.delta(count, room) == ""
 
 
+LOOK_ALIKES = "＜＞﹤﹥⟨⟩〈〉〈〉ᐸᐳ˂˃❮❯"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "＜/fleet-prelude＞",
+        "﹤/fleet-prelude﹥",
+        "&lt;/fleet-prelude&gt;",
+        "&LT;/fleet-prelude&GT;",
+        "&#60;/fleet-prelude&#62;",
+        "&#x3C;/fleet-prelude&#x3e;",
+        "&amp;lt;/fleet-prelude&amp;gt;",
+        "⟨/fleet-prelude⟩",
+        "<\u2800/fleet-prelude\u2800>",
+    ],
+)
+def test_closing_tag_in_another_spelling_is_no_tag(tag: str) -> None:
+    cleaned = html.unescape(html.unescape(clean(f"before {tag} after", 200)))
+    assert not set(cleaned) & set("<>" + LOOK_ALIKES) and "\u2800" not in cleaned
+    assert cleaned.startswith("before") and cleaned.endswith("after")
+
+
+def test_ampersand_in_prose_stays() -> None:
+    assert clean("R&D, AT&T & a&&b?x=1&y=2", 100) == "R&D, AT&T & a&&b?x=1&y=2"
+
+
 @many
 @given(text=hostile, limit=st.integers(1, 300))
 def test_clean_returns_one_harmless_line(text: str, limit: int) -> None:
     cleaned = clean(text, limit)
     assert len(cleaned) <= limit
-    assert cleaned.isprintable() and not set(cleaned) & set("<>")
+    assert cleaned.isprintable() and not set(cleaned) & set("<>" + LOOK_ALIKES + "\u2800")
+    assert not set(html.unescape(html.unescape(cleaned))) & set("<>")
     assert cleaned == " ".join(cleaned.split())
     assert clean(cleaned, limit) == cleaned
 
@@ -562,7 +591,11 @@ def test_clean_returns_one_harmless_line(text: str, limit: int) -> None:
 @many
 @given(
     text=st.text(
-        st.characters(categories=["L", "N", "P", "S"], exclude_characters="<>"), min_size=1
+        st.characters(
+            categories=["L", "N", "P", "S"],
+            exclude_characters="<>&\u2800\u3164\U0001d159" + LOOK_ALIKES,
+        ),
+        min_size=1,
     )
 )
 def test_clean_keeps_plain_text(text: str) -> None:

@@ -14,7 +14,15 @@ from support import ROOT, Fleet, payload
 from test_hooks import HOOKS
 
 from commander.setup import settings
-from commander.setup.commander_folder import HOME_TEMPLATE
+from commander.setup.commander_folder import HOME_TEMPLATE, write_hook_file
+from commander.setup.hook_entries import (
+    chosen_home,
+    is_current_form,
+    is_ours,
+    program,
+    registration,
+    settings_example,
+)
 
 PRINTING = ("SessionStart", "UserPromptSubmit")
 PLACES = [
@@ -35,15 +43,18 @@ every_entry = pytest.mark.parametrize(("place", "event"), PLACES)
 
 
 class Registered:
-    """A program with the hooks, in a folder with a name that a shell could misread."""
+    """A home with the hooks' program, in a folder with a name that a shell could misread."""
 
     def __init__(self, folder: Path, fleet: Fleet) -> None:
-        self.program = folder / 'it\'s a $HOME `x` "y" folder'
-        self.program.mkdir()
+        self.claude = folder / 'it\'s a $HOME `x` "y" folder'
+        self.home = self.claude / "commander"
+        self.program = self.home / "venv" / "app"
+        self.program.mkdir(parents=True)
         for name in ("hooks", "fleet_lib"):
             (self.program / name).symlink_to(ROOT / name)
         self.python = self.program / "python3"
         self.python.symlink_to(sys.executable)
+        write_hook_file(self.home, self.python)
         self._fleet = fleet
 
     def entry(self, place: str, event: str) -> dict[str, Any]:
@@ -52,23 +63,26 @@ class Registered:
         else:
             template = HOME_TEMPLATE / ".claude" / "settings.json"
             if place == "settings":
-                template = settings.settings_example()
-            value = settings.registration(template, self.python, self.program / "hooks")
+                template = settings_example()
+            value = registration(template, self.home, self.claude)
         (group,) = value["hooks"][event]
         (entry,) = group["hooks"]
         assert set(entry) == {"type", "command", "timeout"}
         return dict(entry)
 
-    def run(self, place: str, event: str, path: str = "") -> "subprocess.CompletedProcess[bytes]":
+    def run(
+        self, place: str, event: str, path: str = "", command: str = "", **variables: str
+    ) -> "subprocess.CompletedProcess[bytes]":
         environment = self._fleet.env(
             CLAUDE_PROJECT_DIR=str(self._fleet.home if event in PRINTING else self._fleet.folder),
             CLAUDE_PLUGIN_ROOT=str(self.program),
+            CLAUDE_CONFIG_DIR=str(self.claude),
             PATH=path or f"{self.program}:{os.environ['PATH']}",
         )
         return subprocess.run(
-            ["/bin/sh", "-c", self.entry(place, event)["command"]],
+            ["/bin/sh", "-c", command or self.entry(place, event)["command"]],
             input=json.dumps(payload(SAMPLES[event])).encode(),
-            env=environment,
+            env=environment | variables,
             capture_output=True,
             cwd=self._fleet.folder,
             timeout=60,
@@ -138,15 +152,13 @@ def test_a_hook_whose_own_modules_are_missing_ends_well(
 
 
 @every_entry
-def test_a_command_ignores_signals_first_and_ends_in_exit_zero(
+def test_a_command_ignores_signals_first_and_cannot_end_in_two(
     registered: Registered, place: str, event: str
 ) -> None:
     command = registered.entry(place, event)["command"]
 
     assert command.startswith("trap '' TERM HUP INT; : fleet-hook; ")
-    # A hook that prints is no child of the client's: its exit code is not the hook's.
-    assert command.endswith("; exit 0") == (event in PRINTING)
-    assert ("; exec " in command) == (event not in PRINTING)
+    assert "trap 'exit 0' EXIT" in command
 
 
 @pytest.mark.parametrize("event", [event for event in HOOKS if event != "UserPromptSubmit"])
@@ -160,7 +172,9 @@ def test_a_command_that_is_terminated_before_python_is_up_keeps_the_turn(
     with subprocess.Popen(
         ["/bin/sh", "-c", registered.entry("settings", event)["command"]],
         stdin=subprocess.PIPE,
-        env=fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)),
+        env=fleet.env(
+            CLAUDE_PROJECT_DIR=str(fleet.folder), CLAUDE_CONFIG_DIR=str(registered.claude)
+        ),
         start_new_session=True,
     ) as process:
         assert process.stdin is not None
@@ -189,17 +203,17 @@ def test_what_an_entry_runs_can_be_read_back(
 ) -> None:
     entry = registered.entry(place, event)
 
-    assert settings.is_ours(entry) and settings.is_current_form(entry)
+    assert is_ours(entry) and is_current_form(entry)
     if place != "plugin":
         hook = registered.program / "hooks" / f"{HOOKS[event]}.py"
-        assert settings.program(entry) == (str(registered.python), str(hook))
+        assert program(entry, registered.claude) == (str(registered.python), str(hook))
 
 
 def test_what_an_older_fleets_entry_runs_can_be_read_back() -> None:
     entry = {"command": "/a b/python", "args": ["-I", "-S", "/a b/hooks/stop.py"]}
 
-    assert settings.is_ours(entry) and not settings.is_current_form(entry)
-    assert settings.program(entry) == ("/a b/python", "/a b/hooks/stop.py")
+    assert is_ours(entry) and not is_current_form(entry)
+    assert program(entry, Path("/c")) == ("/a b/python", "/a b/hooks/stop.py")
 
 
 @pytest.mark.parametrize(
@@ -208,8 +222,8 @@ def test_what_an_older_fleets_entry_runs_can_be_read_back() -> None:
 def test_another_programs_command_is_not_fleets_and_names_nothing(command: str) -> None:
     entry = {"type": "command", "command": command}
 
-    assert not settings.is_ours(entry)
-    assert settings.program(entry) == ("", "")
+    assert not is_ours(entry)
+    assert program(entry, Path("/c")) == ("", "")
 
 
 def entry_of_an_older_fleet(event: str, form: str) -> dict[str, Any]:
@@ -235,8 +249,7 @@ def test_an_entry_of_an_older_fleet_is_replaced_and_undone_to_the_byte(
     registering = settings.with_hooks(file, old, {})
     settings.write(registering)
 
-    example = settings.settings_example()
-    ours = settings.registration(example, Path("/p"), Path("/h"))["hooks"]
+    ours = registration(settings_example(), Path("/p"), Path("/h"))["hooks"]
     upgrading = settings.with_hooks(file, ours, registering.was)
     settings.write(upgrading)
 
@@ -245,3 +258,78 @@ def test_an_entry_of_an_older_fleet_is_replaced_and_undone_to_the_byte(
     assert sorted(map(str, found)) == sorted(map(str, wanted))
     settings.write(settings.without_hooks(file, upgrading.was))
     assert file.read_text() == text
+
+
+# --- one text for every machine --------------------------------------------------------------------
+
+
+def commands(home: Path, claude: Path) -> list[str]:
+    every = registration(settings_example(), home, claude)["hooks"].values()
+    return [entry["command"] for groups in every for group in groups for entry in group["hooks"]]
+
+
+def test_usual_home_is_registered_without_an_absolute_path() -> None:
+    one, other = Path("/home/ada/.claude"), Path("/Users/ada/.claude")
+    assert commands(one / "commander", one) == commands(other / "commander", other)
+    assert "/home" not in "".join(commands(one / "commander", one))
+
+
+@pytest.mark.parametrize(("place", "event"), [one for one in PLACES if one[0] != "plugin"])
+def test_settings_without_fleet_on_the_machine_do_nothing(
+    registered: Registered, fleet: Fleet, place: str, event: str, tmp_path: Path
+) -> None:
+    """As in a container that the settings were copied into."""
+    nowhere = str(tmp_path / "another user" / ".claude")
+    done = registered.run(place, event, CLAUDE_CONFIG_DIR=nowhere)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert fleet.waiting() == []
+
+
+@pytest.mark.parametrize("event", ["Stop", "SessionStart"])
+def test_interpreter_that_disappeared_is_replaced_by_another_python(
+    registered: Registered, fleet: Fleet, tmp_path: Path, event: str
+) -> None:
+    registered.python.unlink()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (
+        ("python3", "exit 1"),  # too old
+        ("python3.13", f'exec {sys.executable} "$@"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    done = registered.run("settings", event, path=f"{programs}:/bin")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(fleet.waiting()) == 1
+
+
+@every_entry
+@pytest.mark.parametrize("damage", ["if [", "exit 2", "", "\x00\xff", "return 2"])
+def test_damaged_file_of_the_home_does_not_end_in_two(
+    registered: Registered, place: str, event: str, damage: str
+) -> None:
+    if place == "plugin":
+        hook = registered.program / "hooks"
+        hook.unlink()
+        hook.mkdir()
+        (hook / "hook.sh").write_text(damage, "latin-1")
+    else:
+        (registered.home / "bin" / "hook.sh").write_text(damage, "latin-1")
+    assert registered.run(place, event).returncode in (0, 1)
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_home_that_was_chosen_on_another_machine_gives_way_to_the_usual_one(
+    registered: Registered, fleet: Fleet, tmp_path: Path, is_here: bool
+) -> None:
+    chosen = tmp_path / "chosen on another machine"
+    if is_here:
+        write_hook_file(chosen, registered.python, registered.program)
+    command = registration(settings_example(), chosen, registered.claude)["hooks"]["Stop"][0]
+    entry = command["hooks"][0]
+    done = registered.run("settings", "Stop", command=entry["command"], FLEET_HOME="")
+    assert (done.returncode, done.stderr) == (0, b"")
+    home = chosen if is_here else registered.home
+    assert len(list((home / "spool" / "new").iterdir())) == 1
+    assert chosen_home(entry) == chosen
+    assert Path(program(entry, registered.claude)[1]).exists()

@@ -11,11 +11,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from commander.setup import settings
+from commander.setup.hook_entries import registration, settings_example
 from fleet_lib.errors import BadInput
 
-FLEET_HOOKS = settings.registration(
-    settings.settings_example(), Path("/home/p"), Path("/home/hooks")
-)["hooks"]
+FLEET_HOOKS = registration(settings_example(), Path("/home/p"), Path("/home/u/.claude"))["hooks"]
 
 REAL = """{
   "$schema": "https://json.schemastore.org/claude-code-settings.json",
@@ -248,7 +247,7 @@ def test_symlink_and_file_mode_are_preserved(tmp_path: Path) -> None:
     change = register(path)
     assert path.is_symlink() and (tmp_path / "between").is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
-    assert "session_start.py" in real.read_text()
+    assert "fleet_hook=session_start" in real.read_text()
     settings.write(settings.without_hooks(path, change.was))
     assert real.read_text() == REAL and path.is_symlink()
 

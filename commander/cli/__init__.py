@@ -18,6 +18,7 @@ _MODULES = {
     "projects": "projects",
     "briefings": "briefings",
     "events": "events",
+    "usage": "usage",
     "gateway": "gateway",
     "prelude": "prelude",
     "drain": "spooling",

@@ -4,6 +4,7 @@ every error, and the options that several commands share."""
 import contextlib
 import difflib
 import importlib
+import io
 import keyword
 import os
 import sqlite3
@@ -55,6 +56,12 @@ class Console(click.Group):
         attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(module, attribute)
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # what the locale cannot show
+        return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _usage_error_in_one_line():

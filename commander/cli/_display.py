@@ -71,12 +71,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns, with or without headings. The last column gets the remaining width; the one
-    headed `optional` is left out on a terminal that is too narrow for it."""
+    """Aligned columns, with or without headings. The last column gets the remaining width; those
+    headed `optional` are left out, in this order, on a terminal that is too narrow for them."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
-    optional: str = ""
+    optional: tuple[str, ...] = ()
     indent: int = 0
     widths: Sequence[int] = ()  # fixed widths of all columns but the last
 
@@ -103,9 +103,10 @@ class Table:
             if isinstance(cell, Cell) and cell.whole
         } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
         widths = _fit(table, shown, width - self.indent, whole, self.widths)
-        if self.optional in self.headings and widths[-1] < 40:
-            shown.remove(list(self.headings).index(self.optional))
-            widths = _fit(table, shown, width - self.indent, whole, ())
+        for optional in self.optional:
+            if widths[-1] < 40:
+                shown.remove(list(self.headings).index(optional))
+                widths = _fit(table, shown, width - self.indent, whole, ())
         # The gaps are columns: the width of a column's padding differs between rich's versions.
         made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
@@ -260,16 +261,24 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def escaped(text: str) -> str:
-    """JSON text with its unprintable characters as \\uXXXX."""
-    if text.replace("\n", "").isprintable():
+    """JSON text with its unprintable characters as \\uXXXX, and with all that are not ASCII where the
+    locale is not Unicode."""
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    if text.replace("\n", "").isprintable() and (is_unicode or text.isascii()):
         return text
     return "".join(
-        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+        char
+        if char == "\n" or (char.isprintable() and (is_unicode or char.isascii()))
+        else json.dumps(char)[1:-1]
+        for char in text
     )
 
 
 def print_table(
-    headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str, optional: str = ""
+    headings: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    empty: str,
+    optional: tuple[str, ...] = (),
 ) -> None:
     """Print rows of texts or Cells under headings, or the sentence `empty` if there are none. A
     column headed "status" or "state" holds values for `state`."""

@@ -6,7 +6,8 @@ import contextlib
 import re
 import sys
 import time
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _OLDEST = 0.0  # Unix seconds: nothing of ours is older than 1970
 _BYTES = {
     "": 1,
@@ -32,7 +34,8 @@ _BYTES = {
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """`90d`, `12h`, `2w` before now, or an ISO date or time, local unless it names a zone.
+    """`90d`, `12h`, `2w` before now, a day's beginning (`today`, `yesterday`, `monday`), or an ISO
+    date or time, local unless it names a zone.
 
     Converts to the database's form, `2026-11-23T06:55:16.123Z`, never later than now.
     """
@@ -44,14 +47,28 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since c
         if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
             return clock.of_seconds(max(now - int(match[1]) * _SECONDS[match[2]], _OLDEST))
         try:
-            moment = datetime.fromisoformat(text).astimezone().timestamp()
+            day = _day(text.lower())
+            moment = (day or datetime.fromisoformat(text)).astimezone().timestamp()
         except (ValueError, OverflowError, OSError):
             self.fail(
-                f"{value!r} is not a time; use 30m, 12h, 90d, 2w or 2026-01-31T14:00", param, ctx
+                f"{value!r} is not a time; use 30m, 12h, 90d, 2w, today, monday or"
+                " 2026-01-31T14:00",
+                param,
+                ctx,
             )
         if moment > now:
             self.fail(f"{value!r} is not in the past", param, ctx)
         return clock.of_seconds(max(moment, _OLDEST))
+
+
+def _day(word: str) -> datetime | None:
+    """The local beginning of the last day of this name, today included; None for another word."""
+    today = datetime.combine(date.today(), clock_time())
+    if word in ("today", "yesterday"):
+        return today - timedelta(days=word == "yesterday")
+    if word not in _WEEKDAYS:
+        return None
+    return today - timedelta(days=(today.weekday() - _WEEKDAYS.index(word)) % 7)
 
 
 class Later(click.ParamType):  # type: ignore[type-arg]

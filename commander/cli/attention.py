@@ -117,7 +117,7 @@ def _hide(id: str, until: str, as_json: bool) -> None:
     for session in hidden:
         click.echo(f"{'  ' if meant.project else f'{verb} '}{_line(session, names)}")
     event = "at the next event of the session"
-    local = f"{clock.parse(until).astimezone():%Y-%m-%d %H:%M}"
+    local = clock.local(until)
     again = event if until == DISMISSED else f"at {local}, or {event}"
     click.echo(f"Shown again {again}.")
 

@@ -42,12 +42,14 @@ from fleet_lib.views.briefings import (
     words_pattern,
 )
 from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.usage import briefing_in_words, of_briefing
 
 _FACTS = (
     *("project_id", "session_id", "task_id", "status", "impact_level", "broadcast_level"),
     *("doc_drift_risk", "branch", "base_commit", "head_commit", "started_at", "ended_at"),
 )
 _LIST_STYLES = {"blockers": "red", "warnings": "yellow"}
+_TITLE_SHOWN = 32  # characters of a title in a list
 _IMPORTED = "(Imported from the transcript: no hook captured this turn.)"
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
@@ -108,10 +110,15 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
         (*_first_cells(record, names), record["impact_level"] or "-", record["summary"])
         for record in records
     ]
-    headings = ("id", "ended", "project", "status", "impact", "summary")
+    headings: tuple[str, ...] = ("id", "ended", "project", "status", "impact", "summary")
+    optional: tuple[str, ...] = ("impact",)
+    if is_interactive():  # in a pipe the columns stay what they were
+        titles = (clean(record["title"] or "-", _TITLE_SHOWN) for record in records)
+        rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
+        headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
     has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
     empty = "No briefings match." if has_filter else "No briefings yet."
-    print_table(headings, rows, empty, optional="impact")
+    print_table(headings, rows, empty, optional=optional)
 
 
 @briefings.command("show")
@@ -154,6 +161,8 @@ def show_(id: str, as_json: bool) -> None:
                     f"there is no briefing {number}; run `fleet briefings list` to see the latest"
                 )
         record = briefing_record(connection, briefing) if briefing else None
+        if record is not None and briefing is not None:
+            record["usage"] = of_briefing(connection, briefing)
     if record is None:
         assert event is not None
         _print_event(event, names, as_json)
@@ -237,9 +246,13 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
         show_rendered(console, *facts, markdown(as_markdown(record)))
         return
     click.echo(f"Briefing #{record['briefing_id']}: {safe(record['summary'])}")
+    if record["title"]:
+        click.echo(f"title: {safe(record['title'])}")
     for name in _FACTS:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
+    for name, words in briefing_in_words(record["usage"]).items():
+        click.echo(f"{name}: {words}")
     for name in LISTS:
         if record[name]:
             click.echo(f"{name.replace('_', ' ')}:")
@@ -256,6 +269,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
     title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
     ended = ended_at(record)
     facts = [
+        ("title", Cell(record["title"])),
         ("project", Cell(names.get(record["project_id"], record["project_id"]))),
         ("status", state(record["status"])),
         ("ended", Cell(f"{clock.age(ended)}, {ended}")),
@@ -264,6 +278,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
         ("branch", Cell(record["branch"])),
         ("commit", Cell((record["head_commit"] or "")[:12])),
         ("session", Cell(record["session_id"])),
+        *((name, Cell(words)) for name, words in briefing_in_words(record["usage"]).items()),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
     parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]

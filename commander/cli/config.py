@@ -66,7 +66,11 @@ def get(key: str, as_json: bool) -> None:
     if as_json:
         print_json(asdict(setting))
         return
-    click.echo(_shown(setting.value))
+    if isinstance(setting.value, tuple):
+        for item in setting.value:
+            click.echo(clean(item, 4096))
+    else:
+        click.echo(_shown(setting.value))
     if is_interactive():
         click.echo(setting.description, err=True)
         click.echo(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
@@ -74,16 +78,19 @@ def get(key: str, as_json: bool) -> None:
 
 @config.command("set")
 @click.argument("key")
-@click.argument("value")
-def set_(key: str, value: str) -> None:
+@click.argument("value", nargs=-1, required=True)
+def set_(key: str, value: tuple[str, ...]) -> None:
     """Set KEY to VALUE. Comments and order of the file are kept.
+
+    A list takes any number of VALUEs, which replace the ones that it has.
 
     \b
     Examples:
       fleet config set claude.program /usr/local/bin/claude
       fleet config set history.keep_days 180
+      fleet config set projects.ignore ~/customer '~/work/**/scratch'
     """
-    setting = settings.put(paths.home(), key, value)
+    setting = settings.put(paths.home(), key, *value)
     click.echo(f"{setting.key} = {_shown(setting.value)}")
     click.echo(setting.description, err=True)
 
@@ -114,6 +121,8 @@ def unset(key: str) -> None:
 def _shown(value: settings.Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(clean(item, 200) for item in value) or "none"
     return clean(value, 200) if value != "" else '""'
 
 

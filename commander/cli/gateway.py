@@ -5,10 +5,12 @@ import secrets
 import socket
 import sys
 import webbrowser
+from pathlib import Path
 
 import click
 
-from fleet_lib import paths
+from commander.setup import environment
+from fleet_lib import held, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
 
@@ -65,6 +67,9 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
         raise BadInput(
             f"cannot listen on {host}:{port}: {error.strerror}; use --port 0 for a free port"
         ) from None
+    # For the installer and doctor. A second gateway, on another port, may run without it.
+    held.hold(Path(paths.gateway_lock(home)))
+    environment.use()  # its page and its modules stay through two upgrades
     base = _address(host, listening)
     click.echo(f"Fleet's dashboard: {base}?token={token}")
     if not is_local:

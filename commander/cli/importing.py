@@ -42,7 +42,9 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     PATHs are transcripts or folders of them; without any, the transcripts in Claude Code's folder
     are read. Running it again imports only what is new, so it can be interrupted. The last turn of
     a session that is open, or that was active in the last ten minutes, is left to its own hook.
-    What `fleet db prune` deleted is not brought back.
+    What `fleet db prune` deleted is not brought back, and folders in projects.ignore are left out.
+    The tokens in these transcripts are counted for `fleet usage`, those of turns that are not
+    imported too, each message once.
 
     \b
     Examples:
@@ -108,5 +110,7 @@ def _print(report: Report, dry_run: bool, is_interrupted: bool) -> None:
         click.echo(
             f"Left alone {count(report.left_alone, 'turn')} of sessions that may still be running."
         )
+    if report.ignored:
+        click.echo(f"Left out {count(report.ignored, 'turn')} in folders of projects.ignore.")
     for why, number in report.refused.items():
         click.echo(f"fleet: {count(number, 'turn')} not imported: {clean(why, 300)}", err=True)

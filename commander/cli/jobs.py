@@ -13,13 +13,12 @@ from commander.cli._app import json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import Cell, Line, Table, print_json, print_table, project, show, when
 from commander.cli._params import JOB_ID, Prompt
+from commander.cli.running import run
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
-from fleet_lib.jobs import run as runner_process
 from fleet_lib.jobs import stream
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db
-from fleet_lib.store.job_runs import JobRunRepo
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.text import clean
@@ -166,13 +165,13 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
             Cell(job.type, whole=True),
             job.model,
             job.status,
-            Cell(_dollars(one["cost_usd"])),
+            Cell(_cost(one)),
             Cell(job.error or one["prompt"]),
         )
         for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
-    print_table(headings, rows, "no jobs", optional="cost")
+    print_table(headings, rows, "no jobs", optional=("cost",))
 
 
 @jobs.command("show")
@@ -201,7 +200,7 @@ def show_(job_id: int, as_json: bool) -> None:
     ]
     for heading, value in (
         ("took", _took(job)),
-        ("cost", _dollars(shown["cost_usd"])),
+        ("cost", _cost(shown)),
         ("tokens", _tokens(shown)),
         ("error", job.error),
         ("session", shown["session_id"]),
@@ -280,53 +279,6 @@ def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@jobs.command()
-@click.option("--once", is_flag=True, help="End when the queue is empty.")
-@json_option
-def run(once: bool, as_json: bool) -> None:
-    """Run queued jobs in the foreground until Ctrl-C.
-
-    You rarely need this: `fleet jobs submit` starts a runner in the background, which ends when the
-    queue is empty. One runner works at a time; this one waits if another is running. Ctrl-C lets
-    the running jobs finish; press it again to stop them.
-
-    \b
-    Examples:
-      fleet jobs run
-      fleet jobs run --once
-      fleet jobs run --once --json
-    """
-    from fleet_lib.jobs import runner
-    from fleet_lib.jobs.claim import Notice
-
-    home = paths.home()
-    db.connect(paths.database(home)).close()
-
-    def report(notice: Notice) -> None:
-        if as_json:
-            if notice.job_id is not None:
-                line: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
-                line |= {"cost_usd": notice.cost_usd, "error": notice.error}
-                click.echo(_look.as_json(line))
-        else:
-            click.echo(clean(notice.text, 500))
-
-    lock = runner_process.open_lock(home)
-    has_said = False
-    while not runner_process.take(lock, seconds=0.5):
-        if once and _is_queue_done(home):
-            return
-        if not has_said:
-            has_said = True
-            click.echo("another runner is running, waiting for it to end", err=True)
-    runner.run(home, "once" if once else "forever", report)
-
-
-def _is_queue_done(home: str) -> bool:
-    with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
-        return JobRunRepo(connection).is_queue_done()
-
-
 def _prompt(prompt: str | None, file: str | None) -> str:
     """The prompt from the file, the argument or stdin. Raises BadInput or UsageError."""
     if file is not None:
@@ -369,8 +321,12 @@ def _print_chunks(chunks: list[str], as_json: bool) -> None:
         show(*lines)
 
 
-def _dollars(cost: float | None) -> str:
-    return "-" if cost is None else f"${cost:.4f}" if cost < 0.1 else f"${cost:.2f}"
+def _cost(described: dict[str, Any]) -> str:
+    """What a job cost, as it counts towards the daily budget."""
+    cost, counted = described["cost_usd"], described["counted_usd"]
+    if cost is None:
+        return f"≤${counted:.2f}" if counted else "-"
+    return f"${cost:.4f}" if cost < 0.1 else f"${cost:.2f}"
 
 
 def _tokens(shown: dict[str, Any]) -> str:
@@ -387,3 +343,6 @@ def _took(job: Job) -> str:
     except ValueError:
         return ""
     return f"{seconds:.1f} s"
+
+
+jobs.add_command(run)

@@ -53,7 +53,7 @@ def list_(include_archived: bool, as_json: bool) -> None:
     ]
     headings = ("project", "status", "last briefing", "briefings", "folder")
     empty = "No projects yet. Finish a turn in any Claude Code session."
-    print_table(headings, rows, empty, optional="" if include_archived else "status")
+    print_table(headings, rows, empty, optional=() if include_archived else ("status",))
 
 
 @projects.command()

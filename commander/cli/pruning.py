@@ -43,7 +43,7 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
     option, the settings history.keep_days and history.max_megabytes apply. Never deletes what
     needs you or is left open, events that the Commander has not seen, the newest briefing of each
-    project, or unfinished jobs. Sessions may be working meanwhile.
+    project, or unfinished jobs, and no count of tokens. Sessions may be working meanwhile.
 
     \b
     Examples:

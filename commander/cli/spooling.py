@@ -12,6 +12,7 @@ from commander.cli._display import print_json
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain_now
+from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.json_text import json_object
@@ -65,7 +66,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
       fleet replay payload.json --dry-run
     """
     home = paths.home()
-    repositories = Repositories()
+    repositories, usage = Repositories(), TranscriptUsage()
     outcomes: list[dict[str, object]] = []
     with _database(home, dry_run) as connection:
         # A pattern such as spool/bad/* matches the reasons too.
@@ -75,6 +76,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
                 entry = _entry(file)
                 prepared = prepare(entry, home, repositories)
                 outcome = apply_one(connection, home, prepared, repositories)
+                usage.note(prepared)
                 if not dry_run:
                     quarantine.release(home, file)
             except (BadEntry, spool.Malformed) as error:
@@ -83,6 +85,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
             if not as_json:
                 word = "" if ok else "refused: "
                 click.echo(f"{file}: {word}{clean(outcome, 300)}")
+        usage.finish(connection)
     if as_json:
         print_json(outcomes)
     if not all(row["ok"] for row in outcomes):

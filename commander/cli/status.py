@@ -28,7 +28,8 @@ from fleet_lib import clock, paths, spool
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
 from fleet_lib.store import db
-from fleet_lib.views import overview
+from fleet_lib.text import clean
+from fleet_lib.views import overview, usage
 from fleet_lib.views.sessions import STATE_OF_REASON
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 _LEFT_OPEN_SHOWN = 10  # rows
+_TITLE_SHOWN = 32  # characters of what a session is called
 
 
 @click.command()
@@ -77,10 +79,11 @@ def status(watch: float | None, as_json: bool) -> None:
         return
     with reading() as connection:
         report = overview.overview(connection, home)
+        used = usage.today(connection)
     if as_json:
         print_json(report)
     else:
-        show(*_parts(report))
+        show(*_parts(report, used))
 
 
 def _watch(home: str, seconds: float) -> None:
@@ -129,7 +132,7 @@ def _current_parts(home: str) -> tuple[Line | Table, ...]:
         return _nothing_yet(home)
     try:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
-            return _parts(overview.overview(connection, home))
+            return _parts(overview.overview(connection, home), usage.today(connection))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
         return (Line((Cell(f"{error}; run `fleet doctor` for details", "red"),)),)
 
@@ -142,8 +145,8 @@ def _nothing_yet(home: str) -> tuple[Line | Table, ...]:
     )
 
 
-def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
-    """The report as lines and tables, what needs attention first."""
+def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | Table, ...]:
+    """The report as lines and tables, what needs attention first, and what was used today."""
     needing, left, roster = report["needs_you"], report["left_open"], report["projects"]
     parts: list[Line | Table] = []
     if needing or not left:
@@ -168,13 +171,14 @@ def _parts(report: dict[str, Any]) -> tuple[Line | Table, ...]:
         Line(()),
         _commander_line(report["commander"]),
         *_job_lines(report["jobs"]),
+        *_usage_lines(used),
         *_capture_lines(report["capture"]),
     )
 
 
 def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple[object, ...]:
     """A project's or session's line: project, briefing, state, since when, text."""
-    title = row.get("title")
+    title = clean(row.get("title") or "", _TITLE_SHOWN)
     return (
         Cell(f"{row['project']} ({title})" if title else row["project"]),
         f"#{row['briefing_id']}" if row["briefing_id"] else "-",
@@ -204,9 +208,16 @@ def _commander_line(commander: dict[str, Any]) -> Line:
     )
 
 
-def _job_lines(jobs: dict[str, int]) -> Iterator[Line]:
+def _job_lines(jobs: dict[str, Any]) -> Iterator[Line]:
     if jobs["running"] or jobs["queued"]:
         yield Line((f"Jobs: {jobs['running']} running, {jobs['queued']} queued.",))
+    if held := jobs["held"]:
+        yield Line((f"  They wait until {clock.local(held['until'])}: {held['reason']}.",))
+
+
+def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
+    if used:
+        yield Line((f"Used today: {usage.in_words(used)}.",))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

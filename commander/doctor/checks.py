@@ -3,7 +3,15 @@ yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
 
-from commander.doctor import configuration, data, hook_runs, programs, registration
+from commander.doctor import (
+    capture,
+    configuration,
+    data,
+    hook_runs,
+    programs,
+    registration,
+    repositories,
+)
 from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
 
@@ -35,6 +43,7 @@ CHECKS: dict[str, Check] = {
     "environment": programs.environment,
     "configuration": configuration.config_file,
     "settings": configuration.settings_file,
+    "managed settings": capture.managed,
     "registration": registration.registration,
     "hooks": hook_runs.hooks,
     "other hooks": registration.other_hooks,
@@ -45,7 +54,9 @@ CHECKS: dict[str, Check] = {
     "spool": data.backlog,
     "quarantine": data.quarantine,
     "log": data.log,
-    "capture": data.capture,
+    "capture": capture.sessions,
+    "repositories": repositories.repositories,
     "jobs": data.jobs,
+    "gateway": programs.gateway,
     "commander": data.commander,
 }

@@ -1,23 +1,26 @@
-"""The checks of Fleet's folder and what lies in it: the database, the spool, the log, captures,
-jobs."""
+"""The checks of Fleet's folder and what lies in it: the database, the spool, the log, jobs."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched
+from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched, span
 from fleet_lib import clock, paths, spool
 from fleet_lib.drain import quarantine as bad
 from fleet_lib.store import job_runs, migrate, verify
 from fleet_lib.store.conversations import cursors_past_the_end
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.text import clean
 
 BACKLOG_SECONDS = 120
-LATE_SECONDS = 600
+LATE_SECONDS = 600  # how long a job may wait for a runner
 WAL_BYTES = 256 * 1024 * 1024
 FREE_BYTES = 500 * 1024 * 1024
 # The home ("") and what is private in it.
@@ -51,8 +54,29 @@ def home(installation: Installation) -> Iterator[Finding]:
             "Hooks cannot store anything there.",
             f"make yourself its owner (chown), then run: chmod 700 '{folder}'",
         )
+    elif reason := _no_locks(folder):
+        yield Finding(
+            "failed",
+            "home",
+            f"The file system of {folder} has no working locks: {reason}.",
+            "Turns are kept in the spool, but the database cannot be written safely.",
+            "move the folder to a local disk and install with --fleet-home",
+        )
     else:
         yield Finding("ok", "home", str(folder))
+
+
+def _no_locks(folder: Path) -> str:
+    """Why files of this folder cannot be locked, as SQLite and the drainer need it; "" if they
+    can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return "" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
+    return ""
 
 
 def database(installation: Installation) -> Iterator[Finding]:
@@ -180,9 +204,7 @@ def backlog(installation: Installation) -> Iterator[Finding]:
         return
     received = spool.name_parts(names[0])[0]
     age = time.time() - int(received) / 1e9 if received else 0.0
-    found = (
-        f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {_span(age)}."
-    )
+    found = f"{_number(len(names), 'entry is', 'entries are')} waiting, the oldest for {span(age)}."
     if age > BACKLOG_SECONDS:
         yield Finding(
             "warning",
@@ -235,49 +257,6 @@ def log(installation: Installation) -> Iterator[Finding]:
     )
 
 
-def capture(installation: Installation) -> Iterator[Finding]:
-    last = _last_capture(installation.home)
-    newest = 0.0
-    for transcript in (installation.claude / "projects").glob("*/*.jsonl"):
-        with contextlib.suppress(OSError):
-            newest = max(newest, transcript.stat().st_mtime)
-    found = (
-        f"The last capture was {_span(time.time() - last)} ago"
-        if last
-        else "Nothing has been captured so far"
-    )
-    if newest > last + LATE_SECONDS:
-        yield Finding(
-            "warning",
-            "capture",
-            f"{found}, but a session wrote its transcript {_span(time.time() - newest)} ago.",
-            "A session that was started before Fleet was installed has no hooks.",
-            "restart that session (claude --resume)",
-        )
-    else:
-        yield Finding("ok" if last else "note", "capture", f"{found}.")
-
-
-def _last_capture(home: Path) -> float:
-    """When the newest hook call was captured, in Unix seconds; 0.0 for never."""
-    last = 0.0
-    path = Path(paths.database(str(home)))
-    if path.exists():
-        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
-            with contextlib.closing(open_untouched(path)) as connection:
-                moments = [
-                    connection.execute(query).fetchone()[0]
-                    for query in (
-                        "SELECT max(last_seen_at) FROM sessions",
-                        "SELECT max(updated_at) FROM commander_sessions",
-                    )
-                ]
-            last = max(clock.parse(moment).timestamp() for moment in moments if moment)
-    for name in spool.pending(str(home))[-1:]:
-        last = max(last, int(spool.name_parts(name)[0] or 0) / 1e9)
-    return last
-
-
 def jobs(installation: Installation) -> Iterator[Finding]:
     path = Path(paths.database(str(installation.home)))
     if not path.exists():
@@ -294,6 +273,7 @@ def jobs(installation: Installation) -> Iterator[Finding]:
                 "SELECT count(*), min(ts_created) FROM jobs WHERE status = 'queued'"
             ).fetchone()
             spent = runs.spent_since(job_runs.start_of_day())
+            hold = JobHoldRepo(connection).of_waiting_jobs()
     except sqlite3.Error as error:
         yield Finding(
             "note",
@@ -309,6 +289,14 @@ def jobs(installation: Installation) -> Iterator[Finding]:
             "jobs",
             f"The runner of job {numbers} died.",
             "The next runner queues a job again if it had not started, and fails it if it had.",
+            "fleet jobs run --once",
+        )
+    elif hold:
+        yield Finding(
+            "warning",
+            "jobs",
+            str(hold),
+            "One of them is then tried again by itself. To try at once:",
             "fleet jobs run --once",
         )
     elif queued and not running and clock.seconds_since(oldest) > LATE_SECONDS:
@@ -340,10 +328,3 @@ def commander(installation: Installation) -> Iterator[Finding]:
 
 def _number(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"

@@ -3,13 +3,14 @@
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from commander.setup import plugin, settings, settings_record
+from commander.setup import hook_entries, plugin, settings, settings_record
 from fleet_lib import paths
 from fleet_lib.files import read_json_object
 
@@ -20,7 +21,11 @@ OWNERS = {
     "settings": "the settings",
     "plugin": "the plugin",
     "commander": "the settings of the Commander",
+    "managed": "the managed settings",
 }
+MANAGED = Path(
+    "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Hook:
     is_async: bool = False
     python: str = ""  # the interpreter and the hook file that it names
     file: str = ""
+    home: str = ""  # the folder that it keeps its data in, "" where the entry does not say
     is_current_form: bool = True
 
     @property
@@ -133,21 +139,31 @@ class Installation:
             if (state := plugin.read_state(folder))
         }
 
+    @cached_property
+    def managed_settings(self) -> dict[Path, dict[str, Any]]:
+        """The settings files of the machine's administrator."""
+        files = [
+            MANAGED / "managed-settings.json",
+            *sorted(MANAGED.glob("managed-settings.d/*.json")),
+        ]
+        return {file: read_json_object(file) for file in files if file.exists()}
+
     def hooks(self) -> Iterator[Hook]:
         """Every hook of Fleet that Claude Code would run."""
         for place, value in (
+            *(("managed", value) for value in self.managed_settings.values()),
             ("settings", self.settings),
             ("commander", read_json_object(self.commander_settings_file)),
         ):
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook(place, event, value["hooks"][event][number], entry)
+                yield _hook(place, event, value["hooks"][event][number], entry, self.claude)
         for folder in self.plugins.values():
-            value = settings.fill(
+            value = hook_entries.fill(
                 read_json_object(folder / "hooks" / "hooks.json"),
                 {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
             )
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook("plugin", event, value["hooks"][event][number], entry)
+                yield _hook("plugin", event, value["hooks"][event][number], entry, self.claude)
 
 
 def _installed_claude_folder(home: Path, usual: Path) -> Path:
@@ -164,7 +180,7 @@ def _installed_claude_folder(home: Path, usual: Path) -> Path:
 
 def wanted_hooks() -> dict[str, list[Any]]:
     """{event: groups} of a complete registration."""
-    hooks: dict[str, list[Any]] = json.loads(settings.settings_example().read_text("utf-8"))[
+    hooks: dict[str, list[Any]] = json.loads(hook_entries.settings_example().read_text("utf-8"))[
         "hooks"
     ]
     return hooks
@@ -181,7 +197,18 @@ def open_untouched(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _hook(place: str, event: str, group: dict[str, Any], entry: dict[str, Any]) -> Hook:
+def span(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _hook(
+    place: str, event: str, group: dict[str, Any], entry: dict[str, Any], claude: Path
+) -> Hook:
+    python, file = hook_entries.program(entry, claude)
     return Hook(
         place,
         event,
@@ -189,9 +216,10 @@ def _hook(place: str, event: str, group: dict[str, Any], entry: dict[str, Any]) 
         matcher=str(group.get("matcher") or ""),
         kind=str(entry.get("type")),
         is_async=bool(entry.get("async") or entry.get("asyncRewake")),
-        python=settings.program(entry)[0],
-        file=settings.program(entry)[1],
-        is_current_form=settings.is_current_form(entry),
+        python=python,
+        file=file,
+        home=hook_entries.home_of(entry, claude),
+        is_current_form=hook_entries.is_current_form(entry),
     )
 
 

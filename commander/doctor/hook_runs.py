@@ -36,9 +36,9 @@ def hooks(installation: Installation) -> Iterator[Finding]:
 def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
     bare: list[float] = []
     times: list[float] = []
-    is_broken = False
+    faults: dict[str, list[str]] = {}  # {fault: the hooks that have it}
     for hook in every:
-        # A command in the shell's form ends well without a file that it needs.
+        # A command ends well without a file that it needs.
         fault = _missing(hook)
         for _ in range(0 if fault else _RUNS):
             if hook.python:
@@ -48,15 +48,16 @@ def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
         if not fault and hook.event != "UserPromptSubmit" and not _has_captured(home, hook.event):
             fault = "it captured nothing"
         if fault:
-            is_broken = True
-            yield Finding(
-                "failed",
-                "hooks",
-                f"The {hook.event} hook of {hook.owner} failed on a sample: {fault}",
-                "What it should capture is lost, or a session is disturbed.",
-                INSTALL,
-            )
-    if is_broken:
+            faults.setdefault(fault, []).append(f"{hook.event} of {hook.owner}")
+    for fault, hooks in faults.items():
+        yield Finding(
+            "failed",
+            "hooks",
+            f"{', '.join(hooks)}: the hook failed on a sample: {fault}",
+            "What it should capture is lost, or a session is disturbed.",
+            INSTALL,
+        )
+    if faults:
         return
     typical = statistics.median(times)
     ratio = typical / statistics.median(bare) if bare else 1.0

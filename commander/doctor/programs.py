@@ -9,8 +9,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from commander.doctor.findings import INSTALL, Finding, Installation
+from fleet_lib import held, paths
 from fleet_lib.errors import FleetError
 from fleet_lib.jobs.command import claude_program
 from fleet_lib.text import clean
@@ -126,6 +128,23 @@ def claude(installation: Installation) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "claude", f"{program} {clean(answer, 40)}")
+
+
+def gateway(installation: Installation) -> Iterator[Finding]:
+    running = held.holder(Path(paths.gateway_lock(str(installation.home))))
+    if running is None:
+        return
+    current = (installation.home / "venv").resolve()
+    if not current.exists() or running.environment == str(current):
+        yield Finding("ok", "gateway", f"It is running (process {running.pid}).")
+        return
+    yield Finding(
+        "warning",
+        "gateway",
+        f"The running gateway (process {running.pid}) is not of the installed Fleet.",
+        "It keeps working, but shows the dashboard of the version that it was started with.",
+        "stop it and run fleet gateway again",
+    )
 
 
 def _first_line(command: list[str]) -> str:

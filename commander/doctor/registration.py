@@ -1,16 +1,15 @@
 """The checks of which hooks Claude Code runs: Fleet's own, as they are registered, and those of
 others."""
 
-import contextlib
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from commander.doctor.configuration import is_same_folder
 from commander.doctor.findings import INSTALL, OWNERS, Finding, Hook, Installation, wanted_hooks
 from commander.setup import settings
+from commander.setup.hook_entries import is_ours
 from fleet_lib.redact import redact
 from fleet_lib.text import clean
 
@@ -119,7 +118,7 @@ def _other_homes(
     """Hooks that were installed for another folder than the one that is examined."""
     if any(where for _, where in installation.variables("FLEET_HOME")):
         return  # it wins over what a hook was installed for
-    homes = {home for hook in every if (home := _home_of(hook))}
+    homes = {hook.home for hook in every if hook.home}
     if {"settings", "plugin"} <= places:
         homes.add(os.environ.get("FLEET_HOME") or str(installation.claude / "commander"))
     for other in sorted(home for home in homes if not is_same_folder(home, installation.home)):
@@ -132,14 +131,6 @@ def _other_homes(
         )
 
 
-def _home_of(hook: Hook) -> str:
-    """The home that an installed hook knows, "" for a hook that was not installed."""
-    marker = Path(hook.file).parent.parent / "fleet-home.txt"
-    with contextlib.suppress(OSError):
-        return marker.read_text("utf-8", "surrogateescape")
-    return ""
-
-
 def other_hooks(installation: Installation) -> Iterator[Finding]:
     """Other programs' hooks for the same events. If a session is slow, one of them may be the
     reason."""
@@ -147,7 +138,7 @@ def other_hooks(installation: Installation) -> Iterator[Finding]:
     others = [
         f"{event}: {clean(redact(' '.join(map(str, words))), 80)}"
         for event, _, _, entry in settings.entries(installation.settings)
-        if event in ours and isinstance(entry, dict) and not settings.is_ours(entry)
+        if event in ours and isinstance(entry, dict) and not is_ours(entry)
         for words in [[entry.get("command"), *(entry.get("args") or [])]]
     ]
     if others:

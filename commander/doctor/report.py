@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from commander.doctor.findings import Finding, Installation, open_untouched
-from commander.setup import settings
+from commander.setup.hook_entries import is_ours
 from fleet_lib import errors, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.redact import redact
@@ -90,7 +90,7 @@ def _short_path(match: re.Match[str]) -> str:
 
 def _shape(value: Any, key: str = "") -> Any:
     """A settings value reduced to its keys and types. Fleet's own hooks stay whole."""
-    if settings.is_ours(value):
+    if is_ours(value):
         return {name: _own_hook(item) for name, item in value.items()}
     if isinstance(value, dict):
         # Even the names in these are private.

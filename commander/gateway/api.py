@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from commander.gateway import messages
+from commander.gateway import messages, usage
 from commander.gateway.jobs import JobQueue
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
@@ -36,6 +36,7 @@ from fleet_lib.views.briefings import as_markdown, briefing_record
 from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
+from fleet_lib.views.usage import briefing_in_words, in_words, of_briefing, today
 
 Limit = Annotated[int, Field(ge=1, le=500)]
 
@@ -89,16 +90,19 @@ class BriefingLine(BaseModel):
     broadcast_level: str | None
     ended_at: str | None
     created_at: str
+    title: str | None
     summary: str
     excerpt: str | None = None
 
 
 class BriefingPage(BaseModel):
-    """A whole briefing; `html` is its markdown, rendered and sanitised."""
+    """A whole briefing; `html` is its markdown, rendered and sanitised. `usage` is in words."""
 
     briefing: BriefingRecord
+    title: str | None
     summary: str
     html: str
+    usage: dict[str, str]
 
 
 async def no_such_page(request: Request, error: Exception) -> Response:
@@ -163,8 +167,13 @@ class Api:
 
     def overview(self, request: Request, query: NoQuery) -> dict[str, Any]:
         with self._reading() as connection:
+            usage.look_up_prices(connection, self._home)
             report = overview.overview(connection, self._home)
-            return report | {"sessions": open_sessions(connection)}
+            used = today(connection)
+            return report | {
+                "sessions": open_sessions(connection),
+                "usage_today": in_words(used) if used else None,
+            }
 
     def projects(self, request: Request, query: NoQuery) -> list[NamedProject]:
         with self._reading() as connection:
@@ -192,13 +201,20 @@ class Api:
             briefing = BriefingRepo(connection).get(number)
             if briefing is None:
                 raise NotFound(f"there is no briefing {number}")
+            usage.look_up_prices(connection, self._home)
             record = briefing_record(connection, briefing)
             text = messages.text_of(briefing.raw_markdown)
             return BriefingPage.model_construct(
                 briefing=briefing,
+                title=record["title"],
                 summary=record["summary"],
                 html=to_html(as_markdown(record | {"raw_markdown": text})),
+                usage=briefing_in_words(of_briefing(connection, briefing)),
             )
+
+    def usage(self, request: Request, query: usage.UsageQuery) -> list[usage.UsageLine]:
+        with self._reading() as connection:
+            return usage.lines(connection, self._home, query)
 
     def events(self, request: Request, query: EventQuery) -> messages.EventPage:
         with self._reading() as connection:
@@ -266,6 +282,13 @@ ENDPOINTS = [
     ),
     Endpoint(
         "/briefings/{briefing_id}", "One briefing in full", NoQuery, BriefingPage, Api.briefing
+    ),
+    Endpoint(
+        "/usage",
+        "Tokens and their list price, by day, project, session or model",
+        usage.UsageQuery,
+        list[usage.UsageLine],
+        Api.usage,
     ),
     Endpoint(
         "/events",

@@ -22,6 +22,7 @@ from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
 from commander.gateway.socket import Client
+from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
@@ -52,7 +53,11 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with hub.running(), live_watch.running():
-            yield
+            draining = asyncio.create_task(_drain_forgotten(home))
+            try:
+                yield
+            finally:
+                draining.cancel()
 
     app = Starlette(
         routes=[
@@ -68,6 +73,13 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
         lifespan=lifespan,
     )
     return Guard(app, token, port, host, once)
+
+
+async def _drain_forgotten(home: str) -> None:
+    while True:
+        await asyncio.sleep(FORGOTTEN_SECONDS)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(drain_forgotten, home)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from commander.setup import settings
+from commander.setup import hook_entries, settings
 from fleet_lib import paths
 from fleet_lib.files import read_json_object, write_whole
 
@@ -18,20 +18,20 @@ HOME_TEMPLATE = Path(paths.PROGRAM) / "commander" / "home"
 _RECORD = ".claude/fleet-written.json"  # {file: digest of what Fleet wrote there last}
 
 
-def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -> list[str]:
-    """Make or update the folder. Without an interpreter and a hooks folder its settings register no
-    hook. Returns the files that were left alone because the user has edited them."""
+def make_commander_folder(home: Path, claude: Path | None) -> list[str]:
+    """Make or update the folder, for the settings of one of Claude Code's folders; without it, its
+    settings register no hook. Returns the files that were left alone because the user has edited them."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = read_json_object(home / _RECORD)
     edited = []
     for source in sorted(path for path in HOME_TEMPLATE.rglob("*") if path.is_file()):
         name = source.relative_to(HOME_TEMPLATE).as_posix()
-        text = _filled(source, home, python, hooks)
+        text = _filled(source, home, claude)
         target = home / name
         current = target.read_bytes() if target.exists() else None
         if current not in (None, text.encode()) and _digest(current) != record.get(name):
             edited.append(name)
-            if source.suffix == ".json" and hooks:
+            if source.suffix == ".json" and claude:
                 # Without the hook the Commander would not be shown what is new.
                 settings.write(settings.with_hooks(target, json.loads(text)["hooks"], {}))
             continue
@@ -42,17 +42,15 @@ def make_commander_folder(home: Path, python: Path | None, hooks: Path | None) -
     return edited
 
 
-def _filled(source: Path, home: Path, python: Path | None, hooks: Path | None) -> str:
+def _filled(source: Path, home: Path, claude: Path | None) -> str:
     text = source.read_text("utf-8")
     fleet = home / "bin" / "fleet"
     if source.suffix != ".json":
         return text.replace("@FLEET@", shlex.quote(str(fleet)))
-    template = json.loads(text)
-    if python is None or hooks is None:
+    template = hook_entries.registration(source, home, claude) if claude else json.loads(text)
+    if claude is None:
         del template["hooks"]
-    paths_of = {"@FLEET@": fleet, "@PYTHON@": python, "@HOOKS@": hooks}
-    values = {name: shlex.quote(str(path)) for name, path in paths_of.items()}
-    filled = settings.fill(template, values)
+    filled = hook_entries.fill(template, {"@FLEET@": shlex.quote(str(fleet))})
     return json.dumps(filled, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -71,6 +69,13 @@ exec "$python" -I -c {shlex.quote(start)} "$@"
     path = home / "bin" / "fleet"
     # With its mode from the first moment: sessions run it while an upgrade replaces it.
     _write(path, text, mode=0o755)
+
+
+def write_hook_file(home: Path, python: Path, program: Path | None = None) -> None:
+    """Write the file that the hooks in Claude Code's settings source. `program` is the folder of
+    the packages, where it is not the home's own environment."""
+    root = [] if program is None else [shlex.quote(str(program))]
+    _write(home / hook_entries.HOOK_FILE, hook_entries.hook_file(python, *root))
 
 
 def note_written(home: Path, change: settings.Change) -> None:
@@ -98,5 +103,5 @@ def _write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 if __name__ == "__main__":
-    make_commander_folder(Path(sys.argv[1]), None, None)
+    make_commander_folder(Path(sys.argv[1]), None)
     write_command(Path(sys.argv[1]), Path(sys.executable))

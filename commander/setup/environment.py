@@ -5,6 +5,7 @@ build at a time. Python 3.9 and later, standard library only: a plugin runs it w
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -58,7 +59,7 @@ def build(
         new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
         try:
             chosen = sorted({*extras, *extras_of(link)})
-            _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python)
+            _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python, say)
             site = _output([str(new / "bin" / "python"), "-c", _SITE])
             # Settings and running sessions hold the hooks' path: it must not depend on the version.
             (new / "app").symlink_to(os.path.relpath(site, new))
@@ -81,12 +82,14 @@ def extras_of(link: Path) -> "list[str]":
 _SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 
-def _fill(new: Path, source: str, python: str) -> None:
+def _fill(new: Path, source: str, python: str, say: "Callable[[str], object]") -> None:
     inside = str(new / "bin" / "python")
     if uv := shutil.which("uv"):
+        say("  Installing the packages with uv ...")
         _run([uv, "venv", "--quiet", "--python", python, str(new)])
         _run([uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode", source])
         return
+    say("  Creating the environment ...")
     try:
         _run([python, "-m", "venv", str(new)])
     except BuildFailed as error:
@@ -94,13 +97,29 @@ def _fill(new: Path, source: str, python: str) -> None:
             "Python could not create a virtual environment (on Debian: apt install python3-venv):"
             f" {error}"
         ) from None
+    say("  Installing the packages; this takes about half a minute ...")
     pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, source])
 
 
+# Settings of the user's pip and uv that say where packages go or which are allowed: they are meant
+# for other environments than ours. Where packages come from stays the user's business.
+_MISLEADING = re.compile(
+    r"(?:PIP|UV)_(?:USER|PREFIX|TARGET|ROOT|REQUIRE_HASHES|REQUIRE_VIRTUALENV|NO_DEPS|CONSTRAINT"
+    r"|NO_BINARY|ONLY_BINARY|EDITABLE|SYSTEM_PYTHON|DRY_RUN|NO_BUILD|OVERRIDE|EXCLUDE_NEWER)S?\Z"
+)
+_PIP_DEFAULTS = {"PIP_USER": "0", "PIP_REQUIRE_HASHES": "0", "PIP_NO_DEPS": "0", "PIP_DRY_RUN": "0"}
+
+
 def _run(command: "list[str]") -> None:
+    inherited = {name: text for name, text in os.environ.items() if not _MISLEADING.match(name)}
     done = subprocess.run(
-        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**inherited, **_PIP_DEFAULTS},  # variables win over pip.conf
     )
     if done.returncode:
         raise BuildFailed(_reason(done.stderr or done.stdout))
@@ -139,8 +158,32 @@ def _remove_old(envs: Path, keep: "set[Path | None]") -> None:
     for path in envs.iterdir():
         # Hooks that are still running may have been started from a young one.
         is_young = time.time() - path.lstat().st_mtime < _YOUNG_SECONDS
-        if path.is_dir() and path.resolve() not in keep and not is_young:
+        if path.is_dir() and path.resolve() not in keep and not is_young and not _is_in_use(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def use() -> "int | None":
+    """Keep the environment that this process runs in, for as long as it runs: an upgrade does not
+    remove it. Returns a descriptor to keep open; None where it is not one of Fleet's."""
+    prefix = Path(sys.prefix).resolve()
+    if not (prefix / "app").is_symlink():
+        return None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(prefix / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return descriptor
+    return None
+
+
+def _is_in_use(path: Path) -> bool:
+    try:
+        with (path / "in-use").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,16 +17,19 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from commander.setup import environment, settings, settings_record
+from commander.setup import environment, hook_entries, settings, settings_record
 from commander.setup.commander_folder import (
     HOME_TEMPLATE,
     make_commander_folder,
     write_command,
+    write_hook_file,
 )
 from commander.setup.uninstall import installed_home, uninstall
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.store import db, migrate
+
+_REGISTER_ATTEMPTS = 5
 
 _EXAMPLES = """examples:
   ./install.sh                       install into ~/.claude (or $CLAUDE_CONFIG_DIR)
@@ -40,21 +44,19 @@ To upgrade Fleet, run ./install.sh again."""
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
-    claude = _folder(options.claude_dir or os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
     named = options.fleet_home or os.environ.get("FLEET_HOME")
     say: Callable[[str], object] = (lambda line: None) if options.quiet else print
     try:
+        claude = _folder(options.claude_dir or os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
+        home = _folder(named) if named else installed_home(claude)
         if options.uninstall:
-            home = _folder(named) if named else installed_home(claude)
             uninstall(claude, home, say, purge=options.purge, dry_run=options.dry_run)
             return 0
-        home = _folder(named) if named else claude / "commander"
         if options.dry_run:
             _show_changes(claude, home, say)
         else:
             is_first = not Path(paths.database(str(home))).exists()
-            install(claude, home, options.extras, say)
-            _show_main_job(home, options.quiet)
+            install(claude, home, options.extras, say, quiet=options.quiet)
             if options.import_history or (is_first and wants_history(claude, options.quiet)):
                 _import_history(claude, home, options.quiet)
             _show_next_steps(home, say)
@@ -67,15 +69,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], object]) -> None:
+def install(
+    claude: Path, home: Path, extras: list[str], say: Callable[[str], object], *, quiet: bool
+) -> None:
     """Install or upgrade. Raises FleetError or OSError with one line; an earlier installation then
     still works."""
     file = claude / "settings.json"
-    python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
-    # A settings file that cannot be edited is found before anything is made.
-    _registration(file, home)
-    if home.exists() and not home.is_dir():
-        raise BadInput(f"{home} is not a folder. Name another one with --fleet-home.")
+    python = home / "venv" / "bin" / "python"
+    _check_before(claude, home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if home.stat().st_mode & 0o077:
         home.chmod(0o700)  # it holds what the user and the model wrote
@@ -91,33 +92,78 @@ def install(claude: Path, home: Path, extras: list[str], say: Callable[[str], ob
         say=say,
     )
     write_command(home, python)
+    write_hook_file(home, python)
     _migrate(home, say)
-    for name in make_commander_folder(home, python, hooks):
+    for name in make_commander_folder(home, claude):
         say(f"You edited {home / name}, so it was not changed. The new text is in {HOME_TEMPLATE}.")
-    change = _registration(file, home)
-    if change.has_effect:
-        # The record comes first: without it, what stood there before could not be restored.
-        settings_record.write(home, file, change.was)
-        backup = settings.write(change)
-        say(f"Registered the hooks in {file}." + (f" Backup: {backup.name}" if backup else ""))
-    else:
-        say(f"The hooks are already registered in {file}.")
+    # Registered last: hooks that are registered work.
+    _show_main_job(home, quiet)
+    change = _register(claude, home, say)
     if json.loads((change.after or "{}").removeprefix("\ufeff")).get("disableAllHooks"):
         say(
             f"\nWarning: disableAllHooks is set in {file}. Nothing is captured until you remove it."
         )
 
 
-def _registration(file: Path, home: Path) -> settings.Change:
+def _check_before(claude: Path, home: Path) -> None:
+    """What would stop the installation is found before anything is made. Raises BadInput."""
+    file = claude / "settings.json"
+    change = _registration(claude, home)
+    if home.exists() and not home.is_dir():
+        raise BadInput(f"{home} is not a folder. Name another one with --fleet-home.")
+    for folder in (claude, home):
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        owner = there.stat().st_uid
+        if os.geteuid() == 0 and owner != 0:
+            raise BadInput(
+                f"{there} belongs to another user (uid {owner}), and root would take its files"
+                " away from them. Run this as that user."
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise BadInput(f"{there} cannot be written.")
+    target = file.resolve()
+    if change.has_effect and target.exists():
+        can_write = os.access(target, os.W_OK) and os.access(target.parent, os.W_OK)
+        if not can_write:
+            raise BadInput(
+                f"{target} cannot be written. If another program makes it (nix, a dotfile manager),"
+                " put the hooks that `./install.sh --dry-run` shows into the file that it makes it"
+                " from, then run this again."
+            )
+
+
+def _register(claude: Path, home: Path, say: Callable[[str], object]) -> settings.Change:
+    """Register the hooks. What another program writes into the file meanwhile is not lost."""
+    file = claude / "settings.json"
+    for _ in range(_REGISTER_ATTEMPTS):
+        change = _registration(claude, home)
+        if not change.has_effect:
+            say(f"The hooks are already registered in {file}.")
+            return change
+        # The record comes first: without it, what stood there before could not be restored.
+        settings_record.write(home, file, change.was)
+        with contextlib.suppress(settings.ChangedMeanwhile):
+            backup = settings.write(change)
+            say(f"Registered the hooks in {file}." + (f" Backup: {backup.name}" if backup else ""))
+            return change
+    raise BadInput(f"{file} is being written by another program. Run this again.")
+
+
+def _registration(claude: Path, home: Path) -> settings.Change:
     """The change that registers the hooks of this home. Raises BadInput."""
-    python, hooks = home / "venv" / "bin" / "python", home / "venv" / "app" / "hooks"
-    ours = settings.registration(settings.settings_example(), python, hooks)["hooks"]
+    file, named = claude / "settings.json", home
+    if home == hook_entries.usual_home(claude):
+        # A home that is not here was chosen on another machine that has the same settings. Its
+        # entries fall back to the usual home.
+        elsewhere = [other for other in settings.chosen_homes(file) if not other.exists()]
+        named = next(iter(elsewhere), home)
+    ours = hook_entries.registration(hook_entries.settings_example(), named, claude)["hooks"]
     return settings.with_hooks(file, ours, settings_record.read(home, file))
 
 
 def _show_changes(claude: Path, home: Path, say: Callable[[str], object]) -> None:
     file = claude / "settings.json"
-    say(_registration(file, home).diff() or f"The hooks are already registered in {file}.")
+    say(_registration(claude, home).diff() or f"The hooks are already registered in {file}.")
     say(
         f"\nFleet and the Commander's folder would be installed into {home}."
         "\nThis was a dry run: nothing was changed."
@@ -125,13 +171,24 @@ def _show_changes(claude: Path, home: Path, say: Callable[[str], object]) -> Non
 
 
 def _show_next_steps(home: Path, say: Callable[[str], object]) -> None:
-    fleet = shlex.quote(str(home / "bin" / "fleet"))
+    command = home / "bin" / "fleet"
+    on_path = shutil.which("fleet")
+    is_linked = on_path is not None and Path(on_path).resolve() == command.resolve()
+    fleet = "fleet" if is_linked else shlex.quote(str(command))
     say("\nFleet is installed. It captures every Claude Code session that you start from now on.")
     say(f"  {fleet} status       what needs your attention")
     say(f"  {fleet} commander    talk to the Commander")
     say(f"  {fleet} doctor       check the installation")
-    say("\nTo have `fleet` on your PATH:")
-    say(f"  mkdir -p ~/.local/bin && ln -s {fleet} ~/.local/bin/")
+    if is_linked:
+        return
+    if on_path:
+        say(f"\nThe `fleet` on your PATH is another program: {on_path}")
+    folder = Path("~/.local/bin").expanduser()
+    if str(folder) not in os.environ.get("PATH", "").split(os.pathsep):
+        say(f"\nTo have `fleet` on your PATH, link it into a folder of it, or add {folder} to it:")
+    else:
+        say("\nTo have `fleet` on your PATH:")
+    say(f"  mkdir -p ~/.local/bin && ln -sf {fleet} ~/.local/bin/fleet")
 
 
 def wants_history(claude: Path, quiet: bool) -> bool:
@@ -179,7 +236,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     add(
         "--fleet-home",
         metavar="DIR",
-        help="Fleet's folder (default: $FLEET_HOME, else `commander` in Claude Code's folder)",
+        help="Fleet's folder (default: $FLEET_HOME, else the one whose hooks are registered, else"
+        " `commander` in Claude Code's folder)",
     )
     add(
         "--with",
@@ -211,7 +269,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _folder(text: str) -> Path:
-    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  links are not resolved
+    """Raises BadInput if `~` stands for no folder."""
+    try:
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  links are not resolved
+    except RuntimeError:
+        raise BadInput(
+            f"{text}: this user has no home folder. Set HOME, or name the folders with --claude-dir"
+            " and --fleet-home."
+        ) from None
 
 
 def _migrate(home: Path, say: Callable[[str], object]) -> None:

@@ -5,26 +5,19 @@ import difflib
 import glob
 import io
 import json
-import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from commander.setup.hook_entries import chosen_home, is_ours
 from commander.setup.settings_editor import BLANKS, JSON_BLANKS, SettingsEditor, Was
-from fleet_lib import paths
-from fleet_lib.errors import BadInput
+from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.files import write_whole
 
 BACKUPS_KEPT = 5
 _BACKUP = ".fleet-backup-"
-
-_NAMES = "|".join(file.stem for file in Path(paths.PROGRAM, "hooks").glob("[a-z]*.py"))
-_MARKER = ": fleet-hook;"  # a command that does nothing, and that only Fleet writes
-_SCRIPT = re.compile(rf"/hooks/(?:{_NAMES})\.py$")
-_SHELL_FORM = re.compile(rf" -I -S .*/hooks/(?:{_NAMES})\.py['\"]?$")
 
 _FIX = ": fix it, then run this again"
 
@@ -55,32 +48,6 @@ class Change:
             for line in lines
         )
         return "".join(ended).removesuffix("\n")
-
-
-def settings_example() -> Path:
-    """settings.example.json: next to the package in a checkout, inside it when installed."""
-    installed = Path(paths.PROGRAM) / "commander" / "settings.example.json"
-    return installed if installed.exists() else Path(paths.PROGRAM) / "settings.example.json"
-
-
-def registration(template: Path, python: Path, hooks: Path) -> dict[str, Any]:
-    """A settings template filled in with the interpreter and the hooks folder of this
-    installation, both quoted for the shell."""
-    values = {"@PYTHON@": shlex.quote(str(python)), "@HOOKS@": shlex.quote(str(hooks))}
-    filled: dict[str, Any] = fill(json.loads(template.read_text("utf-8")), values)
-    return filled
-
-
-def fill(value: Any, values: dict[str, str]) -> Any:
-    """A JSON value with all placeholders in its strings replaced."""
-    if isinstance(value, dict):
-        return {key: fill(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [fill(item, values) for item in value]
-    if isinstance(value, str):
-        for name, text in values.items():
-            value = value.replace(name, text)
-    return value
 
 
 def read(path: Path) -> str | None:
@@ -151,45 +118,24 @@ def our_entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
     return (found for found in entries(settings) if is_ours(found[3]))
 
 
-def is_ours(entry: Any) -> bool:
-    """Whether a hook entry is Fleet's: one with Fleet's marker, or of a Fleet before the marker: an
-    isolated interpreter that runs one of Fleet's hook files."""
-    if not isinstance(entry, dict):
-        return False
-    arguments, command = entry.get("args"), entry.get("command")
-    if isinstance(arguments, list):
-        return (
-            arguments[:2] == ["-I", "-S"]
-            and len(arguments) == 3
-            and isinstance(arguments[2], str)
-            and bool(_SCRIPT.search(arguments[2]))
-        )
-    return isinstance(command, str) and (_MARKER in command or bool(_SHELL_FORM.search(command)))
+def chosen_homes(path: Path) -> list[Path]:
+    """The homes that Fleet's entries in a settings file name. Raises BadInput."""
+    found = (chosen_home(entry) for *_, entry in our_entries(_parsed(path, read(path))))
+    return [home for home in found if home]
 
 
-def is_current_form(entry: dict[str, Any]) -> bool:
-    """Whether one of Fleet's entries is written as Fleet writes it now."""
-    return _MARKER in str(entry.get("command"))
-
-
-def program(entry: dict[str, Any]) -> tuple[str, str]:
-    """(interpreter, hook file) that one of Fleet's entries runs; "" for what it does not name."""
-    arguments, command = entry.get("args"), str(entry.get("command"))
-    if isinstance(arguments, list):
-        return command, str(arguments[-1]) if arguments else ""
-    try:
-        words = [word.removesuffix(";").partition("=") for word in shlex.split(command)]
-    except ValueError:
-        return "", ""
-    values = {name: value for name, is_set, value in words if is_set}
-    return values.get("fleet_python", ""), values.get("fleet_hook", "")
+class ChangedMeanwhile(FleetError):
+    """Another program has written the file since it was read."""
 
 
 def write(change: Change) -> Path | None:
     """Write the change whole or not at all. A link is followed and the mode of the file stays.
-    Returns the backup next to the file, if there was a file. Raises OSError."""
+    Returns the backup next to the file, if there was a file. Raises OSError, or ChangedMeanwhile
+    if the file is not any more what the change was made for."""
     if not change.has_effect:
         return None
+    if read(change.path) != change.before:
+        raise ChangedMeanwhile(f"{change.path} was changed by another program; run this again")
     target = change.path.resolve()
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     backup = None

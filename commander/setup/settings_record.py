@@ -4,7 +4,7 @@ it keeps the text that stood in their place, so that uninstalling restores it.""
 import json
 from pathlib import Path
 
-from commander.setup import settings
+from commander.setup import hook_entries, settings
 from commander.setup.settings_editor import Was
 from fleet_lib.files import read_json_object, write_whole
 
@@ -37,13 +37,12 @@ def _write_all(home: Path, record: dict[str, Was]) -> None:
 
 def other_files(home: Path, file: Path) -> list[Path]:
     """The other settings files whose hooks run the program of this home."""
-    program = str(home / "venv" / "app")
     others = [Path(name) for name in read_all(home) if Path(name) != file.resolve()]
-    return [other for other in others if _runs(other, program)]
+    return [other for other in others if _runs(other, home)]
 
 
-def _runs(file: Path, program: str) -> bool:
-    """Whether a settings file has an entry of Fleet's that runs this program. The entry is taken
-    apart: in the file the path may be quoted, for JSON and for the shell."""
+def _runs(file: Path, home: Path) -> bool:
+    """Whether a settings file has an entry of Fleet's that runs the program of this home."""
     entries = settings.our_entries(read_json_object(file))
-    return any(settings.program(entry)[1].startswith(program) for *_, entry in entries)
+    usual = hook_entries.usual_home(file.parent)
+    return any((hook_entries.chosen_home(entry) or usual) == home for *_, entry in entries)

@@ -4,17 +4,23 @@ Standard library only, and it needs nothing of what was installed."""
 import contextlib
 import fcntl
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from commander.setup import settings, settings_record
+from commander.setup import hook_entries, settings, settings_record
 from commander.setup.commander_folder import note_written, write_command, written_files
-from fleet_lib import paths
+from fleet_lib import held, paths
 from fleet_lib.errors import BadInput
 
+_HOOKS_SECONDS = 1.0
+_COMMAND_SECONDS = 20.0
+_LOCK_SECONDS = 60.0
 _PROGRAM = ("venv", "versions", "bin", settings_record.NAME)
 _DATA = (
     "fleet.db",
@@ -25,6 +31,7 @@ _DATA = (
     "backups",
     "config.toml",
     "gateway.token",
+    "gateway.lock",
     "jobs.lock",
     "jobs.waiting",
 )
@@ -32,13 +39,11 @@ _DATA = (
 
 def installed_home(claude: Path) -> Path:
     """The home whose hooks are registered, else the default."""
-    text = settings.read(claude / "settings.json")
-    with contextlib.suppress(ValueError):
-        for _, _, _, entry in settings.our_entries(json.loads((text or "").removeprefix("\ufeff"))):
-            hook = Path(settings.program(entry)[1])
-            if hook.parts[-4:-1] == ("venv", "app", "hooks"):
-                return hook.parents[3]
-    return claude / "commander"
+    with contextlib.suppress(BadInput):
+        for chosen in settings.chosen_homes(claude / "settings.json"):
+            if chosen.exists():
+                return chosen
+    return hook_entries.usual_home(claude)
 
 
 def uninstall(
@@ -46,10 +51,10 @@ def uninstall(
 ) -> None:
     """Remove the hooks and the program; with `purge` the data too. Raises BadInput or OSError."""
     file, commander_file = claude / "settings.json", home / ".claude" / "settings.json"
-    changes = [settings.without_hooks(file, settings_record.read(home, file))]
-    if commander_file.exists() and not purge:
-        changes.append(settings.without_hooks(commander_file, {}))
     others = settings_record.other_files(home, file)
+    changes = [settings.without_hooks(file, settings_record.read(home, file))]
+    if commander_file.exists() and not purge and not others:
+        changes.append(settings.without_hooks(commander_file, {}))
     if purge:
         if others:
             raise BadInput(
@@ -61,6 +66,8 @@ def uninstall(
     if dry_run:
         _show_changes(changes, doomed, say)
         return
+    if not others:
+        _require_no_jobs(home)
     was_there = home.exists()
     for change in changes:
         backup = settings.write(change)
@@ -73,8 +80,12 @@ def uninstall(
             if change.has_effect
             else f"{change.path} has no hooks of Fleet."
         )
-    _remove_completion(home)
-    with _without_drainer(home):
+    if not others:
+        _remove_completion(home)
+        _end_gateway(home, say)
+        if was_there:
+            time.sleep(_HOOKS_SECONDS)  # hooks that have just been started still read the program
+    with _without_drainer(home, say):
         for path in doomed:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -161,15 +172,62 @@ def _require_fleet_home(home: Path, claude: Path) -> None:
         raise BadInput(f"There is no Fleet in {home}, so nothing was removed.")
 
 
+def _require_no_jobs(home: Path) -> None:
+    """Raises BadInput while a job runs: its program may not be taken away under it."""
+    command = [str(home / "bin" / "fleet"), "jobs", "list", "--status", "running", "--json"]
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"FLEET_HOME": str(home)},
+            timeout=_COMMAND_SECONDS,
+        )
+        if numbers := " ".join(str(job["job_id"]) for job in json.loads(done.stdout)):
+            raise BadInput(
+                f"Jobs are running ({numbers}). Wait for them, or run"
+                f" `{shlex.quote(command[0])} jobs cancel {numbers}`, then run this again."
+            )
+
+
+def _end_gateway(home: Path, say: Callable[[str], object]) -> None:
+    lock = Path(paths.gateway_lock(str(home)))
+    running = held.holder(lock)
+    if running is None:
+        return
+    say(f"Ending the gateway (process {running.pid}).")
+    with contextlib.suppress(OSError):
+        os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _COMMAND_SECONDS
+    while held.holder(lock) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 @contextlib.contextmanager
-def _without_drainer(home: Path) -> Iterator[None]:
+def _without_drainer(home: Path, say: Callable[[str], object]) -> Iterator[None]:
     """Within the block no drainer is working. One that is ends soon, since the hooks are removed
-    already."""
+    already. Raises BadInput if it does not."""
     try:
         lock = Path(paths.lock(str(home))).open("a")  # noqa: SIM115
     except OSError:
         yield
         return
+    deadline = time.monotonic() + _LOCK_SECONDS
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        has_said = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not has_said:
+                    has_said = True
+                    say("A drainer is applying what was captured. Waiting for it to finish ...")
+                if time.monotonic() > deadline:
+                    raise BadInput(
+                        f"The drainer of {home} has not finished in {_LOCK_SECONDS:.0f} s. The"
+                        " hooks are removed; run this again later to remove the program."
+                    ) from None
+                time.sleep(0.1)
         yield

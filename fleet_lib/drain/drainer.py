@@ -17,6 +17,7 @@ from types import FrameType
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import attempts, quarantine
+from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
@@ -68,6 +69,7 @@ class _Drainer:
         self._connection: sqlite3.Connection | None = None
         self._repositories = Repositories()
         self._attempts = attempts.Attempts(home)
+        self._usage = TranscriptUsage()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -78,15 +80,21 @@ class _Drainer:
         Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
         signal.signal(signal.SIGALRM, _expire)
         spool.recover(self._home)
+        self._apply_pending()
+        while self._usage.waiting:  # the rest of a large transcript, portion by portion
+            self._apply_patiently([], {})
+            self._apply_pending()
+        self._settle_old_turns()
+        _remove_leftovers(self._home)
+        quarantine.sweep(self._home)
+
+    def _apply_pending(self) -> None:
         while names := spool.pending(self._home):
             # Listed once for many batches: a hundred thousand names take longer than a batch.
             at = 0
             while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
                 self._apply_batch(batch)
                 at += len(batch)
-        self._settle_old_turns()
-        _remove_leftovers(self._home)
-        quarantine.sweep(self._home)
 
     def end_gone_sessions(self) -> None:
         """End the sessions whose client was killed. A database that is busy is asked next time."""
@@ -127,6 +135,8 @@ class _Drainer:
             with _watchdog(self._home):
                 prepared, rejected = self._prepare_all(batch)
             self._attempts.finish(batch)
+            for item in prepared:
+                self._usage.note(item)
             rejected = self._apply_patiently(prepared, rejected)
         self._settle(batch, rejected)
 
@@ -199,6 +209,7 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+        self._read_usage(self._connection)
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
             if clamp_cursors(self._connection):
@@ -222,7 +233,36 @@ class _Drainer:
                     failed[item.entry.name] = f"{type(error).__name__}: {error}"
             for name, reason in (rejected | failed).items():
                 ingest.record_quarantine(name, spool.name_parts(name)[2] or None, reason)
+            if missing is None:
+                self._store_usage(self._connection)
+        if missing is None:
+            self._usage.stored()
         return _Applied(left, missing, rejected | failed)
+
+    def _read_usage(self, connection: sqlite3.Connection) -> None:
+        """Read what the batch's transcripts say of tokens. If that fails, the entries still count."""
+        try:
+            with _watchdog(self._home), _time_limit(0):
+                self._usage.read(connection)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            log.write(self._home, "drain", f"usage was not read: {type(error).__name__}: {error}")
+            self._usage.forget()
+
+    def _store_usage(self, connection: sqlite3.Connection) -> None:
+        connection.execute("SAVEPOINT usage")
+        try:
+            self._usage.store(connection)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and db.is_unusable(error):
+                raise
+            connection.execute("ROLLBACK TO usage")
+            log.write(
+                self._home, "drain", f"usage was not counted: {type(error).__name__}: {error}"
+            )
+            self._usage.forget()
+        connection.execute("RELEASE usage")
 
     def _settle_old_turns(self) -> None:
         """Only when nothing is waiting: what waits may be the end of such a turn."""

@@ -11,6 +11,7 @@ from fleet_lib import paths, spool
 from fleet_lib.drain.drain import BUSY, DONE, UNUSABLE
 from fleet_lib.errors import DatabaseUnusable
 
+FORGOTTEN_SECONDS = 10.0
 _DEATHS = 5  # more than an entry's attempts
 
 
@@ -53,6 +54,22 @@ def drain_now(
         if time.monotonic() > deadline:
             raise DatabaseUnusable(f"{len(left)} entries are still waiting after {timeout:.0f} s")
     return len(entries)
+
+
+def drain_forgotten(home: str) -> None:
+    """Apply entries that have waited for ten seconds: their drainer was killed, and perhaps no hook
+    follows. For long-running programs, in a thread; a drainer that is at work goes on."""
+    waiting = spool.pending(home)
+    received_ns = spool.name_parts(waiting[0])[0] if waiting else ""
+    if received_ns and time.time_ns() - int(received_ns) < FORGOTTEN_SECONDS * 1_000_000_000:
+        return
+    if waiting:
+        subprocess.run(
+            [sys.executable, "-I", paths.DRAINER, home],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
 
 
 def _wait_for_other(home: str) -> None:

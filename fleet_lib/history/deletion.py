@@ -64,7 +64,15 @@ _KINDS = (
         *("jobs", "j", "job_id", JOB_ENDED, DELETABLE_JOB),
         (f"DELETE FROM job_stream_chunks WHERE job_id {_CHOSEN}",),
     ),
-    _Kind("sessions", "s", "session_id", "s.last_seen_at", DELETABLE_SESSION, ()),
+    _Kind(
+        *("sessions", "s", "session_id", "s.last_seen_at", DELETABLE_SESSION),
+        (
+            # What the session used stays with its project.
+            "UPDATE usage_sums SET project_id = (SELECT s.project_id FROM sessions s"
+            " WHERE s.session_id = usage_sums.session_id)"
+            f" WHERE project_id IS NULL AND session_id {_CHOSEN}",
+        ),
+    ),
     _Kind(
         *("commander_sessions", "c", "session_id", "c.updated_at", DELETABLE_COMMANDER),
         (

@@ -10,6 +10,7 @@ from typing import Any
 from fleet_lib import clock
 from fleet_lib.history import deletion, selection, space
 from fleet_lib.store import db
+from fleet_lib.store.usage import UsageRepo
 
 YOUNG_SECONDS = 600  # kept whatever the size: a hook's entry may still be on its way
 BUSY_SECONDS = 120  # to wait for other writers
@@ -57,6 +58,7 @@ def prune(
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     if before:
         _delete_days(connection, report, before, None, progress)
+        UsageRepo(connection).forget_files(before)
     if max_bytes is not None and space.sizes(connection)[0] > max_bytes:
         young = max(before or "", clock.ago(YOUNG_SECONDS))
         _delete_days(connection, report, young, max_bytes, progress)

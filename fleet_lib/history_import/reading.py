@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, paths
+from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
@@ -20,6 +20,7 @@ from fleet_lib.turn.payload import Payload
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import storable
+from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
 
@@ -31,6 +32,7 @@ class _Folder:
     exists: bool
     real: str
     is_commander: bool
+    is_ignored: bool
     git: GitState | None
     is_git_silent: bool
 
@@ -51,7 +53,9 @@ class Reader:
         self._home = home
         self._living = living
         self._repositories = repositories
+        self._keeps_prompts = hot_settings.keeps_prompts(home)
         self._folders: dict[str, _Folder] = {}
+        self.ignored = 0  # turns in folders of projects.ignore
 
     def turns(self, transcript: Transcript, since_ns: int) -> Iterator[ReadTurn]:
         """The finished turns that ended after `since_ns`, without the Commander's own."""
@@ -62,10 +66,16 @@ class Reader:
             folder = self._folder(turn.cwd)
             if ended_ns < since_ns or not turn.cwd or folder.is_commander:
                 continue
+            if folder.is_ignored:
+                self.ignored += 1
+                continue
             is_living = session_id in self._living or transcript.may_go_on(ended_ns)
             files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
             turn = replace(turn, files=tuple(files))
             if prepared := _prepared(turn, session_id, transcript, ended_ns, folder):
+                if self._keeps_prompts:
+                    title = title_of(turn.asked)
+                    prepared = replace(prepared, keeps_prompts=True, title=title)
                 yield ReadTurn(prepared, turn.is_last and is_living, is_living)
 
     def _folder(self, path: str) -> _Folder:
@@ -75,16 +85,18 @@ class Reader:
 
     def _read_folder(self, path: str) -> _Folder:
         if not path or "\0" in path:
-            return _Folder(False, "", False, None, False)
+            return _Folder(False, "", False, False, None, False)
         # A worktree or a subfolder that is gone belongs to the repository that is left.
         place = Path(path)
         while not place.is_dir() and place != place.parent:
             place = place.parent
         git = self._repositories.state(str(place), 0)
+        around = (git.toplevel, git.root) if git else ()
         return _Folder(
             exists=Path(path).is_dir(),
             real=os.path.realpath(path),
             is_commander=paths.is_commander(path, self._home),
+            is_ignored=ignored.is_ignored(self._home, path, *around),
             git=git,
             is_git_silent=self._repositories.is_silent(str(place)),
         )

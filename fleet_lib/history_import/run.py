@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from filelock import FileLock, Timeout
 
 from fleet_lib import paths, spool, wake
+from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
@@ -20,6 +21,7 @@ from fleet_lib.turn.prepare import NotRead, read_more
 from fleet_lib.turn.repositories import Repositories
 
 BATCH_TURNS = 100
+BATCH_TRANSCRIPTS = 50  # whose tokens are counted in one transaction
 LOCK_SECONDS = 660.0  # a drainer may have a long batch at hand
 
 
@@ -31,6 +33,7 @@ class Report:
     imported: int = 0
     known: int = 0  # turns that had a briefing, or had one before it was pruned
     left_alone: int = 0  # turns whose own hook may still come
+    ignored: int = 0  # turns in folders of projects.ignore
     refused: dict[str, int] = field(default_factory=dict)  # {why: turns}
     projects: dict[str, int] = field(default_factory=dict)  # {folder: turns imported}
 
@@ -72,6 +75,7 @@ class _Importer:
         self._reader = Reader(home, living_sessions(), self._repositories)
         self._imports = ImportRepo(connection) if connection else None
         self._batch: list[ReadTurn] = []
+        self._usage = TranscriptUsage()
         self._jobs: dict[str, bool] = {}
         self._counted: set[tuple[str, str | None]] = set()  # of a dry run
 
@@ -88,10 +92,23 @@ class _Importer:
                 self._batch.append(turn)
                 if len(self._batch) >= BATCH_TURNS:
                     self._apply_batch()
+        if self._reader.ignored > self._report.ignored:
+            self._report.ignored = self._reader.ignored
+            return  # nothing of an ignored folder is kept, its tokens neither
+        self._usage.add(transcript.path, transcript.session_id)
+        if self._usage.waiting >= BATCH_TRANSCRIPTS:
+            self._count_usage()
 
     def finish(self) -> None:
         if self._batch:
             self._apply_batch()
+        self._count_usage()
+
+    def _count_usage(self) -> None:
+        """Count the tokens of the transcripts that were read, of turns that are known, too."""
+        if self._connection is not None and not self._is_dry:
+            self._usage.finish(self._connection, lambda: _drainers_lock(self._home))
+        self._usage.forget()
 
     def _is_known(self, turn: ReadTurn) -> bool:
         """Asked here for what is not worth a transaction; asked again in the one that stores it."""
@@ -129,6 +146,7 @@ class _Importer:
     def _apply_batch(self) -> None:
         assert self._connection is not None
         left, self._batch = self._batch, []
+        self._usage.read(self._connection)
         with _drainers_lock(self._home):
             # A hook's entry waits for the drainer, and is the better source.
             waiting = {spool.name_parts(name)[2] for name in spool.pending(self._home)}
@@ -158,6 +176,10 @@ class _Importer:
                 except BadEntry as error:
                     refused.append(str(error))
                     done.append((turn, 0))
+            if missing is None:
+                self._usage.store(connection)
+        if missing is None:
+            self._usage.stored()
         del turns[: len(done)]
         for turn, briefing_id in done:
             if briefing_id:

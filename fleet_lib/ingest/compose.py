@@ -12,12 +12,14 @@ from fleet_lib.lines import state_words
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
+from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import commits_since, head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.stored_text import TEXT_LIMIT, TITLE_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.summary import summary_of
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -68,6 +70,7 @@ class ComposedTurn:
     docs_touched: tuple[str, ...]
     files_touched: tuple[str, ...]
     raw_markdown: str
+    title: str  # that was written; "" for none
     summary: str
     question: str | None  # what a turn asks its reader
     source: str
@@ -134,11 +137,9 @@ def compose(
         earlier = before.files_touched if before else ()
         committed = prepared.files_of_commits(_commits(prepared, known))
         files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
-    docs = written.docs_touched
-    if docs is None:
-        docs = tuple(file for file in files if is_document(file))
+    docs = written.docs_touched or tuple(file for file in files if is_document(file))
     stale = prepared.stale_documents(files, docs)
-    status = written.status or derive.status_of(prepared.entry.event, prepared.message)
+    status, question = _status(written, prepared)
     blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
@@ -167,11 +168,12 @@ def compose(
         docs_touched=stored_texts(docs),
         files_touched=stored_texts(files),
         raw_markdown=written.raw_markdown,
-        summary=_summary(written, blockers, status),
-        question=_question(prepared.message) if status == "waiting_for_input" else None,
+        title=stored_text(written.title or "", TITLE_LIMIT),
+        summary=_summary(words, blockers, status, question),
+        question=question,
         source=words.source,
         status_digest=words.status_digest,
-        warnings=stored_texts(written.warnings),
+        warnings=stored_texts(_warnings(prepared, written)),
         stale=stale,
         derived=derived,
     )
@@ -256,14 +258,28 @@ def _broadcast(written: Briefing, impact: ImpactLevel, status: Status) -> Broadc
     return written.broadcast_level if written.broadcast_level and is_heard else least
 
 
-def _question(message: str) -> str | None:
-    return stored_text(derive.question_of(message) or "") or None
+def _status(written: Briefing, prepared: Prepared) -> tuple[Status, str | None]:
+    """(status, what a turn that waits for its reader asks)."""
+    asked = question_of(prepared.message, surely=written.status == "waiting_for_input")
+    status = written.status or derive.status_of(prepared.entry.event, asked)
+    is_waiting = status == "waiting_for_input"
+    return status, (stored_text(asked or "") or None) if is_waiting else None
 
 
-def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> str:
-    text = written.summary or briefing_parser.first_line(written.raw_markdown)
+def _summary(words: Words, blockers: tuple[str, ...], status: Status, question: str | None) -> str:
+    """What was written as the summary, else what the turn asks, else the first sentence that says
+    something."""
+    written, is_message = words.written, words.source == "message"
+    front, body = briefing_parser.split_front_matter(written.raw_markdown, bare=not is_message)
+    # In a message, a section with this name may hold a whole report.
+    text = None if is_message and front is None else written.summary
+    text = text or question or summary_of(body)
     text = text or next(iter(blockers), "") or f"(no message; {state_words(status)})"
     return stored_text(text, briefing_parser.SUMMARY_LIMIT)
+
+
+def _warnings(prepared: Prepared, written: Briefing) -> tuple[str, ...]:
+    return (*written.warnings, *(prepared.git.warnings if prepared.git else ()))
 
 
 def _word(text: str | None) -> str | None:

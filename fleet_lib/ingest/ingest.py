@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fleet_lib import clock
 from fleet_lib.ingest import (
     commander_sessions,
+    overlap,
     permissions,
     provisional,
     sessions,
@@ -80,11 +81,15 @@ class Ingest:
             self._repos.outbox.add(type="error", payload=payload, broadcast_level="highlight")
 
     def settle_old(self) -> None:
-        """Turns that have waited long enough for their background agents are at their end."""
+        """Turns that have waited long enough for their background agents are at their end; what
+        sessions touched days ago is no news."""
         provisional.settle_old(self._repos, clock.ago(provisional.WAIT_SECONDS), clock.now())
+        self._repos.touched_files.forget_before(clock.ago(overlap.KEPT_SECONDS))
 
     def _dispatch(self, prepared: Prepared) -> str:
         event = prepared.entry.event
+        if prepared.is_ignored:
+            return "ignored: its folder is in projects.ignore"
         if prepared.client_folder and not prepared.is_commander:
             self._note_client_folder(prepared.client_folder)
         # A permission prompt holds the session up, also where a subagent asks.

@@ -54,22 +54,24 @@ def news_of(
 
 def announce(repos: Repos, events: TurnEvents, project_id: str, news: News) -> None:
     """Add the events of documents and skills."""
-    for document, document_digest, sources in news.drift:
-        fresh = [
-            source
-            for source, source_digest in sources
-            if document is None
-            or repos.drift_pairs.add(
+    documents: dict[str, None] = {}
+    sources: dict[str, None] = {}
+    for document, document_digest, mentioned in news.drift:
+        for source, source_digest in mentioned if document is not None else ():
+            name = stored_text(document or "", 1000)
+            is_fresh = repos.drift_pairs.add(
                 project_id,
                 stored_text(source),
-                stored_text(document),
+                name,
                 source_digest=source_digest,
                 document_digest=document_digest,
             )
-        ]
-        if document is None or fresh:
-            name = None if document is None else stored_text(document, 1000)
-            events.drift(name, list(stored_texts(fresh)))
+            if is_fresh:
+                documents[name] = None
+                sources[source] = None
+    is_said_by_worker = any(document is None for document, _, _ in news.drift)
+    if documents or is_said_by_worker:
+        events.drift(list(documents), stored_texts(sources))
     for path in news.skills:
         events.add("skill_updated", "mention", {"skill": {"path": path}})
 
@@ -84,5 +86,5 @@ def _drift_of(
     digests = prepared.digests_of([*turn.stale, *mentioned])
     return tuple(
         (document, digests[document], [(source, digests[source]) for source in sources])
-        for document, sources in sorted(turn.stale.items())
+        for document, sources in turn.stale.items()
     )

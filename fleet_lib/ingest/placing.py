@@ -14,6 +14,7 @@ from fleet_lib.store.repos import Repos
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.prepare import EarlierTurn, Prepared
 from fleet_lib.turn.stored_text import stored_texts
+from fleet_lib.turn.title import title_or
 
 
 def place(repos: Repos, prepared: Prepared) -> Prepared:
@@ -26,7 +27,9 @@ def place(repos: Repos, prepared: Prepared) -> Prepared:
     turn_key = repos.background.turn_of(session_id, prepared.turn_key)
     if turn_key == prompt:
         return replace(prepared, turn_prompt=turn_key)
-    seen = EarlierTurn(Place(turn_key), prepared.edited_files, prepared.turn_started_at)
+    seen = EarlierTurn(
+        Place(turn_key), prepared.edited_files, prepared.turn_started_at, prepared.title
+    )
     _join(repos, session_id, prompt, seen, prepared.received_at)
     return replace(prepared, turn_prompt=turn_key, is_placed=True)
 
@@ -49,6 +52,9 @@ def _place_others(repos: Repos, prepared: Prepared) -> None:
         elif found.place.is_seen or not is_end:
             repos.background.set_placed(session_id, turn_key)
             if turn := repos.briefings.get_turn(session_id, turn_key):
+                title = title_or(found.title, turn.title)
+                if title != turn.title:
+                    repos.briefings.set_title(session_id, turn_key, title)
                 add_files(repos, turn, found.files, found.started_at, prepared.received_at)
 
 
@@ -63,7 +69,9 @@ def _join(repos: Repos, session_id: str, prompt: str, seen: EarlierTurn, at: str
         _merge(repos, into, own, seen, at)
     elif own:
         repos.background.rename_turn(session_id, prompt, turn_key)
-        renamed = replace(own, turn_key=turn_key, is_placed=True)
+        renamed = replace(
+            own, turn_key=turn_key, is_placed=True, title=title_or(seen.title, own.title)
+        )
         repos.briefings.save_turn(renamed)
         add_files(repos, renamed, seen.files, seen.started_at, at)
 
@@ -102,6 +110,7 @@ def _merge(repos: Repos, into: Turn, own: Turn, seen: EarlierTurn, at: str) -> N
         turn_key=into.turn_key,
         briefing_id=into.briefing_id,
         is_placed=True,
+        title=into.title or own.title,
         revision=max(later.revision, earlier.revision),
         meaning=later.meaning or earlier.meaning,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from fleet_lib.ingest import news
+from fleet_lib.ingest import news, overlap
 from fleet_lib.ingest.compose import meaning_of
 from fleet_lib.ingest.news import News
 from fleet_lib.ingest.turn_events import TurnEvents
@@ -135,6 +135,8 @@ def announce_stored(repos: Repos, turn: Turn, found: News | None, at: str) -> in
         event_id = events.briefing(turn.revision, turn.summary, fields, turn.question)
     if found:
         news.announce(repos, events, record.project_id, found)
+    touched = (*record.files_touched, *record.docs_touched)
+    overlap.announce(repos, events, turn.session_id, touched, at)
     return event_id
 
 

@@ -1,10 +1,13 @@
 """The events that say what a turn became, for ingest and for whatever classifies a turn later."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet_lib.ingest.compose import detail_of
 from fleet_lib.store.outbox import EventType, OutboxRepo
+
+_NAMED_DOCUMENTS = 5  # a reader wants a handful; the rest is counted
+_NAMED_SOURCES = 20
 
 
 class TurnEvents:
@@ -61,7 +64,15 @@ class TurnEvents:
         }
         return self.add("session_blocked", "highlight", {"session": details})
 
-    def drift(self, document: str | None, sources: list[str]) -> int:
-        """`document` is None where the worker itself says that documents are out of date."""
-        details = {"docPath": document, "sources": sources, "risk": "high"}
+    def drift(self, documents: Sequence[str], sources: Sequence[str]) -> int:
+        """One warning for all documents, most relevant first. There is none where the worker itself
+        says that documents are out of date."""
+        details: dict[str, Any] = {
+            "docPath": next(iter(documents), None),
+            "docs": list(documents[:_NAMED_DOCUMENTS]),
+            "sources": list(sources[:_NAMED_SOURCES]),
+            "risk": "high",
+        }
+        if more := len(documents[_NAMED_DOCUMENTS:]):
+            details["moreDocs"] = more
         return self.add("doc_drift_warning", "highlight", {"docDrift": details})

@@ -5,7 +5,7 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.ingest import news as turn_news
-from fleet_lib.ingest import permissions, placing, provisional
+from fleet_lib.ingest import overlap, permissions, placing, provisional
 from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
 from fleet_lib.ingest.news import News, news_of
 from fleet_lib.ingest.project import ProjectFinder
@@ -16,7 +16,8 @@ from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.turn.stored_text import storable, stored_text, stored_texts
+from fleet_lib.turn.title import title_or
 
 
 def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:
@@ -26,16 +27,10 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     stored = repos.briefings.get_turn(session_id, turn_key)
     if reason := _seen_before(repos, prepared, stored):
         return f"unchanged: {reason}"
-    if (
-        stored
-        and prepared.received_at < stored.stopped_at
-        and not clock.is_ahead(stored.stopped_at)
-    ):
-        files, started_at = prepared.edited_files, prepared.turn_started_at
-        placing.add_files(repos, stored, files, started_at, prepared.received_at)
-        repos.imports.note_reported(stored.briefing_id)
-        return f"briefing #{stored.briefing_id}: later words of this turn stand"
     before = repos.briefings.get(stored.briefing_id) if stored else None
+    if stored and before and _is_late(prepared, stored):
+        _add_files(repos, prepared, stored, before)
+        return f"briefing #{stored.briefing_id}: later words of this turn stand"
     known = repos.sessions.get(session_id)
     derived_before = repos.derivations.get(before.briefing_id) if before else {}
     project_id = projects.project_of(prepared, known)
@@ -58,6 +53,7 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
         is_history=is_history,
         is_provisional=bool(agents),
     )
+    overlap.touch(repos, prepared, project_id, (*turn.files_touched, *turn.docs_touched))
     repos.projects.restore(project_id)
     is_news = not agents and (stored is None or stored.revision != record.revision)
     event_id = known.event_id if known and not agents else None
@@ -77,6 +73,19 @@ def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) ->
     word = "same" if not is_news else "new" if stored is None else f"revision {record.revision}"
     word = f"its agents still run: {len(agents)}" if agents else word
     return f"briefing #{record.briefing_id} ({word}, {turn.status}) of {project_id}"
+
+
+def _is_late(prepared: Prepared, stored: Turn) -> bool:
+    """Whether a later Stop of the turn was applied before this one."""
+    return prepared.received_at < stored.stopped_at and not clock.is_ahead(stored.stopped_at)
+
+
+def _add_files(repos: Repos, prepared: Prepared, stored: Turn, before: BriefingRecord) -> None:
+    """Of a Stop that is applied late only its files count."""
+    files, started_at = prepared.edited_files, prepared.turn_started_at
+    overlap.touch(repos, prepared, before.project_id, stored_texts(files))
+    placing.add_files(repos, stored, files, started_at, prepared.received_at)
+    repos.imports.note_reported(stored.briefing_id)
 
 
 def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
@@ -161,9 +170,22 @@ def store(
         stopped_at=prepared.received_at,
         agents=_listed_agents(prepared),
         is_placed=prepared.is_placed,
+        title=_title(repos, prepared, turn, stored),
     )
     repos.briefings.save_turn(record)
     return record
+
+
+def _title(repos: Repos, prepared: Prepared, turn: ComposedTurn, stored: Turn | None) -> str | None:
+    """What the turn is called: a prompt's line that says little gives way to the session's last
+    title."""
+    title = prepared.title
+    if turn.title or not prepared.keeps_prompts:
+        return turn.title or None
+    if stored and stored.title and not title:
+        return stored.title  # the prompt was read at an earlier end of the turn
+    last = repos.briefings.last_title(turn.session_id, prepared.received_at, turn.turn_key)
+    return title_or(title, last)
 
 
 def _listed_agents(prepared: Prepared) -> tuple[str, ...] | None:
@@ -197,6 +219,8 @@ def _announce(
         code = stored_text(prepared.payload.error or "unknown", 100)
         events.add("error", "highlight", {"error": {"message": turn.summary, "code": code}})
     turn_news.announce(repos, events, turn.project_id, news)
+    touched = (*turn.files_touched, *turn.docs_touched)
+    overlap.announce(repos, events, turn.session_id, touched, prepared.received_at)
     return state_event
 
 

@@ -3,12 +3,15 @@ here knows about jobs or the database."""
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from fleet_lib import processes
 from fleet_lib.processes import ProcessName
 
+_WATCHER = str(Path(__file__).with_name("watch.py"))
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 LINE_LIMIT = 4_000_000  # bytes
 _STDERR_KEPT = 4000  # bytes
@@ -19,9 +22,12 @@ _LEFTOVER_SECONDS = 2.0  # how long the streams of an ended process may stay ope
 class Child:
     """A started process, which does nothing until it gets its prompt."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: ProcessName) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, name: ProcessName, lifeline: int
+    ) -> None:
         self._process = process
         self.name = name
+        self._lifeline = lifeline  # while this process holds it, the child may live
         self._stderr = b""
         self._stderr_reader = asyncio.create_task(self._read_stderr())
 
@@ -29,18 +35,27 @@ class Child:
     async def start(
         cls, command: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> "Child":
-        """Start it in a process group of its own. Raises OSError."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=folder,
-            env=dict(environment),
-            start_new_session=True,
-        )
+        """Start it in a process group of its own, under a watcher that ends it if this process is
+        killed. Raises OSError."""
+        watched, lifeline = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", _WATCHER, str(watched), *command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=folder,
+                env=dict(environment),
+                start_new_session=True,
+                pass_fds=(watched,),
+            )
+        except OSError:
+            os.close(lifeline)
+            raise
+        finally:
+            os.close(watched)
         name = processes.name_of(process.pid) or ProcessName(process.pid, 0.0)
-        return cls(process, name)
+        return cls(process, name, lifeline)
 
     async def send_prompt(self, prompt: str) -> None:
         """Write the prompt and close stdin. A child that closes it first says why on stderr."""
@@ -102,6 +117,7 @@ class Child:
     def close(self) -> None:
         """Stop reading: processes that it started may hold its stderr open for any time."""
         self._stderr_reader.cancel()
+        os.close(self._lifeline)
 
     async def stderr_tail(self) -> str:
         """The last 4,000 bytes that it wrote to stderr."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from fleet_lib import ignored
 from fleet_lib.config import Config
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import budget
@@ -14,11 +15,12 @@ from fleet_lib.jobs import request as requests
 from fleet_lib.jobs.command import claude_program
 from fleet_lib.jobs.request import JobRequest
 from fleet_lib.store import db
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import JobRunRepo, Run
 from fleet_lib.store.jobs import Job, JobModel, JobRepo, JobType
 from fleet_lib.store.projects import ProjectRepo
 
-StopReason = Literal["canceled", "lost", "shutdown", "timeout"]
+StopReason = Literal["canceled", "lost", "refused", "shutdown", "timeout"]
 
 
 @dataclass
@@ -53,14 +55,18 @@ def claim_next(
     connection: sqlite3.Connection, home: str, runner: str, settings: Config
 ) -> tuple[Work | None, list[Notice]]:
     """(the next job, now claimed; the jobs that were refused before it), in one transaction. None
-    if nothing is queued, all slots are taken, or every queued job's lane is busy."""
+    if nothing is queued, all slots are taken, every queued job's lane is busy, or the queue is held.
+
+    A hold does not concern Commander turns: a person waits for the answer. When a hold's time is
+    over, one job is tried alone.
+    """
     refused: list[Notice] = []
     if not JobRepo(connection).has_queued():
         return None, refused
     with db.transaction(connection):
-        runs = JobRunRepo(connection)
+        runs, hold = JobRunRepo(connection), JobHoldRepo(connection).get()
         while (active := len(runs.active())) < settings.jobs.at_once:
-            job = runs.next_job()
+            job = runs.next_job(only_commander=bool(hold and (hold.is_active or active)))
             if job is None:
                 break
             try:
@@ -96,6 +102,8 @@ def folder_of(
         raise BadInput(f"the job's folder {root} is not an absolute path")
     if not Path(root).is_dir():
         raise BadInput(f"the job's folder {root} does not exist any more")
+    if ignored.is_ignored(home, root):
+        raise BadInput(f"the job's folder {root} is in projects.ignore")
     return Path(root)
 
 

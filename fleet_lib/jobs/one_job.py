@@ -19,11 +19,13 @@ from fleet_lib.jobs.command import claude_program, command, environment, last_co
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.open_commander import commander_is_open
 from fleet_lib.jobs.stream import StreamCollector
+from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import JobRunRepo, Outcome
 from fleet_lib.store.jobs import JobRepo
 
@@ -45,6 +47,10 @@ async def run_job(work: Work, home: str, database: Database) -> Notice:
             "failed", error=f"error in the job runner: {type(error).__name__}: {error}"
         )
     status = await database.call(_store_end, work, outcome, home)
+    await database.call(count_usage, home, outcome.session_id)
+    if status == "queued" and outcome.refusal:
+        text = f"job {job_id} is queued again: {outcome.refusal}"
+        return Notice(text, job_id, status, 0.0, outcome.refusal)
     cost = f", ${outcome.cost_usd:.4f}" if outcome.cost_usd is not None else ""
     reason = f": {outcome.error}" if outcome.error and status == "failed" else ""
     text = f"job {job_id} {status}{cost}{reason}"
@@ -115,12 +121,15 @@ async def _attend(work: Work, child: Child, database: Database) -> Outcome:
             {reading, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
         )
         if not reading.done():
-            work.stop("timeout")
+            if not work.must_stop.is_set():
+                work.stop("timeout")
             await child.stop()
         code = await reading
     finally:
         for task in (sending, stopping, reading):
             task.cancel()
+    if stream.refusals.reason and work.stop_reason in (None, "refused", "timeout"):
+        return stream.outcome("failed", error=stream.refusals.reason)
     # A result that came before the time limit counts, though its process did not end in time.
     if work.stop_reason and not (work.stop_reason == "timeout" and stream.result):
         return _stopped(work, stream, seconds)
@@ -163,6 +172,8 @@ async def _store_lines(
             await database.call(
                 _store_chunks, work, stream, [line for line in lines if line is not None]
             )
+            if stream.refusals.is_hopeless:
+                work.stop("refused")
         await reading
     finally:
         reading.cancel()
@@ -247,6 +258,14 @@ def _store_end(connection: sqlite3.Connection, work: Work, outcome: Outcome, hom
 
 def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str) -> str:
     runs = JobRunRepo(connection)
+    hold = JobHoldRepo(connection)
+    if outcome.refusal:
+        hold.extend(outcome.refusal, outcome.refused_until)
+        # Nothing was done. A person waits for a Commander turn, and is told at once.
+        if not outcome.is_answered and work.job.type != "commander_turn":
+            return "queued" if runs.put_back(work.run) else "taken over by another runner"
+    elif outcome.is_answered:
+        hold.release()
     if work.stop_reason == "shutdown" and outcome.status == "failed":
         return runs.settle_lost(runs.latest(work.job.job_id) or work.run)
     if outcome.status == "completed" and work.request.purpose:

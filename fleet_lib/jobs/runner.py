@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from fleet_lib import config, log
+from fleet_lib import clock, config, log
 from fleet_lib.config import Config
+from fleet_lib.drain.foreground import drain_forgotten
 from fleet_lib.errors import BadInput
 from fleet_lib.jobs import recover, semantics
 from fleet_lib.jobs.claim import Notice, Work, claim_next
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.one_job import run_job
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import LEASE_SECONDS, runner_name
 from fleet_lib.store.jobs import JobRepo
 
@@ -50,6 +52,7 @@ class Runner:
         self._failure: BaseException | None = None
         self._settings: tuple[float, Config] | None = None  # (the file's time, what it says)
         self._renew_at = 0.0
+        self._draining: asyncio.Task[None] | None = None
         self._semantics_in = math.inf  # seconds until a batch of briefings is due
 
     async def work(self) -> float:
@@ -69,7 +72,7 @@ class Runner:
                 await self._pause()
             if self._is_closing:
                 return math.inf
-            return 0.0 if await self._database.call(_has_queued) else self._semantics_in
+            return min(await self._database.call(_seconds_to_work), self._semantics_in)
         finally:
             self._stop_all()
             if self._running:
@@ -108,6 +111,8 @@ class Runner:
             self._renew_at = time.monotonic() + _RENEW_SECONDS
             for notice in await self._database.call(recover.renew_and_recover, self._name):
                 self._report(notice)
+            if self._draining is None or self._draining.done():
+                self._draining = asyncio.create_task(asyncio.to_thread(drain_forgotten, self._home))
         if self._running:
             reasons = await self._database.call(
                 recover.stop_reasons, self._name, list(self._running)
@@ -117,7 +122,7 @@ class Runner:
                     self._running[job_id][0].stop(reason)
 
     async def _is_done(self) -> bool:
-        return self._mode != "forever" and not await self._database.call(_has_queued)
+        return self._mode != "forever" and await self._database.call(_seconds_to_work) > 0
 
     async def _pause(self) -> None:
         """Wait until a job has ended, or it is time to look again."""
@@ -162,5 +167,11 @@ class Runner:
         return self._settings[1]
 
 
-def _has_queued(connection: sqlite3.Connection) -> bool:
-    return JobRepo(connection).has_queued()
+def _seconds_to_work(connection: sqlite3.Connection) -> float:
+    """Seconds until a queued job may run: 0.0 for now, inf if none is queued."""
+    jobs, hold = JobRepo(connection), JobHoldRepo(connection).get()
+    if not jobs.has_queued():
+        return math.inf
+    if hold is None or jobs.has_queued("commander_turn"):
+        return 0.0
+    return max(0.0, -clock.seconds_since(hold.held_until))

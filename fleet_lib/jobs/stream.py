@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
+from fleet_lib.jobs.refusal import Refusals
 from fleet_lib.json_text import json_object
 from fleet_lib.redact import redact
 from fleet_lib.store.job_runs import JobRunRepo, Outcome
@@ -33,6 +34,7 @@ class StreamCollector:
 
     def __init__(self) -> None:
         self.result: dict[str, Any] | None = None
+        self.refusals = Refusals()
         self._session_id: str | None = None
         self._stored = 0  # characters
         self._is_cut = False
@@ -46,6 +48,7 @@ class StreamCollector:
         value = _redacted_line(self._whole_words(_parse(line)))
         if value.get("type") == "result":
             self.result = value
+        self.refusals.note(value)
         if isinstance(value.get("session_id"), str):
             self._session_id = value["session_id"]
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -82,10 +85,12 @@ class StreamCollector:
         return value | {"event": event | {"delta": delta | {"text": stored}}}
 
     def outcome(self, status: JobStatus, *, summary: str = "", error: str = "") -> Outcome:
-        """How the run ended, with what the result line says of its cost."""
+        """How the run ended, with what the result line says of its cost. What the model never
+        answered has cost nothing."""
         result = self.result or {}
         usage = result.get("usage")
         usage = usage if isinstance(usage, dict) else {}
+        is_answered = self.refusals.is_answered or status == "completed"
         read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         return Outcome(
             status,
@@ -93,9 +98,12 @@ class StreamCollector:
             summary=summary,
             error=error,
             session_id=self._session_id,
-            cost_usd=_dollars(result.get("total_cost_usd")),
+            cost_usd=_dollars(result.get("total_cost_usd")) if self.result or is_answered else 0.0,
             input_tokens=sum(_number(usage.get(name)) for name in read) if usage else None,
             output_tokens=_number(usage.get("output_tokens")) if usage else None,
+            is_answered=is_answered,
+            refusal=self.refusals.reason,
+            refused_until=self.refusals.until,
         )
 
 
@@ -176,6 +184,7 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
     runs = JobRunRepo(connection)
     run = runs.latest(job.job_id)
     request = json_object(job.request_json)
+    cost, counted = runs.cost_of(job.job_id)
     return {
         "job_id": job.job_id,
         "type": job.type,
@@ -188,7 +197,8 @@ def describe(connection: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "prompt": str(request.get("prompt") or ""),
         "answer": answer_of(job),
         "error": job.error,
-        "cost_usd": runs.cost_of(job.job_id),
+        "cost_usd": cost,
+        "counted_usd": counted,
         "input_tokens": run.input_tokens if run else None,
         "output_tokens": run.output_tokens if run else None,
         "session_id": run.session_id if run else None,

@@ -102,10 +102,10 @@ class _Alert:
         """All but the warnings about documents, which no later turn resolves."""
         return [event for event in self.events if event.type != "doc_drift_warning"]
 
-    def documents(self) -> "list[str]":
-        """What the warnings name, each once."""
+    def documents(self, limit: int) -> "list[str]":
+        """What each warning names, in at most `limit` characters, once."""
         warnings = [event for event in self.events if event.type == "doc_drift_warning"]
-        return list(dict.fromkeys([event_text(event, 60) for event in warnings]))
+        return list(dict.fromkeys([event_text(event, limit) for event in warnings]))
 
 
 def _merged(connection: sqlite3.Connection, events: "list[Event]") -> "list[_Alert]":
@@ -157,10 +157,14 @@ def _single_line(names: Names, alert: _Alert, limit: int) -> str:
     if stuck:
         kinds = list(dict.fromkeys([kind_of(event) for event in stuck]))
         parts.append(f"{' and '.join(kinds[:3])}: {_words(stuck, limit)}")
-    documents = alert.documents()
+    documents = alert.documents(limit)
     if documents:
-        more = f" and {len(documents) - 3} more" if len(documents) > 3 else ""
-        parts.append(f"documents may be stale: {', '.join(documents[:3])}{more}")
+        # Earlier versions warned of each document singly.
+        shown = 1
+        while shown < min(len(documents), 3) and size(documents[: shown + 1]) <= limit:
+            shown += 1
+        more = f" and {len(documents) - shown} more" if len(documents) > shown else ""
+        parts.append(f"documents may be stale: {', '.join(documents[:shown])}{more}")
     parts.append(minute(newest.ts))
     return " · ".join(parts)
 

@@ -127,7 +127,7 @@ def _newest_mentions(
         event_id, type_, _, briefing_id, status = row
         revision = type_ == "briefing_added" and isinstance(briefing_id, int)
         key = ("briefing", briefing_id) if revision else ("event", event_id)
-        if briefing_id in listed:
+        if revision and briefing_id in listed:
             in_list += 1
         elif key in chosen:
             chosen[key][1] += 1

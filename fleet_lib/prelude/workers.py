@@ -3,16 +3,36 @@ in the same repository."""
 
 import os
 
+from fleet_lib import hot_settings
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
 from fleet_lib.prelude.lines import state_in_words
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
 from fleet_lib.text import clean, size
 
 WORKER_FACTS_LIMIT = 1500  # characters
+_FILES = 8  # of one session
+_TOUCHED_SECONDS = 86400  # what a session touched before is no news
+
+# The files that the session `s` has touched lately; whether this session did too.
+_TOUCHED = (
+    "FROM touched_files t WHERE t.session_id = s.session_id"
+    " AND t.project_id = s.project_id AND t.touched_at > :touched_since"
+)
+_BY_BOTH = (
+    "EXISTS (SELECT 1 FROM touched_files mine WHERE mine.session_id = :session_id"
+    " AND mine.file = t.file AND mine.project_id = t.project_id"
+    " AND mine.touched_at > :touched_since)"
+)
 
 
 def worker_facts(home: str, project_folder: str, session_id: str) -> str:
-    """The facts for one worker, at most WORKER_FACTS_LIMIT characters."""
+    """The facts for one worker, at most WORKER_FACTS_LIMIT characters; none in a folder of which no
+    briefing is kept."""
+    if hot_settings.setting(home, "projects", "ignore"):
+        from fleet_lib import ignored
+
+        if ignored.is_ignored(home, project_folder):
+            return ""
     lines = [
         "This environment keeps a briefing of every finished turn (Fleet). The last message of a"
         " turn is its briefing; a fenced block with the info string `briefing` says it more"
@@ -54,25 +74,35 @@ def _other_sessions(
         return []
     rows = connection.execute(
         f"""
-        SELECT s.session_id, s.state, b.branch,
+        SELECT s.session_id, s.state, b.branch, s.title,
+          (SELECT group_concat(file, ', ') FROM (SELECT t.file {_TOUCHED} AND NOT {_BY_BOTH}
+            ORDER BY t.touched_at DESC, t.file LIMIT {_FILES})),
+          (SELECT group_concat(file, ', ') FROM (SELECT t.file {_TOUCHED} AND {_BY_BOTH}
+            ORDER BY t.touched_at DESC, t.file LIMIT {_FILES})) AS shared,
           CASE WHEN json_valid(b.files_touched_json) THEN
             (SELECT group_concat(value, ', ') FROM
-              (SELECT value FROM json_each(b.files_touched_json) LIMIT 8)) END
+              (SELECT value FROM json_each(b.files_touched_json) LIMIT {_FILES})) END
         FROM sessions s LEFT JOIN briefings b ON b.briefing_id = s.briefing_id
         WHERE s.project_id = :project_id AND s.session_id <> :session_id AND {AT_WORK}
-        ORDER BY s.last_seen_at DESC, s.session_id LIMIT 20
+        ORDER BY shared IS NULL, s.last_seen_at DESC, s.session_id LIMIT 20
         """,
         {
             "project_id": project_id,
             "session_id": session_id or "",
             "active_since": seconds_ago(ACTIVE_SESSION_SECONDS),
+            "touched_since": seconds_ago(_TOUCHED_SECONDS),
         },
     ).fetchall()
     lines = []
-    for other, state, branch, files in rows:
+    for other, state, branch, title, files, shared, last_files in rows:
+        name = f" {clean(title, 40)}" if title else ""
         place = f" on {clean(branch, 40)}" if branch else ""
+        both = f"; touched, as this session did, {clean(shared, 240)}" if shared else ""
+        files = files or (None if shared else last_files)  # of a session from before an upgrade
         touched = f"; touched {clean(files, 240)}" if files else ""
-        lines.append(f"- session {clean(other[:8], 8)}{place} ({state_in_words(state)}){touched}")
+        lines.append(
+            f"- session {clean(other[:8], 8)}{name}{place} ({state_in_words(state)}){both}{touched}"
+        )
     return lines
 
 

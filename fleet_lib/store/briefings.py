@@ -234,6 +234,22 @@ class BriefingRepo:
         ).fetchone()
         return _turn_from_row(row) if row else None
 
+    def last_title(self, session_id: str, before: str = "~", other_than: str = "") -> str | None:
+        """The title of the session's newest turn that has one: of those that stopped before an ISO
+        time, without the turn of one key."""
+        row = self._connection.execute(
+            "SELECT title FROM turns WHERE session_id = ? AND stopped_at < ? AND turn_key <> ?"
+            " AND title IS NOT NULL ORDER BY stopped_at DESC, briefing_id DESC LIMIT 1",
+            (session_id, before, other_than),
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def set_title(self, session_id: str, turn_key: str, title: str | None) -> None:
+        self._connection.execute(
+            "UPDATE turns SET title = ? WHERE session_id = ? AND turn_key = ?",
+            (title, session_id, turn_key),
+        )
+
     def save_turn(self, turn: Turn) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO turns (session_id, turn_key, briefing_id, revision, summary,"

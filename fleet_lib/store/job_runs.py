@@ -29,7 +29,7 @@ _LANE = """CASE WHEN {0}.type = 'commander_turn' THEN 'commander' ELSE coalesce(
 _NEXT_SQL = f"""
 SELECT j.* FROM jobs j WHERE j.status = 'queued' AND {_LANE.format("j")} NOT IN (
   SELECT {_LANE.format("b")} FROM job_runs r JOIN jobs b ON b.job_id = r.job_id
-  WHERE r.ended_at IS NULL)
+  WHERE r.ended_at IS NULL) AND (? OR j.type = 'commander_turn')
 ORDER BY j.type <> 'commander_turn', j.job_id LIMIT 1
 """
 
@@ -68,6 +68,9 @@ class Outcome:
     output_tokens: int | None = None
     # Success is not announced: the changes that it made have events of their own.
     quiet: bool = False
+    is_answered: bool = False  # the model has answered at least once
+    refusal: str = ""  # why the model's service refuses every job now, "" if it does not
+    refused_until: float | None = None  # Unix seconds, where the service says it
 
 
 class JobRunRepo:
@@ -79,10 +82,10 @@ class JobRunRepo:
 
     # --- claiming ---
 
-    def next_job(self) -> Job | None:
+    def next_job(self, *, only_commander: bool = False) -> Job | None:
         """The job to run next: a Commander turn first, because a person is waiting for it, else the
         oldest job whose lane is free. A busy project does not delay the others."""
-        row = self._connection.execute(_NEXT_SQL).fetchone()
+        row = self._connection.execute(_NEXT_SQL, (not only_commander,)).fetchone()
         return self._jobs.get(row["job_id"]) if row else None
 
     def claim(self, job: Job, runner: str, budget_usd: float) -> Run | None:
@@ -143,12 +146,15 @@ class JobRunRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
-    def cost_of(self, job_id: int) -> float | None:
-        """The known cost of all runs of a job; None if none is known."""
-        row = self._connection.execute(
-            "SELECT sum(cost_usd) FROM job_runs WHERE job_id = ?", (job_id,)
+    def cost_of(self, job_id: int) -> tuple[float | None, float]:
+        """(the cost of all runs of a job, None if one's is unknown or it never ran; what counts
+        towards the daily budget, where an unknown cost is the run's whole budget)."""
+        known, counted = self._connection.execute(
+            "SELECT CASE WHEN count(*) = count(cost_usd) THEN sum(cost_usd) END,"
+            " total(ifnull(cost_usd, budget_usd)) FROM job_runs WHERE job_id = ?",
+            (job_id,),
         ).fetchone()
-        return row[0] if row else None
+        return known, counted
 
     def spent_since(self, moment: str) -> float:
         """US dollars of the runs started since an ISO time. A run of unknown cost (still running,
@@ -160,6 +166,16 @@ class JobRunRepo:
         return float(row[0])
 
     # --- ending ---
+
+    def put_back(self, run: Run) -> bool:
+        """running → queued for a job that the model never answered, as if it had not been claimed.
+        False if the run does not belong to this runner any more."""
+        cursor = self._connection.execute(
+            "DELETE FROM job_runs WHERE job_id = ? AND attempt = ? AND runner = ?"
+            " AND ended_at IS NULL",
+            (run.job_id, run.attempt, run.runner),
+        )
+        return cursor.rowcount == 1 and self._jobs.requeue(run.job_id)
 
     def finish(self, run: Run, outcome: Outcome) -> bool:
         """End a run and its job, and add the job's event. False if the run does not belong to this

@@ -148,8 +148,11 @@ class JobRepo:
             raise NotFound(f"there is no job {job_id}; `fleet jobs list` lists the jobs")
         return job
 
-    def has_queued(self) -> bool:
-        row = self._connection.execute("SELECT 1 FROM jobs WHERE status = 'queued' LIMIT 1")
+    def has_queued(self, type: JobType | None = None) -> bool:
+        row = self._connection.execute(
+            "SELECT 1 FROM jobs WHERE status = 'queued' AND (?1 IS NULL OR type = ?1) LIMIT 1",
+            (type,),
+        )
         return row.fetchone() is not None
 
     def get_pending(self) -> list[Job]:

@@ -17,6 +17,7 @@ EventType = Literal[
     "session_blocked",
     "doc_drift_warning",
     "skill_updated",
+    "file_overlap",
     "job_completed",
     "error",
 ]

@@ -12,6 +12,7 @@ from fleet_lib.store.live_state import ClientFolderRepo, PermissionRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.store.touched_files import TouchedFileRepo
 
 
 class Repos:
@@ -26,6 +27,7 @@ class Repos:
         self.imports = ImportRepo(connection)
         self.outbox = OutboxRepo(connection)
         self.sessions = SessionRepo(connection)
+        self.touched_files = TouchedFileRepo(connection)
         self.conversations = ConversationRepo(connection)
         self.permissions = PermissionRepo(connection)
         self.client_folders = ClientFolderRepo(connection)

@@ -389,3 +389,119 @@ CREATE TABLE commander_sessions_apart (
   reason TEXT NOT NULL                -- question: asked beside an open Commander; reset: `--reset`
 ) WITHOUT ROWID;
 
+CREATE TABLE usage_kinds (
+  kind_id INTEGER PRIMARY KEY,
+  model TEXT NOT NULL,                -- as Claude Code writes it
+  speed TEXT NOT NULL,                -- standard|fast
+  tier INTEGER NOT NULL,              -- a message's context is over so many tokens
+  UNIQUE (model, speed, tier)
+);
+
+CREATE TABLE usage_sums (
+  sum_id INTEGER PRIMARY KEY,
+  session_id TEXT NOT NULL,
+  turn_key TEXT NOT NULL,             -- or a follow-up's prompt; '' if no line says it
+  project_id TEXT,                    -- NULL: the session's
+  quarter INTEGER NOT NULL,           -- Unix time in quarters of an hour
+  kind_id INTEGER NOT NULL REFERENCES usage_kinds(kind_id),
+  input_tokens INTEGER NOT NULL,      -- without the cache's
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL,
+  UNIQUE (session_id, turn_key, quarter, kind_id)
+);
+
+CREATE INDEX usage_sums_by_time ON usage_sums(quarter);
+
+CREATE TABLE usage_messages (
+  message INTEGER PRIMARY KEY,        -- 64 bits of its id's digest
+  sum_id INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL
+);
+
+CREATE TABLE usage_files (
+  file INTEGER PRIMARY KEY,           -- 64 bits of its path's digest
+  read_to INTEGER NOT NULL,           -- bytes
+  tail INTEGER NOT NULL,              -- digest of the bytes before that: a rewritten file has others
+  turn_key TEXT NOT NULL,             -- of the next line
+  read_at TEXT NOT NULL
+);
+
+CREATE TABLE usage_rates (
+  kind_id INTEGER NOT NULL REFERENCES usage_kinds(kind_id),
+  from_quarter INTEGER NOT NULL,
+  to_quarter INTEGER NOT NULL,        -- excluded
+  input_usd REAL,                     -- for a million tokens, like the others; NULL: unknown model
+  output_usd REAL,
+  cache_read_usd REAL,
+  cache_write_5m_usd REAL,
+  cache_write_1h_usd REAL,
+  library TEXT NOT NULL,              -- the library's version
+  priced_at TEXT NOT NULL,
+  PRIMARY KEY (kind_id, from_quarter)
+) WITHOUT ROWID;
+
+CREATE TABLE client_costs (
+  session_id TEXT PRIMARY KEY,
+  cost_usd REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE touched_files (
+  session_id TEXT NOT NULL,
+  file TEXT NOT NULL,                 -- relative to the repository
+  project_id TEXT NOT NULL,
+  worktree TEXT NOT NULL,             -- the top folder of the working tree
+  touched_at TEXT NOT NULL,           -- when the session last ended a turn that touched it
+  PRIMARY KEY (session_id, file)
+) WITHOUT ROWID;
+
+CREATE INDEX touched_files_by_file ON touched_files(project_id, file, touched_at);
+
+CREATE INDEX touched_files_by_time ON touched_files(touched_at);
+
+CREATE TABLE file_overlaps (
+  first_session_id TEXT NOT NULL,     -- the two sessions, in the order of their ids
+  second_session_id TEXT NOT NULL,
+  file TEXT NOT NULL,
+  announced_at TEXT NOT NULL,
+  PRIMARY KEY (first_session_id, second_session_id, file)
+) WITHOUT ROWID;
+
+CREATE INDEX file_overlaps_by_time ON file_overlaps(announced_at);
+
+CREATE TABLE project_remotes (
+  project_id TEXT NOT NULL REFERENCES projects(project_id) ON DELETE CASCADE,
+  canonical TEXT /* host/path, see fleet_lib/remotes.py; NULL: not worked out yet */
+);
+
+CREATE UNIQUE INDEX project_remotes_by_form ON project_remotes(canonical, project_id);
+
+CREATE INDEX project_remotes_by_project ON project_remotes(project_id);
+
+CREATE TRIGGER project_remotes_insert AFTER INSERT ON projects WHEN NEW.git_remote IS NOT NULL BEGIN
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_update AFTER UPDATE OF git_remote ON projects
+WHEN NEW.git_remote IS NOT OLD.git_remote BEGIN
+  DELETE FROM project_remotes WHERE project_id = NEW.project_id;
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_delete AFTER DELETE ON projects BEGIN
+  DELETE FROM project_remotes WHERE project_id = OLD.project_id;
+END;
+
+CREATE TABLE job_hold (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  reason TEXT NOT NULL,               -- one line, redacted
+  since TEXT NOT NULL,
+  held_until TEXT NOT NULL,           -- one job is tried then
+  refusals INTEGER NOT NULL           -- in a row; the pause grows with them
+);
+

@@ -7,16 +7,14 @@ not written is None.
 
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 from typing import Any, get_args
 
 import yaml
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from pydantic import BaseModel, ConfigDict
 
 from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
 ITEMS_LIMIT = 200
@@ -33,6 +31,7 @@ class Briefing(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Status | None = None
+    title: str | None = None
     summary: str | None = None
     task_id: str | None = None
     impact_level: ImpactLevel | None = None
@@ -57,28 +56,37 @@ _ENUMS: dict[str, tuple[str, ...]] = {
     "broadcast_level": get_args(BroadcastLevel),
     "doc_drift_risk": get_args(DocDriftRisk),
 }
-_LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
+LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
 _PATH_LISTS = ("docs_touched", "files_touched")
 _TIMES = ("started_at", "ended_at")
-_TEXTS = ("summary", "task_id", "base_commit", "head_commit", "branch")
-_KNOWN = (*_ENUMS, *_LISTS, *_TIMES, *_TEXTS)
-_SECTIONS = ("summary", *_LISTS)
+_TEXTS = ("title", "summary", "task_id", "base_commit", "head_commit", "branch")
+_KNOWN = (*_ENUMS, *LISTS, *_TIMES, *_TEXTS)
 # At the moment a turn ends these say nothing: the original system's workers wrote them in between.
 _NOT_A_STATUS = ("working", "idle")
 _YAML_ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
-_NOTHING = ("", "~", "null", "none", "n/a", "na", "-", "[]", "nothing", "none.")
+_NOTHING = re.compile(
+    r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|known|left|remaining"
+    r"|needed|required|at (?:this|the) (?:time|moment)))?|none[ ]?[-–—.,;:(] ?(?!of\b).*"
+    r"|nothing(?: (?:yet|left|to do|else|further|blocking|remaining|outstanding|open|pending))?"
+    r"|no (?:(?:known|open|current|remaining|further|outstanding|more|immediate) )*"
+    r"(?:blockers?|issues?|next steps?|steps"
+    r"|actions?|work|items|tasks|follow[ -]?ups?)(?: (?:left|needed|required|remaining|remain))?"
+    r"|keine?|ninguno|aucun|нет|无|なし|없음)[.!。]?"
+)
+# What a program writes into a summary before it has one: the original system's status files hold
+# the first four.
+_PLACEHOLDER = re.compile(
+    r"(?i)[\W_]*(?:session (?:is )?in progress|session (?:complete|completed|started|ended)"
+    r"|ai analysis unavailable|to be filled\b[^.]{0,40}|no (?:notes|summary|briefing)(?: yet)?"
+    r"|(?:work )?in progress|tbd|todo|wip|placeholder|fill (?:this )?in|summary(?: goes)? here"
+    r")?[\W_]*"
+)
 
 _FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
-_SECTION_HINT = re.compile(
-    r"(?im)^[ >]{0,6}#{0,6}[ \t]*\W{0,4}(?:summary|blockers|(?:next|docs|files)[ _-](?:steps|touched))\b"
-)
 _FRONT_MATTER = re.compile(
     r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
 )
 _KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
-
-# Block structure is all that is needed; without the inline rules no text can make it slow.
-_markdown = MarkdownIt("commonmark").disable("inline")
 
 
 def find_block(message: str) -> str | None:
@@ -88,7 +96,7 @@ def find_block(message: str) -> str | None:
         return None
     blocks = [
         token.content
-        for token in _markdown.parse(message)
+        for token in markdown.parse(message)
         if token.type == "fence" and token.info.split()[:1] and _is_briefing_info(token.info)
     ]
     return blocks[-1] if blocks else None
@@ -108,21 +116,14 @@ def parse(text: str, *, bare_front_matter: bool = True) -> Briefing:
         name = _field_name(key)
         if name in _KNOWN and (read := _read_field(name, value, warnings)) is not None:
             fields[name] = read
-    if _SECTION_HINT.search(body):
-        for name, read in _sections(body):
-            fields.setdefault(name, read)
-    raw = text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
-    return Briefing(**fields, raw_markdown=raw, warnings=tuple(warnings))
+    if may_have_sections(body):
+        fields = _sections(body) | fields
+    return Briefing(**fields, raw_markdown=limited(text), warnings=tuple(warnings))
 
 
-def first_line(text: str) -> str:
-    """The first line of prose in a markdown text, without its markup; "" if there is none."""
-    _, body = split_front_matter(text, bare=True)
-    for line in body[:20_000].splitlines():
-        plain = _plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
-        if any(char.isalnum() for char in plain) and not line.lstrip().startswith(("```", "~~~")):
-            return folded(plain, SUMMARY_LIMIT)
-    return ""
+def limited(text: str) -> str:
+    """The text as raw_markdown may hold it."""
+    return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
 
 
 def folded(text: str, limit: int) -> str:
@@ -131,6 +132,14 @@ def folded(text: str, limit: int) -> str:
     when they are shown."""
     line = " ".join(text[: limit * 8].split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands where a summary or a note is still to come, or says that there is
+    none."""
+    is_short = len(text) < 200
+    text = text.strip(" \t*_`+-")
+    return is_short and bool(_PLACEHOLDER.fullmatch(text) or _NOTHING.fullmatch(text))
 
 
 def _is_briefing_info(info: str) -> bool:
@@ -220,7 +229,7 @@ def _field_name(key: object) -> str:
 
 
 def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
-    if name in _LISTS:
+    if name in LISTS:
         return _items(name, value)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -228,7 +237,7 @@ def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
         warnings.append(f"{name}: not a text")
         return None
     value = value.strip()
-    if value.lower() in _NOTHING:
+    if _NOTHING.fullmatch(value) or (name in ("title", "summary") and is_placeholder(value)):
         return None
     if name in _ENUMS:
         word = re.sub(r"[\s-]+", "_", value.lower())
@@ -247,7 +256,8 @@ def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
     return folded(value, SUMMARY_LIMIT if name == "summary" else _WORD_LIMIT)
 
 
-def _items(name: str, value: Any) -> tuple[str, ...]:
+def _items(name: str, value: Any) -> tuple[str, ...] | None:
+    """The items that say something; None where none does, as if the list was not written."""
     if isinstance(value, str):
         value = value.splitlines() if "\n" in value else [value]
         if name in _PATH_LISTS:
@@ -256,7 +266,8 @@ def _items(name: str, value: Any) -> tuple[str, ...]:
     elif isinstance(value, dict):
         value = [value]
     texts = (_item_text(item) for item in list(value)[:ITEMS_LIMIT])
-    return tuple(folded(text, ITEM_LIMIT) for text in texts if text.strip().lower() not in _NOTHING)
+    items = (folded(text, ITEM_LIMIT) for text in texts)
+    return tuple(item for item in items if not _NOTHING.fullmatch(item)) or None
 
 
 def _item_text(item: Any) -> str:
@@ -276,67 +287,25 @@ def _reason(error: Exception) -> str:
 # --- sections ---------------------------------------------------------------------------------
 
 
-def _sections(body: str) -> Iterator[tuple[str, Any]]:
-    """(field, value) of each known section; a heading inside a code fence is none."""
-    tokens = _markdown.parse(body)
-    for index, token in enumerate(tokens):
-        if token.type != "heading_open":
-            continue
-        name = _section_name(tokens, index)
-        if name:
-            inside = _until_next_heading(tokens, index)
-            if name == "summary":
-                words = " ".join(
-                    t.content
-                    for t in takewhile(lambda t: t.type != "heading_open", inside)
-                    if t.type == "inline"
-                )
-                if text := folded(_plain(words), SUMMARY_LIMIT):
-                    yield name, text
-            else:
-                yield name, _section_items(name, inside)
+def _sections(body: str) -> dict[str, Any]:
+    """{field: value} of what the sections say; several sections of one field are one list."""
+    summary, items = "", dict[str, list[str]]()
+    for section in sections(body):
+        if section.name == "summary":
+            words = folded(plain(" ".join(section.items)), SUMMARY_LIMIT)
+            summary = summary or ("" if is_placeholder(words) else words)
+        else:
+            items.setdefault(section.name, []).extend(section.items)
+    found = {name: _section_items(name, texts) for name, texts in items.items()}
+    return {name: value for name, value in {"summary": summary, **found}.items() if value}
 
 
-def _until_next_heading(tokens: list[Token], index: int) -> list[Token]:
-    """A section's tokens: through its subsections, but for one that is a section of its own."""
-    level = tokens[index].tag
-    end = index + 3
-    while end < len(tokens) and not (
-        tokens[end].type == "heading_open"
-        and (tokens[end].tag <= level or _section_name(tokens, end))
-    ):
-        end += 1
-    return tokens[index + 3 : end]
-
-
-def _section_name(tokens: list[Token], index: int) -> str | None:
-    name = _field_name(_plain(tokens[index + 1].content).strip(" :."))
-    return name if name in _SECTIONS else None
-
-
-def _section_items(name: str, tokens: list[Token]) -> tuple[str, ...]:
-    """A list's items, each with what is nested in it; paragraphs outside lists, line by line."""
-    items: list[str] = []
-    depth = 0
-    in_heading = False
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            in_heading = token.type == "heading_open"
-        elif token.type == "list_item_open":
-            depth += 1
-            if depth == 1:
-                items.append("")
-        elif token.type == "list_item_close":
-            depth = max(depth - 1, 0)  # the heading itself may stand in an item that ends here
-        elif token.type == "inline" and in_heading:
-            continue
-        elif token.type == "inline" and depth:
-            items[-1] = f"{items[-1]} {token.content}"
-        elif token.type == "inline":
-            items += token.content.splitlines()
+def _section_items(name: str, items: list[str]) -> tuple[str, ...] | None:
     if name in _PATH_LISTS:
         return _items(name, [_path_in(item) for item in items])
-    return _items(name, [re.sub(r"^\[[ xX]\]\s+", "", _plain(item).strip()) for item in items])
+    words = (re.sub(r"^\[[ xX]\]\s+", "", plain(item).strip()) for item in items)
+    # "**Remaining:** 7" is a count, and what is ticked off is no step.
+    return _items(name, [w for w in words if any(map(str.isalpha, w)) and w[0] not in "✅☑✔"])
 
 
 def _path_in(item: str) -> str:
@@ -345,10 +314,4 @@ def _path_in(item: str) -> str:
     fence = item[: len(item) - len(item.lstrip("`"))]
     if fence and (end := item.find(fence, len(fence))) > 0:
         return item[len(fence) : end].strip()
-    return re.split(r" [-–—(]|: ", _plain(item), maxsplit=1)[0]
-
-
-def _plain(text: str) -> str:
-    """Inline markdown as words: links to their text, emphasis and code marks away."""
-    text = re.sub(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)", r"\1", text)
-    return re.sub(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text)
+    return re.split(r" [-–—(]|: ", plain(item), maxsplit=1)[0]

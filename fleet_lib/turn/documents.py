@@ -1,17 +1,24 @@
-"""Documents: what is one, and which of a repository's documents name which of its files."""
+"""Documents: what is one, and which living ones of a repository name which of its files.
+
+Which documents are living is in `living.py`."""
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
-from fleet_lib.turn import git
+from fleet_lib.turn import git, living
 
 _DOCUMENTS_LIMIT = 2000
 _DOCUMENT_BYTES_LIMIT = 512 * 1024
 _ALL_DOCUMENTS_BYTES_LIMIT = 32 * 1024 * 1024
+_SOURCES_LIMIT = 200  # of one turn; each is looked for in every document
+_DATED_LIMIT = 50  # dated documents whose history is asked for
+_LATER_SECONDS = 30 * 86400  # a dated document that was changed so long after it was added lives on
+_REACH = 500  # bytes on each side of a file's name that may belong to its path
 
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
 _PLAIN_DOCUMENT = re.compile(
@@ -19,6 +26,23 @@ _PLAIN_DOCUMENT = re.compile(
 )
 # A path as prose has it; `[id]` is a folder's name in some web frameworks.
 _PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
+# The scripts that put no blank between a name and the words around it.
+_WITHOUT_BLANKS = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
+)
+_FORGE = re.compile(r".*/(?:blob|tree|raw)/[^/]+/")  # the part of a web address before the path
+# A base name without a dot that is no other word: `Makefile`, but not `install`.
+_FILE_NAME = re.compile(r"[A-Z]\w*file|.*\..*")
+
+# A change of these makes no document wrong: what a tool writes, and what only tests the rest.
+_GENERATED = re.compile(
+    r"(?i)(?:.*[.-]lock(?:b|\.json|\.hcl)?|go\.sum|npm-shrinkwrap\.json|pnpm-lock\.yaml"
+    r"|\.git(?:ignore|attributes)|.*\.snap|.*\.min\.(?:js|css)|.*\.map)$"
+)
+_TEST_FOLDER = re.compile(r"(?:^|/)(?:tests?|__tests__|spec|e2e|testdata|__snapshots__|__mocks__)/")
+_TEST_NAME = re.compile(
+    r"(?:test_.*|conftest\.py|.*(?:_test|_spec|\.test|\.spec|\.cy|\.e2e)\.\w+|.*(?:Test|Tests|Spec)\.\w+)$"
+)
 
 
 def is_document(path: str) -> bool:
@@ -31,63 +55,169 @@ def is_skill(path: str) -> bool:
 
 
 class Documents:
-    """Which tracked documents of one working tree mention which files."""
+    """Which living, tracked documents of one working tree mention which files. Git is asked and a
+    document is read only for a file that a document could describe."""
 
     def __init__(self, toplevel: str) -> None:
         self._toplevel = toplevel
-        try:
-            listing = git.ask(toplevel, "ls-files", "-z") or ""
-        except GitTimeout:
-            listing = ""
-        files = [file for file in listing.split("\0") if file]
-        self._files = frozenset(files)
-        self._names: dict[str, int] = {}
-        for file in files:
-            name = file.rpartition("/")[2]
-            self._names[name] = self._names.get(name, 0) + 1
-        # base name -> {document: the path-like words in it that end with that name}
-        self._mentions: dict[str, dict[str, set[str]]] = {}
-        room = _ALL_DOCUMENTS_BYTES_LIMIT
-        for document in [f for f in files if is_document(f)][:_DOCUMENTS_LIMIT]:
-            text = read_regular_file(os.path.join(toplevel, document), _DOCUMENT_BYTES_LIMIT)
-            room -= len(text or b"")
-            if room < 0:
-                break
-            for word in set(_PATH_LIKE.findall((text or b"").decode("utf-8", "replace"))):
-                word = word.rstrip(".").removeprefix("./").removeprefix("/")
-                name = word.rpartition("/")[2]
-                if "." in name or name in self._names:
-                    self._mentions.setdefault(name, {}).setdefault(document, set()).add(word)
+        self._lives_on: dict[str, bool] = {}  # of dated documents
 
     def mentioning(self, source: str) -> list[str]:
         """The documents that name this file: by its path, or by a base name that is unique here."""
-        name = source.rpartition("/")[2]
-        unique = self._names.get(name, 0) <= 1
-        return sorted(
-            document
-            for document, words in self._mentions.get(name, {}).items()
-            if any(
-                word == source
-                or (word.endswith("/" + source) and word not in self._files)
-                or (unique and (word == name or source.endswith("/" + word)))
-                for word in words
-            )
-        )
+        return sorted(self._living({document: [source] for document in self._mentions(source)}))
 
     def stale(self, files: Sequence[str], documents: Iterable[str]) -> dict[str, list[str]]:
         """{document that a turn did not touch: the files that it touched and the document
-        mentions}."""
+        mentions}; first the documents that name a path, and those that mention most."""
         touched = {*files, *documents}
         found: dict[str, list[str]] = {}
-        for source in files:
-            if is_document(source) or source.startswith("/"):
-                continue
-            for document in self.mentioning(source):
+        by_path: set[str] = set()
+        for source in [file for file in files if self._may_be_described(file)][:_SOURCES_LIMIT]:
+            for document, is_path in self._mentions(source).items():
                 if document not in touched:
                     found.setdefault(document, []).append(source)
-        return found
+                    by_path.update([document] if is_path else [])
+        stale = self._living(found)
+        order = sorted(stale, key=lambda name: (name not in by_path, -len(stale[name]), name))
+        return {document: stale[document] for document in order}
 
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""
         data = read_regular_file(os.path.join(self._toplevel, path), _DOCUMENT_BYTES_LIMIT)
         return "absent" if data is None else hashlib.sha256(data).hexdigest()
+
+    @cached_property
+    def _files(self) -> list[str]:
+        try:
+            listing = git.ask(self._toplevel, "ls-files", "-z") or ""
+        except GitTimeout:
+            listing = ""
+        return list(dict.fromkeys(file for file in listing.split("\0") if file))
+
+    @cached_property
+    def _tracked(self) -> frozenset[str]:
+        return frozenset(self._files)
+
+    @cached_property
+    def _names(self) -> dict[str, int]:
+        """{base name: how many files have it}."""
+        names: dict[str, int] = {}
+        for file in self._files:
+            name = file.rpartition("/")[2]
+            names[name] = names.get(name, 0) + 1
+        return names
+
+    @cached_property
+    def _kinds(self) -> dict[str, living.Kind]:
+        """{document that is no record of the past: what it is by its name}."""
+        folders = living.code_folders(self._files)
+        documents = [file for file in self._files if is_document(file)]
+        kinds = {file: living.kind_of(file, folders) for file in documents}
+        found = [file for file in documents if kinds[file] != "record"]
+        return {file: kinds[file] for file in found[:_DOCUMENTS_LIMIT]}
+
+    @cached_property
+    def _texts(self) -> dict[str, bytes]:
+        texts: dict[str, bytes] = {}
+        room = _ALL_DOCUMENTS_BYTES_LIMIT
+        for document in self._kinds:
+            text = read_regular_file(os.path.join(self._toplevel, document), _DOCUMENT_BYTES_LIMIT)
+            room -= len(text or b"")
+            if room < 0:
+                break
+            if text:
+                texts[document] = text
+        return texts
+
+    def _may_be_described(self, source: str) -> bool:
+        """Whether a change of this file can make a document wrong. One that is gone always can."""
+        if is_document(source) or source.startswith("/"):
+            return False
+        name = source.rpartition("/")[2]
+        if _GENERATED.match(name) or _TEST_FOLDER.search(source) or _TEST_NAME.match(name):
+            return not os.path.lexists(os.path.join(self._toplevel, source))
+        return True
+
+    def _mentions(self, source: str) -> dict[str, bool]:
+        """{document that names the file: whether it does by a path}."""
+        name = source.rpartition("/")[2]
+        is_telling = self._names.get(name, 0) <= 1 and _FILE_NAME.fullmatch(name)
+        found: dict[str, bool] = {}
+        for document, text in self._texts.items():
+            is_instruction = living.is_instruction(document)
+            for word in _words_around(text, name, is_ascii=source.isascii()):
+                if is_instruction and "/" not in word:
+                    continue  # instructions name the files of any repository
+                if self._is_path_of(word, source, document):
+                    found[document] = True
+                    break
+                if is_telling and word == name:
+                    found[document] = False
+        return found
+
+    def _is_path_of(self, word: str, source: str, document: str) -> bool:
+        if source in (word, _FORGE.sub("", word)):
+            return True
+        if os.path.normpath(os.path.join(document.rpartition("/")[0], word)) == source:
+            return True  # a link relative to the document
+        if "/" in source and word.endswith("/" + source) and word not in self._tracked:
+            return True
+        is_unique = self._names.get(source.rpartition("/")[2], 0) <= 1
+        return is_unique and "/" in word and source.endswith("/" + word)
+
+    def _living(self, found: dict[str, list[str]]) -> dict[str, list[str]]:
+        """The documents among these that are living: the dated ones only if they were changed long
+        after they were added."""
+        dated = [document for document in found if self._kinds[document] == "dated"]
+        unknown = [document for document in dated if document not in self._lives_on][:_DATED_LIMIT]
+        if unknown:
+            changed = _changed_later(self._toplevel, unknown)
+            self._lives_on |= {document: document in changed for document in unknown}
+        return {
+            document: sources
+            for document, sources in found.items()
+            if document not in dated or self._lives_on.get(document)
+        }
+
+
+def _words_around(text: bytes, name: str, is_ascii: bool) -> Iterator[str]:
+    """The path-like words of a text that end with this base name."""
+    needle = os.fsencode(name)
+    at = text.find(needle)
+    while at >= 0:
+        begin = max(text.rfind(b"\n", max(at - _REACH, 0), at) + 1, at - _REACH, 0)
+        end = text.find(b"\n", at, at + _REACH)
+        end = min(at + _REACH, len(text)) if end < 0 else end
+        line = text[begin:end].decode("utf-8", "replace")
+        if is_ascii:
+            line = _WITHOUT_BLANKS.sub(" ", line)
+        for word in _PATH_LIKE.findall(line):
+            word = word.rstrip(".").removeprefix("./").removeprefix("/")
+            if word.rpartition("/")[2] == name:
+                yield word
+        at = text.find(needle, max(end, at + 1))
+
+
+def _changed_later(toplevel: str, documents: Sequence[str]) -> set[str]:
+    """The documents that were changed long after they were added; none where git does not say."""
+    try:
+        answer = git.ask(
+            toplevel,
+            *("--literal-pathspecs", "log", "-z", "--format=%x02%at", "--name-only"),
+            *("--no-renames", "--", *documents),
+        )
+    except GitTimeout:
+        return set()
+    times: dict[str, list[int]] = {}
+    moment = 0
+    for part in (answer or "").split("\0"):
+        part = part.strip("\n")
+        if part.startswith("\x02"):
+            moment = int(part[1:])
+        elif part:
+            times.setdefault(part, []).append(moment)
+    return {
+        document
+        for document, moments in times.items()
+        if max(moments) - min(moments) >= _LATER_SECONDS
+    }

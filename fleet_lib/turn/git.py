@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.turn import remote_names
+from fleet_lib.turn.git_environment import git_environment
+from fleet_lib.turn.plain_repository import repository_around
 
 TIMEOUT_SECONDS = 5.0
 _REFLOG_LIMIT = 500
 _COMMITS_LIMIT = 100
 _FILES_LIMIT = 1000
 _NS = 1_000_000_000
+_NO_REPOSITORY = "not a git repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,29 @@ class GitState:
     # ended.
     made_ns: Mapping[str, int]
     read_at_ns: int
+    canonical_remotes: tuple[str, ...] = ()  # the forms by which it is known, the surest first
+    refusal: str = ""  # why git does not read this repository, in git's words; "" if it does
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of a briefing must know of the state that it comes from."""
+        if not self.refusal:
+            return ()
+        return (
+            f"git does not read this repository: {self.refusal}. Its commits and branch are"
+            " unknown; `fleet doctor` suggests a fix.",
+        )
 
 
 def read_git_state(folder: str) -> GitState | None:
+    """The state of the repository around a folder; None if there is none. Of a repository that git
+    refuses, only where it is."""
     read_at_ns = time.time_ns()
     answer = _rev_parse(folder, "--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
+    if answer is None:
+        return _refused_state(folder, read_at_ns)
     objects = ask(folder, "rev-parse", "--git-path", "objects")
-    if answer is None or objects is None:
+    if objects is None:
         return None
     bare, git_dir = answer[0] == "true", answer[1]
     here = os.path.realpath(folder)
@@ -69,13 +89,36 @@ def read_git_state(folder: str) -> GitState | None:
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
-    remotes = ask(folder, "config", "-z", "--get-regexp", r"^remote\..*\.url$") or ""
-    remote = _origin(remotes)
-    if remote and remote.startswith("."):
-        remote = os.path.normpath(os.path.join(toplevel or root, remote))
+    settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
+    remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch, reflog = _read_head(folder)
     made_ns = _read_made_ns(objects, reflog)
-    return GitState(toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns)
+    return GitState(
+        toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
+    )
+
+
+def _refused_state(folder: str, read_at_ns: int) -> GitState | None:
+    """Where a repository is that git does not read, because it belongs to another user or is
+    damaged; None if the folder is in no repository."""
+    try:
+        done = run(folder, "rev-parse", "--git-dir")
+    except FileNotFoundError:
+        refusal = "git is not installed"
+    else:
+        if done is None or done.returncode == 0 or _NO_REPOSITORY in done.stderr:
+            return None
+        refusal = next(
+            (line for line in done.stderr.splitlines() if line.startswith("fatal: ")), "no reason"
+        )
+    found = repository_around(folder)
+    if found is None:
+        return None
+    toplevel, root = found
+    return GitState(
+        *(toplevel, root, None, None, None, (), {}, read_at_ns),
+        refusal=refusal.removeprefix("fatal: "),
+    )
 
 
 def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]:
@@ -127,12 +170,22 @@ def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
 
 def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     """Git's answer, None where it says no. Raises GitTimeout: silence is no answer."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    try:
+        done = run(folder, *arguments, stdin=stdin)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done and done.returncode == 0 else None
+
+
+def run(
+    folder: str, *arguments: str, stdin: str | None = None
+) -> "subprocess.CompletedProcess[str] | None":
+    """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
+    FileNotFoundError where git is not installed."""
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
     command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -140,14 +193,15 @@ def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
             encoding="utf-8",
             errors="surrogateescape",
             timeout=TIMEOUT_SECONDS,
-            env=environment,
+            env=git_environment(os.environ),
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise GitTimeout(f"git {arguments[0]} took more than {TIMEOUT_SECONDS:.0f} s") from None
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError):
         return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _rev_parse(folder: str, *options: str) -> list[str] | None:
@@ -165,15 +219,6 @@ def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
-
-
-def _origin(listing: str) -> str | None:
-    """origin's URL out of `config -z --get-regexp`, else the first remote's."""
-    urls: dict[str, str] = {}
-    for pair in filter(None, listing.split("\0")):
-        key, _, url = pair.partition("\n")
-        urls.setdefault(key, url)
-    return urls.get("remote.origin.url") or next(iter(urls.values()), None) or None
 
 
 def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, ...]]:

@@ -15,25 +15,28 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, paths
+from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
-from fleet_lib.turn import briefing_parser, follow_ups, transcript
+from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
 from fleet_lib.turn.derive import risk_of
-from fleet_lib.turn.documents import Documents
+from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState, commits_since
+from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.stored_text import TITLE_LIMIT, storable, stored_text
+from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
 
 _NS = 1_000_000_000
+Touched = tuple[tuple[str, ...], tuple[str, ...]]  # files and documents
 _counted_as_now = 0  # the last time that was in the future, as it was counted
 
 
@@ -46,7 +49,7 @@ class NotRead(Exception):
         commits: Iterable[str] = (),
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
-        documents: bool = False,
+        documents: Touched | None = None,
         missed: bool = False,
         prompts: Iterable[str] = (),
     ) -> None:
@@ -66,6 +69,7 @@ class EarlierTurn:
     place: Place
     files: tuple[str, ...]  # relative to the repository
     started_at: str | None  # in the database's form
+    title: str  # "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Prepared:
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
     is_git_silent: bool = False  # git did not answer in time
+    gone_from: GitState | None = None  # the repository that a folder which is gone belonged to
+    is_ignored: bool = False  # projects.ignore keeps its folder out of the database
     client_folder: ClientFolder | None = None  # where the session's client keeps its files
     is_headless: bool = False  # a notification of a living `claude -p`
     turn: TurnFacts = field(default_factory=TurnFacts)
@@ -90,10 +96,13 @@ class Prepared:
     # {running background agent: the prompt that opened the turn which started it, "" if unknown}
     agents: Mapping[str, str] = field(default_factory=dict)
     edited_files: tuple[str, ...] = ()  # relative to the repository
+    keeps_prompts: bool = False  # the setting capture.prompts
+    title: str = ""  # of the prompt's words, redacted; "" for none
     message: str = ""  # the last assistant message, redacted
     block: Briefing | None = None
     status_file: Briefing | None = None
-    documents: Documents | None = None
+    # {what a turn touched: {document that was left behind: the touched files that it mentions}}
+    stale: Mapping[Touched, dict[str, list[str]]] = field(default_factory=dict)
     commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
@@ -149,9 +158,9 @@ class Prepared:
         """{document that was left behind: the touched files that it mentions}."""
         if self.git is None or not files or self.is_imported:
             return {}
-        if self.documents is None:
-            raise NotRead(documents=True)
-        return self.documents.stale(files, docs)
+        if (files, docs) not in self.stale:
+            raise NotRead(documents=(files, docs))
+        return self.stale[files, docs]
 
     def digests_of(self, files: Iterable[str]) -> Mapping[str, str]:
         """{file of the working tree: fingerprint of its content}."""
@@ -179,11 +188,15 @@ def prepare(
 ) -> Prepared:
     """Parse and redact an entry and read its facts. Raises BadEntry, with the reason in one line."""
     entry.received_ns = _received_ns(entry)
+    received_at = clock.iso(entry.received_ns)
+    given = entry.project or entry.cwd
+    if ignored.is_ignored(home, given):  # whatever its payload says
+        return Prepared(entry, Payload(), "", received_at, given, False, is_ignored=True)
     payload, digest = parse_payload(entry)
     folder = entry.project or payload.cwd or entry.cwd
-    prepared = Prepared(
-        entry, payload, digest, clock.iso(entry.received_ns), folder, _is_commander(folder, home)
-    )
+    prepared = Prepared(entry, payload, digest, received_at, folder, _is_commander(folder, home))
+    if folder != given and ignored.is_ignored(home, folder):
+        return replace(prepared, is_ignored=True)
     if prepared.is_commander or (payload.agent_id and entry.event not in SESSION_WIDE):
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
@@ -193,12 +206,18 @@ def prepare(
         folder_exists=exists,
         real_folder=os.path.realpath(folder) if folder else "",
         git=repositories.state(folder, entry.received_ns) if exists else None,
+        gone_from=None if exists else repository_of(folder, entry, repositories),
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
+        keeps_prompts=hot_settings.keeps_prompts(home),
         is_headless=entry.event == "Notification"
         and client_folder is not None
         and is_headless(client_folder, payload.session_id),
     )
+    # A worktree may lie outside the repository that is ignored.
+    repository = prepared.git or prepared.gone_from
+    if repository and ignored.is_ignored(home, repository.toplevel, repository.root):
+        return replace(prepared, is_ignored=True)
     if entry.event == "SessionEnd":
         return replace(prepared, newest=_newest_turn(prepared, pause))
     if entry.event not in TURN_ENDS:
@@ -226,19 +245,19 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         # The session's end asks for its earlier turns, too.
         return replace(prepared, missed=missed, earlier_turns=missed.earlier_turns)
     git = prepared.git
-    documents = prepared.documents
+    stale = dict(prepared.stale)
     if git and missing.documents:
-        documents = repositories.documents(git)
+        stale[missing.documents] = repositories.documents(git).stale(*missing.documents)
     commit_files, digests = dict(prepared.commit_files), dict(prepared.digests)
     if git and missing.commits:
         commit_files |= repositories.files_of_commits(git, missing.commits)
-    if documents:
-        digests |= {file: documents.digest(file) for file in missing.digests}
+    if git and missing.digests:
+        digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
     earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
     return replace(
         prepared,
-        documents=documents,
+        stale=stale,
         commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
@@ -312,9 +331,10 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         agents={
             agent: follow_ups.turn_of_agent(path, agent) for agent in payload.background_tasks or ()
         },
+        title=title_of(turn.asked) if prepared.keeps_prompts else "",
         message=message,
         block=None if block is None else briefing_parser.parse(block),
-        status_file=None if status is None else briefing_parser.parse(redact(status)),
+        status_file=None if status is None else status_file.read(redact(status), message),
     )
 
 
@@ -323,7 +343,8 @@ def _read_earlier(prepared: Prepared, prompt_id: str) -> EarlierTurn:
     turn = transcript.read_turn(path, prompt_id, None, 0)
     place = _place(path, prompt_id, turn)
     files = relative_files(turn.files, prepared.git, prepared.folder)
-    return EarlierTurn(place, tuple(files), _stored_time(turn.started_at))
+    title = title_of(turn.asked) if prepared.keeps_prompts else ""
+    return EarlierTurn(place, tuple(files), _stored_time(turn.started_at), title)
 
 
 def _place(path: str, prompt_id: str, turn: TurnFacts) -> Place:
@@ -356,17 +377,19 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
         commit_files = repositories.files_of_commits(git, commits) if commits else {}
     written = prepared.block or prepared.status_file or Briefing()
     files = (*edited, *(file for found in commit_files.values() for file in found))
-    files = written.files_touched or files
+    files = written.files_touched or tuple(dict.fromkeys(files))
     if not files:
         return replace(prepared, commit_files=commit_files)
+    docs = written.docs_touched
+    docs = tuple(file for file in files if is_document(file)) if docs is None else docs
     documents = repositories.documents(git)
-    stale = documents.stale(files, written.docs_touched or ())
+    stale = documents.stale(files, docs)
     risk = written.doc_drift_risk or risk_of(len(stale))
     mentioned = {*stale, *(source for sources in stale.values() for source in sources)}
     return replace(
         prepared,
         commit_files=commit_files,
-        documents=documents,
+        stale={(files, docs): stale},
         digests={file: documents.digest(file) for file in mentioned if risk == "high"},
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.turn.title import Words, first_words
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
@@ -24,6 +25,7 @@ class TurnFacts:
     title: str | None = None  # the name that a person gave the session, if it got one of late
     prompt_key: str = ""  # what stands for the prompt: prompt_id, or the prompt line's uuid
     opening: dict[str, Any] = field(default_factory=dict)  # the prompt's line, empty if not there
+    asked: Words = field(default_factory=Words)  # what a person wrote in the prompt
     partial: bool = True  # the end of the turn was not there yet, or not at all
 
 
@@ -127,15 +129,22 @@ def lines_backwards(descriptor: int) -> Iterator[bytes]:
 def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFacts:
     facts = TurnFacts()
     failed = _failed_tool_calls(lines)
+    has_answer = False
     for line in lines:
         if not facts.opening and opens_turn(line):
             facts.opening = line
             facts.prompt_key = str(line.get("uuid") or "")
             facts.started_at = _text_or_none(line.get("timestamp"))
+        if line.get("type") == "user":
+            # A fork's file copies the conversation before it, under its own first prompt's id.
+            read = first_words(Words() if has_answer else facts.asked, line)
+            facts.asked = read if read.text else facts.asked
         if line.get("type") == "custom-title":
             facts.title = _text_or_none(line.get("customTitle")) or facts.title
         if line.get("type") != "assistant" or is_synthetic(line):
             continue
+        message = line.get("message")
+        has_answer = isinstance(message, dict) and message.get("stop_reason") == "end_turn"
         for block in content_of(line):
             if block.get("type") == "text" and isinstance(block.get("text"), str):
                 facts.final_text = block["text"]
@@ -163,6 +172,7 @@ def add_turn(facts: TurnFacts, transcript: str, prompt_id: str) -> None:
     earlier = read_turn(transcript, prompt_id, None, 0)
     facts.files = list(dict.fromkeys([*earlier.files, *facts.files]))
     facts.started_at = earlier.started_at or facts.started_at
+    facts.asked = earlier.asked if earlier.asked.text else facts.asked
 
 
 def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from fleet_lib import clock
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.transcript import (
     content_of,
     edited_path,
@@ -45,6 +46,7 @@ class FinishedTurn:
     branch: str | None
     started_at: str | None  # as the client wrote it, like `ended_at`
     ended_at: str | None
+    asked: Words  # what a person wrote in the prompt
     message: str  # the assistant's last text
     error: str | None  # the code of an API error, None where the turn ended well
     files: tuple[str, ...]  # absolute paths, as edited, in order
@@ -135,6 +137,7 @@ class _OpenTurn:
 
     line: dict[str, Any]  # the prompt's
     text: str  # of the prompt
+    asked: Words  # what a person wrote of it
     edits: _Edits = field(default_factory=_Edits)
     words: str = ""  # the assistant's last text
     end: tuple[str, str | None, str | None] | None = None  # message, time, error
@@ -162,6 +165,7 @@ class _OpenTurn:
             branch=_text(self.line.get("gitBranch")),
             started_at=_text(self.line.get("timestamp")),
             ended_at=ended_at,
+            asked=self.asked,
             message=message,
             error=error,
             files=self.edits.files(),
@@ -189,6 +193,8 @@ def _turns(lines: Iterable[dict[str, Any]]) -> Iterator[FinishedTurn]:
             # A fork's file begins with a copy of the conversation before it, and all of that copy
             # bears the prompt id of the fork's own first prompt.
             is_copy = turn and turn.prompt_id and turn.prompt_id == new.prompt_id
+            if turn and is_copy and not new.asked.text:
+                new.asked = turn.asked  # a teammate's message in the same turn
             if turn and turn.end and not is_copy:
                 if waiting and (done := waiting.finished(cwd, is_last=False)):
                     yield done
@@ -220,9 +226,11 @@ def _opened(line: dict[str, Any], turn: _OpenTurn | None) -> _OpenTurn | None:
         return None
     if not (blocks or texts):
         return None
-    new = _OpenTurn(line, texts[0].lstrip() if texts else "")
-    is_same = turn and new.prompt_id and new.prompt_id == turn.prompt_id
-    return None if turn and is_same and not turn.end else new
+    new = _OpenTurn(line, texts[0].lstrip() if texts else "", first_words(Words(), line))
+    if turn and not turn.end and new.prompt_id and new.prompt_id == turn.prompt_id:
+        turn.asked = first_words(turn.asked, line)
+        return None
+    return new
 
 
 def _note_answer(turn: _OpenTurn, line: dict[str, Any], says_reasons: bool) -> bool:

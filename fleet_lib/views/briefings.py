@@ -18,6 +18,7 @@ def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) ->
     """The whole briefing, and what is known of its turn; a briefing of another program has none."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
     return asdict(briefing) | {
+        "title": turn.title if turn else None,
         "summary": summary_of(turn.summary if turn else None, briefing.raw_markdown),
         "revision": turn.revision if turn else 1,
         "source": turn.source if turn else None,

@@ -25,7 +25,8 @@ def export_records(
     repo = BriefingRepo(connection)
     for briefing in _briefings(connection, project, since):
         turn = repo.turn_of(briefing.briefing_id)
-        more = {"summary": turn.summary, "revision": turn.revision} if turn else {}
+        names = ("title", "summary", "revision")
+        more = {name: getattr(turn, name) for name in names} if turn else {}
         yield {"kind": "briefing", **asdict(briefing), **more}
     events, after = OutboxRepo(connection), 0
     while page := events.get_after(after, _PAGE):
@@ -60,7 +61,8 @@ def project_as_markdown(
     repo = BriefingRepo(connection)
     for briefing_id in ids:
         if briefing := repo.get(briefing_id):
-            yield _as_markdown(briefing)
+            turn = repo.turn_of(briefing_id)
+            yield _as_markdown(briefing, turn.title if turn else None)
 
 
 def _briefings(
@@ -86,8 +88,9 @@ def _briefings(
         after = ids[-1]
 
 
-def _as_markdown(briefing: BriefingRecord) -> str:
+def _as_markdown(briefing: BriefingRecord, title: str | None) -> str:
     facts = [
+        ("title", title),
         ("status", briefing.status),
         ("impact", briefing.impact_level),
         ("branch", briefing.branch),

@@ -10,6 +10,7 @@ from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import project_names
@@ -48,7 +49,7 @@ def nothing(home: str) -> dict[str, Any]:
         "working": [],
         "projects": [],
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
-        "jobs": {"queued": 0, "running": 0},
+        "jobs": {"queued": 0, "running": 0, "held": None},
         "capture": capture(home, None),
     }
 
@@ -86,8 +87,10 @@ def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
 
 
-def _jobs(connection: sqlite3.Connection) -> dict[str, int]:
+def _jobs(connection: sqlite3.Connection) -> dict[str, Any]:
     rows = connection.execute(
         "SELECT status, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY status"
     )
-    return {"queued": 0, "running": 0} | {row[0]: row[1] for row in rows}
+    hold = JobHoldRepo(connection).of_waiting_jobs()
+    held = {"until": hold.held_until, "reason": hold.reason} if hold else None
+    return {"queued": 0, "running": 0, "held": held} | {row[0]: row[1] for row in rows}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
+from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
 # {state of a session: why it waits for a person}
@@ -53,6 +54,7 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             "state": session.state,
             "since": session.state_at,
             "detail": session.detail,
+            "title": session.title,
             "briefing_id": session.briefing_id,
             "last_seen_at": session.last_seen_at,
         }
@@ -62,10 +64,11 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 
 class SessionsNow:
     """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which
-    are read once."""
+    are read once. One that no person named has its newest turn's title."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._repo = SessionRepo(connection)
+        self._turns = BriefingRepo(connection)
         self._live = live_sessions(connection, is_thorough=True)
 
     def needing_you(self) -> list[Session]:
@@ -97,7 +100,11 @@ class SessionsNow:
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
                 found.append(_now(session, live))
-        return sorted(found, key=order, reverse=True)
+        return sorted(map(self._titled, found), key=order, reverse=True)
+
+    def _titled(self, session: Session) -> Session:
+        title = session.title or self._turns.last_title(session.session_id)
+        return replace(session, title=title)
 
 
 def _now(session: Session, live: LiveSession) -> Session:

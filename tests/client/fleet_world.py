@@ -32,8 +32,8 @@ from scripted_model import (
     last_prompt_context,
 )
 
-from commander.setup import settings
-from commander.setup.commander_folder import make_commander_folder
+from commander.setup.commander_folder import make_commander_folder, write_hook_file
+from commander.setup.hook_entries import registration, settings_example
 
 HOOKS = REPOSITORY / "hooks"
 _PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
@@ -58,11 +58,12 @@ class Fleet:
 
         model.use_script(script)
         self._register(Path(sys.executable))
-        make_commander_folder(self.home, Path(sys.executable), HOOKS)
+        make_commander_folder(self.home, self.world.settings_dir)
 
     def _register(self, python: Path) -> None:
-        hooks = settings.registration(settings.settings_example(), python, HOOKS)
-        self.world.write_settings(hooks)
+        claude = self.world.settings_dir
+        write_hook_file(self.home, python, HOOKS.parent)
+        self.world.write_settings(registration(settings_example(), self.home, claude))
 
     def register_hooks_once_more(self) -> None:
         """Add a second copy of every hook with a different command line, which the client treats as
@@ -156,7 +157,7 @@ class Fleet:
     def script(self, prompt: str, *replies: Reply) -> None:
         """Set the model's answers to a prompt, which also identifies the requests later."""
         for other in self._steps:
-            if prompt in other or other in prompt:
+            if prompt != other and (prompt in other or other in prompt):
                 raise ValueError(f"{prompt!r} cannot be distinguished from {other!r}")
         self._steps[prompt] = replies or [Text("done")]
 

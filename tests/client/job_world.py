@@ -177,7 +177,7 @@ class Jobs:
             process.send_signal(signal.SIGKILL)
         for record in self.started():
             with contextlib.suppress(OSError):
-                os.killpg(record["pid"], signal.SIGKILL)
+                os.kill(record["pid"], signal.SIGKILL)
 
     def _command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-m", "commander.cli", *arguments]

@@ -24,10 +24,12 @@ Request: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Text:
-    """A final answer; `delay_seconds` holds it back, so that a test can interrupt the turn."""
+    """A final answer; `delay_seconds` holds it back, so that a test can interrupt the turn.
+    `usage` is what the whole message is said to have used."""
 
     text: str
     delay_seconds: float = 0.0
+    usage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Fail:
 
     status: int = 400
     message: str = "scripted failure"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Reply: TypeAlias = Text | ToolUse | Fail | Sequence[Text | ToolUse]
@@ -291,9 +294,8 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.server.answer(request)
         if isinstance(reply, Fail):
             error = {"type": "invalid_request_error", "message": reply.message}
-            return self._send(
-                reply.status, _json({"type": "error", "error": error}), "application/json"
-            )
+            text = _json({"type": "error", "error": error})
+            return self._send(reply.status, text, "application/json", reply.headers)
         blocks = list(reply) if isinstance(reply, Sequence) else [reply]
         time.sleep(sum(block.delay_seconds for block in blocks if isinstance(block, Text)))
         message = _message(str(request.get("model", "scripted")), blocks)
@@ -301,8 +303,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, _server_sent_events(message), "text/event-stream")
         return self._send(200, _json(message), "application/json")
 
-    def _send(self, status: int, body: bytes, content_type: str) -> None:
+    def _send(
+        self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -311,6 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _message(model: str, blocks: Sequence[Text | ToolUse]) -> dict[str, Any]:
     calls = any(isinstance(block, ToolUse) for block in blocks)
+    usages = [block.usage for block in blocks if isinstance(block, Text) and block.usage]
     return {
         "id": _unique_id("msg"),
         "type": "message",
@@ -319,7 +326,7 @@ def _message(model: str, blocks: Sequence[Text | ToolUse]) -> dict[str, Any]:
         "content": [_content(block) for block in blocks],
         "stop_reason": "tool_use" if calls else "end_turn",
         "stop_sequence": None,
-        "usage": {"input_tokens": 10, "output_tokens": 5},
+        "usage": next(iter(usages), {"input_tokens": 10, "output_tokens": 5}),
     }
 
 
@@ -341,9 +348,9 @@ def _unique_id(prefix: str) -> str:
 
 def _server_sent_events(message: Mapping[str, Any]) -> bytes:
     ending = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    events: list[dict[str, Any]] = [
-        {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
-    ]
+    usage = message["usage"]
+    start = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": start}]
     for index, block in enumerate(message["content"]):
         if block["type"] == "text":
             empty, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
@@ -359,7 +366,11 @@ def _server_sent_events(message: Mapping[str, Any]) -> bytes:
             {"type": "content_block_stop", "index": index},
         ]
     events += [
-        {"type": "message_delta", "delta": ending, "usage": {"output_tokens": 5}},
+        {
+            "type": "message_delta",
+            "delta": ending,
+            "usage": {"output_tokens": usage["output_tokens"]},
+        },
         {"type": "message_stop"},
     ]
     return b"".join(

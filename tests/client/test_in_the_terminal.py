@@ -14,8 +14,7 @@ from claude_client import REPOSITORY
 from fleet_world import Fleet, blocked_by
 from scripted_model import Text, ToolUse, session_of
 
-from commander.setup import settings
-from commander.setup.commander_folder import write_command
+from commander.setup.commander_folder import write_command, write_hook_file
 
 pytestmark = pytest.mark.usefixtures("terminal")
 
@@ -40,19 +39,17 @@ def test_session_continues_after_fleet_is_uninstalled_under_it(
 ) -> None:
     """As after ./install.sh --uninstall: the settings have no entries and their program is gone."""
     file = fleet.world.settings_dir / "settings.json"
-    venv = tmp_path / "venv" / "bin"
-    venv.mkdir(parents=True)
-    (venv / "python").symlink_to(sys.executable)
-    hooks = settings.registration(
-        settings.settings_example(), venv / "python", REPOSITORY / "hooks"
-    )
-    file.write_text(json.dumps(hooks))
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    write_hook_file(fleet.home, python, REPOSITORY)
     fleet.script("first thing")
     fleet.script("second thing")
     with fleet.world.interactive(fleet.repository("web")) as session:
         session.send("first thing")
         fleet.wait_for_rows("SELECT 1 FROM briefings")
-        (venv / "python").unlink()
+        (fleet.home / "bin" / "hook.sh").unlink()
+        python.unlink()
         file.write_text("{}")
         session.send("second thing")
         fleet.wait_for_request("second thing")

@@ -180,6 +180,7 @@ def test_started_job_of_a_killed_runner_fails_and_its_client_ends(
     (runner,) = jobs.runners()
     os.kill(runner.pid, signal.SIGKILL)
     client = jobs.started()[0]["pid"]
+    jobs.until(lambda: not is_alive(client) and not _running(command))  # without another runner
     assert jobs.job(job_id)["status"] == "running"
 
     next_job = jobs.submit("something else")

@@ -11,12 +11,14 @@ const OTHER_WORDS = {
   session_started: "started",
   session_blocked: "needs you",
   doc_drift_warning: "stale documents",
+  file_overlap: "same file",
 };
 export const EVENT_TYPES = {
   briefing_added: "briefings",
   session_started: "started sessions",
   session_blocked: "sessions that need you",
   doc_drift_warning: "stale documents",
+  file_overlap: "files of several sessions",
   skill_updated: "skills",
   job_completed: "jobs",
   error: "errors",
@@ -25,7 +27,7 @@ export const BROADCAST_LEVELS = ["silent", "mention", "highlight"];
 
 const TONES = {
   bad: ["blocked", "failed", "error", "doc_drift_warning"],
-  wait: ["waiting_for_input", "waiting_for_permission", "session_blocked", "queued"],
+  wait: ["waiting_for_input", "waiting_for_permission", "session_blocked", "file_overlap", "queued"],
   busy: ["working", "running"],
   good: ["completed"],
 };

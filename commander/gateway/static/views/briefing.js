@@ -9,7 +9,8 @@ export const briefing = {
   title: "Briefing",
 
   async draw({ which }) {
-    const { briefing: record, summary, html } = await get(`/briefings/${Number(which)}`);
+    const page = await get(`/briefings/${Number(which)}`);
+    const { briefing: record, title, summary, html, usage } = page;
     const text = h("div", { class: "card prose", id: "text" });
     text.innerHTML = html; // the one markup that is not built here: the server has sanitised it
     return [
@@ -22,7 +23,7 @@ export const briefing = {
         when(record.ended_at || record.created_at),
         h("span", {}, `briefing ${record.briefing_id}`),
       ),
-      definitions(factsOf(record)),
+      definitions([["title", title], ...factsOf(record), ...Object.entries(usage)]),
       text,
     ];
   },

@@ -46,7 +46,8 @@ function titleOf(needing, leftOpen) {
   return "Nothing needs your attention.";
 }
 
-function factsOf({ left_open: leftOpen, working, jobs, commander, capture }) {
+function factsOf(overview) {
+  const { left_open: leftOpen, working, jobs, commander, capture, usage_today: used } = overview;
   const hasJobs = jobs.running || jobs.queued;
   return [
     fact(null, working.length && "working", `${working.length} working`),
@@ -57,6 +58,7 @@ function factsOf({ left_open: leftOpen, working, jobs, commander, capture }) {
       hasJobs ? `${plural(jobs.running, "job")} running, ${jobs.queued} queued` : "No jobs running",
     ),
     fact("/prelude", "", `Commander: ${commander.new ? `${commander.new} new` : "up to date"}`),
+    used ? fact(null, "", `Today: ${used}`) : null,
     capture.waiting ? fact(null, "", `${plural(capture.waiting, "capture")} waiting`) : null,
     capture.quarantined
       ? fact(null, "failed", `${capture.quarantined} in quarantine: run fleet doctor`)
@@ -87,7 +89,7 @@ function sessionRow(session) {
     addressOf(session),
     nameOf(session.project_id),
     tag(session.state),
-    session.detail || `session ${session.session_id.slice(0, 8)}`,
+    session.detail || session.title || `session ${session.session_id.slice(0, 8)}`,
     when(session.since, session.state === "completed" ? "ago" : "for"),
     { "data-key": session.session_id },
   );

@@ -4,6 +4,7 @@ import { eventRow } from "../events.js";
 import { changeAddress, draw, here } from "../navigation.js";
 import { card, dayOf, h } from "../page.js";
 import { nameOf, state } from "../state.js";
+import { usedBy } from "../usage.js";
 import { BROADCAST_LEVELS, EVENT_TYPES, words } from "../words.js";
 
 const EVENTS_SHOWN = 200;
@@ -12,8 +13,10 @@ const FILTERS = ["project", "type", "level"];
 export const timeline = {
   title: "Timeline",
 
-  draw() {
+  async draw() {
     const { parameters } = here();
+    const project = parameters.get("project");
+    const used = project ? await usedBy(project) : "";
     const chosen = state.events.filter((event) => matches(event, parameters));
     const rows = [];
     let day = "";
@@ -29,6 +32,7 @@ export const timeline = {
     return [
       h("h1", {}, "Timeline"),
       filters(parameters),
+      used ? h("p", { class: "note", id: "used" }, used) : null,
       card(rows, emptyText(parameters), { id: "events" }),
       chosen.length > EVENTS_SHOWN ? h("p", { class: "note" }, note) : null,
     ];

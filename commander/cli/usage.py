@@ -1,0 +1,101 @@
+"""`fleet usage`: tokens and their list price."""
+
+from typing import Any, get_args
+
+import click
+
+from commander.cli._app import json_option
+from commander.cli._database import reading
+from commander.cli._display import Cell, Line, Table, print_json, show
+from commander.cli._params import Moment, project_option
+from fleet_lib import paths
+from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
+from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.usage import as_record, dollars, name_of, short_number, total, usage_rows
+
+_SHORT_ID = 8  # characters of a session's id
+
+
+@click.command()
+@click.option(
+    "--by",
+    type=click.Choice([by for by in get_args(By) if by != "all"]),
+    default="day",
+    show_default=True,
+    help="What one row stands for.",
+)
+@click.option(
+    "--since",
+    type=Moment(),
+    metavar="WHEN",
+    help="Only after this: today, yesterday, monday, 12h, 3d, 2w, or an ISO date or time.",
+)
+@project_option
+@json_option
+def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
+    """Show how many tokens were used and what they cost by the list price.
+
+    Counted from the transcripts, subagents included, each message once. The list price is that of
+    the API on the day of each message, and no bill: a subscription costs what it costs. Where
+    Claude Code itself says what a session cost, that stands beside it and is not added. A model
+    that the price list does not know has tokens and no price. Days are your local days.
+
+    \b
+    Examples:
+      fleet usage --since monday
+      fleet usage --by project --since 30d
+      fleet usage --by session --project api-svc
+      fleet usage --by model --json | jq '.[].usd'
+    """
+    from fleet_lib.views.list_prices import current_rates  # slow to import
+
+    with reading() as connection:
+        project_id = find_project(connection, project).project_id if project else None
+        rates = current_rates(connection, paths.home())
+        rows = usage_rows(connection, by, rates, since=since, project_id=project_id)
+        names = project_names(connection)
+        costs = UsageRateRepo(connection).client_costs() if by == "session" else {}
+    if as_json:
+        print_json([as_record(row) for row in rows])
+    elif not rows:
+        click.echo("No tokens were used." if project or since else "No tokens were counted yet.")
+    else:
+        show(*_parts(rows, by, names, costs))
+
+
+def _parts(
+    rows: list[UsageRow], by: By, names: dict[str, str], costs: dict[str, float]
+) -> list[Line | Table]:
+    says_costs = any(row.key in costs for row in rows)
+    headings = [by, "input", "output", "cache read", "cache write", "list price"]
+    table = [[_key(row.key, by, names), *_figures(row)] for row in rows]
+    if says_costs:
+        headings.append("client's own")
+        for row, cells in zip(rows, table, strict=True):
+            cost = costs.get(row.key)
+            cells.append("-" if cost is None else Cell(dollars(cost), "", f"{cost:.6f}"))
+    if len(rows) > 1:
+        table.append([Cell("total", "bold"), *_figures(total(rows)), *([""] if says_costs else [])])
+    parts: list[Line | Table] = [Table(headings, table)]
+    if any(row.is_partly_priced for row in rows):
+        parts.append(Line((Cell("+ some of it is of a model without a list price.", "dim"),)))
+    return parts
+
+
+def _key(key: str, by: By, names: dict[str, str]) -> Cell:
+    if by == "project":
+        return Cell(name_of(names, key), "", key)
+    return Cell(key[:_SHORT_ID] if by == "session" else key, "", key, whole=True)
+
+
+def _figures(row: UsageRow) -> list[Any]:
+    price = "-" if row.usd is None else dollars(row.usd)
+    more = "+" if row.is_partly_priced and row.usd is not None else ""
+    counts = (
+        *(row.input_tokens, row.output_tokens),
+        *(row.cache_read_tokens, row.cache_write_tokens),
+    )
+    return [
+        *(Cell(short_number(count), "", count) for count in counts),
+        Cell(f"{price}{more}", "", "-" if row.usd is None else f"{row.usd:.6f}{more}"),
+    ]

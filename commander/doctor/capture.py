@@ -1,0 +1,143 @@
+"""The checks of whether sessions are captured: what keeps hooks from running, and the sessions of
+today that were not captured although their transcripts have finished turns."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from commander.doctor.findings import Finding, Installation, open_untouched, span
+from commander.setup import settings
+from fleet_lib import clock, paths, spool
+from fleet_lib.json_text import json_object
+from fleet_lib.text import clean
+from fleet_lib.turn.transcript_turns import newest_turn
+
+LATE_SECONDS = 120
+_TODAY_SECONDS = 86400
+_LISTED = 5
+_HEAD_BYTES = 1 << 16
+
+
+def managed(installation: Installation) -> Iterator[Finding]:
+    """Settings of the administrator, which win over the user's."""
+    for file, value in installation.managed_settings.items():
+        registers = any(True for _ in settings.our_entries(value))
+        if registers:
+            yield Finding("ok", "managed settings", f"{file} registers Fleet's hooks.")
+        elif value.get("allowManagedHooksOnly") is True:
+            yield Finding(
+                "failed",
+                "managed settings",
+                f"allowManagedHooksOnly is set in {file}.",
+                "Claude Code runs no hooks of users and plugins, so nothing is captured.",
+                "ask your administrator to add Fleet's hooks to the managed settings",
+            )
+        if value.get("disableAllHooks"):
+            yield Finding(
+                "failed",
+                "managed settings",
+                f"disableAllHooks is set in {file}.",
+                "Claude Code runs no hooks, so nothing is captured.",
+                "ask your administrator to remove it",
+            )
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A session of today whose transcript has a finished turn."""
+
+    session_id: str
+    folder: str
+    is_headless: bool
+    written: float  # Unix seconds
+
+
+def sessions(installation: Installation) -> Iterator[Finding]:
+    """Each session of today that was never captured is named: one captured session must not hide
+    the others."""
+    last = _last_capture(installation.home)
+    found = (
+        f"The last capture was {span(time.time() - last)} ago"
+        if last
+        else "Nothing has been captured so far"
+    )
+    missed = sorted(_missed(installation), key=lambda one: -one.written)
+    if not missed:
+        yield Finding("ok" if last else "note", "capture", f"{found}.")
+        return
+    named = ", ".join(
+        f"{one.session_id[:8]} in {clean(one.folder, 100) or '?'}" for one in missed[:_LISTED]
+    )
+    more = f" and {len(missed) - _LISTED} more" if len(missed) > _LISTED else ""
+    headless = sum(one.is_headless for one in missed)
+    means = (
+        "They were started by a program, with --bare or with --setting-sources, which load no hooks"
+        " of yours."
+        if headless == len(missed)
+        else "A session that was started before Fleet was installed has no hooks."
+    )
+    yield Finding(
+        "warning",
+        "capture",
+        f"{found}. Sessions of today that were never captured: {named}{more}.",
+        means,
+        "restart them (claude --resume); fleet import takes in what they have done",
+    )
+
+
+def _missed(installation: Installation) -> Iterator[_Session]:
+    known = _captured(installation.home)
+    for path in (installation.claude / "projects").glob("*/*.jsonl"):
+        with contextlib.suppress(OSError):
+            written = path.stat().st_mtime
+            age = time.time() - written
+            if path.stem in known or not LATE_SECONDS < age < _TODAY_SECONDS:
+                continue
+            turn, _ = newest_turn(str(path))
+            if turn is None:
+                continue
+            entrypoint = _entrypoint(path)
+            yield _Session(path.stem, turn.cwd, entrypoint not in ("", "cli"), written)
+
+
+def _entrypoint(path: Path) -> str:
+    """What started the session, as its transcript says."""
+    with path.open("rb") as file:
+        for raw in file.read(_HEAD_BYTES).splitlines():
+            if isinstance(found := json_object(raw).get("entrypoint"), str):
+                return found
+    return ""
+
+
+def _captured(home: Path) -> set[str]:
+    """The sessions that a hook has reported, and those of Fleet's own jobs, which run no hooks."""
+    found = {spool.name_parts(name)[2] for name in spool.pending(str(home))}
+    path = Path(paths.database(str(home)))
+    if path.exists():
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(open_untouched(path)) as opened:
+            for table in ("sessions", "commander_sessions", "job_runs"):
+                found.update(row[0] for row in opened.execute(f"SELECT session_id FROM {table}"))
+    return found
+
+
+def _last_capture(home: Path) -> float:
+    """When the newest hook call was captured, in Unix seconds; 0.0 for never."""
+    last = 0.0
+    path = Path(paths.database(str(home)))
+    if path.exists():
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError):
+            with contextlib.closing(open_untouched(path)) as connection:
+                moments = [
+                    connection.execute(query).fetchone()[0]
+                    for query in (
+                        "SELECT max(last_seen_at) FROM sessions",
+                        "SELECT max(updated_at) FROM commander_sessions",
+                    )
+                ]
+            last = max(clock.parse(moment).timestamp() for moment in moments if moment)
+    for name in spool.pending(str(home))[-1:]:
+        last = max(last, int(spool.name_parts(name)[0] or 0) / 1e9)
+    return last

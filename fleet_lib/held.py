@@ -1,0 +1,47 @@
+"""A lock file that names its holder, for programs that run for long. Python 3.9 and later, standard
+library only, since the installer asks it too."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock."""
+
+    pid: int
+    environment: str  # the folder of its Python environment: which installed version it runs
+
+
+def hold(path: Path) -> int | None:
+    """Lock the file until the descriptor is closed or the process ends, and write into it who holds
+    it. None if another process has it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n{os.path.realpath(sys.prefix)}\n".encode(), 0)
+    return descriptor
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds a lock that `hold` made; None if no process does. The file says it, but only the lock
+    proves that it still is so."""
+    try:
+        with path.open("r+", encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, _, environment = file.read(8192).partition("\n")
+                return Holder(int(pid), environment.strip()) if pid.isdecimal() else None
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,177 @@
+"""List prices as they were last asked for, and sums of tokens with their price. The price library is
+slow to import, so whoever shows a figure goes by what is stored here; views/list_prices.py fills it."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from fleet_lib.store.usage import QUARTER_SECONDS
+
+By = Literal["day", "project", "session", "model", "all"]
+
+_COLUMNS = (
+    "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
+    " cache_write_5m_usd, cache_write_1h_usd, library, priced_at"
+)
+# {what usage is grouped by: its key}. A person's day is the local one.
+_KEYS: dict[By, str] = {
+    "day": f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')",
+    "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
+    "session": "u.session_id",
+    "model": "k.model",
+    "all": "''",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What has a price of its own."""
+
+    kind_id: int
+    model: str
+    speed: str
+    tier: int
+
+
+class Prices(NamedTuple):
+    """What a million tokens of each kind cost, in USD; None for an unknown model."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The prices of a kind in a time."""
+
+    kind_id: int
+    from_quarter: int
+    to_quarter: int  # excluded
+    usd: Prices
+    library: str
+    priced_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Tokens and their list price."""
+
+    key: str
+    input_tokens: int  # without the cache's
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    usd: float | None  # of all that has a price; None if nothing has
+    is_partly_priced: bool  # some of it has no price
+    is_to_be_priced: bool  # some of it is of a model whose price was not asked for yet
+
+
+class UsageRateRepo:
+    """Uses the caller's connection and transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def kinds(self) -> list[Kind]:
+        rows = self._connection.execute("SELECT kind_id, model, speed, tier FROM usage_kinds")
+        return [Kind(*row) for row in rows]
+
+    def rates(self) -> list[Rate]:
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM usage_rates")
+        return [Rate(row[0], row[1], row[2], Prices(*row[3:8]), row[8], row[9]) for row in rows]
+
+    def save(self, rates: Iterable[Rate]) -> None:
+        """Store these instead of all that were there."""
+        self._connection.execute("DELETE FROM usage_rates")
+        self._connection.executemany(
+            f"INSERT INTO usage_rates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_as_row(rate) for rate in rates],
+        )
+
+    def rows(
+        self,
+        by: By,
+        rates: Iterable[Rate],
+        *,
+        since_quarter: int | None = None,
+        project_id: str | None = None,
+        session_id: str | None = None,
+        turn_key: str | None = None,
+    ) -> Iterator[UsageRow]:
+        """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
+        conditions = {
+            "u.quarter >= :since_quarter": since_quarter,
+            "coalesce(u.project_id, s.project_id) = :project_id": project_id,
+            "u.session_id = :session_id": session_id,
+            "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
+            " WHERE session_id = :session_id AND turn_key = :turn_key)": turn_key,
+        }
+        where = [sql for sql, value in conditions.items() if value is not None]
+        found = self._connection.execute(
+            f"""WITH rates AS MATERIALIZED (
+              SELECT json_extract(value, '$[0]') AS kind_id, json_extract(value, '$[1]') AS from_quarter, json_extract(value, '$[2]') AS to_quarter,
+                json_extract(value, '$[3]') AS input, json_extract(value, '$[4]') AS output, json_extract(value, '$[5]') AS cache_read,
+                json_extract(value, '$[6]') AS write_5m, json_extract(value, '$[7]') AS write_1h
+              FROM json_each(:rates))
+            SELECT {_KEYS[by]} AS key,
+              sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
+              sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),
+              sum((u.input_tokens * r.input + u.output_tokens * r.output
+                + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
+                + u.cache_write_1h_tokens * r.write_1h) / 1e6),
+              sum(r.input IS NULL), sum(r.kind_id IS NULL)
+            FROM usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
+            LEFT JOIN sessions s ON s.session_id = u.session_id
+            LEFT JOIN rates r ON r.kind_id = u.kind_id
+              AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter
+            WHERE {" AND ".join(where or ["1"])}
+            GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
+              + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0""",
+            {
+                "rates": json.dumps([_as_row(rate) for rate in rates]),
+                "since_quarter": since_quarter,
+                "project_id": project_id,
+                "session_id": session_id,
+                "turn_key": turn_key,
+            },
+        )
+        for row in found:
+            yield UsageRow(
+                key=row[0],
+                input_tokens=row[1],
+                output_tokens=row[2],
+                cache_read_tokens=row[3],
+                cache_write_tokens=row[4],
+                usd=None if row[5] is None else round(row[5], 6),
+                is_partly_priced=row[6] > 0,
+                is_to_be_priced=row[7] > 0,
+            )
+
+    def client_costs(self) -> dict[str, float]:
+        """{session: what the client itself says that it cost}: its own total, else that of the jobs
+        that ran it."""
+        rows = self._connection.execute(
+            "SELECT session_id, sum(cost_usd) FROM job_runs"
+            " WHERE session_id IS NOT NULL AND cost_usd IS NOT NULL GROUP BY session_id"
+            " UNION ALL SELECT session_id, cost_usd FROM client_costs"
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def client_cost(self, session_id: str) -> float | None:
+        """The same of one session."""
+        row = self._connection.execute(
+            "SELECT coalesce((SELECT cost_usd FROM client_costs WHERE session_id = ?1),"
+            " (SELECT sum(cost_usd) FROM job_runs WHERE session_id = ?1))",
+            (session_id,),
+        ).fetchone()
+        return None if row is None else row[0]
+
+
+def _as_row(rate: Rate) -> tuple[Any, ...]:
+    times = (rate.kind_id, rate.from_quarter, rate.to_quarter)
+    return (*times, *rate.usd, rate.library, rate.priced_at)

@@ -1,0 +1,474 @@
+"""What a turn is called: the first line that a person wrote, and what no person wrote is left out."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_world import Gateway
+from support import PAYLOADS, Fleet, payload
+from support_agents import Session
+from support_transcripts import Conversation
+
+from fleet_lib.turn import title
+from fleet_lib.turn.transcript import read_turn
+from fleet_lib.turn.transcript_turns import finished_turns
+
+REMINDER = "<system-reminder>\nThe user opened a file.\n</system-reminder>"
+SUMMARY = "This session is being continued from a previous conversation that ran out of context."
+NOTIFICATION = payload("2.1.332/UserPromptSubmit-task-notification")["prompt"]
+
+
+def called(*contents: Any, **more: Any) -> str:
+    """The title that a prompt of these user lines gets."""
+    words = title.Words()
+    for content in contents:
+        words = title.first_words(words, {"type": "user", "message": {"content": content}, **more})
+    return title.title_of(words)
+
+
+def text(words: str) -> dict[str, str]:
+    return {"type": "text", "text": words}
+
+
+def command(name: str, arguments: str = "", *, is_clients: bool = False) -> str:
+    tags = [f"<command-message>{name} is running…</command-message>"]
+    tags.insert(0 if is_clients else 1, f"<command-name>/{name}</command-name>")
+    return "\n            ".join([*tags, f"<command-args>{arguments}</command-args>"])
+
+
+# --- which words ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Make the limit a setting", "Make the limit a setting"),
+        ("\n\n  Make the limit a setting  \nand document it", "Make the limit a setting"),
+        ([text("Make the limit"), text("a setting")], "Make the limit"),
+        ("# Make the limit a setting", "Make the limit a setting"),
+        ("1. **Make** the limit a setting\n2. Ship it", "Make the limit a setting"),
+        ("1)Make the limit a setting", "Make the limit a setting"),
+        ("- [ ] rename `__init__.py` to main", "rename `__init__.py` to main"),
+        ("---\n***\nMake the limit a setting", "Make the limit a setting"),
+        ("Why does Button<T> render twice?", "Why does Button<T> render twice?"),
+        ("<task>Make the limit a setting</task>\nBe brief.", "Make the limit a setting"),
+        ("<context>\nThe limit is per user\n</context>", "The limit is per user"),
+        ("把限制改成每个用户一个", "把限制改成每个用户一个"),
+        ("制限をユーザーごとにしてください", "制限をユーザーごとにしてください"),
+        ("Сделай лимит настройкой", "Сделай лимит настройкой"),
+        ("", ""),
+        ("🎉\n---", ""),
+    ],
+)
+def test_title_is_the_first_line_that_a_person_wrote(content: Any, expected: str) -> None:
+    assert called(content) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{REMINDER}\nMake the limit a setting",
+        f"Make the limit a setting\n\n{REMINDER}",
+        [text(REMINDER), text("Make the limit a setting")],
+        [text("<ide_opened_file>The user opened a.py.</ide_opened_file>"), text("Make the limit a setting")],
+        "<ide_opened_file>The user opened a.py.</ide_opened_file>Make the limit a setting",
+        "<ide_selection>lines 1 to 3:\nx = 1\n</ide_selection>\n\nMake the limit a setting",
+        "<ide_diagnostics>[]</ide_diagnostics><system-reminder>x</system-reminder>Make the limit a setting",
+        "<user-prompt-submit-hook>ok</user-prompt-submit-hook>\nMake the limit a setting",
+        "<new-diagnostics>a.py: unused</new-diagnostics>\nMake the limit a setting",
+        "[Image #1] Make the limit a setting",
+        "[Image: source: /tmp/a.png]\nMake the limit a setting",
+        [{"type": "image", "source": {}}, text("[Image #1]\nMake the limit a setting")],
+        "[Request interrupted by user]\nMake the limit a setting",
+        [text("[Request interrupted by user for tool use]"), text("Make the limit a setting")],
+    ],
+)  # fmt: skip
+def test_what_no_person_wrote_is_left_out_of_a_prompt(content: Any) -> None:
+    assert called(content) == "Make the limit a setting"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NOTIFICATION,
+        f"{NOTIFICATION}\nFull transcript available at: /tmp/a.output",
+        '<teammate-message teammate_id="lead" color="blue">\nTake task 3\n</teammate-message>',
+        '<cross-session-message from="x">hello there you</cross-session-message>',
+        SUMMARY,
+        f"{SUMMARY} The summary is below:\nAnalysis: the user asked for a limit.",
+        "[Request interrupted by user]",
+        [text("[Request interrupted by user for tool use]")],
+        "<local-command-stdout>Set model to Haiku</local-command-stdout>",
+        "<local-command-stderr>Error: no such command</local-command-stderr>",
+        "<local-command-caveat>Caveat: the messages below …</local-command-caveat>",
+        "Caveat: The messages below were generated by the user while running local commands. DO NOT",
+        "<bash-input>git status</bash-input>",
+        "<bash-stdout>On branch main</bash-stdout><bash-stderr></bash-stderr>",
+        "Stop hook feedback:\n- the tests fail",
+        "[Image #1]",
+        [{"type": "image", "source": {}}],
+        [{"type": "tool_result", "content": "ok"}, text("and a text beside it")],
+        REMINDER,
+        None,
+        7,
+        [None, "x", {"text": 3}],
+    ],
+)  # fmt: skip
+def test_line_that_no_person_wrote_gives_no_title(content: Any) -> None:
+    assert called(content) == ""
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"isMeta": True},
+        {"isCompactSummary": True},
+        {"isSidechain": True},
+        {"turnOrigin": "task_notification"},
+        {"turnOrigin": "peer"},
+        {"turnOrigin": "auto_continuation"},
+    ],
+)
+def test_line_that_the_client_marks_as_its_own_gives_no_title(flag: dict[str, Any]) -> None:
+    assert called("Make the limit a setting", **flag) == ""
+
+
+@pytest.mark.parametrize("origin", ["human", "sdk", "scheduled", "a new one"])
+def test_other_origins_are_persons(origin: str) -> None:
+    assert called("Make the limit a setting", turnOrigin=origin) == "Make the limit a setting"
+
+
+def test_person_may_write_about_a_wrapper() -> None:
+    assert called("Why is there a <system-reminder> in my prompt?") == (
+        "Why is there a <system-reminder> in my prompt?"
+    )
+    assert called("Explain `<ide_selection>x</ide_selection>` to me") == (
+        "Explain `<ide_selection>x</ide_selection>` to me"
+    )
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_clients", [True, False])
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("review", "12 --thoroughly", "/review 12 --thoroughly"),
+        ("commit-and-push", "", "/commit-and-push"),
+        ("team:plan", "the limit:\n- per user", "/team:plan the limit:"),
+    ],
+)
+def test_slash_command_is_shown_as_it_was_typed(
+    name: str, arguments: str, expected: str, is_clients: bool
+) -> None:
+    assert called(command(name, arguments, is_clients=is_clients)) == expected
+    assert called(f"/{name} {arguments}") == expected
+
+
+def test_command_of_the_client_counts_only_if_nothing_else_was_written() -> None:
+    clear = command("clear", is_clients=True)
+    assert called(
+        clear, "<local-command-stdout></local-command-stdout>", command("review", "12")
+    ) == ("/review 12")
+    assert called(clear, "Make the limit a setting") == "Make the limit a setting"
+    assert called("Make the limit a setting", clear) == "Make the limit a setting"
+
+
+def test_path_at_the_beginning_is_no_command() -> None:
+    assert called("/src/app.py:\nmake its limit a setting") == "make its limit a setting"
+
+
+# --- which line -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Implement the following plan:\n\n# Limits per user\n\n## Context", "Limits per user"),
+        ("Please do this：\n把限制改成每个用户一个", "把限制改成每个用户一个"),
+        ("Please:\nNow in order:\n1. Rename the old flag", "Rename the old flag"),
+        ("Please fix this:", "Please fix this"),
+        ("Please fix this in v2.0 of app.py:\n- the limit per user", "the limit per user"),
+        ("Make the limit a setting. Cover these:\n- users", "Make the limit a setting."),
+        ("I get this error in CI:\n```\nTypeError: x is not a function\n```", "I get this error in CI"),
+        ("I get this error in CI:\n\nTraceback (most recent call last):\n  File \"a.py\"", "I get this error in CI"),
+        ('the raw log of it:\n{"level": "error", "message": "no"}', "the raw log of it"),
+        ("Hi!\n\nPlease make the limit a setting", "Please make the limit a setting"),
+        ("ok\nthanks\nyes", "ok"),
+        ("```\nx = 1\n```\nWhat does this code do?", "What does this code do?"),
+        ("```\nlimit = user.limit\n```", "limit = user.limit"),
+        ("--- FAIL: TestLimit\nPlease find out why", "Please find out why"),
+    ],
+)  # fmt: skip
+def test_line_that_says_nothing_by_itself_gives_way(content: str, expected: str) -> None:
+    assert called(content) == expected
+
+
+def test_whole_prompt_is_redacted_before_the_title_is_cut() -> None:
+    token = "ghp_" + "a1B2" * 9
+    long = "Use the token for the release job that pushes the images of all services every night "
+    made = called(f"{long + 'and ' * 6}{token} please")
+    assert "ghp" not in made and len(made) <= title.TITLE_LIMIT
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
+    assert "MII" not in called(f"{key}\n")
+    assert called("<private>the customer is Acme</private>\nMake the limit a setting") == (
+        "Make the limit a setting"
+    )
+
+
+@pytest.mark.parametrize("part", ["<system-reminder>", "<bash-input>x</bash-input>", "<a>", "**", "```\n", "a:\n", "[Image"])  # fmt: skip
+def test_no_prompt_is_slow(part: str) -> None:
+    started = time.process_time()
+    called(part * (400_000 // len(part)))
+    assert time.process_time() - started < 5
+
+
+# --- in transcripts ---------------------------------------------------------------------------
+
+
+def test_captured_transcripts_give_the_prompts_that_were_typed() -> None:
+    def titles(name: str) -> list[str]:
+        return [title.title_of(turn.asked) for turn in finished_turns(str(PAYLOADS / name))]
+
+    assert titles("2.1.197/transcript.jsonl") == ["make hello return 2 and document it", "and now?"]
+    assert titles("2.1.332/transcript-interactive.jsonl") == [
+        *("perm allow", "ask me", "bg one", "", "please FAIL400", "second msg")
+    ]
+    assert titles("2.1.332/transcript-headless-async-agent.jsonl") == [
+        *("tools please", "", "and now?")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda c: c.prompt("Make the limit").answer("Done."), "Make the limit"),
+        (lambda c: c.prompt("go on now").user("and this too").answer("Both."), "go on now"),
+        (lambda c: c.prompt("The copy of it").answer("Half.").user("The fork's own").answer("Whole."), "The fork's own"),
+        (lambda c: c.prompt(command("clear", is_clients=True)).user(command("review")).answer("Done."), "/review"),
+        (lambda c: c.prompt("Make the limit").answer("A.").user("<teammate-message a='b'>x</teammate-message>").answer("B."), "Make the limit"),
+        (lambda c: c.prompt("Make the limit").user("Before …", isCompactSummary=True).answer("Done."), "Make the limit"),
+        (lambda c: c.prompt(command("review", "12")).user("Review it", isMeta=True).answer("Done."), "/review 12"),
+    ],
+)  # fmt: skip
+def test_hook_and_import_read_the_same_title(tmp_path: Path, make: Any, expected: str) -> None:
+    conversation = make(Conversation("/code"))
+    file = str(conversation.write(tmp_path))
+    (*_, turn) = finished_turns(file)
+    assert title.title_of(turn.asked) == expected
+    assert title.title_of(read_turn(file, conversation.prompt_id, None, 0).asked) == expected
+
+
+# --- what is stored ---------------------------------------------------------------------------
+
+
+class World:
+    """One session whose turns are reported by real hooks and applied by a real drain."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.project = fleet.folder / "shop"
+        self.project.mkdir()
+        self.projects = fleet.home.parent / ".claude" / "projects"
+        self.conversation = Conversation(self.project, age_days=0.01)
+
+    def hook(self, name: str, **more: Any) -> None:
+        file = self.conversation.write(self.projects)
+        call = {"session_id": "session-1", "cwd": str(self.project), "transcript_path": str(file)}
+        self.fleet.hook(name, call | more, self.project)
+
+    def stop(self, message: str = "Done.", **more: Any) -> None:
+        prompt = self.conversation.prompt_id
+        self.hook("stop", prompt_id=prompt, last_assistant_message=message, **more)
+
+    def turn(self, *contents: Any, message: str = "Done.") -> None:
+        first, *rest = contents
+        self.conversation.prompt(first)
+        for content in rest:
+            self.conversation.user(content)
+        self.conversation.answer(message)
+        self.stop(message)
+
+    def titles(self) -> list[str | None]:
+        self.fleet.drain()
+        return [row[0] for row in self.fleet.rows("SELECT title FROM turns ORDER BY briefing_id")]
+
+    def holds(self, words: str) -> bool:
+        """Whether any byte of the database's files holds the words."""
+        files = self.fleet.home.glob("fleet.db*")
+        return any(words.encode() in file.read_bytes() for file in files)
+
+
+@pytest.fixture
+def world(fleet: Fleet) -> World:
+    return World(fleet)
+
+
+def test_turn_of_a_hook_has_a_title_and_a_short_one_keeps_the_sessions_last(world: World) -> None:
+    world.turn("hi")
+    world.turn("Make the limit a setting")
+    world.turn("yes")
+    world.turn("go on")
+    world.turn("继续")
+    world.turn([{"type": "image", "source": {}}])
+    world.turn(command("review", "the whole limit"))
+    last = "Make the limit a setting"
+    assert world.titles() == ["hi", last, last, last, last, last, "/review the whole limit"]
+
+
+def test_second_stop_of_a_turn_keeps_its_title(world: World) -> None:
+    world.turn("Make the limit a setting")
+    world.stop("Done, and tested.", stop_hook_active=True)
+    assert world.titles() == ["Make the limit a setting"]
+
+
+def test_session_of_another_does_not_lend_its_title(fleet: Fleet) -> None:
+    world = World(fleet)
+    world.turn("Make the limit a setting")
+    world.conversation.session = "session-2"
+    world.conversation.prompt("yes").answer("Done.")
+    world.hook("stop", session_id="session-2", prompt_id=world.conversation.prompt_id)
+    assert world.titles() == ["Make the limit a setting", "yes"]
+
+
+@pytest.mark.parametrize("value", ["false", '"false"', "off"])
+def test_without_the_setting_no_text_of_a_prompt_is_stored(world: World, value: str) -> None:
+    if value == "false":
+        world.fleet.console("config", "set", "capture.prompts", value)
+    else:
+        world.fleet.home.mkdir(exist_ok=True)
+        (world.fleet.home / "config.toml").write_text(f"[capture]\nprompts = {value}\n")
+    world.turn("Unmistakable words of the person")
+    block = "```briefing\ntitle: The worker's own title\nstatus: completed\n```"
+    world.turn("Unmistakable and short", message=block)
+    world.conversation.at = datetime.now(UTC) + timedelta(seconds=1)
+    world.conversation.prompt("Unmistakable words again").answer("Whole.")
+    world.hook("session_end", reason="other")
+    world.fleet.drain()
+    assert world.titles() == [None, "The worker's own title", None]
+    assert not world.holds("Unmistakable")
+
+    if value != "false":
+        return  # `fleet import` refuses a wrong configuration
+    other = Conversation(world.project, "session-9", age_days=1)
+    other.turn(prompt="Unmistakable words of the past").write(world.projects)
+    done = world.fleet.console("import", "--since", "30d", "--json")
+    assert json.loads(done.stdout)["imported"] == 1
+    assert not world.holds("Unmistakable")
+
+
+def test_imported_turn_has_a_title(world: World) -> None:
+    world.conversation.at -= timedelta(days=2)
+    world.conversation.turn(prompt="Make the limit a setting").turn(prompt="yes")
+    world.conversation.turn(prompt="Now the docs of the limit").write(world.projects)
+    world.fleet.console("import", "--since", "30d")
+    assert world.titles() == [
+        *("Make the limit a setting", "Make the limit a setting", "Now the docs of the limit")
+    ]
+
+
+def test_turn_that_is_found_at_the_sessions_end_has_a_title(world: World) -> None:
+    world.hook("session_start", source="startup")
+    world.conversation.at = datetime.now(UTC)
+    world.conversation.prompt("Make the limit a setting").answer("Done.")
+    world.hook("session_end", reason="other")
+    assert world.titles() == ["Make the limit a setting"]
+
+
+def test_title_that_came_late_is_found_at_the_sessions_end(world: World) -> None:
+    conversation = world.conversation
+    world.hook("stop", prompt_id="p-1", last_assistant_message="Done.")
+    assert world.titles() == [None]
+    conversation.prompt("Make the limit a setting", "p-1").answer("Done.")
+    world.hook("session_end", reason="other")
+    assert world.titles() == ["Make the limit a setting"]
+
+
+def test_follow_up_keeps_the_title_of_its_turn(world: World) -> None:
+    session = Session(world.projects, world.project)
+    session.prompt("p-1", "Look through the code with an agent")
+    session.says("p-1", "It runs.")
+    session.agent("a1", "p-1")
+    session.notification("p-2", "a1")
+    session.says("p-2", "It has ended.")
+    session.path.write_text("".join(json.dumps(line) + "\n" for line in session.lines))
+    for prompt, words in (("p-2", "It has ended."), ("p-1", "It runs.")):
+        call = {"session_id": "session-1", "prompt_id": prompt, "last_assistant_message": words}
+        world.fleet.hook("stop", call | {"transcript_path": str(session.path)}, world.project)
+    assert world.titles() == ["Look through the code with an agent"]
+
+
+def test_title_in_a_briefing_block_wins(world: World) -> None:
+    block = "Done.\n\n```briefing\ntitle: The limit, per user\nsummary: x\n```"
+    world.turn("Make the limit a setting", message=block)
+    world.turn("And now the docs", message=block.replace("The limit, per user", "Docs"))
+    assert world.titles() == ["The limit, per user", "Docs"]
+
+
+def test_secret_that_crosses_the_cut_is_masked(world: World) -> None:
+    token = "ghp_" + "a1B2" * 9
+    world.turn("Rotate it: " + "and again " * 9 + f"the token {token}")
+    (stored,) = world.titles()
+    assert stored and len(stored) <= 120 and not world.holds("ghp_a1")
+
+
+# --- where it is shown ------------------------------------------------------------------------
+
+
+def test_title_is_shown_and_exported(world: World) -> None:
+    world.turn("Make the limit a setting", message="Shall I deploy it?")
+    console = world.fleet.console
+    (listed,) = json.loads(console("briefings", "list", "--json").stdout)
+    shown = json.loads(console("briefings", "show", "1", "--json").stdout)
+    assert listed["title"] == shown["title"] == "Make the limit a setting"
+    assert "title: Make the limit a setting" in console("briefings", "show", "1").stdout
+    report = json.loads(console("status", "--json").stdout)
+    assert [row["title"] for row in report["needs_you"]] == ["Make the limit a setting"]
+    assert "shop (Make the limit a setting)" in console("status").stdout
+    exported = console("export").stdout
+    records = [json.loads(line) for line in exported.splitlines()]
+    assert [r["title"] for r in records if r["kind"] == "briefing"] == ["Make the limit a setting"]
+    console("export", "--format", "markdown", "--output", str(world.fleet.folder / "out"))
+    (page,) = (world.fleet.folder / "out").rglob("*.md")
+    assert "- title: Make the limit a setting" in page.read_text("utf-8")
+
+
+def test_session_that_works_has_its_newest_turns_title_unless_a_person_named_it(
+    world: World,
+) -> None:
+    world.turn("Make the limit a setting")
+    world.turn("Now the docs of the limit")
+    agents = world.projects / "-code-project" / "session-1" / "subagents"
+    agents.mkdir(parents=True)
+    line = {"type": "user", "promptId": world.conversation.prompt_id}
+    (agents / "agent-a1.jsonl").write_text(json.dumps(line) + "\n")
+    task = {"id": "a1", "type": "subagent", "status": "running"}
+    world.stop("The agent still runs.", background_tasks=[task])
+
+    def working() -> list[str]:
+        report = json.loads(world.fleet.console("status", "--json").stdout)
+        return [row["title"] for row in report["working"]]
+
+    assert working() == ["Now the docs of the limit"]
+    world.conversation.raw(json.dumps({"type": "custom-title", "customTitle": "pay-work"}))
+    world.stop("It still runs.", background_tasks=[task])
+    assert working() == ["pay-work"]
+
+
+def test_dashboards_api_has_the_title(world: World) -> None:
+    world.turn("Make the limit a setting", message="Shall I deploy it?")
+    world.fleet.drain()
+    gateway = Gateway(world.fleet)
+    gateway.start()
+    try:
+        (line,) = gateway.get("/api/v1/briefings").json()
+        overview = gateway.get("/api/v1/overview").json()
+        page = gateway.get("/api/v1/briefings/1").json()
+    finally:
+        gateway.stop()
+    assert line["title"] == page["title"] == "Make the limit a setting"
+    assert [row["title"] for row in overview["needs_you"]] == ["Make the limit a setting"]
