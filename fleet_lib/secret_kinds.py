@@ -27,7 +27,7 @@ from fleet_lib.secret_vendors import VENDORS
 # A variable of a shell or a word that stands for the password.
 _STAND_IN = (
     r"(?i)\$\{?\w+\}?|\$\([^)]*\)|\{+[^}]*\}+|\[[^\]]*\]|%\w+%|\*+|x+|\.+|…|your\S*"
-    r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+"
+    r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+|.*(?:\$\{|\[\^|\\s).*"
 )
 
 

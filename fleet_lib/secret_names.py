@@ -200,10 +200,10 @@ def _values(name: _Name, raw: str, plain: str, start: int, end: int) -> Iterator
             return
     if name.is_password and (words := compiled(_APP_PASSWORD).match(plain, end)):
         yield words.span("value")
-    elif (before := compiled(_BEFORE_AS).search(raw, max(0, start - 270), start)) and is_random(
-        before["value"]
-    ):
-        yield before.span("value")
+    elif any(quote in raw[max(0, start - 70) : start] for quote in "`\"'"):
+        before = compiled(_BEFORE_AS).search(raw, max(0, start - 270), start)
+        if before and is_random(before["value"]):
+            yield before.span("value")
 
 
 def _accepted(
@@ -214,7 +214,9 @@ def _accepted(
         return
     bare = match["value"].rstrip(".:,?)。")
     start = match.start("value")
-    is_call = bare.count("(") > bare.count(")") or plain[match.end("value") :][:1] in (
+    is_call = bare.count("(") > bare.count(")") or plain[
+        match.end("value") : match.end("value") + 1
+    ] in (
         "(",
         "[",
         "{",

@@ -18,7 +18,7 @@ _REFERENCE = (
 )
 _LETTERS = r"(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+){0,8}|[A-Z]+[a-z]{0,30})"
 _PART = (
-    rf"(?:{_LETTERS}[0-9]{{0,4}}|[0-9]{{1,4}}[A-Za-z]?[a-z]*|[0-9]+|[A-Za-z][a-z]+[0-9]{{1,3}}[A-Za-z][a-z]+"
+    rf"(?:{_LETTERS}[0-9]{{0,4}}|[0-9]{{1,4}}[A-Za-z]?[a-z]*|[0-9]+|[A-Za-z][a-z]+[0-9]{{1,5}}[A-Za-z][a-z]+"
     r"|[A-Z]?[a-z]{1,2}[0-9]{1,2}[a-z]{1,2})"
 )
 # Words and small numbers, joined as in names of files, branches and variables: no generator of
@@ -87,7 +87,7 @@ def is_key(value: str) -> bool:
             not compiled(_WORDS).fullmatch(value)
             or compiled(_ONE_WORD).fullmatch(value) is not None
         )
-    return len(value) >= 24 and value.isascii() and _switches(value) * 4 >= len(value)
+    return len(value) >= 24 and value.isascii() and _switches(value) * 5 >= len(value) * 2
 
 
 def is_strewn(value: str) -> bool:

@@ -35,7 +35,11 @@ VENDORS = (
     token("atlassian-token", "ATATT3 ATCTT3 ATSTT3 ATOTT3", BASE64, 20),
     mixed("gitea-token", "gta_ gto_ gtr_", ALNUM, 30),
     token("npm-token", "npm_", ALNUM, 36),
-    kind("npm-token", "_authtoken _auth=", r"(?i)_auth(?:Token)?=(?P<secret>[^\s\"'`$]{8,})"),
+    kind(
+        "npm-token",
+        "_authtoken _auth=",
+        r"(?i)(?<![A-Za-z0-9])_auth(?:Token)?=(?P<secret>[^\s\"'`$]{8,})",
+    ),
     token("pypi-token", "pypi-AgE pypi-AgN", WORD, 40),
     token("rubygems-key", "rubygems_", HEX, 40),
     mixed("nuget-key", "oy2", LOWER, 40),
@@ -158,7 +162,7 @@ VENDORS = (
     kind(
         "kubernetes-token",
         "",
-        rf"(?<![{ALNUM}.:-])(?=[a-z0-9.]{{0,20}}[0-9])[a-z0-9]{{6}}\.(?=[a-z]{{0,15}}[0-9])[a-z0-9]{{16}}(?![{ALNUM}_.(-])",
+        rf"(?<![{ALNUM}.:-])(?=[a-z0-9.]{{0,20}}[0-9])[a-z0-9]{{6}}\.(?=[a-z]{{0,15}}[0-9])[a-z0-9]{{16}}(?![{ALNUM}_(-])(?!\.[A-Za-z0-9])",
     ),
     token("val-town-token", "vtwn_", WORD, 20),
     # --- databases and storage ------------------------------------------------------------------
@@ -236,7 +240,7 @@ VENDORS = (
     mixed("salesforce-token", "3MVG9 5Aep861", "." + BASE64, 60),
     mixed("klaviyo-key", "pk_", HEX, 30),
     mixed("onesignal-key", "os_v2_app_ os_v2_org_", LOWER, 40),
-    kind("twilio-api-key", "", r"(?:AC|SK)(?:[a-z0-9]{32}|[0-9a-fA-F]{32})"),
+    kind("twilio-api-key", "", r"(?<![A-Za-z0-9+/])(?:AC|SK)(?:[a-z0-9]{32}|[0-9a-fA-F]{32})"),
     mixed("telnyx-key", "KEY0", SNAKE, 40),
     mixed("zoho-token", "1000.", "0-9a-f.", 64),
     mixed("facebook-token", "EAA", ALNUM, 60),
