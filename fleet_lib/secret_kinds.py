@@ -351,7 +351,7 @@ _CONTEXTS = (
     ),
     kind(
         "command-password",
-        "sshpass redis-cli ldap zip sqlcmd mongo docker podman helm cqlsh bcp lftp",
+        "sshpass redis-cli ldap zip sqlcmd mongo docker podman helm skopeo buildah oras cqlsh bcp",
         r"(?<![\w./-])(?:sshpass|redis-cli|ldap\w{3,8}|(?:un)?zip|sqlcmd|mongo(?:sh|dump|restore|export|import)?"
         r"|(?:docker|podman|helm registry|skopeo|buildah|oras)[ \t]login|cqlsh|bcp)(?=[ \t])[^\n|;]{0,200}?"
         r"(?<=[ \t])-[apPw][ =]?[\"']?(?P<secret>[^\s\"'`<-][^\s\"'`]{5,120})",
@@ -359,7 +359,7 @@ _CONTEXTS = (
     ),
     kind(
         "command-password",
-        "htpasswd chpasswd storepass keypass passin passout identified requirepass openssl sudo smbclient",
+        "htpasswd chpasswd storepass keypass pass: identified requirepass sudo smbclient",
         r"(?i)(?:htpasswd[ \t]-[a-z]{0,6}b[a-z]{0,6}[ \t]\S{1,100}[ \t]\S{1,60}[ \t]|-(?:store|key)pass[ \t]"
         r"|pass(?:in|out)?[ \t]{0,2}pass:|identified[ \t]by[ \t][\"']|requirepass[ \t][\"']?|echo[ \t][\"'][\w.-]{1,40}:"
         r"(?=[^\n]{4,80}chpasswd)|echo[ \t][\"']?(?=[^\n\"']{4,80}[\"']?[ \t]\|[ \t]sudo[ \t]-S)|smbclient[ \t][^\n]{0,100}-U[ \t]\S{1,60}%)"

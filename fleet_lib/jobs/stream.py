@@ -128,7 +128,7 @@ def _redacted_line(value: dict[str, Any]) -> dict[str, Any]:
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value.encode("utf-8", "replace").decode())
+        return redact(_encodable(value))
     if isinstance(value, list):
         return [_redacted(item) for item in value]
     if isinstance(value, dict):
@@ -136,10 +136,15 @@ def _redacted(value: Any) -> Any:
     return value
 
 
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _redacted_item(key: str, item: Any) -> Any:
     """The name of a value may be what says that it is a secret."""
     if isinstance(item, str) and len(item) < _CONTEXT and "\n" not in item:
-        pair = redact(f"{key}: {item}")
+        pair = redact(_encodable(f"{key}: {item}"))
         if pair.startswith(f"{key}: "):
             return pair[len(key) + 2 :]
     return _redacted(item)
