@@ -1,7 +1,6 @@
 """projects.ignore: a session in such a folder leaves nothing behind."""
 
 import json
-import re
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -28,9 +27,9 @@ def contents(fleet: Fleet) -> dict[str, int]:
     ]
     counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}  # fmt: skip
     connection.close()
-    # The search index is never without rows of its own, one of which says how far it is filled.
-    indexes = re.compile(r"search_fts_\w+|search_progress")
-    return {name: count for name, count in counts.items() if count and not indexes.fullmatch(name)}
+    # The search index is never without rows of its own.
+    own = ("search_fts", "search_progress")
+    return {name: count for name, count in counts.items() if count and not name.startswith(own)}
 
 
 def set_ignored(fleet: Fleet, *globs: str) -> None:
