@@ -11,9 +11,9 @@ from fleet_lib.store.touched_files import Overlap
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable
 
-KEPT_SECONDS = 2 * 86400  # a spool that was not drained for a while is older than now
+KEPT_SECONDS = 2 * 86400  # longer than the day that counts: a spool may wait to be drained
 _DAY_NS = 86400 * 1_000_000_000
-_FILES_LIMIT = 500  # of one turn; more than that is a change of everything
+_FILES_LIMIT = 500  # of one turn; one that touches more rewrites the repository
 _NAMED = 5  # files and sessions of one event
 
 

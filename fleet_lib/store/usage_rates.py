@@ -97,7 +97,7 @@ class UsageRateRepo:
         return [Rate(row[0], row[1], row[2], Prices(*row[3:8]), row[8], row[9]) for row in rows]
 
     def save(self, rates: Iterable[Rate]) -> None:
-        """Store these instead of all that were there."""
+        """Replace all stored rates by these."""
         self._connection.execute("DELETE FROM usage_rates")
         self._connection.executemany(
             f"INSERT INTO usage_rates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

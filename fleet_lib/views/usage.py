@@ -65,7 +65,7 @@ def total(rows: Iterable[UsageRow]) -> UsageRow:
 
 
 def name_of(names: dict[str, str], project_id: str) -> str:
-    """A project's name; what is no project has a name as well."""
+    """A project's name; one for the Commander and for unknown projects too."""
     others = {"": "(unknown)", COMMANDER: "the Commander"}
     return names.get(project_id) or others.get(project_id, project_id)
 
@@ -122,7 +122,7 @@ def short_number(number: int) -> str:
 
 
 def dollars(usd: float) -> str:
-    """Cents for a person; less than one is not nothing."""
+    """Dollars and cents for a person; less than a cent is not shown as nothing."""
     return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else "under $0.01"
 
 
