@@ -213,7 +213,8 @@ def test_whole_prompt_is_redacted_before_the_title_is_cut() -> None:
     long = "Use the token for the release job that pushes the images of all services every night "
     made = called(f"{long + 'and ' * 6}{token} please")
     assert "ghp" not in made and len(made) <= title.TITLE_LIMIT
-    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
+    body = "MIIEowIBAAKCAQEA" + "a1B2" * 12
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"
     assert "MII" not in called(f"{key}\n")
     assert called("<private>the customer is Acme</private>\nMake the limit a setting") == (
         "Make the limit a setting"
