@@ -61,7 +61,7 @@ def drain(
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
-        why = causes.cause_of(error, home) or f"{type(error).__name__}: {error}"
+        why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
         return False
     finally:
@@ -202,7 +202,7 @@ class _Drainer:
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline or self._has_no_locks():
                     raise
-                what = f"trying again, the database is busy: {error}"
+                what = redact(f"trying again, the database is busy: {error}")
                 self._say(what)
                 log.write_once(self._home, "drain", what)
                 time.sleep(pause)
