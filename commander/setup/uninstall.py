@@ -204,6 +204,11 @@ def _end_gateway(home: Path, say: Callable[[str], object]) -> None:
         time.sleep(0.1)
 
 
+def _holder_words(home: Path) -> str:
+    holder = held.named(Path(paths.lock(str(home))))
+    return f" ({holder.trouble() or holder.in_words()})" if holder else ""
+
+
 @contextlib.contextmanager
 def _without_drainer(home: Path, say: Callable[[str], object]) -> Iterator[None]:
     """Within the block no drainer is working. One that is ends soon, since the hooks are removed
@@ -226,7 +231,8 @@ def _without_drainer(home: Path, say: Callable[[str], object]) -> Iterator[None]
                     say("A drainer is applying what was captured. Waiting for it to finish ...")
                 if time.monotonic() > deadline:
                     raise BadInput(
-                        f"The drainer of {home} has not finished in {_LOCK_SECONDS:.0f} s. The"
+                        f"The drainer of {home} has not finished in {_LOCK_SECONDS:.0f} s"
+                        f"{_holder_words(home)}. The"
                         " hooks are removed; run this again later to remove the program."
                     ) from None
                 time.sleep(0.1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleet_lib import paths, spool
+from fleet_lib import held, paths, spool
 from fleet_lib.errors import BadInput, DatabaseUnusable
 from fleet_lib.store import db, migrate, verify
 from fleet_lib.store.conversations import clamp_cursors
@@ -60,7 +60,11 @@ def _without_drainer(home: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise DatabaseUnusable("a drainer is running and does not end") from None
+                    holder = held.named(Path(paths.lock(home)))
+                    words = f" ({holder.trouble() or holder.in_words()})" if holder else ""
+                    raise DatabaseUnusable(
+                        f"a drainer is running and does not end{words}"
+                    ) from None
                 time.sleep(0.05)
         yield
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from fleet_lib import outside
-from fleet_lib.errors import GitTimeout
+from fleet_lib.errors import GitTimeout, NoAnswer
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import (
     GitState,
@@ -59,7 +59,7 @@ class Repositories:
 
     def reflog(self, toplevel: str) -> tuple[ReflogEntry, ...]:
         """The reflog of another repository than the session's own; none where git is silent."""
-        with contextlib.suppress(GitTimeout):
+        with contextlib.suppress(GitTimeout, NoAnswer):
             return read_reflog(toplevel)
         return ()
 
