@@ -7,6 +7,7 @@ so they must cost next to nothing. What a drainer does is in drainer.py.
 
 import _signal
 import fcntl
+import gc
 import os
 import sys
 
@@ -44,7 +45,13 @@ def main(home: str, is_forced: bool = False) -> int:
             from fleet_lib import held
 
             held.name(lock, "starting")
+            # What is imported stays: the collector need not look at it, here or in the reader, where
+            # it would copy every page.
+            gc.disable()
             from fleet_lib.drain import drainer, put_off
+
+            gc.freeze()
+            gc.enable()
         except Exception as error:
             # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
