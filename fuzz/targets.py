@@ -2,6 +2,7 @@
 expected, or by a wrong answer. Its caller checks that it takes less than a second."""
 
 import atexit
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -72,7 +73,7 @@ def briefing(data: bytes) -> None:
     for words in (text, f"---\n{text}\n---\n## Summary\nx", block or ""):
         parsed = briefing_parser.parse(words)
         assert len(parsed.raw_markdown) <= briefing_parser.RAW_LIMIT
-        json.dumps(parsed.model_dump())
+        json.dumps(dataclasses.asdict(parsed))
     assert all(isinstance(line, str) for line in (question_of(text) or "", summary_of(text)))
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fleet_lib import clock, hot_settings, ignored, paths
+from fleet_lib.errors import BadEntry
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
@@ -107,15 +106,17 @@ def _prepared(
 ) -> Prepared | None:
     """The turn as its hook's entry would be; None where its ids are none."""
     try:
-        payload = Payload(
-            session_id=session_id,
-            prompt_id=turn.prompt_id,
-            cwd=turn.cwd,
-            transcript_path=transcript.path,
-            last_assistant_message=turn.message,
-            error=turn.error,
+        payload = Payload.read(
+            {
+                "session_id": session_id,
+                "prompt_id": turn.prompt_id,
+                "cwd": turn.cwd,
+                "transcript_path": transcript.path,
+                "last_assistant_message": turn.message,
+                "error": turn.error,
+            }
         )
-    except ValidationError:
+    except BadEntry:
         return None
     event = "Stop" if turn.error is None else "StopFailure"
     git = folder.git

@@ -7,10 +7,10 @@ not written is None.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
@@ -25,10 +25,9 @@ _FRONT_MATTER_LIMIT = 100_000
 _YAML_DEPTH = 20
 
 
-class Briefing(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Briefing:
     """What one turn's words say. None means that it was not written."""
-
-    model_config = ConfigDict(frozen=True)
 
     status: Status | None = None
     title: str | None = None

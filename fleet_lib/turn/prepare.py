@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.errors import BadEntry
 from fleet_lib.redact import redact
@@ -272,15 +270,17 @@ def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepare
     if turn is None:
         return prepared
     try:
-        payload = Payload(
-            session_id=prepared.payload.session_id,
-            prompt_id=turn.prompt_id,
-            cwd=prepared.payload.cwd,
-            transcript_path=prepared.payload.transcript_path,
-            last_assistant_message=turn.message,
-            error=turn.error,
+        payload = Payload.read(
+            {
+                "session_id": prepared.payload.session_id,
+                "prompt_id": turn.prompt_id,
+                "cwd": prepared.payload.cwd,
+                "transcript_path": prepared.payload.transcript_path,
+                "last_assistant_message": turn.message,
+                "error": turn.error,
+            }
         )
-    except ValidationError:
+    except BadEntry:
         return replace(prepared, newest=None)
     event = "Stop" if turn.error is None else "StopFailure"
     received_ns = turn.ended_ns or entry.received_ns
