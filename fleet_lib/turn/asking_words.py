@@ -7,6 +7,7 @@ code, an address or a quotation. What a match means for a message is decided in 
 import re
 from collections.abc import Iterable
 
+from fleet_lib.lazy import lazy
 from fleet_lib.turn import asking_languages as languages
 
 HIDDEN = "¤"
@@ -16,7 +17,7 @@ def _any(*patterns: str | Iterable[str]) -> re.Pattern[str]:
     flat: list[str] = []
     for pattern in patterns:
         flat += [pattern] if isinstance(pattern, str) else pattern
-    return re.compile("|".join(f"(?:{pattern})" for pattern in flat))
+    return lazy("|".join(f"(?:{pattern})" for pattern in flat))
 
 
 # Where an imperative may begin: at the sentence's beginning, or after a mark or one of these words.

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import yaml
-
 from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
@@ -62,7 +60,6 @@ _TEXTS = ("title", "summary", "task_id", "base_commit", "head_commit", "branch")
 _KNOWN = (*_ENUMS, *LISTS, *_TIMES, *_TEXTS)
 # At the moment a turn ends these say nothing: the original system's workers wrote them in between.
 _NOT_A_STATUS = ("working", "idle")
-_YAML_ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 _NOTHING = re.compile(
     r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|known|left|remaining"
     r"|needed|required|at (?:this|the) (?:time|moment)))?|none[ ]?[-–—.,;:(] ?(?!of\b).*"
@@ -95,7 +92,7 @@ def find_block(message: str) -> str | None:
         return None
     blocks = [
         token.content
-        for token in markdown.parse(message)
+        for token in markdown().parse(message)
         if token.type == "fence" and token.info.split()[:1] and _is_briefing_info(token.info)
     ]
     return blocks[-1] if blocks else None
@@ -165,6 +162,8 @@ def split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
 
 
 def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
+    import yaml  # here, since few turns have front matter
+
     try:
         loaded = _load_yaml(front)
         if isinstance(loaded, dict):
@@ -172,7 +171,7 @@ def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
         if loaded not in (None, ""):
             warnings.append("the front matter is not a mapping")
         return {}
-    except _YAML_ERRORS as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         warnings.append(f"the front matter is not valid YAML ({_reason(error)}): read key by key")
     values: dict[str, Any] = {}
     for key, first, chunk in _top_level_chunks(front):
@@ -192,6 +191,8 @@ def _load_yaml(text: str) -> Any:
     Raises yaml.YAMLError; ValueError for what is refused: aliases (a few hundred bytes of them
     expand without end) and deep nesting.
     """
+    import yaml
+
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     depth = 0
     for event in yaml.parse(text, Loader=loader):

@@ -5,12 +5,12 @@ values of it."""
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
-# Block structure is all that is needed; without the inline rules no text can make it slow.
-markdown = MarkdownIt("commonmark").disable("inline")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"
@@ -112,6 +112,16 @@ class _Part:
 _LEAD_LEVEL = 7  # below any heading
 
 
+@cache
+def markdown() -> "MarkdownIt":
+    """A parser of blocks alone: that is all that is needed, and without the inline rules no text can
+    make it slow. Most turns need none, and importing it takes longer than all that such a turn does.
+    """
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").disable("inline")
+
+
 def may_have_sections(text: str) -> bool:
     """False for a text that certainly has no section. Cheap."""
     return _HINT.search(text) is not None
@@ -121,7 +131,7 @@ def sections(text: str) -> list[Section]:
     """The sections that name a field, in order. What looks like one in code or HTML is none."""
     found: list[Section] = []
     current: Section | None = None
-    parts = list(_parts(markdown.parse(text)))
+    parts = list(_parts(markdown().parse(text)))
     for index, part in enumerate(parts):
         name, rest = _named(parts, index)
         if name and part.kind == "item":  # `- **Remaining:** the docs` stands for itself
@@ -218,7 +228,7 @@ def _is_closing(section: Section, part: _Part) -> bool:
     return section.has_list and (text.endswith(_QUESTION_ENDS) or bool(_COURTESY.match(text)))
 
 
-def _parts(tokens: list[Token]) -> Iterator[_Part]:
+def _parts(tokens: "list[Token]") -> Iterator[_Part]:
     depth = base = paragraph = 0
     item: _Part | None = None
     heading = 0
