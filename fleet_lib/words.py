@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from fleet_lib.lazy import lazy
+
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
 
 # Letters, signs and digits, without the punctuation between them.
@@ -37,13 +39,13 @@ _DROPPED = (
 )
 # Letters with a stroke have no accent that could be dropped; people type them without.
 _STROKES = str.maketrans("øłđħŧı", "oldhti") | str.maketrans({"æ": "ae", "œ": "oe"})
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-_COMMON_WORD = re.compile(r"[^\W_]+")
-_ACCENT = re.compile(f"[{_DROPPED}]+")
-_CHUNK = re.compile(r'"([^"]*)"|([^\s"]+)')
+_ASCII_WORD = lazy(r"[a-z0-9]+")
+_COMMON_WORD = lazy(r"[^\W_]+")
+_ACCENT = lazy(f"[{_DROPPED}]+")
+_CHUNK = lazy(r'"([^"]*)"|([^\s"]+)')
 # Whether a text may have scripts of the first two tables. They take milliseconds to compile, which
 # is a tenth of a turn's cost, so that waits until one is met.
-_MAY_BE_OTHER = re.compile("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]")
+_MAY_BE_OTHER = lazy("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]")
 
 
 @cache

@@ -1,7 +1,6 @@
 """The Commander's conversation, its sessions, and how far each has read the events."""
 
 import sqlite3
-import uuid
 from dataclasses import dataclass
 
 from fleet_lib import clock
@@ -75,6 +74,8 @@ class ConversationRepo:
         found = self.get_commander()
         if found:
             return found
+        import uuid  # once in a home's life
+
         now = clock.now()
         self._connection.execute(
             "INSERT INTO conversations (conversation_id, kind, cwd, model,"

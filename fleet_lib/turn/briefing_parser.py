@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from fleet_lib import clock
+from fleet_lib.lazy import lazy
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
 
@@ -60,7 +61,7 @@ _TEXTS = ("title", "summary", "task_id", "base_commit", "head_commit", "branch")
 _KNOWN = (*_ENUMS, *LISTS, *_TIMES, *_TEXTS)
 # At the moment a turn ends these say nothing: the original system's workers wrote them in between.
 _NOT_A_STATUS = ("working", "idle")
-_NOTHING = re.compile(
+_NOTHING = lazy(
     r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|known|left|remaining"
     r"|needed|required|at (?:this|the) (?:time|moment)))?|none[ ]?[-–—.,;:(] ?(?!of\b).*"
     r"|nothing(?: (?:yet|left|to do|else|further|blocking|remaining|outstanding|open|pending))?"
@@ -71,18 +72,16 @@ _NOTHING = re.compile(
 )
 # What a program writes into a summary before it has one: the original system's status files hold
 # the first four.
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy(
     r"(?i)[\W_]*(?:session (?:is )?in progress|session (?:complete|completed|started|ended)"
     r"|ai analysis unavailable|to be filled\b[^.]{0,40}|no (?:notes|summary|briefing)(?: yet)?"
     r"|(?:work )?in progress|tbd|todo|wip|placeholder|fill (?:this )?in|summary(?: goes)? here"
     r")?[\W_]*"
 )
 
-_FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
-_FRONT_MATTER = re.compile(
-    r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
-)
-_KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
+_FENCE_HINT = lazy(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
+_FRONT_MATTER = lazy(r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_KEY_LINE = lazy(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
 
 
 def find_block(message: str) -> str | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from fleet_lib.lazy import lazy
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
@@ -42,11 +44,11 @@ _BLOCKERS = (
     r"|blockiert(?: durch)?|bloqueos|bloqueadores|bloqué par|阻塞(?:项|问题)?|ブロッカー|블로커"
 )
 _NAMES = {
-    "summary": re.compile(r"summary"),
-    "blockers": re.compile(_BLOCKERS),
-    "next_steps": re.compile(_STEPS),
-    "docs_touched": re.compile(r"docs touched"),
-    "files_touched": re.compile(r"files touched"),
+    "summary": lazy(r"summary"),
+    "blockers": lazy(_BLOCKERS),
+    "next_steps": lazy(_STEPS),
+    "docs_touched": lazy(r"docs touched"),
+    "files_touched": lazy(r"files touched"),
 }
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
 _WORDS = (
@@ -56,28 +58,28 @@ _WORDS = (
     r"|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
     r"|次の|残り|ブロッカ|다음|남은|블로커)"
 )
-_HINT = re.compile(
+_HINT = lazy(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
     rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
     r"|(?=[^\n]{1,90}(?:[:：](?:[ \t*_]|</\w{1,6}>){0,4}$|\n[ >]{0,6}(?:==|--)))"
     rf"[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
-_NUMBER = re.compile(
+_NUMBER = lazy(
     r"^(?:(?:step|part|phase) )?(?:\d{1,3}(?:\.\d{1,3})*(?:[.):]\s*|\W*\s+|[\ufe0f\u20e3]+\s*)"
     r"|(?:[a-z]|[ivx]{1,4})(?:[.)]\s*|\s+[-–—]))"
 )
-_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,30}:")
-_LEAD = re.compile(
+_SHORTCODE = lazy(r":[a-z0-9_+-]{2,30}:")
+_LEAD = lazy(
     r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*{2,3}|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
-_ASIDE = re.compile(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
-_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
-_TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
-_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
-_EMPHASIS = re.compile(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
-_COURTESY = re.compile(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
+_ASIDE = lazy(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
+_LINK = lazy(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
+_TAG = lazy(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
+_TABLE_RULE = lazy(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
+_EMPHASIS = lazy(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
+_COURTESY = lazy(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
 _ITEMS = ("item", "row")
 _QUESTION_ENDS = ("?", "？", "؟")
 
