@@ -8,10 +8,10 @@ Korean, whose particles follow the word without a space.
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
 
@@ -75,8 +75,7 @@ def _is_single(word: str) -> bool:
     return bool(_MAY_BE_OTHER.match(word) and _single().match(word))
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(Record):
     """Words that a search wants side by side."""
 
     words: tuple[str, ...]

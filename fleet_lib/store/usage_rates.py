@@ -4,9 +4,9 @@ slow to import, so whoever shows a figure goes by what is stored here; views/lis
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
 By = Literal["day", "project", "session", "model", "all"]
@@ -25,8 +25,7 @@ _KEYS: dict[By, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Record):
     """What has a price of its own."""
 
     kind_id: int
@@ -45,8 +44,7 @@ class Prices(NamedTuple):
     cache_write_1h: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Record):
     """The prices of a kind in a time."""
 
     kind_id: int
@@ -57,8 +55,7 @@ class Rate:
     priced_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(Record):
     """Tokens and their list price."""
 
     key: str

@@ -7,12 +7,12 @@ not written is None.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from fleet_lib import clock
 from fleet_lib.lazy import lazy
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.records import Record
 from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
@@ -24,8 +24,7 @@ _FRONT_MATTER_LIMIT = 100_000
 _YAML_DEPTH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Briefing:
+class Briefing(Record):
     """What one turn's words say. None means that it was not written."""
 
     status: Status | None = None

@@ -10,11 +10,11 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.records import Record
 from fleet_lib.turn import remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
@@ -28,8 +28,7 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
 
 
-@dataclass(frozen=True, slots=True)
-class ReflogEntry:
+class ReflogEntry(Record):
     """One movement of HEAD."""
 
     time: int  # Unix seconds
@@ -59,8 +58,7 @@ class ReflogEntry:
         return self.subject.partition(": ")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class GitState:
+class GitState(Record):
     """One working tree at one moment."""
 
     toplevel: str  # this worktree's top folder

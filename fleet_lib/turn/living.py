@@ -5,11 +5,11 @@ out of date because the code went on, so nothing warns of it. Pure functions ove
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 # `dated`: a record as far as its name says; git may know that it was changed long afterwards.
 Kind = Literal["living", "dated", "record"]
@@ -105,8 +105,7 @@ _CODE = lazy(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Record):
     """What a folder's path says about the documents in it."""
 
     is_foreign: bool
@@ -118,8 +117,7 @@ class _Folder:
     is_dated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(Record):
     """What a document's own name says about it."""
 
     is_beside_code: bool  # if code is in its folder

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from fleet_lib import paths
 from fleet_lib.errors import BadEntry
+from fleet_lib.records import Record
 from fleet_lib.spool import Entry
 from fleet_lib.turn.stored_text import storable
 
@@ -29,8 +29,7 @@ _TEXTS = (
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Record):
     """The fields that Fleet reads; all others are ignored."""
 
     session_id: str | None = None

@@ -7,9 +7,10 @@ says first and what it says last.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
+
+from fleet_lib.records import Record
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -59,8 +60,7 @@ _NEW_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Record):
     """One block, in the order of the message."""
 
     kind: Kind
@@ -70,8 +70,7 @@ class Block:
     is_ordered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(Record):
     """A sentence without its markup."""
 
     text: str

@@ -4,11 +4,11 @@ values of it."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import MutableRecord, field
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -84,8 +84,7 @@ _ITEMS = ("item", "row")
 _QUESTION_ENDS = ("?", "？", "؟")
 
 
-@dataclass(slots=True)
-class Section:
+class Section(MutableRecord):
     """A field's section. `items` are raw markdown, one for each item of a list or line of text."""
 
     name: str
@@ -95,8 +94,7 @@ class Section:
     paragraph: int = -1  # of the text that a lead took: it takes one paragraph, or one list
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(MutableRecord):
     """A heading, a rule, a line of text, an item of a list with all that is nested in it, or a row
     of a table."""
 

@@ -5,10 +5,10 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 MAKES_COMMITS = lazy(
     r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
@@ -34,8 +34,7 @@ _PART = 8  # characters of a message that is found within another: a hook may pu
 _DEPTH = 3  # sh -c within sh -c
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record):
     """The first line of a commit's message, as a command gives it."""
 
     text: str

@@ -2,8 +2,8 @@
 at every start and fills it in later, or never: a skeleton is no briefing."""
 
 import re
-from dataclasses import replace
 
+from fleet_lib.records import replace
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import (
     LISTS,

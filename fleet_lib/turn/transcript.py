@@ -3,11 +3,11 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.tool_calls import CallReader, ToolCall
 
@@ -16,8 +16,7 @@ _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 
 
-@dataclass(slots=True)
-class TurnFacts:
+class TurnFacts(MutableRecord):
     """What the transcript says about one turn."""
 
     files: list[str] = field(default_factory=list)  # absolute paths, as edited, in order
