@@ -18,11 +18,12 @@ from support_transcripts import Session, configured
 
 from fleet_lib import clock
 from fleet_lib.errors import GitTimeout
+from fleet_lib.turn import transcript
 from fleet_lib.turn.git import GitState, ReflogEntry, head_at, read_git_state
 from fleet_lib.turn.own_commits import Call, own_commits
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.tool_calls import ToolCall
-from fleet_lib.turn.transcript import read_turn
+from fleet_lib.turn.transcript import read_turn, turn_lines
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
 SECOND = "fa85a4c5-36c9-494b-89a0-1eba5a42ad1a"
@@ -663,6 +664,21 @@ def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) ->
     thread.join()
     assert (turn.files, turn.partial) == (["/code/a.py", "/code/late.py"], False)
     assert 0.35 < taken < 1.5
+
+
+def test_transcript_that_does_not_change_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), assistant("one")])
+    readings: list[str] = []
+
+    def counted(path: str, *more: Any) -> Any:
+        readings.append(path)
+        return turn_lines(path, *more)
+
+    monkeypatch.setattr(transcript, "turn_lines", counted)
+    assert read_turn(path, "p1", "not there", time.time() + 0.3).partial
+    assert readings == [path]
 
 
 def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:

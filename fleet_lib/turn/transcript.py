@@ -49,17 +49,30 @@ def read_turn(
     The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds)
     this looks again for the turn's final text, and what is missing then leaves the facts partial.
     """
+    read, facts = None, TurnFacts()
     while True:
-        lines = turn_lines(transcript, prompt_id, received_at)
-        if lines is None:
-            return TurnFacts()
-        facts = _turn_facts(lines, last_message)
+        state = _state(transcript)
+        if state != read:  # what is large is not read again until something was added
+            read = state
+            lines = turn_lines(transcript, prompt_id, received_at)
+            if lines is None:
+                return TurnFacts()
+            facts = _turn_facts(lines, last_message)
         remaining = wait_until - time.time()
         if not facts.partial or remaining <= 0:
             for sidechain in subagent_transcripts(transcript, facts.started_at):
                 _add_subagent(facts, sidechain, prompt_id)
             return facts
         pause(min(0.02, remaining))
+
+
+def _state(path: str) -> tuple[int, int]:
+    """What changes when somebody writes to a file; (0, 0) where it is not there."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def turn_lines(
