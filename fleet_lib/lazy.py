@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
-# An escape, a class, the beginning or the end of a group, a quantifier, or a single character.
+# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
+# a class, the beginning or the end of a group, a quantifier, or a single character.
 _PART = re.compile(
-    r"(?s)\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
+    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
 )
+_SPECIAL = frozenset("\\[{(|.^$*+?")
 _Literals = tuple[str, ...]
 
 
@@ -59,7 +62,7 @@ def _needed(parts: list[str]) -> _Literals:
     found: list[_Literals] = []  # each is needed by the current branch
     run = ""  # the literal characters that end here
     while parts and (part := parts.pop()) != ")":
-        if len(part) == 1 and part not in "(|.^$*+?" and not _may_be_left_out(parts):
+        if part[0] not in _SPECIAL and not _may_be_left_out(parts):
             run += part
             continue
         if run:
