@@ -9,15 +9,15 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from fleet_lib.records import Record
 
 STUCK_SECONDS = 60.0  # a drainer that says nothing new for so long makes no progress
 _LONGEST_TEXT = 300
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Record):
     """The process that holds a lock."""
 
     pid: int

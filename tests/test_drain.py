@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def put(fleet: Fleet, number: int, **more: Any) -> str:
 def place_row(entries: list[str], *, next_try: float) -> dict[str, Any]:
     """A place of the file spool/put-off."""
     place = put_off.Place("/dead", "it does not answer", True, time.time(), 1, next_try)
-    return asdict(place) | {"entries": entries}
+    return vars(place) | {"entries": entries}
 
 
 def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":

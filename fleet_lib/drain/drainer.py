@@ -11,7 +11,6 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib import hot_settings, log, paths, spool, wake
@@ -22,6 +21,7 @@ from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
@@ -38,8 +38,7 @@ _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it an
 Rejected = dict[str, str]  # {entry: why it goes into quarantine}
 
 
-@dataclass(frozen=True, slots=True)
-class _Applied:
+class _Applied(Record):
     """What one transaction did with a batch."""
 
     left: list[Prepared]  # not applied yet, because the first of them lacks `missing`

@@ -6,19 +6,18 @@ import json
 import os
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fleet_lib import outside, paths, spool
 from fleet_lib.errors import NoAnswer
 from fleet_lib.files import read_json_object, write_whole
+from fleet_lib.records import MutableRecord, as_dict, field
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
 
 
-@dataclass
-class Place:
+class Place(MutableRecord):
     """A file or folder that did not answer, or whose disk is in trouble. Times are Unix seconds."""
 
     place: str  # "" if the trouble is the system's
@@ -147,7 +146,7 @@ class PutOff:
         if not places:
             _file(self._home).unlink(missing_ok=True)
             return
-        rows = [asdict(place) | {"is_being_tried": False} for place in places]
+        rows = [as_dict(place) | {"is_being_tried": False} for place in places]
         aside = Path(paths.spool(self._home, "tmp"))
         write_whole(_file(self._home), json.dumps({"places": rows}), folder=aside, durable=False)
 

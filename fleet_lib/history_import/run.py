@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +16,7 @@ from fleet_lib.errors import BadEntry, DatabaseUnusable, NoAnswer
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.records import MutableRecord, field
 from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
 from fleet_lib.turn.prepare import NotRead, read_more
@@ -27,8 +27,7 @@ BATCH_TRANSCRIPTS = 50  # whose tokens are counted in one transaction
 LOCK_SECONDS = 180.0  # a drainer's batch takes no longer
 
 
-@dataclass
-class Report:
+class Report(MutableRecord):
     """What a run did; a dry run, what it would do."""
 
     transcripts: int = 0  # read

@@ -4,19 +4,19 @@ Tables of regular expressions, matched against one sentence in lower case, in wh
 code, an address or a quotation. What a match means for a message is decided in `asks.py`.
 """
 
-import re
 from collections.abc import Iterable
 
+from fleet_lib.lazy import AnyOf
 from fleet_lib.turn import asking_languages as languages
 
 HIDDEN = "¤"
 
 
-def _any(*patterns: str | Iterable[str]) -> re.Pattern[str]:
+def _any(*patterns: str | Iterable[str]) -> AnyOf:
     flat: list[str] = []
     for pattern in patterns:
         flat += [pattern] if isinstance(pattern, str) else pattern
-    return re.compile("|".join(f"(?:{pattern})" for pattern in flat))
+    return AnyOf(flat)
 
 
 # Where an imperative may begin: at the sentence's beginning, or after a mark or one of these words.

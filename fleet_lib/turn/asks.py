@@ -7,8 +7,8 @@ only as the last words, since a text answers most of its questions itself.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
+from fleet_lib.records import MutableRecord, Record, replace
 from fleet_lib.turn import asking_words as words
 from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, sentences
 
@@ -45,8 +45,7 @@ _QUESTIONS_AHEAD = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Record):
     """How a sentence asks."""
 
     text: str
@@ -54,8 +53,7 @@ class _Asking:
     is_choice: bool = False  # the question stands before it
 
 
-@dataclass(slots=True)
-class _After:
+class _After(MutableRecord):
     """What follows the block that is looked at."""
 
     paragraphs: int = 0

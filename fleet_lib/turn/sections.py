@@ -4,13 +4,15 @@ values of it."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from fleet_lib.lazy import lazy
+from fleet_lib.records import MutableRecord, field
 
-# Block structure is all that is needed; without the inline rules no text can make it slow.
-markdown = MarkdownIt("commonmark").disable("inline")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"
@@ -42,11 +44,11 @@ _BLOCKERS = (
     r"|blockiert(?: durch)?|bloqueos|bloqueadores|bloqué par|阻塞(?:项|问题)?|ブロッカー|블로커"
 )
 _NAMES = {
-    "summary": re.compile(r"summary"),
-    "blockers": re.compile(_BLOCKERS),
-    "next_steps": re.compile(_STEPS),
-    "docs_touched": re.compile(r"docs touched"),
-    "files_touched": re.compile(r"files touched"),
+    "summary": lazy(r"summary"),
+    "blockers": lazy(_BLOCKERS),
+    "next_steps": lazy(_STEPS),
+    "docs_touched": lazy(r"docs touched"),
+    "files_touched": lazy(r"files touched"),
 }
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
 _WORDS = (
@@ -56,34 +58,33 @@ _WORDS = (
     r"|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
     r"|次の|残り|ブロッカ|다음|남은|블로커)"
 )
-_HINT = re.compile(
+_HINT = lazy(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
     rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
     r"|(?=[^\n]{1,90}(?:[:：](?:[ \t*_]|</\w{1,6}>){0,4}$|\n[ >]{0,6}(?:==|--)))"
     rf"[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
-_NUMBER = re.compile(
+_NUMBER = lazy(
     r"^(?:(?:step|part|phase) )?(?:\d{1,3}(?:\.\d{1,3})*(?:[.):]\s*|\W*\s+|[\ufe0f\u20e3]+\s*)"
     r"|(?:[a-z]|[ivx]{1,4})(?:[.)]\s*|\s+[-–—]))"
 )
-_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,30}:")
-_LEAD = re.compile(
+_SHORTCODE = lazy(r":[a-z0-9_+-]{2,30}:")
+_LEAD = lazy(
     r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*{2,3}|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
-_ASIDE = re.compile(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
-_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
-_TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
-_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
-_EMPHASIS = re.compile(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
-_COURTESY = re.compile(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
+_ASIDE = lazy(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
+_LINK = lazy(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
+_TAG = lazy(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
+_TABLE_RULE = lazy(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
+_EMPHASIS = lazy(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
+_COURTESY = lazy(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
 _ITEMS = ("item", "row")
 _QUESTION_ENDS = ("?", "？", "؟")
 
 
-@dataclass(slots=True)
-class Section:
+class Section(MutableRecord):
     """A field's section. `items` are raw markdown, one for each item of a list or line of text."""
 
     name: str
@@ -93,8 +94,7 @@ class Section:
     paragraph: int = -1  # of the text that a lead took: it takes one paragraph, or one list
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(MutableRecord):
     """A heading, a rule, a line of text, an item of a list with all that is nested in it, or a row
     of a table."""
 
@@ -112,6 +112,16 @@ class _Part:
 _LEAD_LEVEL = 7  # below any heading
 
 
+@cache
+def markdown() -> "MarkdownIt":
+    """A parser of blocks alone: that is all that is needed, and without the inline rules no text can
+    make it slow. Most turns need none, and importing it takes longer than all that such a turn does.
+    """
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").disable("inline")
+
+
 def may_have_sections(text: str) -> bool:
     """False for a text that certainly has no section. Cheap."""
     return _HINT.search(text) is not None
@@ -121,7 +131,7 @@ def sections(text: str) -> list[Section]:
     """The sections that name a field, in order. What looks like one in code or HTML is none."""
     found: list[Section] = []
     current: Section | None = None
-    parts = list(_parts(markdown.parse(text)))
+    parts = list(_parts(markdown().parse(text)))
     for index, part in enumerate(parts):
         name, rest = _named(parts, index)
         if name and part.kind == "item":  # `- **Remaining:** the docs` stands for itself
@@ -218,7 +228,7 @@ def _is_closing(section: Section, part: _Part) -> bool:
     return section.has_list and (text.endswith(_QUESTION_ENDS) or bool(_COURTESY.match(text)))
 
 
-def _parts(tokens: list[Token]) -> Iterator[_Part]:
+def _parts(tokens: "list[Token]") -> Iterator[_Part]:
     depth = base = paragraph = 0
     item: _Part | None = None
     heading = 0

@@ -3,8 +3,8 @@ needed. Of a message that asks, the question stands for it (`asks.py`)."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from fleet_lib.records import Record
 from fleet_lib.turn import summary_words as words
 from fleet_lib.turn.prose import HIDDEN, Block, Sentence, first_blocks, plain, sentences
 
@@ -21,8 +21,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(Record):
     """A sentence that may stand for the message."""
 
     text: str

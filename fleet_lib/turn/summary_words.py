@@ -1,10 +1,10 @@
 """The words of a message that say little: acknowledgements, announcements, checks. Regular
 expressions over one sentence in lower case; what follows from them is decided in `summary.py`."""
 
-import re
+from fleet_lib.lazy import lazy
 
 # A heading under which a message sums itself up.
-SECTION = re.compile(
+SECTION = lazy(
     r"(?:(?:a|an|the|final|executive|quick|brief|short|implementation|overall|session|task|work"
     r"|changes?|review|in|test|my|pr|fix)[ :]+)*"
     r"(?:summary|tl;?\s?dr|recap|bottom line|resumen|zusammenfassung|kurzfassung|résumé"
@@ -15,7 +15,7 @@ SECTION = re.compile(
 )
 
 # A sentence that only acknowledges or cheers.
-ACKNOWLEDGES = re.compile(
+ACKNOWLEDGES = lazy(
     r"(?:(?:oh|ok|okay|yes|yep|yeah|no|sure|great|good|perfect|excellent|awesome"
     r"|wonderful|fantastic|nice|amazing|beautiful|brilliant"
     r"|done|all done|all set|all good|all clear|all green|all passing|got it|understood"
@@ -56,7 +56,7 @@ ACKNOWLEDGES = re.compile(
 )
 
 # A sentence that only says what comes, or tells of the work itself.
-ANNOUNCES = re.compile(
+ANNOUNCES = lazy(
     r"(?:(?:ok|okay|alright|great|good|perfect|excellent|now|so|first|next|and|then"
     r"|right|yes|done|sure|finally)[,.! —–-]+)*"
     r"(?:based on [^,]{1,40}, )?(?:let me\b|let's (?:look|see|check|start|walk|go|break"
@@ -96,7 +96,7 @@ ANNOUNCES = re.compile(
     r"|(?:总结|汇总|小结)(?:如下|一下)|これから|では、?|それでは|まとめ(?:ます|ると|です)|다음은|아래는|요약(?:하면|입니다)|이제 )"
 )
 # A sentence that leads to a list and says nothing without it.
-LEADS_ONLY = re.compile(
+LEADS_ONLY = lazy(
     r"(?:i(?:'ve| have)? )?(?:just )?(?:made|did|found|changed|fixed|added|updated"
     r"|implemented|have|see|completed|applied|addressed|identified)? ?"
     r"(?:a few|these|this|the (?:following|changes?|key|main|fix|result|results|problem"
@@ -106,7 +106,7 @@ LEADS_ONLY = re.compile(
     r"|notes?|example)\b.{0,60}:$"
 )
 # A sentence about a check, or about what will be done: it stands for a message that says no more.
-SAYS_LITTLE = re.compile(
+SAYS_LITTLE = lazy(
     r"(?:(?:and |great! |perfect! )?(?:all|the|every|both"
     r"|\d[\d,/.]*)? ?(?:of the )?(?:\d[\d,/.]* )?(?:\(\d+\) )?(?:unit |integration |e2e "
     r"|existing |new |backend |frontend |typescript |type ?script |rust )*(?:tests?"
