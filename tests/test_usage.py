@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support import ROOT, Fleet, make_repository
 from support_transcripts import Conversation
 
+from fleet_lib.drain import reader_child
 from fleet_lib.drain import usage as usage_counting
 from fleet_lib.store import db, migrate
 from fleet_lib.store.usage import Tokens, UsageRepo
@@ -444,7 +445,7 @@ def test_trouble_with_usage_stops_no_capture(
     assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
     assert "usage was not counted: RuntimeError: a bug" in fleet.log()
     with monkeypatch.context() as patch:
-        patch.setattr(usage_counting, "read_usage", fails)
+        patch.setattr(reader_child, "read_usage", fails)
         stop(fleet, conversation.prompt("more").answer("Done."), conversation.write(projects))
     assert "usage was not read" in fleet.log()
     assert total(fleet) == (0, 0, 0, 0)
@@ -474,13 +475,14 @@ def test_a_batch_reads_a_transcript_once_and_a_finished_subagent_not_at_all(
     agent.parent.mkdir(parents=True)
     agent.write_text(f"{conversation.lines[-1]}\n")
     stop(fleet, conversation, file)
-    opened: list[str] = []
+    opened = fleet.folder / "opened"
 
     def counting(path: str, *more: Any) -> Any:
-        opened.append(Path(path).name)
+        with opened.open("a") as file:  # the drainer's reader is a process of its own
+            file.write(f"{Path(path).name}\n")
         return read_usage(path, *more)
 
-    monkeypatch.setattr(usage_counting, "read_usage", counting)
+    monkeypatch.setattr(reader_child, "read_usage", counting)
     for number in range(5):
         conversation.prompt(f"go {number}").edit(str(shop / "a.py")).answer("Done.")
         conversation.write(projects)
@@ -488,7 +490,7 @@ def test_a_batch_reads_a_transcript_once_and_a_finished_subagent_not_at_all(
         call |= {"cwd": str(shop), "transcript_path": str(file), "last_assistant_message": "Done."}
         fleet.hook("stop", call, project=shop)
     fleet.drain()
-    assert opened == [file.name]
+    assert opened.read_text().split() == [file.name]
 
 
 def test_a_transaction_that_fails_counts_nothing(fleet: Fleet, projects: Path, shop: Path) -> None:

@@ -68,25 +68,8 @@ def home(installation: Installation) -> Iterator[Finding]:
 def database(installation: Installation) -> Iterator[Finding]:
     home = str(installation.home)
     path = Path(paths.database(home))
-    if path.is_symlink() and not path.exists():
-        yield Finding(
-            "failed",
-            "database",
-            f"{path} is a link to {path.readlink()}, which does not exist.",
-            _CAPTURES_WAIT,
-            "mount or restore what the link names, or remove the link to begin anew",
-        )
-        return
-    if not path.exists():
-        yield Finding(
-            "note", "database", "There is no database yet.", "Nothing has been captured so far."
-        )
-        return
-    if pids := causes.holders_of_deleted_log(home):
-        words = causes.deleted_log_words(home, pids)
-        numbers = " ".join(map(str, pids))
-        fix = f"kill {numbers}; then: fleet drain"
-        yield Finding("failed", "database", f"{words}.", _CAPTURES_WAIT, fix)
+    if obstacle := _obstacle(home, path):
+        yield obstacle
         return
     try:
         with contextlib.closing(open_untouched(path)) as connection:
@@ -132,6 +115,27 @@ def database(installation: Installation) -> Iterator[Finding]:
         )
     yield from _search_index(path)
     yield from _write_ahead_log(Path(f"{path}-wal"))
+
+
+def _obstacle(home: str, path: Path) -> Finding | None:
+    """Why there is no database to look at, or what its own words would be wrong about."""
+    if path.is_symlink() and not path.exists():
+        return Finding(
+            "failed",
+            "database",
+            f"{path} is a link to {path.readlink()}, which does not exist.",
+            _CAPTURES_WAIT,
+            "mount or restore what the link names, or remove the link to begin anew",
+        )
+    if not path.exists():
+        return Finding(
+            "note", "database", "There is no database yet.", "Nothing has been captured so far."
+        )
+    if pids := causes.holders_of_deleted_log(home):
+        words = causes.deleted_log_words(home, pids)
+        fix = f"kill {' '.join(map(str, pids))}; then: fleet drain"
+        return Finding("failed", "database", f"{words}.", _CAPTURES_WAIT, fix)
+    return None
 
 
 def _search_index(path: Path) -> Iterator[Finding]:

@@ -84,13 +84,13 @@ class Reader:
 
     def usage_files(self, transcript: str) -> dict[str, int]:
         """As turn.usage.usage_files; {} where nothing answers."""
-        with contextlib.suppress(NoAnswer, BadEntry):
+        with contextlib.suppress(NoAnswer):
             return cast("dict[str, int]", self._ask("usage_files", transcript))
         return {}
 
     def read_usage(self, path: str, place: FilePlace, session_id: str) -> UsageReading | None:
         """As turn.usage.read_usage; None where nothing answers."""
-        with contextlib.suppress(NoAnswer, BadEntry):
+        with contextlib.suppress(NoAnswer):
             reading = self._ask("read_usage", path, place, session_id)
             return cast("UsageReading | None", reading)
         return None
