@@ -29,7 +29,8 @@ def drain(as_json: bool) -> None:
     """Apply everything that waits in the spool.
 
     It also completes the search index, and returns when both are done. Hooks do this in the
-    background; the command is for scripts and for use after an outage.
+    background; the command is for scripts and for use after an outage. Turns whose folder does not
+    answer are tried again; if it still does not, the command names it and fails.
 
     \b
     Examples:
@@ -38,13 +39,15 @@ def drain(as_json: bool) -> None:
     """
     home = paths.home()
     bad_before = set(quarantine.names(home))
-    count = drain_now(home, on_wait=lambda left: _say_waiting(home, left), is_forced=True)
-    bad = set(quarantine.names(home)) - bad_before
     path = Path(paths.database(home))
-    if path.exists():
-        # The index is derived: without it all captures are applied, too.
-        with contextlib.suppress(sqlite3.Error, DatabaseUnusable):
-            fill_search_index(path)
+    try:
+        count = drain_now(home, on_wait=lambda left: _say_waiting(home, left), is_forced=True)
+    finally:
+        if path.exists():
+            # The index is derived: without it all captures are applied, too.
+            with contextlib.suppress(sqlite3.Error, DatabaseUnusable):
+                fill_search_index(path)
+    bad = set(quarantine.names(home)) - bad_before
     if as_json:
         print_json({"applied": count - len(bad), "quarantined": len(bad)})
         return
