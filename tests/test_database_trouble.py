@@ -147,7 +147,7 @@ def test_database_that_is_a_dangling_link_is_named_and_the_entries_wait(fleet: F
     (fleet.home / "fleet.db").symlink_to(fleet.folder / "gone.db")
     put(fleet, 1)
     assert run_drainer(fleet) == drain.UNUSABLE
-    for command in ("drain", "status", "projects"):
+    for command in ("drain", "status", "usage"):
         done = fleet.console_process(command, check=False)
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
         assert "is a link to" in done.stderr and "which does not exist" in done.stderr
