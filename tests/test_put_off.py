@@ -290,7 +290,7 @@ def test_lock_names_the_drainer_that_holds_it_and_what_it_does(fleet: Fleet) -> 
     holder = held.named(file)
     assert holder and holder.pid == os.getpid() and holder.doing == "reading 3 entries?of all"
     assert abs(holder.since - time.time()) < 60 and holder.trouble() == ""
-    os.utime(file, (0, time.time() - 100))
+    os.utime(file, (0, time.time() - 300))
     stuck = held.named(file)
     assert stuck and f"kill -9 {os.getpid()}" in stuck.trouble()
     held.release(descriptor)

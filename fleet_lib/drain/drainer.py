@@ -117,6 +117,7 @@ class _Drainer:
         than the index; only as long as no entry waits. Trouble with the index is only logged."""
         if self._connection is None:
             return
+        self._say("completing the search index")
         end = time.monotonic() + BATCH_SECONDS / 2  # of the watchdog's patience
 
         def is_enough() -> bool:
@@ -166,7 +167,6 @@ class _Drainer:
         prepared, rejected = self._prepare_all(batch)
         for item in prepared:
             self._usage.note(item)
-        self._say(f"writing {len(prepared)} entries")
         rejected = self._apply_patiently(prepared, rejected)
         self._put_off.save()
         self._settle([name for name in batch if name not in self._put_off], rejected)
@@ -235,6 +235,7 @@ class _Drainer:
             except Exception as error:  # what is captured is worth more
                 log.write(self._home, "search", f"not repaired: {type(error).__name__}: {error}")
         self._read_usage(self._connection)
+        self._say(f"writing {len(prepared)} entries")
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):
             if moved := renumber_outliers(self._connection):
