@@ -73,6 +73,10 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("Should the limit be:\nA) per user\nB) per team", "Should the limit be: A) per user; B) per team"),
         ("Can you run this:\n\n```sh\nmake up\n```", "Can you run this"),
         ("What's next?", "What's next?"),
+        ("Shall I start it again? Or is the test over?", "Shall I start it again? Or is the test over?"),
+        ("¿Lo publico ahora? ¿O prefieres esperar?", "¿Lo publico ahora? ¿O prefieres esperar?"),
+        ("Shall I look at the server? (I'd need your key for that.)", "Shall I look at the server?"),
+        ("Do you want me to:\n1. Rename the flag?\n2. Or should we drop it?", "Do you want me to: Rename the flag?; Or should we drop it?"),
     ],
 )  # fmt: skip
 def test_the_sentence_that_asks_is_found_whatever_follows_it(message: str, question: str) -> None:
@@ -163,6 +167,8 @@ def test_courtesy_offers_and_advice_ask_nothing(message: str) -> None:
         "Let me know which of the two you prefer.",
         "Let me know how you'd like to proceed.",
         "Let me know if you'd like me to proceed.",
+        "Please read it and let me know if you want anything else in it before we start building.",
+        "Say which of the two and I'll merge it.",
         "Let me know if this matches what you had in mind.",
         "Tell me which one.",
         "Say the word and I'll merge it.",
@@ -207,6 +213,8 @@ ASKS = """
 Ya está listo el parser. ¿Quieres que suba los cambios?
 Dime cuál de las dos opciones prefieres.
 Cuando lo hayas guardado, avísame y sigo.
+Cuando tengas la clave nueva, avisame y lo publicamos.
+Una vez que inicies sesión, volvé a pedirme la copia.
 Por favor, confirma si puedo borrar la tabla.
 Ich habe beide Wege geprüft. Soll ich den ersten nehmen?
 Bitte bestätige, dass ich die Datei löschen darf.

@@ -177,6 +177,7 @@ _REQUESTS = (
     rf"{_START}(?:tell|show) (?:me|us)\b(?! (?:if you (?:need|want|have)))",
     r"\band (?:then )?(?:tell|show|send|give) me\b|\bcome back (?:and|with|here)\b",
     rf"{_START}report back\b",
+    r"^\W*(?:just |please )?say (?:which|what|whether|how|where|when)\b",
     rf"{_START}(?:give|send|drop|hand|feed|point) (?:me|us)\b",
     (
         rf"{_START}(?:paste|share|send|post|upload|attach|provide) (?:it|them|the|your|that"
@@ -326,6 +327,10 @@ FIRM = _any(
     r"[—–;,-] your call\W*$|\b(?:await|awaiting|waiting (?:for|on)) your\b"
     r"(?! (?:next|further|new)\b)",
     r"\bplease\b.{1,120}\band i(?:'ll| will)\b",
+    (
+        r"\blet (?:me|us) know\b.{0,120}\bbefore (?:i|we) (?:start|begin|proceed|continue|go"
+        r"|move|write|commit|push|merge|build|implement|deploy|run)\b"
+    ),
     r"^\W*(?:reply|respond|answer) with\b",
 )
 

@@ -30,6 +30,7 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
+_GOES_ON = re.compile(r"¿?(?:or|oder|ou|o|of|или|아니면)\b|还是|還是|それとも", re.IGNORECASE)
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
 _ASIDE = re.compile(  # sources, signatures, and the like
     r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
@@ -130,16 +131,19 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
         return menu
     choice = None
     count = 0  # sentences that follow in the paragraph
-    for sentence in reversed(sentences(blocks[index].text)):
+    found = sentences(blocks[index].text)
+    for place in range(len(found) - 1, -1, -1):
+        sentence = found[place]
         if _HINT.match(sentence.masked):
             continue
         asking = _asking(sentence, is_paragraph=True, follows=count)
         if asking and asking.is_choice:
             choice = choice or asking
         elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
-            text = _with_choices(asking.text, blocks, index)
-            return replace(asking, text=text)
+            whole = _with_question_before(asking.text, found[:place])
+            return replace(asking, text=_with_choices(whole, blocks, index))
         elif asking and not count and after.is_nothing:
+            asking = replace(asking, text=_with_question_before(asking.text, found[:place]))
             return asking if after.has_menu or _is_last(blocks, index) else choice
         elif not _CHOICE.match(sentence.text):
             count += not words.COURTESY.search(_key(sentence))
@@ -164,7 +168,7 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
             return asking
         is_last = not _is_item_of(blocks, index + 1, blocks[index].list_number)
         if asking.is_decision and (after.is_nothing or (is_last and after.is_near)):
-            return asking
+            return replace(asking, text=_list_that_asks(blocks, index) or asking.text)
         if not count and is_end:
             return replace(asking, is_choice=True)
     return None
@@ -272,6 +276,30 @@ def _with_choices(text: str, blocks: list[Block], index: int) -> str:
     ]
     line = "; ".join(choices)[:_CHOICES_LIMIT]
     return f"{text} {line}" if line else text.rstrip(":：").rstrip()
+
+
+def _with_question_before(text: str, before: list[Sentence]) -> str:
+    """A question that goes on the one before it ("Or is it done?") with that one, and the question
+    for a request that only stands behind it ("Shall I merge it? I need your key.")."""
+    if not (before and _has_mark(before[-1])):
+        return text
+    asking = _asking(before[-1], is_paragraph=True)
+    if asking is None or not asking.is_decision:
+        return text
+    if _MARK.search(text):
+        return f"{asking.text} {text}" if _GOES_ON.match(text) else text
+    return asking.text
+
+
+def _list_that_asks(blocks: list[Block], index: int) -> str | None:
+    """The line that leads to the list of an item, with the list's items, if the line asks."""
+    number = blocks[index].list_number
+    first = next(at for at, block in enumerate(blocks) if block.list_number == number)
+    found = sentences(blocks[first - 1].text) if first else []
+    if not (found and found[-1].text.endswith(_COLONS)):
+        return None
+    asking = _asking(found[-1], is_paragraph=True)
+    return _with_choices(asking.text, blocks, first - 1) if asking else None
 
 
 def _choices(blocks: list[Block], index: int) -> Iterator[Sentence]:

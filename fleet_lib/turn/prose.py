@@ -31,6 +31,7 @@ _MARKUP = re.compile(
     r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)"
     r"|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|\\(?=[^\w\s]))"
 )
+_FILE = re.compile(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
 _QUOTATION = re.compile(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
     r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
@@ -232,7 +233,10 @@ def _without_markup(text: str) -> tuple[str, str]:
 
 
 def _link_text(text: str) -> Iterator[tuple[str, bool]]:
-    """(part, whether it is code) of a link's text."""
+    """(part, whether it is code) of a link's text. A lone name of a file is code, too."""
+    if _FILE.fullmatch(text):
+        yield text, True
+        return
     for index, part in enumerate(text.replace("**", "").split("`")):
         yield part, index % 2 == 1
 
