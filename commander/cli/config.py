@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import is_interactive, print_json, print_table
+from commander.cli._display import is_interactive, print_json, print_table, say
 from fleet_lib import config as settings
 from fleet_lib import paths
 from fleet_lib.text import clean
@@ -49,7 +49,7 @@ def list_(as_json: bool) -> None:
         for setting in found
     ]
     print_table(("setting", "value", "source", "allowed"), rows, "No settings.")
-    click.echo(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
+    say(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
 
 
 @config.command("get")
@@ -68,12 +68,12 @@ def get(key: str, as_json: bool) -> None:
         return
     if isinstance(setting.value, tuple):
         for item in setting.value:
-            click.echo(clean(item, 4096))
+            say(clean(item, 4096))
     else:
-        click.echo(_shown(setting.value))
+        say(_shown(setting.value))
     if is_interactive():
-        click.echo(setting.description, err=True)
-        click.echo(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
+        say(setting.description, err=True)
+        say(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
 
 
 @config.command("set")
@@ -91,8 +91,8 @@ def set_(key: str, value: tuple[str, ...]) -> None:
       fleet config set projects.ignore ~/customer '~/work/**/scratch'
     """
     setting = settings.put(paths.home(), key, *value)
-    click.echo(f"{setting.key} = {_shown(setting.value)}")
-    click.echo(setting.description, err=True)
+    say(f"{setting.key} = {_shown(setting.value)}")
+    say(setting.description, err=True)
 
 
 @config.command("unset")
@@ -109,13 +109,13 @@ def unset(key: str) -> None:
     home = paths.home()
     is_removed = settings.unset(home, key)
     if is_removed:
-        click.echo(f"Removed {key} from {_file()}", err=True)
+        say(f"Removed {key} from {_file()}", err=True)
     known = {
         setting.key: setting for setting in settings.settings(home)
     }  # raises for another fault
     if key in known or not is_removed:
         setting = known.get(key) or settings.get(home, key)
-        click.echo(f"{setting.key} = {_shown(setting.value)} (the default)")
+        say(f"{setting.key} = {_shown(setting.value)} (the default)")
 
 
 def _shown(value: settings.Value) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from commander.cli._display import say
 from commander.setup import environment
 from fleet_lib import held, paths
 from fleet_lib.errors import BadInput
@@ -71,9 +72,9 @@ def gateway(port: int, host: str, allow_remote: bool, browser: bool, new_token: 
     held.hold(Path(paths.gateway_lock(home)))
     environment.use()  # its page and its modules stay through two upgrades
     base = _address(host, listening)
-    click.echo(f"Fleet's dashboard: {base}?token={token}")
+    say(f"Fleet's dashboard: {base}?token={token}")
     if not is_local:
-        click.echo("Other machines can reach this address. The token is the only lock.", err=True)
+        say("Other machines can reach this address. The token is the only lock.", err=True)
     once = secrets.token_urlsafe(24)
     if browser:
         webbrowser.open(f"{base}?once={once}")

@@ -15,7 +15,7 @@ from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
 from fleet_lib.turn.prepare import NotRead, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -157,6 +157,8 @@ class _Importer:
                 if missing:
                     prepared = read_more(taken[0].prepared, missing, self._repositories)
                     taken[0] = ReadTurn(prepared, taken[0].is_left_alone, taken[0].is_living)
+            with contextlib.suppress(sqlite3.Error):  # the next drain tries again
+                search_index.catch_up(self._connection, only_changes=True)
         with contextlib.suppress(OSError):
             wake.start_drainer(self._home)  # for what came while the lock was held
 
