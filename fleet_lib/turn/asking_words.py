@@ -57,6 +57,7 @@ _DECISIONS = (
         r"\bwhich (?:one|ones|option|options|approach|way|of these|of the|would|do|should"
         r"|version|path|direction|project|file|branch|task)\b"
     ),
+    r"^\W*(?:so |and |or )?which\b.{1,60}\byou\b",
     (
         r"\byour (?:call|preference|choice|thoughts|take|opinion|decision|goal|use case"
         r"|priority|intent|environment|name|email)\b"

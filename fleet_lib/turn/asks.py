@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fleet_lib.turn import asking_words as words
-from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, sentences
+from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, plain, sentences
 
 _PARAGRAPHS_AFTER = 2  # that may follow a question which asks
 _SENTENCES_AFTER = 4  # within its paragraph
@@ -30,7 +30,10 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
-_GOES_ON = re.compile(r"¿?(?:or|oder|ou|o|of|или|아니면)\b|还是|還是|それとも", re.IGNORECASE)
+_GOES_ON = re.compile(
+    r"¿?(?:for example|e\.g|such as|perhaps|maybe|or|oder|ou|o|of|или|아니면)\b|还是|還是|比如|例如|それとも|たとえば",
+    re.IGNORECASE,
+)
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
 _ASIDE = re.compile(  # sources, signatures, and the like
     r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
@@ -118,7 +121,7 @@ def _near_the_end(blocks: list[Block]) -> str | None:
 
 def _counts(block: Block) -> bool:
     """Whether a paragraph says something. A choice, sources, courtesy and a smiley do not."""
-    if _ASIDE.match(block.text) or _CHOICE.match(block.text):
+    if _ASIDE.match(block.text) or _CHOICE.match(plain(block.text)):
         return False
     return any(
         not (_HINT.match(sentence.masked) or words.COURTESY.search(_key(sentence)))

@@ -97,13 +97,13 @@ def _leads(candidate: _Candidate) -> bool:
     """Whether a sentence that ends in a colon says something of its own."""
     key = candidate.key
     is_lead = candidate.text.endswith(_COLONS) and not words.ANNOUNCES.match(key)
-    count = len(_WORD.findall(key)) + candidate.has_code
+    count = _word_count(key) + candidate.has_code
     return is_lead and count >= _LEAD_WORDS and not words.LEADS_ONLY.match(key)
 
 
 def _alone(lead: _Candidate | None) -> Iterator[_Candidate]:
     """A sentence that leads to something that is no sentence, if it says enough without it."""
-    is_enough = lead and len(_WORD.findall(lead.key)) >= _LONE_LEAD_WORDS
+    is_enough = lead and _word_count(lead.key) >= _LONE_LEAD_WORDS
     if lead and is_enough and not words.DANGLES.search(lead.key):
         yield _Candidate(lead.text.rstrip(":： "), lead.key.rstrip(":： "))
 
@@ -120,6 +120,11 @@ def _says(candidate: _Candidate) -> bool:
     if len(_UNSPACED.findall(key)) >= _CHARACTERS:
         return True
     return len(_WORD.findall(key)) >= (_ITEM_WORDS if candidate.is_item else _WORDS)
+
+
+def _word_count(key: str) -> int:
+    """A word of a script that writes no spaces has two characters, more or less."""
+    return len(_WORD.findall(key)) + len(_UNSPACED.findall(key)) // 2
 
 
 def _key(sentence: Sentence) -> str:
