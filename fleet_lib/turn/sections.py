@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from fleet_lib.turn.prose import plain
+
 # Block structure is all that is needed; without the inline rules no text can make it slow.
 markdown = MarkdownIt("commonmark").disable("inline")
 
@@ -81,10 +83,7 @@ _LEAD = re.compile(
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
 _ASIDE = re.compile(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
-_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
-_TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
-_EMPHASIS = re.compile(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
 _SENTENCE_END = re.compile(r"[.!?。！？؟…][^\w`]*$")
 _ITEMS = ("item", "row")
 
@@ -141,11 +140,6 @@ def sections(text: str) -> list[Section]:
         elif current and not _add(current, part):
             current = None
     return found
-
-
-def plain(text: str) -> str:
-    """Inline markdown as words: links to their text, emphasis, code marks and simple tags away."""
-    return _EMPHASIS.sub("", _TAG.sub("", _LINK.sub(r"\1", text)))
 
 
 def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
