@@ -35,6 +35,7 @@ _GOES_ON = re.compile(
     re.IGNORECASE,
 )
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
+_FILE = re.compile(r"\b[\w/-]{2,}\.[a-z]{1,4}\b")  # of a name that is no code, as in "merge.go"
 _ASIDE = re.compile(  # sources, signatures, and the like
     r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
     r"|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
@@ -65,6 +66,7 @@ class _After:
     paragraphs: int = 0
     sections: int = 0
     has_menu: bool = False
+    has_choices: bool = False  # as paragraphs
 
     @property
     def is_nothing(self) -> bool:
@@ -108,6 +110,7 @@ def _near_the_end(blocks: list[Block]) -> str | None:
         elif block.kind == "paragraph":
             asking = _asking_paragraph(blocks, index, after)
             after.paragraphs += _counts(block) and not (asking and asking.is_choice)
+            after.has_choices |= _is_choice(block)
         else:
             continue
         if asking and not asking.is_choice:
@@ -121,12 +124,16 @@ def _near_the_end(blocks: list[Block]) -> str | None:
 
 def _counts(block: Block) -> bool:
     """Whether a paragraph says something. A choice, sources, courtesy and a smiley do not."""
-    if _ASIDE.match(block.text) or _CHOICE.match(plain(block.text)):
+    if _ASIDE.match(block.text) or _is_choice(block):
         return False
     return any(
         not (_HINT.match(sentence.masked) or words.COURTESY.search(_key(sentence)))
         for sentence in sentences(block.text)
     )
+
+
+def _is_choice(block: Block) -> bool:
+    return bool(_CHOICE.match(plain(block.text)))
 
 
 def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking | None:
@@ -135,14 +142,15 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
     choice = None
     count = 0  # sentences that follow in the paragraph
     found = sentences(blocks[index].text)
+    is_choice = _is_choice(blocks[index])
     for place in range(len(found) - 1, -1, -1):
         sentence = found[place]
         if _HINT.match(sentence.masked):
             continue
-        asking = _asking(sentence, is_paragraph=True, follows=count)
+        asking = _asking(sentence, is_paragraph=not is_choice, follows=count)
         if asking and asking.is_choice:
             choice = choice or asking
-        elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
+        elif asking and (asking.is_decision or after.has_choices) and count <= _SENTENCES_AFTER:
             whole = _with_question_before(asking.text, found[:place])
             return replace(asking, text=_with_choices(whole, blocks, index))
         elif asking and not count and after.is_nothing:
@@ -243,7 +251,7 @@ def _key(sentence: Sentence) -> str:
     masked = sentence.masked
     if len(masked) > 2 * _KEY_LIMIT:
         masked = f"{masked[:_KEY_LIMIT]} {masked[-_KEY_LIMIT:]}"
-    folded = " ".join(masked.lower().replace("’", "'").split())
+    folded = _FILE.sub(words.HIDDEN, " ".join(masked.lower().replace("’", "'").split()))
     return re.sub(f"{HIDDEN}+", words.HIDDEN, folded)
 
 
