@@ -79,6 +79,7 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("需要我接着做吗？比如先写测试？", "需要我接着做吗？ 比如先写测试？"),
         ("Shall I start it again? Or is the test over?", "Shall I start it again? Or is the test over?"),
         ("¿Lo publico ahora? ¿O prefieres esperar?", "¿Lo publico ahora? ¿O prefieres esperar?"),
+        ("What do you think? Should we:\n- keep it\n- drop it", "Should we: keep it; drop it"),
         ("Shall I look at the server? (I'd need your key for that.)", "Shall I look at the server?"),
         ("Do you want me to:\n1. Rename the flag?\n2. Or should we drop it?", "Do you want me to: Rename the flag?; Or should we drop it?"),
     ],

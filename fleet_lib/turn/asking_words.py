@@ -231,7 +231,7 @@ _REQUESTS = (
         r"|(?:further )?instructions|direction)\b(?! (?:of|from the) )"
     ),
     r"\b(?:wait|hold|paus|stopp|stand)(?:ing|ed)?\b[^.?!]{0,60}\buntil you\b",
-    r"^\W*(?:i'm |we're |all )?ready (?:to|for)\b.{0,60}\bwhen(?:ever)? you are\b",
+    r"^\W*(?:i'm |we're |all )?ready to\b.{0,60}\bwhen(?:ever)? you are\b",
     (
         r"\bi'?(?:ll| will| am going to)? (?:wait|hold off|hold|pause|stop"
         r"|stand by)\b.{0,60}\b(?:for|until|till|before)\b.{0,40}\b(?:you|your|approval"

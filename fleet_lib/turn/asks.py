@@ -292,7 +292,7 @@ def _with_choices(text: str, blocks: list[Block], index: int) -> str:
 def _with_question_before(text: str, before: list[Sentence]) -> str:
     """A question that goes on the one before it ("Or is it done?") with that one, and the question
     for a request that only stands behind it ("Shall I merge it? I need your key.")."""
-    if not (before and _has_mark(before[-1])):
+    if text.endswith(_COLONS) or not (before and _has_mark(before[-1])):
         return text
     asking = _asking(before[-1], is_paragraph=True)
     if asking is None or not asking.is_decision:
