@@ -31,7 +31,8 @@ _DECISIONS = (
     r"\b(?:should|shall|may|can|could|do|did|must|might|am|would|will|have|are) (?:i|we)\b",
     r"\byou(?:'d| would)? (?:like|want|prefer|rather|mean|need)\b",
     (
-        r"^\W*(?:so |or |and |also,? |then |otherwise,? )*(?:want|wanna|need|care for"
+        rf"(?:^\W*|[—–:;,{HIDDEN}] ?)(?:so |or |and |also,? |then |otherwise,? )*"
+        r"(?:want|wanna|need|care for"
         r"|like) (?:me|us|it|to|this|that|the|an?|both|all|any)\b"
     ),
     (
@@ -231,6 +232,7 @@ _REQUESTS = (
         r"|(?:further )?instructions|direction)\b(?! (?:of|from the) )"
     ),
     r"\b(?:wait|hold|paus|stopp|stand)(?:ing|ed)?\b[^.?!]{0,60}\buntil you\b",
+    r"\b(?:until|till) you (?:call|say|decide|confirm|tell|pick|choose|approve|answer|reply)\b",
     r"^\W*(?:i'm |we're |all )?ready to\b.{0,60}\bwhen(?:ever)? you are\b",
     (
         r"\bi'?(?:ll| will| am going to)? (?:wait|hold off|hold|pause|stop"

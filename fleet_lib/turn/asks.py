@@ -31,7 +31,8 @@ _HINT = re.compile(
 )
 _CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
 _GOES_ON = re.compile(
-    r"¿?(?:for example|e\.g|such as|perhaps|maybe|or|oder|ou|o|of|или|아니면)\b|还是|還是|比如|例如|それとも|たとえば",
+    r"¿?(?:and(?:/or)?|or|for example|e\.g|such as|perhaps|maybe|und|oder|et|ou|y|o|e|of|или|아니면)\b"
+    r"|还是|還是|比如|例如|それとも|たとえば",
     re.IGNORECASE,
 )
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
@@ -295,7 +296,7 @@ def _with_question_before(text: str, before: list[Sentence]) -> str:
     if text.endswith(_COLONS) or not (before and _has_mark(before[-1])):
         return text
     asking = _asking(before[-1], is_paragraph=True)
-    if asking is None or not asking.is_decision:
+    if asking is None or words.WHY.search(_key(before[-1])):
         return text
     if _MARK.search(text):
         return f"{asking.text} {text}" if _GOES_ON.match(text) else text
