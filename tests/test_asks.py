@@ -76,7 +76,7 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("How should the limit be counted?\n\n**A)** Per user, as today.\n\n**B)** Per team. It takes a table.\n\n**C)** Not at all.", "How should the limit be counted?"),
         ("How large is a team? I saw three sizes.\n\n**A) Small** — up to ten. We merge it at night (or on your command).\n\n**B) Large** — all others.", "How large is a team?"),
         ("Which kind of limit helps you most? I can show an example of each.", "Which kind of limit helps you most?"),
-        ("需要我接着做吗？比如先写测试？", "需要我接着做吗？ 比如先写测试？"),
+        ("需要我接着做吗？比如先写测试？", "需要我接着做吗？比如先写测试？"),
         ("Shall I start it again? Or is the test over?", "Shall I start it again? Or is the test over?"),
         ("¿Lo publico ahora? ¿O prefieres esperar?", "¿Lo publico ahora? ¿O prefieres esperar?"),
         ("What do you think? Should we:\n- keep it\n- drop it", "Should we: keep it; drop it"),

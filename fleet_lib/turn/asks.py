@@ -299,7 +299,8 @@ def _with_question_before(text: str, before: list[Sentence]) -> str:
     if asking is None or words.WHY.search(_key(before[-1])):
         return text
     if _MARK.search(text):
-        return f"{asking.text} {text}" if _GOES_ON.match(text) else text
+        blank = "" if asking.text.endswith("？") else " "
+        return f"{asking.text}{blank}{text}" if _GOES_ON.match(text) else text
     return asking.text
 
 
