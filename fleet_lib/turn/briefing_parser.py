@@ -13,7 +13,8 @@ from fleet_lib import clock
 from fleet_lib.lazy import lazy
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.records import Record
-from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
+from fleet_lib.turn.prose import plain
+from fleet_lib.turn.sections import markdown, may_have_sections, sections
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
 ITEMS_LIMIT = 200

@@ -34,10 +34,13 @@ _MARKUP = re.compile(
     r"|!?\[(?P<text>[^\[\]]{0,500})\]\((?P<target>[^()\s]{0,500}(?:\([^()\s]{0,100}\))?["
     r"^()\s]{0,100})\)"
     r"|<?(?P<url>\b(?:https?|file|ftp|wss?)://[^\s<>)\]`*]+|\bwww\.[^\s<>)\]`*]+)>?"
-    r"|(?P<tag></?[a-zA-Z][^<>\n]{0,200}>|<!--[^\n]{0,500}?-->)"
-    r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)"
-    r"|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|\\(?=[^\w\s]))"
+    r"|(?P<tag></?(?:a|b|br|code|details|div|em|h[1-6r]|i|img|kbd|li|ol|p|pre|s|small|span|strong"
+    r"|sub|summary|sup|table|t(?:body|d|h|head|r)|u|ul)\b[^<>\n]{0,200}>|<!--[^\n]{0,500}?-->)"
+    r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__"
+    r"|(?<!\w)(?P<pair>[*_])(?=[^\s*_](?:[^*_\n]{0,300}[^\s*_/(\[])?(?P=pair)(?![\w/]|\.\w))"
+    r"|(?<=[^\s/(\[])[*_](?![\w/]|\.\w)|\\(?=[^\w\s]))"
 )
+_FILE = re.compile(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
 _QUOTATION = re.compile(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
     r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
@@ -249,7 +252,10 @@ def _without_markup(text: str) -> tuple[str, str]:
 
 
 def _link_text(text: str) -> Iterator[tuple[str, bool]]:
-    """(part, whether it is code) of a link's text."""
+    """(part, whether it is code) of a link's text. A lone name of a file is code, too."""
+    if _FILE.fullmatch(text):
+        yield text, True
+        return
     for index, part in enumerate(text.replace("**", "").split("`")):
         yield part, index % 2 == 1
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, field
+from fleet_lib.turn.prose import plain
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -33,9 +34,17 @@ _STEPS = (
     r"|(?:still )?(?:left|open) to do|still (?:to do|open|left|needed|missing)|left for later"
     r"|to be done|unfinished(?: work)?|for (?:next time|later|tomorrow|the next session)"
     r"|not (?:yet )?done(?: yet)?"
-    r"|nächste schritte|noch offen|offene punkte|próximos pa(?:sos|ssos)|prochaines étapes"
-    r"|prossimi passi|следующие шаги|что осталось|下一步(?:计划|行动|操作)?|后续(?:步骤|工作)"
-    r"|剩余(?:工作|任务)|次のステップ|残りの?(?:作業|タスク)|다음 단계|남은 작업"
+    r"|what (?:to do|comes)(?: from here)? next|what (?:you|i|we)(?:'ll| still)? (?:need|have) to do"
+    r"(?: next)?|what still (?:needs|has to|must)\b.*"
+    rf"|(?:\w+ (?:more )?things?(?: still)?(?: left| to do| open)|loose ends(?: left)?){_AFTER}"
+    r"|follow ?ups? (?:now |still )?(?:queued|deferred|pending|open|not done)\b.*"
+    r"|nächste schritte|noch offen|noch zu tun|was noch fehlt|offene (?:punkte|aufgaben)"
+    r"|próximos pa(?:sos|ssos)|(?:lo )?(?:que )?(?:queda )?pendientes?(?: \w+){0,2}|lo que falta"
+    r"|decisiones pendientes|pendências|o que falta|prochaines étapes|(?:ce qui )?reste à faire"
+    r"|prossimi passi|cosa resta|следующие шаги|дальнейшие шаги|что дальше|что осталось"
+    r"|下一步(?:计划|行动|操作)?|接下来(?:的步骤)?|待办(?:事项)?|后续(?:步骤|工作)"
+    r"|(?:剩余|未完成)的?(?:工作|任务|事项)|次のステップ|今後の(?:作業|タスク|予定)"
+    r"|残りの?(?:作業|タスク)|다음 단계|남은 (?:작업|할 일)|향후 작업"
 )
 _BLOCKERS = (
     rf"{_BEFORE}(?:blockers?|blocking(?: (?:issues?|questions?|items?))?){_AFTER}"
@@ -54,9 +63,9 @@ _NAMES = {
 _WORDS = (
     r"(?:next|remain|what.{0,4}s|block|follow.?up|to.?dos?\b|still|left|open|outstanding|pending"
     r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done"
-    r"|be done|unfinished|later|tomorrow|schritte|offen|próximos|prochaines|prossimi"
-    r"|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
-    r"|次の|残り|ブロッカ|다음|남은|블로커)"
+    r"|be done|to do|unfinished|loose ends|later|tomorrow|schritte|offen|zu tun|fehlt|próximos"
+    r"|pendiente|pendência|falta|prochaines|à faire|prossimi|resta|шаги|дальше|осталось|bloque"
+    r"|bloqué|下一步|接下来|待办|后续|剩余|未完成|阻塞|次の|今後|残り|ブロッカ|다음|남은|향후|블로커)"
 )
 _HINT = lazy(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
@@ -75,13 +84,9 @@ _LEAD = lazy(
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
 _ASIDE = lazy(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
-_LINK = lazy(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
-_TAG = lazy(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
 _TABLE_RULE = lazy(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
-_EMPHASIS = lazy(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
-_COURTESY = lazy(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
+_SENTENCE_END = lazy(r"[.!?。！？؟…][^\w`]*$")
 _ITEMS = ("item", "row")
-_QUESTION_ENDS = ("?", "？", "؟")
 
 
 class Section(MutableRecord):
@@ -141,14 +146,9 @@ def sections(text: str) -> list[Section]:
             current = Section(name, level, [rest] if rest else [])
             current.paragraph = part.paragraph if rest else -1
             found.append(current)
-        elif current and not _add(current, part, _begins_list(parts, index + 1)):
+        elif current and not _add(current, part):
             current = None
     return found
-
-
-def plain(text: str) -> str:
-    """Inline markdown as words: links to their text, emphasis, code marks and simple tags away."""
-    return _EMPHASIS.sub("", _TAG.sub("", _LINK.sub(r"\1", text)))
 
 
 def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
@@ -184,7 +184,7 @@ def _field(heading: str) -> str | None:
     return next((name for name, known in _NAMES.items() if known.fullmatch(words)), None)
 
 
-def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
+def _add(section: Section, part: _Part) -> bool:
     """Add a part to the open section. False: the section ended before it."""
     is_summary = section.name == "summary"  # of which every word counts, up to the next heading
     if part.kind == "heading":
@@ -208,8 +208,9 @@ def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
         if is_same and section.items and len(section.items) == 1:
             section.items[0] += f" {part.text}"  # a line that was wrapped
             return True
-    is_item = not (is_label or _is_closing(section, part))
-    if is_summary or (is_item and not (is_before_list and _announces(part.text))):
+    # After a list, a sentence tells how things stand, or speaks to the reader.
+    is_closing = section.has_list and _SENTENCE_END.search(part.text)
+    if is_summary or not (is_label or is_closing or _announces(part.text)):
         section.items.append(part.text)
     return True
 
@@ -220,12 +221,6 @@ def _begins_list(parts: Sequence[_Part], index: int) -> bool:
 
 def _announces(text: str) -> bool:
     return plain(text).rstrip(" *_").endswith((":", "："))
-
-
-def _is_closing(section: Section, part: _Part) -> bool:
-    """Whether a text after the list speaks to the reader: it is no item."""
-    text = plain(part.text).strip()
-    return section.has_list and (text.endswith(_QUESTION_ENDS) or bool(_COURTESY.match(text)))
 
 
 def _parts(tokens: "list[Token]") -> Iterator[_Part]:
