@@ -7,7 +7,6 @@ so they must cost next to nothing. What a drainer does is in drainer.py.
 
 import _signal
 import fcntl
-import gc
 import os
 import sys
 
@@ -45,6 +44,8 @@ def main(home: str, is_forced: bool = False) -> int:
             from fleet_lib import held
 
             held.name(lock, "starting")
+            import gc
+
             # What is imported stays: the collector need not look at it, here or in the reader, where
             # it would copy every page.
             gc.disable()

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-import tempfile
 from pathlib import Path
 
 from fleet_lib import paths
@@ -30,6 +29,8 @@ def cause_of(error: Exception, home: str) -> str:
 def no_locks(home: str) -> str:
     """Why files of this folder cannot be locked, as SQLite and the drainer need it; "" if they
     can."""
+    import tempfile  # only where something is wrong: it costs as much as an ordinary turn's parsing
+
     try:
         with tempfile.TemporaryFile(dir=home) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
