@@ -92,6 +92,20 @@ class JobsSettings(_Section):
     )
 
 
+class GatewaySettings(_Section):
+    hosts: str = Field(
+        "",
+        description="Names, separated by spaces, under which a tunnel or another machine reaches the"
+        " gateway, such as box.tailnet.ts.net.",
+        max_length=4096,
+    )
+    jobs: Literal["off", "read", "edit"] = Field(
+        "edit",
+        description="What a job that is submitted through the gateway may do at most: read files,"
+        " edit files in its project, or off for no jobs at all. It never runs commands.",
+    )
+
+
 class SemanticsSettings(_Section):
     enabled: bool = Field(
         False,
@@ -118,6 +132,7 @@ class Config(_Section):
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]
     jobs: JobsSettings = JobsSettings()  # type: ignore[call-arg]
+    gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
 
 

@@ -51,7 +51,7 @@ def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
 ) -> None:
     with open_page() as page:
         page.goto(gateway.link)
-        assert page.url == gateway.base + "/", "the token must not stay in the URL"
+        assert page.url == gateway.page + "/", "the token must not stay in the URL"
         is_live(page)
         expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
         stop_turn(fleet, alpha, 1, "The parser is fixed.")
@@ -68,7 +68,7 @@ def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
         expect(page).to_have_title("Nothing needs your attention – Fleet")
         page.click("#projects a.row:has-text('alpha')")
         expect(page.locator("h1")).to_have_text("The parser is fixed.")
-        assert page.url == gateway.base + "/briefing/1"
+        assert page.url == gateway.page + "/briefing/1"
         page.go_back()
         expect(page.locator("#projects")).to_be_visible()
 
@@ -128,7 +128,7 @@ def test_usage_is_shown_of_today_a_briefing_and_a_project(
     with open_page() as page:
         page.goto(gateway.link)
         expect(page.locator(".facts")).to_contain_text(f"Today: {words}")
-        page.goto(f"{gateway.base}/briefing/1")
+        page.goto(f"{gateway.page}/briefing/1")
         expect(page.locator("main dl")).to_contain_text(f"session's usage{words}")
         page.click("nav >> text=Timeline")
         expect(page.locator("#events a.row")).to_have_count(2)
@@ -150,10 +150,10 @@ def test_search_updates_while_typing(gateway: Gateway, fleet: Fleet, alpha: Path
         page.keyboard.type("refu")
         expect(page.locator("#found a.row")).to_have_count(1)
         expect(page.locator("#found mark")).to_have_text("Refu")
-        assert page.url == gateway.base + "/search?q=refu"
+        assert page.url == gateway.page + "/search?q=refu"
         page.keyboard.type("zzz")
         expect(page.locator("#found")).to_contain_text("No briefing has all of these words.")
-        page.goto(gateway.base + "/search?q=login")
+        page.goto(gateway.page + "/search?q=login")
         expect(page.locator("#found a.row")).to_have_count(1)
         expect(page.locator("#query")).to_have_value("login")
 
@@ -163,8 +163,8 @@ def test_dashboard_catches_up_after_a_gateway_restart(
 ) -> None:
     stop_turn(fleet, alpha, 1, "Before.")
     with open_page() as page:
-        page.goto(gateway.link + "&")
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.link)
+        page.goto(gateway.page + "/timeline")
         is_live(page)
         expect(page.locator("#events a.row")).to_have_count(1)
         gateway.stop()
@@ -204,7 +204,7 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
             expect(page.locator(f"#{section} .tag")).to_have_text(tag)
         needing = page.locator("#needs .tag")
         expect(needing).to_have_text(["asks you", "needs permission"])
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         expect(page.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
 
@@ -257,7 +257,7 @@ def test_timeline_is_grouped_by_day_and_has_exact_times(gateway: Gateway, fleet:
         )
     with open_page(timezone_id="UTC", locale="en-GB") as page:
         page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         days = page.locator("#events .day")
         expect(days).to_have_count(3)
         assert days.all_inner_texts()[:2] == ["TODAY", "YESTERDAY"]
@@ -302,7 +302,7 @@ def test_dashboard_recovers_after_an_older_database_is_restored(
     insert_events(fleet, 3, "lost")
     with open_page() as page:
         page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         expect(page.locator("#events a.row")).to_have_count(4)
         for name in ("fleet.db-wal", "fleet.db-shm"):
             (fleet.home / name).unlink(missing_ok=True)
@@ -362,7 +362,7 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             f"/search?q={hostile_name}",
             f"/timeline?project={hostile_name}",
         ):
-            page.goto(gateway.base + address)
+            page.goto(gateway.page + address)
             expect(page.locator("h1").first).to_be_visible()
             page.wait_for_timeout(200)
             assert page.evaluate("window.hacked") is None, address
@@ -375,7 +375,7 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             assert page.locator("main [onclick], main [onerror], main [onload]").count() == 0
             overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert overflow <= 0, f"{address} is {overflow} px too wide"
-        page.goto(gateway.base + "/briefing/1")
+        page.goto(gateway.page + "/briefing/1")
         expect(page.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
         for link in page.locator("#text a").all():
             assert not (link.get_attribute("href") or "").lower().startswith(("javascript", "data"))
@@ -412,7 +412,7 @@ def test_dashboard_works_with_the_keyboard_alone(
         keys.press("r")
         expect(page.locator("#projects")).to_be_visible()
         # Tab works as usual: the skip link first, then the views, each with a visible focus.
-        page.goto(gateway.base + "/")
+        page.goto(gateway.page + "/")
         is_live(page)
         keys.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -435,7 +435,7 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
         page.set_viewport_size({"width": 360, "height": 700})
         page.goto(gateway.link)
         for address in ("/", "/timeline", "/briefing/1", "/jobs", "/prelude", "/search?q=wait"):
-            page.goto(gateway.base + address)
+            page.goto(gateway.page + address)
             expect(page.locator("h1").first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
             too_small = page.evaluate(
@@ -445,7 +445,7 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
             assert too_small == [], "touch targets must be at least 44 px"
             top = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
             assert top < 70, "the header must leave room for the page"
-        page.goto(gateway.base + "/")
+        page.goto(gateway.page + "/")
         expect(page.locator("#needs")).to_be_visible()
         contrast = page.evaluate(_CONTRAST)
         assert {name: value for name, value in contrast.items() if value < 4.5} == {}
@@ -485,21 +485,21 @@ def test_prelude_preview_equals_what_is_injected(
     context = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
     with open_page() as page:
         page.goto(gateway.link)
-        page.goto(gateway.base + "/prelude")
+        page.goto(gateway.page + "/prelude")
         expect(page.locator("pre#prelude")).to_be_visible()
         assert page.evaluate("document.querySelector('pre#prelude').textContent") == context
 
 
 def test_dashboard_without_a_login_shows_nothing(gateway: Gateway) -> None:
     with open_page() as page:
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         assert "Open the link" in page.inner_text("body")
 
 
 def test_many_events_do_not_freeze_the_page(gateway: Gateway, fleet: Fleet) -> None:
     with open_page() as page:
         page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         is_live(page)
         insert_events(fleet, 3000, "many")
         expect(page.locator("#events a.row").first).to_contain_text("many 2999")

@@ -15,7 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages, usage
+from commander.gateway.address import Address
 from commander.gateway.jobs import JobQueue
+from commander.gateway.logins import Logins
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
@@ -113,9 +115,18 @@ async def no_such_page(request: Request, error: Exception) -> Response:
 
 
 class Api:
-    def __init__(self, home: str, queue: JobQueue, clients: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        home: str,
+        queue: JobQueue,
+        clients: Callable[[], int],
+        address: Address,
+        logins: Logins,
+    ) -> None:
         self._home = home
         self._queue = queue
+        self._address = address
+        self._logins = logins
         self._clients = clients
 
     def routes(self) -> list[Route]:
@@ -162,6 +173,7 @@ class Api:
                 schema_version=latest_version(),
                 last_event_id=OutboxRepo(connection).latest_id(),
                 clients=self._clients(),
+                jobs=self._queue.most(),
             )
 
     def overview(self, request: Request, query: NoQuery) -> dict[str, Any]:
@@ -243,6 +255,14 @@ class Api:
         self._queue.cancel(_number(request, "job"))
         return self.job(request, query)
 
+    def log_in(self, request: Request, given: messages.LoginCode) -> messages.Session:
+        if session := self._logins.exchange(given.code):
+            return messages.Session(bearer=session)
+        raise BadInput("this link was used already, or it is too old")
+
+    def link(self, request: Request, wish: messages.LinkWish) -> messages.Link:
+        return messages.Link(link=self._address.link(self._logins.new_code(), wish.at))
+
     def conversations(self, request: Request, query: NoQuery) -> list[Conversation]:
         with self._reading() as connection:
             return ConversationRepo(connection).get_all()
@@ -314,6 +334,24 @@ ENDPOINTS = [
         NoQuery,
         list[Conversation],
         Api.conversations,
+    ),
+    Endpoint(
+        "/session",
+        "A session for the code of a link, under the page's own host name",
+        NoQuery,
+        messages.Session,
+        Api.log_in,
+        "POST",
+        messages.LoginCode,
+    ),
+    Endpoint(
+        "/links",
+        "Another link for a browser; only for the token",
+        NoQuery,
+        messages.Link,
+        Api.link,
+        "POST",
+        messages.LinkWish,
     ),
     Endpoint(
         "/prelude",

@@ -36,7 +36,7 @@ def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway)
     with open_page() as page:
         page.goto(gateway.link)
         job_id = jobs.submit("work for a while", "--allow-tool", "Bash")
-        page.goto(f"{gateway.base}/jobs/{job_id}")
+        page.goto(f"{gateway.page}/jobs/{job_id}")
         expect(page.locator("#log")).to_contain_text("Bash echo midway")
         expect(page.locator("#job-status")).to_have_text("running")
         expect(page.locator("#log")).to_contain_text("The end.")
