@@ -60,7 +60,10 @@ _UNKNOWN_HOST = _Refusal(
 _OTHER_PAGE = _Refusal(403, "other_page", "Other pages may not use this gateway.")
 _TOO_LARGE = _Refusal(413, "too_large", "The request is too large.")
 _LOGIN_NEEDED = _Refusal(
-    401, "login_needed", "Run `fleet gateway link` and open the link that it prints."
+    401,
+    "login_needed",
+    "Run `fleet gateway link` and open the link that it prints. A program sends the token of"
+    " $FLEET_HOME/gateway.token as `Authorization: Bearer TOKEN`.",
 )
 _NOT_HERE = _Refusal(
     403, "not_here", "The page cannot log in at this address. Open the link as it was printed."
