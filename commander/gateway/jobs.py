@@ -19,7 +19,7 @@ Most = Literal["off", "read", "edit"]
 _READING = ("Read", "Glob", "Grep", "LS", "NotebookRead", "TodoWrite")
 _EDITING = ("Edit", "MultiEdit", "Write", "NotebookEdit")
 _TOOLS: dict[Most, tuple[str, ...]] = {"off": (), "read": _READING, "edit": (*_READING, *_EDITING)}
-_RULE = re.compile(r"(?P<tool>\w+)(?:\((?P<path>.*)\))?")
+_RULE = re.compile(r"(?P<tool>\w+)(?:\((?P<path>[^(),]*)\))?")
 
 
 class JobQueue:

@@ -35,6 +35,7 @@ def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway)
     jobs.fleet.script("work for ever", Text("never", 90))
     with open_page() as page:
         page.goto(gateway.link)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         job_id = jobs.submit("work for a while", "--allow-tool", "Bash")
         page.goto(f"{gateway.page}/jobs/{job_id}")
         expect(page.locator("#log")).to_contain_text("Bash echo midway")
