@@ -76,6 +76,7 @@ def test_job_within_the_setting_is_accepted_with_the_tools_of_the_setting(most: 
         request = bounded(wish(**fields), settings(most))
         assert request.only_tools is not None
         assert set(request.only_tools) == READING | (EDITING if most == "edit" else set())
+        assert not set(request.allowed_tools) & EDITING
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,9 @@ def test_setting_bounds_the_api_and_the_websocket(gateway: Gateway, tmp_path: Pa
             pass
     words = (tmp_path / "words").read_text().splitlines()
     assert "Bash" not in words[words.index("--tools") + 1].split(",")
-    assert "--strict-mcp-config" in words and "--allowed-tools=Edit" in words
+    # A bare rule would allow every file of the user's, not only the project's.
+    assert "--strict-mcp-config" in words and "acceptEdits" in words
+    assert not any(word.startswith("--allowed-tools=Edit") for word in words)
     ((stored,),) = fleet.rows("SELECT request_json FROM jobs")
     assert set(json.loads(stored)["onlyTools"]) == READING | EDITING
     fleet.console("config", "set", "gateway.jobs", "off")

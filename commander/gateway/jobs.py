@@ -92,7 +92,18 @@ def bounded(wish: JobWish, settings: config.Config) -> JobRequest:
     for rule in request.allowed_tools:
         if not _is_within(rule, most):
             raise BadInput(_not_allowed(most, f"the permission rule {rule[:80]}"))
-    return request
+    return _within_project(request)
+
+
+def _within_project(request: JobRequest) -> JobRequest:
+    """A bare `Edit` would allow any file of the user's. What accepts edits in the project's folder
+    only is a permission mode."""
+    bare = {f"{tool}{path}" for tool in _EDITING for path in ("", "()", "(*)", "(**)")}
+    rules = tuple(rule for rule in request.allowed_tools if rule.strip() not in bare)
+    if rules == request.allowed_tools:
+        return request
+    mode = "plan" if request.permission_mode == "plan" else "acceptEdits"
+    return request.model_copy(update={"allowed_tools": rules, "permission_mode": mode})
 
 
 def _is_within(rule: str, most: Most) -> bool:

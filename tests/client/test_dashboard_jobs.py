@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +70,33 @@ def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway:
     answer = gateway.post("/api/v1/jobs", request | {"prompt": "say it"})
     assert answer.status_code == 200
     assert jobs.wait(answer.json()["job_id"]) == ["completed"]
+
+
+def test_job_of_the_gateway_edits_in_its_project_only_and_runs_nothing(
+    jobs: Jobs, gateway: Gateway
+) -> None:
+    """Whatever the user's own settings allow to every session."""
+    settings = Path(jobs.environment()["HOME"]) / ".claude" / "settings.json"
+    own = json.loads(settings.read_text())
+    settings.write_text(json.dumps(own | {"permissions": {"allow": ["Bash"]}}))
+    ((project, root),) = [
+        (row["project_id"], Path(row["repo_root"]))
+        for row in jobs.fleet.rows("SELECT project_id, repo_root FROM projects")
+    ]
+    outside, hook = jobs.folder / "outside.txt", root / ".git" / "hooks" / "pre-commit"
+    jobs.fleet.script(
+        "try it all",
+        ToolUse("Bash", {"command": f"touch {root / 'ran'}"}),
+        ToolUse("Write", {"file_path": str(outside), "content": "x"}),
+        ToolUse("Write", {"file_path": str(root / "inside.txt"), "content": "x"}),
+        ToolUse("Write", {"file_path": str(root / ".claude" / "settings.json"), "content": "{}"}),
+        ToolUse("Write", {"file_path": str(hook), "content": "x"}),
+        Text("Tried."),
+    )
+    request = {"project_id": project, "prompt": "try it all", "allowed_tools": ["Write", "Edit"]}
+    answer = gateway.post("/api/v1/jobs", request)
+    assert answer.status_code == 200, answer.text
+    assert jobs.wait(answer.json()["job_id"]) == ["completed"]
+    assert (root / "inside.txt").read_text() == "x"
+    for refused in (root / "ran", outside, root / ".claude" / "settings.json", hook):
+        assert not refused.exists(), refused
