@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_lib import paths, spool
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 
 NOW = "2026-11-23T00:00:00.000Z"
 PROJECTS = 30
@@ -47,6 +47,7 @@ def fill(home: Path, events: int) -> None:
             "INSERT INTO conversations VALUES ('c', 'commander', ?, 'opus', NULL, ?, ?, ?)",
             (str(home), events - events // 10, NOW, NOW),
         )
+    search_index.catch_up(connection)
     connection.close()
 
 
@@ -55,7 +56,7 @@ def _project(number: int) -> str:
 
 
 def _text(number: int) -> str:
-    """80 words. One briefing in a hundred has the words "refund parser"."""
+    """80 words. One briefing in a hundred has the words "refund parser", all others have "other"."""
     words = [
         _WORDS[(number * 7 + place * 3) % len(_WORDS)] + str((number + place) % 50)
         for place in range(78)

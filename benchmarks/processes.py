@@ -140,11 +140,12 @@ def _of_history(maker: _Maker, home: Path, events: int) -> list[Command]:
     """What a person waits for with a history of that many events."""
     prompt = maker.hook("user_prompt_submit", home, 2.0, home, prompt="hello")
     prompt.table, prompt.name = HISTORY, "the Commander's prompt"
-    search = ["briefings", "search", "refund", "parser"]
+    search = ["briefings", "search"]
     commands = [
         prompt,
         maker.fleet("fleet status", sys.executable, home, "status"),
-        maker.fleet("fleet briefings search", sys.executable, home, *search),
+        maker.fleet("a search for rare words", sys.executable, home, *search, "refund", "parser"),
+        maker.fleet("a search for a common word", sys.executable, home, *search, "other"),
     ]
     for command in commands:
         command.events = events
@@ -313,8 +314,8 @@ def _growth(base: Command, commands: Sequence[Command], shown: str) -> Section:
     return Section(
         "How the cost grows with history",
         shown,
-        "Every second event has a briefing of 80 words, and a tenth of the events is unseen. The"
-        " search finds one briefing in a hundred.",
+        "Every second event has a briefing of 80 words, and a tenth of the events is unseen. One"
+        " briefing in a hundred has the rare words, all others have the common one.",
         [table(("what", "events", "median ms", "quartiles", "ratio"), rows)],
         [
             Plot(

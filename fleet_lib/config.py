@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet_lib import hot_settings
+from fleet_lib import hot_settings, ignored
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 
@@ -123,6 +123,16 @@ class SemanticsSettings(_Section):
     )
 
 
+class ProjectsSettings(_Section):
+    ignore: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
+        (),
+        strict=False,
+        description="Folders whose sessions Fleet does not record, as globs; each also stands for"
+        " the folders below it. `~` is your home folder, `*` is any name, `**` is any number of"
+        " folders. One without a slash at its beginning counts anywhere.",
+    )
+
+
 class Config(_Section):
     """All settings of config.toml."""
 
@@ -134,6 +144,7 @@ class Config(_Section):
     jobs: JobsSettings = JobsSettings()  # type: ignore[call-arg]
     gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
+    projects: ProjectsSettings = ProjectsSettings()  # type: ignore[call-arg]
 
 
 # What hooks and the drainer read, line by line.
@@ -143,7 +154,7 @@ HOT = (
 )
 
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +198,8 @@ def get(home: str, key: str) -> Setting:
     return _setting(load(home), key)
 
 
-def put(home: str, key: str, text: str) -> Setting:
-    """Set one setting and keep the file's comments and order. The result must be valid; the file as
+def put(home: str, key: str, *texts: str) -> Setting:
+    """Set one setting, a list to any number of texts, and keep the file's comments and order. The result must be valid; the file as
     it was need not be. Raises BadInput and leaves the file unchanged."""
     _require_known(key)
     path = path_of(home)
@@ -197,7 +208,7 @@ def put(home: str, key: str, text: str) -> Setting:
     section, name = key.split(".")
     if not isinstance(document.get(section), MutableMapping):
         document[section] = tomlkit.table()
-    document[section][name] = _typed(key, text)
+    document[section][name] = _typed(key, texts)
     written = tomlkit.dumps(document)
     _check(None, written)
     _write(path, original, written)
@@ -255,13 +266,18 @@ def _check(path: Path | None, text: str) -> Config:
                 f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
                 f" it a line `{name} = {value}`"
             )
+    if ignored.ignored_in(text.encode()) != list(config.projects.ignore):
+        raise BadInput(
+            f"{path}: hooks read projects.ignore line by line; write it as a line `[projects]` and"
+            f" below it a line `ignore = {_as_toml(list(config.projects.ignore))}`"
+        )
     return config
 
 
 def _fault(path: Path | None, text: str, error: ValidationError) -> str:
     """The first fault in one line: where (if there is a file), what is wrong, what is allowed."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
+    place = [str(part) for part in first["loc"][:2]]  # without the place in a list
     where = f"{path}, line {_line_of(text, place)}: " if path else ""
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
@@ -331,15 +347,22 @@ def _allowed(key: str) -> str:
         bounds = {type(fact).__name__: fact for fact in field.metadata}
         whole = "whole " if kind is int else ""
         return f"a {whole}number from {bounds['Ge'].ge} to {bounds['Le'].le}"
+    if get_origin(kind) is tuple:
+        return "a list of texts in quotes"
     if choices := get_args(kind):
         return "one of " + ", ".join(choices)
     return "a text in quotes"
 
 
-def _typed(key: str, text: str) -> Value:
-    """The typed text as a value of the setting's type. Raises BadInput."""
+def _typed(key: str, texts: tuple[str, ...]) -> Value | list[str]:
+    """The typed texts as a value of the setting's type. Raises BadInput."""
     section, name = key.split(".")
     kind = _model(Config.model_fields[section]).model_fields[name].annotation
+    if get_origin(kind) is tuple:
+        return list(texts)
+    if len(texts) != 1:
+        raise BadInput(f"{key} takes one value, not {len(texts)}")
+    text = texts[0]
     if kind is bool:
         known = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
         if text.lower() in known:

@@ -45,11 +45,18 @@ def setting(home: str, section: str, name: str) -> str:
 
 def setting_in(text: bytes, section: str, name: str) -> str:
     """The same of the file's text."""
+    line = text_after(text, section, name).partition(b"\n")[0]
+    return line.partition(b"#")[0].strip().decode("utf-8", "replace")
+
+
+def text_after(text: bytes, section: str, name: str) -> bytes:
+    """The file's text from a setting's value on, b"" if it is not set."""
     inside = False
-    for line in text.splitlines():
-        line = line.partition(b"#")[0].strip()
+    lines = text.splitlines()
+    for number, whole in enumerate(lines):
+        line = whole.partition(b"#")[0].strip()
         if line.startswith(b"["):
             inside = line == b"[" + section.encode() + b"]"
         elif inside and line.partition(b"=")[0].strip() == name.encode():
-            return line.partition(b"=")[2].strip().decode("utf-8", "replace")
-    return ""
+            return b"\n".join([whole.partition(b"=")[2].strip(), *lines[number + 1 :]])
+    return b""

@@ -36,6 +36,7 @@ class Entry:
         "received_ns",
         "shown",
         "status",
+        "worktree",
     )
 
     def __init__(
@@ -49,6 +50,7 @@ class Entry:
         payload: bytes,
         status: "bytes | None",
         client: str = "",
+        worktree: str = "",
     ) -> None:
         self.name = name  # the file's name and the entry's id; name_parts() takes it apart
         self.event = event  # hook event name, e.g. "Stop"
@@ -59,6 +61,7 @@ class Entry:
         self.payload = payload  # bytes
         self.status = status  # the status file's bytes, or None
         self.client = client  # the Claude Code process of a Commander, or "" if it is not known
+        self.worktree = worktree  # the git folder of the linked worktree that it came from, or ""
 
 
 def safe_session_id(text: str) -> str:
@@ -106,6 +109,7 @@ def put(
     status: "bytes | None" = None,
     shown: "tuple[int, int] | None" = None,
     client: str = "",
+    worktree: str = "",
 ) -> str:
     """Make one hook call durable and return its entry's name. Raises OSError if that failed."""
     received_ns = time.time_ns()
@@ -125,6 +129,8 @@ def put(
         header.append(("shown", f"{shown[0]} {shown[1]}"))
     if client:
         header.append(("client", client))
+    if worktree:
+        header.append(("worktree", worktree))
     head = "".join(key + " " + _escape(value) + "\n" for key, value in header) + "\n"
     temporary = os.path.join(paths.spool(home, "tmp"), name)
     new = paths.spool(home, "new")
@@ -220,8 +226,10 @@ def read(path: str, name: "str | None" = None) -> Entry:
         raise Malformed("the entry is cut short")
     status = body[length:] if status_length is not None else None
     client = _unescape(fields.get(b"client", b""))
+    worktree = _unescape(fields.get(b"worktree", b""))
     name = name or os.path.basename(path)
-    return Entry(name, event, received_ns, project, cwd, shown, body[:length], status, client)
+    payload = body[:length]
+    return Entry(name, event, received_ns, project, cwd, shown, payload, status, client, worktree)
 
 
 def read_pending(home: str, name: str) -> Entry:

@@ -23,9 +23,14 @@ def start_drainer(home: str) -> None:
         return  # no spool: nothing was ever captured here
     python = _interpreter(home)
     command = [python, "-I", paths.DRAINER, home]
-    # All variables but git's: an inherited GIT_DIR would override `git -C`. The others are needed
-    # to build a plugin's environment (the package index) and to run a job (the model).
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
+    # Without what would lead git to another repository: an inherited GIT_DIR would override
+    # `git -C`. The others are needed to build a plugin's environment (the package index), to run a
+    # job (the model), and for git's own settings, as safe.directory.
+    environment = {
+        name: os.environ[name]
+        for name in os.environ
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_")
+    }
     null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     try:
         os.posix_spawn(

@@ -25,8 +25,10 @@ from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.turn import briefing_parser, transcript
+from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.prepare import NotRead, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
+from fleet_lib.turn.summary import summary_of
 
 Target = Callable[[bytes], None]
 
@@ -71,6 +73,7 @@ def briefing(data: bytes) -> None:
         parsed = briefing_parser.parse(words)
         assert len(parsed.raw_markdown) <= briefing_parser.RAW_LIMIT
         json.dumps(parsed.model_dump())
+    assert all(isinstance(line, str) for line in (question_of(text) or "", summary_of(text)))
 
 
 def transcript_file(data: bytes) -> None:

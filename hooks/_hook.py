@@ -21,6 +21,9 @@ _STATUS_FILE_LIMIT = 1024 * 1024  # bytes
 # answer to the prompt.
 _SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 
+# What makes a session or a briefing known. A worktree may be removed before the drainer looks.
+_OF_A_WORKTREE = ("SessionStart", "Stop", "StopFailure")
+
 
 class Call:
     """One call of a hook: the payload, and what can be known of it without parsing it."""
@@ -69,6 +72,7 @@ class Call:
                 status,
                 shown,
                 self.client(),
+                worktree_of(self.folder()) if self.event in _OF_A_WORKTREE else "",
             )
         except OSError as error:
             self._report(error)
@@ -173,6 +177,32 @@ def field(payload: bytes, key: bytes) -> str:
     if head.strip() != b":" or not quote or not end or b"\\" in value or b"\0" in value:
         return ""
     return value.decode("utf-8", "replace")
+
+
+def worktree_of(folder: str) -> str:
+    """The git folder of the linked worktree around a folder, read from its `.git` file: it leads to
+    the repository. "" anywhere else."""
+    try:
+        while folder:
+            git = os.path.join(folder, ".git")
+            try:
+                kind = os.lstat(git).st_mode & 0o170000
+            except FileNotFoundError:
+                folder = os.path.dirname(folder) if folder != "/" else ""
+                continue
+            if kind != 0o100000:
+                return ""
+            descriptor = os.open(git, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                mark, _, named = os.read(descriptor, 8192).partition(b"gitdir: ")
+            finally:
+                os.close(descriptor)
+            named_text = named.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+            is_worktree = not mark and "/worktrees/" in named_text
+            return os.path.normpath(os.path.join(folder, named_text)) if is_worktree else ""
+    except (OSError, ValueError):
+        pass
+    return ""
 
 
 def read_status_file(call: Call) -> "bytes | None":

@@ -18,7 +18,8 @@ from commander.cli.attention import dismiss
 from fleet_lib import clock
 from fleet_lib.jobs import semantics
 from fleet_lib.store import db
-from fleet_lib.turn.derive import question_of, status_of
+from fleet_lib.turn.asks import question_of
+from fleet_lib.turn.derive import status_of
 
 QUESTION = "Shall I use the table or the file?"
 ASKING = f"I read the code.\n\n{QUESTION}"
@@ -92,13 +93,13 @@ def waiting(fleet: Fleet) -> tuple[list[str], list[str]]:
         (f"{ASKING}\n\n```briefing\nstatus: waiting_for_input\n```", QUESTION),
         (f"{QUESTION}\n```sh\necho why?\n\n```\n", QUESTION),
         (f"{QUESTION}\n```sh\nis it never closed?", QUESTION),
-        ("He asked “why?”", "He asked “why?"),
+        ("He asked “why?”", None),
     ],
 )
 def test_the_question_is_the_last_sentence_that_asks(message: str, question: str | None) -> None:
     assert question_of(message) == question
-    if question is None:
-        assert status_of("Stop", message) == "completed"
+    expected = "completed" if question is None else "waiting_for_input"
+    assert status_of("Stop", question_of(message)) == expected
 
 
 def test_a_question_is_masked_and_one_line(fleet: Fleet, api: Path) -> None:
@@ -451,9 +452,8 @@ def test_an_idle_session_of_an_older_database_does_not_ask(fleet: Fleet) -> None
 
 def test_a_model_that_finds_a_question_makes_the_session_ask(fleet: Fleet, api: Path) -> None:
     touched = "```briefing\n---\nimpact_level: trivial\nfiles_touched: [app.py]\n---\n```"
-    message = (
-        f"{QUESTION}\n\nI read the code, and this is all that I found out so far.\n\n{touched}"
-    )
+    report = "I read the code.\n\nIt has two parts.\n\nBoth are short."
+    message = f"{QUESTION}\n\n{report}\n\n{touched}"
     turn(fleet, api, "s-1", message)
     assert waiting(fleet) == ([], [])
     meaning = {

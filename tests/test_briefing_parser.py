@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_lib.turn import status_file
-from fleet_lib.turn.briefing_parser import Briefing, find_block, first_line, parse
+from fleet_lib.turn.briefing_parser import Briefing, find_block, parse
 
 FRONT = """---
 status: blocked
@@ -593,22 +593,6 @@ def test_empty_block_sets_no_field() -> None:
     assert block == "" and set_fields(parse(block)) == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("Done. All good.", "Done. All good."),
-        ("\n\n# **Login** fixed\n\nmore", "Login fixed"),
-        ("---\nstatus: blocked\n---\n\nwords", "words"),
-        ("- [the doc](x.md) is `new`", "the doc is new"),
-        ("---\n***\n🎉\nwords", "words"),
-        ("", ""),
-        ("```\n```", ""),
-    ],
-)
-def test_first_line_is_the_first_line_with_words(text: str, line: str) -> None:
-    assert first_line(text) == line
-
-
 # --- hostile ----------------------------------------------------------------------------------
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -686,7 +670,6 @@ PIECES = st.sampled_from(
 def test_no_text_raises(text: str) -> None:
     briefing = parse(text)
     block = find_block(text)
-    assert isinstance(first_line(text), str)
     for name, value in set_fields(briefing).items():
         assert isinstance(value, tuple if name in FIELDS[-4:] else str), name
         assert value != ""
@@ -738,7 +721,6 @@ def test_no_text_is_slow(name: str) -> None:
         start = time.process_time()
         parse(text)
         find_block(text)
-        first_line(text)
         return time.process_time() - start
 
     sizes = (2_000, 8_000, 32_000)

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -484,3 +485,35 @@ def test_locale_that_is_not_unicode_replaces_what_it_cannot_show(
     for arguments in (("status",), ("briefings", "list"), ("briefings", "show", "1")):
         assert "finished the caf" in console(*arguments)
     assert json.loads(console("briefings", "list", "--json"))[0]["raw_markdown"] == message
+
+
+def test_names_of_other_programs_cannot_control_the_terminal(
+    captured: Fleet, tmp_path: Path
+) -> None:
+    captured.drain()
+    name = f"evil\x1b]0;title\x07__{'0' * 8}"
+    captured.rows(
+        "INSERT INTO projects (project_id, repo_name, repo_root, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        *(name, "evil", str(tmp_path), "2026-11-24T08:00:00.000Z", "2026-11-24T08:00:00.000Z"),
+    )
+    bad = captured.home / "spool" / "bad" / "\x1b[2Jentry"
+    bad.write_text("x")
+    for command in (
+        *(("projects", "list"), ("projects", "archive", name), ("projects", "restore", name)),
+        *(("dismiss", name), ("replay", str(bad)), ("drain",), ("doctor",), ("status",)),
+    ):
+        done = captured.console(*command, check=False)
+        printed = done.stdout + done.stderr
+        assert [char for char in printed if not char.isprintable() and char != "\n"] == [], command
+
+
+def test_console_prints_through_one_function_that_lets_no_escapes_through() -> None:
+    direct = [
+        f"{path.name}:{number}"
+        for path in (ROOT / "commander" / "cli").glob("*.py")
+        if path.name != "_display.py"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if "click.echo(" in line and "color=" not in line and "click.style(" not in line
+    ]
+    assert direct == []

@@ -26,6 +26,7 @@ GROUND = (
     "rules",
     "lines",
     "hot_settings",
+    "ignored",
     "live",
 )
 HOT_PATH = [

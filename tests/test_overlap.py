@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, git, make_repository, payload
 from support_agents import Session, World
-from support_transcripts import Conversation
+from support_transcripts import Conversation, configured
+from support_transcripts import Session as WorkingSession
 
 from fleet_lib import clock
 from fleet_lib.store.outbox import EVENT_TYPES
@@ -193,9 +194,8 @@ def test_folder_without_git_is_a_place_to_meet_too(fleet: Fleet) -> None:
 def test_edits_and_commits_that_git_shows_are_compared(fleet: Fleet, project: Path) -> None:
     for session in ("one", "two"):
         start(fleet, project, session)
-        (project / "app.py").write_text(f"changed by {session}\n")
-        git(project, "commit", "-qam", session)
-        turn(fleet, project, session, last_assistant_message="Done.")
+        own = WorkingSession(fleet, configured(project), session).asks()
+        own.runs(f"echo {session} > app.py; git commit -qam {session}").stops()
     assert named(fleet) == [("two", ["app.py"], ["one"])]
 
 

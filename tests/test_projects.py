@@ -399,6 +399,85 @@ def test_deleted_folder_belongs_to_the_sessions_last_project(fleet: Fleet) -> No
     assert len(projects(fleet)) == 1
 
 
+def capture(fleet: Fleet, project: Path, session: str) -> None:
+    """A session's start and turn, captured and not applied yet."""
+    start = payload("SessionStart-startup") | {"session_id": session, "cwd": str(project)}
+    fleet.hook("session_start", start | {"transcript_path": ""}, project=project)
+    turn = payload("Stop") | {"session_id": session, "prompt_id": session, "cwd": str(project)}
+    fleet.hook("stop", turn | {"transcript_path": ""}, project=project)
+
+
+@pytest.mark.parametrize(
+    "place", ["../topic", ".claude/worktrees/topic", "../../far/away/topic", "../topic/sub"]
+)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_worktree_that_was_removed_before_the_drain_belongs_to_its_repository(
+    fleet: Fleet, place: str, is_known: bool
+) -> None:
+    repository = make_repository(fleet.folder / "code" / "mimesis", MIMESIS, **{"sub/x.py": ""})
+    if is_known:
+        stop(fleet, repository)
+    folder = Path(os.path.normpath(repository / place))
+    worktree = folder.parent if folder.name == "sub" else folder
+    git(repository, "worktree", "add", "-q", "-b", "topic", str(worktree))
+    capture(fleet, folder, "s2")
+    git(repository, "worktree", "remove", "--force", str(worktree))
+    fleet.drain()
+    assert [(row[0], row[2]) for row in projects(fleet)] == [(KNOWN_ID, str(repository))]
+    assert fleet.rows("SELECT project_id FROM sessions WHERE session_id = 's2'") == [(KNOWN_ID,)]
+    assert fleet.quarantine() == {}
+
+
+def test_removed_worktree_of_a_bare_repository_belongs_to_it(fleet: Fleet) -> None:
+    source = make_repository(fleet.folder / "modules" / "source")
+    home = fleet.folder / "modules" / "mimesis"
+    home.mkdir()
+    git(home, "clone", "-q", "--bare", str(source), "repo.git")
+    git(home / "repo.git", "remote", "set-url", "origin", MIMESIS)
+    for name, place in (("inside", home / "inside"), ("outside", fleet.folder / "outside")):
+        git(home / "repo.git", "worktree", "add", "-q", "-b", name, str(place))
+        capture(fleet, place, name)
+        git(home / "repo.git", "worktree", "remove", "--force", str(place))
+    fleet.drain()
+    assert [(row[0], row[2]) for row in projects(fleet)] == [(KNOWN_ID, str(home))]
+
+
+def test_worktree_with_a_relative_pointer_leads_to_its_repository(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "mimesis", MIMESIS)
+    worktree = fleet.folder / "topic"
+    git(repository, "worktree", "add", "-q", "-b", "topic", str(worktree))
+    (worktree / ".git").write_text("gitdir: ../mimesis/.git/worktrees/topic\n")
+    capture(fleet, worktree, "s1")
+    shutil.rmtree(worktree)
+    fleet.drain()
+    assert [row[0] for row in projects(fleet)] == [KNOWN_ID]
+
+
+def test_folder_that_is_gone_belongs_to_the_project_of_its_last_session(fleet: Fleet) -> None:
+    repository = make_repository(fleet.folder / "mimesis", MIMESIS)
+    worktree = fleet.folder / "topic"
+    git(repository, "worktree", "add", "-q", "-b", "topic", str(worktree))
+    stop(fleet, worktree, "s1")
+    git(repository, "worktree", "remove", "--force", str(worktree))
+    stop(fleet, worktree, "s2")  # this hook finds no worktree any more
+    assert fleet.rows("SELECT DISTINCT project_id FROM briefings") == [(KNOWN_ID,)]
+
+
+def test_folder_of_a_deleted_repository_belongs_to_that_project(fleet: Fleet) -> None:
+    git(fleet.folder, "init", "-q")  # a repository around everything, as for dotfiles
+    repository = make_repository(fleet.folder / "mimesis", MIMESIS, **{"sub/x.py": ""})
+    stop(fleet, repository)
+    shutil.rmtree(repository)
+    stop(fleet, repository / "sub", "s2")
+    assert fleet.rows("SELECT DISTINCT project_id FROM briefings") == [(KNOWN_ID,)]
+
+
+def test_folder_that_is_gone_is_not_part_of_a_plain_folder_around_it(fleet: Fleet) -> None:
+    stop(fleet, fleet.folder, "s1")  # as of a person who works in the home folder now and then
+    stop(fleet, fleet.folder / "scratch", "s2")
+    assert [row[1] for row in projects(fleet)] == [fleet.folder.name, "scratch"]
+
+
 def test_deleted_folder_of_an_unknown_session_leaves_a_briefing(fleet: Fleet) -> None:
     stop(fleet, fleet.folder / "never" / "was")
     assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]

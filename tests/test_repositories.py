@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet_lib.errors import BadInput
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
 from fleet_lib.store.conversations import (
     Conversation,
@@ -24,6 +24,9 @@ from fleet_lib.store.conversations import (
 from fleet_lib.store.jobs import Job, JobRepo
 from fleet_lib.store.outbox import EVENT_TYPES, OutboxEvent, OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.store.search import SearchRepo
+from fleet_lib.views import search as search_view
+from fleet_lib.words import phrases
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 REMOTE = "https://github.com/olivier-motium/mimesis.git"
@@ -341,6 +344,15 @@ def test_malformed_lists_of_another_program_read_as_none(
 # --- search -----------------------------------------------------------------------------------
 
 
+def search(connection: sqlite3.Connection, query: str, **more: Any) -> list[int]:
+    """Ids, as found before the index has them; in the index they are found alike."""
+    before = SearchRepo(connection).find(phrases(query), **more)
+    while search_index.index_changes(connection):
+        pass
+    assert SearchRepo(connection).find(phrases(query), **more) == before
+    return before
+
+
 @pytest.fixture
 def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
     repo = BriefingRepo(connection)
@@ -393,8 +405,7 @@ def library(connection: sqlite3.Connection, project: str) -> dict[str, int]:
 def test_search_finds_briefings_that_contain_every_word(
     connection: sqlite3.Connection, library: dict[str, int], query: str, found: set[str]
 ) -> None:
-    hits = BriefingRepo(connection).search(query)
-    assert {record.briefing_id for record, _ in hits} == {library[name] for name in found}
+    assert set(search(connection, query)) == {library[name] for name in found}
 
 
 def test_search_finds_decomposed_letters_as_composed_ones(
@@ -404,9 +415,7 @@ def test_search_finds_decomposed_letters_as_composed_ones(
         **a_briefing(project, task_id="nfd", raw_markdown="the re\u0301sume\u0301 page")
     )
     for query in ("r\u00e9sum\u00e9", "re\u0301sume\u0301", "resume"):
-        assert [r.briefing_id for r, _ in BriefingRepo(connection).search(query)] == [briefing], (
-            query
-        )
+        assert search(connection, query) == [briefing], query
 
 
 @pytest.mark.parametrize(
@@ -453,8 +462,8 @@ def test_search_finds_decomposed_letters_as_composed_ones(
 def test_search_treats_any_query_as_plain_words(
     connection: sqlite3.Connection, library: dict[str, int], hostile: str
 ) -> None:
-    for record, excerpt in BriefingRepo(connection).search(hostile):
-        assert isinstance(record, BriefingRecord) and isinstance(excerpt, str)
+    for record in search_view.search(connection, hostile).records:
+        assert isinstance(record["briefing_id"], int) and isinstance(record["excerpt"], str)
 
 
 @given(st.text(max_size=60))
@@ -464,13 +473,14 @@ def test_search_treats_any_query_as_plain_words(
 def test_search_never_fails(
     connection: sqlite3.Connection, library: dict[str, int], query: str
 ) -> None:
-    BriefingRepo(connection).search(query)
+    search(connection, query)
 
 
 def test_search_accepts_a_whole_page_of_words(
     connection: sqlite3.Connection, library: dict[str, int]
 ) -> None:
-    assert BriefingRepo(connection).search("login bug " * 2000) != []
+    assert search(connection, "login bug " * 2000) != []
+    assert search(connection, " ".join(f"word{number}" for number in range(2000))) == []
 
 
 def test_search_follows_updates_and_deletions(
@@ -478,12 +488,12 @@ def test_search_follows_updates_and_deletions(
 ) -> None:
     repo = BriefingRepo(connection)
     repo.update(library["login"], raw_markdown="quasar")
-    assert repo.search("login") == []
-    assert [r.briefing_id for r, _ in repo.search("quasar")] == [library["login"]]
+    assert search(connection, "login") == []
+    assert search(connection, "quasar") == [library["login"]]
     repo.update_semantic_fields(library["login"], blockers=["pulsar"])
-    assert [r.briefing_id for r, _ in repo.search("pulsar quasar")] == [library["login"]]
+    assert search(connection, "pulsar quasar") == [library["login"]]
     connection.execute("DELETE FROM briefings")
-    assert repo.search("quasar") == []
+    assert search(connection, "quasar") == []
 
 
 def test_search_is_limited_to_the_named_project(
@@ -492,9 +502,9 @@ def test_search_is_limited_to_the_named_project(
     repo = BriefingRepo(connection)
     other = ProjectRepo(connection).ensure_project(repo_name="b", repo_root="/b")
     briefing = repo.insert(**a_briefing(other, raw_markdown="login too"))
-    assert [r.briefing_id for r, _ in repo.search("login", project_id=other)] == [briefing]
-    assert len(repo.search("login")) == 2
-    assert len(repo.search("login", limit=1)) == 1
+    assert search(connection, "login", project_id=other) == [briefing]
+    assert len(search(connection, "login")) == 2
+    assert len(search(connection, "login", limit=1)) == 1
 
 
 # --- turns ------------------------------------------------------------------------------------

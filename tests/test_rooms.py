@@ -17,7 +17,10 @@ ROOMS = (
 )
 HOT_GROUND = {
     f"fleet_lib.{name}"
-    for name in ("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings", "live")
+    for name in (
+        *("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings", "live"),
+        "ignored",
+    )
 }
 HOT_ROOMS = {"fleet_lib.prelude", "hooks"}
 MODULE_LINES, FUNCTION_LINES = 400, 60

@@ -77,13 +77,16 @@ def test_any_bytes_and_any_folder_come_back_unchanged(
     shown: tuple[int, int] | None,
 ) -> None:
     before = time.time_ns()
-    name = spool.put(home, "Stop", payload, "s-1", project, cwd, status, shown)
+    name = spool.put(
+        home, "Stop", payload, "s-1", project, cwd, status, shown, worktree="/w" + project
+    )
     entry = spool.read_pending(home, name)
     spool.acknowledge(home, [name])
 
     assert (entry.name, entry.event) == (name, "Stop")
     assert (entry.payload, entry.status) == (payload, status)
     assert (entry.project, entry.cwd, entry.shown) == (project, cwd, shown)
+    assert entry.worktree == "/w" + project
     assert before <= entry.received_ns <= time.time_ns()
     assert spool.pending(home) == []
 

@@ -4,14 +4,16 @@ path."""
 import contextlib
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable, NewerSchema, NotFound
-from fleet_lib.store import db, migrate
+from fleet_lib.store import db, migrate, search_index
 from fleet_lib.text import clean
 
 
@@ -43,7 +45,7 @@ def reading() -> Iterator[sqlite3.Connection]:
                 " or run `fleet doctor` if you already did"
             ) from None
     if undrained:
-        click.echo(
+        say(
             f"fleet: new captures could not be applied: {undrained};"
             " run `fleet doctor` for details",
             err=True,
@@ -72,6 +74,24 @@ def drain_spool(home: str, timeout: float = 10.0) -> str:
     except (DatabaseUnusable, OSError) as error:
         return clean(str(error), 300)
     return ""
+
+
+def fill_search_index(path: Path, *, is_damaged: bool = False) -> None:
+    """Index every briefing that is not in the search index; in a damaged one, all. A terminal is
+    shown how far that is."""
+    with contextlib.closing(db.connect(path)) as connection:
+        if is_damaged:
+            with db.transaction(connection):
+                search_index.rebuild(connection)
+        if search_index.is_whole(connection) and search_index.is_complete(connection):
+            return
+        with click.progressbar(length=1000, label="Indexing", file=sys.stderr) as bar:
+
+            def show(progress: search_index.Progress) -> None:
+                done = 1000 * (progress.total - progress.waiting) // max(1, progress.total)
+                bar.update(max(0, done - bar.pos))
+
+            search_index.catch_up(connection, progress=show)
 
 
 def require_usable(home: str) -> None:

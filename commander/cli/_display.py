@@ -250,6 +250,12 @@ def is_interactive() -> bool:
     return sys.stdout.isatty()
 
 
+def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text. All output goes through here or through the tables: other programs' words and
+    names cannot control the terminal."""
+    click.echo(safe(text), err=err, nl=nl)
+
+
 def print_json(value: Any) -> None:
     click.echo(as_json(value, indent=2))
 

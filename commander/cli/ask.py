@@ -9,7 +9,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import writing
-from commander.cli._display import print_json, safe
+from commander.cli._display import print_json, say
 from commander.cli._params import Prompt
 from fleet_lib import paths
 from fleet_lib.errors import FleetError, NotFound
@@ -71,14 +71,14 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
         try:
             has_printed = _stream(connection, job_id, quiet=as_json)
         except KeyboardInterrupt:
-            click.echo("\nCancelling …", err=True)
+            say("\nCancelling …", err=True)
             cancel(connection, job_id)
             raise click.exceptions.Exit(130) from None
         job = JobRepo(connection).require(job_id)
         run = JobRunRepo(connection).latest(job_id)
         is_beside = ConversationRepo(connection).is_beside(run.session_id if run else None)
     if is_beside:
-        click.echo(
+        say(
             "The Commander is open: this was asked in a fork of its conversation, and the open"
             " Commander will not see the answer.",
             err=True,
@@ -89,7 +89,7 @@ def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None
         result |= {"session_id": run and run.session_id, "cost_usd": run and run.cost_usd}
         print_json(result)
     elif job.status == "completed" and not has_printed:
-        click.echo(safe(answer_of(job) or ""))
+        say(answer_of(job) or "")
     if job.status != "completed":
         if as_json:
             raise click.exceptions.Exit(1)
@@ -111,7 +111,7 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
 
     is_interactive = sys.stderr.isatty()
     if not quiet and is_interactive and JobRunRepo(connection).active():
-        click.echo("Waiting for other jobs …", err=True)
+        say("Waiting for other jobs …", err=True)
     written, at_line_start, has_printed = "", True, False
     for chunk in stream.follow(connection, job_id, partials=True):
         value = json_object(chunk)
@@ -132,8 +132,8 @@ def _stream(connection: Any, job_id: int, *, quiet: bool) -> bool:
         else:
             continue
         for piece in filter(None, pieces):
-            click.echo(safe(piece), nl=False)
+            say(piece, nl=False)
             at_line_start, has_printed = piece.endswith("\n"), True
     if not quiet and not at_line_start:
-        click.echo()
+        say()
     return has_printed

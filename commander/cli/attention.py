@@ -9,7 +9,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, writing
-from commander.cli._display import count, print_json, safe
+from commander.cli._display import count, print_json, say
 from commander.cli._params import Later, complete_open
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput, NotFound
@@ -44,7 +44,7 @@ def resume(id: str, prints: bool) -> None:
         session = _one(sessions_meant(connection, id))
     if prints:
         folder, session_id = shlex.quote(session.folder), shlex.quote(session.session_id)
-        click.echo(safe(f"cd {folder} && claude --resume {session_id}"))
+        say(f"cd {folder} && claude --resume {session_id}")
         return
     if not Path(session.folder).is_dir():
         raise NotFound(
@@ -53,9 +53,7 @@ def resume(id: str, prints: bool) -> None:
         )
     program = claude_program(paths.home())
     if session.ended_at is None:
-        click.echo(
-            "This session has not ended: it may still be open in another terminal.", err=True
-        )
+        say("This session has not ended: it may still be open in another terminal.", err=True)
     os.chdir(session.folder)
     os.execv(program, [program, "--resume", session.session_id])  # noqa: S606
 
@@ -113,13 +111,13 @@ def _hide(id: str, until: str, as_json: bool) -> None:
     verb = "Dismissed" if until == DISMISSED else "Snoozed"
     if meant.project:
         name = clean(names[meant.project.project_id], 80)
-        click.echo(f"{verb} all of {name}: {count(len(hidden), 'session')}.")
+        say(f"{verb} all of {name}: {count(len(hidden), 'session')}.")
     for session in hidden:
-        click.echo(f"{'  ' if meant.project else f'{verb} '}{_line(session, names)}")
+        say(f"{'  ' if meant.project else f'{verb} '}{_line(session, names)}")
     event = "at the next event of the session"
     local = clock.local(until)
     again = event if until == DISMISSED else f"at {local}, or {event}"
-    click.echo(f"Shown again {again}.")
+    say(f"Shown again {again}.")
 
 
 def _require_open(connection: sqlite3.Connection, meant: Meant, until: str) -> None:

@@ -20,6 +20,7 @@ from commander.cli._display import (
     print_table,
     project,
     safe,
+    say,
     show,
     show_rendered,
     state,
@@ -33,13 +34,12 @@ from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
+from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import (
     LISTS,
     as_markdown,
     briefing_record,
     ended_at,
-    excerpt,
-    words_pattern,
 )
 from fleet_lib.views.projects import find_project, project_names
 from fleet_lib.views.usage import briefing_in_words, of_briefing
@@ -175,39 +175,47 @@ def show_(id: str, as_json: bool) -> None:
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
 @project_option
+@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
 @limit_option(20)
 @json_option
-def search(words: tuple[str, ...], project: str | None, limit: int, as_json: bool) -> None:
+def search(
+    words: tuple[str, ...], project: str | None, status: str | None, limit: int, as_json: bool
+) -> None:
     """Find briefings that contain all WORDS, best match first.
 
-    The last word may be incomplete.
+    It looks in titles, summaries, texts, lists, file names and branches. Words are taken
+    literally, without regard to case and accents. The last word may be incomplete. Words in
+    quotation marks have to stand side by side.
 
     \b
     Examples:
       fleet briefings search refund
       fleet briefings search staging cred --project shop-api
+      fleet briefings search '"token refresh"' --status blocked
     """
-    pattern = words_pattern(words)
+    query = " ".join(words)
     with reading() as connection:
-        found = BriefingRepo(connection).search(
-            " ".join(words), project_id=_id_of(connection, project), limit=limit
+        results = search_view.search(
+            connection,
+            query,
+            project_id=_id_of(connection, project),
+            status=status,
+            limit=limit,
         )
-        records = [
-            briefing_record(connection, briefing) | {"excerpt": text} for briefing, text in found
-        ]
         names = project_names(connection)
-    for record in records:
-        record["excerpt"] = excerpt(record, pattern)
+    records = results.records
+    if results.note:
+        say(f"fleet: {results.note}", err=True)
     if as_json:
         print_json(records)
     elif records and is_interactive():
-        _show_matches(records, names, pattern)
+        _show_matches(records, names, results.pattern)
     else:
         rows = [
             (*_first_cells(record, names), record["summary"], record["excerpt"])
             for record in records
         ]
-        empty = f"No briefings match {clean(' '.join(words), 60)!r}."
+        empty = f"No briefings match {clean(query, 60)!r}."
         print_table(("id", "ended", "project", "status", "summary", "found"), rows, empty)
 
 
@@ -245,23 +253,23 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
         facts = [part.rich(console.width) for part in _facts(record, names)]
         show_rendered(console, *facts, markdown(as_markdown(record)))
         return
-    click.echo(f"Briefing #{record['briefing_id']}: {safe(record['summary'])}")
+    say(f"Briefing #{record['briefing_id']}: {record['summary']}")
     if record["title"]:
-        click.echo(f"title: {safe(record['title'])}")
+        say(f"title: {record['title']}")
     for name in _FACTS:
         if record[name]:
-            click.echo(f"{name.replace('_', ' ')}: {safe(record[name])}")
+            say(f"{name.replace('_', ' ')}: {record[name]}")
     for name, words in briefing_in_words(record["usage"]).items():
-        click.echo(f"{name}: {words}")
+        say(f"{name}: {words}")
     for name in LISTS:
         if record[name]:
-            click.echo(f"{name.replace('_', ' ')}:")
+            say(f"{name.replace('_', ' ')}:")
             for item in record[name]:
-                click.echo(f"  - {safe(item)}")
+                say(f"  - {item}".replace("\n", "\\n"))  # a file's name may have one
     for note in _notes(record):
-        click.echo(note)
-    click.echo()
-    click.echo(safe(record["raw_markdown"]))
+        say(note)
+    say()
+    say(record["raw_markdown"])
 
 
 def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
@@ -301,10 +309,10 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
         print_json(asdict(event))
         return
     click.secho(f"Event e{event.event_id}: {safe(event.type)}", bold=True)
-    click.echo(f"at: {safe(event.ts)}")
-    click.echo(f"project: {safe(names.get(event.project_id or '', event.project_id or '-'))}")
+    say(f"at: {event.ts}")
+    say(f"project: {names.get(event.project_id or '', event.project_id or '-')}")
     payload = event.payload
     text = (
         event.payload_json if payload is None else json.dumps(payload, ensure_ascii=False, indent=2)
     )
-    click.echo(safe(text))
+    say(text)

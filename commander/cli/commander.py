@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from commander.cli._database import drain_spool, writing
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
 from fleet_lib.jobs.command import claude_program, last_conversation
@@ -53,7 +54,7 @@ def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
     if session and commander_is_open(str(home)):
         # Two processes that continue one session do not see each other's turns.
         arguments.append("--fork-session")
-        click.echo("The Commander is already open; this one continues in a fork.", err=True)
+        say("The Commander is already open; this one continues in a fork.", err=True)
     arguments += claude_options
     os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     os.chdir(home)
@@ -91,7 +92,7 @@ def _reset(home: Path) -> None:
         conversation = conversations.get_or_create_commander(str(home))
         conversations.reset(conversation)
     seen = conversation.last_outbox_event_id_seen
-    click.echo(
+    say(
         "The next `fleet commander` or `fleet ask` starts a new conversation."
         f" Events up to e{seen} are not repeated; sessions that wait for you are."
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
+from commander.cli._display import say
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.files import write_whole
 
@@ -65,16 +66,16 @@ def install(shell: str | None) -> None:
         raise BadInput(f"{script} is not Fleet's file; move it away, then run this again")
     script.parent.mkdir(parents=True, exist_ok=True)
     write_whole(script, _script(shell), mode=0o644)
-    click.echo(f"Wrote {script}")
+    say(f"Wrote {script}")
     rc, line = _start_line(shell, script)
     if rc and line:
         if _set_start_line(rc, line):
-            click.echo(f"Added one line to {rc}")
+            say(f"Added one line to {rc}")
         else:
-            click.echo(f"{rc} already has Fleet's line")
+            say(f"{rc} already has Fleet's line")
     if shutil.which("fleet") is None:
-        click.echo("`fleet` is not on your PATH yet. Completion works once it is.")
-    click.echo(f"Start a new {shell} to use it. To undo: fleet completion uninstall {shell}")
+        say("`fleet` is not on your PATH yet. Completion works once it is.")
+    say(f"Start a new {shell} to use it. To undo: fleet completion uninstall {shell}")
 
 
 @completion.command()
@@ -91,9 +92,9 @@ def uninstall(shell: str | None) -> None:
     """
     done = remove([shell] if shell else SHELLS)
     for line in done:
-        click.echo(line)
+        say(line)
     if not done:
-        click.echo("Completion is not installed.")
+        say("Completion is not installed.")
 
 
 @completion.command()
@@ -106,7 +107,7 @@ def show(shell: str) -> None:
       fleet completion show bash > ~/.fleet-completion.bash
       fleet completion show fish | source
     """
-    click.echo(_script(shell), nl=False)
+    say(_script(shell), nl=False)
 
 
 def remove(shells: "list[str] | tuple[str, ...]" = SHELLS) -> list[str]:

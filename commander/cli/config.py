@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import is_interactive, print_json, print_table
+from commander.cli._display import is_interactive, print_json, print_table, say
 from fleet_lib import config as settings
 from fleet_lib import paths
 from fleet_lib.text import clean
@@ -49,7 +49,7 @@ def list_(as_json: bool) -> None:
         for setting in found
     ]
     print_table(("setting", "value", "source", "allowed"), rows, "No settings.")
-    click.echo(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
+    say(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
 
 
 @config.command("get")
@@ -66,26 +66,33 @@ def get(key: str, as_json: bool) -> None:
     if as_json:
         print_json(asdict(setting))
         return
-    click.echo(_shown(setting.value))
+    if isinstance(setting.value, tuple):
+        for item in setting.value:
+            say(clean(item, 4096))
+    else:
+        say(_shown(setting.value))
     if is_interactive():
-        click.echo(setting.description, err=True)
-        click.echo(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
+        say(setting.description, err=True)
+        say(f"Allowed: {setting.allowed}. Default: {_shown(setting.default)}.", err=True)
 
 
 @config.command("set")
 @click.argument("key")
-@click.argument("value")
-def set_(key: str, value: str) -> None:
+@click.argument("value", nargs=-1, required=True)
+def set_(key: str, value: tuple[str, ...]) -> None:
     """Set KEY to VALUE. Comments and order of the file are kept.
+
+    A list takes any number of VALUEs, which replace the ones that it has.
 
     \b
     Examples:
       fleet config set claude.program /usr/local/bin/claude
       fleet config set history.keep_days 180
+      fleet config set projects.ignore ~/customer '~/work/**/scratch'
     """
-    setting = settings.put(paths.home(), key, value)
-    click.echo(f"{setting.key} = {_shown(setting.value)}")
-    click.echo(setting.description, err=True)
+    setting = settings.put(paths.home(), key, *value)
+    say(f"{setting.key} = {_shown(setting.value)}")
+    say(setting.description, err=True)
 
 
 @config.command("unset")
@@ -102,18 +109,20 @@ def unset(key: str) -> None:
     home = paths.home()
     is_removed = settings.unset(home, key)
     if is_removed:
-        click.echo(f"Removed {key} from {_file()}", err=True)
+        say(f"Removed {key} from {_file()}", err=True)
     known = {
         setting.key: setting for setting in settings.settings(home)
     }  # raises for another fault
     if key in known or not is_removed:
         setting = known.get(key) or settings.get(home, key)
-        click.echo(f"{setting.key} = {_shown(setting.value)} (the default)")
+        say(f"{setting.key} = {_shown(setting.value)} (the default)")
 
 
 def _shown(value: settings.Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(clean(item, 200) for item in value) or "none"
     return clean(value, 200) if value != "" else '""'
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from commander.cli._app import json_option
-from commander.cli._database import existing_database
-from commander.cli._display import human_size, print_json
+from commander.cli._database import existing_database, fill_search_index
+from commander.cli._display import human_size, print_json, say
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.restoring import restore
@@ -53,9 +53,9 @@ def migrate_(as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "from_version": before, "to_version": after})
     elif before == after:
-        click.echo(f"{path} is at schema version {after}.")
+        say(f"{path} is at schema version {after}.")
     else:
-        click.echo(f"Migrated {path} from schema version {before} to {after}.")
+        say(f"Migrated {path} from schema version {before} to {after}.")
 
 
 @db.command("status")
@@ -83,17 +83,20 @@ def status_(as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    click.echo(f"Database: {path}")
-    click.echo(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
-    click.echo(f"Size: {human_size(report['bytes'])}")
-    click.echo("Rows:")
+    say(f"Database: {path}")
+    say(f"Schema version: {report['schema_version']} (latest: {report['latest_version']})")
+    say(f"Size: {human_size(report['bytes'])}")
+    say("Rows:")
     for table, number in report["rows"].items():
-        click.echo(f"  {table}: {number:,}")
+        say(f"  {table}: {number:,}")
 
 
 @db.command("check")
+@click.option(
+    "--fix", is_flag=True, help="Rebuild the search index if it is damaged; complete it if not."
+)
 @json_option
-def check(as_json: bool) -> None:
+def check(fix: bool, as_json: bool) -> None:
     """Check integrity, foreign keys and the search index.
 
     The exit code is 1 if there is a problem.
@@ -101,20 +104,28 @@ def check(as_json: bool) -> None:
     \b
     Examples:
       fleet db check
+      fleet db check --fix
     """
     path = existing_database()
     with contextlib.closing(database.connect_read_only(path)) as connection:
         problems = verify.problems(connection, thorough=True)
-    problems += verify.search_index_problems(path)
+    of_search = verify.search_index_problems(path)
+    if fix:
+        fill_search_index(path, is_damaged=bool(of_search))
+        of_search = verify.search_index_problems(path)
     if as_json:
-        print_json({"path": str(path), "ok": not problems, "problems": problems})
-    elif problems:
-        for problem in problems:
-            click.echo(problem)
-        click.echo("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
+        found = problems + of_search
+        print_json({"path": str(path), "ok": not found, "problems": found})
     else:
-        click.echo(f"{path}: ok")
-    if problems:
+        for problem in problems + of_search:
+            say(problem)
+        if problems:
+            say("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
+        if of_search:
+            say("Run `fleet db check --fix` to rebuild the search index.")
+        if not problems and not of_search:
+            say(f"{path}: ok")
+    if problems or of_search:
         raise click.exceptions.Exit(1)
 
 
@@ -137,7 +148,7 @@ def backup(target: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(copy), "bytes": copy.stat().st_size})
     else:
-        click.echo(copy)
+        say(copy)
 
 
 def _version(path: Path) -> int:

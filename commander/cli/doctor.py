@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import count, print_json
+from commander.cli._display import count, print_json, say
 from commander.doctor import checks, report
 from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
@@ -42,9 +42,9 @@ def doctor(bundle: str | None, as_json: bool) -> None:
     has_failed = any(finding.level == "failed" for finding in findings)
     if bundle is not None:
         path = report.write(installation, findings, Path(bundle) if bundle else None)
-        click.echo(f"Wrote {path}. Look through it before you send it. It contains:")
+        say(f"Wrote {path}. Look through it before you send it. It contains:")
         for name in report.names(path):
-            click.echo(f"  {name}")
+            say(f"  {name}")
         return
     if as_json:
         print_json({"ok": not has_failed, "findings": [asdict(finding) for finding in findings]})
@@ -65,7 +65,7 @@ def _summary(findings: list[Finding]) -> str:
 
 def _print(finding: Finding) -> None:
     mark = click.style(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level])
-    click.echo(f"{mark}{finding.check.ljust(14)}{clean(finding.found, 400)}")
+    say(f"{mark}{finding.check.ljust(14)}{clean(finding.found, 400)}")
     for line in (finding.means, f"fix: {finding.fix}" if finding.fix else ""):
         if line:
-            click.echo(f"{'':22}{clean(line, 400)}")
+            say(f"{'':22}{clean(line, 400)}")

@@ -14,6 +14,7 @@ from commander.cli._display import (
     print_json,
     print_table,
     project,
+    say,
     show,
     when,
 )
@@ -110,7 +111,7 @@ def tail(after: int | None, as_json: bool) -> None:
         for page in Tailer(path).follow(cursor):
             for event in page:
                 if as_json:
-                    click.echo(json_text(event_record(event)))
+                    say(json_text(event_record(event)))
                     continue
                 if event.project_id and event.project_id not in names:
                     names = project_names(connection)

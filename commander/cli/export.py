@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from commander.cli._database import reading
-from commander.cli._display import as_json, count, safe
+from commander.cli._display import as_json, count, safe, say
 from commander.cli._params import Moment, project_option
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
@@ -75,11 +75,11 @@ def _export_json(
     lines = (as_json(record) for record in export_records(connection, chosen, since))
     if output is None:
         for line in lines:
-            click.echo(line)
+            say(line)
         return
     _require_absent(output, force)
     number = _write(output, (f"{line}\n" for line in lines))
-    click.echo(f"{output}: {count(number, 'line')}", err=True)
+    say(f"{output}: {count(number, 'line')}", err=True)
 
 
 def _export_markdown(
@@ -101,7 +101,7 @@ def _export_markdown(
         parts = project_as_markdown(connection, one, since)
         number = _write(target, (safe(part) for part in parts)) - 1  # without the head
         if number:
-            click.echo(f"{target}: {count(number, 'briefing')}", err=True)
+            say(f"{target}: {count(number, 'briefing')}", err=True)
         else:
             target.unlink()
 

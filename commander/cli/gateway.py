@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from commander.cli._display import is_interactive
+from commander.cli._display import is_interactive, say
 from commander.setup import environment
 from fleet_lib import config, held, paths
 from fleet_lib.errors import BadInput
@@ -100,13 +100,13 @@ def gateway(
     environment.use()  # its page and its modules stay through two upgrades
     users = logins.Logins(logins.token_of(home, fresh=new_token))
     place = address.make(host, port, names, is_plain=plain_address)
-    click.echo(f"Fleet's dashboard: {place.link(users.new_code())}")
+    say(f"Fleet's dashboard: {place.link(users.new_code())}")
     if is_interactive():
-        click.echo("`fleet gateway link` prints another link, for another browser.")
+        say("`fleet gateway link` prints another link, for another browser.")
         if not plain_address:
-            click.echo("If your browser cannot open it: `fleet gateway --plain-address`.")
+            say("If your browser cannot open it: `fleet gateway --plain-address`.")
     if not is_local:
-        click.echo("Other machines can reach this address. The token is the only lock.", err=True)
+        say("Other machines can reach this address. The token is the only lock.", err=True)
     if browser:
         webbrowser.open(place.link(users.new_code()))
     app.run(app.make(home, place, users), listening)
@@ -148,7 +148,7 @@ def link(at: str) -> None:
     if answer.status != 200:
         reason = (body.get("error") or {}).get("message") or f"status {answer.status}"
         raise BadInput(f"the gateway refused: {reason}")
-    click.echo(str(body["link"]))
+    say(str(body["link"]))
 
 
 def _require_extra() -> None:

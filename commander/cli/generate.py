@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.store import migrate, schema_difference
@@ -28,7 +29,7 @@ def generate(name: str) -> None:
         raise BadInput(f"{name!r} is not a migration's name; use lower-case letters, digits and _")
     if not (_CHECKOUT / "pyproject.toml").exists():
         raise NotFound("this is an installed copy of Fleet; run `.venv/bin/fleet` in a checkout")
-    click.echo(write(_CHECKOUT / "fleet_lib" / "store", name))
+    say(write(_CHECKOUT / "fleet_lib" / "store", name))
 
 
 def write(folder: Path, name: str) -> str:

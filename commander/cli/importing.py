@@ -10,7 +10,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, require_usable
-from commander.cli._display import count, human_size, print_json, progress_bar
+from commander.cli._display import count, human_size, print_json, progress_bar, say
 from commander.cli._params import Moment
 from fleet_lib import clock, paths
 from fleet_lib.history_import.run import Report, run
@@ -42,8 +42,9 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     PATHs are transcripts or folders of them; without any, the transcripts in Claude Code's folder
     are read. Running it again imports only what is new, so it can be interrupted. The last turn of
     a session that is open, or that was active in the last ten minutes, is left to its own hook.
-    What `fleet db prune` deleted is not brought back. The tokens in these transcripts are counted
-    for `fleet usage`, those of turns that are not imported too, each message once.
+    What `fleet db prune` deleted is not brought back, and folders in projects.ignore are left out.
+    The tokens in these transcripts are counted for `fleet usage`, those of turns that are not
+    imported too, each message once.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     since = since or ("" if path else Moment().convert(f"{_DAYS}d", None, None))
     since_ns = clock.nanoseconds(since) if since else 0
     if not dry_run and (why := drain_spool(home)):
-        click.echo(f"fleet: new captures could not be applied: {why}", err=True)
+        say(f"fleet: new captures could not be applied: {why}", err=True)
     transcripts = find(path, since_ns)
     report = Report()
     is_interrupted = False
@@ -75,7 +76,7 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     else:
         _print(report, dry_run, is_interrupted)
     if is_interrupted:
-        click.echo("fleet: interrupted; run it again to import the rest", err=True)
+        say("fleet: interrupted; run it again to import the rest", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -99,15 +100,15 @@ def _print(report: Report, dry_run: bool, is_interrupted: bool) -> None:
     if report.imported:
         where = count(len(report.projects), "folder")
         verb = "Would import" if dry_run else "Imported"
-        click.echo(f"{verb} {count(report.imported, 'turn')} of {where} from {read}.")
+        say(f"{verb} {count(report.imported, 'turn')} of {where} from {read}.")
     elif not report.transcripts:
-        click.echo("Nothing to import: no transcripts were found.")
+        say("Nothing to import: no transcripts were found.")
     elif not is_interrupted:
         reason = f"; {count(report.known, 'turn')} already known" if report.known else ""
-        click.echo(f"Nothing new to import from {read}{reason}.")
+        say(f"Nothing new to import from {read}{reason}.")
     if report.left_alone:
-        click.echo(
-            f"Left alone {count(report.left_alone, 'turn')} of sessions that may still be running."
-        )
+        say(f"Left alone {count(report.left_alone, 'turn')} of sessions that may still be running.")
+    if report.ignored:
+        say(f"Left out {count(report.ignored, 'turn')} in folders of projects.ignore.")
     for why, number in report.refused.items():
-        click.echo(f"fleet: {count(number, 'turn')} not imported: {clean(why, 300)}", err=True)
+        say(f"fleet: {count(number, 'turn')} not imported: {clean(why, 300)}", err=True)

@@ -11,7 +11,17 @@ import click
 from commander.cli import _display as _look
 from commander.cli._app import json_option, limit_option
 from commander.cli._database import reading
-from commander.cli._display import Cell, Line, Table, print_json, print_table, project, show, when
+from commander.cli._display import (
+    Cell,
+    Line,
+    Table,
+    print_json,
+    print_table,
+    project,
+    say,
+    show,
+    when,
+)
 from commander.cli._params import JOB_ID, Prompt
 from commander.cli.running import run
 from fleet_lib import clock, paths
@@ -130,7 +140,7 @@ def submit(
         queued = {"job_id": job_id, "status": "queued", "type": job_type, "model": model}
         print_json(queued | {"project_id": target.project_id})
     else:
-        click.echo(f"Queued job {job_id}; watch it with `fleet jobs logs {job_id} --follow`")
+        say(f"Queued job {job_id}; watch it with `fleet jobs logs {job_id} --follow`")
 
 
 @jobs.command("list")
@@ -241,13 +251,13 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
     connection = db.connect_read_only(paths.database(paths.home()))
     with contextlib.closing(connection), contextlib.suppress(KeyboardInterrupt):
         if job.status == "queued" and not as_json:
-            click.echo("queued, waiting to be started", err=True)
+            say("queued, waiting to be started", err=True)
         for chunk in stream.follow(connection, job_id):
             _print_chunks([chunk], as_json)
         job = JobRepo(connection).require(job_id)
         if not as_json:
             reason = f": {clean(job.error, 300)}" if job.error else ""
-            click.echo(f"job {job_id} {job.status}{reason}", err=True)
+            say(f"job {job_id} {job.status}{reason}", err=True)
 
 
 @jobs.command()
@@ -272,7 +282,7 @@ def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
             if not as_json:
                 is_over = status in FINISHED
                 was = "was already " if before == status else ""
-                click.echo(f"job {job_id} {was + status if is_over else 'is still ending'}")
+                say(f"job {job_id} {was + status if is_over else 'is still ending'}")
     if as_json:
         print_json(ended)
     if any(row["status"] != "canceled" for row in ended):
@@ -309,7 +319,7 @@ def _project_here(connection: sqlite3.Connection) -> Project:
 def _print_chunks(chunks: list[str], as_json: bool) -> None:
     if as_json:
         for chunk in chunks:
-            click.echo(_look.escaped(chunk))
+            say(_look.escaped(chunk))
         return
     lines: list[Line] = []
     for chunk in chunks:

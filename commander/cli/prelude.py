@@ -4,7 +4,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading
-from commander.cli._display import print_json, show_text
+from commander.cli._display import print_json, say, show_text
 from commander.cli._params import EventId
 from fleet_lib import paths
 from fleet_lib.views.preview import prelude_preview
@@ -34,4 +34,4 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
     elif preview["text"]:
         show_text(preview["text"])
     else:
-        click.echo(f"No new events after e{preview['after_event_id']}.", err=True)
+        say(f"No new events after e{preview['after_event_id']}.", err=True)

@@ -4,7 +4,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, writing
-from commander.cli._display import Cell, folder, print_json, print_table, when
+from commander.cli._display import Cell, folder, print_json, print_table, say, when
 from commander.cli._params import complete_project
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import find_project, project_names, project_records
@@ -71,7 +71,7 @@ def archive(project: str) -> None:
         project_id = find_project(connection, project).project_id
         changed = ProjectRepo(connection).archive(project_id)
     done = "is archived" if changed else "was already archived"
-    click.echo(f"{project_id} {done}. To undo this, run `fleet projects restore {project_id}`.")
+    say(f"{project_id} {done}. To undo this, run `fleet projects restore {project_id}`.")
 
 
 @projects.command()
@@ -86,4 +86,4 @@ def restore(project: str) -> None:
     with writing() as connection:
         project_id = find_project(connection, project).project_id
         changed = ProjectRepo(connection).restore(project_id)
-    click.echo(f"{project_id} is active again." if changed else f"{project_id} was not archived.")
+    say(f"{project_id} is active again." if changed else f"{project_id} was not archived.")

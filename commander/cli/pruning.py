@@ -8,7 +8,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, existing_database
-from commander.cli._display import count, human_size, print_json, progress_bar
+from commander.cli._display import count, human_size, print_json, progress_bar, say
 from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
@@ -55,7 +55,7 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
         older_than, max_size = _configured_bounds()
     # An entry in the spool may move a cursor, or belong to a turn that would be deleted.
     if not dry_run and (why := drain_spool(paths.home())):
-        click.echo(f"fleet: new captures could not be applied: {why}", err=True)
+        say(f"fleet: new captures could not be applied: {why}", err=True)
     path = existing_database()
     bar = progress_bar("Pruning", lambda done, total: f"{done:,} of {total:,} days")
     connect = database.connect_read_only if dry_run else database.connect
@@ -87,29 +87,29 @@ def _print(report: history.Pruned, path: Path, max_size: int | None, dry_run: bo
     numbers = {noun: report.deleted.get(table, 0) for table, noun in _NOUNS.items()}
     gone = ", ".join(count(number, noun) for noun, number in numbers.items() if number)
     if not gone:
-        click.echo(f"Nothing to delete. {path} is {human_size(report.file_bytes_after)}.")
+        say(f"Nothing to delete. {path} is {human_size(report.file_bytes_after)}.")
     elif dry_run:
         freed = report.used_bytes_before - report.used_bytes_after
-        click.echo(f"Would delete {gone} and free about {human_size(freed)}.")
+        say(f"Would delete {gone} and free about {human_size(freed)}.")
     else:
         freed = report.file_bytes_before - report.file_bytes_after
-        click.echo(
+        say(
             f"Deleted {gone}. {path} is now {human_size(report.file_bytes_after)},"
             f" {human_size(max(freed, 0))} smaller."
         )
     if report.kept:
         reasons = ", ".join(f"{number:,} {why}" for why, number in report.kept.items())
-        click.echo(f"Kept although old: {reasons}.")
+        say(f"Kept although old: {reasons}.")
     for note in report.notes:
-        click.echo(f"Note: {note}.")
+        say(f"Note: {note}.")
     if not report.fits and max_size is not None:
-        click.echo(
+        say(
             f"fleet: {human_size(report.used_bytes_after)} cannot be deleted,"
             f" more than the {human_size(max_size)} allowed.",
             err=True,
         )
         if any("cursor" in why for why in report.kept):
-            click.echo(
+            say(
                 "fleet: Some events have not been shown to the Commander yet."
                 " Send it a prompt, then prune again.",
                 err=True,

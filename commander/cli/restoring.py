@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import print_json
+from commander.cli._display import print_json, say
 from fleet_lib import paths
 from fleet_lib.store import restore as library
 
@@ -32,11 +32,11 @@ def restore(file: Path, as_json: bool) -> None:
         report = asdict(done) | {"path": path, "from": str(file)}
         print_json(report | {"replaced": str(done.replaced) if done.replaced else None})
         return
-    click.echo(
+    say(
         f"Restored {path} from {file}: schema version {done.schema_version},"
         f" newest event e{done.last_event}."
     )
     if done.clamped:
-        click.echo("The Commander's cursors were past that event and were set to it.")
+        say("The Commander's cursors were past that event and were set to it.")
     if done.replaced:
-        click.echo(f"The database before is kept in {done.replaced}.")
+        say(f"The database before is kept in {done.replaced}.")

@@ -7,6 +7,7 @@ import click
 
 from commander.cli import _display as _look
 from commander.cli._app import json_option
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import FleetError
 from fleet_lib.jobs import run as runner_process
@@ -47,9 +48,9 @@ def run(once: bool, as_json: bool) -> None:
             if notice.job_id is not None:
                 line: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
                 line |= {"cost_usd": notice.cost_usd, "error": notice.error}
-                click.echo(_look.as_json(line))
+                say(_look.as_json(line))
         else:
-            click.echo(clean(notice.text, 500))
+            say(clean(notice.text, 500))
 
     lock = runner_process.open_lock(home)
     has_said = False
@@ -58,7 +59,7 @@ def run(once: bool, as_json: bool) -> None:
             return
         if not has_said:
             has_said = True
-            click.echo("another runner is running, waiting for it to end", err=True)
+            say("another runner is running, waiting for it to end", err=True)
     _try_now(home)
     runner.run(home, "once" if once else "forever", report)
     with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:

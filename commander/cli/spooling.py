@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import print_json
+from commander.cli._database import fill_search_index
+from commander.cli._display import print_json, say
 from fleet_lib import paths, spool
 from fleet_lib.drain import quarantine
 from fleet_lib.drain.foreground import drain_now
 from fleet_lib.drain.usage import TranscriptUsage
-from fleet_lib.errors import BadEntry
+from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db, migrate
@@ -25,7 +26,8 @@ from fleet_lib.turn.repositories import Repositories
 @click.command()
 @json_option
 def drain(as_json: bool) -> None:
-    """Apply all entries that are waiting in the spool, and return when that is done.
+    """Apply all entries that are waiting in the spool, complete the search index, and return when
+    that is done.
 
     Hooks do this in the background; the command is for scripts and for use after an outage.
 
@@ -37,15 +39,20 @@ def drain(as_json: bool) -> None:
     home = paths.home()
     bad_before = set(quarantine.names(home))
     count = drain_now(
-        home, on_wait=lambda left: click.echo(f"another drainer is running, {left} left", err=True)
+        home, on_wait=lambda left: say(f"another drainer is running, {left} left", err=True)
     )
     bad = set(quarantine.names(home)) - bad_before
+    path = Path(paths.database(home))
+    if path.exists():
+        # The index is derived: without it all captures are applied, too.
+        with contextlib.suppress(sqlite3.Error, DatabaseUnusable):
+            fill_search_index(path)
     if as_json:
         print_json({"applied": count - len(bad), "quarantined": len(bad)})
         return
     if bad:
-        click.echo(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
-    click.echo(f"{count - len(bad)} applied" if count else "Nothing to apply.")
+        say(f"{len(bad)} quarantined; the reasons are in {quarantine.folder(home)}")
+    say(f"{count - len(bad)} applied" if count else "Nothing to apply.")
 
 
 @click.command()
@@ -84,7 +91,7 @@ def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
             outcomes.append({"file": str(file), "ok": ok, "outcome": outcome})
             if not as_json:
                 word = "" if ok else "refused: "
-                click.echo(f"{file}: {word}{clean(outcome, 300)}")
+                say(f"{file}: {word}{clean(outcome, 300)}")
         usage.finish(connection)
     if as_json:
         print_json(outcomes)

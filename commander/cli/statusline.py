@@ -2,6 +2,7 @@
 
 import click
 
+from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.prelude.status_line import status_line
 
@@ -20,4 +21,4 @@ def statusline() -> None:
     Examples:
       fleet statusline          fleet: 2 need you, 5 new
     """
-    click.echo(status_line(paths.home()))
+    say(status_line(paths.home()))

@@ -6,7 +6,7 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading
-from commander.cli._display import Cell, Line, Table, print_json, show
+from commander.cli._display import Cell, Line, Table, print_json, say, show
 from commander.cli._params import Moment, project_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
@@ -58,7 +58,7 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
     if as_json:
         print_json([as_record(row) for row in rows])
     elif not rows:
-        click.echo("No tokens were used." if project or since else "No tokens were counted yet.")
+        say("No tokens were used." if project or since else "No tokens were counted yet.")
     else:
         show(*_parts(rows, by, names, costs))
 

@@ -3,7 +3,15 @@ yields at least one finding; docs/troubleshooting.md has a section for each."""
 
 from collections.abc import Callable, Iterator
 
-from commander.doctor import capture, configuration, data, hook_runs, programs, registration
+from commander.doctor import (
+    capture,
+    configuration,
+    data,
+    hook_runs,
+    programs,
+    registration,
+    repositories,
+)
 from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
 
@@ -47,6 +55,7 @@ CHECKS: dict[str, Check] = {
     "quarantine": data.quarantine,
     "log": data.log,
     "capture": capture.sessions,
+    "repositories": repositories.repositories,
     "jobs": data.jobs,
     "gateway": programs.gateway,
     "commander": data.commander,

@@ -7,6 +7,7 @@ from pathlib import Path
 from commander.doctor.findings import Finding, Installation
 from fleet_lib import config
 from fleet_lib.errors import FleetError
+from fleet_lib.text import clean
 
 
 def config_file(installation: Installation) -> Iterator[Finding]:
@@ -28,6 +29,14 @@ def config_file(installation: Installation) -> Iterator[Finding]:
         "configuration",
         f"Changed: {', '.join(changed)}." if changed else "Every setting has its default.",
     )
+    if globs := config.load(home).projects.ignore:
+        quoted = ", ".join(f"'{pattern}'" for pattern in globs)  # so that a report masks them
+        yield Finding(
+            "note",
+            "configuration",
+            clean(f"Sessions of these folders are not recorded: {quoted}.", 300),
+            "projects.ignore names them.",
+        )
 
 
 def settings_file(installation: Installation) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from commander.doctor.findings import INSTALL, Finding, Installation, open_untouched, span
 from fleet_lib import clock, paths, spool
 from fleet_lib.drain import quarantine as bad
-from fleet_lib.store import job_runs, migrate, verify
+from fleet_lib.store import job_runs, migrate, search_index, verify
 from fleet_lib.store.conversations import cursors_past_the_end
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.text import clean
@@ -128,7 +128,36 @@ def database(installation: Installation) -> Iterator[Finding]:
             f"Schema version {version}, {_number(rows, 'briefing', 'briefings')}, {size:.1f} MB."
             " The integrity check found no problem.",
         )
+    yield from _search_index(path)
     yield from _write_ahead_log(Path(f"{path}-wal"))
+
+
+def _search_index(path: Path) -> Iterator[Finding]:
+    """Only how far it is: comparing it with the briefings takes long, and is `fleet db check`'s."""
+    try:
+        with contextlib.closing(open_untouched(path)) as connection:
+            if search_index.is_whole(connection):
+                progress = search_index.progress_of(connection)
+                if progress.waiting:
+                    yield Finding(
+                        "note",
+                        "database",
+                        f"The search index has {progress.total - progress.waiting:,} of"
+                        f" {_number(progress.total, 'briefing', 'briefings')} so far.",
+                        "Each turn that ends adds more.",
+                        "fleet drain, to add all now",
+                    )
+                return
+            problem = "A table or trigger of it is missing."
+    except sqlite3.Error as error:
+        problem = clean(str(error), 200)
+    yield Finding(
+        "warning",
+        "database",
+        f"The search index is damaged: {problem}",
+        "Searching fails, or finds too little. Nothing else depends on the index.",
+        "fleet db check --fix",
+    )
 
 
 def _other_schema(version: int) -> Finding:

@@ -25,6 +25,7 @@ from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.conversations import Conversation, ConversationRepo
@@ -33,6 +34,7 @@ from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views import overview
+from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import as_markdown, briefing_record
 from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
@@ -53,6 +55,7 @@ class BriefingQuery(BaseModel):
 class SearchQuery(BaseModel):
     q: str = Field(max_length=500)
     project_id: str | None = None
+    status: str | None = None
     limit: Limit = 20
 
 
@@ -158,7 +161,7 @@ class Api:
                 return _error(503, "unavailable", str(error))
             except Exception as error:
                 reason = f"{request.url.path} failed: {type(error).__name__}: {error}"
-                log.write(self._home, "gateway", reason)
+                log.write(self._home, "gateway", redact(reason))
                 return _error(500, "internal", messages.INTERNAL_ERROR)
             return Response(body, media_type="application/json")
 
@@ -197,14 +200,18 @@ class Api:
     def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
         with self._reading() as connection:
             found = BriefingRepo(connection).query(**query.model_dump())
-            return [_line(connection, briefing) for briefing in found]
+            return [_line(briefing_record(connection, briefing)) for briefing in found]
 
     def search(self, request: Request, query: SearchQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            found = BriefingRepo(connection).search(
-                query.q, project_id=query.project_id, limit=query.limit
+            results = search_view.search(
+                connection,
+                query.q,
+                project_id=query.project_id,
+                status=query.status,
+                limit=query.limit,
             )
-            return [_line(connection, briefing, excerpt) for briefing, excerpt in found]
+            return [_line(record) for record in results.records]
 
     def briefing(self, request: Request, query: NoQuery) -> BriefingPage:
         number = _number(request, "briefing")
@@ -363,10 +370,8 @@ ENDPOINTS = [
 ]
 
 
-def _line(
-    connection: sqlite3.Connection, briefing: BriefingRecord, excerpt: str | None = None
-) -> BriefingLine:
-    fields = briefing_record(connection, briefing) | {"excerpt": excerpt}
+def _line(record: dict[str, Any]) -> BriefingLine:
+    fields = {"excerpt": None} | record
     # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields}

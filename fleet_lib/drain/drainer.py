@@ -22,7 +22,7 @@ from fleet_lib.errors import BadEntry
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.redact import redact
-from fleet_lib.store import db, derivations
+from fleet_lib.store import db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -33,6 +33,7 @@ BUSY_RETRY_SECONDS = 600.0
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 BATCH_SECONDS = 150.0
+_SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
 
 Rejected = dict[str, str]  # {entry: why it goes into quarantine}
@@ -53,9 +54,11 @@ def drain(home: str) -> bool:
     try:
         drainer.run()
         drainer.end_gone_sessions()
+        drainer.fill_search_index()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
-        log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
+        reason = redact(f"{type(error).__name__}: {error}")
+        log.write(home, "drain", f"{reason}; the entries wait in the spool")
         return False
     finally:
         drainer.close()
@@ -100,6 +103,22 @@ class _Drainer:
         if self._connection:
             with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
                 end_gone_sessions(self._connection)
+
+    def fill_search_index(self) -> None:
+        """Index what was stored now, what other programs wrote, and for a few seconds what is older
+        than the index; only as long as no entry waits. Trouble with the index is only logged."""
+        if self._connection is None:
+            return
+        end = time.monotonic() + BATCH_SECONDS / 2  # of the watchdog's patience
+
+        def is_enough() -> bool:
+            return time.monotonic() > end or bool(spool.pending(self._home))
+
+        try:
+            with _watchdog(self._home):
+                search_index.catch_up(self._connection, _SEARCH_SECONDS, stop=is_enough)
+        except Exception as error:
+            log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
 
     def start_job_runner_if_due(self) -> None:
         """If a model is to classify briefings, start the job runner, which asks it once a batch is
@@ -186,7 +205,9 @@ class _Drainer:
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
-                log.write(self._home, "drain", f"trying again, the database is busy: {error}")
+                log.write(
+                    self._home, "drain", redact(f"trying again, the database is busy: {error}")
+                )
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
@@ -206,6 +227,10 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            try:
+                search_index.repair(self._connection)
+            except Exception as error:  # what is captured is worth more
+                log.write(self._home, "search", f"not repaired: {type(error).__name__}: {error}")
         self._read_usage(self._connection)
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):

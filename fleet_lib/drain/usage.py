@@ -33,7 +33,8 @@ class TranscriptUsage:
         """The transcript of a turn's or a session's end has new lines."""
         payload = prepared.payload
         ends = prepared.entry.event in TURN_ENDS or prepared.entry.event == "SessionEnd"
-        if ends and payload.transcript_path and not payload.agent_id:
+        is_kept = not prepared.is_ignored and not payload.agent_id
+        if ends and payload.transcript_path and is_kept:
             self.add(payload.transcript_path, payload.session_id or "")
 
     def add(self, transcript: str, session_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.history import deletion, selection, space
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 from fleet_lib.store.usage import UsageRepo
 
 YOUNG_SECONDS = 600  # kept whatever the size: a hook's entry may still be on its way
@@ -56,6 +56,7 @@ def prune(
             _estimate(connection, report, max_bytes)
         return report
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    search_index.catch_up(connection, only_changes=True)  # or the file would grow in between
     if before:
         _delete_days(connection, report, before, None, progress)
         UsageRepo(connection).forget_files(before)
@@ -93,6 +94,7 @@ def _delete_days(
             bound = min(before, _end_of(portions[done].day))
             report.before = max(report.before or "", bound)
             deleted = deletion.delete(connection, portions[done], selection.bounds(bound))
+            search_index.catch_up(connection, only_changes=True)
             for table, count in deleted.items():
                 report.deleted[table] = report.deleted.get(table, 0) + count
             is_changed = is_changed or any(deleted.values())

@@ -11,7 +11,7 @@ from fleet_lib.history.selection import (
     DELETABLE_JOB,
     JOB_ENDED,
 )
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 
 _PAUSE_SECONDS = 0.01  # between two transactions, for other writers
 _VACUUM_PAGES = 4000
@@ -63,12 +63,17 @@ def merge_search_index(connection: sqlite3.Connection) -> None:
     `optimize` of a large index holds the write lock for its whole length."""
     pages = -_MERGE_PAGES  # negative: merge also what would not need it yet
     for _ in range(100_000):
-        with db.transaction(connection):
-            changes = connection.total_changes
-            connection.execute(
-                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('merge', ?)", (pages,)
-            )
-            changes = connection.total_changes - changes
+        try:
+            with db.transaction(connection):
+                changes = connection.total_changes
+                connection.execute(
+                    "INSERT INTO search_fts(search_fts, rank) VALUES ('merge', ?)", (pages,)
+                )
+                changes = connection.total_changes - changes
+        except (sqlite3.Error, MemoryError) as error:
+            if search_index.is_damage(error):
+                return  # a damaged index is not worth stopping for: the next drain repairs it
+            raise
         if changes < 2:  # FTS5's sign that nothing is left to merge
             return
         pages = _MERGE_PAGES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleet_lib import clock, hot_settings, paths
+from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.redact import redact
@@ -32,6 +32,7 @@ class _Folder:
     exists: bool
     real: str
     is_commander: bool
+    is_ignored: bool
     git: GitState | None
     is_git_silent: bool
 
@@ -54,6 +55,7 @@ class Reader:
         self._repositories = repositories
         self._keeps_prompts = hot_settings.keeps_prompts(home)
         self._folders: dict[str, _Folder] = {}
+        self.ignored = 0  # turns in folders of projects.ignore
 
     def turns(self, transcript: Transcript, since_ns: int) -> Iterator[ReadTurn]:
         """The finished turns that ended after `since_ns`, without the Commander's own."""
@@ -63,6 +65,9 @@ class Reader:
             ended_ns = min(turn.ended_ns or transcript.written_ns, time.time_ns())
             folder = self._folder(turn.cwd)
             if ended_ns < since_ns or not turn.cwd or folder.is_commander:
+                continue
+            if folder.is_ignored:
+                self.ignored += 1
                 continue
             is_living = session_id in self._living or transcript.may_go_on(ended_ns)
             files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
@@ -80,16 +85,18 @@ class Reader:
 
     def _read_folder(self, path: str) -> _Folder:
         if not path or "\0" in path:
-            return _Folder(False, "", False, None, False)
+            return _Folder(False, "", False, False, None, False)
         # A worktree or a subfolder that is gone belongs to the repository that is left.
         place = Path(path)
         while not place.is_dir() and place != place.parent:
             place = place.parent
         git = self._repositories.state(str(place), 0)
+        around = (git.toplevel, git.root) if git else ()
         return _Folder(
             exists=Path(path).is_dir(),
             real=os.path.realpath(path),
             is_commander=paths.is_commander(path, self._home),
+            is_ignored=ignored.is_ignored(self._home, path, *around),
             git=git,
             is_git_silent=self._repositories.is_silent(str(place)),
         )
@@ -136,7 +143,7 @@ def _prepared(
             prompt_key=turn.prompt_key,
             partial=False,
         ),
-        edited_files=tuple(relative_files(turn.files, git, turn.cwd)),
+        touched_files=tuple(relative_files(turn.files, git, turn.cwd)),
         message=message,
         block=None if block is None else briefing_parser.parse(block),
         is_imported=True,

@@ -15,7 +15,7 @@ from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
-from fleet_lib.store import db
+from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
 from fleet_lib.turn.prepare import NotRead, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -33,6 +33,7 @@ class Report:
     imported: int = 0
     known: int = 0  # turns that had a briefing, or had one before it was pruned
     left_alone: int = 0  # turns whose own hook may still come
+    ignored: int = 0  # turns in folders of projects.ignore
     refused: dict[str, int] = field(default_factory=dict)  # {why: turns}
     projects: dict[str, int] = field(default_factory=dict)  # {folder: turns imported}
 
@@ -91,6 +92,9 @@ class _Importer:
                 self._batch.append(turn)
                 if len(self._batch) >= BATCH_TURNS:
                     self._apply_batch()
+        if self._reader.ignored > self._report.ignored:
+            self._report.ignored = self._reader.ignored
+            return  # nothing of an ignored folder is kept, its tokens neither
         self._usage.add(transcript.path, transcript.session_id)
         if self._usage.waiting >= BATCH_TRANSCRIPTS:
             self._count_usage()
@@ -153,6 +157,8 @@ class _Importer:
                 if missing:
                     prepared = read_more(taken[0].prepared, missing, self._repositories)
                     taken[0] = ReadTurn(prepared, taken[0].is_left_alone, taken[0].is_living)
+            with contextlib.suppress(sqlite3.Error):  # the next drain tries again
+                search_index.catch_up(self._connection, only_changes=True)
         with contextlib.suppress(OSError):
             wake.start_drainer(self._home)  # for what came while the lock was held
 

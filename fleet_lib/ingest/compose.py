@@ -4,20 +4,27 @@ files."""
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
+from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
-from fleet_lib.turn.git import commits_since, head_at
+from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, TITLE_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.stored_text import (
+    TEXT_LIMIT,
+    TITLE_LIMIT,
+    stored_paths,
+    stored_text,
+    stored_texts,
+)
+from fleet_lib.turn.summary import summary_of
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -130,16 +137,13 @@ def compose(
     """
     words = words_of(prepared, known)
     written = words.written
-    files = written.files_touched
-    if files is None:
-        earlier = before.files_touched if before else ()
-        committed = prepared.files_of_commits(_commits(prepared, known))
-        files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
-    docs = written.docs_touched or tuple(file for file in files if is_document(file))
-    stale = prepared.stale_documents(files, docs)
-    status = written.status or derive.status_of(prepared.entry.event, prepared.message)
+    files, docs = _paths(written, prepared, before)
+    stale = prepared.stale_documents(files.names, docs.names)
+    status, question = _status(written, prepared)
     blockers = stored_texts(written.blockers or ())
-    levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
+    levels, derived = _levels(
+        written, status, files.stored, docs.stored, len(stale), before, derived_before
+    )
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
@@ -163,18 +167,41 @@ def compose(
         branch=_word(branch),
         blockers=blockers,
         next_steps=stored_texts(written.next_steps or ()),
-        docs_touched=stored_texts(docs),
-        files_touched=stored_texts(files),
+        docs_touched=docs.stored,
+        files_touched=files.stored,
         raw_markdown=written.raw_markdown,
         title=stored_text(written.title or "", TITLE_LIMIT),
-        summary=_summary(written, blockers, status),
-        question=_question(prepared.message) if status == "waiting_for_input" else None,
+        summary=_summary(words, blockers, status, question),
+        question=question,
         source=words.source,
         status_digest=words.status_digest,
-        warnings=stored_texts(written.warnings),
+        warnings=stored_texts(_warnings(prepared, written)),
         stale=stale,
         derived=derived,
     )
+
+
+class _Paths(NamedTuple):
+    """Files by their names, as the repository has them, and as they are stored."""
+
+    names: tuple[str, ...]
+    stored: tuple[str, ...]
+
+
+def _paths(
+    written: Briefing, prepared: Prepared, before: BriefingRecord | None
+) -> tuple[_Paths, _Paths]:
+    """(the files of a turn, the documents among them)."""
+    if written.files_touched is None:
+        earlier, touched = before.files_touched if before else (), prepared.touched_files
+        names, stored = (*earlier, *touched), (*earlier, *stored_paths(touched))
+    else:
+        names, stored = written.files_touched, stored_paths(written.files_touched)
+    files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
+    if not written.docs_touched:
+        docs = [tuple(filter(is_document, each)) for each in files]
+        return files, _Paths(docs[0], docs[1])
+    return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))
 
 
 def with_more_files(
@@ -211,19 +238,6 @@ def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
     return head_at(prepared.git, received_ns), received_ns
 
 
-def _commits(prepared: Prepared, known: Session | None) -> list[str]:
-    """The commits that the turn made: those since its session's HEAD was last seen."""
-    if prepared.git is None:
-        return []
-    since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
-    if since_ns is None or clock.is_ahead(clock.iso(since_ns)):
-        # Captured from the middle of a session: the turn's own beginning is all that is known.
-        if prepared.turn_started_at is None:
-            return []
-        since_ns = clock.nanoseconds(prepared.turn_started_at)
-    return commits_since(prepared.git, head, since_ns, prepared.entry.received_ns)
-
-
 def _levels(
     written: Briefing,
     status: Status,
@@ -256,14 +270,28 @@ def _broadcast(written: Briefing, impact: ImpactLevel, status: Status) -> Broadc
     return written.broadcast_level if written.broadcast_level and is_heard else least
 
 
-def _question(message: str) -> str | None:
-    return stored_text(derive.question_of(message) or "") or None
+def _status(written: Briefing, prepared: Prepared) -> tuple[Status, str | None]:
+    """(status, what a turn that waits for its reader asks)."""
+    asked = question_of(prepared.message, surely=written.status == "waiting_for_input")
+    status = written.status or derive.status_of(prepared.entry.event, asked)
+    is_waiting = status == "waiting_for_input"
+    return status, (stored_text(asked or "") or None) if is_waiting else None
 
 
-def _summary(written: Briefing, blockers: tuple[str, ...], status: Status) -> str:
-    text = written.summary or briefing_parser.first_line(written.raw_markdown)
+def _summary(words: Words, blockers: tuple[str, ...], status: Status, question: str | None) -> str:
+    """What was written as the summary, else what the turn asks, else the first sentence that says
+    something."""
+    written, is_message = words.written, words.source == "message"
+    front, body = briefing_parser.split_front_matter(written.raw_markdown, bare=not is_message)
+    # In a message, a section with this name may hold a whole report.
+    text = None if is_message and front is None else written.summary
+    text = text or question or summary_of(body)
     text = text or next(iter(blockers), "") or f"(no message; {state_words(status)})"
     return stored_text(text, briefing_parser.SUMMARY_LIMIT)
+
+
+def _warnings(prepared: Prepared, written: Briefing) -> tuple[str, ...]:
+    return (*written.warnings, *(prepared.git.warnings if prepared.git else ()))
 
 
 def _word(text: str | None) -> str | None:

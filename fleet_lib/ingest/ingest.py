@@ -88,6 +88,8 @@ class Ingest:
 
     def _dispatch(self, prepared: Prepared) -> str:
         event = prepared.entry.event
+        if prepared.is_ignored:
+            return "ignored: its folder is in projects.ignore"
         if prepared.client_folder and not prepared.is_commander:
             self._note_client_folder(prepared.client_folder)
         # A permission prompt holds the session up, also where a subagent asks.

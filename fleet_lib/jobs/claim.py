@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from fleet_lib import ignored
 from fleet_lib.config import Config
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import budget
@@ -101,6 +102,8 @@ def folder_of(
         raise BadInput(f"the job's folder {root} is not an absolute path")
     if not Path(root).is_dir():
         raise BadInput(f"the job's folder {root} does not exist any more")
+    if ignored.is_ignored(home, root):
+        raise BadInput(f"the job's folder {root} is in projects.ignore")
     return Path(root)
 
 

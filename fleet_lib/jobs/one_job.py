@@ -22,6 +22,7 @@ from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
@@ -280,4 +281,4 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
 
 
 def _log(home: str, work: Work, error: Exception) -> None:
-    log.write(home, "jobs", f"job {work.job.job_id}: {type(error).__name__}: {error}")
+    log.write(home, "jobs", redact(f"job {work.job.job_id}: {type(error).__name__}: {error}"))

@@ -29,7 +29,8 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.sessions import SessionRepo, SessionState
 from fleet_lib.text import clean
-from fleet_lib.turn.derive import broadcast_of, question_of
+from fleet_lib.turn.asks import question_of
+from fleet_lib.turn.derive import broadcast_of
 from fleet_lib.turn.stored_text import stored_text
 
 _TEXT_LIMIT = 3000  # characters of one briefing's text
@@ -188,7 +189,7 @@ def _question(after: BriefingRecord, turn: Turn) -> str | None:
     """What the turn asks its reader, now that a model has said what it is."""
     if after.status != "waiting_for_input":
         return None
-    return turn.question or stored_text(question_of(after.raw_markdown) or "") or None
+    return turn.question or stored_text(question_of(after.raw_markdown, surely=True) or "") or None
 
 
 def _changes(

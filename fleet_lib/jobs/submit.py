@@ -4,7 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from fleet_lib import config, wake
+from fleet_lib import config, ignored, wake
 from fleet_lib.errors import BadInput
 from fleet_lib.jobs import budget
 from fleet_lib.jobs import request as requests
@@ -39,6 +39,8 @@ def submit(
     budget.check_max_usd(request, settings)
     if project and not Path(project.repo_root).is_dir():
         raise BadInput(f"the project's folder {project.repo_root} does not exist any more")
+    if project and ignored.is_ignored(home, project.repo_root):
+        raise BadInput(f"the project's folder {project.repo_root} is in projects.ignore")
     with db.transaction(connection):
         if budget.left_today(connection, settings) < budget.LEAST_BUDGET_USD:
             raise BadInput(budget.used_up_today(settings))

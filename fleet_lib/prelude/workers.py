@@ -3,6 +3,7 @@ in the same repository."""
 
 import os
 
+from fleet_lib import hot_settings
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
 from fleet_lib.prelude.lines import state_in_words
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
@@ -25,7 +26,13 @@ _BY_BOTH = (
 
 
 def worker_facts(home: str, project_folder: str, session_id: str) -> str:
-    """The facts for one worker, at most WORKER_FACTS_LIMIT characters."""
+    """The facts for one worker, at most WORKER_FACTS_LIMIT characters; none in a folder of which no
+    briefing is kept."""
+    if hot_settings.setting(home, "projects", "ignore"):
+        from fleet_lib import ignored
+
+        if ignored.is_ignored(home, project_folder):
+            return ""
     lines = [
         "This environment keeps a briefing of every finished turn (Fleet). The last message of a"
         " turn is its briefing; a fenced block with the info string `briefing` says it more"

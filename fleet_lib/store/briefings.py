@@ -1,9 +1,7 @@
-"""The briefings table, its full-text index, and the turns that became briefings."""
+"""The briefings table, and the turns that became briefings."""
 
 import json
-import re
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
@@ -199,26 +197,6 @@ class BriefingRepo:
 
     def get_high_doc_drift_risk(self, limit: int = 10) -> list[BriefingRecord]:
         return self.query(doc_drift_risk="high", limit=limit)
-
-    def search(
-        self, text: str, *, project_id: str | None = None, limit: int = 20
-    ) -> list[tuple[BriefingRecord, str]]:
-        """(briefing, excerpt) for the briefings that hold every word, best first.
-
-        Words are taken literally, the last one as a beginning too; nothing in them is query syntax.
-        """
-        words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
-        if not words:
-            return []
-        match = " ".join(f'"{word}"' for word in words[:-1]) + f' "{words[-1]}" *'
-        rows = self._connection.execute(
-            "SELECT b.*, snippet(briefings_fts, -1, '', '', '…', 16) AS excerpt FROM briefings_fts"
-            " JOIN briefings b ON b.briefing_id = briefings_fts.rowid"
-            " WHERE briefings_fts MATCH ? AND (?2 IS NULL OR b.project_id = ?2)"
-            f" ORDER BY rank, {ENDED} DESC, b.briefing_id DESC LIMIT ?3",
-            (match, project_id, limit),
-        )
-        return [(_from_row(row), row["excerpt"]) for row in rows]
 
     # --- turns ---
 

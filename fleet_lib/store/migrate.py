@@ -59,7 +59,10 @@ def migrate(connection: sqlite3.Connection, path: Path | None) -> list[int]:
             backup(path, path.parent / "backups", label=f"before-v{latest_version()}")
         for version, sql in todo:
             for statement in statements(sql):
-                connection.execute(statement)
+                if match := re.fullmatch(r"DROP TABLE IF EXISTS (\w+_fts);", statement):
+                    drop_search_table(connection, match[1])
+                else:
+                    connection.execute(statement)
             if version == 1:
                 _adopt(connection, sql)
             connection.execute(f"PRAGMA user_version = {version}")
@@ -84,6 +87,21 @@ def statements(script: str) -> list[str]:
     ):
         raise ValueError("the script ends in the middle of a statement")
     return found
+
+
+def drop_search_table(connection: sqlite3.Connection, name: str) -> None:
+    """Drop a full-text table, also one that is so damaged that SQLite cannot open it to drop it:
+    then its entry in the schema goes first, and what it kept its words in are common tables."""
+    try:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    except (sqlite3.DatabaseError, MemoryError):
+        connection.execute("PRAGMA writable_schema = ON")
+        try:
+            connection.execute("DELETE FROM sqlite_master WHERE name = ?", (name,))
+        finally:
+            connection.execute("PRAGMA writable_schema = RESET")
+    for part in ("data", "idx", "content", "docsize", "config"):
+        connection.execute(f"DROP TABLE IF EXISTS {name}_{part}")
 
 
 def backup(path: Path, folder: Path, label: str = "manual") -> Path:
@@ -113,7 +131,7 @@ def schema_of(connection: sqlite3.Connection) -> str:
     """The whole schema as text, in creation order: what `schema.sql` holds."""
     rows = connection.execute(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
-        " AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name NOT LIKE 'briefings!_fts!_%' ESCAPE '!'"
+        " AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name NOT LIKE 'search!_fts!_%' ESCAPE '!'"
         " OR type = 'trigger' ORDER BY rowid"
     )
     return "".join(f"{row[0]};\n\n" for row in rows)

@@ -4,15 +4,12 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from fleet_lib import clock
-
-_SCP_FORM = re.compile(r"^(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s]{2,}):(?!//)(?P<path>.+)$")
-_DEFAULT_PORTS = {"ssh": 22, "https": 443, "http": 80, "git": 9418}
+from fleet_lib.remotes import canonical_remote, without_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +34,6 @@ def generate_project_id(repo_name: str, git_remote: str) -> str:
     return f"{slug}__{digest[:8]}"
 
 
-def without_credentials(remote: str) -> str:
-    """The URL without its user and password; ssh's user name is no secret and stays."""
-    try:
-        parts = urlsplit(remote)
-    except ValueError:
-        return re.sub(r"//[^/@]*@", "//", remote)
-    if not parts.scheme:
-        return remote
-    if "@" not in parts.netloc:
-        # A password with a slash that should have been escaped: no number stands where the port
-        # would.
-        has_port = parts.netloc.rpartition(":")[2].isdigit()
-        if ":" not in parts.netloc or has_port or "@" not in parts.path:
-            return remote
-        return f"{parts.scheme}://{remote.rpartition('@')[2]}"
-    user, _, host = parts.netloc.rpartition("@")
-    kept = f"{user.partition(':')[0]}@{host}" if "ssh" in parts.scheme else host
-    return urlunsplit(parts._replace(netloc=kept))
-
-
-def canonical_remote(remote: str) -> str:
-    """One form for what is one repository: `host/path`, from ssh, scp-like and https forms."""
-    remote = without_credentials(remote.strip())
-    try:
-        parts = urlsplit(remote)
-        scheme, host, port, path = parts.scheme, parts.hostname or "", parts.port, parts.path
-    except ValueError:
-        return remote
-    if "://" not in remote:
-        scp = _SCP_FORM.match(remote)
-        if not scp:
-            return os.path.normpath(remote).removesuffix(".git")  # a folder
-        scheme, host, port, path = "ssh", scp["host"].lower(), None, scp["path"]
-    path = path.strip("/").removesuffix(".git").rstrip("/")
-    if scheme == "file" or not host:
-        return "/" + path
-    shown_port = f":{port}" if port and port != _DEFAULT_PORTS.get(scheme) else ""
-    return f"{host}{shown_port}/{path}"
-
-
 class ProjectRepo:
     """Takes a connection; the caller's transaction holds what it does."""
 
@@ -89,15 +46,21 @@ class ProjectRepo:
         repo_name: str,
         repo_root: str,
         git_remote: str | None = None,
+        canonical: Sequence[str] = (),
         exists: Callable[[str], bool] = os.path.exists,
     ) -> str:
         """Find or create, and return the id. Found by its canonical remote, then by its root; an id
-        never changes, also when a remote appears later. `exists` says whether a folder is still
-        there."""
+        never changes, also when a remote appears later. `canonical` has the forms by which the
+        remote is known, the surest first; without them, that of its address alone. `exists` says
+        whether a folder is still there."""
         remote = without_credentials(git_remote) if git_remote else None
-        found = (self._find_by_remote(remote) if remote else None) or self.find_by_repo_root(
-            repo_root
-        )
+        if remote and not canonical:
+            canonical = (canonical_remote(remote),)
+        found = self._find_by_remote(canonical, repo_root)
+        if found:
+            self._remember(found.project_id, canonical)
+        else:
+            found = self.find_by_repo_root(repo_root)
         now = clock.now()
         if found is None:
             project_id = generate_project_id(repo_name, remote or repo_root)
@@ -107,6 +70,7 @@ class ProjectRepo:
                 " ON CONFLICT (project_id) DO NOTHING",
                 (project_id, repo_name, repo_root, remote, now, now),
             )
+            self._remember(project_id, canonical if remote else ())
             return project_id
         moved = found.repo_root != repo_root and not exists(found.repo_root)
         if moved or (remote and found.git_remote is None):
@@ -115,6 +79,8 @@ class ProjectRepo:
                 " updated_at = ? WHERE project_id = ?",
                 (repo_root if moved else found.repo_root, remote, now, found.project_id),
             )
+            if remote and found.git_remote is None:
+                self._remember(found.project_id, canonical)
         return found.project_id
 
     def get(self, project_id: str) -> Project | None:
@@ -183,13 +149,39 @@ class ProjectRepo:
         )
         return cursor.rowcount == 1
 
-    def _find_by_remote(self, remote: str) -> Project | None:
-        wanted = canonical_remote(remote)
+    def _find_by_remote(self, canonical: Sequence[str], repo_root: str) -> Project | None:
+        """The project that is known by one of these forms. Of several, which were made before their
+        addresses were known to be one, a clone keeps its own; else the surest form counts, then
+        age."""
+        if not canonical:
+            return None
+        self._complete_forms()
+        row = self._connection.execute(
+            "SELECT p.* FROM project_remotes r JOIN projects p USING (project_id)"
+            f" WHERE r.canonical IN ({', '.join('?' * len(canonical))})"
+            " ORDER BY p.repo_root = ? DESC, r.canonical = ? DESC, p.created_at, p.project_id"
+            " LIMIT 1",
+            (*canonical, repo_root, canonical[0]),
+        ).fetchone()
+        return _from_row(row) if row else None
+
+    def _complete_forms(self) -> None:
+        """Work out the forms of rows that another program, or an earlier Fleet, has written. A
+        trigger lists these rows; SQL alone cannot read an address."""
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE git_remote IS NOT NULL ORDER BY created_at, project_id"
+            "SELECT r.project_id, p.git_remote FROM project_remotes r LEFT JOIN projects p"
+            " USING (project_id) WHERE r.canonical IS NULL"
+        ).fetchall()
+        for project_id, remote in rows:
+            self._remember(project_id, (canonical_remote(remote),) if remote else ())
+
+    def _remember(self, project_id: str, canonical: Sequence[str]) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO project_remotes (project_id, canonical) VALUES (?, ?)",
+            [(project_id, form) for form in canonical],
         )
-        return next(
-            (_from_row(row) for row in rows if canonical_remote(row["git_remote"]) == wanted), None
+        self._connection.execute(
+            "DELETE FROM project_remotes WHERE project_id = ? AND canonical IS NULL", (project_id,)
         )
 
 

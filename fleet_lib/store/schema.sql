@@ -170,48 +170,6 @@ CREATE TABLE job_stream_chunks (
   PRIMARY KEY (job_id, chunk_number)
 ) WITHOUT ROWID;
 
-CREATE VIRTUAL TABLE briefings_fts USING fts5(
-  raw_markdown, blockers_json, next_steps_json, files_touched_json, branch, task_id,
-  content = 'briefings', content_rowid = 'briefing_id', tokenize = 'unicode61'
-);
-
-CREATE TRIGGER briefings_fts_insert AFTER INSERT ON briefings BEGIN
-  INSERT INTO briefings_fts(
-    rowid, raw_markdown, blockers_json, next_steps_json, files_touched_json, branch, task_id
-  ) VALUES (
-    new.briefing_id, new.raw_markdown, new.blockers_json, new.next_steps_json,
-    new.files_touched_json, new.branch, new.task_id
-  );
-END;
-
-CREATE TRIGGER briefings_fts_delete AFTER DELETE ON briefings BEGIN
-  INSERT INTO briefings_fts(
-    briefings_fts, rowid, raw_markdown, blockers_json, next_steps_json, files_touched_json,
-    branch, task_id
-  ) VALUES (
-    'delete', old.briefing_id, old.raw_markdown, old.blockers_json, old.next_steps_json,
-    old.files_touched_json, old.branch, old.task_id
-  );
-END;
-
-CREATE TRIGGER briefings_fts_update AFTER UPDATE OF
-  raw_markdown, blockers_json, next_steps_json, files_touched_json, branch, task_id
-ON briefings BEGIN
-  INSERT INTO briefings_fts(
-    briefings_fts, rowid, raw_markdown, blockers_json, next_steps_json, files_touched_json,
-    branch, task_id
-  ) VALUES (
-    'delete', old.briefing_id, old.raw_markdown, old.blockers_json, old.next_steps_json,
-    old.files_touched_json, old.branch, old.task_id
-  );
-  INSERT INTO briefings_fts(
-    rowid, raw_markdown, blockers_json, next_steps_json, files_touched_json, branch, task_id
-  ) VALUES (
-    new.briefing_id, new.raw_markdown, new.blockers_json, new.next_steps_json,
-    new.files_touched_json, new.branch, new.task_id
-  );
-END;
-
 CREATE TABLE job_runs (
   job_id INTEGER NOT NULL REFERENCES jobs(job_id) ON DELETE CASCADE,
   attempt INTEGER NOT NULL,           -- 1 for the first
@@ -389,6 +347,57 @@ CREATE TABLE commander_sessions_apart (
   reason TEXT NOT NULL                -- question: asked beside an open Commander; reset: `--reset`
 ) WITHOUT ROWID;
 
+CREATE TABLE search_text (
+  doc INTEGER PRIMARY KEY,            -- grows with the time at which the turn ended: the newest hits
+                                      -- are found first
+  briefing_id INTEGER NOT NULL UNIQUE,
+  title TEXT NOT NULL,                -- words of title and summary
+  body TEXT NOT NULL,                 -- words of everything else
+  filters TEXT NOT NULL               -- a word for the project and one for the status
+);
+
+CREATE VIRTUAL TABLE search_fts USING fts5(
+  title, body, filters,
+  content = 'search_text', content_rowid = 'doc',
+  tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co M*'"
+);
+
+CREATE TABLE search_changes (
+  briefing_id INTEGER NOT NULL        -- inserted, changed or deleted, and not in the index yet
+);
+
+CREATE TABLE search_progress (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  filled_from INTEGER NOT NULL        -- briefings with this id or a higher one are in the index
+);
+
+CREATE TRIGGER search_briefing_insert AFTER INSERT ON briefings BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (new.briefing_id);
+END;
+
+CREATE TRIGGER search_briefing_update AFTER UPDATE OF
+  briefing_id, project_id, task_id, status, ended_at, branch, blockers_json, next_steps_json,
+  docs_touched_json, files_touched_json, raw_markdown, created_at
+ON briefings BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (old.briefing_id), (new.briefing_id);
+END;
+
+CREATE TRIGGER search_briefing_delete AFTER DELETE ON briefings BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (old.briefing_id);
+END;
+
+CREATE TRIGGER search_turn_insert AFTER INSERT ON turns BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (new.briefing_id);
+END;
+
+CREATE TRIGGER search_turn_update AFTER UPDATE OF briefing_id, title, summary, question ON turns BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (old.briefing_id), (new.briefing_id);
+END;
+
+CREATE TRIGGER search_turn_delete AFTER DELETE ON turns BEGIN
+  INSERT INTO search_changes (briefing_id) VALUES (old.briefing_id);
+END;
+
 CREATE TABLE usage_kinds (
   kind_id INTEGER PRIMARY KEY,
   model TEXT NOT NULL,                -- as Claude Code writes it
@@ -473,6 +482,29 @@ CREATE TABLE file_overlaps (
 ) WITHOUT ROWID;
 
 CREATE INDEX file_overlaps_by_time ON file_overlaps(announced_at);
+
+CREATE TABLE project_remotes (
+  project_id TEXT NOT NULL REFERENCES projects(project_id) ON DELETE CASCADE,
+  canonical TEXT /* host/path, see fleet_lib/remotes.py; NULL: not worked out yet */
+);
+
+CREATE UNIQUE INDEX project_remotes_by_form ON project_remotes(canonical, project_id);
+
+CREATE INDEX project_remotes_by_project ON project_remotes(project_id);
+
+CREATE TRIGGER project_remotes_insert AFTER INSERT ON projects WHEN NEW.git_remote IS NOT NULL BEGIN
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_update AFTER UPDATE OF git_remote ON projects
+WHEN NEW.git_remote IS NOT OLD.git_remote BEGIN
+  DELETE FROM project_remotes WHERE project_id = NEW.project_id;
+  INSERT INTO project_remotes (project_id) VALUES (NEW.project_id);
+END;
+
+CREATE TRIGGER project_remotes_delete AFTER DELETE ON projects BEGIN
+  DELETE FROM project_remotes WHERE project_id = OLD.project_id;
+END;
 
 CREATE TABLE job_hold (
   only_row INTEGER PRIMARY KEY CHECK (only_row = 1),

@@ -71,7 +71,7 @@ def _column_changes(
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
     """{(type, name): SQL} of a schema, in the order of its statements."""
-    shadows = "briefings!_fts!_%"
+    shadows = "search!_fts!_%"
     rows = connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%'"
         " ESCAPE '!' AND (type = 'trigger' OR name NOT LIKE ? ESCAPE '!') ORDER BY rowid",

@@ -56,6 +56,12 @@ class SessionRepo:
     def save(self, session: Session) -> None:
         self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
 
+    def newest_of_folder(self, folder: str) -> Session | None:
+        row = self._connection.execute(
+            "SELECT * FROM sessions WHERE folder = ? ORDER BY last_seen_at DESC LIMIT 1", (folder,)
+        ).fetchone()
+        return _from_row(row) if row else None
+
     def needing_you(self, limit: int = LISTED) -> list[Session]:
         """The live sessions that wait for a person, newest first."""
         return self._by_rule(STUCK, "s.state_at", limit)

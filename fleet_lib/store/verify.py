@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from fleet_lib import paths
+from fleet_lib.store import search_index
 
 SLOW_SECONDS = 20.0
 
@@ -39,16 +40,21 @@ def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
 
 
 def search_index_problems(path: Path) -> list[str]:
-    """Whether the search index holds what the briefings say. FTS5 answers only to an INSERT, which
-    is rolled back."""
+    """Whether the search index is whole and holds what the briefings say, as far as it is filled.
+    FTS5 answers only to an INSERT, which is rolled back."""
     uri = paths.uri(str(path), "rw")
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         try:
+            if not search_index.is_whole(connection):
+                return ["search index: a table or trigger of it is missing"]
             connection.execute(
-                "INSERT INTO briefings_fts(briefings_fts, rank) VALUES ('integrity-check', 1)"
+                "INSERT INTO search_fts(search_fts, rank) VALUES ('integrity-check', 1)"
             )
-        except sqlite3.DatabaseError as error:
-            return [f"search index: {error}"]
+            connection.rollback()
+            missing, left_over = search_index.count_differences(connection)
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            return [f"search index: {error or 'it asks for too much memory'}"]
         finally:
             connection.rollback()
-    return []
+    found = [(missing, "briefings are missing"), (left_over, "briefings that are gone are still")]
+    return [f"search index: {number} {what} in it" for number, what in found if number]

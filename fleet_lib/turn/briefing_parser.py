@@ -126,16 +126,6 @@ def limited(text: str) -> str:
     return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
 
 
-def first_line(text: str) -> str:
-    """The first line of prose in a markdown text, without its markup; "" if there is none."""
-    _, body = split_front_matter(text, bare=True)
-    for line in body[:20_000].splitlines():
-        words = plain(re.sub(r"^[\s>#*+\-=_|~`]+", "", line))
-        if any(char.isalnum() for char in words) and not line.lstrip().startswith(("```", "~~~")):
-            return folded(words, SUMMARY_LIMIT)
-    return ""
-
-
 def folded(text: str, limit: int) -> str:
     """The text as one line of at most `limit` characters. Unlike `text.one_line` it keeps escapes
     and invisible characters: the database has the words as they were written, and they are cleaned

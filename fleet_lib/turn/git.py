@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.turn import remote_names
+from fleet_lib.turn.git_environment import git_environment
+from fleet_lib.turn.plain_repository import repository_around
 
 TIMEOUT_SECONDS = 5.0
 _REFLOG_LIMIT = 500
-_COMMITS_LIMIT = 100
 _FILES_LIMIT = 1000
 _NS = 1_000_000_000
+_COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NO_REPOSITORY = "not a git repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,28 @@ class ReflogEntry:
     time: int  # Unix seconds
     commit: str  # where HEAD went
     subject: str  # e.g. "commit: message", "pull: Fast-forward"
+    previous: str | None = None  # where HEAD was before, None if the reflog does not say
 
     @property
     def is_commit(self) -> bool:
-        return self.subject.startswith(("commit:", "commit ("))
+        """Whether it was made here. A merge, a pull and a rebase bring commits that were made
+        before; what was resolved in them by hand is a commit of its own."""
+        return bool(self.kind) and self.message != "fast-forward"
+
+    @property
+    def kind(self) -> str:
+        """The subcommand of git that made the commit, "" if none did."""
+        found = _COMMIT_SUBJECT.match(self.subject)
+        return found[1] if found else ""
+
+    @property
+    def amends(self) -> bool:
+        return self.subject.startswith("commit (amend)")
+
+    @property
+    def message(self) -> str:
+        """The first line of the commit's message."""
+        return self.subject.partition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +73,29 @@ class GitState:
     # ended.
     made_ns: Mapping[str, int]
     read_at_ns: int
+    canonical_remotes: tuple[str, ...] = ()  # the forms by which it is known, the surest first
+    refusal: str = ""  # why git does not read this repository, in git's words; "" if it does
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of a briefing must know of the state that it comes from."""
+        if not self.refusal:
+            return ()
+        return (
+            f"git does not read this repository: {self.refusal}. Its commits and branch are"
+            " unknown; `fleet doctor` suggests a fix.",
+        )
 
 
 def read_git_state(folder: str) -> GitState | None:
+    """The state of the repository around a folder; None if there is none. Of a repository that git
+    refuses, only where it is."""
     read_at_ns = time.time_ns()
     answer = _rev_parse(folder, "--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
+    if answer is None:
+        return _refused_state(folder, read_at_ns)
     objects = ask(folder, "rev-parse", "--git-path", "objects")
-    if answer is None or objects is None:
+    if objects is None:
         return None
     bare, git_dir = answer[0] == "true", answer[1]
     here = os.path.realpath(folder)
@@ -69,13 +108,36 @@ def read_git_state(folder: str) -> GitState | None:
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
-    remotes = ask(folder, "config", "-z", "--get-regexp", r"^remote\..*\.url$") or ""
-    remote = _origin(remotes)
-    if remote and remote.startswith("."):
-        remote = os.path.normpath(os.path.join(toplevel or root, remote))
+    settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
+    remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch, reflog = _read_head(folder)
     made_ns = _read_made_ns(objects, reflog)
-    return GitState(toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns)
+    return GitState(
+        toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
+    )
+
+
+def _refused_state(folder: str, read_at_ns: int) -> GitState | None:
+    """Where a repository is that git does not read, because it belongs to another user or is
+    damaged; None if the folder is in no repository."""
+    try:
+        done = run(folder, "rev-parse", "--git-dir")
+    except FileNotFoundError:
+        refusal = "git is not installed"
+    else:
+        if done is None or done.returncode == 0 or _NO_REPOSITORY in done.stderr:
+            return None
+        refusal = next(
+            (line for line in done.stderr.splitlines() if line.startswith("fatal: ")), "no reason"
+        )
+    found = repository_around(folder)
+    if found is None:
+        return None
+    toplevel, root = found
+    return GitState(
+        *(toplevel, root, None, None, None, (), {}, read_at_ns),
+        refusal=refusal.removeprefix("fatal: "),
+    )
 
 
 def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]:
@@ -85,29 +147,6 @@ def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]
         with contextlib.suppress(OSError):
             made[commit] = os.stat(f"{objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
     return made
-
-
-def commits_since(
-    state: GitState, known_head: str | None, known_at_ns: int, until_ns: int
-) -> list[str]:
-    """The commits made after HEAD was `known_head` at `known_at_ns` and until `until_ns` (both Unix
-    nanoseconds), oldest first: reflog entries of kind commit. A pull in between brings commits that
-    do not count."""
-    found: list[str] = []
-    for entry in state.reflog:
-        if entry.time < known_at_ns // _NS:
-            break
-        if not entry.is_commit or entry.commit in found:
-            continue
-        made_ns = state.made_ns.get(entry.commit)
-        if _is_after(entry, made_ns, until_ns):
-            continue
-        if entry.time == known_at_ns // _NS and (
-            entry.commit == known_head if made_ns is None else made_ns <= known_at_ns
-        ):
-            break
-        found.append(entry.commit)
-    return found[:_COMMITS_LIMIT][::-1]
 
 
 def head_at(state: GitState, moment_ns: int) -> str | None:
@@ -127,12 +166,22 @@ def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
 
 def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     """Git's answer, None where it says no. Raises GitTimeout: silence is no answer."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    try:
+        done = run(folder, *arguments, stdin=stdin)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done and done.returncode == 0 else None
+
+
+def run(
+    folder: str, *arguments: str, stdin: str | None = None
+) -> "subprocess.CompletedProcess[str] | None":
+    """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
+    FileNotFoundError where git is not installed."""
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
     command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -140,14 +189,15 @@ def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
             encoding="utf-8",
             errors="surrogateescape",
             timeout=TIMEOUT_SECONDS,
-            env=environment,
+            env=git_environment(os.environ),
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise GitTimeout(f"git {arguments[0]} took more than {TIMEOUT_SECONDS:.0f} s") from None
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError):
         return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _rev_parse(folder: str, *options: str) -> list[str] | None:
@@ -167,51 +217,51 @@ def _main_worktree(folder: str, common: str) -> str:
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
 
 
-def _origin(listing: str) -> str | None:
-    """origin's URL out of `config -z --get-regexp`, else the first remote's."""
-    urls: dict[str, str] = {}
-    for pair in filter(None, listing.split("\0")):
-        key, _, url = pair.partition("\n")
-        urls.setdefault(key, url)
-    return urls.get("remote.origin.url") or next(iter(urls.values()), None) or None
-
-
 def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, ...]]:
     branch = (ask(folder, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
     head = (ask(folder, "rev-parse", "-q", "--verify", "HEAD^{commit}") or "").strip() or None
+    return head, branch, read_reflog(folder) if head else ()
+
+
+def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
+    """The movements of HEAD, newest first; none where there is no repository."""
+    text = ask(
+        folder,
+        "log",
+        "-g",
+        f"-n{_REFLOG_LIMIT}",
+        "-z",
+        "--date=raw",
+        "--format=%H%n%gd%n%gs",
+        "HEAD",
+    )
     entries: list[ReflogEntry] = []
-    if head:
-        text = ask(
-            folder,
-            "log",
-            "-g",
-            f"-n{_REFLOG_LIMIT}",
-            "-z",
-            "--date=raw",
-            "--format=%H%n%gd%n%gs",
-            "HEAD",
-        )
-        for record in filter(None, (text or "").split("\0")):
-            commit, _, rest = record.partition("\n")
-            selector, _, subject = rest.partition("\n")
-            if match := re.search(r"@\{(\d+)", selector):
-                entries.append(ReflogEntry(int(match[1]), commit, subject.strip()))
-    return head, branch, tuple(entries)
+    for record in reversed((text or "").split("\0")):
+        commit, _, rest = record.partition("\n")
+        selector, _, subject = rest.partition("\n")
+        if match := re.search(r"@\{(\d+)", selector):
+            previous = entries[-1].commit if entries else None
+            entries.append(ReflogEntry(int(match[1]), commit, subject.strip(), previous))
+    return tuple(reversed(entries))
 
 
-def read_commit_files(folder: str, commits: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def read_commit_files(folder: str, entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:
+    """{commit: the files that it changed}. An amended commit counts with what was amended."""
+    parents = {e.commit: e.previous if e.amends else None for e in entries}
     # --cc: of a merge, only what was resolved by hand.
     answer = ask(
         folder,
-        *("diff-tree", "--stdin", "--root", "-r", "-z", "--cc", "--name-only", "--no-renames"),
-        stdin="".join(f"{commit}\n" for commit in commits),
+        *("diff-tree", "--stdin", "--root", "-r", "-z", "--cc", "--name-status", "--no-renames"),
+        stdin="".join(
+            f"{commit} {parent or ''}".strip() + "\n" for commit, parent in parents.items()
+        ),
     )
-    found: dict[str, list[str]] = {commit: [] for commit in commits}
+    found: dict[str, list[str]] = {commit: [] for commit in parents}
     current: list[str] = []
-    for part in (answer or "").split("\0"):
-        part = part.strip("\n")
-        if part in found:
-            current = found[part]
-        elif part and len(current) < _FILES_LIMIT:
-            current.append(part)
+    parts = iter((answer or "").split("\0"))
+    for part in parts:
+        if _OBJECT_ID.fullmatch(part):
+            current = found.setdefault(part, [])
+        elif part and (file := next(parts, "")) and len(current) < _FILES_LIMIT:
+            current.append(file)
     return {commit: tuple(files) for commit, files in found.items()}

@@ -3,15 +3,16 @@ at every start and fills it in later, or never: a skeleton is no briefing."""
 
 import re
 
+from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import (
     LISTS,
     Briefing,
-    first_line,
     is_placeholder,
     limited,
     parse,
     split_front_matter,
 )
+from fleet_lib.turn.summary import summary_of
 
 # The statuses that no program writes before the turn has ended.
 _TELLING = ("blocked", "failed", "waiting_for_input")
@@ -27,11 +28,16 @@ def read(text: str, message: str) -> Briefing | None:
     is_telling = briefing.status in _TELLING or any(getattr(briefing, name) for name in LISTS)
     if not (briefing.summary or own_words or is_telling):
         return None
-    summary = briefing.summary or first_line(own_words) or first_line(message) or None
+    summary = briefing.summary or summary_of(own_words) or _summary(message)
     raw = briefing.raw_markdown.rstrip()
     if message.strip():
         raw = f"{raw}\n\n## Last message\n\n{message}"
     return briefing.model_copy(update={"summary": summary, "raw_markdown": limited(raw)})
+
+
+def _summary(message: str) -> str | None:
+    """What stands for the last message."""
+    return question_of(message) or summary_of(message) or None
 
 
 def _own_words(text: str) -> str:

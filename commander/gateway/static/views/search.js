@@ -41,13 +41,19 @@ function foundRow(briefing, words) {
 
 function holds(text, words) {
   const lower = String(text).toLowerCase();
-  return words.toLowerCase().split(/\s+/).every((word) => lower.includes(word));
+  return parts(words).every((word) => lower.includes(word.toLowerCase()));
 }
 
 function highlighted(text, words) {
-  const escaped = words.split(/\s+/).filter(Boolean).map(escapedForRegExp);
-  const parts = escaped.length ? text.split(new RegExp(`(${escaped.join("|")})`, "gi")) : [text];
-  return h("span", {}, parts.map((part, at) => (at % 2 ? h("mark", {}, part) : part)));
+  const escaped = parts(words).map(escapedForRegExp);
+  const pieces = escaped.length ? text.split(new RegExp(`(${escaped.join("|")})`, "gi")) : [text];
+  return h("span", {}, pieces.map((piece, at) => (at % 2 ? h("mark", {}, piece) : piece)));
+}
+
+// What stands between quotation marks is one part.
+function parts(words) {
+  return [...words.matchAll(/"([^"]*)"|([^\s"]+)/g)].map((found) => found[1] || found[2] || "")
+    .filter(Boolean);
 }
 
 function escapedForRegExp(word) {

@@ -1,0 +1,261 @@
+"""The structure of a message: its blocks, and the sentences in them. What a sentence means is not
+decided here.
+
+A message may be of any size, so only its beginning and its end are read (`READ_LIMIT`): what it
+says first and what it says last.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
+
+READ_LIMIT = 20_000  # characters that are read of a message's beginning, and of its end
+HIDDEN = "\ue000"  # stands for each character of code, of an address and of a quotation
+
+# Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
+_markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "lheading", "html_block"])
+
+_FENCE = re.compile(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
+_MARKUP = re.compile(
+    r"(?P<ticks>`{1,5})(?!`)(?P<code>[^`]{1,500}?|[^`](?:[^\n]{0,300}?[^`])?)(?<!`)(?P=ticks)(?!`)"
+    r"|!?\[(?P<text>[^\[\]]{0,500})\]\((?P<target>[^()\s]{0,500}(?:\([^()\s]{0,100}\))?["
+    r"^()\s]{0,100})\)"
+    r"|<?(?P<url>\b(?:https?|file|ftp|wss?)://[^\s<>)\]`*]+|\bwww\.[^\s<>)\]`*]+)>?"
+    r"|(?P<tag></?[a-zA-Z][^<>\n]{0,200}>|<!--[^\n]{0,500}?-->)"
+    r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)"
+    r"|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|\\(?=[^\w\s]))"
+)
+_QUOTATION = re.compile(
+    r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
+    r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
+)
+_CLOSING = "*_`)\\]\"'”’»」』）"
+_END = re.compile(
+    rf"[.!?…‽⁇⁈⁉]+[{_CLOSING}]*(?=\s|\Z)|[!?]+[{_CLOSING}]*(?=[{HIDDEN}\W])(?=[^\w\s.,;:)/|-])"
+    rf"|[。！？؟｡।]+[…!?！？]*[{_CLOSING}]*|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e]["
+    rf"{_CLOSING}]*(?=\s|\Z)"
+    r"|\n"
+)
+_ABBREVIATION = re.compile(
+    r"\b(?:e\.g|i\.e|vs|cf|approx|incl|resp|d\.h|z\.b|p\.ej|mr|mrs|dr|fig)\.\Z",
+    re.IGNORECASE,
+)
+# A line that begins like this is no continuation of the line before it.
+_NEW_LINE = re.compile(
+    r"\s*(?:\*\*|__|[-*+•·▪→▶►✓✔✅❌⚠☐☑]|[0-9]{1,3}[.):]\s|[(]?[A-Za-z0-9][.)]\s"
+    r"|[^\w\s\"'“‘(\[`<¿¡*_~$@/.\\-])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block, in the order of the message."""
+
+    kind: Kind
+    text: str  # markdown, lines as they were written; of code and of a table what was written
+    depth: int = 0  # of lists around it
+    list_number: int = 0  # items of one outermost list share it
+    is_ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence without its markup."""
+
+    text: str
+    masked: str  # of the same length, with HIDDEN for code, addresses and quotations
+
+
+def first_blocks(message: str) -> list[Block]:
+    """The blocks of a message's beginning."""
+    if len(message) <= READ_LIMIT:
+        return _blocks(message)
+    cut = message.rfind("\n", 0, READ_LIMIT)
+    return _blocks(message[: cut if cut > 0 else READ_LIMIT])
+
+
+def last_blocks(message: str) -> list[Block]:
+    """The blocks of a message's end."""
+    if len(message) <= READ_LIMIT:
+        return _blocks(message)
+    cut = message.find("\n", len(message) - READ_LIMIT) + 1
+    cut = cut or len(message) - READ_LIMIT
+    return _blocks(_open_fence(message[:cut]) + message[cut:])
+
+
+def sentences(text: str) -> list[Sentence]:
+    """The sentences of a block's text, without their markup."""
+    plain, masked = _without_markup(text)
+    found: list[Sentence] = []
+    start = 0
+    for end in _sentence_ends(masked):
+        part = masked[start:end]
+        left = start + len(part) - len(part.lstrip())
+        right = start + len(part.rstrip())
+        if right > left:
+            found.append(Sentence(plain[left:right], masked[left:right]))
+        start = end
+    return found
+
+
+def plain(text: str) -> str:
+    """Inline markdown as words: links to their text, emphasis and code marks away."""
+    return _without_markup(text)[0]
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+def _open_fence(before: str) -> str:
+    """The opening line of the fence that is not closed in a text, or ""."""
+    opened = ""
+    for match in _FENCE.finditer(before):
+        if not opened:
+            opened = match[1]
+        elif match[1].startswith(opened) and not match[2].strip():
+            opened = ""
+    return f"{opened}\n" if opened else ""
+
+
+def _blocks(text: str) -> list[Block]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return list(_Walk(text).blocks())
+
+
+class _Walk:
+    """The parser's tokens, walked once."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.split("\n")
+        self._tokens = _markdown.parse(text)
+        self._lists: list[bool] = []  # of each open list: whether it is ordered
+        self._number = 0
+        self._quotes = 0
+
+    def blocks(self) -> Iterator[Block]:
+        inside = ""  # the heading or table that is open
+        for token in self._tokens:
+            match token.type:
+                case "bullet_list_open" | "ordered_list_open":
+                    self._number += not self._lists
+                    self._lists.append(token.type == "ordered_list_open")
+                case "bullet_list_close" | "ordered_list_close":
+                    self._lists.pop()
+                case "blockquote_open" | "blockquote_close":
+                    self._quotes += token.nesting
+                case "heading_open" | "table_open":
+                    inside = token.type.removesuffix("_open")
+                    if inside == "table":
+                        yield from self._table(token)
+                case "heading_close" | "table_close":
+                    inside = ""
+                case "fence" if token.info.split()[:1] == ["briefing"]:
+                    pass  # it is read apart from the message
+                case "fence" | "code_block":
+                    yield self._block("code", token.content)
+                case "hr":
+                    yield self._block("rule", "")
+                case "inline" if inside == "heading":
+                    yield self._block("heading", token.content)
+                case "inline" if not inside:
+                    yield from self._paragraph(token)
+
+    def _block(self, kind: Kind, text: str) -> Block:
+        if self._quotes:
+            kind = "quote"
+        if not self._lists:
+            return Block(kind, text)
+        kind = "item" if kind == "paragraph" else kind
+        return Block(kind, text, len(self._lists), self._number, self._lists[-1])
+
+    def _paragraph(self, token: Token) -> Iterator[Block]:
+        """A paragraph. In a list or a quotation, lines that forgot their indentation or their `>`
+        and begin a sentence are a paragraph of their own."""
+        lines = token.content.split("\n")
+        cut = len(lines)
+        if (self._lists or self._quotes) and token.map:
+            for index in range(1, len(lines)):
+                raw = self._lines[token.map[0] + index]
+                is_lazy = not raw.lstrip().startswith(">") if self._quotes else raw == raw.lstrip()
+                if is_lazy and not lines[index][:1].islower():
+                    cut = index
+                    break
+        yield self._block("paragraph", "\n".join(lines[:cut]))
+        if cut < len(lines):
+            yield Block("paragraph", "\n".join(lines[cut:]))
+
+    def _table(self, token: Token) -> Iterator[Block]:
+        """A table. A line without a bar that follows it directly is a paragraph of its own."""
+        first, end = token.map or (0, 0)
+        lines = self._lines[first:end]
+        cut = next((index for index, line in enumerate(lines) if "|" not in line), len(lines))
+        yield self._block("table", "\n".join(lines[:cut]))
+        if rest := "\n".join(lines[cut:]).strip():
+            yield Block("paragraph", rest)
+
+
+# --- sentences --------------------------------------------------------------------------------
+
+
+def _without_markup(text: str) -> tuple[str, str]:
+    """(the words without their markup, the same with HIDDEN for what is not the author's words)."""
+    words: list[str] = []
+    masked: list[str] = []
+
+    def add(text: str, is_hidden: bool = False) -> None:
+        words.append(text)
+        masked.append(HIDDEN * len(text) if is_hidden else text)
+
+    at = 0
+    for match in _MARKUP.finditer(text):
+        add(text[at : match.start()])
+        at = match.end()
+        if match["code"] is not None:
+            add(match["code"].replace("\n", " "), is_hidden=True)
+        elif match["text"] is not None:
+            for part, is_hidden in _link_text(match["text"]):
+                add(part, is_hidden)
+        elif match["url"] is not None:
+            url = match["url"].rstrip(".,;:!\"'")
+            add(url, is_hidden=True)
+            add(match["url"][len(url) :])
+    add(text[at:])
+    plain, hidden = "".join(words), "".join(masked)
+    hidden = _QUOTATION.sub(lambda match: HIDDEN * len(match[0]), hidden)
+    return plain, hidden
+
+
+def _link_text(text: str) -> Iterator[tuple[str, bool]]:
+    """(part, whether it is code) of a link's text."""
+    for index, part in enumerate(text.replace("**", "").split("`")):
+        yield part, index % 2 == 1
+
+
+def _sentence_ends(masked: str) -> Iterator[int]:
+    """Where the sentences of a text end."""
+    for match in _END.finditer(masked):
+        if match[0] == "\n":
+            before = masked[: match.start()][-60:].rstrip(" *_")
+            after = masked[match.end() : match.end() + 40]
+            if before[-1:] not in ":;,-–" or before[-1:] == ":":
+                is_end = before[-1:] in ":" or _NEW_LINE.match(after) or before.endswith("\\")
+                if is_end:
+                    yield match.end()
+        elif match[0].startswith(".") and _goes_on(masked, match):
+            continue
+        else:
+            yield match.end()
+    yield len(masked)
+
+
+def _goes_on(masked: str, match: re.Match[str]) -> bool:
+    """Whether a full stop ends an abbreviation, not a sentence."""
+    if masked[match.end() : match.end() + 2].strip()[:1].islower():
+        return True
+    return match[0] == "." and bool(_ABBREVIATION.search(masked[: match.end()][-12:]))
