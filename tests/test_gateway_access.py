@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from commander.gateway import address, logins
+from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
 
@@ -41,7 +42,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     fleet = Fleet(folder / "user" / "fleet home", folder)
     fleet.home.mkdir(parents=True)
     db.connect(fleet.home / "fleet.db").close()
-    (fleet.home / "config.toml").write_text(f'[gateway]\nhosts = "other https://{TAILNET}/"\n')
+    (fleet.home / "config.toml").write_text(f'[gateway]\nhosts = ["other", "https://{TAILNET}/"]\n')
     started = Gateway(fleet)
     started.start()
     yield started
@@ -404,7 +405,15 @@ def test_plain_address_has_a_random_port_and_takes_no_other(gateway: Gateway) ->
 
 def test_names_of_the_setting_are_read_in_any_form() -> None:
     text = "box.ts.net, https://fleet.example/ http://[FD7A::1]:80 192.168.1.5:8737 ??"
-    assert address.names(text) == ["box.ts.net", "fleet.example", "[fd7a::1]", "192.168.1.5"]
+    assert address.names(text.split()) == [
+        "box.ts.net",
+        "fleet.example",
+        "[fd7a::1]",
+        "192.168.1.5",
+    ]
+    for written in (["a.ts.net", "b"], "a.ts.net b", "a.ts.net, b"):
+        config = Config.model_validate({"gateway": {"hosts": written}})
+        assert config.gateway.hosts == ("a.ts.net", "b")
     remote = address.make("192.168.1.5", 8737, [], is_plain=False)
     assert remote.link("c") == "http://192.168.1.5:8737/#code=c"
     assert remote.has_page("192.168.1.5:8737") and not remote.serves("192.168.1.6:8737")

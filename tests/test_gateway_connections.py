@@ -61,7 +61,9 @@ UPGRADE = (
     ids=["silent", "half a head", "half a handshake", "not logged in"],
 )
 @pytest.mark.usefixtures("many_files")
-def test_two_thousand_idle_connections_keep_nobody_out(gateway: Gateway, beginning: bytes) -> None:
+def test_two_thousand_idle_connections_keep_no_other_out(
+    gateway: Gateway, beginning: bytes
+) -> None:
     with contextlib.ExitStack() as held, gateway.client() as earlier:
 
         def open_them() -> None:

@@ -18,6 +18,7 @@ from fleet_lib.json_text import json_object
 from fleet_lib.store import db
 
 DEFAULT_PORT = 8737
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 _ANSWER_SECONDS = 10.0
 
 
@@ -25,8 +26,7 @@ _ANSWER_SECONDS = 10.0
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    show_default=str(DEFAULT_PORT),
-    help="Port to listen on; 0 chooses a free one.",
+    help=f"Port to listen on (default: {DEFAULT_PORT}); 0 chooses a free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -72,21 +72,24 @@ def gateway(
     """
     if context.invoked_subcommand:
         return
-    _require_extra()
-    from commander.gateway import address, app, logins
-
-    is_local = host in ("127.0.0.1", "localhost", "::1")
-    if not is_local and not allow_remote:
+    if host not in _LOCAL and not allow_remote:
         raise BadInput(
             f"other machines can reach {host}, and the traffic is not encrypted;"
             " add --allow-remote if you want that"
         )
     if plain_address and port:
         raise click.UsageError("--plain-address chooses a random port; leave out --port")
+    port = 0 if plain_address else DEFAULT_PORT if port is None else port
+    _require_extra()
+    _serve(host, port, browser=browser, is_plain=plain_address, new_token=new_token)
+
+
+def _serve(host: str, port: int, *, browser: bool, is_plain: bool, new_token: bool) -> None:
+    from commander.gateway import address, app, logins
+
     home = paths.home()
     names = address.names(config.load(home).gateway.hosts)
     db.connect(paths.database(home)).close()
-    port = 0 if plain_address else DEFAULT_PORT if port is None else port
     try:
         listening = app.bind(host, port)
     except OSError as error:
@@ -99,13 +102,13 @@ def gateway(
     held.hold(Path(paths.gateway_lock(home)), _reached_at(listening[0]))
     environment.use()  # its page and its modules stay through two upgrades
     users = logins.Logins(logins.token_of(home, fresh=new_token))
-    place = address.make(host, port, names, is_plain=plain_address)
+    place = address.make(host, port, names, is_plain=is_plain)
     say(f"Fleet's dashboard: {place.link(users.new_code())}")
     if is_interactive():
         say("`fleet gateway link` prints another link, for another browser.")
-        if not plain_address:
+        if not is_plain:
             say("If your browser cannot open it: `fleet gateway --plain-address`.")
-    if not is_local:
+    if host not in _LOCAL:
         say("Other machines can reach this address. The token is the only lock.", err=True)
     if browser:
         webbrowser.open(place.link(users.new_code()))
@@ -132,8 +135,13 @@ def link(at: str) -> None:
     """
     home = paths.home()
     running = held.holder(Path(paths.gateway_lock(home)))
-    if running is None or not running.note:
+    if running is None:
         raise BadInput("no gateway is running; start one with `fleet gateway`")
+    if not running.note:
+        raise BadInput(
+            f"the running gateway (process {running.pid}) is of an older Fleet; stop it and start"
+            " `fleet gateway` again"
+        )
     try:
         token = (Path(home) / "gateway.token").read_text("ascii").strip()
         connection = http.client.HTTPConnection(running.note, timeout=_ANSWER_SECONDS)

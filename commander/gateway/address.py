@@ -76,9 +76,9 @@ def make(host: str, port: int, hosts: Iterable[str], *, is_plain: bool) -> Addre
     return Address(page, port, frozenset(allowed))
 
 
-def names(setting: str) -> list[str]:
+def names(setting: Iterable[str]) -> list[str]:
     """The names of the setting gateway.hosts, which may be written as addresses or with a port."""
-    places = [word.partition("://")[2] or word for word in setting.replace(",", " ").split()]
+    places = [word.partition("://")[2] or word for word in setting]
     found = [_split(place.partition("/")[0])[0] for place in places]
     return [name for name in found if name]
 

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -21,10 +21,17 @@ from commander.gateway.logins import Logins
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
+from commander.gateway.queries import (
+    BriefingQuery,
+    EventQuery,
+    JobQuery,
+    NoQuery,
+    PreludeQuery,
+    SearchQuery,
+)
 from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
-from fleet_lib.levels import ImpactLevel, Status
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
@@ -40,42 +47,6 @@ from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
 from fleet_lib.views.usage import briefing_in_words, in_words, of_briefing, today
-
-Limit = Annotated[int, Field(ge=1, le=500)]
-
-
-class BriefingQuery(BaseModel):
-    project_id: str | None = None
-    status: Status | None = None
-    impact_level: ImpactLevel | None = None
-    session_id: str | None = None
-    limit: Limit = 50
-
-
-class SearchQuery(BaseModel):
-    q: str = Field(max_length=500)
-    project_id: str | None = None
-    status: str | None = None
-    limit: Limit = 20
-
-
-class EventQuery(BaseModel):
-    after: int = Field(default=0, ge=0, le=2**62)
-    limit: Limit = 100
-
-
-class JobQuery(BaseModel):
-    project_id: str | None = None
-    status: str | None = None
-    limit: Limit = 50
-
-
-class PreludeQuery(BaseModel):
-    recap: bool = False
-
-
-class NoQuery(BaseModel):
-    pass
 
 
 @dataclass(frozen=True)
