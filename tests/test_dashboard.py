@@ -287,6 +287,13 @@ def test_reopened_job_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> 
             page.click("nav >> text=Jobs")
             page.click("#jobs a.row")
             expect(page.locator("#log")).to_have_text("I begin.")
+        # What the setting does not allow is not offered.
+        fleet.console("config", "set", "gateway.jobs", "off")
+        page.reload()
+        expect(page.locator("#log")).to_have_text("I begin.")
+        expect(page.locator("#cancel")).to_have_count(0)
+        fleet.console("config", "set", "gateway.jobs", "read")
+        page.reload()
         # A single press does not cancel.
         page.click("#cancel")
         expect(page.locator("#cancel")).to_have_text("Press again to cancel it")

@@ -231,6 +231,7 @@ def test_page_has_no_link_into_the_api_no_event_source_and_no_service_worker() -
         text = path.read_text()
         for forbidden in ("EventSource", "serviceWorker", "document.cookie", "credentials:"):
             assert forbidden not in text, path
+        assert "fetch(" not in text or path.name == "login.js", f"{path} sends no login"
         assert not re.search(r"""(href|src)\s*[=:]\s*["'`{]*/(api|ws)\b""", text), path
 
 
@@ -404,7 +405,7 @@ def test_plain_address_has_a_random_port_and_takes_no_other(gateway: Gateway) ->
 
 
 def test_names_of_the_setting_are_read_in_any_form() -> None:
-    text = "box.ts.net, https://fleet.example/ http://[FD7A::1]:80 192.168.1.5:8737 ??"
+    text = "box.ts.net https://fleet.example/ http://[FD7A::1]:80 192.168.1.5:8737 ??"
     assert address.names(text.split()) == [
         "box.ts.net",
         "fleet.example",

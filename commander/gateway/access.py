@@ -94,7 +94,7 @@ class Guard:
                 return
             receive, send = _connected(receive, send)
             _admit(scope)
-        elif bearer is not None and not _is_public(scope):
+        elif bearer and self._is_known(bearer, headers["host"]):
             _admit(scope)
         await self._app(scope, _limited(receive), _with_headers(send))
 
