@@ -130,6 +130,20 @@ def test_silent_connection_is_ended_soon(gateway: Gateway) -> None:
         assert time.monotonic() - began > connections.REQUEST_SECONDS - 2
 
 
+@pytest.mark.parametrize(
+    ("limits", "allowed"), [((256, 256), 256), ((256, 20_000), 4096), ((9000, 9000), 4096)]
+)
+def test_limits_follow_what_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], allowed: int
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
+    assert connections.raise_file_limit() == allowed
+    assert asked == ([(4096, 20_000)] if limits[0] < allowed else [])
+    assert connections.backlog(allowed) <= allowed // 16
+
+
 def test_of_too_many_strangers_the_oldest_is_ended_and_who_was_let_in_stays() -> None:
     class Stranger:
         is_ended = False

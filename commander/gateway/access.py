@@ -5,6 +5,7 @@ everything, HTTP and WebSocket alike. The page and its files are public; they ho
 import asyncio
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -21,8 +22,8 @@ LOGIN_SECONDS = 5.0  # for the first message of a WebSocket
 SESSION_PATH, LINKS_PATH = "/api/v1/session", "/api/v1/links"
 _POLICY_VIOLATION = 1008
 _STYLE = (
-    "body{font:16px/1.6 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1.5em;"
-    "color-scheme:light dark}h1{font-size:1.3em}"
+    ":root{color-scheme:light dark}h1{font-size:1.3em}"
+    "body{font:16px/1.6 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1.5em}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
@@ -182,7 +183,7 @@ async def _refuse(refusal: _Refusal, scope: Scope, receive: Receive, send: Send)
         return
     response: Response
     if _is_public(scope):
-        text = refusal.message.replace("`", "")
+        text = re.sub("`(.*?)`", r"<code>\1</code>", refusal.message)
         response = HTMLResponse(
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Fleet</title>'
             f"<style>{_STYLE}</style><h1>Fleet</h1><p>{text}</p>",

@@ -45,7 +45,7 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
     live_watch = LiveWatch(home, lambda: bool(clients))
 
     async def serve(socket: WebSocket) -> None:
-        if len(clients) >= min(CLIENTS, files // 3):
+        if len(clients) >= min(CLIENTS, files // 4):
             await socket.close(1013, "too many clients")
             return
         client = Client(socket, hub, queue, live_watch)
@@ -120,7 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6 and host != "::":
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(connections.BACKLOG)
+        listening.listen()
     except OSError:
         listening.close()
         raise
@@ -136,7 +136,7 @@ async def serve(app: ASGIApp, listening: list[socket.socket]) -> None:
         lifespan="on",
         http=connections.HttpConnection,
         ws=connections.SocketConnection,
-        backlog=connections.BACKLOG,
+        backlog=connections.backlog(connections.raise_file_limit()),
         ws_max_size=MESSAGE_LIMIT,
         ws_per_message_deflate=False,  # on loopback compression costs more than it saves
         ws_ping_interval=20,

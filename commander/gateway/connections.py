@@ -12,13 +12,11 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-# The connections that the system hands over at once. Far fewer than strangers are allowed: a
-# request that came with its connection is read before that connection can be the oldest stranger.
-BACKLOG = 128
 REQUEST_SECONDS = 10.0  # until a request is whole, from the connection's opening or the last answer
 ANSWER_SECONDS = 60.0  # until an answer is sent, which a client that does not read can delay
 STRANGER_SECONDS = 10.0  # of a WebSocket until it is logged in
 _STRANGERS = 512
+_BACKLOG = 128
 _FILES = 4096  # file descriptors, which many systems limit to 256 or 1,024 unless a program asks
 
 
@@ -128,12 +126,20 @@ class SocketConnection(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
+def backlog(files: int) -> int:
+    """How many connections the system may hand over at once. Far fewer than strangers are allowed: a
+    request that came with its connection is read before that connection can be the oldest one."""
+    return min(_BACKLOG, files // 16)
+
+
 def raise_file_limit() -> int:
     """Ask the system for enough file descriptors; how many there may be now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    if soft == resource.RLIM_INFINITY:
         return _FILES
+    if soft >= wanted:
+        return min(soft, _FILES)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError):
