@@ -7,7 +7,6 @@ line. Another form is an error here, so that hooks never read something else tha
 
 import contextlib
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -18,14 +17,14 @@ from pydantic import BaseModel, ValidationError
 from fleet_lib import hot_settings, ignored
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
+from fleet_lib.records import Record
 from fleet_lib.setting_models import HOT as HOT
 from fleet_lib.setting_models import Config as Config
 
 Value = bool | int | float | str | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Record):
     """One setting as the console shows it."""
 
     key: str  # section.name
