@@ -34,7 +34,7 @@ def healthy(fleet: Fleet) -> Fleet:
     claude.mkdir()
     example = registration(settings_example(), fleet.home, claude)
     (claude / "settings.json").write_text(json.dumps(example))
-    make_commander_folder(fleet.home, claude)
+    make_commander_folder(fleet.home, with_hooks=True)
     write_hook_file(fleet.home, Path(sys.executable), ROOT)
     program = fleet.folder / "bin" / "claude"
     program.parent.mkdir()

@@ -364,7 +364,10 @@ def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert [os.access(file, os.R_OK) for file in program(entry, home / "two")] == [True, True]
+    assert [os.access(file, os.R_OK) for file in program(entry, home / "two" / "commander")] == [
+        True,
+        True,
+    ]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()

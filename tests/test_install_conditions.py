@@ -14,7 +14,7 @@ from support import ROOT
 
 from commander.doctor import programs
 from commander.doctor.findings import Installation
-from commander.setup import environment, install, settings, uninstall
+from commander.setup import environment, install, preconditions, settings, uninstall
 from commander.setup.commander_folder import write_hook_file
 from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import held, paths
@@ -101,7 +101,10 @@ def test_settings_that_cannot_be_written_are_found_first_with_what_to_do(
         install.install(claude, claude / "commander", [], print, quiet=True)
     assert not (claude / "commander").exists()
     register(claude, claude / "commander")
-    install._check_before(claude, claude / "commander")  # nothing has to be written any more
+    change = install._registration(claude, claude / "commander")
+    preconditions.check(
+        claude, claude / "commander", [change]
+    )  # nothing has to be written any more
 
 
 def test_user_without_a_home_folder_gets_one_line(tmp_path: Path) -> None:
@@ -151,10 +154,10 @@ def test_variables_of_pip_for_other_environments_do_not_reach_ours(tmp_path: Pat
     )
     seen = json.loads(done.stdout)
     assert {name: seen.get(name) for name in names} == {
-        "PIP_USER": "0",
+        "PIP_USER": None,
         "PIP_TARGET": None,
         "PIP_PREFIX": None,
-        "PIP_REQUIRE_HASHES": "0",
+        "PIP_REQUIRE_HASHES": None,
         "UV_SYSTEM_PYTHON": None,
     }
     assert seen["PIP_INDEX_URL"] == "https://index.example"

@@ -16,7 +16,7 @@ from test_hooks import HOOKS
 from commander.setup import settings
 from commander.setup.commander_folder import HOME_TEMPLATE, write_hook_file
 from commander.setup.hook_entries import (
-    chosen_home,
+    chosen_homes,
     is_current_form,
     is_ours,
     program,
@@ -206,7 +206,7 @@ def test_what_an_entry_runs_can_be_read_back(
     assert is_ours(entry) and is_current_form(entry)
     if place != "plugin":
         hook = registered.program / "hooks" / f"{HOOKS[event]}.py"
-        assert program(entry, registered.claude) == (str(registered.python), str(hook))
+        assert program(entry, registered.home) == (str(registered.python), str(hook))
 
 
 def test_what_an_older_fleets_entry_runs_can_be_read_back() -> None:
@@ -331,5 +331,5 @@ def test_home_that_was_chosen_on_another_machine_gives_way_to_the_usual_one(
     assert (done.returncode, done.stderr) == (0, b"")
     home = chosen if is_here else registered.home
     assert len(list((home / "spool" / "new").iterdir())) == 1
-    assert chosen_home(entry) == chosen
-    assert Path(program(entry, registered.claude)[1]).exists()
+    assert chosen_homes(entry) == [chosen]
+    assert Path(program(entry, registered.home)[1]).exists()

@@ -156,14 +156,17 @@ class Installation:
             ("commander", read_json_object(self.commander_settings_file)),
         ):
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook(place, event, value["hooks"][event][number], entry, self.claude)
+                is_commander = place == "commander"
+                usual = self.home if is_commander else hook_entries.usual_home(self.claude)
+                yield _hook(place, event, value["hooks"][event][number], entry, usual)
         for folder in self.plugins.values():
             value = hook_entries.fill(
                 read_json_object(folder / "hooks" / "hooks.json"),
                 {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
             )
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook("plugin", event, value["hooks"][event][number], entry, self.claude)
+                group = value["hooks"][event][number]
+                yield _hook("plugin", event, group, entry, hook_entries.usual_home(self.claude))
 
 
 def _installed_claude_folder(home: Path, usual: Path) -> Path:
@@ -206,9 +209,9 @@ def span(seconds: float) -> str:
 
 
 def _hook(
-    place: str, event: str, group: dict[str, Any], entry: dict[str, Any], claude: Path
+    place: str, event: str, group: dict[str, Any], entry: dict[str, Any], usual: Path
 ) -> Hook:
-    python, file = hook_entries.program(entry, claude)
+    python, file = hook_entries.program(entry, usual)
     return Hook(
         place,
         event,
@@ -218,7 +221,7 @@ def _hook(
         is_async=bool(entry.get("async") or entry.get("asyncRewake")),
         python=python,
         file=file,
-        home=hook_entries.home_of(entry, claude),
+        home=hook_entries.home_of(entry, usual),
         is_current_form=hook_entries.is_current_form(entry),
     )
 
