@@ -71,6 +71,41 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
     }
 
 
+def test_sessions_that_cannot_have_been_captured_are_not_reported(healthy: Fleet) -> None:
+    def level() -> str:
+        (finding,) = capture.sessions(Installation(healthy.home, healthy.home.parent / ".claude"))
+        return finding.level
+
+    sample = "2.1.332/transcript-interactive"
+    add_transcript(healthy, "before-the-installation", sample, since=time.time() - 60)
+    assert level() == "ok", "it ended before there were hooks"
+    written = add_transcript(healthy, "before-the-installation", sample, since=time.time() - 7200)
+    assert level() == "ok", "its last turn ended before there were hooks"
+    written.unlink()
+    add_transcript(healthy, "agent-abc", sample)
+    assert level() == "ok", "it is an agent of another session"
+    add_transcript(healthy, "missed", sample)
+    assert level() == "warning"
+    (healthy.home / "config.toml").write_text('[projects]\nignore = ["/home/dev/**"]\n')
+    assert level() == "ok", "its folder is ignored"
+
+
+def test_thousands_of_transcripts_do_not_make_the_look_at_sessions_slow(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    here = Installation(fleet.home, tmp_path)
+    folder = tmp_path / "projects" / "x"
+    folder.mkdir(parents=True)
+    sample = (ROOT / "tests/payloads/2.1.332/transcript-interactive.jsonl").read_bytes()
+    for number in range(500):
+        (folder / f"{number}.jsonl").write_bytes(sample)
+        os.utime(folder / f"{number}.jsonl", (time.time() - 3600,) * 2)
+    before = time.process_time()
+    (finding,) = capture.sessions(here)
+    assert "and 495 more" in finding.found
+    assert time.process_time() - before < 2
+
+
 def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fleet) -> None:
     before = tree(healthy.home.parent)
     findings = doctor(healthy, 0)
@@ -248,19 +283,22 @@ def quarantine(fleet: Fleet) -> None:
 
 
 def leave_a_session_uncaptured(fleet: Fleet) -> None:
-    path = fleet.home.parent / ".claude" / "projects" / "x" / "12345678-aaaa.jsonl"
-    path.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "tests/payloads/2.1.332/transcript-interactive.jsonl", path)
-    earlier = time.time() - 3600
-    os.utime(path, (earlier, earlier))
+    add_transcript(fleet, "12345678-aaaa", "2.1.332/transcript-interactive")
 
 
 def start_a_session_without_settings(fleet: Fleet) -> None:
-    path = fleet.home.parent / ".claude" / "projects" / "x" / "87654321-bbbb.jsonl"
-    path.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "tests/payloads/2.1.197/transcript.jsonl", path)
+    add_transcript(fleet, "87654321-bbbb", "2.1.197/transcript")
+
+
+def add_transcript(fleet: Fleet, name: str, sample: str, since: float = 0) -> Path:
+    """Add a session that was written to an hour ago. Fleet's hooks are there since `since`."""
+    path = fleet.home.parent / ".claude" / "projects" / "x" / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "tests" / "payloads" / f"{sample}.jsonl", path)
     earlier = time.time() - 3600
     os.utime(path, (earlier, earlier))
+    os.utime(fleet.home / "bin" / "hook.sh", (since, since))
+    return path
 
 
 def remove_claude(fleet: Fleet) -> None:
@@ -400,14 +438,14 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             leave_a_session_uncaptured,
             "capture",
             "warning",
-            "12345678 in /home/dev/code/api-svc",
+            "12345678-aaaa in /home/dev/code/api-svc",
             "claude --resume",
         ),
         (
             start_a_session_without_settings,
             "capture",
             "warning",
-            "87654321 in /home/dev/code/api-svc",
+            "87654321-bbbb in /home/dev/code/api-svc",
             "fleet import",
         ),
         (remove_claude, "claude", "warning", "not on PATH", ""),

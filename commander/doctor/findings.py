@@ -112,16 +112,27 @@ class Installation:
     @cached_property
     def plugins(self) -> dict[str, Path]:
         """{name: folder} of Fleet's enabled plugins."""
-        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json").get(
-            "plugins"
-        )
-        enabled = self.settings.get("enabledPlugins")
-        found = {}
-        for name, places in installed.items() if isinstance(installed, dict) else ():
-            is_on = isinstance(enabled, dict) and enabled.get(name) is True
-            if name.startswith("fleet@") and is_on and isinstance(places, list) and places:
-                found[name] = self._plugin_root(name, Path(str(places[-1].get("installPath", ""))))
-        return found
+        return {
+            name: self._plugin_root(name, Path(str(place.get("installPath", ""))))
+            for name, place in self._enabled_plugins.items()
+        }
+
+    @property
+    def plugins_since(self) -> list[str]:
+        """When Fleet's enabled plugins were installed, as the client wrote it."""
+        times = (place.get("installedAt") for place in self._enabled_plugins.values())
+        return [time for time in times if isinstance(time, str)]
+
+    @cached_property
+    def _enabled_plugins(self) -> dict[str, dict[str, Any]]:
+        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json")
+        plugins, enabled = installed.get("plugins"), self.settings.get("enabledPlugins")
+        return {
+            name: places[-1]
+            for name, places in (plugins.items() if isinstance(plugins, dict) else ())
+            if name.startswith("fleet@") and isinstance(enabled, dict) and enabled.get(name) is True
+            if isinstance(places, list) and places and isinstance(places[-1], dict)
+        }
 
     def _plugin_root(self, name: str, cached: Path) -> Path:
         """A plugin of a marketplace that is a folder runs from that folder."""
