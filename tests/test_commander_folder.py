@@ -32,6 +32,7 @@ def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_pat
     home = tmp_path / "my home"
     write_hook_file(home, Path("/opt/python"))
     assert make_commander_folder(home, with_hooks=True) == []
+    assert (home / ".gitignore").read_text() == "*\n"
     fleet = f"'{home}/bin/fleet'"
     assert f"{fleet} briefings show 12" in (home / "CLAUDE.md").read_text()
     assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()

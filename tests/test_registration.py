@@ -13,7 +13,7 @@ import pytest
 from support import ROOT, Fleet, payload
 from test_hooks import HOOKS
 
-from commander.setup import settings
+from commander.setup import install, settings, uninstall
 from commander.setup.commander_folder import HOME_TEMPLATE, write_hook_file
 from commander.setup.hook_entries import (
     chosen_homes,
@@ -316,6 +316,59 @@ def test_damaged_file_of_the_home_does_not_end_in_two(
     else:
         (registered.home / "bin" / "hook.sh").write_text(damage, "latin-1")
     assert registered.run(place, event).returncode in (0, 1)
+
+
+@every_entry
+@pytest.mark.parametrize(
+    "interpreter", ["if (\n", "#!/bin/sh\nexit 2\n", "#!/nowhere\n", "\x7fELF\x02 half a file"]
+)
+@pytest.mark.parametrize("is_other_python_there", [True, False])
+def test_broken_interpreter_does_not_end_in_two_and_another_captures(
+    registered: Registered,
+    fleet: Fleet,
+    place: str,
+    event: str,
+    interpreter: str,
+    is_other_python_there: bool,
+) -> None:
+    registered.python.unlink()
+    registered.python.write_text(interpreter, "latin-1")
+    registered.python.chmod(0o755)
+    others = registered.home / "others"
+    others.mkdir()
+    if is_other_python_there:
+        (others / "python3.12").symlink_to(sys.executable)
+    path = f"{registered.program}:{others}" if place == "plugin" else str(others)
+    done = registered.run(place, event, path=path)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert len(fleet.waiting()) == (is_other_python_there and event != "UserPromptSubmit")
+
+
+def test_each_of_two_machines_finds_the_home_that_it_chose_in_the_same_settings(
+    registered: Registered, fleet: Fleet, tmp_path: Path
+) -> None:
+    """The file travels between the machines; each has only its own home."""
+    file = registered.claude / "settings.json"
+    one, other = tmp_path / "one's home", tmp_path / "other's home"
+    for machine in (one, other):
+        machine.mkdir()
+        settings.write(install._registration(registered.claude, machine))
+        machine.rmdir()
+    (group,) = json.loads(file.read_text())["hooks"]["Stop"]
+    (entry,) = group["hooks"]
+    assert chosen_homes(entry) == [other, one]
+    for machine in (one, other):
+        write_hook_file(machine, registered.python, registered.program)
+        assert not install._registration(registered.claude, machine).has_effect
+        assert uninstall.installed_home(registered.claude) == machine
+        done = registered.run("settings", "Stop", command=entry["command"], FLEET_HOME="")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert len(list((machine / "spool" / "new").iterdir())) == 1
+        machine.rename(tmp_path / f"{machine.name} elsewhere")
+    # A home that is left for another one on the same machine is not named any more.
+    one.mkdir()
+    settings.write(install._registration(registered.claude, tmp_path / "third"))
+    assert settings.named_homes(file) == [tmp_path / "third", other]
 
 
 @pytest.mark.parametrize("is_here", [True, False])

@@ -18,7 +18,7 @@ from fleet_lib.turn.transcript_turns import newest_turn
 
 LATE_SECONDS = 120
 _TODAY_SECONDS = 86400
-_LISTED = 5
+_LISTED = 10
 _HEAD_BYTES = 1 << 16
 
 
@@ -65,29 +65,25 @@ def sessions(installation: Installation) -> Iterator[Finding]:
         if last
         else "Nothing has been captured so far"
     )
+    yield Finding("ok" if last else "note", "capture", f"{found}.")
     missed = sorted(_missed(installation), key=lambda one: -one.written)
-    if not missed:
-        yield Finding("ok" if last else "note", "capture", f"{found}.")
-        return
-    named = ", ".join(
-        f"{clean(one.session_id, 40)} in {clean(one.folder, 100) or '?'}"
-        for one in missed[:_LISTED]
-    )
-    more = f" and {len(missed) - _LISTED} more" if len(missed) > _LISTED else ""
-    headless = sum(one.is_headless for one in missed)
     means = (
-        "They were started by a program, with --bare or with --setting-sources, which load no hooks"
-        " of yours."
-        if headless == len(missed)
-        else "A session that was started before Fleet was installed has no hooks."
+        "It was started by a program, with --bare or with --setting-sources, which load no hooks of"
+        " yours.",
+        "A session that was started before Fleet was installed has no hooks.",
     )
-    yield Finding(
-        "warning",
-        "capture",
-        f"{found}. Sessions of today that were never captured: {named}{more}.",
-        means,
-        "restart them (claude --resume); fleet import takes in what they have done",
-    )
+    for one in missed[:_LISTED]:
+        yield Finding(
+            "warning",
+            "capture",
+            f"Session {clean(one.session_id, 40)} of today was never captured, in"
+            f" '{clean(one.folder, 200)}'.",
+            means[0] if one.is_headless else means[1],
+            "restart it (claude --resume); fleet import takes in what it has done",
+        )
+    more = len(missed) - _LISTED
+    if more > 0:
+        yield Finding("warning", "capture", f"{more} more sessions of today were never captured.")
 
 
 def _missed(installation: Installation) -> Iterator[_Session]:
