@@ -4,6 +4,7 @@ Whatever is missing, none ends in 2, which would erase a prompt or force a turn.
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -316,6 +317,31 @@ def test_damaged_file_of_the_home_does_not_end_in_two(
     else:
         (registered.home / "bin" / "hook.sh").write_text(damage, "latin-1")
     assert registered.run(place, event).returncode in (0, 1)
+
+
+MODULES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("hooks", "fleet_lib", "fleet_lib/prelude")
+    for path in (ROOT / folder).glob("*.*")
+)
+
+
+@pytest.mark.parametrize("file", MODULES)
+def test_no_file_of_the_program_that_is_missing_or_damaged_makes_a_command_fail(
+    registered: Registered, file: str
+) -> None:
+    for name in ("hooks", "fleet_lib"):
+        (registered.program / name).unlink()
+        shutil.copytree(ROOT / name, registered.program / name)
+    (registered.program / file).unlink()
+    every = [event for event in HOOKS if file == f"hooks/{HOOKS[event]}.py"] or [*PRINTING, "Stop"]
+    for damage in ("exit 2\nif (\n", "import sys\nsys.exit(2)\n"):
+        for event in every:
+            done = registered.run("plugin", event)
+            assert (done.returncode, done.stdout) == (0, b""), (damage, event)
+        (registered.program / file).write_text(damage)
+    for event in every:
+        assert registered.run("plugin", event).returncode == 0, event
 
 
 @every_entry
