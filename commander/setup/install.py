@@ -119,6 +119,8 @@ def _register(claude: Path, home: Path, say: Callable[[str], object]) -> setting
         say(f"Registered the hooks in {file}." + (f" Backup: {backup.name}" if backup else ""))
     else:
         say(f"The hooks are already registered in {file}.")
+    if elsewhere := [str(one) for one in settings.named_homes(file) if not one.exists()]:
+        say(f"They also name {', '.join(elsewhere)}, which is not on this machine.")
     return change
 
 
