@@ -1,14 +1,44 @@
-"""Secrets out of text before anything is stored. What a secret looks like stands in secret_kinds."""
+"""Secrets out of text before anything is stored. What a secret looks like stands in secret_kinds and
+secret_names.
+"""
 
 import re
+from collections.abc import Iterator
 
-from fleet_lib.secret_kinds import KINDS, Kind
+from fleet_lib import secret_names
+from fleet_lib.secret_kinds import KINDS
+from fleet_lib.secret_shapes import Kind
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
+_MASKED = re.compile(r"\(redacted:[a-z0-9-]{1,40}\)")
 _SHORTEST = 8  # characters; no shorter secret can be distinguished from a word
-_LONG_WORD = re.compile(r"[\w.:-]{32,}")
+_ROUNDS = 5  # a mask can uncover a second secret beside it
+_LONG_WORD = re.compile(r"[A-Za-z0-9_.:/|+=-]{22,}")
 _PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
+
+# What stands around a secret and is none of it. An underscore counts where it is emphasis.
+_MARKUP = re.compile(
+    r"\x1b\[[0-9;]{0,20}[A-Za-z]"
+    r"|^[ \t>]{0,8}(?:`{3,}|~{3,})[^\n`]{0,80}$"
+    r"|(?<=\n)[ \t]{0,3}>[ \t>]{0,8}"
+    r"|</?(?:b|strong|i|em|code|pre|td|th|tr|p|li|br|kbd|span|div|tt|a|summary|details)(?:[ /][^<>\n]{0,80})?>"
+    r"|\\{1,7}[nrt\"'`*|/]"
+    r"|%(?:2[0267BbFf]|3[AaDd]|22|27)"
+    r"|&(?:quot|lt|gt|#39|amp|nbsp);"
+    r"|[`*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"
+    r"|(?<![A-Za-z0-9_])_{1,2}(?=[A-Za-z0-9][^\s=]{0,100}_(?![A-Za-z0-9_]))|(?<=[A-Za-z0-9:.!?)])_{1,2}(?=[\s.,;:!?)|]|\Z)",
+    re.MULTILINE,
+)
+
+_Span = tuple[int, int, int, str]  # start, end, place in the table, name of the kind
+
+
+_WITHOUT_HINT = [place for place, kind in enumerate(KINDS) if not kind.hints]
+_HINTS: dict[str, list[tuple[str, int]]] = {}  # by their first three letters
+for _place, _kind in enumerate(KINDS):
+    for _hint in _kind.hints:
+        _HINTS.setdefault(_hint[:3], []).append((_hint, _place))
 
 
 def redact(text: str) -> str:
@@ -19,29 +49,116 @@ def redact(text: str) -> str:
     """
     if len(text) < _SHORTEST:
         return text
-    lowered = text.lower()
-    if "<private" in lowered:
+    if "<private" in text.lower():
         text = _without_private(text)
-    # Most texts hold no hint at all, and a plain `in` is a hundred times faster than a pattern.
-    has_long_word = _LONG_WORD.search(text) is not None
-    for kind in KINDS:
-        is_possible = any([hint in lowered for hint in kind.hints]) if kind.hints else has_long_word  # noqa: C419 (a generator takes twice as long)
-        if is_possible:
-            text = _masked(kind, text)
+    if "\\_" in text:  # as markdown escapes an underscore
+        bare = text.replace("\\_", "_")
+        if len(_secrets(bare)) > len(_secrets(text)):
+            text = bare
+    for _ in range(_ROUNDS):
+        spans = _secrets(text)
+        if not spans:
+            break
+        text = _masked(text, spans)
     return text
 
 
-def _masked(kind: Kind, text: str) -> str:
-    mask = _MASK.format(kind.name)
+def _secrets(text: str) -> list[_Span]:
+    """Where the secrets are: in the text, and in a copy of it without markup."""
+    if "(redacted:" in text:  # a mask is no secret, and no part of one
+        text = _MASKED.sub(lambda mask: "(" * len(mask[0]), text)
+    plain = _MARKUP.sub(lambda markup: " " * len(markup[0]), text)
+    lowered = _lowered(plain)
+    copies = [
+        (
+            copy,
+            [
+                (word.start(), word.end() + 1)
+                for word in _LONG_WORD.finditer(copy)
+                if not word[0].isalpha()
+            ],
+        )
+        for copy in ((text,) if plain == text else (text, plain))
+    ]
+    found: list[_Span] = []
+    # There are hundreds of hints. The first three letters rule out most of them, in one step.
+    beginnings = {lowered[start : start + 3] for start in range(len(lowered) - 2)}
+    for place, kind in _possible(lowered, beginnings):
+        for copy, words in copies:
+            spans = _matches(kind, copy, lowered, words)
+            found += [(*span, place, kind.name) for span in spans]
+    found += [
+        (*span, len(KINDS), "named-secret")
+        for span in secret_names.find(text, plain, lowered, beginnings)
+    ]
+    return found
 
-    def replace(match: re.Match[str]) -> str:
-        if "secret" not in match.re.groupindex:
-            return mask
-        start, end = (place - match.start() for place in match.span("secret"))
-        whole = match[0]
-        return whole[:start] + mask + whole[end:]
 
-    return kind.pattern.sub(replace, text)
+def _possible(lowered: str, beginnings: set[str]) -> list[tuple[int, Kind]]:
+    """The kinds of which a hint is in the text, each with its place in the table."""
+    places = {
+        place
+        for beginning in _HINTS.keys() & beginnings
+        for hint, place in _HINTS[beginning]
+        if hint in lowered
+    }
+    places.update(_WITHOUT_HINT)
+    return [(place, KINDS[place]) for place in sorted(places)]
+
+
+def _matches(
+    kind: Kind, text: str, lowered: str, words: list[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    for match in _found(kind, text, lowered, words):
+        if kind.is_secret is None or kind.is_secret(match):
+            yield match.span("secret" if "secret" in match.re.groupindex else 0)
+
+
+def _found(
+    kind: Kind, text: str, lowered: str, words: list[tuple[int, int]]
+) -> Iterator[re.Match[str]]:
+    """The matches of the pattern, looked for only where there can be one."""
+    if not kind.hints:
+        for start, end in words:
+            yield from kind.pattern.finditer(text, start, end)
+    elif not kind.begins_with_hint:
+        yield from kind.pattern.finditer(text)
+    else:
+        for hint in kind.hints:
+            start = lowered.find(hint)
+            while start >= 0:
+                match = kind.pattern.match(text, start)
+                if match:
+                    yield match
+                start = lowered.find(hint, match.end() if match else start + 1)
+
+
+def _masked(text: str, spans: list[_Span]) -> str:
+    """Each span, and spans that overlap as one, replaced by the mask of the first kind."""
+    pieces: list[str] = []
+    end = 0
+    for start, stop, _place, name in _merged(spans):
+        pieces += [text[end:start], _MASK.format(name)]
+        end = stop
+    return "".join([*pieces, text[end:]])
+
+
+def _merged(spans: list[_Span]) -> list[_Span]:
+    merged: list[_Span] = []
+    for span in sorted(spans):
+        if merged and span[0] < merged[-1][1]:
+            start, end, place, name = merged[-1]
+            place, name = min((place, name), span[2:])
+            merged[-1] = (start, max(end, span[1]), place, name)
+        elif span[1] > span[0]:
+            merged.append(span)
+    return merged
+
+
+def _lowered(text: str) -> str:
+    """In small letters, and of the same length, which `İ` has not."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.replace("İ", "i").lower()
 
 
 def _without_private(text: str) -> str:

@@ -1,12 +1,17 @@
-"""Made transcripts: conversations as Claude Code writes them, line by line."""
+"""Made transcripts: conversations as Claude Code writes them, line by line, and sessions whose tools
+really run."""
 
 import json
 import os
+import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+
+from support import Fleet, git
 
 
 class Conversation:
@@ -64,6 +69,41 @@ class Conversation:
         result = {"type": "tool_result", "tool_use_id": call, "content": "ok", "is_error": fails}
         return self.user([result], **more)
 
+    def bash(
+        self,
+        command: str,
+        meanwhile: Callable[[], object] = lambda: None,
+        *,
+        in_background: bool = False,
+        **more: Any,
+    ) -> Self:
+        """A command that is run, and its two lines with the times at which it began and ended.
+        Something else may happen before the second one."""
+        call = f"toolu_{len(self.lines)}"
+        given = {"command": command, **({"run_in_background": True} if in_background else {})}
+        self.now()
+        use = {"type": "tool_use", "id": call, "name": "Bash", "input": given}
+        self.assistant(use, reason="tool_use", **more)
+        shell = ["bash", "-c", command]
+        if in_background:
+            result = {"content": "Command running in background with ID: b1. Output is …"}
+            self.now()
+            self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
+        done = subprocess.run(shell, cwd=self.folder, capture_output=True, text=True, check=False)
+        meanwhile()
+        if in_background:
+            return self
+        text = (done.stdout + done.stderr).rstrip("\n")
+        failed = done.returncode != 0
+        text = f"Exit code {done.returncode}\n{text}" if failed else text
+        result = {"content": text or "(Bash completed with no output)", "is_error": failed}
+        self.now()
+        return self.user([{"type": "tool_result", "tool_use_id": call, **result}], **more)
+
+    def now(self) -> None:
+        """The next line is written now."""
+        self.at = datetime.now(UTC) - timedelta(seconds=1)
+
     def fail(self, text: str = "API Error: 400 scripted failure", error: str = "unknown") -> Self:
         return self.answer(
             text,
@@ -94,3 +134,71 @@ class Conversation:
         moment = time.time() - written_seconds_ago
         os.utime(file, (moment, moment))
         return file
+
+
+class Session:
+    """A session in a checkout: its conversation, and the hook at the end of each turn."""
+
+    def __init__(self, fleet: Fleet, folder: Path, name: str) -> None:
+        self.fleet, self.folder, self.name = fleet, folder, name
+        self.lines = Conversation(folder, name, age_days=0)
+        self.file = fleet.folder / "projects" / "-code" / f"{name}.jsonl"
+
+    def asks(self, text: str = "please") -> Self:
+        self.lines.now()
+        self.lines.prompt(text)
+        return self
+
+    def runs(
+        self, command: str, meanwhile: Callable[[], object] = lambda: None, **more: Any
+    ) -> Self:
+        self.lines.bash(command, meanwhile, **more)
+        return self
+
+    def edits(self, name: str) -> Self:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(f"{name} of {self.name}\n")
+        self.lines.now()
+        self.lines.edit(str(self.folder / name))
+        return self
+
+    def stops(self, *, drain: bool = True, turn: str | None = None, **more: Any) -> list[str]:
+        """End the turn; the files of its briefing. A follow-up's is that of another turn."""
+        self.lines.now()
+        self.lines.answer("Done.")
+        self.save(self.file, self.lines)
+        call = {
+            "session_id": self.name,
+            "prompt_id": self.lines.prompt_id,
+            "cwd": str(self.folder),
+            "transcript_path": str(self.file),
+            "last_assistant_message": "Done.",
+        }
+        self.fleet.hook("stop", call | more, project=self.folder)
+        if not drain:
+            return []
+        self.fleet.drain()
+        assert self.fleet.quarantine() == {}
+        return self.files_of(turn or self.lines.prompt_id)
+
+    def files_of(self, turn: str | None) -> list[str]:
+        query = "SELECT files_touched_json FROM briefings JOIN turns USING (briefing_id)"
+        ((text,),) = self.fleet.rows(f"{query} WHERE turn_key = ?", turn)
+        return list(json.loads(text))
+
+    def save(self, file: Path, lines: Conversation) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines.lines))
+
+    def agent(self, name: str) -> Conversation:
+        """The conversation of a subagent of the turn."""
+        agent = Conversation(self.folder, self.name, age_days=0)
+        agent.prompt_id = self.lines.prompt_id
+        return agent
+
+
+def configured(folder: Path) -> Path:
+    """The repository, with an author of its own: commands that are run commit as they are."""
+    git(folder, "config", "user.name", "Dev")
+    git(folder, "config", "user.email", "dev@example.org")
+    return folder

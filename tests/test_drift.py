@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support import Fleet, git, make_repository, payload
+from support_transcripts import Session, configured
 
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.git import GitState, read_git_state
@@ -55,9 +56,8 @@ def change(fleet: Fleet, project: Path, *names: str, session: str = "s1") -> Non
     for name in names:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(f"changed {time.time_ns()}\n")
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "turn")
-    stop(fleet, project, session)
+    turn = Session(fleet, configured(project), session).asks()
+    turn.runs("git add -A; git commit -qm turn").stops()
 
 
 def last_risk(fleet: Fleet) -> str:

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 from support import PAYLOADS, Fleet, git, make_repository, payload
+from support_transcripts import Session, configured
 
 from fleet_lib.errors import GitTimeout
-from fleet_lib.turn.git import GitState, commits_since, head_at, read_git_state
+from fleet_lib.turn.git import GitState, ReflogEntry, head_at, read_git_state
+from fleet_lib.turn.own_commits import Call, own_commits
 from fleet_lib.turn.repositories import Repositories, relative_files
+from fleet_lib.turn.tool_calls import ToolCall
 from fleet_lib.turn.transcript import read_turn
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
@@ -80,20 +83,21 @@ class ClockedRepository:
     def head(self) -> str:
         return self.git("rev-parse", "HEAD")
 
-    def since(self, head: str, second: int, until: int = 9999) -> list[str]:
-        """The commits since HEAD was known to be `head`: from that second on, or from the moment
-        when `head` was made if that is the same second."""
-        state = state_of(self.folder)
-        known_at = (self.START + second) * NS
-        made = state.made_ns.get(head)
-        if made is not None and made // NS == self.START + second:
-            known_at = made
-        return commits_since(state, head, known_at, (self.START + until + 1) * NS - 1)
+    def since(self, second: int, until: int = 9999) -> list[str]:
+        """The commits of a turn whose tools ran between these seconds and showed all commits."""
+        entries = self._own(second, until)
+        return [entry.commit for entry in entries]
 
-    def files(self, head: str, second: int) -> tuple[str, ...]:
-        commits = self.since(head, second)
-        found = Repositories().files_of_commits(state_of(self.folder), commits)
+    def files(self, second: int) -> tuple[str, ...]:
+        entries = self._own(second, 9999)
+        found = Repositories().files_of_commits(str(self.folder), entries)
         return tuple(dict.fromkeys(file for files in found.values() for file in files))
+
+    def _own(self, second: int, until: int) -> list[ReflogEntry]:
+        state = state_of(self.folder)
+        shown = tuple(entry.commit for entry in state.reflog)
+        call = ToolCall("git …", "/", self.START + second, self.START + until, shown)
+        return own_commits(state.reflog, {}, [Call(call)], (), lambda entries: {})
 
 
 def test_git_timeout_does_not_make_a_project_of_a_subfolder(
@@ -124,39 +128,24 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClockedReposi
 
 
 def test_commits_of_a_turn_are_those_since_its_start(repository: ClockedRepository) -> None:
-    start = repository.head()
     repository.second = 10
     one = repository.commit("a.py")
     repository.second = 20
     two = repository.commit("b.py", "ü d.py")
-    assert repository.since(start, 5) == [one, two]
-    assert repository.since(one, 15) == [two]
-    assert repository.since(two, 25) == []
-    assert repository.since(start, 5, until=15) == [one]
-    assert repository.files(start, 5) == ("a.py", "b.py", "ü d.py")
-
-
-def test_commits_in_the_second_of_the_start_are_separated_by_commit(
-    repository: ClockedRepository,
-) -> None:
-    start = repository.commit("start.py")
-    one = repository.commit("a.py")
-    two = repository.commit("b.py")
-    for _ in ("by the time of its object", "by its name, after it was packed"):
-        assert repository.since(start, 0) == [one, two]
-        assert repository.since(one, 0) == [two]
-        assert repository.since(two, 0) == []
-        repository.git("gc", "-q")
+    assert repository.since(5) == [one, two]
+    assert repository.since(15) == [two]
+    assert repository.since(25) == []
+    assert repository.since(5, until=15) == [one]
+    assert repository.files(5) == ("a.py", "b.py", "ü d.py")
 
 
 def test_amended_commit_counts_with_its_final_content(repository: ClockedRepository) -> None:
-    start = repository.head()
     repository.second = 10
     repository.commit("a.py")
     repository.second = 20
     amended = repository.commit("b.py", options=("--amend",))
-    assert repository.since(start, 5)[-1] == amended
-    assert repository.files(start, 5) == ("a.py", "b.py")
+    assert repository.since(5)[-1] == amended
+    assert repository.files(5) == ("a.py", "b.py")
 
 
 def test_manual_merge_counts_with_its_resolved_files(repository: ClockedRepository) -> None:
@@ -166,14 +155,14 @@ def test_manual_merge_counts_with_its_resolved_files(repository: ClockedReposito
     repository.commit()
     repository.git("checkout", "-q", "main")
     repository.write("app.py", "main\n")
-    start = repository.commit()
+    repository.commit()
     repository.second = 10
     done = subprocess.run(["git", "-C", str(repository.folder), "-c", "user.name=D", "-c", "user.email=d@e", "merge", "-q", "topic"], check=False, capture_output=True)  # fmt: skip
     assert done.returncode == 1
     repository.write("app.py", "resolved\n")
     merge = repository.commit()
-    assert repository.since(start, 5) == [merge]
-    assert repository.files(start, 5) == ("app.py",)
+    assert repository.since(5) == [merge]
+    assert repository.files(5) == ("app.py",)
 
 
 @pytest.mark.parametrize("option", ["--ff-only", "--no-rebase", "--rebase"])
@@ -185,7 +174,6 @@ def test_pulled_commits_do_not_count(
     clone.git("remote", "add", "origin", str(upstream.folder))
     clone.git("fetch", "-q", "origin")
     clone.git("reset", "-q", "--hard", "origin/main")
-    start = clone.head()
     upstream.second = clone.second = 10
     upstream.commit("foreign.py")
     own = None
@@ -195,8 +183,8 @@ def test_pulled_commits_do_not_count(
     clone.git("pull", "-q", "--no-edit", option, "origin", "main")
     clone.second = 30
     last = clone.commit("last.py")
-    assert "foreign.py" not in clone.files(start, 5)
-    found = clone.since(start, 5)
+    assert "foreign.py" not in clone.files(5)
+    found = clone.since(5)
     assert found == ([last] if own is None else [own, last])
 
 
@@ -211,25 +199,24 @@ def test_reset_and_checkout_add_no_commits(repository: ClockedRepository) -> Non
     repository.git("checkout", "-q", "main")
     repository.second = 30
     repository.git("reset", "-q", "--hard", other)
-    assert repository.since(old, 5) == []
+    assert repository.since(5) == []
     repository.second = 40
     mine = repository.commit("mine.py")
     repository.second = 50
     repository.git("reset", "-q", "--hard", old)
-    assert repository.since(old, 5) == [mine]
+    assert repository.since(5) == [mine]
 
 
 def test_commits_on_a_branch_that_is_no_longer_checked_out_count(
     repository: ClockedRepository,
 ) -> None:
-    start = repository.head()
     repository.second = 10
     repository.git("checkout", "-qb", "topic")
     topic = repository.commit("topic.py")
     repository.second = 20
     repository.git("checkout", "-q", "main")
     main = repository.commit("main.py")
-    assert repository.since(start, 5) == [topic, main]
+    assert repository.since(5) == [topic, main]
 
 
 def test_root_commit_counts_with_its_files(tmp_path: Path) -> None:
@@ -242,25 +229,23 @@ def test_root_commit_counts_with_its_files(tmp_path: Path) -> None:
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "root")
     state = state_of(folder)
-    commits = commits_since(state, None, time.time_ns() - 5 * NS, time.time_ns() + 5 * NS)
-    assert commits == [state.head]
-    assert Repositories().files_of_commits(state, commits) == {state.head: ("größe 1.py",)}
+    assert [entry.is_commit for entry in state.reflog] == [True]
+    found = Repositories().files_of_commits(str(folder), state.reflog)
+    assert found == {state.head: ("größe 1.py",)}
 
 
 def test_renamed_file_is_touched_under_both_names(repository: ClockedRepository) -> None:
-    start = repository.head()
     repository.second = 10
     repository.git("mv", "app.py", "ünï cödé.py")
     repository.commit("other.py")
-    assert set(repository.files(start, 5)) == {"app.py", "ünï cödé.py", "other.py"}
+    assert set(repository.files(5)) == {"app.py", "ünï cödé.py", "other.py"}
 
 
 @pytest.mark.parametrize("name", ["日本/語.py", "a\tb", 'q"uote', "back\\slash", "-dash", "new\nline", " x "])  # fmt: skip
 def test_any_file_name_comes_back_unchanged(repository: ClockedRepository, name: str) -> None:
-    start = repository.head()
     repository.second = 10
     repository.commit(name)
-    assert repository.files(start, 5) == (name,)
+    assert repository.files(5) == (name,)
 
 
 def test_commit_message_cannot_forge_a_reflog_entry(repository: ClockedRepository) -> None:
@@ -272,7 +257,7 @@ def test_commit_message_cannot_forge_a_reflog_entry(repository: ClockedRepositor
     repository.git("add", "-A")
     message = f"commit: x\0{foreign}\nHEAD@{{1800000010 +0000}}\ncommit: y".replace("\0", "\x01")
     repository.git("commit", "-qm", message)
-    assert repository.since(start, 5) == [repository.head()]
+    assert repository.since(5) == [repository.head()]
 
 
 def test_detached_head_has_no_branch(repository: ClockedRepository) -> None:
@@ -286,7 +271,7 @@ def test_repository_without_a_reflog_has_no_commits_of_the_turn(tmp_path: Path) 
     git(folder, "config", "core.logAllRefUpdates", "false")
     shutil.rmtree(folder / ".git/logs")
     state = state_of(folder)
-    assert commits_since(state, None, 0, 1 << 62) == []
+    assert state.reflog == ()
     assert head_at(state, 0) == state.head
 
 
@@ -345,14 +330,12 @@ def files(fleet: Fleet) -> list[list[str]]:
 
 
 def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
-    project = make_repository(fleet.folder / "api")
+    project = configured(make_repository(fleet.folder / "api"))
     start_session(fleet, project)
+    session = Session(fleet, project, "s1")
     for name in ("one.py", "two.py"):
-        (project / name).write_text("x")
-        git(project, "add", "-A")
-        git(project, "commit", "-qm", name)
-        stop(fleet, project)
-    stop(fleet, project)
+        session.asks().runs(f"echo > {name}; git add -A; git commit -qm {name}").stops()
+    session.asks().stops()
     assert files(fleet) == [["one.py"], ["two.py"], []]
     rows = fleet.rows("SELECT base_commit, head_commit, branch FROM briefings ORDER BY briefing_id")
     log = git(project, "log", "--format=%H", "--reverse").splitlines()
@@ -360,15 +343,11 @@ def test_each_turn_has_its_own_commits(fleet: Fleet) -> None:
 
 
 def test_turn_that_is_applied_late_has_only_its_own_commits(fleet: Fleet) -> None:
-    project = make_repository(fleet.folder / "api")
+    project = configured(make_repository(fleet.folder / "api"))
     start_session(fleet, project)
+    session = Session(fleet, project, "s1")
     for name in ("one.py", "two.py"):
-        (project / name).write_text("x")
-        git(project, "add", "-A")
-        git(project, "commit", "-qm", name)
-        stop(fleet, project, drain=False)
-        if name == "one.py":
-            time.sleep(2.1)  # git's clock has whole seconds
+        session.asks().runs(f"echo > {name}; git add -A; git commit -qm {name}").stops(drain=False)
     fleet.drain()
     assert files(fleet) == [["one.py"], ["two.py"]]
 
@@ -395,10 +374,9 @@ def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
     program = fleet.folder / "program"
     program.write_text(f'#!/bin/sh\necho "$0 $@" >> {marker}\ncat\n')
     program.chmod(0o755)
-    start_session(fleet, project)
-    (project / "app.py").write_text("changed")
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "second")
+    start_session(fleet, configured(project))
+    session = Session(fleet, project, "s1").asks()
+    session.runs("echo changed > app.py; git add -A; git commit -m second")
     raw = git(project, "cat-file", "commit", "HEAD")
     head, _, message = raw.partition("\n\n")
     signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
@@ -448,7 +426,7 @@ def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
     )
     assert fsmonitor_works.returncode == 0 and marker.exists(), "the trap does not work"
     marker.unlink()
-    stop(fleet, project)
+    assert session.stops() == ["app.py"]
     assert not marker.exists(), marker.read_text()
     ((head_commit,),) = fleet.rows("SELECT head_commit FROM briefings")
     assert head_commit == signed
@@ -457,11 +435,9 @@ def test_configuration_of_a_repository_runs_no_program(fleet: Fleet) -> None:
 def test_repository_with_missing_objects_fetches_nothing(fleet: Fleet) -> None:
     project = make_repository(fleet.folder / "api")
     marker = fleet.folder / "marker"
-    start_session(fleet, project)
-    (project / "deep").mkdir()
-    (project / "deep" / "x.py").write_text("x")
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "second")
+    start_session(fleet, configured(project))
+    session = Session(fleet, project, "s1").asks()
+    session.runs("mkdir deep; echo x > deep/x.py; git add -A; git commit -m second")
     tree = git(project, "rev-parse", "HEAD:deep")
     (project / ".git/objects" / tree[:2] / tree[2:]).unlink()
     for name, value in {
@@ -478,7 +454,7 @@ def test_repository_with_missing_objects_fetches_nothing(fleet: Fleet) -> None:
     )
     assert marker.exists(), "the trap does not work"
     marker.unlink()
-    stop(fleet, project)
+    session.stops()
     assert not marker.exists()
 
 

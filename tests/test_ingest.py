@@ -18,6 +18,7 @@ from support import (
     make_repository,
     payload,
 )
+from support_transcripts import Session, configured
 from test_briefing_parser import SKELETON, UNANSWERED
 
 from fleet_lib import clock, spool
@@ -273,18 +274,14 @@ def test_stale_documents_are_reported_once_until_the_source_changes(fleet: Fleet
 
 
 def test_files_of_a_turn_are_its_edits_and_commits(fleet: Fleet) -> None:
-    repository = make_repository(fleet.folder / "api-svc")
+    repository = configured(make_repository(fleet.folder / "api-svc"))
     before = git(repository, "rev-parse", "HEAD")
     start = {"session_id": "s", "source": "startup", "cwd": str(repository)}
     fleet.hook("session_start", start, repository)
     fleet.drain()
-    _new_second()
-    (repository / "made.py").write_text("x = 1\n")
-    git(repository, "add", "-A")
-    git(repository, "commit", "-qm", "made")
-    transcript = _transcript(fleet.folder / "t.jsonl", "p", "Done.", repository / "docs" / "a.md")
-    fleet.hook("stop", stop("s", "p", transcript_path=str(transcript)), repository)
-    fleet.drain()
+    session = Session(fleet, repository, "s").asks()
+    asked_at = json.loads(session.lines.lines[-1])["timestamp"]
+    session.edits("docs/a.md").runs("echo > made.py; git add made.py; git commit -qm made").stops()
     ((files, docs, base, head, branch, impact, started, partial),) = fleet.rows(
         "SELECT files_touched_json, docs_touched_json, base_commit, head_commit, branch,"
         " impact_level, started_at, facts_partial FROM briefings JOIN turns USING (briefing_id)"
@@ -293,26 +290,23 @@ def test_files_of_a_turn_are_its_edits_and_commits(fleet: Fleet) -> None:
     assert json.loads(docs) == ["docs/a.md"]
     assert (base, head) == (before, git(repository, "rev-parse", "HEAD"))
     assert (branch, impact, partial) == ("main", "minor", 0)
-    assert started == "2026-11-22T23:21:23.552Z"
+    assert started == asked_at
 
 
 def test_pulled_commits_do_not_count_for_the_turn(fleet: Fleet) -> None:
     origin = make_repository(fleet.folder / "origin")
     clone = fleet.folder / "clone"
     git(fleet.folder, "clone", "-q", str(origin), str(clone))
+    configured(clone)
     fleet.hook("session_start", {"session_id": "s", "source": "startup"}, clone)
     fleet.drain()
-    _new_second()
     (origin / "foreign.py").write_text("x = 1\n")
     git(origin, "add", "-A")
     git(origin, "commit", "-qm", "foreign")
-    (clone / "own.py").write_text("y = 1\n")
-    git(clone, "add", "-A")
-    git(clone, "commit", "-qm", "own")
-    git(clone, "pull", "-q", "--rebase", str(origin), "main")
-    fleet.hook("stop", stop("s", "p"), clone)
-    fleet.drain()
-    assert fleet.rows("SELECT files_touched_json FROM briefings") == [('["own.py"]',)]
+    session = Session(fleet, clone, "s").asks()
+    session.runs("echo > own.py; git add -A; git commit -qm own")
+    session.runs(f"git pull -q --rebase {origin} main; git log")
+    assert session.stops() == ["own.py"]
 
 
 def test_second_copy_and_replay_change_nothing(fleet: Fleet) -> None:
@@ -677,27 +671,10 @@ def test_later_words_of_a_turn_stand_after_a_stop_while_the_clock_was_ahead(flee
 def test_a_turns_commits_are_its_files_after_a_turn_while_the_clock_was_ahead(
     fleet: Fleet,
 ) -> None:
-    repository = make_repository(fleet.folder / "shop", README="a shop")
+    repository = configured(make_repository(fleet.folder / "shop", README="a shop"))
     fleet.hook("stop", stop(cwd=str(repository)), repository)
     fleet.drain()
     with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection, connection:
         connection.execute("UPDATE sessions SET head_at = ?", (time.time_ns() + DAY_NS,))
-    time.sleep(1.1)  # the reflog counts in seconds
-    transcript = fleet.folder / "transcript.jsonl"
-    asked = {
-        "type": "user",
-        "promptId": "prompt-2",
-        "timestamp": clock.now(),
-        "message": {"role": "user", "content": "Write it."},
-    }
-    transcript.write_text(json.dumps(asked) + "\n")
-    (repository / "pay.py").write_text("pay = 1")
-    git(repository, "add", ".")
-    git(repository, "commit", "-qm", "pay")
-
-    call = stop(prompt="prompt-2", cwd=str(repository), transcript_path=str(transcript))
-    fleet.hook("stop", call, repository)
-    fleet.drain()
-
-    rows = fleet.rows("SELECT files_touched_json FROM briefings ORDER BY briefing_id")
-    assert json.loads(rows[-1][0]) == ["pay.py"]
+    session = Session(fleet, repository, "session-1").asks()
+    assert session.runs("echo > pay.py; git add .; git commit -qm pay").stops() == ["pay.py"]

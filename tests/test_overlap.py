@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, git, make_repository, payload
 from support_agents import Session, World
-from support_transcripts import Conversation
+from support_transcripts import Conversation, configured
+from support_transcripts import Session as WorkingSession
 
 from fleet_lib import clock
 from fleet_lib.store.outbox import EVENT_TYPES
@@ -89,7 +90,7 @@ def test_overlap_is_shown_wherever_events_are(fleet: Fleet, project: Path) -> No
     line = "app.py: also touched by session one"
     assert f"file overlap: {line} · " in fleet.console("prelude").stdout
     (row,) = [text for text in fleet.console("events", "list").stdout.splitlines() if line in text]
-    assert "same file touched" in row or "file_overlap" in row
+    assert "file overlap" in row or "file_overlap" in row
     listed = json.loads(fleet.console("events", "list", "--json").stdout)
     (event,) = [each for each in listed if each["type"] == "file_overlap"]
     assert event["payload"]["line"] == line
@@ -182,7 +183,7 @@ def test_another_repository_and_files_outside_are_no_overlap(fleet: Fleet, proje
     assert overlaps(fleet) == []
 
 
-def test_folder_without_git_is_a_place_to_meet_too(fleet: Fleet) -> None:
+def test_sessions_of_a_folder_without_git_overlap_too(fleet: Fleet) -> None:
     folder = fleet.folder / "notes"
     folder.mkdir()
     turn(fleet, folder, "one", "a.md")
@@ -193,9 +194,8 @@ def test_folder_without_git_is_a_place_to_meet_too(fleet: Fleet) -> None:
 def test_edits_and_commits_that_git_shows_are_compared(fleet: Fleet, project: Path) -> None:
     for session in ("one", "two"):
         start(fleet, project, session)
-        (project / "app.py").write_text(f"changed by {session}\n")
-        git(project, "commit", "-qam", session)
-        turn(fleet, project, session, last_assistant_message="Done.")
+        own = WorkingSession(fleet, configured(project), session).asks()
+        own.runs(f"echo {session} > app.py; git commit -qam {session}").stops()
     assert named(fleet) == [("two", ["app.py"], ["one"])]
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Fleet, git, make_repository
+from support import Fleet, make_repository
+from support_transcripts import Session, configured
 
 from fleet_lib.drain import drain, drainer
 from fleet_lib.store import db
@@ -100,10 +101,9 @@ def test_no_file_is_opened_and_no_program_runs_in_a_transaction(fleet: Fleet, wa
     repository = make_repository(fleet.folder / "api", "https://example.org/api.git", **documents)
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)
     assert drainer.drain(str(fleet.home))
-    # Only the database shows that this commit belongs to the turn.
-    (repository / "app.py").write_text("x = 2\n")
-    git(repository, "commit", "-qam", "second")
-    stop(fleet, repository, 1)
+    # A commit, whose files git has to say.
+    session = Session(fleet, configured(repository), "session-1").asks()
+    session.runs("echo x = 2 > app.py; git commit -qam second").stops(drain=False)
     # An edit that makes documents stale, so that both files are hashed.
     transcript = transcript_with_edit(fleet, repository, 2, "app.py")
     stop(fleet, repository, 2, transcript_path=transcript)
@@ -133,9 +133,8 @@ def test_other_programs_can_write_while_git_is_slow(
     repository = make_repository(fleet.folder / "api", **{"README.md": "app.py"})
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)
     fleet.drain()
-    (repository / "app.py").write_text("x = 2\n")
-    git(repository, "commit", "-qam", "second")
-    stop(fleet, repository, 1)
+    session = Session(fleet, configured(repository), "session-1").asks()
+    session.runs("echo x = 2 > app.py; git commit -qam second").stops(drain=False)
     asked, answer = tmp_path / "asked", tmp_path / "answer"
     for path in (asked, answer):
         os.mkfifo(path)

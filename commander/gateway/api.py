@@ -23,6 +23,7 @@ from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.conversations import Conversation, ConversationRepo
@@ -149,7 +150,7 @@ class Api:
                 return _error(503, "unavailable", str(error))
             except Exception as error:
                 reason = f"{request.url.path} failed: {type(error).__name__}: {error}"
-                log.write(self._home, "gateway", reason)
+                log.write(self._home, "gateway", redact(reason))
                 return _error(500, "internal", messages.INTERNAL_ERROR)
             return Response(body, media_type="application/json")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from commander.gateway.messages import wire_form
 from fleet_lib import log, paths
 from fleet_lib.errors import FleetError
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.tailer import PAGE, Tailer, identity
@@ -128,7 +129,9 @@ class Hub:
                     return
                 reason = f"{type(error).__name__}: {error}"
                 if reason != last_reason:
-                    log.write(self.home, "gateway", f"cannot follow the outbox now: {reason}")
+                    log.write(
+                        self.home, "gateway", redact(f"cannot follow the outbox now: {reason}")
+                    )
                 last_reason = reason
                 self._tailer.pause(_RETRY_SECONDS)
 
@@ -196,7 +199,7 @@ class Hub:
             except (FleetError, sqlite3.Error, OSError) as error:
                 if str(error) != last_reason:
                     reason = f"cannot mark events as delivered yet: {error}"
-                    log.write(self.home, "gateway", reason)
+                    log.write(self.home, "gateway", redact(reason))
                 last_reason = str(error)
                 if connection:
                     connection.close()

@@ -19,6 +19,7 @@ from fleet_lib import log
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import answer_of
 from fleet_lib.json_text import json_object
+from fleet_lib.redact import redact
 from fleet_lib.store.jobs import FINISHED, JobRepo, is_partial
 
 # For a message or a batch of events. A slower client is disconnected; its cursor lets it resume.
@@ -121,7 +122,7 @@ class Client:
         if self._socket.application_state is not WebSocketState.CONNECTED:
             return False
         reason = f"{type(error).__name__}: {error}"
-        log.write(self._hub.home, "gateway", f"a connection failed: {reason}")
+        log.write(self._hub.home, "gateway", redact(f"a connection failed: {reason}"))
         return True
 
     async def _close(self, code: int, reason: str) -> None:

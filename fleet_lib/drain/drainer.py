@@ -57,7 +57,8 @@ def drain(home: str) -> bool:
         drainer.fill_search_index()
         drainer.start_job_runner_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
-        log.write(home, "drain", f"{type(error).__name__}: {error}; the entries wait in the spool")
+        reason = redact(f"{type(error).__name__}: {error}")
+        log.write(home, "drain", f"{reason}; the entries wait in the spool")
         return False
     finally:
         drainer.close()
@@ -204,7 +205,9 @@ class _Drainer:
             except sqlite3.Error as error:
                 if not db.is_busy(error) or time.monotonic() > deadline:
                     raise
-                log.write(self._home, "drain", f"trying again, the database is busy: {error}")
+                log.write(
+                    self._home, "drain", redact(f"trying again, the database is busy: {error}")
+                )
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 

@@ -143,7 +143,7 @@ def _prepared(
             prompt_key=turn.prompt_key,
             partial=False,
         ),
-        edited_files=tuple(relative_files(turn.files, git, turn.cwd)),
+        touched_files=tuple(relative_files(turn.files, git, turn.cwd)),
         message=message,
         block=None if block is None else briefing_parser.parse(block),
         is_imported=True,

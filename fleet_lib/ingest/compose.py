@@ -4,9 +4,8 @@ files."""
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from fleet_lib import clock
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
@@ -15,10 +14,16 @@ from fleet_lib.turn import briefing_parser, derive
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
-from fleet_lib.turn.git import commits_since, head_at
+from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import TEXT_LIMIT, TITLE_LIMIT, stored_text, stored_texts
+from fleet_lib.turn.stored_text import (
+    TEXT_LIMIT,
+    TITLE_LIMIT,
+    stored_paths,
+    stored_text,
+    stored_texts,
+)
 from fleet_lib.turn.summary import summary_of
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
@@ -132,16 +137,13 @@ def compose(
     """
     words = words_of(prepared, known)
     written = words.written
-    files = written.files_touched
-    if files is None:
-        earlier = before.files_touched if before else ()
-        committed = prepared.files_of_commits(_commits(prepared, known))
-        files = tuple(dict.fromkeys([*earlier, *prepared.edited_files, *committed]))
-    docs = written.docs_touched or tuple(file for file in files if is_document(file))
-    stale = prepared.stale_documents(files, docs)
+    files, docs = _paths(written, prepared, before)
+    stale = prepared.stale_documents(files.names, docs.names)
     status, question = _status(written, prepared)
     blockers = stored_texts(written.blockers or ())
-    levels, derived = _levels(written, status, files, docs, len(stale), before, derived_before)
+    levels, derived = _levels(
+        written, status, files.stored, docs.stored, len(stale), before, derived_before
+    )
     derived |= {name: () for name in ("blockers", "next_steps") if getattr(written, name) is None}
     derived |= {name: True for name in _PATHS if getattr(written, name) is None}
     # What Claude Code reports as a failure needs no second opinion.
@@ -165,8 +167,8 @@ def compose(
         branch=_word(branch),
         blockers=blockers,
         next_steps=stored_texts(written.next_steps or ()),
-        docs_touched=stored_texts(docs),
-        files_touched=stored_texts(files),
+        docs_touched=docs.stored,
+        files_touched=files.stored,
         raw_markdown=written.raw_markdown,
         title=stored_text(written.title or "", TITLE_LIMIT),
         summary=_summary(words, blockers, status, question),
@@ -177,6 +179,29 @@ def compose(
         stale=stale,
         derived=derived,
     )
+
+
+class _Paths(NamedTuple):
+    """Files by their names, as the repository has them, and as they are stored."""
+
+    names: tuple[str, ...]
+    stored: tuple[str, ...]
+
+
+def _paths(
+    written: Briefing, prepared: Prepared, before: BriefingRecord | None
+) -> tuple[_Paths, _Paths]:
+    """(the files of a turn, the documents among them)."""
+    if written.files_touched is None:
+        earlier, touched = before.files_touched if before else (), prepared.touched_files
+        names, stored = (*earlier, *touched), (*earlier, *stored_paths(touched))
+    else:
+        names, stored = written.files_touched, stored_paths(written.files_touched)
+    files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
+    if not written.docs_touched:
+        docs = [tuple(filter(is_document, each)) for each in files]
+        return files, _Paths(docs[0], docs[1])
+    return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))
 
 
 def with_more_files(
@@ -211,19 +236,6 @@ def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
         return None, None
     received_ns = prepared.entry.received_ns
     return head_at(prepared.git, received_ns), received_ns
-
-
-def _commits(prepared: Prepared, known: Session | None) -> list[str]:
-    """The commits that the turn made: those since its session's HEAD was last seen."""
-    if prepared.git is None:
-        return []
-    since_ns, head = (known.head_at, known.head_commit) if known else (None, None)
-    if since_ns is None or clock.is_ahead(clock.iso(since_ns)):
-        # Captured from the middle of a session: the turn's own beginning is all that is known.
-        if prepared.turn_started_at is None:
-            return []
-        since_ns = clock.nanoseconds(prepared.turn_started_at)
-    return commits_since(prepared.git, head, since_ns, prepared.entry.received_ns)
 
 
 def _levels(

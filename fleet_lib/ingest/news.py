@@ -11,7 +11,7 @@ from fleet_lib.levels import BroadcastLevel
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.documents import is_skill
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import stored_text, stored_texts
+from fleet_lib.turn.stored_text import stored_path, stored_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ def announce(repos: Repos, events: TurnEvents, project_id: str, news: News) -> N
     sources: dict[str, None] = {}
     for document, document_digest, mentioned in news.drift:
         for source, source_digest in mentioned if document is not None else ():
-            name = stored_text(document or "", 1000)
+            name = stored_path(document or "")
             is_fresh = repos.drift_pairs.add(
                 project_id,
-                stored_text(source),
+                stored_path(source),
                 name,
                 source_digest=source_digest,
                 document_digest=document_digest,
@@ -71,7 +71,7 @@ def announce(repos: Repos, events: TurnEvents, project_id: str, news: News) -> N
                 sources[source] = None
     is_said_by_worker = any(document is None for document, _, _ in news.drift)
     if documents or is_said_by_worker:
-        events.drift(list(documents), stored_texts(sources))
+        events.drift(list(documents), stored_paths(sources))
     for path in news.skills:
         events.add("skill_updated", "mention", {"skill": {"path": path}})
 

@@ -13,7 +13,7 @@ from fleet_lib.store.briefings import Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.prepare import EarlierTurn, Prepared
-from fleet_lib.turn.stored_text import stored_texts
+from fleet_lib.turn.stored_text import stored_paths
 from fleet_lib.turn.title import title_or
 
 
@@ -28,7 +28,7 @@ def place(repos: Repos, prepared: Prepared) -> Prepared:
     if turn_key == prompt:
         return replace(prepared, turn_prompt=turn_key)
     seen = EarlierTurn(
-        Place(turn_key), prepared.edited_files, prepared.turn_started_at, prepared.title
+        Place(turn_key), prepared.touched_files, prepared.turn_started_at, prepared.title
     )
     _join(repos, session_id, prompt, seen, prepared.received_at)
     return replace(prepared, turn_prompt=turn_key, is_placed=True)
@@ -85,7 +85,7 @@ def add_files(
     held = repos.background.release(turn.session_id, turn.turn_key)
     news = News.from_json(held.news) if held else None
     record, derived = provisional.real_level(record, repos.derivations.get(turn.briefing_id), news)
-    more, derived = with_more_files(record, derived, stored_texts(files))
+    more, derived = with_more_files(record, derived, stored_paths(files))
     more["started_at"] = _earliest(record.started_at, started_at)
     fields = provisional.fields_of(record) | more
     _store(repos, turn, fields, derived, [news] if news else [], held)
@@ -130,7 +130,7 @@ def _merged(
     record, other = repos.briefings.get(later.briefing_id), repos.briefings.get(earlier.briefing_id)
     assert record is not None and other is not None
     record, derived = provisional.real_level(record, repos.derivations.get(later.briefing_id), news)
-    files = (*other.files_touched, *stored_texts(seen.files))
+    files = (*other.files_touched, *stored_paths(seen.files))
     more, derived = with_more_files(record, derived, files)
     more["started_at"] = _earliest(record.started_at, other.started_at, seen.started_at)
     more["base_commit"] = other.base_commit or record.base_commit

@@ -16,7 +16,7 @@ from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text, stored_texts
+from fleet_lib.turn.stored_text import storable, stored_paths, stored_text
 from fleet_lib.turn.title import title_or
 
 
@@ -82,8 +82,8 @@ def _is_late(prepared: Prepared, stored: Turn) -> bool:
 
 def _add_files(repos: Repos, prepared: Prepared, stored: Turn, before: BriefingRecord) -> None:
     """Of a Stop that is applied late only its files count."""
-    files, started_at = prepared.edited_files, prepared.turn_started_at
-    overlap.touch(repos, prepared, before.project_id, stored_texts(files))
+    files, started_at = prepared.touched_files, prepared.turn_started_at
+    overlap.touch(repos, prepared, before.project_id, stored_paths(files))
     placing.add_files(repos, stored, files, started_at, prepared.received_at)
     repos.imports.note_reported(stored.briefing_id)
 

@@ -129,4 +129,8 @@ class Child:
         stderr = self._process.stderr
         assert stderr is not None
         while part := await stderr.read(1 << 16):
-            self._stderr = (self._stderr + part)[-_STDERR_KEPT:]
+            whole = self._stderr + part
+            self._stderr = whole[-_STDERR_KEPT:]
+            if len(whole) > _STDERR_KEPT:
+                # Half a word may be half a token, which is not recognized as one.
+                self._stderr = self._stderr.partition(b"\n")[2] or self._stderr

@@ -22,6 +22,7 @@ from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
+from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
@@ -260,7 +261,7 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
     hold = JobHoldRepo(connection)
     if outcome.refusal:
         hold.extend(outcome.refusal, outcome.refused_until)
-        # Nothing was done. A person waits for a Commander turn, and is told at once.
+        # Nothing was done. But a person waits for a Commander turn, and gets the reason at once.
         if not outcome.is_answered and work.job.type != "commander_turn":
             return "queued" if runs.put_back(work.run) else "taken over by another runner"
     elif outcome.is_answered:
@@ -280,4 +281,4 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
 
 
 def _log(home: str, work: Work, error: Exception) -> None:
-    log.write(home, "jobs", f"job {work.job.job_id}: {type(error).__name__}: {error}")
+    log.write(home, "jobs", redact(f"job {work.job.job_id}: {type(error).__name__}: {error}"))

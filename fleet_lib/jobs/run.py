@@ -36,8 +36,10 @@ def main(home: str, delay_seconds: float) -> int:
             seconds = runner.run(home, "background")
         except Exception as error:
             from fleet_lib import log
+            from fleet_lib.redact import redact
 
-            log.write(home, "jobs", f"the job runner failed: {type(error).__name__}: {error}")
+            reason = redact(f"{type(error).__name__}: {error}")
+            log.write(home, "jobs", f"the job runner failed: {reason}")
             return 1
         fcntl.flock(lock, fcntl.LOCK_UN)
         # 0.0: a job came after the last look, and the runner started for it found the lock held.

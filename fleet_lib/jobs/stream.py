@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from fleet_lib.jobs.refusal import Refusals
@@ -15,7 +16,9 @@ from fleet_lib.store.jobs import FINISHED, Job, JobRepo, JobStatus, is_partial
 from fleet_lib.text import clean
 
 STREAM_LIMIT = 32_000_000  # characters of one job's stream that are stored
-_UNREADABLE_LIMIT = 2000  # bytes of a line that is not JSON
+_UNREADABLE_LIMIT = 2000  # characters of a line that is not JSON
+_CONTEXT = 400  # characters before a word that may say that it is a secret
+_KEY_CONTEXT = 8000  # of a private key, which has many lines
 _POLL_SECONDS = 0.1
 _TOOL_LIMIT = 160  # characters of a tool's input
 _RESULT_LIMIT = 240
@@ -35,12 +38,14 @@ class StreamCollector:
         self._session_id: str | None = None
         self._stored = 0  # characters
         self._is_cut = False
+        self._held = ""  # the beginning of a word whose end has not come
+        self._before = ""  # what came before it in the same block
 
     def add(self, line: bytes) -> str | None:
         """The line as it is stored, secrets masked; None for a line that is not stored."""
         if not line.strip():
             return None
-        value = _redacted_line(_parse(line))
+        value = _redacted_line(self._whole_words(_parse(line)))
         if value.get("type") == "result":
             self.result = value
         self.refusals.note(value)
@@ -55,6 +60,29 @@ class StreamCollector:
         self._is_cut = True
         note = "the rest of the output is too large to be stored"
         return json.dumps({"type": "fleet_cut", "text": note})
+
+    def _whole_words(self, value: dict[str, Any]) -> dict[str, Any]:
+        """A part of a message that is being written, up to its last whole word: half a token is not
+        recognized. The rest is in the next part, or in the whole message that follows."""
+        event = value.get("event")
+        if value.get("type") != "stream_event" or not isinstance(event, dict):
+            self._held = self._before = ""
+            return value
+        delta = event.get("delta")
+        if not isinstance(delta, dict) or not isinstance(delta.get("text"), str):
+            return value
+        text = self._held + delta["text"]
+        end = max(text.rfind(" "), text.rfind("\n")) + 1
+        text, self._held = text[:end], text[end:]
+        # What stands before it may be what makes it a secret.
+        known, masked = redact(self._before), redact(self._before + text)
+        same = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, masked, strict=False))
+        )
+        stored = masked[same:]
+        before = self._before + text
+        self._before = before[-_KEY_CONTEXT if "PRIVATE KEY" in before else -_CONTEXT :]
+        return value | {"event": event | {"delta": delta | {"text": stored}}}
 
     def outcome(self, status: JobStatus, *, summary: str = "", error: str = "") -> Outcome:
         """How the run ended, with what the result line says of its cost. What the model never
@@ -84,7 +112,7 @@ def _parse(line: bytes) -> dict[str, Any]:
         # json.loads accepts NaN and Infinity, which are not JSON and could not be stored as such.
         value = json.loads(line, parse_constant=lambda _name: None)
     except (ValueError, RecursionError):
-        text = line[:_UNREADABLE_LIMIT].decode("utf-8", "replace")
+        text = redact(line.decode("utf-8", "replace"))[:_UNREADABLE_LIMIT]
         return {"type": "fleet_unreadable", "text": text}
     return value if isinstance(value, dict) else {"type": "fleet_unreadable"}
 
@@ -100,12 +128,26 @@ def _redacted_line(value: dict[str, Any]) -> dict[str, Any]:
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value.encode("utf-8", "replace").decode())
+        return redact(_encodable(value))
     if isinstance(value, list):
         return [_redacted(item) for item in value]
     if isinstance(value, dict):
-        return {_redacted(key): _redacted(item) for key, item in value.items()}
+        return {_redacted(key): _redacted_item(key, item) for key, item in value.items()}
     return value
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _redacted_item(key: str, item: Any) -> Any:
+    """The name of a value may be what says that it is a secret."""
+    if isinstance(item, str) and len(item) < _CONTEXT and "\n" not in item:
+        pair = redact(_encodable(f"{key}: {item}"))
+        if pair.startswith(f"{key}: "):
+            return pair[len(key) + 2 :]
+    return _redacted(item)
 
 
 def _dollars(value: object) -> float | None:

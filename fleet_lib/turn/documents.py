@@ -46,7 +46,7 @@ _TEST_NAME = re.compile(
 
 
 def is_document(path: str) -> bool:
-    name = path.rpartition("/")[2]
+    name = path.rpartition("/")[2].removesuffix('"')  # of a name that is stored quoted
     return name.lower().endswith(_DOCUMENT_SUFFIXES) or bool(_PLAIN_DOCUMENT.match(name))
 
 

@@ -20,9 +20,10 @@ from fleet_lib.turn.plain_repository import repository_around
 
 TIMEOUT_SECONDS = 5.0
 _REFLOG_LIMIT = 500
-_COMMITS_LIMIT = 100
 _FILES_LIMIT = 1000
 _NS = 1_000_000_000
+_COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
 
 
@@ -33,10 +34,28 @@ class ReflogEntry:
     time: int  # Unix seconds
     commit: str  # where HEAD went
     subject: str  # e.g. "commit: message", "pull: Fast-forward"
+    previous: str | None = None  # where HEAD was before, None if the reflog does not say
 
     @property
     def is_commit(self) -> bool:
-        return self.subject.startswith(("commit:", "commit ("))
+        """Whether it was made here. A merge, a pull and a rebase bring commits that were made
+        before; what was resolved in them by hand is a commit of its own."""
+        return bool(self.kind) and self.message != "fast-forward"
+
+    @property
+    def kind(self) -> str:
+        """The subcommand of git that made the commit, "" if none did."""
+        found = _COMMIT_SUBJECT.match(self.subject)
+        return found[1] if found else ""
+
+    @property
+    def amends(self) -> bool:
+        return self.subject.startswith("commit (amend)")
+
+    @property
+    def message(self) -> str:
+        """The first line of the commit's message."""
+        return self.subject.partition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +149,6 @@ def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]
     return made
 
 
-def commits_since(
-    state: GitState, known_head: str | None, known_at_ns: int, until_ns: int
-) -> list[str]:
-    """The commits made after HEAD was `known_head` at `known_at_ns` and until `until_ns` (both Unix
-    nanoseconds), oldest first: reflog entries of kind commit. A pull in between brings commits that
-    do not count."""
-    found: list[str] = []
-    for entry in state.reflog:
-        if entry.time < known_at_ns // _NS:
-            break
-        if not entry.is_commit or entry.commit in found:
-            continue
-        made_ns = state.made_ns.get(entry.commit)
-        if _is_after(entry, made_ns, until_ns):
-            continue
-        if entry.time == known_at_ns // _NS and (
-            entry.commit == known_head if made_ns is None else made_ns <= known_at_ns
-        ):
-            break
-        found.append(entry.commit)
-    return found[:_COMMITS_LIMIT][::-1]
-
-
 def head_at(state: GitState, moment_ns: int) -> str | None:
     """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
     for entry in state.reflog:
@@ -224,39 +220,48 @@ def _main_worktree(folder: str, common: str) -> str:
 def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, ...]]:
     branch = (ask(folder, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
     head = (ask(folder, "rev-parse", "-q", "--verify", "HEAD^{commit}") or "").strip() or None
+    return head, branch, read_reflog(folder) if head else ()
+
+
+def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
+    """The movements of HEAD, newest first; none where there is no repository."""
+    text = ask(
+        folder,
+        "log",
+        "-g",
+        f"-n{_REFLOG_LIMIT}",
+        "-z",
+        "--date=raw",
+        "--format=%H%n%gd%n%gs",
+        "HEAD",
+    )
     entries: list[ReflogEntry] = []
-    if head:
-        text = ask(
-            folder,
-            "log",
-            "-g",
-            f"-n{_REFLOG_LIMIT}",
-            "-z",
-            "--date=raw",
-            "--format=%H%n%gd%n%gs",
-            "HEAD",
-        )
-        for record in filter(None, (text or "").split("\0")):
-            commit, _, rest = record.partition("\n")
-            selector, _, subject = rest.partition("\n")
-            if match := re.search(r"@\{(\d+)", selector):
-                entries.append(ReflogEntry(int(match[1]), commit, subject.strip()))
-    return head, branch, tuple(entries)
+    for record in reversed((text or "").split("\0")):
+        commit, _, rest = record.partition("\n")
+        selector, _, subject = rest.partition("\n")
+        if match := re.search(r"@\{(\d+)", selector):
+            previous = entries[-1].commit if entries else None
+            entries.append(ReflogEntry(int(match[1]), commit, subject.strip(), previous))
+    return tuple(reversed(entries))
 
 
-def read_commit_files(folder: str, commits: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def read_commit_files(folder: str, entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:
+    """{commit: the files that it changed}. An amended commit counts with what was amended."""
+    parents = {e.commit: e.previous if e.amends else None for e in entries}
     # --cc: of a merge, only what was resolved by hand.
     answer = ask(
         folder,
-        *("diff-tree", "--stdin", "--root", "-r", "-z", "--cc", "--name-only", "--no-renames"),
-        stdin="".join(f"{commit}\n" for commit in commits),
+        *("diff-tree", "--stdin", "--root", "-r", "-z", "--cc", "--name-status", "--no-renames"),
+        stdin="".join(
+            f"{commit} {parent or ''}".strip() + "\n" for commit, parent in parents.items()
+        ),
     )
-    found: dict[str, list[str]] = {commit: [] for commit in commits}
+    found: dict[str, list[str]] = {commit: [] for commit in parents}
     current: list[str] = []
-    for part in (answer or "").split("\0"):
-        part = part.strip("\n")
-        if part in found:
-            current = found[part]
-        elif part and len(current) < _FILES_LIMIT:
-            current.append(part)
+    parts = iter((answer or "").split("\0"))
+    for part in parts:
+        if _OBJECT_ID.fullmatch(part):
+            current = found.setdefault(part, [])
+        elif part and (file := next(parts, "")) and len(current) < _FILES_LIMIT:
+            current.append(file)
     return {commit: tuple(files) for commit, files in found.items()}

@@ -22,10 +22,11 @@ from fleet_lib.spool import Entry
 from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder, client_folder_of, is_headless
+from fleet_lib.turn.committed import committed_files
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
-from fleet_lib.turn.git import GitState, commits_since
+from fleet_lib.turn.git import GitState
 from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.payload import digest as digest_of
@@ -46,7 +47,6 @@ class NotRead(Exception):
     def __init__(
         self,
         *,
-        commits: Iterable[str] = (),
         digests: Iterable[str] = (),
         folders: Iterable[str] = (),
         documents: Touched | None = None,
@@ -54,7 +54,6 @@ class NotRead(Exception):
         prompts: Iterable[str] = (),
     ) -> None:
         super().__init__("an entry needs more than was read for it")
-        self.commits = tuple(commits)
         self.digests = tuple(digests)
         self.folders = tuple(folders)
         self.documents = documents
@@ -95,7 +94,8 @@ class Prepared:
     is_placed: bool = True  # False: the transcript does not have the prompt yet
     # {running background agent: the prompt that opened the turn which started it, "" if unknown}
     agents: Mapping[str, str] = field(default_factory=dict)
-    edited_files: tuple[str, ...] = ()  # relative to the repository
+    # That its tool calls edited and committed, relative to the repository.
+    touched_files: tuple[str, ...] = ()
     keeps_prompts: bool = False  # the setting capture.prompts
     title: str = ""  # of the prompt's words, redacted; "" for none
     message: str = ""  # the last assistant message, redacted
@@ -103,7 +103,6 @@ class Prepared:
     status_file: Briefing | None = None
     # {what a turn touched: {document that was left behind: the touched files that it mentions}}
     stale: Mapping[Touched, dict[str, list[str]]] = field(default_factory=dict)
-    commit_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree
     folders: Mapping[str, bool] = field(default_factory=dict)  # whether they exist
     is_imported: bool = False  # history: no hook reported it, and none of it is news
@@ -144,13 +143,6 @@ class Prepared:
         return _stored_time(self.turn.started_at)
 
     # What the transaction asks of the world. Each raises NotRead for what was not read.
-
-    def files_of_commits(self, commits: Iterable[str]) -> tuple[str, ...]:
-        """The files that these commits changed, in commit order."""
-        commits = tuple(commits)
-        if missing := [commit for commit in commits if commit not in self.commit_files]:
-            raise NotRead(commits=missing)
-        return tuple(file for commit in commits for file in self.commit_files[commit])
 
     def stale_documents(
         self, files: tuple[str, ...], docs: tuple[str, ...]
@@ -248,17 +240,14 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     stale = dict(prepared.stale)
     if git and missing.documents:
         stale[missing.documents] = repositories.documents(git).stale(*missing.documents)
-    commit_files, digests = dict(prepared.commit_files), dict(prepared.digests)
-    if git and missing.commits:
-        commit_files |= repositories.files_of_commits(git, missing.commits)
+    digests = dict(prepared.digests)
     if git and missing.digests:
         digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
     folders = {folder: Path(folder).exists() for folder in missing.folders}
-    earlier = {prompt: _read_earlier(prepared, prompt) for prompt in missing.prompts}
+    earlier = {prompt: _read_earlier(prepared, prompt, repositories) for prompt in missing.prompts}
     return replace(
         prepared,
         stale=stale,
-        commit_files=commit_files,
         digests=digests,
         folders={**prepared.folders, **folders},
         earlier_turns={**prepared.earlier_turns, **earlier},
@@ -338,13 +327,13 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
     )
 
 
-def _read_earlier(prepared: Prepared, prompt_id: str) -> EarlierTurn:
+def _read_earlier(prepared: Prepared, prompt_id: str, repositories: Repositories) -> EarlierTurn:
     path = prepared.payload.transcript_path or ""
     turn = transcript.read_turn(path, prompt_id, None, 0)
     place = _place(path, prompt_id, turn)
-    files = relative_files(turn.files, prepared.git, prepared.folder)
+    files = _touched_files(prepared, turn, repositories)
     title = title_of(turn.asked) if prepared.keeps_prompts else ""
-    return EarlierTurn(place, tuple(files), _stored_time(turn.started_at), title)
+    return EarlierTurn(place, files, _stored_time(turn.started_at), title)
 
 
 def _place(path: str, prompt_id: str, turn: TurnFacts) -> Place:
@@ -363,23 +352,26 @@ def _stored_time(text: str | None) -> str | None:
         return None
 
 
+def _touched_files(
+    prepared: Prepared, turn: TurnFacts, repositories: Repositories
+) -> tuple[str, ...]:
+    """The files of a turn's edits and of its own commits, relative to the repository."""
+    git, folder, until_ns = prepared.git, prepared.folder, prepared.entry.received_ns
+    files = relative_files(turn.files, git, folder)
+    if not prepared.is_git_silent:
+        files += committed_files(repositories, git, turn.calls, files, folder, until_ns)
+    return tuple(dict.fromkeys(files))
+
+
 def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
-    """The files that the turn most likely touched, and the documents that mention them."""
+    """The files that the turn touched, and the documents that mention them."""
     git = prepared.git
-    edited = tuple(relative_files(prepared.turn.files, git, prepared.folder))
-    prepared = replace(prepared, edited_files=edited)
-    if git is None:
-        return prepared
-    commit_files: dict[str, tuple[str, ...]] = {}
-    if prepared.turn_started_at:
-        started_ns = clock.nanoseconds(prepared.turn_started_at)
-        commits = commits_since(git, None, started_ns, prepared.entry.received_ns)
-        commit_files = repositories.files_of_commits(git, commits) if commits else {}
+    touched = _touched_files(prepared, prepared.turn, repositories)
+    prepared = replace(prepared, touched_files=touched)
     written = prepared.block or prepared.status_file or Briefing()
-    files = (*edited, *(file for found in commit_files.values() for file in found))
-    files = written.files_touched or tuple(dict.fromkeys(files))
-    if not files:
-        return replace(prepared, commit_files=commit_files)
+    files = written.files_touched or touched
+    if git is None or not files:
+        return prepared
     docs = written.docs_touched
     docs = tuple(file for file in files if is_document(file)) if docs is None else docs
     documents = repositories.documents(git)
@@ -388,7 +380,6 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
     mentioned = {*stale, *(source for sources in stale.values() for source in sources)}
     return replace(
         prepared,
-        commit_files=commit_files,
         stale={(files, docs): stale},
         digests={file: documents.digest(file) for file in mentioned if risk == "high"},
     )

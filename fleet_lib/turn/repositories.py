@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.turn.documents import Documents
-from fleet_lib.turn.git import GitState, read_commit_files, read_git_state
+from fleet_lib.turn.git import (
+    GitState,
+    ReflogEntry,
+    read_commit_files,
+    read_git_state,
+    read_reflog,
+)
 
 _STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
@@ -40,15 +46,21 @@ class Repositories:
         return folder in self._silent
 
     def files_of_commits(
-        self, state: GitState, commits: Sequence[str]
+        self, toplevel: str, entries: Sequence[ReflogEntry]
     ) -> dict[str, tuple[str, ...]]:
         """{commit: the files that it changed, relative to the repository}; no files where git is
         silent."""
-        missing = [commit for commit in commits if commit not in self._commit_files]
+        missing = [entry for entry in entries if entry.commit not in self._commit_files]
         if missing:
             with contextlib.suppress(GitTimeout):
-                self._commit_files.update(read_commit_files(state.toplevel, missing))
-        return {commit: self._commit_files.get(commit, ()) for commit in commits}
+                self._commit_files.update(read_commit_files(toplevel, missing))
+        return {entry.commit: self._commit_files.get(entry.commit, ()) for entry in entries}
+
+    def reflog(self, toplevel: str) -> tuple[ReflogEntry, ...]:
+        """The reflog of another repository than the session's own; none where git is silent."""
+        with contextlib.suppress(GitTimeout):
+            return read_reflog(toplevel)
+        return ()
 
     def documents(self, state: GitState) -> Documents:
         """The index of the working tree's documents, read again for each newer state."""
@@ -59,16 +71,21 @@ class Repositories:
         return known
 
 
+def is_status_file(path: str) -> bool:
+    """Whether this is a worker's own status file, which is no work."""
+    return bool(_STATUS_FILE.search(path))
+
+
 def relative_files(paths: Sequence[str], state: GitState | None, folder: str) -> list[str]:
     """Edited paths relative to the repository (or the folder, where there is none); what lies
-    elsewhere stays absolute. The worker's own status file is not work."""
+    elsewhere stays absolute. Status files are left out."""
     if not paths:
         return []
     bases = [state.toplevel, state.root] if state else [folder]
     bases += [os.path.realpath(base) for base in bases]
     found: list[str] = []
     for path in paths:
-        if _STATUS_FILE.search(path):
+        if is_status_file(path):
             continue
         name = path
         for candidate in (path, os.path.realpath(path)):

@@ -9,6 +9,7 @@ from typing import Any
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.turn.title import Words, first_words
+from fleet_lib.turn.tool_calls import CallReader, ToolCall
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
@@ -20,6 +21,7 @@ class TurnFacts:
     """What the transcript says about one turn."""
 
     files: list[str] = field(default_factory=list)  # absolute paths, as edited, in order
+    calls: list[ToolCall] = field(default_factory=list)  # that may have made commits
     started_at: str | None = None  # the prompt's timestamp
     final_text: str = ""  # the last text of the assistant
     title: str | None = None  # the name that a person gave the session, if it got one of late
@@ -52,7 +54,7 @@ def read_turn(
         remaining = wait_until - time.time()
         if not facts.partial or remaining <= 0:
             for sidechain in subagent_transcripts(transcript):
-                _add_subagent_files(facts, sidechain, prompt_id)
+                _add_subagent(facts, sidechain, prompt_id)
             return facts
         pause(min(0.02, remaining))
 
@@ -129,8 +131,10 @@ def lines_backwards(descriptor: int) -> Iterator[bytes]:
 def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFacts:
     facts = TurnFacts()
     failed = _failed_tool_calls(lines)
+    calls = CallReader()
     has_answer = False
     for line in lines:
+        calls.note(line, content_of(line))
         if not facts.opening and opens_turn(line):
             facts.opening = line
             facts.prompt_key = str(line.get("uuid") or "")
@@ -154,6 +158,7 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
                 facts.partial = True  # more is to come: an edit never ends a turn
                 if str(block.get("id")) not in failed and path not in facts.files:
                     facts.files.append(path)
+    facts.calls = calls.found()
     return facts
 
 
@@ -171,15 +176,15 @@ def add_turn(facts: TurnFacts, transcript: str, prompt_id: str) -> None:
     """Add the turn that `facts`, a follow-up's, belong to: it began earlier, with its own files."""
     earlier = read_turn(transcript, prompt_id, None, 0)
     facts.files = list(dict.fromkeys([*earlier.files, *facts.files]))
+    facts.calls = [*earlier.calls, *facts.calls]
     facts.started_at = earlier.started_at or facts.started_at
     facts.asked = earlier.asked if earlier.asked.text else facts.asked
 
 
-def _add_subagent_files(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:
-    lines = turn_lines(transcript, prompt_id)
-    for path in _turn_facts(lines or [], None).files:
-        if path not in facts.files:
-            facts.files.append(path)
+def _add_subagent(facts: TurnFacts, transcript: str, prompt_id: str | None) -> None:
+    of_agent = _turn_facts(turn_lines(transcript, prompt_id) or [], None)
+    facts.files = list(dict.fromkeys([*facts.files, *of_agent.files]))
+    facts.calls += of_agent.calls
 
 
 def _failed_tool_calls(lines: list[dict[str, Any]]) -> set[str]:

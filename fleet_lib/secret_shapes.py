@@ -1,0 +1,70 @@
+"""What a kind of secret is made of, and the ways to write one down. The kinds are in secret_kinds and
+secret_vendors.
+
+No pattern uses `\\b`: to it, an underscore belongs to the word beside it.
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+START = r"(?<![A-Za-z0-9])"
+# Inside base64, `/` and `+` are no boundary.
+_UNBROKEN = r"(?<![A-Za-z0-9+/])"
+
+HEX = "0-9a-fA-F"
+LOWER = "a-z0-9"
+UPPER = "A-Z0-9"
+ALNUM = "A-Za-z0-9"
+SNAKE = "A-Za-z0-9_"
+WORD = "A-Za-z0-9_-"
+DOTS = "A-Za-z0-9_.-"
+BASE64 = "A-Za-z0-9+/=_-"
+_ESCAPED = str.maketrans({sign: "\\" + sign for sign in ".$+-/:"})
+UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+
+
+class Kind(NamedTuple):
+    name: str  # as the mask says it
+    hints: tuple[str, ...]
+    source: str  # a regular expression
+    is_secret: Callable[[re.Match[str]], bool] | None = None  # what the expression cannot say
+    begins_with_hint: bool = False  # so that it is tried only where a hint stands
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return compiled(self.source, re.ASCII)
+
+
+def kind(
+    name: str, hints: str, source: str, is_secret: Callable[[re.Match[str]], bool] | None = None
+) -> Kind:
+    """A kind by its expression. At least one of the hints, in small letters, must stand in every
+    text that the expression matches; without a hint it is tried on every long word. A group named
+    `secret` is what is masked, else the whole match."""
+    return Kind(name, tuple(hints.split()), source, is_secret)
+
+
+def token(name: str, prefixes: str, characters: str, least: int, start: str = START) -> Kind:
+    """A prefix that means nothing else, and at least `least` of these characters."""
+    source = rf"{start}{_either(prefixes)}[{characters}]{{{least},}}"
+    return Kind(name, tuple(prefixes.lower().split()), source, begins_with_hint=True)
+
+
+def mixed(name: str, prefixes: str, characters: str, least: int) -> Kind:
+    """A prefix with which other words begin too, so what follows must hold two digits and a letter."""
+    start = START if all(not prefix[-1].isalnum() for prefix in prefixes.split()) else _UNBROKEN
+    digits = rf"(?=(?:[{characters}]{{0,80}}?[0-9]){{2}})(?=[{characters}]{{0,80}}?[A-Za-z])"
+    source = rf"{start}{_either(prefixes)}{digits}[{characters}]{{{least},}}"
+    return Kind(name, tuple(prefixes.lower().split()), source, begins_with_hint=True)
+
+
+def _either(prefixes: str) -> str:
+    return f"(?:{'|'.join(prefixes.translate(_ESCAPED).split())})"
+
+
+@cache
+def compiled(source: str, flags: int = 0) -> re.Pattern[str]:
+    """Compiled when it is first needed: all patterns together would take a tenth of a second."""
+    return re.compile(source, flags)
