@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository, payload
 
-from commander.doctor import capture, data
+from commander.doctor import capture, data, hook_runs
 from commander.doctor import registration as check_of_registration
 from commander.doctor.checks import CHECKS
 from commander.doctor.findings import Installation
@@ -69,6 +69,20 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
         )
         for path in sorted(folder.rglob("*"))
     }
+
+
+def test_hooks_of_another_configuration_folder_run_on_their_sample(
+    healthy: Fleet, tmp_path: Path
+) -> None:
+    """The words of a registration find the home from the folder that they are registered in."""
+    claude = tmp_path / "another claude"
+    home = claude / "commander"
+    write_hook_file(home, Path(sys.executable), ROOT)
+    make_commander_folder(home, with_hooks=True)
+    example = registration(settings_example(), home, claude)
+    (claude / "settings.json").write_text(json.dumps(example))
+    (finding,) = hook_runs.hooks(Installation(home, claude))
+    assert finding.level != "failed", finding
 
 
 def test_sessions_that_cannot_have_been_captured_are_not_reported(healthy: Fleet) -> None:

@@ -80,6 +80,8 @@ class Registered:
             CLAUDE_CONFIG_DIR=str(self.claude),
             PATH=path or f"{self.program}:{os.environ['PATH']}",
         )
+        if place == "commander":  # whose project folder is the home
+            environment |= dict.fromkeys(("CLAUDE_PROJECT_DIR", "FLEET_HOME"), str(self.home))
         return subprocess.run(
             ["/bin/sh", "-c", command or self.entry(place, event)["command"]],
             input=json.dumps(payload(SAMPLES[event])).encode(),
@@ -317,6 +319,15 @@ def test_damaged_file_of_the_home_does_not_end_in_two(
     else:
         (registered.home / "bin" / "hook.sh").write_text(damage, "latin-1")
     assert registered.run(place, event).returncode in (0, 1)
+
+
+def test_commanders_hook_finds_its_home_with_any_configuration_folder(
+    registered: Registered,
+) -> None:
+    """Two configuration folders may share a home, and only one of them has it inside."""
+    (registered.home / "bin" / "hook.sh").write_text("echo sourced")
+    done = registered.run("commander", "UserPromptSubmit", CLAUDE_CONFIG_DIR="/elsewhere")
+    assert done.stdout == b"sourced\n"
 
 
 MODULES = sorted(
