@@ -3,7 +3,7 @@ and the patterns are made. Vendors' tokens are in secret_vendors; what only a na
 in secret_names.
 """
 
-import base64
+import binascii
 import re
 
 from fleet_lib.secret_shapes import (
@@ -33,7 +33,7 @@ _STAND_IN = (
 
 def _is_login(match: re.Match[str]) -> bool:
     try:
-        return b":" in base64.b64decode(match["secret"] + "==", validate=False)
+        return b":" in binascii.a2b_base64(match["secret"] + "==")
     except ValueError:
         return False
 
