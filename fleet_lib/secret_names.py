@@ -177,9 +177,9 @@ def _is_name(name: _Name, raw: str, lowered: str, start: int, end: int) -> bool:
 def _values(name: _Name, raw: str, plain: str, start: int, end: int) -> Iterator[Span]:
     """The value that belongs to the name, in the first shape that holds one."""
     accept = is_password if name.is_password else is_key
-    said = is_said if name.is_password else is_random
+    said = is_said if name.is_password else _is_said_key
     quoted = compiled(_QUOTED).match(raw, end)
-    if quoted and " " in quoted["value"] and accept(quoted["value"]):
+    if quoted and " " in quoted["value"] and any(map(is_password, quoted["value"].split())):
         yield quoted.span("value")
         return
     shapes: list[tuple[re.Match[str] | None, Callable[[str], bool]]] = [
@@ -225,8 +225,17 @@ def _accepted(
         yield start, start + len(bare)
 
 
+def _is_said_key(value: str) -> bool:
+    return len(value) >= 8 and is_random(value)
+
+
 def _is_login_password(value: str) -> bool:
-    return len(value) >= 8 and is_password(value) and is_random(value)
+    """Of a pair such as "user bob / …". "user b2:" and a hash is none."""
+    return (
+        _is_said_key(value)
+        and is_password(value)
+        and not compiled(r"[0-9a-f]{16,}").fullmatch(value)
+    )
 
 
 # --- tables -------------------------------------------------------------------------------------
