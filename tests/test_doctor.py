@@ -94,7 +94,7 @@ def test_terminal_report_has_a_line_per_check_and_its_fix(healthy: Fleet) -> Non
     (healthy.home / "fleet.db").chmod(0o644)
     printed = healthy.console("doctor").stdout
     assert (
-        f"warning modes         Other users can access {healthy.home}/fleet.db (mode 644)."
+        f"warning modes             Other users can access {healthy.home}/fleet.db (mode 644)."
         in printed
     )
     assert f"fix: chmod 600 '{healthy.home}/fleet.db'" in printed

@@ -37,8 +37,9 @@ def contents(fleet: Fleet) -> dict[str, int]:
     ]
     counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}  # fmt: skip
     connection.close()
-    # The search index is never without a row of its own.
-    return {name: count for name, count in counts.items() if count and "_fts" not in name}
+    # The search index is never without rows of its own.
+    own = ("search_fts", "search_progress")
+    return {name: count for name, count in counts.items() if count and not name.startswith(own)}
 
 
 def set_ignored(fleet: Fleet, *globs: str) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from secret_samples import samples
 from support import Fleet, git, make_repository, payload
+from support_transcripts import Session
 
 from fleet_lib.redact import redact
 from fleet_lib.secret_kinds import KINDS, Kind
@@ -437,17 +438,10 @@ def test_no_secret_in_names_of_files_and_branches_is_stored(fleet: Fleet) -> Non
         },
     )
     git(repository, "checkout", "-qb", f"topic/{secrets[4]}")
-    start = payload("SessionStart-startup") | {"session_id": "s1", "cwd": str(repository)}
-    fleet.hook("session_start", start, project=repository)
-    fleet.drain()
-    (repository / "app.py").write_text("changed")
-    (repository / f"{secrets[3]}.py").write_text("changed")
-    (repository / f"{secrets[5]}").mkdir()
-    (repository / f"{secrets[5]}" / "SKILL.md").write_text("changed")
-    git(repository, "add", "-A")
-    git(repository, "commit", "-qm", "second")
-    stop(fleet, repository, session_id="s1")
-    assert fleet.quarantine() == {}
+    session = Session(fleet, repository, "s1").asks()
+    for name in ("app.py", f"{secrets[3]}.py", f"{secrets[5]}/SKILL.md"):
+        session.edits(name)
+    session.runs("git add -A; git commit -qm second").stops()
     kinds = [kind for kind, _ in fleet.events()]
     assert "doc_drift_warning" in kinds and "skill_updated" in kinds
     assert leaked(fleet, secrets) == []

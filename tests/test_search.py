@@ -357,7 +357,7 @@ def test_changes_of_a_rolled_back_transaction_are_no_changes(library: Library) -
 # --- filling ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["original", "v2", "v3", "v9", "v10"])
+@pytest.fixture(params=["original", "v2", "v3", "v9"])
 def old_home(request: pytest.FixtureRequest, fleet: Fleet) -> Fleet:
     fleet.home.mkdir()
     shutil.copy(DATABASES / f"{request.param}.db", fleet.home / "fleet.db")
@@ -400,7 +400,7 @@ def test_damaged_index_of_an_older_database_does_not_stop_the_upgrade(fleet: Fle
         fleet.home.mkdir(exist_ok=True)
         for file in fleet.home.glob("fleet.db*"):
             file.unlink()
-        shutil.copy(DATABASES / "v10.db", fleet.home / "fleet.db")
+        shutil.copy(DATABASES / "v9.db", fleet.home / "fleet.db")
         with sqlite3.connect(fleet.home / "fleet.db") as connection:
             connection.execute(damage)
         connection.close()

@@ -64,8 +64,8 @@ def _summary(findings: list[Finding]) -> str:
 
 
 def _print(finding: Finding) -> None:
-    mark = click.style(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level])
-    say(f"{mark}{finding.check.ljust(14)}{clean(finding.found, 400)}")
+    click.secho(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level], nl=False)
+    say(f"{finding.check.ljust(18)}{clean(finding.found, 400)}")
     for line in (finding.means, f"fix: {finding.fix}" if finding.fix else ""):
         if line:
-            say(f"{'':22}{clean(line, 400)}")
+            say(f"{'':26}{clean(line, 400)}")
