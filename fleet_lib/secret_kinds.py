@@ -17,19 +17,12 @@ from fleet_lib.secret_shapes import (
     UUID,
     WORD,
     Kind,
-    compiled,
     kind,
     mixed,
     token,
 )
-from fleet_lib.secret_values import is_password, is_placeholder, is_random, is_strewn
+from fleet_lib.secret_values import is_password, is_placeholder, is_random, is_stand_in, is_token
 from fleet_lib.secret_vendors import VENDORS
-
-# A variable of a shell or a word that stands for the password.
-_STAND_IN = (
-    r"(?i)\$\{?\w+\}?|\$\([^)]*\)|\{+[^}]*\}+|\[[^\]]*\]|%\w+%|\*+|x+|\.+|…|your\S*"
-    r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+|.*(?:\$\{|\[\^|\\s).*"
-)
 
 
 def _is_login(match: re.Match[str]) -> bool:
@@ -43,43 +36,7 @@ def _is_login(match: re.Match[str]) -> bool:
 
 def _is_given(match: re.Match[str]) -> bool:
     """Anything but a placeholder, where only a password can stand."""
-    return not compiled(_STAND_IN).fullmatch(match["secret"]) and not is_placeholder(
-        match["secret"]
-    )
-
-
-# Ids that look like tokens, by what they begin with.
-_IDS = frozenset(
-    "toolu srvtoolu mcptoolu msg req call resp run step thread asst file batch session sess conv chatcmpl cmpl"
-    " gen rs fc ws vs ft ftjob modelcompl org user usr proj project wrkspc workspace team dpl prj icfg build"
-    " pi cus prod price sub in evt ch acct pm seti cs txn po ba card tok src si il ii plink re_ prctbn"
-    " sha sha1 sha256 sha512 md5 blake2 blake3 id uid uuid ref rev commit trace span container image task job"
-    " event node item note page block doc agent mem node_modules chunk index main vendor app assets bundle"
-    " cache layer snap vol vpc subnet sg ami eni rtb igw arn bafy qm ipfs cid tx txid hash integrity etag"
-    " nonce boundary webkitformboundary part dc sk_id pk_id key_id kid ak_id pull comment discussion pr gid"
-    " test fixture data lb slot tmp temp".split()
-)
-_TELLING = frozenset(
-    "live prod key keys secret token tok pat sk rk api oauth at rt priv private auth access refresh bearer"
-    " whsec hook webhook svc service sa bot admin master deploy ci user_token".split()
-)
-
-
-def _is_prefixed(match: re.Match[str]) -> bool:
-    """A prefix of no known kind of id, and after it what only chance writes."""
-    parts = re.split(r"[_-]", match["prefix"].lower())
-    tail = match["tail"]
-    if parts[0] in _IDS or parts[-1] in _IDS or tail.startswith("01") or is_placeholder(match[0]):
-        return False
-    if is_strewn(tail):
-        return len(tail) >= 24 or not _TELLING.isdisjoint(parts)
-    return (
-        not _TELLING.isdisjoint(parts)
-        and len(parts) > 1
-        and len(tail) >= 24
-        and sum(char.isdigit() for char in tail) >= 4
-        and is_random(tail)
-    )
+    return not is_stand_in(match["secret"]) and not is_placeholder(match["secret"])
 
 
 _FORMS = (
@@ -131,8 +88,8 @@ _FORMS = (
     kind(
         "url-password",
         "://",
-        r"://[^\s/:@]{0,200}:(?!\d+/)(?P<secret>[^\s\"'<>]{1,400})@",
-        lambda match: not compiled(_STAND_IN).fullmatch(match["secret"]),
+        r"://[^\s/:@]{0,200}:(?!\d+/)(?P<secret>[^\s\"'<>]{1,300})@",
+        lambda match: not is_stand_in(match["secret"]),
     ),
     kind("url-token", "://", r"://(?P<secret>[A-Za-z0-9_.-]{16,400})@"),
     kind(
@@ -419,7 +376,7 @@ _CONTEXTS = (
         "",
         r"(?<![A-Za-z0-9/+_.-])(?P<prefix>[A-Za-z][A-Za-z0-9]{0,11}(?:[_-][A-Za-z0-9]{1,10}){0,3})[_-]"
         r"(?P<tail>[A-Za-z0-9]{20,200})(?:[_.-][A-Za-z0-9]{4,200}){0,4}",
-        _is_prefixed,
+        lambda match: is_token(match["prefix"], match["tail"]),
     ),
 )
 

@@ -117,7 +117,7 @@ VENDORS = (
     mixed("friendli-token", "flp_", ALNUM, 24),
     mixed("modal-token", "ak- as-", ALNUM, 22),
     mixed("composio-key", "ak_", WORD, 20),
-    mixed("trigger-dev-key", "tr_prod_ tr_dev_ tr_stg_ tr_pat_", ALNUM, 20),
+    token("trigger-dev-key", "tr_prod_ tr_dev_ tr_stg_ tr_pat_", ALNUM, 20),
     mixed("inngest-key", "signkey-prod- signkey-test- signkey-branch-", HEX, 32),
     mixed("dub-key", "dub_", ALNUM, 20),
     mixed("e2b-key", "e2b_ sk_e2b_", ALNUM, 28),
@@ -256,7 +256,9 @@ VENDORS = (
         rf"(?<![{ALNUM}-])[0-9a-f]{{32}}-[0-9a-f]{{8}}-[0-9a-f]{{8}}(?![{ALNUM}-])",
     ),
     kind("mailchimp-key", "", r"[0-9a-z]{32}-us[0-9]{1,2}"),
-    kind("mandrill-key", "md-", rf"{START}md-(?=[A-Za-z]{{0,20}}[0-9])[{WORD}]{{22}}(?![{WORD}])"),
+    kind(
+        "mandrill-key", "md-", rf"{START}md-(?=[A-Za-z_-]{{0,21}}[0-9])[{WORD}]{{22}}(?![{WORD}])"
+    ),
     mixed("mailersend-token", "mlsn.", ALNUM, 30),
     mixed("resend-key", "re_", SNAKE, 24),
     token("brevo-key", "xkeysib- xsmtpsib-", "-" + ALNUM, 40),
@@ -314,7 +316,7 @@ VENDORS = (
     kind(
         "adyen-key",
         "aqe aqf",
-        rf"{START}AQ[EF][A-Za-z](?=[A-Za-z+/]{{0,40}}[0-9])[A-Za-z0-9+/_=.<>(){{}}\[\]|*;:@%&~$!-]{{60,}}",
+        rf"{START}AQ[EF][A-Za-z0-9](?=[A-Za-z+/]{{0,40}}[0-9])[A-Za-z0-9+/_=.<>(){{}}\[\]|*;:@%&~$!-]{{60,}}",
     ),
     mixed("coinbase-key", "organizations/", "A-Za-z0-9/-", 60),
     token("razorpay-key", "rzp_live_ rzp_test_", ALNUM, 14),
