@@ -236,12 +236,7 @@ def _is_said_key(value: str) -> bool:
 
 
 def _is_login_password(value: str) -> bool:
-    """Of a pair such as "user bob / …". "user b2:" and a hash is none."""
-    return (
-        _is_said_key(value)
-        and is_password(value)
-        and not compiled(r"[0-9a-f]{16,}").fullmatch(value)
-    )
+    return _is_said_key(value) and is_password(value)
 
 
 # --- tables -------------------------------------------------------------------------------------
