@@ -184,8 +184,9 @@ def get(home: str, key: str) -> Setting:
 
 
 def put(home: str, key: str, *texts: str) -> Setting:
-    """Set one setting, a list to any number of texts, and keep the file's comments and order. The result must be valid; the file as
-    it was need not be. Raises BadInput and leaves the file unchanged."""
+    """Set one setting, a list to any number of texts, and keep the file's comments and order. The
+    result must be valid; the file as it was need not be. Raises BadInput and leaves the file
+    unchanged."""
     _require_known(key)
     path = path_of(home)
     original = _read(path)

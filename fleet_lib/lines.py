@@ -8,12 +8,12 @@ from fleet_lib.text import one_line
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LINE_LIMIT = 500  # characters
 _BEGINNING = 200  # characters of a briefing's text that stand for its missing summary
 _SOURCES = 8  # files that a drift warning without a document names
-_DOCUMENTS = 5  # documents that one names
+DOCUMENTS_NAMED = 5  # in one drift warning: a reader wants a handful, the rest is counted
 _NO_DOCUMENT = "the session named none"  # its author wrote only that the risk is high
 _STARTED = "a session started"
 
@@ -72,9 +72,14 @@ def _documents(payload: "Mapping[str, object]") -> str:
     docs = drift.get("docs") if isinstance(drift, dict) else None
     named = [doc for doc in docs if isinstance(doc, str) and doc] if isinstance(docs, list) else []
     more = drift.get("moreDocs") if isinstance(drift, dict) else 0
-    rest = len(named[_DOCUMENTS:]) + (max(more, 0) if type(more) is int else 0)
-    words = ", ".join(named[:_DOCUMENTS])
-    return f"{words} and {rest} more" if words and rest else words
+    return listed(named, DOCUMENTS_NAMED, max(more, 0) if type(more) is int else 0)
+
+
+def listed(names: "Sequence[str]", limit: int, more: int = 0) -> str:
+    """`a, b and 3 more`: the first of these names, and how many there are beside. `more` were left
+    out before."""
+    shown, rest = ", ".join(names[:limit]), len(names[limit:]) + more
+    return f"{shown} and {rest} more" if shown and rest else shown
 
 
 def event_status(payload: "Mapping[str, object]") -> str:
@@ -119,9 +124,9 @@ _DOCS = (
     "FROM json_each(CASE WHEN json_type(j, '$.docDrift.docs') = 'array' THEN j END,"
     " '$.docDrift.docs') WHERE type = 'text' AND value <> ''"
 )
-_DOCUMENTS_SQL = f"""(SELECT group_concat(value, ', ') FROM (SELECT value {_DOCS} LIMIT {_DOCUMENTS}))
+_DOCUMENTS_SQL = f"""(SELECT group_concat(value, ', ') FROM (SELECT value {_DOCS} LIMIT {DOCUMENTS_NAMED}))
     || (SELECT CASE WHEN rest > 0 THEN ' and ' || rest || ' more' ELSE '' END FROM (SELECT
-      max(count(*) - {_DOCUMENTS}, 0) + CASE json_type(j, '$.docDrift.moreDocs') WHEN 'integer'
+      max(count(*) - {DOCUMENTS_NAMED}, 0) + CASE json_type(j, '$.docDrift.moreDocs') WHEN 'integer'
         THEN max(json_extract(j, '$.docDrift.moreDocs'), 0) ELSE 0 END AS rest {_DOCS}))"""
 
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is

@@ -28,6 +28,15 @@ from fleet_lib.store import db
 ROOT = Path(__file__).resolve().parent.parent
 PAYLOADS = Path(__file__).resolve().parent / "payloads"
 NO_OP_PROGRAM = Path(shutil.which("true") or "/bin/true").resolve()
+HOOKS = {  # {event of Claude Code: its file in hooks/}
+    "SessionStart": "session_start",
+    "UserPromptSubmit": "user_prompt_submit",
+    "Stop": "stop",
+    "StopFailure": "stop_failure",
+    "PermissionRequest": "permission_request",
+    "Notification": "notification",
+    "SessionEnd": "session_end",
+}
 
 
 def version_key(version: str) -> list[int]:

@@ -294,6 +294,7 @@ def test_check_finds_a_briefing_without_its_event(captured: Fleet) -> None:
         (("events", "list", "--after", "x"), 2, "40 or e40"),
         (("nonsense",), 2, "No such command"),
         (("statsu",), 2, "did you mean `fleet status`?"),
+        (("search",), 2, "did you mean `fleet briefings search`?"),
         (("briefings", "lits"), 2, "did you mean `fleet briefings list`?"),
         (("briefings", "list", "--project", "shop-ap"), 1, "did you mean 'shop-api'?"),
         (("briefings", "list", "--since", "soon"), 2, "2026-01-31"),

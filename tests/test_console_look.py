@@ -193,6 +193,22 @@ def test_states_have_meaningful_colours(captured: Fleet) -> None:
     assert re.search(r"\x1b\[31mblocked", listed) and re.search(r"\x1b\[32mdone", listed)
 
 
+def test_usage_by_session_names_the_sessions_on_a_terminal(captured: Fleet) -> None:
+    captured.rows("UPDATE turns SET title = 'Pay with the new client' WHERE session_id = 's1'")
+    captured.rows("INSERT INTO usage_kinds VALUES (1, 'claude-opus-4-6', 'standard', 0)")
+    captured.rows(
+        "INSERT INTO usage_sums (session_id, turn_key, quarter, kind_id, input_tokens,"
+        " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
+        " VALUES ('s1', '', 1966000, 1, 10, 20, 0, 0, 0), ('s9', '', 1966000, 1, 5, 0, 0, 0, 0)"
+    )
+    shown = run_in_terminal(captured, "usage", "--by", "session", columns=120)
+    lines = SGR.sub("", shown).splitlines()
+    assert [line.rstrip().split("  ")[-1].strip() for line in lines[:3]] == [
+        *("title", "Pay with the new client", "-")
+    ]
+    assert "title" not in captured.console("usage", "--by", "session").stdout
+
+
 def test_state_is_one_word_on_screens_and_the_database_value_in_json(captured: Fleet) -> None:
     question = "```briefing\nstatus: waiting_for_input\nsummary: Which layout?\n```"
     call = {"session_id": "s4", "prompt_id": "p", "last_assistant_message": question}

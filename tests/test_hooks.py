@@ -21,19 +21,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import PAYLOADS, ROOT, Fleet, captured_payloads, event_of, payload
+from support import HOOKS, PAYLOADS, ROOT, Fleet, captured_payloads, event_of, payload
 
 from fleet_lib import paths, spool
 
-HOOKS = {
-    "SessionStart": "session_start",
-    "UserPromptSubmit": "user_prompt_submit",
-    "Stop": "stop",
-    "StopFailure": "stop_failure",
-    "PermissionRequest": "permission_request",
-    "Notification": "notification",
-    "SessionEnd": "session_end",
-}
 ALL = list(HOOKS.values())
 # Outside the Commander's folder, a prompt is not spooled.
 SPOOLING = [hook for hook in ALL if hook != "user_prompt_submit"]

@@ -9,21 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Fleet, captured_payloads, event_of, git, make_repository, payload
+from support import HOOKS, Fleet, captured_payloads, event_of, git, make_repository, payload
 
 from fleet_lib import config, ignored
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
-
-HOOKS = {
-    "SessionStart": "session_start",
-    "UserPromptSubmit": "user_prompt_submit",
-    "Stop": "stop",
-    "StopFailure": "stop_failure",
-    "PermissionRequest": "permission_request",
-    "Notification": "notification",
-    "SessionEnd": "session_end",
-}
 
 
 def contents(fleet: Fleet) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Turns that no hook reported: taken in by `fleet import`, and looked up when their session ends."""
+"""Turns that no hook reported: imported by `fleet import`, and looked up when their session ends."""
 
 import contextlib
 import itertools
@@ -133,7 +133,7 @@ def test_only_what_ended_since_then_is_taken_in(fleet: Fleet, projects: Path, sh
     assert imports(fleet, "--since", "2d")["imported"] == 1
     assert imports(fleet)["imported"] == 1
     assert [text for text, _ in briefings(fleet)] == ["Lately.", "Yesterday."]
-    # What a person names is taken in whole.
+    # What a person names is imported whole.
     assert imports(fleet, str(projects))["imported"] == 1
 
 

@@ -1,4 +1,4 @@
-"""Which documents are records of the past, told by their paths."""
+"""Which documents are records of the past, as their paths say."""
 
 import pytest
 

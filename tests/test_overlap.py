@@ -90,7 +90,7 @@ def test_overlap_is_shown_wherever_events_are(fleet: Fleet, project: Path) -> No
     line = "app.py: also touched by session one"
     assert f"file overlap: {line} · " in fleet.console("prelude").stdout
     (row,) = [text for text in fleet.console("events", "list").stdout.splitlines() if line in text]
-    assert "same file touched" in row or "file_overlap" in row
+    assert "file overlap" in row or "file_overlap" in row
     listed = json.loads(fleet.console("events", "list", "--json").stdout)
     (event,) = [each for each in listed if each["type"] == "file_overlap"]
     assert event["payload"]["line"] == line
@@ -183,7 +183,7 @@ def test_another_repository_and_files_outside_are_no_overlap(fleet: Fleet, proje
     assert overlaps(fleet) == []
 
 
-def test_folder_without_git_is_a_place_to_meet_too(fleet: Fleet) -> None:
+def test_sessions_of_a_folder_without_git_overlap_too(fleet: Fleet) -> None:
     folder = fleet.folder / "notes"
     folder.mkdir()
     turn(fleet, folder, "one", "a.md")

@@ -1,4 +1,4 @@
-"""Searching briefings: what is found in which language, in what order, whoever wrote the rows, and
+"""Searching briefings: what is found in which language, in what order, in rows of any program, and
 whatever happened to the index."""
 
 import json

@@ -137,7 +137,7 @@ def test_line_that_the_client_marks_as_its_own_gives_no_title(flag: dict[str, An
 
 
 @pytest.mark.parametrize("origin", ["human", "sdk", "scheduled", "a new one"])
-def test_other_origins_are_persons(origin: str) -> None:
+def test_prompt_of_an_unknown_origin_counts_as_a_persons(origin: str) -> None:
     assert called("Make the limit a setting", turnOrigin=origin) == "Make the limit a setting"
 
 
@@ -213,7 +213,8 @@ def test_whole_prompt_is_redacted_before_the_title_is_cut() -> None:
     long = "Use the token for the release job that pushes the images of all services every night "
     made = called(f"{long + 'and ' * 6}{token} please")
     assert "ghp" not in made and len(made) <= title.TITLE_LIMIT
-    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
+    body = "MIIEowIBAAKCAQEA" + "a1B2" * 12
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"
     assert "MII" not in called(f"{key}\n")
     assert called("<private>the customer is Acme</private>\nMake the limit a setting") == (
         "Make the limit a setting"
@@ -326,7 +327,7 @@ def test_second_stop_of_a_turn_keeps_its_title(world: World) -> None:
     assert world.titles() == ["Make the limit a setting"]
 
 
-def test_session_of_another_does_not_lend_its_title(fleet: Fleet) -> None:
+def test_title_of_another_session_is_never_used(fleet: Fleet) -> None:
     world = World(fleet)
     world.turn("Make the limit a setting")
     world.conversation.session = "session-2"

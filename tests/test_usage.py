@@ -1,4 +1,4 @@
-"""Tokens and their list price: each message once, whoever repeats it."""
+"""Tokens and their list price: each message once, in however many files it is repeated."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from support_transcripts import Conversation
 
 from fleet_lib.drain import usage as usage_counting
 from fleet_lib.store import db, migrate
-from fleet_lib.store.usage import FilePlace, Tokens, UsageRepo
+from fleet_lib.store.usage import Tokens, UsageRepo
 from fleet_lib.turn import usage as usage_reading
 from fleet_lib.turn.usage import read_usage
 
@@ -195,7 +195,7 @@ def test_old_clients_lines_count_without_prompt_ids(
         {"model": OPUS, "id": "msg_2", "usage": {"input_tokens": True, "output_tokens": -4}},
     ],
 )
-def test_what_is_no_usage_counts_nothing(
+def test_lines_without_usage_count_nothing(
     fleet: Fleet, projects: Path, shop: Path, message: dict[str, Any]
 ) -> None:
     conversation = Conversation(shop)
@@ -338,7 +338,7 @@ _LINE = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(_LINE, max_size=5))
-def test_whatever_a_line_holds_is_read_and_counted(lines: list[dict[str, Any]]) -> None:
+def test_lines_of_any_content_are_read_and_counted_once(lines: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "s.jsonl"
         file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -607,7 +607,7 @@ def test_fast_mode_has_its_own_price(fleet: Fleet, projects: Path, shop: Path) -
 # --- days and filters ---
 
 
-def test_a_day_is_the_local_one(fleet: Fleet, projects: Path, shop: Path) -> None:
+def test_days_are_those_of_the_local_time_zone(fleet: Fleet, projects: Path, shop: Path) -> None:
     at = datetime(2026, 3, 1, 18, 14, tzinfo=UTC)  # 23:59 in Nepal
     conversation = Conversation(shop)
     conversation.at = at
@@ -675,7 +675,7 @@ def test_the_clients_own_total_stands_beside_the_list_price(
     assert [row["usd"] for row in rows(fleet, "--by", "session")] == [25.0]
     table = fleet.console("usage", "--by", "session").stdout.splitlines()
     assert [line.split()[-2:] for line in table] == [
-        ["client's", "own"],
+        ["Code's", "own"],
         ["25.000000", "26.500000"],
     ]
     shown = fleet.console("briefings", "show", "1").stdout
@@ -763,17 +763,18 @@ def test_other_commands_do_not_import_the_price_library(
     assert done.returncode == 0, done.stdout
 
 
-def test_a_status_of_many_sums_is_found_by_its_index(fleet: Fleet, counted: Conversation) -> None:
+def test_todays_total_among_many_sums_is_found_by_an_index(
+    fleet: Fleet, counted: Conversation
+) -> None:
     plan = fleet.rows(
         "EXPLAIN QUERY PLAN SELECT sum(output_tokens) FROM usage_sums WHERE quarter >= 5"
     )
     assert any("usage_sums_by_time" in str(row) for row in plan)
 
 
-def test_tokens_know_their_tier() -> None:
+def test_tier_follows_from_the_tokens_of_the_context() -> None:
     assert Tokens(input=100_000).tier == 0
     assert Tokens(input=1, cache_read=100_000).tier == 100_000
     assert Tokens(cache_write_1h=100_000, cache_write_5m=100_000).tier == 100_000
     assert Tokens(cache_write_1h=100_000, cache_write_5m=100_001).tier == 200_000
     assert Tokens(output=900_000).tier == 0
-    assert FilePlace() == FilePlace(0, 0, "")

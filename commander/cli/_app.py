@@ -121,6 +121,12 @@ def _usage_error_in_one_line() -> Iterator[None]:
 
 def _unknown_command(ctx: click.Context, group: click.Group, message: str) -> str:
     name = message.partition("'")[2].partition("'")[0]
-    near = difflib.get_close_matches(name, group.list_commands(ctx), 1, 0.5)
-    suggestion = f": did you mean `{ctx.command_path} {near[0]}`?" if near else ""
-    return f"No such command {name!r}{suggestion}"
+    commands = {child: group.get_command(ctx, child) for child in group.list_commands(ctx)}
+    below = [
+        f"{child} {name}"
+        for child, command in commands.items()
+        if isinstance(command, click.Group) and name in command.list_commands(ctx)
+    ]
+    near = below or difflib.get_close_matches(name, commands, 1, 0.5)
+    meant = " or ".join(f"`{ctx.command_path} {command}`" for command in near)
+    return f"No such command {name!r}{f': did you mean {meant}?' if meant else ''}"

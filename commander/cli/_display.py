@@ -34,6 +34,7 @@ STYLES = {
     "archived": "dim",
 }
 _STATE_HEADINGS = ("status", "state")
+TITLE_SHOWN = 32  # characters of what a turn or session is called, in a line of others
 _CELL_LIMIT = 200  # characters
 _LAST_COLUMN_WIDTH = 40  # cells; the other columns shrink to leave it that much
 _NARROWED_WIDTHS = (14, 8)  # cells that a column shrinks to; the second on a narrow terminal

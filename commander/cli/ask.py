@@ -36,9 +36,9 @@ class JobFailed(FleetError):
 @json_option
 @click.argument("question")
 def ask(model: Any, timeout: float | None, as_json: bool, question: str) -> None:
-    """Ask the Commander one question and print its answer as it arrives.
+    """Ask the Commander one question and print its answer.
 
-    The question continues the conversation that `fleet commander` opens, and the Commander first
+    The answer is printed as it arrives. The question continues the conversation that `fleet commander` opens, and the Commander first
     gets what is new since its last turn. A QUESTION of - is read from stdin. Questions are answered
     one at a time; Ctrl-C cancels yours. While `fleet commander` is open, the question is asked in a
     fork of its conversation, and the open Commander does not see the answer.

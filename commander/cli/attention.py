@@ -1,4 +1,4 @@
-"""`fleet resume`, `fleet dismiss` and `fleet snooze`: what a person does about a session that waits."""
+"""`fleet resume`, `fleet dismiss`, `fleet snooze`: what a person does about a session that waits."""
 
 import os
 import shlex
@@ -62,7 +62,7 @@ def resume(id: str, prints: bool) -> None:
 @_id_argument
 @json_option
 def dismiss(id: str, as_json: bool) -> None:
-    """Hide a session that needs you or is left open, until its next event.
+    """Hide a session that waits for you until its next event.
 
     ID is a briefing (12), an event (e40), a job (job3), the beginning of a session's id, or a
     project's name, which hides all sessions of the project that wait for you. Nothing is deleted,
@@ -81,7 +81,7 @@ def dismiss(id: str, as_json: bool) -> None:
 @click.argument("time", type=Later(longest_seconds=OPEN_ALERT_SECONDS))
 @json_option
 def snooze(id: str, time: str, as_json: bool) -> None:
-    """Hide a session that needs you or is left open, for some time.
+    """Hide a session that waits for you for some time.
 
     ID is what `fleet dismiss` takes. TIME is 30m, 2h, 3d or an ISO date or time, at most seven days
     ahead. The session is shown again after that time, or at its next event if that comes first.

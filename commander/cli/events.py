@@ -35,7 +35,7 @@ from fleet_lib.views.tailer import Tailer
 # {type: (words, style)} of the types that have no status.
 _KINDS = {
     "doc_drift_warning": ("docs may be stale", "yellow"),
-    "file_overlap": ("same file touched", "yellow"),
+    "file_overlap": ("file overlap", "yellow"),
     "session_started": ("session started", "dim"),
     "skill_updated": ("skill changed", ""),
 }
@@ -47,9 +47,10 @@ _TAIL_WIDTHS = (6, 8, 14, 22)
 def events() -> None:
     """List or follow events.
 
-    There is an event for each briefing, each session that gets stuck, each error, each turn that left
-    documents behind, and each turn that touched a file which another session works on. The Commander, the gateway and other programs follow them. `fleet briefings
-    show e40` prints what event e40 is about.
+    There is an event for each briefing, each session that gets stuck, each error, each turn that
+    left documents behind, and each turn that touched a file of another living session. The
+    Commander, the gateway and other programs follow them. `fleet briefings show e40` prints what
+    event e40 is about.
 
     \b
     Examples:

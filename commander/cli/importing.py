@@ -35,7 +35,7 @@ _DAYS = 30
 def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: bool) -> None:
     """Import finished turns from Claude Code's transcripts.
 
-    Takes in the turns that no hook captured: those from before Fleet was installed, and those whose
+    It adds the turns that no hook captured: those from before Fleet was installed, and those whose
     hook did not run. Each becomes one briefing, in the order of its time. Imported turns are
     history: they make no events, the Commander is not shown them, and they never need you.
 
@@ -43,8 +43,8 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     are read. Running it again imports only what is new, so it can be interrupted. The last turn of
     a session that is open, or that was active in the last ten minutes, is left to its own hook.
     What `fleet db prune` deleted is not brought back, and folders in projects.ignore are left out.
-    The tokens in these transcripts are counted for `fleet usage`, those of turns that are not
-    imported too, each message once.
+    All tokens in these transcripts are counted for `fleet usage`, also those of turns that are not
+    imported. Each message counts once.
 
     \b
     Examples:

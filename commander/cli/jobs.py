@@ -8,18 +8,19 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli import _display as _look
 from commander.cli._app import json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
     Line,
     Table,
+    escaped,
     print_json,
     print_table,
     project,
     say,
     show,
+    state,
     when,
 )
 from commander.cli._params import JOB_ID, Prompt
@@ -42,9 +43,9 @@ _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 
 @click.group()
 def jobs() -> None:
-    """Queue tasks for headless Claude Code, each in its project's folder.
+    """Queue tasks for Claude Code without a terminal.
 
-    Jobs run oldest first, as many at once as the setting jobs.at_once allows and one per project.
+    A job runs in its project's folder. Jobs run oldest first, as many at once as the setting jobs.at_once allows and one per project.
     Each job has a time limit and a budget, and there is a daily budget for all jobs (see the jobs
     settings in `fleet config list`). The session of a job runs no hooks.
 
@@ -181,7 +182,8 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
-    print_table(headings, rows, "no jobs", optional=("cost",))
+    empty = "No jobs match." if project_id or status else "No jobs yet."
+    print_table(headings, rows, empty, optional=("cost",))
 
 
 @jobs.command("show")
@@ -203,7 +205,7 @@ def show_(job_id: int, as_json: bool) -> None:
         print_json(shown)
         return
     rows = [
-        (Cell("status", "bold"), _look.state(job.status)),
+        (Cell("status", "bold"), state(job.status)),
         (Cell("project", "bold"), project(names, job.project_id)),
         (Cell("type", "bold"), f"{job.type}, {job.model}"),
         (Cell("created", "bold"), when(job.ts_created)),
@@ -319,7 +321,7 @@ def _project_here(connection: sqlite3.Connection) -> Project:
 def _print_chunks(chunks: list[str], as_json: bool) -> None:
     if as_json:
         for chunk in chunks:
-            say(_look.escaped(chunk))
+            say(escaped(chunk))
         return
     lines: list[Line] = []
     for chunk in chunks:

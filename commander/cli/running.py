@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from commander.cli import _display as _look
 from commander.cli._app import json_option
+from commander.cli._display import as_json as json_text
 from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import FleetError
@@ -48,7 +48,7 @@ def run(once: bool, as_json: bool) -> None:
             if notice.job_id is not None:
                 line: dict[str, Any] = {"job_id": notice.job_id, "status": notice.status}
                 line |= {"cost_usd": notice.cost_usd, "error": notice.error}
-                say(_look.as_json(line))
+                say(json_text(line))
         else:
             say(clean(notice.text, 500))
 

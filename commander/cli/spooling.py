@@ -26,10 +26,10 @@ from fleet_lib.turn.repositories import Repositories
 @click.command()
 @json_option
 def drain(as_json: bool) -> None:
-    """Apply all entries that are waiting in the spool, complete the search index, and return when
-    that is done.
+    """Apply everything that waits in the spool.
 
-    Hooks do this in the background; the command is for scripts and for use after an outage.
+    It also completes the search index, and returns when both are done. Hooks do this in the
+    background; the command is for scripts and for use after an outage.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def drain(as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be stored, and store nothing.")
 @json_option
 def replay(files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
-    """Apply hook payloads or spool entries from FILES, and show what was stored.
+    """Apply hook payloads or spool entries from FILES.
 
     Replaying a file that was applied before changes nothing. An entry that was in quarantine is
     removed from there once it is applied.

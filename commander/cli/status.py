@@ -14,6 +14,7 @@ from commander.cli._app import json_option
 from commander.cli._database import drain_spool, reading, require_usable
 from commander.cli._display import (
     STYLES,
+    TITLE_SHOWN,
     Cell,
     Harmless,
     Line,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 _LEFT_OPEN_SHOWN = 10  # rows
-_TITLE_SHOWN = 32  # characters of what a session is called
 
 
 @click.command()
@@ -178,7 +178,7 @@ def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | 
 
 def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple[object, ...]:
     """A project's or session's line: project, briefing, state, since when, text."""
-    title = clean(row.get("title") or "", _TITLE_SHOWN)
+    title = clean(row.get("title") or "", TITLE_SHOWN)
     return (
         Cell(f"{row['project']} ({title})" if title else row["project"]),
         f"#{row['briefing_id']}" if row["briefing_id"] else "-",

@@ -1,16 +1,19 @@
 """`fleet usage`: tokens and their list price."""
 
+import sqlite3
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading
-from commander.cli._display import Cell, Line, Table, print_json, say, show
+from commander.cli._display import Cell, Line, Table, is_interactive, print_json, say, show
 from commander.cli._params import Moment, project_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
 from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.sessions import title_of
 from fleet_lib.views.usage import as_record, dollars, name_of, short_number, total, usage_rows
 
 _SHORT_ID = 8  # characters of a session's id
@@ -33,12 +36,12 @@ _SHORT_ID = 8  # characters of a session's id
 @project_option
 @json_option
 def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
-    """Show how many tokens were used and what they cost by the list price.
+    """Show tokens used and their list price.
 
-    Counted from the transcripts, subagents included, each message once. The list price is that of
-    the API on the day of each message, and no bill: a subscription costs what it costs. Where
-    Claude Code itself says what a session cost, that stands beside it and is not added. A model
-    that the price list does not know has tokens and no price. Days are your local days.
+    They are counted from the transcripts, subagents included, each message once. The list price is
+    that of the API on the day of each message. It is not your bill: with a subscription you do not
+    pay by token. Where Claude Code itself says what a session cost, --by session shows that beside
+    it. A model that the price list does not know has tokens and no price. Days are your local days.
 
     \b
     Examples:
@@ -54,28 +57,45 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
         rates = current_rates(connection, paths.home())
         rows = usage_rows(connection, by, rates, since=since, project_id=project_id)
         names = project_names(connection)
-        costs = UsageRateRepo(connection).client_costs() if by == "session" else {}
+        more = _of_sessions(connection, rows) if by == "session" else {}
     if as_json:
         print_json([as_record(row) for row in rows])
     elif not rows:
         say("No tokens were used." if project or since else "No tokens were counted yet.")
     else:
-        show(*_parts(rows, by, names, costs))
+        show(*_parts(rows, by, names, more))
+
+
+def _of_sessions(
+    connection: sqlite3.Connection, rows: list[UsageRow]
+) -> dict[str, dict[str, object]]:
+    """Further columns: what Claude Code says that a session cost, and what the session is called."""
+    more: dict[str, dict[str, object]] = {}
+    costs = UsageRateRepo(connection).client_costs()
+    if own := {row.key: costs[row.key] for row in rows if row.key in costs}:
+        more["Claude Code's own"] = {
+            key: Cell(dollars(cost), "", f"{cost:.6f}") for key, cost in own.items()
+        }
+    if is_interactive():  # a program knows sessions by their ids
+        more["title"] = {row.key: title_of(connection, row.key) or "-" for row in rows}
+    return more
 
 
 def _parts(
-    rows: list[UsageRow], by: By, names: dict[str, str], costs: dict[str, float]
+    rows: list[UsageRow], by: By, names: dict[str, str], more: Mapping[str, Mapping[str, object]]
 ) -> list[Line | Table]:
-    says_costs = any(row.key in costs for row in rows)
-    headings = [by, "input", "output", "cache read", "cache write", "list price"]
-    table = [[_key(row.key, by, names), *_figures(row)] for row in rows]
-    if says_costs:
-        headings.append("client's own")
-        for row, cells in zip(rows, table, strict=True):
-            cost = costs.get(row.key)
-            cells.append("-" if cost is None else Cell(dollars(cost), "", f"{cost:.6f}"))
+    """The rows and their total. `more` is {heading of a further column: {key: its cell}}."""
+    headings = [by, "input", "output", "cache read", "cache write", "list price", *more]
+    table = [
+        [
+            _key(row.key, by, names),
+            *_figures(row),
+            *(cells.get(row.key, "-") for cells in more.values()),
+        ]
+        for row in rows
+    ]
     if len(rows) > 1:
-        table.append([Cell("total", "bold"), *_figures(total(rows)), *([""] if says_costs else [])])
+        table.append([Cell("total", "bold"), *_figures(total(rows)), *[""] * len(more)])
     parts: list[Line | Table] = [Table(headings, table)]
     if any(row.is_partly_priced for row in rows):
         parts.append(Line((Cell("+ some of it is of a model without a list price.", "dim"),)))

@@ -48,7 +48,7 @@ def run(
     report: Report,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Take in what is missing, and keep count in `report`, also when it is interrupted.
+    """Import what is missing, and keep count in `report`, also when it is interrupted.
 
     A dry run may have a read-only connection, or none where no database is, and writes nothing.
     `progress(done, total)` counts bytes. Raises DatabaseUnusable or sqlite3.Error.

@@ -83,7 +83,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_running(pid: int) -> bool:
-    """In doubt a session lives: its last turn is only taken in later."""
+    """In doubt a session lives: its last turn is only imported later."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

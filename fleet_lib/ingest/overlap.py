@@ -5,14 +5,15 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.ingest.turn_events import TurnEvents
+from fleet_lib.lines import listed
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.touched_files import Overlap
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import storable
 
-KEPT_SECONDS = 2 * 86400  # a spool that was not drained for a while is older than now
+KEPT_SECONDS = 2 * 86400  # longer than the day that counts: a spool may wait to be drained
 _DAY_NS = 86400 * 1_000_000_000
-_FILES_LIMIT = 500  # of one turn; more than that is a change of everything
+_FILES_LIMIT = 500  # of one turn; one that touches more rewrites the repository
 _NAMED = 5  # files and sessions of one event
 
 
@@ -46,9 +47,8 @@ def announce(
     for name, values in (("moreFiles", named), ("moreSessions", list(sessions))):
         if more := len(values[_NAMED:]):
             details[name] = more
-    line = (
-        f"{_listed(named)}: also touched by {_listed([_name(each) for each in sessions.values()])}"
-    )
+    others = listed([_name(each) for each in sessions.values()], _NAMED)
+    line = f"{listed(named, _NAMED)}: also touched by {others}"
     if details["isOtherWorktree"]:
         line += ", in another worktree"
     events.add("file_overlap", "mention", {"fileOverlap": details, "line": line})
@@ -57,8 +57,3 @@ def announce(
 def _name(overlap: Overlap) -> str:
     title = f" ({overlap.title})" if overlap.title else ""
     return f"session {overlap.session_id[:8]}{title}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    more = len(words[_NAMED:])
-    return ", ".join(words[:_NAMED]) + (f" and {more} more" if more else "")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet_lib.ingest.compose import detail_of
+from fleet_lib.lines import DOCUMENTS_NAMED
 from fleet_lib.store.outbox import EventType, OutboxRepo
 
-_NAMED_DOCUMENTS = 5  # a reader wants a handful; the rest is counted
 _NAMED_SOURCES = 20
 
 
@@ -69,10 +69,10 @@ class TurnEvents:
         says that documents are out of date."""
         details: dict[str, Any] = {
             "docPath": next(iter(documents), None),
-            "docs": list(documents[:_NAMED_DOCUMENTS]),
+            "docs": list(documents[:DOCUMENTS_NAMED]),
             "sources": list(sources[:_NAMED_SOURCES]),
             "risk": "high",
         }
-        if more := len(documents[_NAMED_DOCUMENTS:]):
+        if more := len(documents[DOCUMENTS_NAMED:]):
             details["moreDocs"] = more
         return self.add("doc_drift_warning", "highlight", {"docDrift": details})

@@ -55,7 +55,8 @@ def claim_next(
     connection: sqlite3.Connection, home: str, runner: str, settings: Config
 ) -> tuple[Work | None, list[Notice]]:
     """(the next job, now claimed; the jobs that were refused before it), in one transaction. None
-    if nothing is queued, all slots are taken, every queued job's lane is busy, or the queue is held.
+    if nothing is queued, all slots are taken, every queued job's lane is busy, or the queue is
+    held.
 
     A hold does not concern Commander turns: a person waits for the answer. When a hold's time is
     over, one job is tried alone.

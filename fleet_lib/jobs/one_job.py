@@ -261,7 +261,7 @@ def _end(connection: sqlite3.Connection, work: Work, outcome: Outcome, home: str
     hold = JobHoldRepo(connection)
     if outcome.refusal:
         hold.extend(outcome.refusal, outcome.refused_until)
-        # Nothing was done. A person waits for a Commander turn, and is told at once.
+        # Nothing was done. But a person waits for a Commander turn, and gets the reason at once.
         if not outcome.is_answered and work.job.type != "commander_turn":
             return "queued" if runs.put_back(work.run) else "taken over by another runner"
     elif outcome.is_answered:

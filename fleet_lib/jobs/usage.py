@@ -1,4 +1,5 @@
-"""The tokens that a job used. No hook runs in a job, so its transcript is read when it has ended."""
+"""The tokens that a job used. No hook runs in a job, so its transcript is read when the job has
+ended."""
 
 import contextlib
 import os

@@ -181,8 +181,8 @@ def _expression(phrases: list[Phrase], filters: list[str]) -> str:
 
 
 def _score(phrases: list[Phrase], title: str, body: str) -> float:
-    """As BM25 scores, but that every word counts alike: more hits are better, each one less than
-    the one before, and a hit in a short text or in the title is better than another."""
+    """BM25, except that every word has the same weight: more hits are better, each adding less than
+    the one before, and a hit in a short text or in the title is worth more than another."""
     length = 0.25 + 0.75 * len(body) / _USUAL_LENGTH
     score = 0.0
     for phrase in phrases:

@@ -2,9 +2,9 @@
 search.py's.
 
 Triggers note in `search_changes` which briefings changed; from there the drainer indexes them, once
-they are committed. Briefings that are older than the index are taken
-in from the newest to the oldest; `search_progress` holds how far that is. The index is derived:
-whatever is wrong with it is repaired here, and never raised to a writer.
+they are committed. Briefings that are older than the index are added from the newest to the oldest;
+`search_progress` holds how far that is. The index is derived: whatever is wrong with it is repaired
+here, and never raised to a writer.
 """
 
 import sqlite3
@@ -65,7 +65,7 @@ def is_whole(connection: sqlite3.Connection) -> bool:
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
-    """Begin again with an empty index, in the caller's transaction; `catch_up` fills it."""
+    """Replace the index by an empty one, in the caller's transaction; `catch_up` fills it."""
     for name in _TRIGGERS:
         connection.execute(f"DROP TRIGGER IF EXISTS {name}")
     migrate.drop_search_table(connection, "search_fts")
@@ -77,7 +77,8 @@ def rebuild(connection: sqlite3.Connection) -> None:
 
 
 def repair(connection: sqlite3.Connection) -> bool:
-    """Make what is missing anew, in a transaction of its own. False if nothing is missing."""
+    """Rebuild an index that lacks a table or trigger, in a transaction of its own. False if it lacks
+    none."""
     if is_whole(connection):
         return False
     with db.transaction(connection):
@@ -108,7 +109,7 @@ def catch_up(
 ) -> bool:
     """Index what is not in the index, in transactions of BATCH briefings: first what changed, then
     what is older than the index for so many seconds, both until `stop()` is true. True when nothing
-    is left. A damaged index is begun anew, once. Raises sqlite3.Error for a database that cannot be
+    is left. A damaged index is rebuilt, once. Raises sqlite3.Error for a database that cannot be
     written."""
     end_of_older = None
     is_rebuilt = repair(connection)
@@ -301,7 +302,7 @@ def _free_place(connection: sqlite3.Connection, second: int, briefing_id: int) -
 
 
 def _second(moment: object) -> int:
-    """0 for what another program wrote and is no time."""
+    """Unix time; 0 for a text of another program that is no time."""
     try:
         return max(0, int(clock.parse(str(moment)).timestamp()))
     except (ValueError, OverflowError):

@@ -71,6 +71,6 @@ class TouchedFileRepo:
         )
 
     def forget_before(self, moment: str) -> None:
-        """Delete what is older (ISO): it says nothing any more."""
+        """Delete what is older than an ISO time: only the last day counts."""
         self._connection.execute("DELETE FROM touched_files WHERE touched_at < ?", (moment,))
         self._connection.execute("DELETE FROM file_overlaps WHERE announced_at < ?", (moment,))

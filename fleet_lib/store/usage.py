@@ -1,5 +1,5 @@
-"""Tokens that were used: sums, the messages that they were counted from, and how far each transcript
-was read. Nothing here knows what a token costs (store/usage_rates.py does)."""
+"""Tokens that were used: sums, the messages from which they were counted, and how far each
+transcript was read. Nothing here knows what a token costs (store/usage_rates.py does)."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,12 +44,12 @@ class Tokens(NamedTuple):
         return Tokens(*(mine + times * its for mine, its in zip(self, other, strict=True)))
 
     def is_more_than(self, other: "Tokens") -> bool:
-        """Whether this is the later word on the same message, whose output grows as it is written."""
+        """Whether this is a later report of the same message: its output grows as it is written."""
         return (self.output, sum(self)) > (other.output, sum(other))
 
 
 class Owner(NamedTuple):
-    """Whose and when a message is."""
+    """What a message belongs to."""
 
     session_id: str
     turn_key: str  # or a follow-up's prompt; "" if no line says it

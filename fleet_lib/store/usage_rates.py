@@ -1,5 +1,6 @@
-"""List prices as they were last asked for, and sums of tokens with their price. The price library is
-slow to import, so whoever shows a figure goes by what is stored here; views/list_prices.py fills it."""
+"""List prices as they were last asked for, and sums of tokens with their price. The price library
+is slow to import, so every figure is made of the prices that are stored here;
+views/list_prices.py fills the table."""
 
 import json
 import sqlite3
@@ -14,6 +15,16 @@ By = Literal["day", "project", "session", "model", "all"]
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
     " cache_write_5m_usd, cache_write_1h_usd, library, priced_at"
+)
+# A rate as JSON, in the order of `_as_row`, under the names by which the sums use it.
+_RATE_SQL = ", ".join(
+    f"json_extract(value, '$[{place}]') AS {name}"
+    for place, name in enumerate(
+        (
+            *("kind_id", "from_quarter", "to_quarter"),
+            *("input", "output", "cache_read", "write_5m", "write_1h"),
+        )
+    )
 )
 # {what usage is grouped by: its key}. A person's day is the local one.
 _KEYS: dict[By, str] = {
@@ -86,7 +97,7 @@ class UsageRateRepo:
         return [Rate(row[0], row[1], row[2], Prices(*row[3:8]), row[8], row[9]) for row in rows]
 
     def save(self, rates: Iterable[Rate]) -> None:
-        """Store these instead of all that were there."""
+        """Replace all stored rates by these."""
         self._connection.execute("DELETE FROM usage_rates")
         self._connection.executemany(
             f"INSERT INTO usage_rates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -114,10 +125,7 @@ class UsageRateRepo:
         where = [sql for sql, value in conditions.items() if value is not None]
         found = self._connection.execute(
             f"""WITH rates AS MATERIALIZED (
-              SELECT json_extract(value, '$[0]') AS kind_id, json_extract(value, '$[1]') AS from_quarter, json_extract(value, '$[2]') AS to_quarter,
-                json_extract(value, '$[3]') AS input, json_extract(value, '$[4]') AS output, json_extract(value, '$[5]') AS cache_read,
-                json_extract(value, '$[6]') AS write_5m, json_extract(value, '$[7]') AS write_1h
-              FROM json_each(:rates))
+              SELECT {_RATE_SQL} FROM json_each(:rates))
             SELECT {_KEYS[by]} AS key,
               sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
               sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),

@@ -83,7 +83,7 @@ def _around(text: str, first: int, last: int) -> str:
 
 
 def _catch_up(connection: sqlite3.Connection, *, is_damaged: bool = False) -> bool:
-    """Index a little of what is not in the index yet, or begin a damaged index anew. False if that
+    """Index a little of what is not in the index yet, or rebuild a damaged index. False if that
     is impossible now, and not needed otherwise: a search finds the latest changes without it."""
     path = connection.execute("PRAGMA database_list").fetchone()[2]
     with contextlib.suppress(sqlite3.Error):

@@ -62,13 +62,20 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     ]
 
 
+def title_of(connection: sqlite3.Connection, session_id: str) -> str | None:
+    """What a session is called: its name if a person gave it one, else its newest turn's title."""
+    session = SessionRepo(connection).get(session_id)
+    title = session.title if session else None
+    return title or BriefingRepo(connection).last_title(session_id)
+
+
 class SessionsNow:
     """The sessions as they are now: the stored ones, corrected by Claude Code's own files, which
     are read once. One that no person named has its newest turn's title."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._repo = SessionRepo(connection)
-        self._turns = BriefingRepo(connection)
+        self._connection = connection
         self._live = live_sessions(connection, is_thorough=True)
 
     def needing_you(self) -> list[Session]:
@@ -100,11 +107,11 @@ class SessionsNow:
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
                 found.append(_now(session, live))
-        return sorted(map(self._titled, found), key=order, reverse=True)
-
-    def _titled(self, session: Session) -> Session:
-        title = session.title or self._turns.last_title(session.session_id)
-        return replace(session, title=title)
+        titled = [
+            replace(session, title=title_of(self._connection, session.session_id))
+            for session in found
+        ]
+        return sorted(titled, key=order, reverse=True)
 
 
 def _now(session: Session, live: LiveSession) -> Session:

@@ -31,7 +31,9 @@ def usage_rows(
     )
     if by == "day":
         return sorted(found, key=lambda row: row.key, reverse=True)
-    return sorted(found, key=lambda row: (row.usd or 0.0, _all_tokens(row), row.key), reverse=True)
+    return sorted(
+        found, key=lambda row: (row.usd or 0.0, _all_of(as_record(row)), row.key), reverse=True
+    )
 
 
 def as_record(row: UsageRow) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def total(rows: Iterable[UsageRow]) -> UsageRow:
 
 
 def name_of(names: dict[str, str], project_id: str) -> str:
-    """A project's name; what is no project has a name as well."""
+    """A project's name; one for the Commander and for unknown projects too."""
     others = {"": "(unknown)", COMMANDER: "the Commander"}
     return names.get(project_id) or others.get(project_id, project_id)
 
@@ -120,7 +122,7 @@ def short_number(number: int) -> str:
 
 
 def dollars(usd: float) -> str:
-    """Cents for a person; less than one is not nothing."""
+    """Dollars and cents for a person; less than a cent is not shown as nothing."""
     return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else "under $0.01"
 
 
@@ -140,9 +142,6 @@ def _figure(connection: sqlite3.Connection, **filters: Any) -> dict[str, Any] | 
     }
 
 
-def _all_tokens(row: UsageRow) -> int:
-    return row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
-
-
 def _all_of(figure: dict[str, Any]) -> int:
+    """All tokens of a record or figure."""
     return sum(count for name, count in figure.items() if name.endswith("_tokens"))
