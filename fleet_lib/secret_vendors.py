@@ -176,7 +176,7 @@ VENDORS = (
     ),
     kind(
         "chain-provider-key",
-        "infura.io/v3/ alchemy.com/v2/ alchemyapi.io/v2/ quiknode.pro/ ankr.com/",
+        "infura.io/v3/ alchemy quiknode.pro/ ankr.com/",
         r"(?:infura\.io/v3|alchemy(?:api)?\.(?:com|io)/v2|quiknode\.pro|rpc\.ankr\.com/[a-z_0-9]{2,30})/(?P<secret>[\w-]{32,})",
     ),
     token("openshift-token", "sha256~", WORD, 40),

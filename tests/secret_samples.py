@@ -36,6 +36,7 @@ sanity-token sk{A178}
 secret-key sk_{a26}
 square-token EAAA{w58}7x
 trigger-dev-key tr_prod_{A20}
+yandex-aws-key YC{w37}x
 1password-key A3-{U6}-{U6}-{U5}-{U5}-{U5}-{U5}
 1password-token ops_eyJ{B250}
 adafruit-key aio_{A28}
