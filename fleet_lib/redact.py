@@ -84,7 +84,7 @@ def _secrets(text: str) -> list[_Span]:
     ]
     found: list[_Span] = []
     # There are hundreds of hints. The first three letters rule out most of them, in one step.
-    beginnings = {lowered[start : start + 3] for start in range(len(lowered) - 2)}
+    beginnings = set(map("".join, zip(lowered, lowered[1:], lowered[2:], strict=False)))
     for place, kind in _possible(lowered, beginnings):
         for copy, words in copies:
             spans = _matches(kind, copy, lowered, words)
