@@ -289,9 +289,9 @@ def _turn(base: Command, commands: Sequence[Command], shown: str) -> Section:
         "CPU time (user and system) of a turn that comes alone. The session waits only for the"
         " hook; the drainer runs in the background.",
         [table(("part", "CPU ms, median", "quartiles", "ratio"), rows)],
-        note=f"Together {1000 * both:.0f} ms of CPU. Nearly all of it is the drainer's imports"
-        " (pydantic, YAML, markdown-it) and git. If several turns wait, the others cost only what a"
-        " drain costs per entry (below).",
+        note=f"Together {1000 * both:.0f} ms of CPU. Most of it is the drainer's imports and"
+        " git; a message with markdown needs a parser besides. If several turns wait, the others"
+        " cost only what a drain costs per entry (below).",
     )
 
 

@@ -7,7 +7,6 @@ line. Another form is an error here, so that hooks never read something else tha
 
 import contextlib
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fleet_lib import hot_settings, ignored
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
+from fleet_lib.records import Record
 
 
 class _Section(BaseModel):
@@ -142,8 +142,7 @@ HOT = (
 Value = bool | int | float | str | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Record):
     """One setting as the console shows it."""
 
     key: str  # section.name

@@ -6,12 +6,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from fleet_lib.records import Record
 
-@dataclass(frozen=True)
-class Holder:
+
+class Holder(Record):
     """The process that holds a lock."""
 
     pid: int

@@ -6,10 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from fleet_lib.records import Record
 
 _HAS_PROC = Path("/proc/self/stat").exists()
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -21,8 +22,7 @@ _POLL_SECONDS = 0.02
 _KILL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessName:
+class ProcessName(Record):
     """A process for as long as it lives: its pid, and when it started in seconds since the boot,
     which does not move when the clock is set. Without /proc, and in rows of earlier versions, Unix
     seconds."""

@@ -3,7 +3,7 @@ and the patterns are made. Vendors' tokens are in secret_vendors; what only a na
 in secret_names.
 """
 
-import base64
+import binascii
 import re
 
 from fleet_lib.secret_shapes import (
@@ -29,7 +29,7 @@ def _is_login(match: re.Match[str]) -> bool:
     if len(match["secret"]) >= 20 and is_random(match["secret"]):
         return True
     try:
-        return b":" in base64.b64decode(match["secret"] + "==", validate=False)
+        return b":" in binascii.a2b_base64(match["secret"] + "==")
     except ValueError:
         return False
 

@@ -8,8 +8,10 @@ Korean, whose particles follow the word without a space.
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+
+from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
 
@@ -37,13 +39,13 @@ _DROPPED = (
 )
 # Letters with a stroke have no accent that could be dropped; people type them without.
 _STROKES = str.maketrans("øłđħŧı", "oldhti") | str.maketrans({"æ": "ae", "œ": "oe"})
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-_COMMON_WORD = re.compile(r"[^\W_]+")
-_ACCENT = re.compile(f"[{_DROPPED}]+")
-_CHUNK = re.compile(r'"([^"]*)"|([^\s"]+)')
+_ASCII_WORD = lazy(r"[a-z0-9]+")
+_COMMON_WORD = lazy(r"[^\W_]+")
+_ACCENT = lazy(f"[{_DROPPED}]+")
+_CHUNK = lazy(r'"([^"]*)"|([^\s"]+)')
 # Whether a text may have scripts of the first two tables. They take milliseconds to compile, which
 # is a tenth of a turn's cost, so that waits until one is met.
-_MAY_BE_OTHER = re.compile("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]")
+_MAY_BE_OTHER = lazy("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af]")
 
 
 @cache
@@ -73,8 +75,7 @@ def _is_single(word: str) -> bool:
     return bool(_MAY_BE_OTHER.match(word) and _single().match(word))
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(Record):
     """Words that a search wants side by side."""
 
     words: tuple[str, ...]

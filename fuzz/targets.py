@@ -21,6 +21,7 @@ from fleet_lib.errors import BadEntry, BadInput
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.jobs.stream import StreamCollector, partial_text, readable_parts
 from fleet_lib.json_text import json_object
+from fleet_lib.records import as_dict
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.text import clean
@@ -72,7 +73,7 @@ def briefing(data: bytes) -> None:
     for words in (text, f"---\n{text}\n---\n## Summary\nx", block or ""):
         parsed = briefing_parser.parse(words)
         assert len(parsed.raw_markdown) <= briefing_parser.RAW_LIMIT
-        json.dumps(parsed.model_dump())
+        json.dumps(as_dict(parsed))
     assert all(isinstance(line, str) for line in (question_of(text) or "", summary_of(text)))
 
 

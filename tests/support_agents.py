@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from support import payload
 
 from fleet_lib import clock, spool
 from fleet_lib.ingest.ingest import Ingest, apply_one
+from fleet_lib.records import replace
 from fleet_lib.store import db
 from fleet_lib.turn.prepare import prepare
 from fleet_lib.turn.repositories import Repositories

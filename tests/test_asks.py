@@ -73,6 +73,18 @@ def test_a_case_has_the_status_that_a_careful_reader_gives_it(message: str, stat
         ("Should the limit be:\nA) per user\nB) per team", "Should the limit be: A) per user; B) per team"),
         ("Can you run this:\n\n```sh\nmake up\n```", "Can you run this"),
         ("What's next?", "What's next?"),
+        ("How should the limit be counted?\n\n**A)** Per user, as today.\n\n**B)** Per team. It takes a table.\n\n**C)** Not at all.", "How should the limit be counted?"),
+        ("How large is a team? I saw three sizes.\n\n**A) Small** — up to ten. We merge it at night (or on your command).\n\n**B) Large** — all others.", "How large is a team?"),
+        ("Which kind of limit helps you most? I can show an example of each.", "Which kind of limit helps you most?"),
+        ("需要我接着做吗？比如先写测试？", "需要我接着做吗？比如先写测试？"),
+        ("Shall I start it again? Or is the test over?", "Shall I start it again? Or is the test over?"),
+        ("¿Lo publico ahora? ¿O prefieres esperar?", "¿Lo publico ahora? ¿O prefieres esperar?"),
+        ("What do you think? Should we:\n- keep it\n- drop it", "Should we: keep it; drop it"),
+        ("Is the limit per user? And should it be stored?", "Is the limit per user? And should it be stored?"),
+        ("- It still says \"one limit per user.\" Want me to drop that?\n- The rest is fine.", 'It still says "one limit per user." Want me to drop that?'),
+        ("Is the limit stored here or in the cache? I write nothing until you call it.", "Is the limit stored here or in the cache?"),
+        ("Shall I look at the server? (I'd need your key for that.)", "Shall I look at the server?"),
+        ("Do you want me to:\n1. Rename the flag?\n2. Or should we drop it?", "Do you want me to: Rename the flag?; Or should we drop it?"),
     ],
 )  # fmt: skip
 def test_the_sentence_that_asks_is_found_whatever_follows_it(message: str, question: str) -> None:
@@ -144,6 +156,7 @@ def test_a_question_that_is_not_put_to_the_reader_asks_nothing(message: str) -> 
         "I'll watch it and share the results.",
         "The pipeline can't start until the queue is up.",
         "Waiting for your next instruction.",
+        "I'll wait for the two agents before I look into limit.go again.",
         "1. Run the script\n2. Confirm the release\n3. Send the mail",
         "- Review the table\n- Choose a name for the flag",
     ],
@@ -163,6 +176,8 @@ def test_courtesy_offers_and_advice_ask_nothing(message: str) -> None:
         "Let me know which of the two you prefer.",
         "Let me know how you'd like to proceed.",
         "Let me know if you'd like me to proceed.",
+        "Please read it and let me know if you want anything else in it before we start building.",
+        "Say which of the two and I'll merge it.",
         "Let me know if this matches what you had in mind.",
         "Tell me which one.",
         "Say the word and I'll merge it.",
@@ -189,6 +204,8 @@ def test_courtesy_offers_and_advice_ask_nothing(message: str) -> None:
         "Once you approve, I'll apply it.",
         "I'll apply it as soon as you confirm.",
         "Ready to start when you are.",
+        "Ready to build and publish it when you are.",
+        "Holding on the new table until you say which limit counts.",
         "Your call.",
         "I kept the table for now, but it's up to you.",
         "With your permission, I'll drop it.",
@@ -207,6 +224,8 @@ ASKS = """
 Ya está listo el parser. ¿Quieres que suba los cambios?
 Dime cuál de las dos opciones prefieres.
 Cuando lo hayas guardado, avísame y sigo.
+Cuando tengas la clave nueva, avisame y lo publicamos.
+Una vez que inicies sesión, volvé a pedirme la copia.
 Por favor, confirma si puedo borrar la tabla.
 Ich habe beide Wege geprüft. Soll ich den ersten nehmen?
 Bitte bestätige, dass ich die Datei löschen darf.

@@ -88,7 +88,7 @@ def waiting(fleet: Fleet) -> tuple[list[str], list[str]]:
         ("Two ways:\n- the table\n- or the file?", "or the file?"),
         ("## Next\n\n1. Build it. 2. Ship it?", "Ship it?"),
         ("Done! (Shall I push?)", "Shall I push?"),
-        ("Table or file? Or both?", "Or both?"),
+        ("Table or file? Or both?", "Table or file? Or both?"),
         ("已经完成。要不要提交？", "要不要提交？"),
         (f"{ASKING}\n\n```briefing\nstatus: waiting_for_input\n```", QUESTION),
         (f"{QUESTION}\n```sh\necho why?\n\n```\n", QUESTION),

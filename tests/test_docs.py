@@ -7,6 +7,7 @@ import click
 import pytest
 from support import ROOT
 
+from commander.cli import COMMANDS as TABLE
 from commander.cli import main
 
 _spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -29,6 +30,13 @@ def commands(command: click.Command, path: str = "fleet") -> list[tuple[str, cli
 
 
 COMMANDS = dict(commands(main))
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each_command_s_own_help() -> None:
+    context = click.Context(main)
+    for name, (_, text) in TABLE.items():
+        command = main.get_command(context, name)
+        assert command and command.get_short_help_str(1000) == text, name
 
 
 def test_generated_pages_are_up_to_date() -> None:

@@ -16,12 +16,14 @@ import pytest
 from support import PAYLOADS, Fleet, git, make_repository, payload
 from support_transcripts import Session, configured
 
+from fleet_lib import clock
 from fleet_lib.errors import GitTimeout
+from fleet_lib.turn import transcript
 from fleet_lib.turn.git import GitState, ReflogEntry, head_at, read_git_state
 from fleet_lib.turn.own_commits import Call, own_commits
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.tool_calls import ToolCall
-from fleet_lib.turn.transcript import read_turn
+from fleet_lib.turn.transcript import read_turn, turn_lines
 
 FIRST = "eac0cc35-4a9d-4e16-ac98-92f010e5b855"
 SECOND = "fa85a4c5-36c9-494b-89a0-1eba5a42ad1a"
@@ -608,6 +610,33 @@ def test_edits_of_a_subagent_count_for_its_turn_only(tmp_path: Path) -> None:
     assert read_turn(path, "p2", "two", 0).files == ["/code/second.py"]
 
 
+def of_subagents(tmp_path: Path, started_at: str, **ages: float) -> list[str]:
+    """The files of a turn whose subagents wrote last so many seconds before now."""
+    opening = user("a") | {"timestamp": started_at}
+    path = save(tmp_path / "t.jsonl", [opening, assistant("one")])
+    for name, age in ages.items():
+        lines = [user("x"), assistant(edit(f"/code/{name}.py"))]
+        agent = save(tmp_path / "t" / "subagents" / f"agent-{name}.jsonl", lines)
+        os.utime(agent, (time.time() - age,) * 2)
+    return read_turn(path, "p1", "one", 0).files
+
+
+def test_subagent_that_ended_before_the_turn_is_not_read(tmp_path: Path) -> None:
+    found = of_subagents(tmp_path, clock.ago(3600), before=7200, during=1800)
+    assert found == ["/code/during.py"]
+
+
+def test_subagents_are_read_if_a_clock_was_set_back_since_the_turn(tmp_path: Path) -> None:
+    found = of_subagents(tmp_path, clock.ahead(86400), a=7200, b=1)
+    assert found == ["/code/a.py", "/code/b.py"]
+
+
+def test_of_more_subagents_than_are_read_the_newest_count(tmp_path: Path) -> None:
+    ages = {f"a{number:03}": 100.0 - number / 10 for number in range(230)}
+    found = of_subagents(tmp_path, clock.ago(3600), **ages)
+    assert found == [f"/code/a{number:03}.py" for number in range(30, 230)]
+
+
 def test_synthetic_message_of_claude_code_is_not_the_final_text(tmp_path: Path) -> None:
     error = assistant("API Error")
     error["message"]["model"] = "<synthetic>"
@@ -635,6 +664,21 @@ def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) ->
     thread.join()
     assert (turn.files, turn.partial) == (["/code/a.py", "/code/late.py"], False)
     assert 0.35 < taken < 1.5
+
+
+def test_transcript_that_does_not_change_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "t.jsonl", [user("a"), assistant("one")])
+    readings: list[str] = []
+
+    def counted(path: str, *more: Any) -> Any:
+        readings.append(path)
+        return turn_lines(path, *more)
+
+    monkeypatch.setattr(transcript, "turn_lines", counted)
+    assert read_turn(path, "p1", "not there", time.time() + 0.3).partial
+    assert readings == [path]
 
 
 def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fleet) -> None:

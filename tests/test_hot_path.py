@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, Fleet, payload
+from support import ROOT, Fleet, make_repository, payload
 from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_interpreter
 
 from fleet_lib.drain import drain
@@ -65,6 +65,32 @@ HEAVY = {
     *("contextlib", "tempfile", "shutil", "threading", "socket", "signal", "random", "hashlib"),
     *("inspect", "traceback", "argparse", "uuid", "pydantic", "yaml", "click", "filelock", "site"),
 }
+
+# What the drainer imports of the standard library for an ordinary turn: each of these costs every
+# turn. Not YAML, markdown-it, pydantic, logging, asyncio, tempfile, uuid, random or http.
+DRAINER = {
+    *("collections", "contextlib", "copy", "copyreg", "datetime", "enum", "errno", "faulthandler"),
+    *("fcntl", "fnmatch", "functools", "glob", "hashlib", "ipaddress", "itertools", "json"),
+    *("keyword", "locale", "math", "operator", "pathlib", "pwd", "re", "reprlib", "select"),
+    *("selectors", "shlex", "signal", "sqlite3", "subprocess", "threading", "types", "typing"),
+    *(
+        "binascii",
+        "unicodedata",
+        "urllib",
+        "warnings",
+        "weakref",
+        "abc",
+        "io",
+        "os",
+        "stat",
+        "time",
+    ),
+    # By `dataclasses`, which only fleet_lib/drain uses still: fleet_lib/records.py takes its place.
+    *("dataclasses", "inspect", "ast", "dis", "importlib", "linecache", "opcode", "token"),
+    "tokenize",
+}
+# Asked for on other systems, and not there.
+ELSEWHERE = {"msvcrt", "nt", "ntpath", "org", "winreg"}
 
 
 def imported(
@@ -189,6 +215,43 @@ def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
     found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
 
     assert {"sqlite3", "json", "fleet_lib.drain.drainer", "fleet_lib.ingest.ingest"} <= found
+
+
+def of_an_ordinary_turn(fleet: Fleet, message: str) -> set[str]:
+    """What the drainer imports for one Stop in a repository, beside what Python itself does."""
+    project = make_repository(fleet.folder / "app", "https://example.com/a/app.git")
+    transcript = fleet.folder / "transcript.jsonl"
+    transcript.write_text('{"type": "user", "promptId": "p", "message": {"content": "Fix it"}}\n')
+    stop = {"prompt_id": "p", "transcript_path": str(transcript), "cwd": str(project)}
+    stop["last_assistant_message"] = message
+    fleet.drain()  # makes the database
+    fleet.hook("stop", payload("Stop") | stop, project)
+    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
+    return found - imported([sys.executable, "-I", "-c", "pass"])
+
+
+def test_drainer_imports_for_an_ordinary_turn_nothing_that_is_not_listed(fleet: Fleet) -> None:
+    found = of_an_ordinary_turn(fleet, "The parser reads empty lines now, and its tests pass.")
+
+    packages = {name.partition(".")[0] for name in found}
+    assert {name for name in packages if name[0] != "_"} - ELSEWHERE - DRAINER == {"fleet_lib"}
+    rooms = {name.split(".")[1] for name in found if name.startswith("fleet_lib.")}
+    assert rooms & {"jobs", "views", "history", "history_import", "config", "processes"} == set()
+
+
+def test_drainer_imports_a_parser_for_a_message_that_needs_it(fleet: Fleet) -> None:
+    # Without this test, a drainer that never reads markdown would pass the test above.
+    block = "Done.\n\n```briefing\n---\nstatus: completed\n---\n## Summary\nParsed.\n```\n"
+    assert {"yaml", "markdown_it"} <= of_an_ordinary_turn(fleet, block)
+
+
+def test_help_of_the_console_imports_no_command(fleet: Fleet) -> None:
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom commander.cli import main; main()"
+    found = imported([sys.executable, "-I", "-c", start, "--help"], env=fleet.env())
+
+    ours = {name for name in found if name.startswith("commander.")}
+    assert ours == {"commander.cli", "commander.cli._app", "commander.cli._display"}
 
 
 @pytest.mark.parametrize("path", HOOK_FILES, ids=lambda path: path.name)

@@ -22,6 +22,8 @@ from support_transcripts import Session, configured
 from test_briefing_parser import SKELETON, UNANSWERED
 
 from fleet_lib import clock, spool
+from fleet_lib.errors import BadEntry
+from fleet_lib.turn.payload import Payload
 
 BLOCKED = """I cannot go on.
 
@@ -678,3 +680,30 @@ def test_a_turns_commits_are_its_files_after_a_turn_while_the_clock_was_ahead(
         connection.execute("UPDATE sessions SET head_at = ?", (time.time_ns() + DAY_NS,))
     session = Session(fleet, repository, "session-1").asks()
     assert session.runs("echo > pay.py; git add .; git commit -qm pay").stops() == ["pay.py"]
+
+
+# --- the payload ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"session_id": 7}, "session_id: not a string"),
+        ({"session_id": ["s"]}, "session_id: not a string"),
+        ({"session_id": "s" * 201}, "session_id: is longer than an id"),
+        ({"prompt_id": "p" * 201}, "prompt_id: is longer than an id"),
+    ],
+)
+def test_payload_whose_ids_are_none_is_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadEntry, match=reason):
+        Payload.read({"session_id": "s", **fields})
+
+
+def test_new_form_of_another_field_does_not_lose_the_turn() -> None:
+    other_types = dict.fromkeys(Payload().__dict__, 7) | {"session_id": "s", "unknown": [1]}
+    assert Payload.read(other_types) == Payload(session_id="s")
+    assert Payload.read({"session_id": "", "prompt_id": ""}) == Payload()
+    blocks = [{"type": "text", "text": "a"}, {"type": "image"}, "x", {"text": "b"}]
+    assert Payload.read({"last_assistant_message": blocks}).last_assistant_message == "a\nb"
+    assert Payload.read({"message": "a\0\ud800"}).message == "a?"
+    assert Payload.read({"tool_input": {"command": "ls"}}).tool_input == {"command": "ls"}

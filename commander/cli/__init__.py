@@ -5,37 +5,37 @@ import click
 
 from commander.cli._app import Console
 
-# {command: its module in this package}; the module's attribute has the command's name (`import_`: a word of
-# Python gets an underscore).
-_MODULES = {
-    "status": "status",
-    "resume": "attention",
-    "dismiss": "attention",
-    "snooze": "attention",
-    "commander": "commander",
-    "ask": "ask",
-    "jobs": "jobs",
-    "projects": "projects",
-    "briefings": "briefings",
-    "events": "events",
-    "usage": "usage",
-    "gateway": "gateway",
-    "prelude": "prelude",
-    "drain": "spooling",
-    "replay": "spooling",
-    "db": "database",
-    "import": "importing",
-    "export": "export",
-    "doctor": "doctor",
-    "config": "config",
-    "statusline": "statusline",
-    "completion": "completion",
+# {command: (its module in this package, its help's first sentence)}; the module's attribute has the
+# command's name (`import_`: a word of Python gets an underscore). `fleet --help` imports no module.
+COMMANDS = {
+    "status": ("status", "Show what needs your attention and what is new."),
+    "resume": ("attention", "Open the session of ID again, in its folder."),
+    "dismiss": ("attention", "Hide a session that waits for you until its next event."),
+    "snooze": ("attention", "Hide a session that waits for you for some time."),
+    "commander": ("commander", "Open the Commander in its last conversation."),
+    "ask": ("ask", "Ask the Commander one question and print its answer."),
+    "jobs": ("jobs", "Queue tasks for Claude Code without a terminal."),
+    "projects": ("projects", "List, archive and restore projects."),
+    "briefings": ("briefings", "Show what each finished turn did."),
+    "events": ("events", "List or follow events."),
+    "usage": ("usage", "Show tokens used and their list price."),
+    "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
+    "prelude": ("prelude", "Print what the Commander's next prompt would add."),
+    "drain": ("spooling", "Apply everything that waits in the spool."),
+    "replay": ("spooling", "Apply hook payloads or spool entries from FILES."),
+    "db": ("database", "Migrate, check, back up, restore and prune the database."),
+    "import": ("importing", "Import finished turns from Claude Code's transcripts."),
+    "export": ("export", "Export briefings and events."),
+    "doctor": ("doctor", "Check the installation and suggest fixes."),
+    "config": ("config", "Read and change settings."),
+    "statusline": ("statusline", "Print one line for Claude Code's status line."),
+    "completion": ("completion", "Install TAB completion for bash, zsh or fish."),
 }
 
 
 @click.group(
     cls=Console,
-    modules=_MODULES,
+    modules=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="fleet", prog_name="fleet")

@@ -42,7 +42,7 @@ class Console(click.Group):
     """Imports a command's module only when that command is used. An error becomes one line on
     stderr with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""
 
-    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, modules: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._modules = modules
 
@@ -52,10 +52,20 @@ class Console(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._modules:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"commander.cli.{self._modules[cmd_name]}")
+        module = importlib.import_module(f"commander.cli.{self._modules[cmd_name][0]}")
         attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(module, attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does it, but from the table, since importing all commands takes a while."""
+        room = formatter.width - 6 - max(map(len, self._modules))
+        rows = [
+            (name, click.Command(name, help=text).get_short_help_str(room))
+            for name, (_, text) in self._modules.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):

@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-from dataclasses import asdict
 from typing import Any, get_args
 
 import click
@@ -32,6 +31,7 @@ from commander.cli._params import Moment, complete_briefing, project_option
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
+from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
@@ -306,7 +306,7 @@ def _notes(record: dict[str, Any]) -> list[str]:
 
 def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> None:
     if as_json:
-        print_json(asdict(event))
+        print_json(as_dict(event))
         return
     click.secho(f"Event e{event.event_id}: {safe(event.type)}", bold=True)
     say(f"at: {event.ts}")

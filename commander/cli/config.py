@@ -1,13 +1,12 @@
 """`fleet config`: the settings in config.toml."""
 
-from dataclasses import asdict
-
 import click
 
 from commander.cli._app import json_option
 from commander.cli._display import is_interactive, print_json, print_table, say
 from fleet_lib import config as settings
 from fleet_lib import paths
+from fleet_lib.records import as_dict
 from fleet_lib.text import clean
 
 
@@ -37,7 +36,7 @@ def list_(as_json: bool) -> None:
     """
     found = settings.settings(paths.home())
     if as_json:
-        print_json([asdict(setting) for setting in found])
+        print_json([as_dict(setting) for setting in found])
         return
     rows = [
         (
@@ -64,7 +63,7 @@ def get(key: str, as_json: bool) -> None:
     """
     setting = settings.get(paths.home(), key)
     if as_json:
-        print_json(asdict(setting))
+        print_json(as_dict(setting))
         return
     if isinstance(setting.value, tuple):
         for item in setting.value:

@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from commander.cli._params import Moment
 from fleet_lib import clock, paths
 from fleet_lib.history_import.run import Report, run
 from fleet_lib.history_import.transcripts import find
+from fleet_lib.records import as_dict
 from fleet_lib.store import db
 from fleet_lib.text import clean
 
@@ -72,7 +72,7 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     except KeyboardInterrupt:
         is_interrupted = True
     if as_json:
-        print_json({"dry_run": dry_run, "since": since or None, **asdict(report)})
+        print_json({"dry_run": dry_run, "since": since or None, **as_dict(report)})
     else:
         _print(report, dry_run, is_interrupted)
     if is_interrupted:

@@ -1,7 +1,6 @@
 """`fleet db prune`: delete old history."""
 
 import contextlib
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from commander.cli._display import count, human_size, print_json, progress_bar, 
 from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
+from fleet_lib.records import as_dict
 from fleet_lib.store import db as database
 
 _NOUNS = {
@@ -64,7 +64,9 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
             connection, before=older_than, max_bytes=max_size, dry_run=dry_run, progress=progress
         )
     if as_json:
-        print_json({"path": str(path), "dry_run": dry_run, "max_bytes": max_size, **asdict(report)})
+        print_json(
+            {"path": str(path), "dry_run": dry_run, "max_bytes": max_size, **as_dict(report)}
+        )
     else:
         _print(report, path, max_size, dry_run)
     if not report.fits:

@@ -1,6 +1,5 @@
 """`fleet db restore`: a backup in the database's place."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ import click
 from commander.cli._app import json_option
 from commander.cli._display import print_json, say
 from fleet_lib import paths
+from fleet_lib.records import as_dict
 from fleet_lib.store import restore as library
 
 
@@ -29,7 +29,7 @@ def restore(file: Path, as_json: bool) -> None:
     done = library.restore(home, file)
     path = paths.database(home)
     if as_json:
-        report = asdict(done) | {"path": path, "from": str(file)}
+        report = as_dict(done) | {"path": path, "from": str(file)}
         print_json(report | {"replaced": str(done.replaced) if done.replaced else None})
         return
     say(

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.levels import ImpactLevel, Status
+from fleet_lib.records import as_dict
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
@@ -76,9 +77,12 @@ class NoQuery(BaseModel):
     pass
 
 
-@dataclass(frozen=True)
 class NamedProject(Project):
     name: str  # the repository's, or the id if several projects share that name
+
+
+for record in (BriefingRecord, Conversation, Project, NamedProject):
+    dataclass(init=False, repr=False, eq=False)(record)  # so that pydantic knows its fields
 
 
 class BriefingLine(BaseModel):
@@ -181,7 +185,7 @@ class Api:
         with self._reading() as connection:
             names = project_names(connection)
             return [
-                NamedProject(**asdict(project), name=names[project.project_id])
+                NamedProject(**as_dict(project), name=names[project.project_id])
                 for project in ProjectRepo(connection).get_all()
             ]
 

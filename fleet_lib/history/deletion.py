@@ -7,7 +7,6 @@ other writers never wait long. A briefing and all of its events are deleted in t
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib.history.selection import (
@@ -18,6 +17,7 @@ from fleet_lib.history.selection import (
     DELETABLE_SESSION,
     JOB_ENDED,
 )
+from fleet_lib.records import Record
 from fleet_lib.store import db
 
 PORTION_ROWS = 2000
@@ -27,8 +27,7 @@ _PAUSE_SECONDS = 0.01  # between two transactions, for other writers
 _CHOSEN = "IN (SELECT id FROM temp.chosen)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Record):
     """A table whose rows have an age, and what else is deleted or cleared for each row."""
 
     table: str
@@ -85,8 +84,7 @@ _KINDS = (
 _COUNTED = ("briefings", "outbox_events", "turns", "jobs", "sessions", "commander_sessions")
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(Record):
     """The old rows of one day, or of a part of a large one."""
 
     day: str  # the first ten characters of the rows' times

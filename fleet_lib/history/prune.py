@@ -3,12 +3,12 @@ Nothing here prints."""
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.history import deletion, selection, space
+from fleet_lib.records import MutableRecord, field
 from fleet_lib.store import db, search_index
 from fleet_lib.store.usage import UsageRepo
 
@@ -18,8 +18,7 @@ BUSY_SECONDS = 120  # to wait for other writers
 Progress = Callable[[int, int], None]
 
 
-@dataclass
-class Pruned:
+class Pruned(MutableRecord):
     """What a run did, or what it would do if it was a dry run."""
 
     before: str | None  # everything older than this was considered

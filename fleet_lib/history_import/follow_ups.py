@@ -3,10 +3,10 @@ has ended or a teammate has written; it belongs to the turn that started the age
 before it."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.records import replace
 from fleet_lib.turn.transcript_turns import FinishedTurn
 
 _AGENT_LINES_LIMIT = 1 << 20  # bytes of an agent's transcript in which its prompt must be named

@@ -4,14 +4,13 @@ turn: which branch it was, the transcript says."""
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fleet_lib import clock, hot_settings, ignored, paths
+from fleet_lib.errors import BadEntry
 from fleet_lib.history_import.follow_ups import merged
 from fleet_lib.history_import.transcripts import Transcript
+from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.turn import briefing_parser
@@ -25,8 +24,7 @@ from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Record):
     """A session's folder, which may be gone by now."""
 
     exists: bool
@@ -37,8 +35,7 @@ class _Folder:
     is_git_silent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReadTurn:
+class ReadTurn(Record):
     """A finished turn, ready to be stored."""
 
     prepared: Prepared
@@ -107,15 +104,17 @@ def _prepared(
 ) -> Prepared | None:
     """The turn as its hook's entry would be; None where its ids are none."""
     try:
-        payload = Payload(
-            session_id=session_id,
-            prompt_id=turn.prompt_id,
-            cwd=turn.cwd,
-            transcript_path=transcript.path,
-            last_assistant_message=turn.message,
-            error=turn.error,
+        payload = Payload.read(
+            {
+                "session_id": session_id,
+                "prompt_id": turn.prompt_id,
+                "cwd": turn.cwd,
+                "transcript_path": transcript.path,
+                "last_assistant_message": turn.message,
+                "error": turn.error,
+            }
         )
-    except ValidationError:
+    except BadEntry:
         return None
     event = "Stop" if turn.error is None else "StopFailure"
     git = folder.git

@@ -5,7 +5,6 @@ run does the rest."""
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from filelock import FileLock, Timeout
 
@@ -15,6 +14,7 @@ from fleet_lib.errors import BadEntry, DatabaseUnusable
 from fleet_lib.history_import.reading import Reader, ReadTurn
 from fleet_lib.history_import.transcripts import Transcript, living_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.records import MutableRecord, field
 from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
 from fleet_lib.turn.prepare import NotRead, read_more
@@ -25,8 +25,7 @@ BATCH_TRANSCRIPTS = 50  # whose tokens are counted in one transaction
 LOCK_SECONDS = 660.0  # a drainer may have a long batch at hand
 
 
-@dataclass
-class Report:
+class Report(MutableRecord):
     """What a run did; a dry run, what it would do."""
 
     transcripts: int = 0  # read

@@ -4,18 +4,17 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib.errors import BadInput
 from fleet_lib.files import read_regular_file
+from fleet_lib.records import Record
 
 YOUNG_SECONDS = 600  # a transcript that was written to since may be in the middle of a turn
 _LIVE_FILE_LIMIT = 64 * 1024  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Record):
     """One transcript's file."""
 
     path: str

@@ -3,11 +3,11 @@ files."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
+from fleet_lib.records import Record, field
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
@@ -44,8 +44,7 @@ _MEANING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Record):
     """What was written about a turn, and where."""
 
     written: Briefing
@@ -53,8 +52,7 @@ class Words:
     status_digest: str | None = None  # of the status file, where that is the source
 
 
-@dataclass(frozen=True, slots=True)
-class ComposedTurn:
+class ComposedTurn(Record):
     """Everything that is stored of one turn. Field names are the briefing's, where it has them."""
 
     project_id: str

@@ -2,20 +2,19 @@
 that it changed. Plain values, because a turn whose agents still run is announced later."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib.ingest.compose import ComposedTurn
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.levels import BroadcastLevel
+from fleet_lib.records import Record
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.documents import is_skill
 from fleet_lib.turn.prepare import Prepared
 from fleet_lib.turn.stored_text import stored_path, stored_paths
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Record):
     """The turn's own level, while its briefing may still be silent, and what comes with it."""
 
     broadcast_level: BroadcastLevel

@@ -1,11 +1,10 @@
 """Permission prompts: the words in which they ask, the alert of one that stays unanswered, and when
 they are over."""
 
-from dataclasses import replace
-
 from fleet_lib import clock
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import end_after_event, needs_a_person, new_session, seen_until
+from fleet_lib.records import replace
 from fleet_lib.store.live_state import PermissionRequest
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState

@@ -2,12 +2,12 @@
 of its own; once the line is seen the two become one: one briefing, its events under the same id."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from fleet_lib.ingest import provisional
 from fleet_lib.ingest.compose import meaning_of, with_more_files
 from fleet_lib.ingest.news import News
+from fleet_lib.records import replace
 from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import Turn
 from fleet_lib.store.repos import Repos

@@ -4,13 +4,13 @@ working, until the last agent has ended. A process that ended, or six hours, end
 Code that learns in another way that a session's process is gone calls `session_ended`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from fleet_lib.ingest import news, overlap
 from fleet_lib.ingest.compose import meaning_of
 from fleet_lib.ingest.news import News
 from fleet_lib.ingest.turn_events import TurnEvents
+from fleet_lib.records import replace
 from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord, Turn
 from fleet_lib.store.repos import Repos

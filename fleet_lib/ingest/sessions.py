@@ -1,11 +1,10 @@
 """Worker sessions between their turns: started, waiting for a person, ended."""
 
-from dataclasses import replace
-
 from fleet_lib import clock
 from fleet_lib.ingest import placing, provisional
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
+from fleet_lib.records import replace
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState
 from fleet_lib.turn.prepare import Prepared

@@ -1,6 +1,5 @@
 """A finished turn to rows: its briefing, its events, and the state that it leaves its session in."""
 
-from dataclasses import replace
 from typing import Any
 
 from fleet_lib import clock
@@ -11,6 +10,7 @@ from fleet_lib.ingest.news import News, news_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import end_after_event, new_session, seen_until
 from fleet_lib.ingest.turn_events import TurnEvents
+from fleet_lib.records import replace
 from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos

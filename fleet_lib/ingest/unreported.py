@@ -1,12 +1,11 @@
 """Turns that no hook reported, as their transcripts have them: at a session's end a turn like any
 other, with its events; in an import history, of which nothing is announced."""
 
-from dataclasses import replace
-
 from fleet_lib import clock
 from fleet_lib.ingest import turns
 from fleet_lib.ingest.compose import compose
 from fleet_lib.ingest.project import ProjectFinder
+from fleet_lib.records import replace
 from fleet_lib.store.imports import TurnIdentity
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session

@@ -5,7 +5,6 @@ import contextlib
 import sqlite3
 import tempfile
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object
 from fleet_lib.processes import ProcessName
+from fleet_lib.records import replace
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo

@@ -9,7 +9,6 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +20,7 @@ from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.jobs.budget import LEAST_BUDGET_USD, left_today
 from fleet_lib.jobs.request import JobRequest
 from fleet_lib.levels import DocDriftRisk, ImpactLevel, Status
+from fleet_lib.records import replace
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, SemanticFields, Turn

@@ -4,16 +4,15 @@ their end yet, and how two turns become one. What this means for a briefing is i
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_lib import clock
+from fleet_lib.records import Record, field
 
 _HELD = "session_id, turn_key, since, agents_json, news_json"
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionalTurn:
+class ProvisionalTurn(Record):
     """A turn whose own agents still run."""
 
     session_id: str

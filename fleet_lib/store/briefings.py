@@ -3,16 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Required, TypedDict, Unpack
 
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class BriefingRecord:
+class BriefingRecord(Record):
     briefing_id: int
     project_id: str
     session_id: str | None
@@ -69,8 +68,7 @@ class SemanticFields(TypedDict, total=False):
     files_touched: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Record):
     """A prompt, its answer and its follow-ups, and the briefing that it became."""
 
     session_id: str

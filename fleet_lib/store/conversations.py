@@ -1,10 +1,9 @@
 """The Commander's conversation, its sessions, and how far each has read the events."""
 
 import sqlite3
-import uuid
-from dataclasses import dataclass
 
 from fleet_lib import clock
+from fleet_lib.records import Record
 from fleet_lib.store.jobs import JobModel
 
 COMMANDER_MODEL: JobModel = "opus"
@@ -40,8 +39,7 @@ def clamp_cursors(connection: sqlite3.Connection) -> bool:
     return past > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Record):
     conversation_id: str
     kind: str
     cwd: str
@@ -75,6 +73,8 @@ class ConversationRepo:
         found = self.get_commander()
         if found:
             return found
+        import uuid  # once in a home's life
+
         now = clock.now()
         self._connection.execute(
             "INSERT INTO conversations (conversation_id, kind, cwd, model,"

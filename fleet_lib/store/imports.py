@@ -2,13 +2,12 @@
 back."""
 
 import sqlite3
-from dataclasses import dataclass
 
 from fleet_lib import clock
+from fleet_lib.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class TurnIdentity:
+class TurnIdentity(Record):
     """What a turn in a transcript is known by."""
 
     session_id: str

@@ -3,9 +3,9 @@ charged with it. One event announces a hold; the first answer of the model ends 
 
 import sqlite3
 import time
-from dataclasses import dataclass
 
 from fleet_lib import clock
+from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
@@ -18,8 +18,7 @@ _LONGEST_HOLD_SECONDS = 8 * 86400  # a weekly limit; a time beyond it is a mista
 _REASON_LIMIT = 300  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Record):
     reason: str
     since: str
     held_until: str

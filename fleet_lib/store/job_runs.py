@@ -8,12 +8,12 @@ is the Commander's conversation: one job at a time runs in each.
 import os
 import socket
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from fleet_lib import clock, processes
 from fleet_lib.processes import ProcessName
+from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store.jobs import Job, JobRepo, JobStatus
 from fleet_lib.store.outbox import OutboxRepo
@@ -34,8 +34,7 @@ ORDER BY j.type <> 'commander_turn', j.job_id LIMIT 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Record):
     """One run of a job."""
 
     job_id: int
@@ -54,8 +53,7 @@ class Run:
     ended_at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Record):
     """How a run ended."""
 
     status: JobStatus

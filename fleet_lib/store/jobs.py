@@ -3,12 +3,12 @@ in job_runs.py."""
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.json_text import json_array_or_none
+from fleet_lib.records import Record
 
 JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
@@ -27,8 +27,7 @@ _BEFORE: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Record):
     job_id: int
     ts_created: str
     ts_started: str | None

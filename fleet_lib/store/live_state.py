@@ -3,11 +3,11 @@ prompts that wait for an answer with the words in which they ask."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+
+from fleet_lib.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionRequest:
+class PermissionRequest(Record):
     """One permission prompt. A session has one for each of its threads."""
 
     session_id: str

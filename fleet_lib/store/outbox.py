@@ -3,12 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fleet_lib import clock, lines
 from fleet_lib.errors import BadInput
 from fleet_lib.json_text import json_object_or_none
+from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS, SESSION
 
 EventType = Literal[
@@ -24,8 +24,7 @@ EventType = Literal[
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
+class OutboxEvent(Record):
     event_id: int
     ts: str
     type: str  # another program may have written one that is not in EVENT_TYPES

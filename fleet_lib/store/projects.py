@@ -5,15 +5,14 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_lib import clock
+from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Record):
     project_id: str
     repo_name: str
     repo_root: str

@@ -6,12 +6,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet_lib import paths, spool
 from fleet_lib.errors import BadInput, DatabaseUnusable
+from fleet_lib.records import Record
 from fleet_lib.store import db, migrate, verify
 from fleet_lib.store.conversations import clamp_cursors
 
@@ -19,8 +19,7 @@ LOCK_SECONDS = 60.0
 _LOG_FILES = ("-wal", "-shm")  # what SQLite keeps beside a database
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Record):
     """What was put in place, and where the database before is now."""
 
     schema_version: int

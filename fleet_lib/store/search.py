@@ -7,8 +7,8 @@ search is right before the next drain too.
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from fleet_lib.records import Record
 from fleet_lib.store import search_index
 from fleet_lib.words import Phrase
 
@@ -26,8 +26,7 @@ _NEWEST = "SELECT doc FROM search_text WHERE ?1 IS NULL ORDER BY doc DESC LIMIT 
 _COLUMNS = f"doc, briefing_id, title, substr(body, 1, {_TEXT_LIMIT})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Hit:
+class _Hit(Record):
     briefing_id: int
     second: int  # or a little later
     score: float

@@ -10,11 +10,11 @@ here, and never raised to a writer.
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
 
 from fleet_lib import clock, words
 from fleet_lib.json_text import json_array_or_none
+from fleet_lib.records import Record
 from fleet_lib.store import db, migrate
 
 BATCH = 400  # briefings in one transaction
@@ -31,14 +31,12 @@ _LAST_ID = 2**63 - 1
 _SAME_MOMENT = 64  # seconds by which a place may differ from a briefing's time
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Record):
     waiting: int  # briefings that are not in the index, or not as they are now
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Record):
     """What the index holds of one briefing."""
 
     second: int  # when its turn ended, Unix time

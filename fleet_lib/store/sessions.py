@@ -1,9 +1,9 @@
 """The latest state of every worker session: which are at work, which are stuck, and on what."""
 
 import sqlite3
-from dataclasses import dataclass
 from typing import Literal
 
+from fleet_lib.records import Record
 from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
 
 LISTED = 200  # sessions of a list
@@ -13,8 +13,7 @@ SessionState = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Record):
     session_id: str
     project_id: str
     folder: str

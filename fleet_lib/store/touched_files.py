@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from fleet_lib.records import Record
 
 _NEIGHBOURS = 20  # of a file, the newest: the cost of a turn does not grow with a day
 _UNANNOUNCED_SQL = f"""
@@ -22,8 +23,7 @@ ORDER BY touched_at DESC, session_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(Record):
     """A file that a session has touched and another, living session of the repository too."""
 
     file: str

@@ -3,10 +3,10 @@ transcript was read. Nothing here knows what a token costs (store/usage_rates.py
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fleet_lib import clock
+from fleet_lib.records import Record, field
 from fleet_lib.store.projects import ProjectRepo
 
 QUARTER_SECONDS = 900
@@ -58,8 +58,7 @@ class Owner(NamedTuple):
     speed: str  # standard or fast
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlace:
+class FilePlace(Record):
     """How far a transcript was read."""
 
     read_to: int = 0  # bytes
@@ -67,8 +66,7 @@ class FilePlace:
     turn_key: str = ""  # of the next line
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReading:
+class UsageReading(Record):
     """What a transcript, or a part of it, says that was not read before."""
 
     file: int  # digest of its path

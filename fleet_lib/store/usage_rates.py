@@ -5,9 +5,9 @@ views/list_prices.py fills the table."""
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
 By = Literal["day", "project", "session", "model", "all"]
@@ -36,8 +36,7 @@ _KEYS: dict[By, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Record):
     """What has a price of its own."""
 
     kind_id: int
@@ -56,8 +55,7 @@ class Prices(NamedTuple):
     cache_write_1h: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Record):
     """The prices of a kind in a time."""
 
     kind_id: int
@@ -68,8 +66,7 @@ class Rate:
     priced_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(Record):
     """Tokens and their list price."""
 
     key: str

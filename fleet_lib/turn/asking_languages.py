@@ -136,7 +136,10 @@ REQUESTS = (
     r"(?:给|給)我(?:看看|看一下|看|就行|即可|吧)?(?=[，。,.!！\s]|$)",
     r"等(?:你|您).{0,30}(?:完成|好了?|确认|完|后|之后)[，, ]{0,2}(?:我|我们)(?:就|再|马上|立刻)",
     r"\b(?:scrivi|scrivimi|mandami|inviami|incollami|incolla qui|fammi vedere|mostrami)\b",
-    r"\b(?:envíame|mándame|pásame|pégame|muéstrame|cuéntame|compárteme)\b",
+    (
+        r"\b(?:env[ií]a|m[aá]nda|p[aá]sa|p[eé]ga|mu[eé]stra|mostra|cu[eé]nta|conta|comp[aá]rte"
+        r"|comparti)me\b"
+    ),
     r"\b(?:me (?:envie|mande|mostre)|envie-me|mostra-me|cole aqui)\b",
     r"\b(?:envoie|envoyez|montre|montrez|colle|collez|partage|partagez)-(?:moi|nous|le|la)\b",
     r"\b(?:schick|zeig|sende|poste) (?:mir|uns|hier)\b",
@@ -187,7 +190,11 @@ REQUESTS = (
     r"\bdonne[zs]?-moi\b|\benvoie[zs]?-moi\b",
     r"\bcolle[zs]?\b.{0,60}\b(?:ici|sortie|résultat)",
     r"\bj'ai besoin (?:que (?:tu|vous)|de (?:ton|votre|ta))",
-    r"\bdime\b|\bdígame\b",
+    r"\bdime\b|\bdígame\b|\bdecime\b|\bv(?:uelve|uelva|olvé) a (?:pedir|avisar|decir)me",
+    (
+        r"\b(?:cuando|una vez|apenas|en cuanto|después de que)\b.{0,120}"
+        r"\b(?:av[ií]s[aáe]me|dime|decime)\b"
+    ),
     (
         r"\bav[ií]s(?:a|ame|e|eme|arme) (?:cuando|en cuanto|si (?:quieres que (?:siga"
         r"|continúe|proceda|avance)|procedo|sigo|funciona|te parece)|cuál|qué|cómo)"

@@ -4,19 +4,19 @@ Tables of regular expressions, matched against one sentence in lower case, in wh
 code, an address or a quotation. What a match means for a message is decided in `asks.py`.
 """
 
-import re
 from collections.abc import Iterable
 
+from fleet_lib.lazy import AnyOf
 from fleet_lib.turn import asking_languages as languages
 
 HIDDEN = "¤"
 
 
-def _any(*patterns: str | Iterable[str]) -> re.Pattern[str]:
+def _any(*patterns: str | Iterable[str]) -> AnyOf:
     flat: list[str] = []
     for pattern in patterns:
         flat += [pattern] if isinstance(pattern, str) else pattern
-    return re.compile("|".join(f"(?:{pattern})" for pattern in flat))
+    return AnyOf(flat)
 
 
 # Where an imperative may begin: at the sentence's beginning, or after a mark or one of these words.
@@ -31,7 +31,8 @@ _DECISIONS = (
     r"\b(?:should|shall|may|can|could|do|did|must|might|am|would|will|have|are) (?:i|we)\b",
     r"\byou(?:'d| would)? (?:like|want|prefer|rather|mean|need)\b",
     (
-        r"^\W*(?:so |or |and |also,? |then |otherwise,? )*(?:want|wanna|need|care for"
+        rf"(?:^\W*|[—–:;,{HIDDEN}] ?)(?:so |or |and |also,? |then |otherwise,? )*"
+        r"(?:want|wanna|need|care for"
         r"|like) (?:me|us|it|to|this|that|the|an?|both|all|any)\b"
     ),
     (
@@ -57,6 +58,7 @@ _DECISIONS = (
         r"\bwhich (?:one|ones|option|options|approach|way|of these|of the|would|do|should"
         r"|version|path|direction|project|file|branch|task)\b"
     ),
+    r"^\W*(?:so |and |or )?which\b.{1,60}\byou\b",
     (
         r"\byour (?:call|preference|choice|thoughts|take|opinion|decision|goal|use case"
         r"|priority|intent|environment|name|email)\b"
@@ -177,6 +179,7 @@ _REQUESTS = (
     rf"{_START}(?:tell|show) (?:me|us)\b(?! (?:if you (?:need|want|have)))",
     r"\band (?:then )?(?:tell|show|send|give) me\b|\bcome back (?:and|with|here)\b",
     rf"{_START}report back\b",
+    r"^\W*(?:just |please )?say (?:which|what|whether|how|where|when)\b",
     rf"{_START}(?:give|send|drop|hand|feed|point) (?:me|us)\b",
     (
         rf"{_START}(?:paste|share|send|post|upload|attach|provide) (?:it|them|the|your|that"
@@ -228,6 +231,9 @@ _REQUESTS = (
         r"|green light|ok|decision|reply|response|answer|sign-?off)|approval|confirmation"
         r"|(?:further )?instructions|direction)\b(?! (?:of|from the) )"
     ),
+    r"\b(?:wait|hold|paus|stopp|stand)(?:ing|ed)?\b[^.?!]{0,60}\buntil you\b",
+    r"\b(?:until|till) you (?:call|say|decide|confirm|tell|pick|choose|approve|answer|reply)\b",
+    r"^\W*(?:i'm |we're |all )?ready to\b.{0,60}\bwhen(?:ever)? you are\b",
     (
         r"\bi'?(?:ll| will| am going to)? (?:wait|hold off|hold|pause|stop"
         r"|stand by)\b.{0,60}\b(?:for|until|till|before)\b.{0,40}\b(?:you|your|approval"
@@ -326,6 +332,10 @@ FIRM = _any(
     r"[—–;,-] your call\W*$|\b(?:await|awaiting|waiting (?:for|on)) your\b"
     r"(?! (?:next|further|new)\b)",
     r"\bplease\b.{1,120}\band i(?:'ll| will)\b",
+    (
+        r"\blet (?:me|us) know\b.{0,120}\bbefore (?:i|we) (?:start|begin|proceed|continue|go"
+        r"|move|write|commit|push|merge|build|implement|deploy|run)\b"
+    ),
     r"^\W*(?:reply|respond|answer) with\b",
 )
 

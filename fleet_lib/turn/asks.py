@@ -7,10 +7,10 @@ only as the last words, since a text answers most of its questions itself.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
+from fleet_lib.records import MutableRecord, Record, replace
 from fleet_lib.turn import asking_words as words
-from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, sentences
+from fleet_lib.turn.prose import HIDDEN, Block, Sentence, last_blocks, plain, sentences
 
 _PARAGRAPHS_AFTER = 2  # that may follow a question which asks
 _SENTENCES_AFTER = 4  # within its paragraph
@@ -30,7 +30,13 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
+_GOES_ON = re.compile(
+    r"¿?(?:and(?:/or)?|or|for example|e\.g|such as|perhaps|maybe|und|oder|et|ou|y|o|e|of|или|아니면)\b"
+    r"|还是|還是|比如|例如|それとも|たとえば",
+    re.IGNORECASE,
+)
 _OTHER_SCRIPT = re.compile(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
+_FILE = re.compile(r"\b[\w/-]{2,}\.[a-z]{1,4}\b")  # of a name that is no code, as in "merge.go"
 _ASIDE = re.compile(  # sources, signatures, and the like
     r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
     r"|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
@@ -45,8 +51,7 @@ _QUESTIONS_AHEAD = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Record):
     """How a sentence asks."""
 
     text: str
@@ -54,13 +59,13 @@ class _Asking:
     is_choice: bool = False  # the question stands before it
 
 
-@dataclass(slots=True)
-class _After:
+class _After(MutableRecord):
     """What follows the block that is looked at."""
 
     paragraphs: int = 0
     sections: int = 0
     has_menu: bool = False
+    has_choices: bool = False  # as paragraphs
 
     @property
     def is_nothing(self) -> bool:
@@ -104,6 +109,7 @@ def _near_the_end(blocks: list[Block]) -> str | None:
         elif block.kind == "paragraph":
             asking = _asking_paragraph(blocks, index, after)
             after.paragraphs += _counts(block) and not (asking and asking.is_choice)
+            after.has_choices |= _is_choice(block)
         else:
             continue
         if asking and not asking.is_choice:
@@ -117,7 +123,7 @@ def _near_the_end(blocks: list[Block]) -> str | None:
 
 def _counts(block: Block) -> bool:
     """Whether a paragraph says something. A choice, sources, courtesy and a smiley do not."""
-    if _ASIDE.match(block.text) or _CHOICE.match(block.text):
+    if _ASIDE.match(block.text) or _is_choice(block):
         return False
     return any(
         not (_HINT.match(sentence.masked) or words.COURTESY.search(_key(sentence)))
@@ -125,21 +131,29 @@ def _counts(block: Block) -> bool:
     )
 
 
+def _is_choice(block: Block) -> bool:
+    return bool(_CHOICE.match(plain(block.text)))
+
+
 def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking | None:
     if after.is_nothing and (menu := _menu(blocks, index)):
         return menu
     choice = None
     count = 0  # sentences that follow in the paragraph
-    for sentence in reversed(sentences(blocks[index].text)):
+    found = sentences(blocks[index].text)
+    is_choice = _is_choice(blocks[index])
+    for place in range(len(found) - 1, -1, -1):
+        sentence = found[place]
         if _HINT.match(sentence.masked):
             continue
-        asking = _asking(sentence, is_paragraph=True, follows=count)
+        asking = _asking(sentence, is_paragraph=not is_choice, follows=count)
         if asking and asking.is_choice:
             choice = choice or asking
-        elif asking and asking.is_decision and count <= _SENTENCES_AFTER:
-            text = _with_choices(asking.text, blocks, index)
-            return replace(asking, text=text)
+        elif asking and (asking.is_decision or after.has_choices) and count <= _SENTENCES_AFTER:
+            whole = _with_question_before(asking.text, found[:place])
+            return replace(asking, text=_with_choices(whole, blocks, index))
         elif asking and not count and after.is_nothing:
+            asking = replace(asking, text=_with_question_before(asking.text, found[:place]))
             return asking if after.has_menu or _is_last(blocks, index) else choice
         elif not _CHOICE.match(sentence.text):
             count += not words.COURTESY.search(_key(sentence))
@@ -164,7 +178,7 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
             return asking
         is_last = not _is_item_of(blocks, index + 1, blocks[index].list_number)
         if asking.is_decision and (after.is_nothing or (is_last and after.is_near)):
-            return asking
+            return replace(asking, text=_list_that_asks(blocks, index) or asking.text)
         if not count and is_end:
             return replace(asking, is_choice=True)
     return None
@@ -236,7 +250,7 @@ def _key(sentence: Sentence) -> str:
     masked = sentence.masked
     if len(masked) > 2 * _KEY_LIMIT:
         masked = f"{masked[:_KEY_LIMIT]} {masked[-_KEY_LIMIT:]}"
-    folded = " ".join(masked.lower().replace("’", "'").split())
+    folded = _FILE.sub(words.HIDDEN, " ".join(masked.lower().replace("’", "'").split()))
     return re.sub(f"{HIDDEN}+", words.HIDDEN, folded)
 
 
@@ -272,6 +286,31 @@ def _with_choices(text: str, blocks: list[Block], index: int) -> str:
     ]
     line = "; ".join(choices)[:_CHOICES_LIMIT]
     return f"{text} {line}" if line else text.rstrip(":：").rstrip()
+
+
+def _with_question_before(text: str, before: list[Sentence]) -> str:
+    """A question that goes on the one before it ("Or is it done?") with that one, and the question
+    for a request that only stands behind it ("Shall I merge it? I need your key.")."""
+    if text.endswith(_COLONS) or not (before and _has_mark(before[-1])):
+        return text
+    asking = _asking(before[-1], is_paragraph=True)
+    if asking is None or words.WHY.search(_key(before[-1])):
+        return text
+    if _MARK.search(text):
+        blank = "" if asking.text.endswith("？") else " "
+        return f"{asking.text}{blank}{text}" if _GOES_ON.match(text) else text
+    return asking.text
+
+
+def _list_that_asks(blocks: list[Block], index: int) -> str | None:
+    """The line that leads to the list of an item, with the list's items, if the line asks."""
+    number = blocks[index].list_number
+    first = next(at for at, block in enumerate(blocks) if block.list_number == number)
+    found = sentences(blocks[first - 1].text) if first else []
+    if not (found and found[-1].text.endswith(_COLONS)):
+        return None
+    asking = _asking(found[-1], is_paragraph=True)
+    return _with_choices(asking.text, blocks, first - 1) if asking else None
 
 
 def _choices(blocks: list[Block], index: int) -> Iterator[Sentence]:

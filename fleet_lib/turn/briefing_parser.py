@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict
-
 from fleet_lib import clock
+from fleet_lib.lazy import lazy
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
-from fleet_lib.turn.sections import markdown, may_have_sections, plain, sections
+from fleet_lib.records import Record
+from fleet_lib.turn.prose import plain
+from fleet_lib.turn.sections import markdown, may_have_sections, sections
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
 ITEMS_LIMIT = 200
@@ -25,10 +25,8 @@ _FRONT_MATTER_LIMIT = 100_000
 _YAML_DEPTH = 20
 
 
-class Briefing(BaseModel):
+class Briefing(Record):
     """What one turn's words say. None means that it was not written."""
-
-    model_config = ConfigDict(frozen=True)
 
     status: Status | None = None
     title: str | None = None
@@ -63,8 +61,7 @@ _TEXTS = ("title", "summary", "task_id", "base_commit", "head_commit", "branch")
 _KNOWN = (*_ENUMS, *LISTS, *_TIMES, *_TEXTS)
 # At the moment a turn ends these say nothing: the original system's workers wrote them in between.
 _NOT_A_STATUS = ("working", "idle")
-_YAML_ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
-_NOTHING = re.compile(
+_NOTHING = lazy(
     r"(?i)(?:|~|-+|–|—|\[\]|\{\}|null|nil|n/?a|none(?: (?:yet|so far|currently|known|left|remaining"
     r"|needed|required|at (?:this|the) (?:time|moment)))?|none[ ]?[-–—.,;:(] ?(?!of\b).*"
     r"|nothing(?: (?:yet|left|to do|else|further|blocking|remaining|outstanding|open|pending))?"
@@ -75,18 +72,16 @@ _NOTHING = re.compile(
 )
 # What a program writes into a summary before it has one: the original system's status files hold
 # the first four.
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy(
     r"(?i)[\W_]*(?:session (?:is )?in progress|session (?:complete|completed|started|ended)"
     r"|ai analysis unavailable|to be filled\b[^.]{0,40}|no (?:notes|summary|briefing)(?: yet)?"
     r"|(?:work )?in progress|tbd|todo|wip|placeholder|fill (?:this )?in|summary(?: goes)? here"
     r")?[\W_]*"
 )
 
-_FENCE_HINT = re.compile(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
-_FRONT_MATTER = re.compile(
-    r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
-)
-_KEY_LINE = re.compile(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
+_FENCE_HINT = lazy(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
+_FRONT_MATTER = lazy(r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_KEY_LINE = lazy(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
 
 
 def find_block(message: str) -> str | None:
@@ -96,7 +91,7 @@ def find_block(message: str) -> str | None:
         return None
     blocks = [
         token.content
-        for token in markdown.parse(message)
+        for token in markdown().parse(message)
         if token.type == "fence" and token.info.split()[:1] and _is_briefing_info(token.info)
     ]
     return blocks[-1] if blocks else None
@@ -166,6 +161,8 @@ def split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
 
 
 def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
+    import yaml  # here, since few turns have front matter
+
     try:
         loaded = _load_yaml(front)
         if isinstance(loaded, dict):
@@ -173,7 +170,7 @@ def _front_matter_values(front: str, warnings: list[str]) -> dict[str, Any]:
         if loaded not in (None, ""):
             warnings.append("the front matter is not a mapping")
         return {}
-    except _YAML_ERRORS as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         warnings.append(f"the front matter is not valid YAML ({_reason(error)}): read key by key")
     values: dict[str, Any] = {}
     for key, first, chunk in _top_level_chunks(front):
@@ -193,6 +190,8 @@ def _load_yaml(text: str) -> Any:
     Raises yaml.YAMLError; ValueError for what is refused: aliases (a few hundred bytes of them
     expand without end) and deep nesting.
     """
+    import yaml
+
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     depth = 0
     for event in yaml.parse(text, Loader=loader):

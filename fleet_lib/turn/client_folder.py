@@ -3,15 +3,14 @@ client's own files there say of the session."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from fleet_lib import clock, live
+from fleet_lib.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class ClientFolder:
+class ClientFolder(Record):
     """A configuration folder that could be looked into."""
 
     path: str

@@ -5,9 +5,9 @@ decided in own_commits; here git is asked, and only if a command may have commit
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.records import MutableRecord, field, replace
 from fleet_lib.turn import git
 from fleet_lib.turn.git import GitState, ReflogEntry
 from fleet_lib.turn.own_commits import Call, commits_during, is_around, own_commits
@@ -58,8 +58,7 @@ def _read(calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Reading]]:
     return readings
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(MutableRecord):
     """The calls of a turn that may have committed, and what is known of them so far."""
 
     repositories: Repositories

@@ -4,12 +4,12 @@ Which documents are living is in `living.py`."""
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
+from fleet_lib.lazy import lazy
 from fleet_lib.turn import git, living
 
 _DOCUMENTS_LIMIT = 2000
@@ -21,26 +21,24 @@ _LATER_SECONDS = 30 * 86400  # a dated document that was changed so long after i
 _REACH = 500  # bytes on each side of a file's name that may belong to its path
 
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
-_PLAIN_DOCUMENT = re.compile(
-    r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$"
-)
+_PLAIN_DOCUMENT = lazy(r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$")
 # A path as prose has it; `[id]` is a folder's name in some web frameworks.
-_PATH_LIKE = re.compile(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
+_PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 # The scripts that put no blank between a name and the words around it.
-_WITHOUT_BLANKS = re.compile(
+_WITHOUT_BLANKS = lazy(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
 )
-_FORGE = re.compile(r".*/(?:blob|tree|raw)/[^/]+/")  # the part of a web address before the path
+_FORGE = lazy(r".*/(?:blob|tree|raw)/[^/]+/")  # the part of a web address before the path
 # A base name without a dot that is no other word: `Makefile`, but not `install`.
-_FILE_NAME = re.compile(r"[A-Z]\w*file|.*\..*")
+_FILE_NAME = lazy(r"[A-Z]\w*file|.*\..*")
 
 # A change of these makes no document wrong: what a tool writes, and what only tests the rest.
-_GENERATED = re.compile(
+_GENERATED = lazy(
     r"(?i)(?:.*[.-]lock(?:b|\.json|\.hcl)?|go\.sum|npm-shrinkwrap\.json|pnpm-lock\.yaml"
     r"|\.git(?:ignore|attributes)|.*\.snap|.*\.min\.(?:js|css)|.*\.map)$"
 )
-_TEST_FOLDER = re.compile(r"(?:^|/)(?:tests?|__tests__|spec|e2e|testdata|__snapshots__|__mocks__)/")
-_TEST_NAME = re.compile(
+_TEST_FOLDER = lazy(r"(?:^|/)(?:tests?|__tests__|spec|e2e|testdata|__snapshots__|__mocks__)/")
+_TEST_NAME = lazy(
     r"(?:test_.*|conftest\.py|.*(?:_test|_spec|\.test|\.spec|\.cy|\.e2e)\.\w+|.*(?:Test|Tests|Spec)\.\w+)$"
 )
 

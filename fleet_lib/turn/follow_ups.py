@@ -3,11 +3,11 @@ ended or a teammate has written; they are follow-ups of the turn that started th
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.records import Record
 from fleet_lib.turn import transcript as transcripts
 from fleet_lib.turn.payload import ID_LIMIT
 from fleet_lib.turn.stored_text import storable
@@ -19,8 +19,7 @@ _AGENT_LIMIT = 1 << 20  # bytes of an agent's transcript in which its prompt mus
 _DEPTH = 100  # follow-ups of follow-ups
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Record):
     """What the transcript says about where a prompt belongs."""
 
     turn: str  # the prompt that opened the turn: this one itself unless it is a follow-up

@@ -10,10 +10,11 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.records import Record
 from fleet_lib.turn import remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
@@ -27,8 +28,7 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
 
 
-@dataclass(frozen=True, slots=True)
-class ReflogEntry:
+class ReflogEntry(Record):
     """One movement of HEAD."""
 
     time: int  # Unix seconds
@@ -58,8 +58,7 @@ class ReflogEntry:
         return self.subject.partition(": ")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class GitState:
+class GitState(Record):
     """One working tree at one moment."""
 
     toplevel: str  # this worktree's top folder
@@ -91,26 +90,23 @@ def read_git_state(folder: str) -> GitState | None:
     """The state of the repository around a folder; None if there is none. Of a repository that git
     refuses, only where it is."""
     read_at_ns = time.time_ns()
-    answer = _rev_parse(folder, "--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
-    if answer is None:
+    facts = _read_facts(folder)
+    if facts is None:
         return _refused_state(folder, read_at_ns)
-    objects = ask(folder, "rev-parse", "--git-path", "objects")
-    if objects is None:
-        return None
-    bare, git_dir = answer[0] == "true", answer[1]
     here = os.path.realpath(folder)
-    objects = os.path.join(here, objects.removesuffix("\n"))
-    common = os.path.normpath(os.path.join(here, answer[2]))
-    toplevel = (_rev_parse(folder, "--show-toplevel") or [""])[0]
-    if os.path.realpath(git_dir) == os.path.realpath(common) and toplevel:
+    objects = os.path.join(here, facts.objects)
+    common = os.path.normpath(os.path.join(here, facts.common_dir))
+    toplevel = facts.toplevel
+    if os.path.realpath(facts.git_dir) == os.path.realpath(common) and toplevel:
         root = toplevel  # the main worktree, or a submodule: its own top level
-    elif not toplevel or bare or Path(common).name == ".git":
+    elif not toplevel or facts.bare == "true" or Path(common).name == ".git":
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
     settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
-    head, branch, reflog = _read_head(folder)
+    head, branch = facts.head or None, facts.branch or None
+    reflog = read_reflog(folder) if head else ()
     made_ns = _read_made_ns(objects, reflog)
     return GitState(
         toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
@@ -200,27 +196,44 @@ def run(
         return None
 
 
-def _rev_parse(folder: str, *options: str) -> list[str] | None:
-    """rev-parse's answers, one an option; a folder's name may hold a line break."""
-    answer = ask(folder, "rev-parse", *options)
-    if answer is None:
+class _Facts(NamedTuple):
+    """What rev-parse says of a repository, "" for what there is not."""
+
+    bare: str
+    git_dir: str
+    common_dir: str  # as the folder sees it
+    objects: str  # as the folder sees it
+    toplevel: str  # none of a bare repository
+    head: str
+    branch: str
+
+
+_PLACES = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
+
+
+def _read_facts(folder: str) -> _Facts | None:
+    """None where git reads no repository."""
+    more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--abbrev-ref=loose")
+    lines = (ask(folder, "rev-parse", *_PLACES, *more, "HEAD") or "").removesuffix("\n").split("\n")
+    if len(lines) == len(_Facts._fields):
+        return _Facts(*lines)._replace(branch="" if lines[-1] == "HEAD" else lines[-1])
+    # There is no commit or no working tree, or a folder's name has a line break: one by one.
+    if ask(folder, "rev-parse", *_PLACES) is None:
         return None
-    lines = answer.removesuffix("\n").split("\n")
-    if len(lines) == len(options):
-        return lines
-    return [(ask(folder, "rev-parse", option) or "").removesuffix("\n") for option in options]
+    questions: list[tuple[str, ...]] = [
+        *(("rev-parse", place) for place in _PLACES),
+        ("rev-parse", "--git-path", "objects"),
+        ("rev-parse", "--show-toplevel"),
+        ("rev-parse", "-q", "--verify", "HEAD^{commit}"),
+        ("symbolic-ref", "-q", "--short", "HEAD"),
+    ]
+    return _Facts(*((ask(folder, *question) or "").removesuffix("\n") for question in questions))
 
 
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
-
-
-def _read_head(folder: str) -> tuple[str | None, str | None, tuple[ReflogEntry, ...]]:
-    branch = (ask(folder, "symbolic-ref", "-q", "--short", "HEAD") or "").strip() or None
-    head = (ask(folder, "rev-parse", "-q", "--verify", "HEAD^{commit}") or "").strip() or None
-    return head, branch, read_reflog(folder) if head else ()
 
 
 def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:

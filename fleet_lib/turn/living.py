@@ -5,14 +5,16 @@ out of date because the code went on, so nothing warns of it. Pure functions ove
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 # `dated`: a record as far as its name says; git may know that it was changed long afterwards.
 Kind = Literal["living", "dated", "record"]
 
-_DATED = re.compile(
+_DATED = lazy(
     r"""(?ix)
     (?<!\d)(?:19|20)\d\d ([-_.]?) (?:0[1-9]|1[0-2]) \1 (?:0[1-9]|[12]\d|3[01]) (?:\d{4}|\d{6})? (?!\d)
     | (?<!\d)(?:19|20)\d\d[-_.](?:0?[1-9]|1[0-2])(?![\d.])                # 2025-03
@@ -24,36 +26,36 @@ _DATED = re.compile(
     | (?<![a-z0-9])q[1-4][-_]?(?:19|20)\d\d(?![a-z0-9])
     """
 )
-_VERSION = re.compile(r"(?i)(?:v|version-)?\d+\.\d+(?:\.\d+)+(?:[-.].*)?")  # of a folder
-_VERSION_NAME = re.compile(r"(?i)(?:v|version-?|release-)?\d+\.\d+(?:\.[\dx]+)*")  # of a file
+_VERSION = lazy(r"(?i)(?:v|version-)?\d+\.\d+(?:\.\d+)+(?:[-.].*)?")  # of a folder
+_VERSION_NAME = lazy(r"(?i)(?:v|version-?|release-)?\d+\.\d+(?:\.[\dx]+)*")  # of a file
 
 # A folder of these holds other people's code, or data that tests read.
-_FOREIGN = re.compile(
+_FOREIGN = lazy(
     r"node_modules|bower_components|vendor|vendors|vendored|third_?party|3rd_?party|pods"
     r"|site_packages|venv|dist|(?:test_?)?fixtures?|test_?data|cassettes"
 )
 # The part after one of these is the name of a thing, and says nothing about a document.
-_NAMES_FOLLOW = re.compile(
+_NAMES_FOLLOW = lazy(
     r"src|source|lib|libs|pkg|pkgs|internal|cmd|app|apps|packages|crates|modules|plugins|services"
     r"|components|features|projects|tools|examples"
 )
-_DOCS = re.compile(r"docs?|documentation|wiki|handbook|website|content")
+_DOCS = lazy(r"docs?|documentation|wiki|handbook|website|content")
 # Instructions and manuals have the names of what they are about: `commands/plan.md`.
-_INSTRUCTIONS = re.compile(r"skills|commands|agents|subagents|rules|prompts|templates")
-_MANUALS = re.compile(
+_INSTRUCTIONS = lazy(r"skills|commands|agents|subagents|rules|prompts|templates")
+_MANUALS = lazy(
     r"workflows|hooks|cli|cli_reference|references?|guides?|concepts|tutorials?|how_?tos?|runbooks?"
     r"|handbook|standards|patterns"
 )
-_BESIDE_CODE = re.compile(r"readme|claude|agents|gemini|contributing|skill")
-_TUTORIALS = re.compile(
+_BESIDE_CODE = lazy(r"readme|claude|agents|gemini|contributing|skill")
+_TUTORIALS = lazy(
     r"tutorials?|guides?|lessons?|courses?|chapters?|books?|learn|manual|handbook|workshops?"
     r"|exercises?|labs?"
 )
 
-_ASKED = re.compile(r"(?i)(?:^|/)docs?/(?:.*/)?prompts/")  # what was asked of an agent once
+_ASKED = lazy(r"(?i)(?:^|/)docs?/(?:.*/)?prompts/")  # what was asked of an agent once
 
 # What a folder of records is called, and the last word of such a name: `implementation-plans`.
-_RECORD_FOLDER = re.compile(
+_RECORD_FOLDER = lazy(
     r"(?:\w+_)?(?:m?adrs?|decisions?|decision_(?:records?|log)|rfcs?|peps|keps|prds?|proposals?"
     r"|plans?|planning|specs?|openspec|archived?|archives|changelogs?|changelog_d|changes_d"
     r"|changesets?|newsfragments?|release_notes|retros?|retrospectives?|meetings?|meeting_notes"
@@ -66,8 +68,8 @@ _RECORD_FOLDER = re.compile(
     r"|analys[ei]s|improvements|progress|evidence|enhancements|implemented|rejected|versioned_docs"
     r"|scratch|(?:phase|sprint|milestone|wave)_?\d+(?:_\w+)?"
 )
-_CHANGES = re.compile(r"change_?logs?(?:_\w+)?|(?:\w+_)?(?:whats_?new|release_notes|patch_notes)")
-_RECORD_NAME = re.compile(
+_CHANGES = lazy(r"change_?logs?(?:_\w+)?|(?:\w+_)?(?:whats_?new|release_notes|patch_notes)")
+_RECORD_NAME = lazy(
     # The whole name,
     r"changes|(?:(?:project|version|release|revision)_)?history|news|releases|progress|done|completed"
     r"|adr|rfc|research|newsletter|(?:project|implementation)_status"
@@ -87,24 +89,23 @@ _RECORD_NAME = re.compile(
     r"|(?:phase|sprint|milestone|iteration|session|wave|task|ticket|issue|bug)_?\d+)(?:_\w+)?"
 )
 # Names that are records where they are shouted: what an assistant leaves behind a piece of work.
-_LEFT_BEHIND = re.compile(
+_LEFT_BEHIND = lazy(
     r"STATUS|PLAN_\w+|\w+_(?:ANALYSIS|REVIEW|FIX|FIXES|IMPROVEMENTS|CHANGES|UPDATES?|RESULTS?"
     r"|RESOLUTION|ASSESSMENT|STATUS|PROGRESS|CLEANUP|IMPLEMENTED)"
 )
-_NUMBER = re.compile(r"0\d\d|\d{3,}")
+_NUMBER = lazy(r"0\d\d|\d{3,}")
 # Words after which a number belongs to the subject: `error-404.md`, `iso-8601.md`.
-_NUMBERED_SUBJECT = re.compile(
+_NUMBERED_SUBJECT = lazy(
     r"errors?|http|https|iso|iec|ieee|en|din|port|code|status|sha|aes|utf|md|windows|server|studio"
     r"|office|rtx|gtx"
 )
-_CODE = re.compile(
+_CODE = lazy(
     r"(?i)\.(?:[cm]?[jt]sx?|py|pyi|go|rs|rb|java|kts?|scala|cs|fs|c|cc|cpp|h|hpp|m|mm|swift|php|pl|lua"
     r"|ex|exs|erl|hs|ml|clj|dart|zig|sh|bash|ps1|vue|svelte|sql|tf|nix)$"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Record):
     """What a folder's path says about the documents in it."""
 
     is_foreign: bool
@@ -116,8 +117,7 @@ class _Folder:
     is_dated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(Record):
     """What a document's own name says about it."""
 
     is_beside_code: bool  # if code is in its folder

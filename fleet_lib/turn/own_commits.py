@@ -8,8 +8,8 @@ says nothing of it, and there is no other commit that it could be.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from fleet_lib.records import Record
 from fleet_lib.turn.git import ReflogEntry
 from fleet_lib.turn.shell_commits import CommitCommand
 from fleet_lib.turn.tool_calls import ToolCall
@@ -21,8 +21,7 @@ _WORD = 8  # characters of a message that counts wherever it stands in a command
 FilesOf = Callable[[Sequence[ReflogEntry]], Mapping[str, Collection[str]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Record):
     """A tool call, and what its command says about this repository."""
 
     call: ToolCall
@@ -77,8 +76,7 @@ def own_commits(
     return list({entry.commit: entry for entry in reversed(found)}.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Record):
     """Which of several commits a call made."""
 
     made_ns: Mapping[str, int]

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from collections.abc import Mapping
+from typing import Any, Self
 
 from fleet_lib import paths
 from fleet_lib.errors import BadEntry
+from fleet_lib.records import Record
 from fleet_lib.spool import Entry
 from fleet_lib.turn.stored_text import storable
 
@@ -20,14 +20,17 @@ TURN_ENDS = ("Stop", "StopFailure")
 SESSION_WIDE = ("PermissionRequest", "Notification")
 ID_LIMIT = 200  # characters
 _TASKS_LIMIT = 200
+_TEXTS = (
+    *("session_id", "prompt_id", "cwd", "transcript_path", "hook_event_name", "agent_id"),
+    *("last_assistant_message", "error", "source", "session_title", "notification_type"),
+    *("message", "tool_name"),
+)
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-class Payload(BaseModel):
+class Payload(Record):
     """The fields that Fleet reads; all others are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     session_id: str | None = None
     prompt_id: str | None = None
@@ -46,29 +49,31 @@ class Payload(BaseModel):
     # The ids of the subagents that run; None where the client does not say.
     background_tasks: tuple[str, ...] | None = None
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _text_or_none(cls, value: object, info: ValidationInfo) -> object:
-        """Only session_id must have the right type: a turn is not lost to another field's new form."""
-        if info.field_name == "last_assistant_message" and isinstance(value, list):
-            blocks = (block.get("text") for block in value if isinstance(block, dict))
-            return "\n".join(text for text in blocks if isinstance(text, str))
-        if info.field_name == "background_tasks":
-            return _running_subagents(value) if isinstance(value, list) else None
-        kind = dict if info.field_name == "tool_input" else str
-        return value if info.field_name == "session_id" or isinstance(value, kind) else None
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _storable(cls, value: object) -> object:
-        return storable(value) if isinstance(value, str) else value
-
-    @field_validator("session_id", "prompt_id", mode="after")
-    @classmethod
-    def _id(cls, value: str | None) -> str | None:
-        if value is not None and len(value) > ID_LIMIT:
-            raise ValueError("is longer than an id")
-        return value or None
+    def read(cls, values: Mapping[str, object]) -> Self:
+        """The fields that have the right type. Raises BadEntry if an id is none: a turn is not lost
+        to the new form of any other field."""
+        found = {
+            name: storable(value) for name in _TEXTS if isinstance(value := values.get(name), str)
+        }
+        session_id, message = values.get("session_id"), values.get("last_assistant_message")
+        tool_input, tasks = values.get("tool_input"), values.get("background_tasks")
+        if session_id is not None and not isinstance(session_id, str):
+            raise BadEntry("the payload has the wrong shape: session_id: not a string")
+        if isinstance(message, list):
+            blocks = (block.get("text") for block in message if isinstance(block, dict))
+            texts = (text for text in blocks if isinstance(text, str))
+            found["last_assistant_message"] = storable("\n".join(texts))
+        for name in ("session_id", "prompt_id"):
+            if len(found.get(name, "")) > ID_LIMIT:
+                raise BadEntry(f"the payload has the wrong shape: {name}: is longer than an id")
+            if not found.get(name):
+                found.pop(name, None)
+        return cls(
+            **found,
+            tool_input=tool_input if isinstance(tool_input, dict) else None,
+            background_tasks=_running_subagents(tasks) if isinstance(tasks, list) else None,
+        )
 
 
 def parse_payload(entry: Entry) -> tuple[Payload, str]:
@@ -88,14 +93,7 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
         raise BadEntry(f"the payload is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadEntry(f"the payload is not a JSON object but {_json_kind(value)}")
-    try:
-        payload = Payload.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadEntry(
-            f"the payload has the wrong shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None
-    return payload, digest([entry.event, value])
+    return Payload.read(value), digest([entry.event, value])
 
 
 def digest(value: object) -> str:

@@ -9,14 +9,12 @@ applied again.
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fleet_lib import clock, hot_settings, ignored, paths
 from fleet_lib.errors import BadEntry
+from fleet_lib.records import Record, field, replace
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
@@ -61,8 +59,7 @@ class NotRead(Exception):
         self.prompts = tuple(prompts)
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierTurn:
+class EarlierTurn(Record):
     """What the transcript says now about a turn whose Stop was applied before."""
 
     place: Place
@@ -71,8 +68,7 @@ class EarlierTurn:
     title: str  # "" for none
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Record):
     """An entry, parsed, with what was read about it outside the database."""
 
     entry: Entry
@@ -272,15 +268,17 @@ def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepare
     if turn is None:
         return prepared
     try:
-        payload = Payload(
-            session_id=prepared.payload.session_id,
-            prompt_id=turn.prompt_id,
-            cwd=prepared.payload.cwd,
-            transcript_path=prepared.payload.transcript_path,
-            last_assistant_message=turn.message,
-            error=turn.error,
+        payload = Payload.read(
+            {
+                "session_id": prepared.payload.session_id,
+                "prompt_id": turn.prompt_id,
+                "cwd": prepared.payload.cwd,
+                "transcript_path": prepared.payload.transcript_path,
+                "last_assistant_message": turn.message,
+                "error": turn.error,
+            }
         )
-    except ValidationError:
+    except BadEntry:
         return replace(prepared, newest=None)
     event = "Stop" if turn.error is None else "StopFailure"
     received_ns = turn.ended_ns or entry.received_ns

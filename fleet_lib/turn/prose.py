@@ -7,19 +7,26 @@ says first and what it says last.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from fleet_lib.records import Record
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
 
 READ_LIMIT = 20_000  # characters that are read of a message's beginning, and of its end
 HIDDEN = "\ue000"  # stands for each character of code, of an address and of a quotation
 
-# Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
-_markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "lheading", "html_block"])
+# A line that may begin something else than a paragraph: a list, a heading, a quotation, a table,
+# code, a rule, the definition of a link. Or one with a rare blank at its end, which is trimmed or
+# not by the version of the parser.
+_MAY_BE_MARKUP = re.compile(
+    r"(?m)^[ \t]*(?:[-+*#>`~_|:\[]|[0-9])|^ {0,3}\t|^ {4}|^[ \t]*[^\S \t\n]|[^\S \t\n][ \t]*$"
+)
 
 _FENCE = re.compile(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
 _MARKUP = re.compile(
@@ -27,10 +34,13 @@ _MARKUP = re.compile(
     r"|!?\[(?P<text>[^\[\]]{0,500})\]\((?P<target>[^()\s]{0,500}(?:\([^()\s]{0,100}\))?["
     r"^()\s]{0,100})\)"
     r"|<?(?P<url>\b(?:https?|file|ftp|wss?)://[^\s<>)\]`*]+|\bwww\.[^\s<>)\]`*]+)>?"
-    r"|(?P<tag></?[a-zA-Z][^<>\n]{0,200}>|<!--[^\n]{0,500}?-->)"
-    r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)"
-    r"|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|\\(?=[^\w\s]))"
+    r"|(?P<tag></?(?:a|b|br|code|details|div|em|h[1-6r]|i|img|kbd|li|ol|p|pre|s|small|span|strong"
+    r"|sub|summary|sup|table|t(?:body|d|h|head|r)|u|ul)\b[^<>\n]{0,200}>|<!--[^\n]{0,500}?-->)"
+    r"|(?P<mark>\*\*|~~|__(?=\w)|(?<=\w)__"
+    r"|(?<!\w)(?P<pair>[*_])(?=[^\s*_](?:[^*_\n]{0,300}[^\s*_/(\[])?(?P=pair)(?![\w/]|\.\w))"
+    r"|(?<=[^\s/(\[])[*_](?![\w/]|\.\w)|\\(?=[^\w\s]))"
 )
+_FILE = re.compile(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
 _QUOTATION = re.compile(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
     r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
@@ -53,8 +63,7 @@ _NEW_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Record):
     """One block, in the order of the message."""
 
     kind: Kind
@@ -64,8 +73,7 @@ class Block:
     is_ordered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(Record):
     """A sentence without its markup."""
 
     text: str
@@ -125,7 +133,19 @@ def _open_fence(before: str) -> str:
 
 def _blocks(text: str) -> list[Block]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not _MAY_BE_MARKUP.search(text):  # as the parser sees it, without importing the parser
+        paragraphs = re.split(r"\n(?:[ \t]*\n)+", text.replace("\0", "\ufffd"))
+        return [Block("paragraph", one.strip()) for one in paragraphs if one.strip(" \t\n")]
     return list(_Walk(text).blocks())
+
+
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table")
+    # Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
+    return parser.disable(["inline", "lheading", "html_block"])
 
 
 class _Walk:
@@ -133,7 +153,7 @@ class _Walk:
 
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
-        self._tokens = _markdown.parse(text)
+        self._tokens = _markdown().parse(text)
         self._lists: list[bool] = []  # of each open list: whether it is ordered
         self._number = 0
         self._quotes = 0
@@ -174,7 +194,7 @@ class _Walk:
         kind = "item" if kind == "paragraph" else kind
         return Block(kind, text, len(self._lists), self._number, self._lists[-1])
 
-    def _paragraph(self, token: Token) -> Iterator[Block]:
+    def _paragraph(self, token: "Token") -> Iterator[Block]:
         """A paragraph. In a list or a quotation, lines that forgot their indentation or their `>`
         and begin a sentence are a paragraph of their own."""
         lines = token.content.split("\n")
@@ -190,7 +210,7 @@ class _Walk:
         if cut < len(lines):
             yield Block("paragraph", "\n".join(lines[cut:]))
 
-    def _table(self, token: Token) -> Iterator[Block]:
+    def _table(self, token: "Token") -> Iterator[Block]:
         """A table. A line without a bar that follows it directly is a paragraph of its own."""
         first, end = token.map or (0, 0)
         lines = self._lines[first:end]
@@ -232,7 +252,10 @@ def _without_markup(text: str) -> tuple[str, str]:
 
 
 def _link_text(text: str) -> Iterator[tuple[str, bool]]:
-    """(part, whether it is code) of a link's text."""
+    """(part, whether it is code) of a link's text. A lone name of a file is code, too."""
+    if _FILE.fullmatch(text):
+        yield text, True
+        return
     for index, part in enumerate(text.replace("**", "").split("`")):
         yield part, index % 2 == 1
 

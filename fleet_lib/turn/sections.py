@@ -4,13 +4,16 @@ values of it."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from fleet_lib.lazy import lazy
+from fleet_lib.records import MutableRecord, field
+from fleet_lib.turn.prose import plain
 
-# Block structure is all that is needed; without the inline rules no text can make it slow.
-markdown = MarkdownIt("commonmark").disable("inline")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"
@@ -31,9 +34,17 @@ _STEPS = (
     r"|(?:still )?(?:left|open) to do|still (?:to do|open|left|needed|missing)|left for later"
     r"|to be done|unfinished(?: work)?|for (?:next time|later|tomorrow|the next session)"
     r"|not (?:yet )?done(?: yet)?"
-    r"|nächste schritte|noch offen|offene punkte|próximos pa(?:sos|ssos)|prochaines étapes"
-    r"|prossimi passi|следующие шаги|что осталось|下一步(?:计划|行动|操作)?|后续(?:步骤|工作)"
-    r"|剩余(?:工作|任务)|次のステップ|残りの?(?:作業|タスク)|다음 단계|남은 작업"
+    r"|what (?:to do|comes)(?: from here)? next|what (?:you|i|we)(?:'ll| still)? (?:need|have) to do"
+    r"(?: next)?|what still (?:needs|has to|must)\b.*"
+    rf"|(?:\w+ (?:more )?things?(?: still)?(?: left| to do| open)|loose ends(?: left)?){_AFTER}"
+    r"|follow ?ups? (?:now |still )?(?:queued|deferred|pending|open|not done)\b.*"
+    r"|nächste schritte|noch offen|noch zu tun|was noch fehlt|offene (?:punkte|aufgaben)"
+    r"|próximos pa(?:sos|ssos)|(?:lo )?(?:que )?(?:queda )?pendientes?(?: \w+){0,2}|lo que falta"
+    r"|decisiones pendientes|pendências|o que falta|prochaines étapes|(?:ce qui )?reste à faire"
+    r"|prossimi passi|cosa resta|следующие шаги|дальнейшие шаги|что дальше|что осталось"
+    r"|下一步(?:计划|行动|操作)?|接下来(?:的步骤)?|待办(?:事项)?|后续(?:步骤|工作)"
+    r"|(?:剩余|未完成)的?(?:工作|任务|事项)|次のステップ|今後の(?:作業|タスク|予定)"
+    r"|残りの?(?:作業|タスク)|다음 단계|남은 (?:작업|할 일)|향후 작업"
 )
 _BLOCKERS = (
     rf"{_BEFORE}(?:blockers?|blocking(?: (?:issues?|questions?|items?))?){_AFTER}"
@@ -42,48 +53,43 @@ _BLOCKERS = (
     r"|blockiert(?: durch)?|bloqueos|bloqueadores|bloqué par|阻塞(?:项|问题)?|ブロッカー|블로커"
 )
 _NAMES = {
-    "summary": re.compile(r"summary"),
-    "blockers": re.compile(_BLOCKERS),
-    "next_steps": re.compile(_STEPS),
-    "docs_touched": re.compile(r"docs touched"),
-    "files_touched": re.compile(r"files touched"),
+    "summary": lazy(r"summary"),
+    "blockers": lazy(_BLOCKERS),
+    "next_steps": lazy(_STEPS),
+    "docs_touched": lazy(r"docs touched"),
+    "files_touched": lazy(r"files touched"),
 }
 # A line that may be such a heading or lead: most texts have none, and parsing markdown is slow.
 _WORDS = (
     r"(?:next|remain|what.{0,4}s|block|follow.?up|to.?dos?\b|still|left|open|outstanding|pending"
     r"|deferred|waiting on|action items|summary|(?:docs|files).touched|not (?:yet )?done"
-    r"|be done|unfinished|later|tomorrow|schritte|offen|próximos|prochaines|prossimi"
-    r"|следующ|осталось|bloque|bloqué|下一步|后续|剩余|阻塞"
-    r"|次の|残り|ブロッカ|다음|남은|블로커)"
+    r"|be done|to do|unfinished|loose ends|later|tomorrow|schritte|offen|zu tun|fehlt|próximos"
+    r"|pendiente|pendência|falta|prochaines|à faire|prossimi|resta|шаги|дальше|осталось|bloque"
+    r"|bloqué|下一步|接下来|待办|后续|剩余|未完成|阻塞|次の|今後|残り|ブロッカ|다음|남은|향후|블로커)"
 )
-_HINT = re.compile(
+_HINT = lazy(
     rf"(?im)^(?:[ \t>]{{0,8}}(?:[-*+] )?#[^\n]{{0,60}}?{_WORDS}"
     rf"|[^\n]{{0,16}}?(?:\*\*|__)[^\n]{{0,40}}?{_WORDS}"
     r"|(?=[^\n]{1,90}(?:[:：](?:[ \t*_]|</\w{1,6}>){0,4}$|\n[ >]{0,6}(?:==|--)))"
     rf"[^\n]{{0,50}}?{_WORDS})"
 )
 _NAME_LIMIT = 80  # characters of a heading or lead that can be a field's name
-_NUMBER = re.compile(
+_NUMBER = lazy(
     r"^(?:(?:step|part|phase) )?(?:\d{1,3}(?:\.\d{1,3})*(?:[.):]\s*|\W*\s+|[\ufe0f\u20e3]+\s*)"
     r"|(?:[a-z]|[ivx]{1,4})(?:[.)]\s*|\s+[-–—]))"
 )
-_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,30}:")
-_LEAD = re.compile(
+_SHORTCODE = lazy(r":[a-z0-9_+-]{2,30}:")
+_LEAD = lazy(
     r"^[^\w*`]{0,12}(?:\d{1,2}[.)]\s*)?(\*{2,3}|__)(?P<name>(?:(?!\1)[^\n]){1,80})\1"
     r"(?P<mark>[ \t]*[:：]|[ \t]+[-–—](?=[ \t]))?[ \t]*(?P<rest>.*)$"
 )
-_ASIDE = re.compile(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
-_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,500}\)")
-_TAG = re.compile(r"(?i)</?(?:b|br|code|em|i|kbd|small|strong|sub|sup|u)\b[^<>]{0,40}>")
-_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
-_EMPHASIS = re.compile(r"\*\*|__(?=\w)|(?<=\w)__|`+|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
-_COURTESY = re.compile(r"(?i)(?:let me know|just say|say the word|happy to|i can |if you)\b")
+_ASIDE = lazy(r"\([^()]{1,80}\)[ \t]*([:：]?)[ \t]*(.*)$")
+_TABLE_RULE = lazy(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
+_SENTENCE_END = lazy(r"[.!?。！？؟…][^\w`]*$")
 _ITEMS = ("item", "row")
-_QUESTION_ENDS = ("?", "？", "؟")
 
 
-@dataclass(slots=True)
-class Section:
+class Section(MutableRecord):
     """A field's section. `items` are raw markdown, one for each item of a list or line of text."""
 
     name: str
@@ -93,8 +99,7 @@ class Section:
     paragraph: int = -1  # of the text that a lead took: it takes one paragraph, or one list
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(MutableRecord):
     """A heading, a rule, a line of text, an item of a list with all that is nested in it, or a row
     of a table."""
 
@@ -112,6 +117,16 @@ class _Part:
 _LEAD_LEVEL = 7  # below any heading
 
 
+@cache
+def markdown() -> "MarkdownIt":
+    """A parser of blocks alone: that is all that is needed, and without the inline rules no text can
+    make it slow. Most turns need none, and importing it takes longer than all that such a turn does.
+    """
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").disable("inline")
+
+
 def may_have_sections(text: str) -> bool:
     """False for a text that certainly has no section. Cheap."""
     return _HINT.search(text) is not None
@@ -121,7 +136,7 @@ def sections(text: str) -> list[Section]:
     """The sections that name a field, in order. What looks like one in code or HTML is none."""
     found: list[Section] = []
     current: Section | None = None
-    parts = list(_parts(markdown.parse(text)))
+    parts = list(_parts(markdown().parse(text)))
     for index, part in enumerate(parts):
         name, rest = _named(parts, index)
         if name and part.kind == "item":  # `- **Remaining:** the docs` stands for itself
@@ -131,14 +146,9 @@ def sections(text: str) -> list[Section]:
             current = Section(name, level, [rest] if rest else [])
             current.paragraph = part.paragraph if rest else -1
             found.append(current)
-        elif current and not _add(current, part, _begins_list(parts, index + 1)):
+        elif current and not _add(current, part):
             current = None
     return found
-
-
-def plain(text: str) -> str:
-    """Inline markdown as words: links to their text, emphasis, code marks and simple tags away."""
-    return _EMPHASIS.sub("", _TAG.sub("", _LINK.sub(r"\1", text)))
 
 
 def _named(parts: Sequence[_Part], index: int) -> tuple[str | None, str]:
@@ -174,7 +184,7 @@ def _field(heading: str) -> str | None:
     return next((name for name, known in _NAMES.items() if known.fullmatch(words)), None)
 
 
-def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
+def _add(section: Section, part: _Part) -> bool:
     """Add a part to the open section. False: the section ended before it."""
     is_summary = section.name == "summary"  # of which every word counts, up to the next heading
     if part.kind == "heading":
@@ -198,8 +208,9 @@ def _add(section: Section, part: _Part, is_before_list: bool) -> bool:
         if is_same and section.items and len(section.items) == 1:
             section.items[0] += f" {part.text}"  # a line that was wrapped
             return True
-    is_item = not (is_label or _is_closing(section, part))
-    if is_summary or (is_item and not (is_before_list and _announces(part.text))):
+    # After a list, a sentence tells how things stand, or speaks to the reader.
+    is_closing = section.has_list and _SENTENCE_END.search(part.text)
+    if is_summary or not (is_label or is_closing or _announces(part.text)):
         section.items.append(part.text)
     return True
 
@@ -212,13 +223,7 @@ def _announces(text: str) -> bool:
     return plain(text).rstrip(" *_").endswith((":", "："))
 
 
-def _is_closing(section: Section, part: _Part) -> bool:
-    """Whether a text after the list speaks to the reader: it is no item."""
-    text = plain(part.text).strip()
-    return section.has_list and (text.endswith(_QUESTION_ENDS) or bool(_COURTESY.match(text)))
-
-
-def _parts(tokens: list[Token]) -> Iterator[_Part]:
+def _parts(tokens: "list[Token]") -> Iterator[_Part]:
     depth = base = paragraph = 0
     item: _Part | None = None
     heading = 0

@@ -5,35 +5,36 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
-MAKES_COMMITS = re.compile(
+from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
+
+MAKES_COMMITS = lazy(
     r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
 )
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
-INTERPRETER = re.compile(r"(?:ba|z|da|k)?sh|python[\d.]*|node|ruby|perl|source|\.")
+INTERPRETER = lazy(r"(?:ba|z|da|k)?sh|python[\d.]*|node|ruby|perl|source|\.")
 _BEFORE_A_COMMAND = frozenset(
     ("then", "do", "else", "if", "while", "until", "time", "command", "sudo", "exec", "nohup")
 ) | {"!", "{", "env", "eval", "@"}
 _NAMES_ONLY = ("echo", "printf", "grep", "rg", "man", "which")
-_LOOP = re.compile(r"\b(?:for|while|until|xargs|parallel|foreach)\b")
-_ASSIGNMENT = re.compile(r"\w+=")
-_HERE_DOCUMENT = re.compile(
+_LOOP = lazy(r"\b(?:for|while|until|xargs|parallel|foreach)\b")
+_ASSIGNMENT = lazy(r"\w+=")
+_HERE_DOCUMENT = lazy(
     r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]{0,1000})\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
     re.DOTALL,
 )
-_HERE_NAME = re.compile(r"@here-document-(\d+)@")
-_MESSAGE_OPTION = re.compile(r"-[aqvsnepioSz]*m(.*)", re.DOTALL)
-_SUBSTITUTION = re.compile(r"\\?(?:\$\{[^}]*\}|\$\([^)]*\)|\$\w+|[$`][^`]*`?)")
+_HERE_NAME = lazy(r"@here-document-(\d+)@")
+_MESSAGE_OPTION = lazy(r"-[aqvsnepioSz]*m(.*)", re.DOTALL)
+_SUBSTITUTION = lazy(r"\\?(?:\$\{[^}]*\}|\$\([^)]*\)|\$\w+|[$`][^`]*`?)")
 _DECIDES = 3  # characters of a message that no variable stands for
 _PART = 8  # characters of a message that is found within another: a hook may put a ticket before it
 _DEPTH = 3  # sh -c within sh -c
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record):
     """The first line of a commit's message, as a command gives it."""
 
     text: str

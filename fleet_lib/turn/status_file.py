@@ -3,6 +3,7 @@ at every start and fills it in later, or never: a skeleton is no briefing."""
 
 import re
 
+from fleet_lib.records import replace
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import (
     LISTS,
@@ -32,7 +33,7 @@ def read(text: str, message: str) -> Briefing | None:
     raw = briefing.raw_markdown.rstrip()
     if message.strip():
         raw = f"{raw}\n\n## Last message\n\n{message}"
-    return briefing.model_copy(update={"summary": summary, "raw_markdown": limited(raw)})
+    return replace(briefing, summary=summary, raw_markdown=limited(raw))
 
 
 def _summary(message: str) -> str | None:

@@ -3,14 +3,15 @@ needed. Of a message that asks, the question stands for it (`asks.py`)."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from fleet_lib.records import Record
 from fleet_lib.turn import summary_words as words
 from fleet_lib.turn.prose import HIDDEN, Block, Sentence, first_blocks, plain, sentences
 
 _WORDS = 2  # that a sentence needs to say something, outside code and addresses
 _ITEM_WORDS = 3
-_LEAD_WORDS = 3  # that a sentence needs which leads to a list
+_LEAD_WORDS = 3  # that a sentence needs which leads to a list; code counts as a word
+_LONE_LEAD_WORDS = 5  # that it needs to stand for itself, before a table or code
 _CHARACTERS = 4  # that it needs in a script that writes no spaces
 
 _KEY_LIMIT = 1_000  # characters of a sentence that are looked at
@@ -21,13 +22,13 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(Record):
     """A sentence that may stand for the message."""
 
     text: str
     key: str  # in lower case, without code and addresses
     is_item: bool = False
+    has_code: bool = False
 
 
 def summary_of(message: str) -> str:
@@ -71,26 +72,39 @@ def _fallback(blocks: list[Block]) -> str:
 
 def _candidates(blocks: list[Block]) -> Iterator[_Candidate]:
     """The sentences of paragraphs and lists, in order. One that leads to a list has the list's
-    first sentence with it."""
+    first sentence with it; one that leads to something else stands for itself."""
     lead = None
     for block in blocks:
         if _is_heading(block) or block.kind not in ("paragraph", "item"):
+            yield from _alone(lead)
             lead = None
             continue
         for sentence in sentences(block.text):
             text = _SYMBOLS.sub("", " ".join(sentence.text.split()))
-            candidate = _Candidate(text, _key(sentence), block.kind == "item")
-            if lead and candidate.is_item and text and not text.endswith(_COLONS):
+            is_item = block.kind == "item"
+            candidate = _Candidate(text, _key(sentence), is_item, HIDDEN in sentence.masked)
+            if lead and is_item and text and not text.endswith(_COLONS):
                 yield _Candidate(f"{lead.text} {text}", lead.key)
+            elif not is_item:
+                yield from _alone(lead)
             lead = candidate if _leads(candidate) else None
             yield candidate
+    yield from _alone(lead)
 
 
 def _leads(candidate: _Candidate) -> bool:
     """Whether a sentence that ends in a colon says something of its own."""
     key = candidate.key
     is_lead = candidate.text.endswith(_COLONS) and not words.ANNOUNCES.match(key)
-    return is_lead and len(_WORD.findall(key)) >= _LEAD_WORDS and not words.LEADS_ONLY.match(key)
+    count = _word_count(key) + candidate.has_code
+    return is_lead and count >= _LEAD_WORDS and not words.LEADS_ONLY.match(key)
+
+
+def _alone(lead: _Candidate | None) -> Iterator[_Candidate]:
+    """A sentence that leads to something that is no sentence, if it says enough without it."""
+    is_enough = lead and _word_count(lead.key) >= _LONE_LEAD_WORDS
+    if lead and is_enough and not words.DANGLES.search(lead.key):
+        yield _Candidate(lead.text.rstrip(":： "), lead.key.rstrip(":： "))
 
 
 def _acknowledges(candidate: _Candidate) -> bool:
@@ -105,6 +119,11 @@ def _says(candidate: _Candidate) -> bool:
     if len(_UNSPACED.findall(key)) >= _CHARACTERS:
         return True
     return len(_WORD.findall(key)) >= (_ITEM_WORDS if candidate.is_item else _WORDS)
+
+
+def _word_count(key: str) -> int:
+    """A word of a script that writes no spaces has two characters, more or less."""
+    return len(_WORD.findall(key)) + len(_UNSPACED.findall(key)) // 2
 
 
 def _key(sentence: Sentence) -> str:

@@ -1,10 +1,10 @@
 """The words of a message that say little: acknowledgements, announcements, checks. Regular
 expressions over one sentence in lower case; what follows from them is decided in `summary.py`."""
 
-import re
+from fleet_lib.lazy import lazy
 
 # A heading under which a message sums itself up.
-SECTION = re.compile(
+SECTION = lazy(
     r"(?:(?:a|an|the|final|executive|quick|brief|short|implementation|overall|session|task|work"
     r"|changes?|review|in|test|my|pr|fix)[ :]+)*"
     r"(?:summary|tl;?\s?dr|recap|bottom line|resumen|zusammenfassung|kurzfassung|résumé"
@@ -15,7 +15,7 @@ SECTION = re.compile(
 )
 
 # A sentence that only acknowledges or cheers.
-ACKNOWLEDGES = re.compile(
+ACKNOWLEDGES = lazy(
     r"(?:(?:oh|ok|okay|yes|yep|yeah|no|sure|great|good|perfect|excellent|awesome"
     r"|wonderful|fantastic|nice|amazing|beautiful|brilliant"
     r"|done|all done|all set|all good|all clear|all green|all passing|got it|understood"
@@ -26,7 +26,7 @@ ACKNOWLEDGES = re.compile(
     r"|hello|hey"
     r"|no problem|my pleasure|fair|true|interesting|noted|makes sense|sounds good"
     r"|looks good|well done|merged|deployed|reverted|removed|added|resolved|shipped"
-    r"|there it is|there we go|here we go|wow|hm+|ah+|sorry|both|congratulations"
+    r"|(?:all )?done and [a-z]+(?: up)?|there it is|there we go|here we go|wow|hm+|ah+|sorry|both|congratulations"
     r"|(?:and |it |that |this |everything |all |the (?:task|work|job|implementation|fix"
     r"|feature|change|build|project) |task |implementation |work |your (?:task"
     r"|request) )?(?:is|are|has|have|has been|have been|was|were|'s|that's|it's)(?: all"
@@ -56,7 +56,7 @@ ACKNOWLEDGES = re.compile(
 )
 
 # A sentence that only says what comes, or tells of the work itself.
-ANNOUNCES = re.compile(
+ANNOUNCES = lazy(
     r"(?:(?:ok|okay|alright|great|good|perfect|excellent|now|so|first|next|and|then"
     r"|right|yes|done|sure|finally)[,.! —–-]+)*"
     r"(?:based on [^,]{1,40}, )?(?:let me\b|let's (?:look|see|check|start|walk|go|break"
@@ -96,7 +96,7 @@ ANNOUNCES = re.compile(
     r"|(?:总结|汇总|小结)(?:如下|一下)|これから|では、?|それでは|まとめ(?:ます|ると|です)|다음은|아래는|요약(?:하면|입니다)|이제 )"
 )
 # A sentence that leads to a list and says nothing without it.
-LEADS_ONLY = re.compile(
+LEADS_ONLY = lazy(
     r"(?:i(?:'ve| have)? )?(?:just )?(?:made|did|found|changed|fixed|added|updated"
     r"|implemented|have|see|completed|applied|addressed|identified)? ?"
     r"(?:a few|these|this|the (?:following|changes?|key|main|fix|result|results|problem"
@@ -105,8 +105,41 @@ LEADS_ONLY = re.compile(
     r"|(?:summary|overview|list|breakdown|based|regarding|for|to|options|next steps"
     r"|notes?|example)\b.{0,60}:$"
 )
+# A sentence that is none without what follows its colon.
+DANGLES = lazy(
+    r"\bhere(?:'s| is| are)\b|\bworth (?:being|noting|saying|mentioning)\b"
+    r"|\b(?:at|with|in|to|from|on|for|by|like|as|is|are|was|were|be|it|and|or|of|that|this|you|i"
+    r"|below|here|follow(?:s|ing)|con|en|de|para|por|que|com|em|mit|auf|von|avec|dans|pour)\W*[:：]$"
+)
+_LANDED = r"(?:committed|pushed|deployed|fixed|merged|amended|verified|published|rebased|squashed)"
+# That something is in its place, which says nothing of what it is.
+_STATE = (
+    r"(?:(?:done|all|both|everything|the|these|your|changes?|code|fix(?:es)?|commits?|work|is|are"
+    r"|has|have|been|was|were|now|also|successfully|live)\b\W*)*"
+    rf"{_LANDED}(?:(?:,|,? and|,? then| \+| &)(?: also| successfully)? {_LANDED})*"
+    r"(?:,? (?:successfully|cleanly|clean|squashed|no)\b[^,;:—]{0,20})*"
+    r"(?: (?:as|in|on|to|at|with)\b[^,;:—]{0,40})?(?: ?\(.{0,60}\))?(?:, squashed clean)?"
+    r"|(?:all |both |the |my |your )*(?:\w+ ){0,2}(?:deployments?|commits?|push|release|migration"
+    r"|merge|build|run|tasks) (?:is |are |was |were |created )*(?:now )?"
+    r"(?:successful(?:ly)?|complete|completed|done|created|finished)\b.{0,30}"
+    r"|everything (?:now )?(?:looks|is|works|checks|seems|runs)\b.{0,30}"
+    r"|(?:it )?(?:compiles|builds) (?:clean|fine|success|without)\w*\b.{0,30}"
+    r"|(?:there are )?no (?:\w+ ){0,2}errors\b.{0,40}|clean across the board"
+    r"|(?:all |everything |both )?(?:is |are )?(?:now )?verified"
+    r"|the (?:remaining|other|only) (?:unstaged|uncommitted|untracked|changes?|files?|diff)\b.{0,160}"
+    r"|only .{0,60}\b(?:unstaged|uncommitted|untracked)"
+    r"|(?:the )?(?:deployment|build|pipeline|ci)(?: workflow)? is (?:now )?(?:running|queued"
+    r"|in progress|live)\b.{0,30}|(?:全部|都|已)*(?:通过|跑通|部署|提交|推送)(?:了|成功)?。?"
+    r"|sin errores\b.{0,60}|keine fehler\b.{0,60}|(?:aucune|pas d'|sans) ?erreurs?\b.{0,60}"
+    r"|(?:the )?commit is .{0,20}|(?:all )?(?:the )?pre-commit hooks passed\b.{0,80}"
+    r"|(?:\d+ files? changed(?:, \d+ (?:insertions?|deletions?)(?:\([+-]\))?)*)"
+    r"|(?:the |your )?branch is .{0,60}|i'm (?:now )?(?:idle|ready|available)\b.{0,60}"
+    r"|(?:that's |i(?:'ve| have)? (?:successfully )?)(?:fixed |resolved |solved |found )?"
+    r"(?:the|this|that|it|both|all)\b(?: \w+)? (?:issues?|problems?|bugs?)(?: fixed| now)?"
+)
 # A sentence about a check, or about what will be done: it stands for a message that says no more.
-SAYS_LITTLE = re.compile(
+SAYS_LITTLE = lazy(
+    rf"(?:{_STATE})[.!]*$|"
     r"(?:(?:and |great! |perfect! )?(?:all|the|every|both"
     r"|\d[\d,/.]*)? ?(?:of the )?(?:\d[\d,/.]* )?(?:\(\d+\) )?(?:unit |integration |e2e "
     r"|existing |new |backend |frontend |typescript |type ?script |rust )*(?:tests?"

@@ -2,10 +2,10 @@
 Kept small, because a turn has hundreds of calls with outputs of many kilobytes."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib import clock
+from fleet_lib.records import Record
 from fleet_lib.turn.stored_text import storable
 
 _CALLS_LIMIT = 5000  # of one turn
@@ -18,8 +18,7 @@ _HASH = re.compile(r"\b[0-9a-f]{7,64}\b")
 _BACKGROUND = re.compile(r"^Command (?:running in|was \S+ (?:to the )?)background")
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Record):
     """One call. Times are Unix seconds."""
 
     command: str  # what it ran; "" of a tool that runs nothing, and only showed a commit

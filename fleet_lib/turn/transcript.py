@@ -1,23 +1,26 @@
 """What a Claude Code transcript says about one turn. Read from its end, bounded in size and time."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from fleet_lib import clock
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.tool_calls import CallReader, ToolCall
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
+_SUBAGENTS_LIMIT = 200
+_CLOCKS_DIFFER_SECONDS = 600  # the client's and that of the file system, which may be a server's
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 
 
-@dataclass(slots=True)
-class TurnFacts:
+class TurnFacts(MutableRecord):
     """What the transcript says about one turn."""
 
     files: list[str] = field(default_factory=list)  # absolute paths, as edited, in order
@@ -46,17 +49,30 @@ def read_turn(
     The transcript is written behind Claude Code's back: until `wait_until` (Unix time, seconds)
     this looks again for the turn's final text, and what is missing then leaves the facts partial.
     """
+    read, facts = None, TurnFacts()
     while True:
-        lines = turn_lines(transcript, prompt_id, received_at)
-        if lines is None:
-            return TurnFacts()
-        facts = _turn_facts(lines, last_message)
+        state = _state(transcript)
+        if state != read:  # what is large is not read again until something was added
+            read = state
+            lines = turn_lines(transcript, prompt_id, received_at)
+            if lines is None:
+                return TurnFacts()
+            facts = _turn_facts(lines, last_message)
         remaining = wait_until - time.time()
         if not facts.partial or remaining <= 0:
-            for sidechain in subagent_transcripts(transcript):
+            for sidechain in subagent_transcripts(transcript, facts.started_at):
                 _add_subagent(facts, sidechain, prompt_id)
             return facts
         pause(min(0.02, remaining))
+
+
+def _state(path: str) -> tuple[int, int]:
+    """What changes when somebody writes to a file; (0, 0) where it is not there."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def turn_lines(
@@ -162,14 +178,29 @@ def _turn_facts(lines: list[dict[str, Any]], last_message: str | None) -> TurnFa
     return facts
 
 
-def subagent_transcripts(transcript: str) -> list[str]:
+def subagent_transcripts(transcript: str, started_at: str | None = None) -> list[str]:
+    """The transcripts of a session's subagents, of very many the newest. With `started_at` (ISO)
+    only those that were written to since: a long session has hundreds, and reading all of them at
+    the end of each turn would cost more with each turn."""
+    since = _seconds(started_at) - _CLOCKS_DIFFER_SECONDS
+    found: list[tuple[float, str]] = []
     folder = transcript.removesuffix(".jsonl") + "/subagents"
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("agent-") and entry.name.endswith(".jsonl"):
+                with contextlib.suppress(OSError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+    newest = sorted((one for one in found if one[0] >= since), reverse=True)
+    return sorted(path for _, path in newest[:_SUBAGENTS_LIMIT])
+
+
+def _seconds(moment: str | None) -> float:
+    """An ISO time in Unix seconds; 0 where there is none, or where a clock was set back since."""
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 (once a turn, mostly of what is not there)
-    except (OSError, ValueError):
-        return []
-    agents = [name for name in names if name.startswith("agent-") and name.endswith(".jsonl")]
-    return [f"{folder}/{name}" for name in agents[:200]]
+        seconds = clock.parse(moment).timestamp() if moment else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return seconds if seconds <= time.time() else 0.0
 
 
 def add_turn(facts: TurnFacts, transcript: str, prompt_id: str) -> None:

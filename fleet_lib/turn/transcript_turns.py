@@ -10,12 +10,12 @@ turns.
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from fleet_lib import clock
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.records import MutableRecord, Record, field
 from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.transcript import (
     content_of,
@@ -35,8 +35,7 @@ _TASK_ID = re.compile(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
 _TEXT_LIMIT = 100_000  # characters of a follow-up in which agents are looked for
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedTurn:
+class FinishedTurn(Record):
     """One prompt and its end, as the transcript has them."""
 
     session_id: str  # "" where the lines do not say
@@ -131,8 +130,7 @@ class _Edits:
         return tuple(dict.fromkeys(good))
 
 
-@dataclass(slots=True)
-class _OpenTurn:
+class _OpenTurn(MutableRecord):
     """A prompt, and what came after it so far."""
 
     line: dict[str, Any]  # the prompt's

@@ -2,10 +2,10 @@
 
 import re
 import sqlite3
-from dataclasses import asdict
 from typing import Any
 
 from fleet_lib.lines import summary_of, without_front_matter
+from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.imports import ImportRepo
 
@@ -15,7 +15,7 @@ LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
 def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) -> dict[str, Any]:
     """The whole briefing, and what is known of its turn; a briefing of another program has none."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
-    return asdict(briefing) | {
+    return as_dict(briefing) | {
         "title": turn.title if turn else None,
         "summary": summary_of(turn.summary if turn else None, briefing.raw_markdown),
         "revision": turn.revision if turn else 1,

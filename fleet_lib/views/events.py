@@ -1,16 +1,16 @@
 """Events as records for programs, and fields of their payloads. An event may come from another
 program: its payload may hold anything."""
 
-from dataclasses import asdict
 from typing import Any
 
+from fleet_lib.records import as_dict
 from fleet_lib.store.outbox import OutboxEvent
 
 
 def event_record(event: OutboxEvent) -> dict[str, Any]:
     """The event with its payload as an object; with `payload_json` as stored if it is no JSON
     object."""
-    record = asdict(event)
+    record = as_dict(event)
     payload = event.payload
     if payload is not None:
         record["payload"] = payload

@@ -4,9 +4,9 @@ is read at a time, so a large history needs no more memory than a small one."""
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
+from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
@@ -21,13 +21,13 @@ def export_records(
 ) -> Iterator[dict[str, Any]]:
     """Projects, then briefings and events, oldest first; `kind` says what each one is."""
     for one in [project] if project else ProjectRepo(connection).get_all():
-        yield {"kind": "project", **asdict(one)}
+        yield {"kind": "project", **as_dict(one)}
     repo = BriefingRepo(connection)
     for briefing in _briefings(connection, project, since):
         turn = repo.turn_of(briefing.briefing_id)
         names = ("title", "summary", "revision")
         more = {name: getattr(turn, name) for name in names} if turn else {}
-        yield {"kind": "briefing", **asdict(briefing), **more}
+        yield {"kind": "briefing", **as_dict(briefing), **more}
     events, after = OutboxRepo(connection), 0
     while page := events.get_after(after, _PAGE):
         after = page[-1].event_id

@@ -3,9 +3,9 @@ session's id, or a project's name. Here it is turned into sessions."""
 
 import re
 import sqlite3
-from dataclasses import dataclass
 
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.records import Record
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.job_runs import JobRunRepo
 from fleet_lib.store.outbox import OutboxRepo
@@ -17,8 +17,7 @@ _SHOWN = 5  # sessions that an error names
 _SHORT = 8  # characters that usually tell sessions apart
 
 
-@dataclass(frozen=True, slots=True)
-class Meant:
+class Meant(Record):
     """One session, or a whole project with its sessions that wait for a person."""
 
     sessions: list[Session]

@@ -2,11 +2,11 @@
 
 import difflib
 import sqlite3
-from dataclasses import asdict
 from typing import Any
 
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.lines import PROJECT_NAME
+from fleet_lib.records import as_dict
 from fleet_lib.store.projects import Project, ProjectRepo
 
 
@@ -41,7 +41,7 @@ def project_records(
     repo = ProjectRepo(connection)
     activity = repo.activity()
     records = [
-        asdict(project) | {"briefings": number, "last_briefing_at": last}
+        as_dict(project) | {"briefings": number, "last_briefing_at": last}
         for project in (repo.get_all() if include_archived else repo.get_active())
         for number, last in [activity.get(project.project_id, (0, None))]
     ]

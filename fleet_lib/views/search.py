@@ -4,11 +4,11 @@ import contextlib
 import sqlite3
 import time
 import unicodedata
-from dataclasses import dataclass
 from typing import Any
 
 from fleet_lib import words
 from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.records import Record
 from fleet_lib.store import db, search_index
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.search import SearchRepo
@@ -18,8 +18,7 @@ _CATCH_UP_SECONDS = 0.5
 _BEFORE, _AFTER = 60, 80  # characters that an excerpt shows around a match
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(Record):
     records: list[dict[str, Any]]  # a briefing's record, with an `excerpt`
     pattern: str  # a regular expression that finds what was searched for, for highlighting
     note: str  # for people: what the search could not look at, or why it looked at nothing; or ""

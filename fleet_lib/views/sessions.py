@@ -3,10 +3,10 @@ not ended."""
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
+from fleet_lib.records import replace
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 

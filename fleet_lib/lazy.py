@@ -1,0 +1,89 @@
+"""Regular expressions that are compiled when they are first needed. The large ones take milliseconds
+each, which would be most of what a turn costs, and an ordinary turn needs few of them."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+_METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
+# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
+# a class, the beginning or the end of a group, a quantifier, or a single character.
+_PART = re.compile(
+    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
+)
+_SPECIAL = frozenset("\\[{(|.^$*+?")
+_Literals = tuple[str, ...]
+
+
+def lazy(source: str, flags: int = 0) -> re.Pattern[str]:
+    """`re.compile` at the first use."""
+    return cast("re.Pattern[str]", _Lazy(source, flags))
+
+
+class _Lazy:
+    def __init__(self, source: str, flags: int) -> None:
+        self._source, self._flags = source, flags
+
+    def __getattr__(self, name: str) -> Any:
+        compiled = re.compile(self._source, self._flags)
+        # From now on this class is no detour.
+        self.__dict__.update({method: getattr(compiled, method) for method in _METHODS})
+        return getattr(compiled, name)
+
+
+class AnyOf:
+    """A table of regular expressions without flags. Each is compiled when a text contains letters
+    without which it cannot match."""
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        self._sources = tuple(sources)
+        self._known: list[tuple[_Literals, re.Pattern[str]]] = []
+
+    def search(self, text: str) -> bool:
+        """Whether one of them matches somewhere in the text."""
+        self._known = self._known or [(needed(each), lazy(each)) for each in self._sources]
+        return any(
+            pattern.search(text)
+            for literals, pattern in self._known
+            if not literals or any([literal in text for literal in literals])  # noqa: C419 (faster)
+        )
+
+
+def needed(source: str) -> _Literals:
+    """Literals of which each match of this expression contains at least one; () if none are sure."""
+    return _needed(_PART.findall(source)[::-1])
+
+
+def _needed(parts: list[str]) -> _Literals:
+    """The same for what is left of an expression's parts (the next one is the last) up to the end of
+    their group, which is taken off."""
+    branches: list[_Literals] = []
+    found: list[_Literals] = []  # each is needed by the current branch
+    run = ""  # the literal characters that end here
+    while parts and (part := parts.pop()) != ")":
+        if part[0] not in _SPECIAL and not _may_be_left_out(parts):
+            run += part
+            continue
+        if run:
+            found.append((run,))
+            run = ""
+        if part[0] == "(":
+            inner = _needed(parts)
+            if inner and not _may_be_left_out(parts) and part not in ("(?!", "(?<!"):
+                found.append(inner)
+        elif part == "|":
+            branches.append(_best(found))
+            found = []
+    branches.append(_best([*found, (run,)] if run else found))
+    return () if () in branches else tuple(literal for branch in branches for literal in branch)
+
+
+def _may_be_left_out(parts: list[str]) -> bool:
+    """Whether the quantifier that comes next, if one does, allows that nothing is there."""
+    return bool(parts) and parts[-1][0] in "*?{"
+
+
+def _best(found: list[_Literals]) -> _Literals:
+    """The set whose shortest literal is the longest."""
+    return max(found, key=lambda literals: min(map(len, literals)), default=())

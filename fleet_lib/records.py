@@ -1,0 +1,79 @@
+"""Records: classes of typed fields, to the type checker the same as dataclasses. Importing
+`dataclasses` takes almost as long as starting Python, and each class made by it half a millisecond;
+a turn would pay for fifty."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+_MISSING = object()
+
+
+class _Factory:
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
+def field(*, default_factory: Callable[[], Any]) -> Any:
+    """A default that is made anew for each record."""
+    return _Factory(default_factory)
+
+
+class _Fields:
+    # {field: its default, or _MISSING}, in the order of definition
+    _defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: getattr(cls, name, _MISSING) for name in cls.__annotations__}
+        cls._defaults = {**cls._defaults, **own}
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        given = dict(zip(self._defaults, values, strict=False))
+        if len(values) > len(given) or named.keys() & given.keys() or named.keys() - self._defaults:
+            raise TypeError(f"{type(self).__name__} does not have these fields")
+        fields = self.__dict__
+        for name, default in self._defaults.items():
+            value = given[name] if name in given else named.get(name, default)
+            if value is _MISSING:
+                raise TypeError(f"{type(self).__name__} lacks its field {name}")
+            fields[name] = value.make() if isinstance(value, _Factory) else value
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{type(self).__name__}({fields})"
+
+
+R = TypeVar("R", bound=_Fields)
+
+
+@dataclass_transform(field_specifiers=(field,))
+class MutableRecord(_Fields):
+    """A record whose fields may be set."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Record(_Fields):
+    """A record that never changes."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} never changes")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} never changes")
+
+
+def replace(record: R, **changes: Any) -> R:
+    """A record with other values in some of its fields."""
+    return type(record)(**{**record.__dict__, **changes})
+
+
+def as_dict(record: _Fields) -> dict[str, Any]:
+    """{field: value}, in the order of definition."""
+    return dict(record.__dict__)

@@ -1,0 +1,177 @@
+"""What spares a turn its imports and its compilations gives the same answers: records as dataclasses,
+words as one large expression, paragraphs as the parser's."""
+
+import dataclasses
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import ROOT
+
+from fleet_lib.lazy import AnyOf, lazy, needed
+from fleet_lib.records import MutableRecord, Record, as_dict, field, replace
+from fleet_lib.turn import asking_words, prose
+from fleet_lib.turn.asks import _key
+
+CASES = json.loads((ROOT / "tests" / "cases" / "messages.json").read_text())
+TABLES = {name: one for name, one in vars(asking_words).items() if isinstance(one, AnyOf)}
+
+
+class Point(Record):
+    x: int
+    y: int = 2
+    tags: list[str] = field(default_factory=list)
+
+    @property
+    def sum(self) -> int:
+        return self.x + self.y
+
+
+class Named(Point):
+    name: str = ""
+
+
+class Counter(MutableRecord):
+    count: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PointOfDataclasses:
+    x: int
+    y: int = 2
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ((), {}),
+        ((1,), {}),
+        ((1, 3), {}),
+        ((1,), {"y": 4}),
+        ((), {"x": 1, "tags": ["a"]}),
+        ((1,), {"x": 2}),
+        ((1, 2, [], 4), {}),
+        ((1,), {"z": 1}),
+    ],
+)
+def test_record_takes_and_refuses_the_values_that_a_dataclass_does(
+    values: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    try:
+        expected = dataclasses.asdict(PointOfDataclasses(*values, **named))
+    except TypeError:
+        with pytest.raises(TypeError):
+            Point(*values, **named)
+    else:
+        assert as_dict(Point(*values, **named)) == expected
+
+
+def test_record_is_compared_by_its_fields_and_never_changes() -> None:
+    point = Point(1)
+    assert point == Point(1, 2) != Point(2) and point != PointOfDataclasses(1)
+    assert point.sum == 3 and repr(point) == "Point(x=1, y=2, tags=[])"
+    assert replace(point, y=5) == Point(1, 5)
+    assert Point(1).tags is not Point(1).tags
+    assert as_dict(Named(1, name="a")) == {"x": 1, "y": 2, "tags": [], "name": "a"}
+    with pytest.raises(AttributeError):
+        point.x = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del point.x
+    with pytest.raises(TypeError):
+        replace(point, z=1)
+
+
+def test_mutable_record_changes_and_has_no_hash() -> None:
+    counter = Counter()
+    counter.count += 1
+    assert counter == Counter(1)
+    with pytest.raises(TypeError):
+        hash(counter)
+
+
+def test_lazy_expression_answers_as_a_compiled_one() -> None:
+    pattern = lazy(r"(?P<word>[a-z]+)", re.IGNORECASE)
+    assert pattern.sub("-", "Ab 1 c") == "- 1 -"
+    match = pattern.search("1 Ab")
+    assert match and match["word"] == "Ab" and pattern.fullmatch("a1") is None
+    assert pattern.pattern == r"(?P<word>[a-z]+)" and pattern.findall("a b") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("source", "literals"),
+    [
+        (r"\blet (?:me|us) know\b", (" know",)),
+        (r"a?bc", ("bc",)),
+        (r"(?:ab|cd)?ef", ("ef",)),
+        (r"(?:ab|cd)+", ("ab", "cd")),
+        (r"x{0,3}yz|q", ("yz", "q")),
+        (r"(?!foobar)go", ("go",)),
+        (r"(?:a|)\d", ()),
+        (r"[abc]\.*", ()),
+    ],
+)
+def test_needed_literals_are_those_of_every_match(source: str, literals: tuple[str, ...]) -> None:
+    assert needed(source) == literals
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_expression_of_the_words_that_ask_is_tried_where_it_could_match(name: str) -> None:
+    table = TABLES[name]
+    whole = re.compile("|".join(f"(?:{source})" for source in table._sources))
+    sentences = [
+        _key(sentence)
+        for case in CASES
+        for block in prose.last_blocks(case["message"])
+        for sentence in prose.sentences(block.text)
+    ]
+    for key in sentences:
+        assert table.search(key) == bool(whole.search(key)), key
+
+
+# --- paragraphs ---
+
+_PIECES = (
+    *("Changed", "it", "é", "`x`", "**b**", "a|b", "x: y", "(1)", "1.", "-", "---", "| a |", "#"),
+    *(
+        "[a]: /x",
+        "[a](b)",
+        "```",
+        "> q",
+        "    code",
+        "\t",
+        "\x0b",
+        "\x0c",
+        "\xa0",
+        "\u2028",
+        "\x85",
+    ),
+    *("\0", "\\", "<b>", "&amp;", "=", "~", "!", "*i*", "\ufeff", "<!-- c -->", "12)", "+1", " "),
+)
+_BETWEEN = ("\n", "\n\n", " ", "", "\n \n", "\r\n", "\r", "\n\t\n", " \n", "\n  ")
+
+
+def as_parsed(text: str) -> list[prose.Block]:
+    return list(prose._Walk(text.replace("\r\n", "\n").replace("\r", "\n")).blocks())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_PIECES), st.sampled_from(_BETWEEN)), max_size=14))
+def test_blocks_of_any_text_are_the_parser_s(pieces: list[tuple[str, str]]) -> None:
+    text = "".join(itertools.chain.from_iterable(pieces))
+    assert prose._blocks(text) == as_parsed(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("ab .,?\n\t\xa0\x1c\ufeff"), max_size=40))
+def test_blocks_of_plain_paragraphs_are_the_parser_s(text: str) -> None:
+    assert prose._blocks(text) == as_parsed(text)
+
+
+def test_blocks_of_the_cases_are_the_parser_s() -> None:
+    for case in CASES:
+        assert prose._blocks(case["message"]) == as_parsed(case["message"])
