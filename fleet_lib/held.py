@@ -16,9 +16,10 @@ class Holder(Record):
 
     pid: int
     environment: str  # the folder of its Python environment: which installed version it runs
+    note: str = ""  # one line that the holder added, such as its address
 
 
-def hold(path: Path) -> int | None:
+def hold(path: Path, note: str = "") -> int | None:
     """Lock the file until the descriptor is closed or the process ends, and write into it who holds
     it. None if another process has it. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -28,7 +29,7 @@ def hold(path: Path) -> int | None:
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n{os.path.realpath(sys.prefix)}\n".encode(), 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n{os.path.realpath(sys.prefix)}\n{note}\n".encode(), 0)
     return descriptor
 
 
@@ -40,8 +41,8 @@ def holder(path: Path) -> Holder | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                pid, _, environment = file.read(8192).partition("\n")
-                return Holder(int(pid), environment.strip()) if pid.isdecimal() else None
+                pid, environment, note = (*file.read(8192).split("\n"), "", "")[:3]
+                return Holder(int(pid), environment.strip(), note) if pid.isdecimal() else None
     except OSError:
         pass
     return None
