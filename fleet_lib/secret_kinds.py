@@ -77,6 +77,11 @@ _FORMS = (
     ),
     token("age-key", "AGE-SECRET-KEY-1 AGE-SECRET-KEY-PQ-1", UPPER, 30),
     token("wallet-key", "xprv yprv zprv tprv", "1-9A-HJ-NP-Za-km-z", 90),
+    kind(
+        "wireguard-key",
+        "privatekey presharedkey",
+        r"(?:PrivateKey|PresharedKey)\s{0,3}=\s{0,3}(?P<secret>[A-Za-z0-9+/]{43}=)",
+    ),
     token("nostr-key", "nsec1", "02-9ac-hj-np-z", 58),
     kind(
         "wallet-key",

@@ -37,6 +37,7 @@ secret-key sk_{a26}
 square-token EAAA{w58}7x
 trigger-dev-key tr_prod_{A20}
 yandex-aws-key YC{w37}x
+wireguard-key PrivateKey = /{B42}=
 1password-key A3-{U6}-{U6}-{U5}-{U5}-{U5}-{U5}
 1password-token ops_eyJ{B250}
 adafruit-key aio_{A28}
