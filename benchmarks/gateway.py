@@ -66,9 +66,11 @@ def measure(folder: Path) -> list[Section]:
     )
     try:
         assert gateway.stdout is not None
-        found = re.search(r"http://(\S+)/\?token=(\S+)", gateway.stdout.readline())
+        found = re.search(r":(\d+)/#code=", gateway.stdout.readline())
         assert found
-        address, headers = f"ws://{found[1]}/ws", {"Authorization": f"Bearer {found[2]}"}
+        token = (home / "gateway.token").read_text().strip()
+        address = f"ws://127.0.0.1:{found[1]}/ws"
+        headers = {"Authorization": f"Bearer {token}"}
         database = str(home / "fleet.db")
         delays = sorted(asyncio.run(_delays(address, headers, database)))
         began = time.monotonic()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from fleet_lib.json_text import json_object
 from fleet_lib.outside import asking, require_answer
 from fleet_lib.spool import sync_folder
+
+_HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and RENAME_SWAP on macOS
 
 
 def read_regular_file(path: str, limit: int) -> bytes | None:
@@ -87,3 +90,17 @@ def write_whole(
     if durable:
         with contextlib.suppress(OSError):  # not every file system can sync a folder
             sync_folder(str(path.parent))
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files change places, so that at no moment one of them is missing or lost. False where
+    the system or the file system cannot do that."""
+    import ctypes
+
+    names = (os.fsencode(one), os.fsencode(other))
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            return not library.renamex_np(*names, _SWAP)
+        return not library.renameat2(_HERE, names[0], _HERE, names[1], _SWAP)
+    return False

@@ -49,8 +49,13 @@ class Holder(Record):
             advice += ", once the disk that it waits for answers"
         return f"process {self.pid} makes no progress for {silent:.0f} s{doing}: {advice}"
 
+    @property
+    def note(self) -> str:
+        """One line that the holder added, such as its address."""
+        return self.doing
 
-def hold(path: Path) -> int | None:
+
+def hold(path: Path, note: str = "") -> int | None:
     """Lock the file until the descriptor is closed or the process ends, and write into it who holds
     it. None if another process has it. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -59,7 +64,7 @@ def hold(path: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    name(descriptor)
+    name(descriptor, note)
     return descriptor
 
 

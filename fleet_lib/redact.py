@@ -14,7 +14,9 @@ _MASK = "(redacted:{})"
 _MASKED = re.compile(r"\(redacted:[a-z0-9-]{1,40}\)")
 _SHORTEST = 8  # characters; no shorter secret can be distinguished from a word
 _ROUNDS = 5  # a mask can uncover a second secret beside it
+# No secret without a hint is shorter, or has no digit.
 _LONG_WORD = re.compile(r"[A-Za-z0-9_.:/|+=-]{22,}")
+_DIGIT = re.compile(r"[0-9]")
 _PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 
 # What stands around a secret and is none of it. An underscore counts where it is emphasis.
@@ -75,14 +77,14 @@ def _secrets(text: str) -> list[_Span]:
             [
                 (word.start(), word.end() + 1)
                 for word in _LONG_WORD.finditer(copy)
-                if not word[0].isalpha()
+                if _DIGIT.search(word[0])
             ],
         )
         for copy in ((text,) if plain == text else (text, plain))
     ]
     found: list[_Span] = []
     # There are hundreds of hints. The first three letters rule out most of them, in one step.
-    beginnings = {lowered[start : start + 3] for start in range(len(lowered) - 2)}
+    beginnings = set(map("".join, zip(lowered, lowered[1:], lowered[2:], strict=False)))
     for place, kind in _possible(lowered, beginnings):
         for copy, words in copies:
             spans = _matches(kind, copy, lowered, words)

@@ -10,28 +10,24 @@ from fleet_lib.secret_shapes import (
     ALNUM,
     BASE64,
     DOTS,
+    HEX,
     LOWER,
     START,
     UPPER,
     UUID,
     WORD,
     Kind,
-    compiled,
     kind,
     mixed,
     token,
 )
-from fleet_lib.secret_values import is_placeholder, is_random, is_strewn
+from fleet_lib.secret_values import is_password, is_placeholder, is_random, is_stand_in, is_token
 from fleet_lib.secret_vendors import VENDORS
-
-# A variable of a shell or a word that stands for the password.
-_STAND_IN = (
-    r"(?i)\$\{?\w+\}?|\$\([^)]*\)|\{+[^}]*\}+|\[[^\]]*\]|%\w+%|\*+|x+|\.+|…|your\S*"
-    r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+|.*(?:\$\{|\[\^|\\s).*"
-)
 
 
 def _is_login(match: re.Match[str]) -> bool:
+    if len(match["secret"]) >= 20 and is_random(match["secret"]):
+        return True
     try:
         return b":" in binascii.a2b_base64(match["secret"] + "==")
     except ValueError:
@@ -40,43 +36,7 @@ def _is_login(match: re.Match[str]) -> bool:
 
 def _is_given(match: re.Match[str]) -> bool:
     """Anything but a placeholder, where only a password can stand."""
-    return not compiled(_STAND_IN).fullmatch(match["secret"]) and not is_placeholder(
-        match["secret"]
-    )
-
-
-# Ids that look like tokens, by what they begin with.
-_IDS = frozenset(
-    "toolu srvtoolu mcptoolu msg req call resp run step thread asst file batch session sess conv chatcmpl cmpl"
-    " gen rs fc ws vs ft ftjob modelcompl org user usr proj project wrkspc workspace team dpl prj icfg build"
-    " pi cus prod price sub in evt ch acct pm seti cs txn po ba card tok src si il ii plink re_ prctbn"
-    " sha sha1 sha256 sha512 md5 blake2 blake3 id uid uuid ref rev commit trace span container image task job"
-    " event node item note page block doc agent mem node_modules chunk index main vendor app assets bundle"
-    " cache layer snap vol vpc subnet sg ami eni rtb igw arn bafy qm ipfs cid tx txid hash integrity etag"
-    " nonce boundary webkitformboundary part dc sk_id pk_id key_id kid ak_id pull comment discussion pr gid"
-    " test fixture data lb slot tmp temp".split()
-)
-_TELLING = frozenset(
-    "live prod key keys secret token tok pat sk rk api oauth at rt priv private auth access refresh bearer"
-    " whsec hook webhook svc service sa bot admin master deploy ci user_token".split()
-)
-
-
-def _is_prefixed(match: re.Match[str]) -> bool:
-    """A prefix of no known kind of id, and after it what only chance writes."""
-    parts = re.split(r"[_-]", match["prefix"].lower())
-    tail = match["tail"]
-    if parts[0] in _IDS or parts[-1] in _IDS or tail.startswith("01") or is_placeholder(match[0]):
-        return False
-    if is_strewn(tail):
-        return len(tail) >= 24 or not _TELLING.isdisjoint(parts)
-    return (
-        not _TELLING.isdisjoint(parts)
-        and len(parts) > 1
-        and len(tail) >= 24
-        and sum(char.isdigit() for char in tail) >= 4
-        and is_random(tail)
-    )
+    return not is_stand_in(match["secret"]) and not is_placeholder(match["secret"])
 
 
 _FORMS = (
@@ -117,12 +77,24 @@ _FORMS = (
     ),
     token("age-key", "AGE-SECRET-KEY-1 AGE-SECRET-KEY-PQ-1", UPPER, 30),
     token("wallet-key", "xprv yprv zprv tprv", "1-9A-HJ-NP-Za-km-z", 90),
+    kind(
+        "wireguard-key",
+        "privatekey presharedkey",
+        r"(?:PrivateKey|PresharedKey)\s{0,3}=\s{0,3}(?P<secret>[A-Za-z0-9+/]{43}=)",
+    ),
+    token("nostr-key", "nsec1", "02-9ac-hj-np-z", 58),
+    kind(
+        "wallet-key",
+        "",
+        r"(?<![A-Za-z0-9+/])(?:(?:5[HJK]|K[w-z][1-9A-Za-z]|L[1-5][1-9A-Za-z])[1-9A-HJ-NP-Za-km-z]{49}"
+        r"|S[A-D](?=[A-Z]{0,50}[2-7])[A-Z2-7]{54})(?![A-Za-z0-9+/=_-])",
+    ),
     # A password may hold a slash that should have been escaped; digits and a slash are a port.
     kind(
         "url-password",
         "://",
-        r"://[^\s/:@]{0,200}:(?!\d+/)(?P<secret>[^\s\"'<>]{1,400})@",
-        lambda match: not compiled(_STAND_IN).fullmatch(match["secret"]),
+        r"://[^\s/:@]{0,200}:(?!\d+/)(?P<secret>[^\s\"'<>]{1,300})@",
+        lambda match: not is_stand_in(match["secret"]),
     ),
     kind("url-token", "://", r"://(?P<secret>[A-Za-z0-9_.-]{16,400})@"),
     kind(
@@ -219,11 +191,19 @@ _CLOUDS = (
     token("aws-bedrock-key", "bedrock-api-key-", BASE64, 28),
     mixed("aws-session-token", "IQoJb3JpZ2lu FwoGZXIvYXdz FQoGZXIvYXdz", BASE64, 60),
     kind("aws-mws-token", "amzn.mws.", rf"amzn\.mws\.{UUID}"),
+    token("amazon-client-secret", "amzn1.oa2-cs.v1.", HEX, 40),
     token("aws-appsync-key", "da2-", LOWER, 26),
     token("google-api-key", "AIza", WORD, 35),
     token("google-api-key", "AQ.Ab", WORD, 40),
     token("google-oauth-token", "ya29.", WORD, 20),
     mixed("google-refresh-token", "1//0", WORD, 35),
+    mixed("google-auth-code", "4/0A", WORD, 50),
+    kind("firebase-key", ":apa91b", r"AAAA[A-Za-z0-9_-]{7}:APA91b[A-Za-z0-9_-]{60,}"),
+    kind(
+        "recaptcha-key",
+        "aaaaa",
+        rf"{START}6L[A-Za-z0-9_-]{{6}}AAAAA[A-Za-z0-9_-]{{27}}(?![A-Za-z0-9_-])",
+    ),
     token("google-client-secret", "GOCSPX-", WORD, 20),
     token("google-storage-key", "GOOG1E GOOG", UPPER, 30),
     mixed("alibaba-key", "LTAI", ALNUM, 12),
@@ -231,7 +211,11 @@ _CLOUDS = (
     mixed("tencent-key", "AKID", ALNUM, 28),
     mixed("volcengine-key", "AKLT", WORD, 30),
     mixed("yandex-key", "AQVN AQVM", WORD, 30),
-    mixed("yandex-key", "YCAJ YCA YCM YCO YCP", WORD, 34),
+    kind(
+        "yandex-key",
+        "",
+        r"(?<![A-Za-z0-9+/])YC(?=(?:[A-Za-z_-]{0,37}[0-9]){2})[A-Za-z0-9_-]{38}(?![A-Za-z0-9_-])",
+    ),
     kind(
         "yandex-token",
         "t1.",
@@ -269,6 +253,11 @@ _LOGINS = (
         "bitwarden-token",
         "",
         rf"(?<![A-Za-z0-9])0\.{UUID}\.[A-Za-z0-9]{{20,}}:[A-Za-z0-9+/=]{{16,}}",
+    ),
+    kind(
+        "infisical-token",
+        "st.",
+        rf"{START}st\.(?:{UUID}|[0-9a-f]{{24}})\.[0-9a-f]{{32}}\.[0-9a-f]{{32}}",
     ),
     token("doppler-token", "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dp.said.", DOTS, 24),
     kind(
@@ -369,8 +358,9 @@ _CONTEXTS = (
     kind(
         "netrc-password",
         "login",
-        r"login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,200})",
-        _is_given,
+        r"(?P<machine>machine\s{1,8}\S{1,100}\s{1,8})?login\s{1,8}\S{1,100}\s{1,8}password\s{1,8}(?P<secret>\S{4,200})",
+        # "The login and password reset"
+        lambda match: _is_given(match) and bool(match["machine"] or is_password(match["secret"])),
     ),
     kind(
         "pgpass-password",
@@ -389,9 +379,9 @@ _CONTEXTS = (
     kind(
         "token",
         "",
-        r"(?<![A-Za-z0-9/+=_.-])(?P<prefix>[A-Za-z][A-Za-z0-9]{0,11}(?:[_-][A-Za-z0-9]{1,10}){0,3})[_-]"
+        r"(?<![A-Za-z0-9/+_.-])(?P<prefix>[A-Za-z][A-Za-z0-9]{0,11}(?:[_-][A-Za-z0-9]{1,10}){0,3})[_-]"
         r"(?P<tail>[A-Za-z0-9]{20,200})(?:[_.-][A-Za-z0-9]{4,200}){0,4}",
-        _is_prefixed,
+        lambda match: is_token(match["prefix"], match["tail"]),
     ),
 )
 

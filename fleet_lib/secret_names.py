@@ -105,10 +105,11 @@ _BESIDE = rf"{_SUFFIX}(?:[ \t]{{1,12}}|[ \t]{{0,4}},[ \t]{{1,4}}){_VALUE}"
 _OPTION = rf"[ \t]{{1,4}}{_VALUE}"
 _BEFORE_OPTION = r"(?<![\w-])(?:--?[a-z0-9][a-z0-9-]{0,40}|--)\Z"
 # "`…` is the password", "with `…` as the API key"
-_BEFORE_AS = (
-    r"(?P<value>[^\s`\"'*]{8,200})[`\"']{1,2}[*_]{0,2}[ \t]{1,3}"
+_AS = (
+    r"[`\"']{1,2}[*_]{0,2}[ \t]{1,3}"
     r"(?:is|as|ist|als|est|es|como|comme)[ \t](?:[\w'’]{1,12}[ \t_-]){0,4}\Z"
 )
+_BEFORE_AS = rf"(?P<value>[^\s`\"'*]{{8,200}}){_AS}"
 _APP_PASSWORD = rf"{_SUFFIX}[^a-z\n]{{0,12}}(?:is )?[^a-z\n]{{0,6}}(?P<value>(?:[a-z]{{4}} ){{3}}[a-z]{{4}})(?![a-z])"
 _PAIR = (
     r"s?[ \t]{0,6}[:：=|]?[ \t]{1,8}[\w.@+-]{2,60}"
@@ -165,6 +166,8 @@ def _is_name(name: _Name, raw: str, lowered: str, start: int, end: int) -> bool:
         return False  # the result of a test
     if name.word == "secret" and raw[start - 1 : start] == ":":
         return False  # the name of a resource
+    if name.word == "token" and lowered.endswith("publickey", 0, start):
+        return False  # of an assembly of .NET
     if not name.before:
         return True
     if compiled(name.before).search(*before):
@@ -177,17 +180,20 @@ def _is_name(name: _Name, raw: str, lowered: str, start: int, end: int) -> bool:
 def _values(name: _Name, raw: str, plain: str, start: int, end: int) -> Iterator[Span]:
     """The value that belongs to the name, in the first shape that holds one."""
     accept = is_password if name.is_password else is_key
-    said = is_said if name.is_password else is_random
+    said = is_said if name.is_password else _is_said_key
     quoted = compiled(_QUOTED).match(raw, end)
-    if quoted and " " in quoted["value"] and accept(quoted["value"]):
+    if quoted and " " in quoted["value"] and any(map(is_password, quoted["value"].split())):
         yield quoted.span("value")
         return
     shapes: list[tuple[re.Match[str] | None, Callable[[str], bool]]] = [
         (compiled(_ASSIGNED).match(plain, end), accept),
         (compiled(_SAID).match(plain, end), said),
-        (compiled(_SAID_EAST).match(plain, end), said),
-        (compiled(_BELOW).match(plain, end), said),
     ]
+    # The looks ahead are cheap, the expressions are not.
+    if not plain[end : end + 14].isascii():
+        shapes.append((compiled(_SAID_EAST).match(plain, end), said))
+    if "\n" in plain[end : end + 250]:
+        shapes.append((compiled(_BELOW).match(plain, end), said))
     if (beside := compiled(_BESIDE).match(plain, end)) and raw[
         beside.start("value") - 1
     ] in "`\"'*":
@@ -200,7 +206,7 @@ def _values(name: _Name, raw: str, plain: str, start: int, end: int) -> Iterator
             return
     if name.is_password and (words := compiled(_APP_PASSWORD).match(plain, end)):
         yield words.span("value")
-    elif any(quote in raw[max(0, start - 70) : start] for quote in "`\"'"):
+    elif compiled(_AS).search(raw, max(0, start - 70), start):
         before = compiled(_BEFORE_AS).search(raw, max(0, start - 270), start)
         if before and is_random(before["value"]):
             yield before.span("value")
@@ -225,8 +231,12 @@ def _accepted(
         yield start, start + len(bare)
 
 
+def _is_said_key(value: str) -> bool:
+    return len(value) >= 8 and is_random(value)
+
+
 def _is_login_password(value: str) -> bool:
-    return len(value) >= 8 and is_password(value) and is_random(value)
+    return _is_said_key(value) and is_password(value)
 
 
 # --- tables -------------------------------------------------------------------------------------

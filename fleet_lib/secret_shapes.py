@@ -53,10 +53,14 @@ def token(name: str, prefixes: str, characters: str, least: int, start: str = ST
 
 
 def mixed(name: str, prefixes: str, characters: str, least: int) -> Kind:
-    """A prefix with which other words begin too, so what follows must hold two digits and a letter."""
+    """A prefix with which other words begin too, so what follows must hold a letter, and twice a
+    digit or a change of case that no word has."""
     start = START if all(not prefix[-1].isalnum() for prefix in prefixes.split()) else _UNBROKEN
-    digits = rf"(?=(?:[{characters}]{{0,80}}?[0-9]){{2}})(?=[{characters}]{{0,80}}?[A-Za-z])"
-    source = rf"{start}{_either(prefixes)}{digits}[{characters}]{{{least},}}"
+    chance = (
+        rf"(?=(?:[{characters}]{{0,80}}?(?:[0-9]|[A-Z][a-z][A-Z])){{2}})"
+        rf"(?=[{characters}]{{0,80}}?[A-Za-z])"
+    )
+    source = rf"{start}{_either(prefixes)}{chance}[{characters}]{{{least},}}"
     return Kind(name, tuple(prefixes.lower().split()), source, begins_with_hint=True)
 
 

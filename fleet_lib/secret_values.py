@@ -29,6 +29,26 @@ _CHAIN = r"[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)+"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ]?[0-9:.]*Z?)?|[0-9.,:%]+[A-Za-z]{0,3}"
 _MADE_UP = r"[A-Za-z]{3,}[0-9]{2,}[!?]{0,2}|\w*[!@#$%^&*]\w+"
 _SYMBOLS = "!@#$%^&*+=?~"
+# A variable of a shell or a word that stands for the password.
+_STAND_IN = (
+    r"(?i)\$\{?\w+\}?|\$\([^)]*\)|\{+[^}]*\}+|\[[^\]]*\]|%\w+%|\*+|x+|\.+|…|your\S*"
+    r"|pass(?:word|wd)?|pwd|pw|secret|token|\(+|.*(?:\$\{|\[\^|\\s).*"
+)
+# Ids that look like tokens, by what they begin with.
+_IDS = frozenset(
+    "toolu srvtoolu mcptoolu msg req call resp run step thread asst file batch session sess conv chatcmpl cmpl"
+    " gen rs fc ws vs ft ftjob modelcompl org user usr proj project wrkspc workspace team dpl prj icfg build"
+    " pi cus prod price sub in evt ch acct pm seti cs txn po ba card tok src si il ii plink re_ prctbn"
+    " sha sha1 sha256 sha512 md5 blake2 blake3 id uid uuid ref rev commit trace span container image task job"
+    " event node item note page block doc agent mem node_modules chunk index main vendor app assets bundle"
+    " cache layer snap vol vpc subnet sg ami eni rtb igw arn bafy qm ipfs cid tx txid hash integrity etag"
+    " nonce boundary webkitformboundary part dc sk_id pk_id key_id kid ak_id pull comment discussion pr gid"
+    " test fixture data lb slot tmp temp".split()
+)
+_TELLING = frozenset(
+    "live prod key keys secret token tok pat sk rk api oauth at rt priv private auth access refresh bearer"
+    " whsec hook webhook svc service sa bot admin master deploy ci user_token".split()
+)
 
 
 def is_placeholder(value: str) -> bool:
@@ -111,3 +131,29 @@ def _switches(value: str) -> int:
     if "-" in kinds and not value.replace("-", "").replace("_", "").isalnum():
         return 0
     return sum(left != right for left, right in itertools.pairwise(kinds))
+
+
+def is_stand_in(value: str) -> bool:
+    """What a manual writes where the password will be."""
+    return compiled(_STAND_IN).fullmatch(value) is not None
+
+
+def is_token(prefix: str, tail: str) -> bool:
+    """After the prefix of no known kind of id, what only chance writes."""
+    parts = re.split(r"[_-]", prefix.lower())
+    if (
+        parts[0] in _IDS
+        or parts[-1] in _IDS
+        or tail.startswith("01")
+        or is_placeholder(f"{prefix}_{tail}")
+    ):
+        return False
+    if is_strewn(tail):
+        return len(tail) >= 24 or not _TELLING.isdisjoint(parts)
+    return (
+        not _TELLING.isdisjoint(parts)
+        and len(parts) > 1
+        and len(tail) >= 24
+        and sum(char.isdigit() for char in tail) >= 4
+        and is_random(tail)
+    )

@@ -15,6 +15,7 @@ from fleet_lib.secret_shapes import (
     mixed,
     token,
 )
+from fleet_lib.secret_values import is_random
 
 VENDORS = (
     # --- code, packages and builds --------------------------------------------------------------
@@ -114,6 +115,11 @@ VENDORS = (
     token("llama-cloud-key", "llx-", WORD, 24),
     token("runpod-key", "rpa_ rps_", ALNUM, 28),
     mixed("friendli-token", "flp_", ALNUM, 24),
+    mixed("modal-token", "ak- as-", ALNUM, 22),
+    mixed("composio-key", "ak_", WORD, 20),
+    token("trigger-dev-key", "tr_prod_ tr_dev_ tr_stg_ tr_pat_", ALNUM, 20),
+    mixed("inngest-key", "signkey-prod- signkey-test- signkey-branch-", HEX, 32),
+    mixed("dub-key", "dub_", ALNUM, 20),
     mixed("e2b-key", "e2b_ sk_e2b_", ALNUM, 28),
     mixed("browserbase-key", "bb_live_ bb_test_", WORD, 20),
     mixed("apify-token", "apify_api_ apify_proxy_ apify_", ALNUM, 28),
@@ -152,13 +158,28 @@ VENDORS = (
     kind(
         "ngrok-token",
         "",
-        rf"(?<![{ALNUM}])[12][0-9A-Za-z]{{26}}_[0-9][A-Za-z0-9]{{18,24}}(?![{ALNUM}])",
+        rf"(?<![{ALNUM}])[12](?=[A-Z]{{0,25}}[a-z0-9])[0-9A-Za-z]{{26}}_(?=[A-Za-z]{{0,20}}[0-9])[A-Za-z0-9]{{19,24}}(?![{ALNUM}_])",
     ),
     mixed("scaleway-key", "SCW", UPPER, 17),
     mixed("exoscale-key", "EXO", ALNUM, 24),
     mixed("upcloud-token", "ucat_", ALNUM, 20),
     mixed("scalingo-token", "tk-us-", WORD, 40),
-    mixed("openshift-token", "sha256~", WORD, 40),
+    kind(
+        "rancher-token",
+        "token- kubeconfig-",
+        r"(?:token-[a-z0-9]{5}|kubeconfig-[a-z0-9-]{5,40}):[a-z0-9]{50,}",
+    ),
+    kind(
+        "k3s-token",
+        "::server: ::node:",
+        rf"{START}K10[0-9a-f]{{64}}::(?:server|node):[A-Za-z0-9]{{16,}}",
+    ),
+    kind(
+        "chain-provider-key",
+        "infura.io/v3/ alchemy quiknode.pro/ ankr.com/",
+        r"(?:infura\.io/v3|alchemy(?:api)?\.(?:com|io)/v2|quiknode\.pro|rpc\.ankr\.com/[a-z_0-9]{2,30})/(?P<secret>[\w-]{32,})",
+    ),
+    token("openshift-token", "sha256~", WORD, 40),
     kind(
         "kubernetes-token",
         "",
@@ -170,12 +191,13 @@ VENDORS = (
     token("supabase-key", "sbp_ sb_secret_ sb_temp_", WORD, 20),
     mixed("neon-key", "napi_ npg_", ALNUM, 12),
     token("mongodb-key", "mdb_sa_sk_", WORD, 30),
+    token("aiven-password", "AVNS_", WORD, 16),
     token("cockroach-key", "CCDB1_", SNAKE, 40),
     token("astra-token", "AstraCS:", "A-Za-z0-9:_-", 20),
     token("databricks-token", "dapi dose dkea", HEX, 32),
     mixed("clickhouse-key", "4b1d", ALNUM, 38),
     mixed("elastic-key", "essu_ ess_", BASE64, 40),
-    mixed("convex-key", "prod: dev: preview:", "a-zA-Z0-9:|=_-", 40),
+    mixed("convex-key", "prod: dev: preview:", "a-zA-Z0-9:|=+/_-", 40),
     mixed("xata-key", "xau_", ALNUM, 24),
     mixed("tinybird-token", "p.eyJ", DOTS, 30),
     kind(
@@ -216,7 +238,11 @@ VENDORS = (
     mixed("calendly-token", "cal_live_ cal_", ALNUM, 28),
     token("typeform-token", "tfp_", DOTS, 30),
     token("contentful-token", "CFPAT- CFORG-", WORD, 30),
-    mixed("sanity-token", "skS skE skp", ALNUM, 70),
+    kind(
+        "sanity-token",
+        "",
+        r"(?<![A-Za-z0-9+/])sk(?=(?:[A-Za-z]{0,80}[0-9]){3})[A-Za-z0-9]{70,}(?![+/=])",
+    ),
     token("readme-key", "rdme_", LOWER, 40),
     token("sendgrid-key", "SG.", DOTS, 50),
     kind(
@@ -230,7 +256,9 @@ VENDORS = (
         rf"(?<![{ALNUM}-])[0-9a-f]{{32}}-[0-9a-f]{{8}}-[0-9a-f]{{8}}(?![{ALNUM}-])",
     ),
     kind("mailchimp-key", "", r"[0-9a-z]{32}-us[0-9]{1,2}"),
-    kind("mandrill-key", "md-", rf"{START}md-(?=[A-Za-z]{{0,20}}[0-9])[{WORD}]{{22}}(?![{WORD}])"),
+    kind(
+        "mandrill-key", "md-", rf"{START}md-(?=[A-Za-z_-]{{0,21}}[0-9])[{WORD}]{{22}}(?![{WORD}])"
+    ),
     mixed("mailersend-token", "mlsn.", ALNUM, 30),
     mixed("resend-key", "re_", SNAKE, 24),
     token("brevo-key", "xkeysib- xsmtpsib-", "-" + ALNUM, 40),
@@ -268,7 +296,7 @@ VENDORS = (
         r"(?:pi|seti|src|cs|si)_[A-Za-z0-9_]{14,}_secret_[A-Za-z0-9]{16,}",
     ),
     token("square-secret", "sq0csp- sq0atp- sq0idp- sq0acp-", WORD, 20),
-    token("square-token", "EAAAE EAAAl EAAAF", WORD, 50),
+    mixed("square-token", "EAAA", WORD, 40),
     token("shopify-token", "shpat_ shpca_ shppa_ shpss_ shpua_ shprt_ shptka_ shpit_", ALNUM, 24),
     kind(
         "braintree-token",
@@ -287,17 +315,22 @@ VENDORS = (
     ),
     kind(
         "adyen-key",
-        "aqe",
-        rf"{START}AQE[a-z](?=[A-Za-z+/]{{0,40}}[0-9])[A-Za-z0-9+/_=.<>(){{}}\[\]|*;:@%&~$!-]{{60,}}",
+        "aqe aqf",
+        rf"{START}AQ[EF][A-Za-z0-9](?=[A-Za-z+/]{{0,40}}[0-9])[A-Za-z0-9+/_=.<>(){{}}\[\]|*;:@%&~$!-]{{60,}}",
     ),
     mixed("coinbase-key", "organizations/", "A-Za-z0-9/-", 60),
-    mixed("razorpay-key", "rzp_live_ rzp_test_", ALNUM, 14),
+    token("razorpay-key", "rzp_live_ rzp_test_", ALNUM, 14),
     mixed("paddle-key", "pdl_live_apikey_ pdl_sdbx_apikey_ pdl_ntfset_", SNAKE, 26),
     token("polar-token", "polar_at_ polar_oat_ polar_pat_ polar_whs_ polar_cs_", WORD, 20),
     token("flutterwave-key", "FLWSECK- FLWSECK_TEST- FLWSECK_", "-" + ALNUM, 12),
     mixed("paystack-key", "sk_live_ sk_test_", ALNUM, 16),
     mixed("mollie-key", "live_ test_", ALNUM, 28),
-    mixed("gocardless-token", "live_ sandbox_", WORD, 38),
+    kind(
+        "gocardless-token",
+        "live_ sandbox_",
+        rf"{START}(?:live|sandbox)_(?P<tail>[{WORD}]{{38,}})",
+        lambda match: is_random(match["tail"]),
+    ),
     mixed("asaas-token", "$aact_prod_ $aact_hmlg_ $aact_", ":" + BASE64, 20),
     mixed("ramp-secret", "ramp_sec_", ALNUM, 40),
     mixed("mercury-token", "mercury_production_ secret-token:mercury_", SNAKE, 24),
@@ -307,7 +340,15 @@ VENDORS = (
     mixed("duffel-token", "duffel_live_ duffel_test_", WORD, 30),
     mixed("checkout-key", "sk_sbox_", LOWER, 20),
     kind("checkout-key", "sk_", rf"{START}sk_(?:test_)?{UUID}"),
+    # Many vendors' secret keys begin so.
+    kind(
+        "secret-key",
+        "sk_",
+        rf"{START}sk_(?P<tail>[{WORD}]{{24,}})",
+        lambda match: is_random(match["tail"]) and sum(c.isdigit() for c in match["tail"]) > 2,
+    ),
     mixed("ebay-secret", "PRD- SBX-", "0-9a-f-", 30),
+    mixed("porkbun-key", "pk1_ sk1_", HEX, 60),
     mixed("pagarme-key", "ak_live_ ak_test_", ALNUM, 24),
     # --- what is going on -----------------------------------------------------------------------
     token("sentry-token", "sntrys_ sntryu_ sntrya_ sntryi_", BASE64, 20),
@@ -323,6 +364,7 @@ VENDORS = (
     token("posthog-key", "phx_ phs_ pha_ phr_", WORD, 30),
     mixed("logfire-token", "pylf_v1_", SNAKE, 24),
     mixed("axiom-token", "xaat- xapt- xait-", "0-9a-f-", 30),
+    mixed("datadog-key", "pub", HEX, 32),
     mixed("rootly-key", "rootly_", HEX, 40),
     mixed("launchdarkly-key", "sdk- api- mob-", "0-9a-f-", 34),
     mixed("configcat-key", "configcat-sdk-1/", "/" + WORD, 40),

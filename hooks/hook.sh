@@ -17,4 +17,5 @@ session_start | user_prompt_submit)
     exit 0
     ;;
 esac
+# In the shell's place: a child costs a tenth of the hook.
 exec "$fleet_python" -I -S "$fleet_file"

@@ -41,10 +41,12 @@ class Gateway:
         )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
-        found = re.search(r"(http://127\.0\.0\.1:(\d+)/)\?token=(\S+)", self.line)
+        found = re.search(r"(http://(\S+):(\d+))/#code=(\S+)", self.line)
         assert found, (self.line, self.process.stderr and self.process.stderr.read())
-        self.base, self.port, self.token = found[1].rstrip("/"), int(found[2]), found[3]
+        self.page, self.name, self.port, self.code = found[1], found[2], int(found[3]), found[4]
         self.link = found[0]
+        self.base = f"http://127.0.0.1:{self.port}"  # where programs find it
+        self.token = (self.fleet.home / "gateway.token").read_text().strip()
         for _ in range(200):
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(self.base)
@@ -66,6 +68,14 @@ class Gateway:
     def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
         all_headers = {"Authorization": f"Bearer {self.token}"} | headers
         return httpx.post(self.base + path, headers=all_headers, json=body)
+
+    def exchange(self, code: str, host: str = "") -> httpx.Response:
+        """Log in as the page does, under its host name."""
+        headers = {"Host": host or f"{self.name}:{self.port}"}
+        return httpx.post(self.base + "/api/v1/session", json={"code": code}, headers=headers)
+
+    def new_link(self) -> str:
+        return self.fleet.console("gateway", "link").stdout.strip()
 
     @contextlib.contextmanager
     def client(self, **headers: str) -> Iterator[ClientConnection]:

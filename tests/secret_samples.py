@@ -17,6 +17,27 @@ ALPHABETS = {
 }
 
 SAMPLES = """
+aiven-password AVNS_{w18}x
+amazon-client-secret amzn1.oa2-cs.v1.{h64}
+chain-provider-key https://mainnet.infura.io/v3/{h32}
+composio-key ak_{A18}7x
+datadog-client-token pub{h32}
+dub-key dub_{A22}7x
+firebase-key AAAA{w7}:APA91b{w134}
+google-auth-code 4/0A{w68}7x
+infisical-token st.{h8}-{h4}-{h4}-{h4}-{h12}.{h32}.{h32}
+inngest-key signkey-prod-{h64}
+k3s-token K10{h64}::server:{h32}
+modal-token as-{A20}7x
+porkbun-key sk1_{h64}
+rancher-token token-{a5}:{a54}
+recaptcha-key 6L{w6}AAAAA{w26}x
+sanity-token sk{A178}
+secret-key sk_{a26}
+square-token EAAA{w58}7x
+trigger-dev-key tr_prod_{A20}
+yandex-aws-key YC{w37}x
+wireguard-key PrivateKey = /{B42}=
 1password-key A3-{U6}-{U6}-{U5}-{U5}-{U5}-{U5}
 1password-token ops_eyJ{B250}
 adafruit-key aio_{A28}

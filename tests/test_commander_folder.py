@@ -31,7 +31,8 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_path: Path) -> None:
     home = tmp_path / "my home"
     write_hook_file(home, Path("/opt/python"))
-    assert make_commander_folder(home, CLAUDE) == []
+    assert make_commander_folder(home, with_hooks=True) == []
+    assert (home / ".gitignore").read_text() == "*\n"
     fleet = f"'{home}/bin/fleet'"
     assert f"{fleet} briefings show 12" in (home / "CLAUDE.md").read_text()
     assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()
@@ -39,12 +40,12 @@ def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_pat
     (group,) = settings["hooks"]["UserPromptSubmit"]
     entry = group["hooks"][0]
     hook = home / "venv" / "app" / "hooks" / "user_prompt_submit.py"
-    assert program(entry, CLAUDE) == ("/opt/python", str(hook))
+    assert program(entry, home) == ("/opt/python", str(hook))
     assert f"Bash({fleet} status:*)" in settings["permissions"]["allow"]
 
 
 def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
-    make_commander_folder(tmp_path, CLAUDE)
+    make_commander_folder(tmp_path, with_hooks=True)
     settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
     for rule in settings["permissions"]["allow"]:
         words = rule.removeprefix("Bash(").removesuffix(")").removesuffix(":*").split()[1:]
@@ -64,11 +65,11 @@ def test_upgrade_replaces_an_unchanged_file_and_keeps_an_edited_one(
     tmp_path: Path, template: Path
 ) -> None:
     home = tmp_path / "home"
-    make_commander_folder(home, CLAUDE)
+    make_commander_folder(home, with_hooks=True)
     (home / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("mine")
     (template / "CLAUDE.md").write_text("new words")
     (template / ".claude" / "skills" / "fleet" / "SKILL.md").write_text("new skill")
-    assert make_commander_folder(home, CLAUDE) == [".claude/skills/fleet/SKILL.md"]
+    assert make_commander_folder(home, with_hooks=True) == [".claude/skills/fleet/SKILL.md"]
     assert (home / "CLAUDE.md").read_text() == "new words"
     assert (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text() == "mine"
 
@@ -77,14 +78,14 @@ def test_edited_settings_keep_their_edits_and_get_the_hook(tmp_path: Path) -> No
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()
     settings.write_text('{"model": "opus"}')
-    make_commander_folder(tmp_path, CLAUDE)
+    make_commander_folder(tmp_path, with_hooks=True)
     merged = json.loads(settings.read_text())
     assert merged["model"] == "opus"
     assert "UserPromptSubmit" in merged["hooks"]
 
 
 def test_plugin_adds_no_hook_to_the_folders_settings(tmp_path: Path) -> None:
-    make_commander_folder(tmp_path, None)
+    make_commander_folder(tmp_path, with_hooks=False)
     settings = json.loads((tmp_path / ".claude" / "settings.json").read_text())
     assert list(settings) == ["permissions"]
 
@@ -97,7 +98,7 @@ def claude(fleet: Fleet, tmp_path: Path) -> Path:
     program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
     fleet.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
-    make_commander_folder(fleet.home, CLAUDE)
+    make_commander_folder(fleet.home, with_hooks=True)
     return program
 
 

@@ -42,6 +42,11 @@ def beta(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "beta")
 
 
+def log_in(page: Page, gateway: Gateway) -> None:
+    page.goto(gateway.link)
+    is_live(page)
+
+
 def is_live(page: Page) -> None:
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
@@ -50,8 +55,8 @@ def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
     with open_page() as page:
-        page.goto(gateway.link)
-        assert page.url == gateway.base + "/", "the token must not stay in the URL"
+        log_in(page, gateway)
+        assert page.url == gateway.page + "/", "the code must not stay in the URL"
         is_live(page)
         expect(page.locator("h1")).to_have_text("Nothing needs your attention.")
         stop_turn(fleet, alpha, 1, "The parser is fixed.")
@@ -68,7 +73,7 @@ def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
         expect(page).to_have_title("Nothing needs your attention – Fleet")
         page.click("#projects a.row:has-text('alpha')")
         expect(page.locator("h1")).to_have_text("The parser is fixed.")
-        assert page.url == gateway.base + "/briefing/1"
+        assert page.url == gateway.page + "/briefing/1"
         page.go_back()
         expect(page.locator("#projects")).to_be_visible()
 
@@ -79,7 +84,7 @@ def test_filter_is_in_the_url_and_applies_to_new_events(
     stop_turn(fleet, alpha, 1, "Alpha did something.", "s-1")
     stop_turn(fleet, beta, 2, BLOCKED, "s-2")
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         page.click("nav >> text=Timeline")
         expect(page.locator("#events a.row")).to_have_count(3)
         chips = page.locator("#filter-type button")
@@ -126,9 +131,9 @@ def test_usage_is_shown_of_today_a_briefing_and_a_project(
     stop_turn(fleet, beta, 2, "Nothing was used.", "s-2")
     words = "1.0M tokens, list price $25.00"
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         expect(page.locator(".facts")).to_contain_text(f"Today: {words}")
-        page.goto(f"{gateway.base}/briefing/1")
+        page.goto(f"{gateway.page}/briefing/1")
         expect(page.locator("main dl")).to_contain_text(f"session's usage{words}")
         page.click("nav >> text=Timeline")
         expect(page.locator("#events a.row")).to_have_count(2)
@@ -144,16 +149,15 @@ def test_search_updates_while_typing(gateway: Gateway, fleet: Fleet, alpha: Path
     stop_turn(fleet, alpha, 1, "Refunds go through the new client.")
     stop_turn(fleet, alpha, 2, "The login form says what is wrong.", "s-2")
     with open_page() as page:
-        page.goto(gateway.link)
-        is_live(page)
+        log_in(page, gateway)
         page.keyboard.press("/")
         page.keyboard.type("refu")
         expect(page.locator("#found a.row")).to_have_count(1)
         expect(page.locator("#found mark")).to_have_text("Refu")
-        assert page.url == gateway.base + "/search?q=refu"
+        assert page.url == gateway.page + "/search?q=refu"
         page.keyboard.type("zzz")
         expect(page.locator("#found")).to_contain_text("No briefing has all of these words.")
-        page.goto(gateway.base + "/search?q=login")
+        page.goto(gateway.page + "/search?q=login")
         expect(page.locator("#found a.row")).to_have_count(1)
         expect(page.locator("#query")).to_have_value("login")
 
@@ -163,8 +167,8 @@ def test_dashboard_catches_up_after_a_gateway_restart(
 ) -> None:
     stop_turn(fleet, alpha, 1, "Before.")
     with open_page() as page:
-        page.goto(gateway.link + "&")
-        page.goto(gateway.base + "/timeline")
+        log_in(page, gateway)
+        page.goto(gateway.page + "/timeline")
         is_live(page)
         expect(page.locator("#events a.row")).to_have_count(1)
         gateway.stop()
@@ -173,7 +177,11 @@ def test_dashboard_catches_up_after_a_gateway_restart(
             stop_turn(fleet, alpha, number, f"Meanwhile {number}.", f"s-{number}")
         _until_briefings(fleet, 4)
         gateway.start()
+        # A login ends with the gateway, and the page's name is another one.
+        expect(page.locator("h1")).to_have_text("This browser is not logged in")
+        page.goto(gateway.page + "/timeline#code=" + gateway.code)
         is_live(page)
+        assert page.url == gateway.page + "/timeline", "the code must not stay in the address"
         expect(page.locator("#events a.row")).to_have_count(4)
         texts = page.locator("#events a.row .text").all_inner_texts()
         assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
@@ -195,7 +203,7 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
         json.dumps({"session": {"status": "waiting_for_permission"}}),
     )
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         for section, tag in (
             ("working", "working"),
             ("sessions", "done"),
@@ -204,7 +212,7 @@ def test_no_raw_database_value_is_shown(gateway: Gateway, fleet: Fleet, alpha: P
             expect(page.locator(f"#{section} .tag")).to_have_text(tag)
         needing = page.locator("#needs .tag")
         expect(needing).to_have_text(["asks you", "needs permission"])
-        page.goto(gateway.base + "/timeline")
+        page.goto(gateway.page + "/timeline")
         expect(page.locator("#events .tag").first).to_have_text("needs permission")
         assert not re.search(r"[a-z]_[a-z]", page.inner_text("main"))
 
@@ -215,7 +223,7 @@ def test_it_shows_what_a_session_asks_and_what_is_left_open(
     question = "Shall I use the table or the file?"
     stop_turn(fleet, alpha, 1, f"I read the code.\n\n{question}", "s-1")
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         expect(page.locator("h1")).to_have_text("1 session needs you")
         expect(page.locator("#needs .text")).to_have_text(question)
         fleet.hook("session_end", payload("SessionEnd-other") | {"session_id": "s-1"}, alpha)
@@ -240,7 +248,7 @@ def test_working_sessions_are_shown_with_their_duration(
         " strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-130 seconds') WHERE session_id = 's-1'"
     )
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         expect(page.locator("#working a.row")).to_contain_text("alpha")
         expect(page.locator("#working .tag")).to_have_text("working")
         expect(page.locator("#working time")).to_have_text("for 2m")
@@ -256,8 +264,8 @@ def test_timeline_is_grouped_by_day_and_has_exact_times(gateway: Gateway, fleet:
             json.dumps({"summary": text}),
         )
     with open_page(timezone_id="UTC", locale="en-GB") as page:
-        page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        log_in(page, gateway)
+        page.goto(gateway.page + "/timeline")
         days = page.locator("#events .day")
         expect(days).to_have_count(3)
         assert days.all_inner_texts()[:2] == ["TODAY", "YESTERDAY"]
@@ -274,12 +282,18 @@ def test_reopened_job_shows_its_output_again(gateway: Gateway, fleet: Fleet) -> 
     )
     fleet.rows("INSERT INTO job_stream_chunks VALUES (1, 0, ?)", json.dumps(chunk))
     with open_page() as page:
-        page.goto(gateway.link)
-        is_live(page)
+        log_in(page, gateway)
         for _ in range(3):
             page.click("nav >> text=Jobs")
             page.click("#jobs a.row")
             expect(page.locator("#log")).to_have_text("I begin.")
+        # What the setting does not allow is not offered.
+        fleet.console("config", "set", "gateway.jobs", "off")
+        page.reload()
+        expect(page.locator("#log")).to_have_text("I begin.")
+        expect(page.locator("#cancel")).to_have_count(0)
+        fleet.console("config", "set", "gateway.jobs", "read")
+        page.reload()
         # A single press does not cancel.
         page.click("#cancel")
         expect(page.locator("#cancel")).to_have_text("Press again to cancel it")
@@ -301,8 +315,8 @@ def test_dashboard_recovers_after_an_older_database_is_restored(
         source.execute("VACUUM INTO ?", (str(tmp_path / "backup.db"),))
     insert_events(fleet, 3, "lost")
     with open_page() as page:
-        page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        log_in(page, gateway)
+        page.goto(gateway.page + "/timeline")
         expect(page.locator("#events a.row")).to_have_count(4)
         for name in ("fleet.db-wal", "fleet.db-shm"):
             (fleet.home / name).unlink(missing_ok=True)
@@ -350,7 +364,7 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
         ),
     )
     with open_page() as page:
-        page.goto(gateway.link)
+        log_in(page, gateway)
         for address in (
             "/",
             "/timeline",
@@ -362,7 +376,7 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             f"/search?q={hostile_name}",
             f"/timeline?project={hostile_name}",
         ):
-            page.goto(gateway.base + address)
+            page.goto(gateway.page + address)
             expect(page.locator("h1").first).to_be_visible()
             page.wait_for_timeout(200)
             assert page.evaluate("window.hacked") is None, address
@@ -375,7 +389,7 @@ def test_hostile_text_does_no_harm(gateway: Gateway, fleet: Fleet, alpha: Path) 
             assert page.locator("main [onclick], main [onerror], main [onload]").count() == 0
             overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert overflow <= 0, f"{address} is {overflow} px too wide"
-        page.goto(gateway.base + "/briefing/1")
+        page.goto(gateway.page + "/briefing/1")
         expect(page.locator("#text")).to_contain_text("<script>window.hacked = 1</script>")
         for link in page.locator("#text a").all():
             assert not (link.get_attribute("href") or "").lower().startswith(("javascript", "data"))
@@ -387,8 +401,7 @@ def test_dashboard_works_with_the_keyboard_alone(
     for number in range(1, 4):
         stop_turn(fleet, alpha, number, f"Turn {number} of it.", f"s-{number}")
     with open_page() as page:
-        page.goto(gateway.link)
-        is_live(page)
+        log_in(page, gateway)
         keys = page.keyboard
         keys.press("t")
         expect(page.locator("#events a.row")).to_have_count(3)
@@ -412,7 +425,7 @@ def test_dashboard_works_with_the_keyboard_alone(
         keys.press("r")
         expect(page.locator("#projects")).to_be_visible()
         # Tab works as usual: the skip link first, then the views, each with a visible focus.
-        page.goto(gateway.base + "/")
+        page.goto(gateway.page + "/")
         is_live(page)
         keys.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -433,9 +446,9 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
     _until_briefings(fleet, 1)
     with open_page(color_scheme=scheme) as page:
         page.set_viewport_size({"width": 360, "height": 700})
-        page.goto(gateway.link)
+        log_in(page, gateway)
         for address in ("/", "/timeline", "/briefing/1", "/jobs", "/prelude", "/search?q=wait"):
-            page.goto(gateway.base + address)
+            page.goto(gateway.page + address)
             expect(page.locator("h1").first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
             too_small = page.evaluate(
@@ -445,7 +458,7 @@ def test_dashboard_is_readable_on_a_phone_in_light_and_dark(
             assert too_small == [], "touch targets must be at least 44 px"
             top = page.evaluate("document.querySelector('main').getBoundingClientRect().top")
             assert top < 70, "the header must leave room for the page"
-        page.goto(gateway.base + "/")
+        page.goto(gateway.page + "/")
         expect(page.locator("#needs")).to_be_visible()
         contrast = page.evaluate(_CONTRAST)
         assert {name: value for name, value in contrast.items() if value < 4.5} == {}
@@ -484,22 +497,16 @@ def test_prelude_preview_equals_what_is_injected(
     prompt = payload("UserPromptSubmit") | {"session_id": "c-1", "cwd": str(fleet.home)}
     context = fleet.context(fleet.hook("user_prompt_submit", prompt, fleet.home))
     with open_page() as page:
-        page.goto(gateway.link)
-        page.goto(gateway.base + "/prelude")
+        log_in(page, gateway)
+        page.goto(gateway.page + "/prelude")
         expect(page.locator("pre#prelude")).to_be_visible()
         assert page.evaluate("document.querySelector('pre#prelude').textContent") == context
 
 
-def test_dashboard_without_a_login_shows_nothing(gateway: Gateway) -> None:
-    with open_page() as page:
-        page.goto(gateway.base + "/timeline")
-        assert "Open the link" in page.inner_text("body")
-
-
 def test_many_events_do_not_freeze_the_page(gateway: Gateway, fleet: Fleet) -> None:
     with open_page() as page:
-        page.goto(gateway.link)
-        page.goto(gateway.base + "/timeline")
+        log_in(page, gateway)
+        page.goto(gateway.page + "/timeline")
         is_live(page)
         insert_events(fleet, 3000, "many")
         expect(page.locator("#events a.row").first).to_contain_text("many 2999")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository, payload
 
-from commander.doctor import capture, data
+from commander.doctor import capture, data, hook_runs
 from commander.doctor import registration as check_of_registration
 from commander.doctor.checks import CHECKS
 from commander.doctor.findings import Installation
@@ -34,7 +34,7 @@ def healthy(fleet: Fleet) -> Fleet:
     claude.mkdir()
     example = registration(settings_example(), fleet.home, claude)
     (claude / "settings.json").write_text(json.dumps(example))
-    make_commander_folder(fleet.home, claude)
+    make_commander_folder(fleet.home, with_hooks=True)
     write_hook_file(fleet.home, Path(sys.executable), ROOT)
     program = fleet.folder / "bin" / "claude"
     program.parent.mkdir()
@@ -69,6 +69,54 @@ def tree(folder: Path) -> "dict[str, tuple[int, int, bytes]]":
         )
         for path in sorted(folder.rglob("*"))
     }
+
+
+def test_hooks_of_another_configuration_folder_run_on_their_sample(
+    healthy: Fleet, tmp_path: Path
+) -> None:
+    """The words of a registration find the home from the folder that they are registered in."""
+    claude = tmp_path / "another claude"
+    home = claude / "commander"
+    write_hook_file(home, Path(sys.executable), ROOT)
+    make_commander_folder(home, with_hooks=True)
+    example = registration(settings_example(), home, claude)
+    (claude / "settings.json").write_text(json.dumps(example))
+    (finding,) = hook_runs.hooks(Installation(home, claude))
+    assert finding.level != "failed", finding
+
+
+def test_sessions_that_cannot_have_been_captured_are_not_reported(healthy: Fleet) -> None:
+    def level() -> str:
+        here = Installation(healthy.home, healthy.home.parent / ".claude")
+        return list(capture.sessions(here))[-1].level
+
+    sample = "2.1.332/transcript-interactive"
+    add_transcript(healthy, "before-the-installation", sample, since=time.time() - 60)
+    assert level() == "ok", "it ended before there were hooks"
+    written = add_transcript(healthy, "before-the-installation", sample, since=time.time() - 7200)
+    assert level() == "ok", "its last turn ended before there were hooks"
+    written.unlink()
+    add_transcript(healthy, "agent-abc", sample)
+    assert level() == "ok", "it is an agent of another session"
+    add_transcript(healthy, "missed", sample)
+    assert level() == "warning"
+    (healthy.home / "config.toml").write_text('[projects]\nignore = ["/home/dev/**"]\n')
+    assert level() == "ok", "its folder is ignored"
+
+
+def test_thousands_of_transcripts_do_not_make_the_look_at_sessions_slow(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    here = Installation(fleet.home, tmp_path)
+    folder = tmp_path / "projects" / "x"
+    folder.mkdir(parents=True)
+    sample = (ROOT / "tests/payloads/2.1.332/transcript-interactive.jsonl").read_bytes()
+    for number in range(500):
+        (folder / f"{number}.jsonl").write_bytes(sample)
+        os.utime(folder / f"{number}.jsonl", (time.time() - 3600,) * 2)
+    before = time.process_time()
+    assert list(capture.sessions(here))[-1].found.startswith("490 more")
+    assert time.process_time() - before < 2
 
 
 def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fleet) -> None:
@@ -248,19 +296,22 @@ def quarantine(fleet: Fleet) -> None:
 
 
 def leave_a_session_uncaptured(fleet: Fleet) -> None:
-    path = fleet.home.parent / ".claude" / "projects" / "x" / "12345678-aaaa.jsonl"
-    path.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "tests/payloads/2.1.332/transcript-interactive.jsonl", path)
-    earlier = time.time() - 3600
-    os.utime(path, (earlier, earlier))
+    add_transcript(fleet, "12345678-aaaa", "2.1.332/transcript-interactive")
 
 
 def start_a_session_without_settings(fleet: Fleet) -> None:
-    path = fleet.home.parent / ".claude" / "projects" / "x" / "87654321-bbbb.jsonl"
-    path.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "tests/payloads/2.1.197/transcript.jsonl", path)
+    add_transcript(fleet, "87654321-bbbb", "2.1.197/transcript")
+
+
+def add_transcript(fleet: Fleet, name: str, sample: str, since: float = 0) -> Path:
+    """Add a session that was written to an hour ago. Fleet's hooks are there since `since`."""
+    path = fleet.home.parent / ".claude" / "projects" / "x" / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "tests" / "payloads" / f"{sample}.jsonl", path)
     earlier = time.time() - 3600
     os.utime(path, (earlier, earlier))
+    os.utime(fleet.home / "bin" / "hook.sh", (since, since))
+    return path
 
 
 def remove_claude(fleet: Fleet) -> None:
@@ -400,14 +451,14 @@ def fail_the_plugin_build(fleet: Fleet) -> None:
             leave_a_session_uncaptured,
             "capture",
             "warning",
-            "12345678 in /home/dev/code/api-svc",
+            "12345678-aaaa of today was never captured, in '/home/dev/code/api-svc'",
             "claude --resume",
         ),
         (
             start_a_session_without_settings,
             "capture",
             "warning",
-            "87654321 in /home/dev/code/api-svc",
+            "87654321-bbbb of today was never captured, in '/home/dev/code/api-svc'",
             "fleet import",
         ),
         (remove_claude, "claude", "warning", "not on PATH", ""),

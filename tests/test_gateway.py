@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from gateway_world import Gateway, insert_events, receive, send, stop_turn, unti
 from starlette.websockets import WebSocket
 from support import ROOT, Fleet, make_repository, payload
 from websockets.asyncio.client import connect as connect_async
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from fleet_lib import paths, spool
@@ -374,7 +373,7 @@ def test_oversized_message_ends_only_its_own_connection(gateway: Gateway) -> Non
 def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from commander.gateway import access, app, socket
+    from commander.gateway import address, app, logins, socket
 
     monkeypatch.setattr(socket, "SEND_SECONDS", 1.0)
     db.connect(fleet.home / "fleet.db").close()
@@ -388,15 +387,16 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
 
     monkeypatch.setattr(WebSocket, "close", recording_close)
     listening = app.bind("127.0.0.1", 0)
-    port, token = listening.getsockname()[1], access.token_of(str(fleet.home))
-    application = app.make(str(fleet.home), token, port, "127.0.0.1")
+    port, token = listening[0].getsockname()[1], logins.token_of(str(fleet.home))
+    place = address.make("127.0.0.1", port, (), is_plain=False)
+    application = app.make(str(fleet.home), place, logins.Logins(token))
     threading.Thread(
         target=lambda: asyncio.run(app.serve(application, listening)), daemon=True
     ).start()
-    address, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
+    server, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
 
     received: list[int] = []
-    with connect(address, additional_headers=headers, compression=None, max_queue=1) as client:
+    with connect(server, additional_headers=headers, compression=None, max_queue=1) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         assert closing.wait(30)
         with pytest.raises(ConnectionClosed) as closed:
@@ -405,7 +405,7 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     assert closed.value.rcvd is not None, closed.value
     assert closed.value.rcvd.code == 1013 and "continue from event" in closed.value.rcvd.reason
     assert received == list(range(1, len(received) + 1)) and len(received) < 4000
-    with connect(address, additional_headers=headers, compression=None) as client:
+    with connect(server, additional_headers=headers, compression=None) as client:
         send(client, type="fleet.subscribe", from_event_id=received[-1])
         assert until_live(client) == list(range(received[-1] + 1, 4001))
 
@@ -452,153 +452,7 @@ for batch in range(500):
     _until(lambda: fleet.rows("SELECT min(delivered) FROM outbox_events") == [(1,)])
 
 
-# --- access --------------------------------------------------------------------------------------
-
-
-def test_login_link_sets_an_httponly_same_site_cookie(gateway: Gateway, fleet: Fleet) -> None:
-    answer = httpx.get(gateway.link)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and gateway.token not in cookie
-    token = fleet.home / "gateway.token"
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert token.read_text().strip() == gateway.token
-
-    browser = httpx.Client(cookies=answer.cookies, base_url=gateway.base)
-    page = browser.get("/")
-    assert page.status_code == 200 and "<title>Fleet" in page.text
-    policy = page.headers["content-security-policy"]
-    assert (
-        "script-src 'self'" in policy
-        and "unsafe" not in policy
-        and "frame-ancestors 'none'" in policy
-    )
-    assert "access-control-allow-origin" not in page.headers
-    assert browser.get("/api/v1/health").json()["status"] == "ok"
-
-
-INVALID_CREDENTIALS = {
-    "no token": {},
-    "a wrong token": {"Authorization": "Bearer " + "x" * 43},
-    "a wrong cookie": {"Cookie": "fleet_gateway_{port}=" + "0" * 64, "Origin": "{base}"},
-    "the token as a cookie": {"Cookie": "fleet_gateway_{port}={token}", "Origin": "{base}"},
-    "another page": {"Authorization": "Bearer {token}", "Origin": "http://evil.example"},
-    "another port's page": {"Authorization": "Bearer {token}", "Origin": "http://127.0.0.1:1"},
-    "a page of a file": {"Authorization": "Bearer {token}", "Origin": "null"},
-    "another site's picture": {"Authorization": "Bearer {token}", "Sec-Fetch-Site": "cross-site"},
-    "a rebound name": {"Authorization": "Bearer {token}", "Host": "evil.example:{port}"},
-    "a rebound name's page": {
-        "Authorization": "Bearer {token}",
-        "Host": "evil.example:{port}",
-        "Origin": "http://evil.example:{port}",
-    },
-    "another port's name": {"Authorization": "Bearer {token}", "Host": "127.0.0.1:1"},
-}
-
-
-@pytest.mark.parametrize("case", INVALID_CREDENTIALS)
-def test_requests_without_valid_credentials_are_refused(shared: Gateway, case: str) -> None:
-    variables = {"port": str(shared.port), "token": shared.token, "base": shared.base}
-    headers = {name: value.format(**variables) for name, value in INVALID_CREDENTIALS[case].items()}
-    for path in ("/", "/api/v1/events", "/api/v1/openapi.json", "/static/app.js", "/no/such"):
-        answer = httpx.get(shared.base + path, headers=headers)
-        assert answer.status_code in (401, 403), path
-        assert shared.token not in answer.text and "outbox" not in answer.text
-    assert httpx.post(shared.base + "/api/v1/jobs", headers=headers, json={}).status_code in (
-        401,
-        403,
-    )
-    host = headers.pop("Host", None)
-    if host:
-        return  # websockets sends its own Host header; the next test sends another
-    with pytest.raises(InvalidStatus) as refused:
-        connect(f"ws://127.0.0.1:{shared.port}/ws", additional_headers=headers)
-    assert refused.value.response.status_code == 403
-
-
-def test_handshake_for_another_host_is_refused(gateway: Gateway) -> None:
-    import socket
-
-    with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
-        raw.sendall(
-            f"GET /ws?token={gateway.token} HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        assert raw.recv(1000).startswith(b"HTTP/1.1 403")
-
-
-def test_cookie_alone_cannot_change_anything(gateway: Gateway) -> None:
-    """A browser sends the cookie with every request, including those of other pages."""
-    cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
-    request = {"project_id": "no__such", "prompt": "x"}
-    address = gateway.base + "/api/v1/jobs"
-    assert httpx.post(address, headers={"Cookie": cookie}, json=request).status_code == 403
-    headers = {"Cookie": cookie, "Origin": gateway.base}
-    assert httpx.post(address, headers=headers, json=request).status_code == 404
-    with pytest.raises(InvalidStatus):
-        connect(f"ws://127.0.0.1:{gateway.port}/ws", additional_headers={"Cookie": cookie})
-    with gateway.client(**headers) as client:
-        send(client, type="ping")
-        assert receive(client)["type"] == "pong"
-
-
-def test_browser_login_link_works_once_and_no_token_stays_in_the_url(
-    fleet: Fleet, tmp_path: Path
-) -> None:
-    """`ps` shows a browser's command line to every user."""
-    opened = tmp_path / "opened"
-    browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$@" > {opened}.new && mv {opened}.new {opened}\n')
-    browser.chmod(0o755)
-    gateway = subprocess.Popen(
-        [sys.executable, "-m", "commander", "gateway", "--port", "0"],
-        env=fleet.env(BROWSER=str(browser)),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert gateway.stdout is not None
-        base, _, token = gateway.stdout.readline().split()[-1].partition("?token=")
-        _until(opened.exists)
-        address = opened.read_text().strip()
-        assert token not in address and address.startswith(base)
-        answer = httpx.get(address)
-        assert answer.status_code == 303 and "HttpOnly" in answer.headers["set-cookie"]
-        assert httpx.get(address).status_code == 401
-        answer = httpx.get(f"{base}timeline?type=error&token={token}")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/timeline?type=error")
-        answer = httpx.get(f"{base}/evil.example?token={token}")
-        assert answer.headers.get("location", "/")[:2] != "//"
-        assert httpx.request("TRACE", f"{base}?token={token}").status_code != 303
-    finally:
-        gateway.terminate()
-        gateway.wait()
-
-
-def test_cookies_of_other_programs_do_not_break_the_login(gateway: Gateway) -> None:
-    login = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
-    for other in ('prefs={"a":1}', "a[b]=1", "name=José x".encode().decode("latin-1"), "=", "x"):
-        for cookie in (f"{other}; {login}", f"{login}; {other}"):
-            headers = {"Cookie": cookie.encode("latin-1")}
-            assert httpx.get(gateway.base + "/api/v1/health", headers=headers).status_code == 200
-
-
-def test_new_token_revokes_the_old_one_and_its_logins(gateway: Gateway) -> None:
-    old = gateway.token
-    cookie = httpx.get(gateway.link).headers["set-cookie"].partition(";")[0]
-    gateway.stop()
-    gateway.start()
-    assert gateway.token == old, "a restart must keep the login"
-    assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 200
-    gateway.stop()
-    gateway.start("--new-token")
-    assert gateway.token != old
-    assert httpx.get(gateway.base, headers={"Cookie": cookie}).status_code == 401
-    assert httpx.get(f"{gateway.base}/?token={old}").status_code == 401
-    with pytest.raises(InvalidStatus), gateway.client(Authorization=f"Bearer {old}"):
-        pass
+# --- the API and the command ----------------------------------------------------------------
 
 
 def test_oversized_request_is_not_read(gateway: Gateway) -> None:
@@ -616,9 +470,6 @@ def test_oversized_request_is_not_read(gateway: Gateway) -> None:
     )
     assert answer.status_code == 413
     assert gateway.get("/api/v1/health").status_code == 200
-
-
-# --- the API and the command ----------------------------------------------------------------
 
 
 def test_every_endpoint_answers_and_is_described(
@@ -697,6 +548,8 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("post", "/api/v1/jobs"): [],
         ("get", "/api/v1/jobs/{job_id}"): ["job_id"],
         ("post", "/api/v1/jobs/{job_id}/cancel"): ["job_id"],
+        ("post", "/api/v1/session"): [],
+        ("post", "/api/v1/links"): [],
         ("get", "/api/v1/conversations"): [],
         ("get", "/api/v1/prelude"): ["recap"],
     }  # fmt: skip

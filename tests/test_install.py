@@ -328,7 +328,7 @@ def test_second_build_waits_for_the_first(tmp_path: Path) -> None:
 
         with pytest.raises(environment.BuildFailed):
             environment.build(envs, tmp_path / "venv", tmp_path / "no", sys.executable, say=say)
-    assert output == ["Another installation is running. Waiting for it to finish ..."]
+    assert output[0] == "Another installation is running. Waiting for it to finish ..."
 
 
 def test_the_self_check_fails_loudly_when_the_hooks_do_not_work(
@@ -364,7 +364,10 @@ def test_shared_home_serves_two_config_dirs_until_the_last_uninstall(
     assert "The program stays" in done.stdout
     assert list((home / "one").iterdir()) == []
     entry = json.loads((home / "two" / "settings.json").read_text())["hooks"]["Stop"][0]["hooks"][0]
-    assert [os.access(file, os.R_OK) for file in program(entry, home / "two")] == [True, True]
+    assert [os.access(file, os.R_OK) for file in program(entry, home / "two" / "commander")] == [
+        True,
+        True,
+    ]
     done = run(home, "--uninstall", "--purge", "--claude-dir", str(home / "two"), *shared)
     assert done.returncode == 0, done.stderr
     assert list((home / "two").iterdir()) == [] and not (home / "shared").exists()

@@ -1,20 +1,30 @@
 """Installing and uninstalling under unusual conditions: other machines' settings, other users'
 folders, files that cannot be written, and programs of Fleet that are running."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
 
 from commander.doctor import programs
 from commander.doctor.findings import Installation
-from commander.setup import environment, install, settings, uninstall
+from commander.setup import (
+    environment,
+    install,
+    preconditions,
+    settings,
+    settings_record,
+    uninstall,
+)
 from commander.setup.commander_folder import write_hook_file
 from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import held, paths
@@ -101,7 +111,135 @@ def test_settings_that_cannot_be_written_are_found_first_with_what_to_do(
         install.install(claude, claude / "commander", [], print, quiet=True)
     assert not (claude / "commander").exists()
     register(claude, claude / "commander")
-    install._check_before(claude, claude / "commander")  # nothing has to be written any more
+    change = install._registration(claude, claude / "commander")
+    preconditions.check(
+        claude, claude / "commander", [change]
+    )  # nothing has to be written any more
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can install into another user's folder")
+@pytest.mark.parametrize("owned", ["the folder", "the file that the settings link to"])
+def test_uninstalling_as_root_takes_no_settings_away_either(
+    claude: Path, tmp_path: Path, owned: str
+) -> None:
+    register(claude, claude / "commander")
+    file = claude / "settings.json"
+    if owned == "the folder":
+        os.chown(claude, 12345, 12345)
+    else:
+        file = file.rename(tmp_path / "dotfiles.json")
+        (claude / "settings.json").symlink_to(file)
+    os.chown(file, 12345, 12345)
+    before = file.read_bytes()
+    done = run("--uninstall", "--claude-dir", str(claude), HOME=str(claude.parent))
+    assert done.returncode == 1 and "belongs to another user (uid 12345)" in done.stderr
+    assert file.read_bytes() == before and file.stat().st_uid == 12345
+
+
+def test_entry_in_a_group_of_the_users_own_file_counts_as_registered(claude: Path) -> None:
+    """A program that makes the settings file may gather hooks in its own way."""
+    file = claude / "settings.json"
+    register(claude, claude / "commander")
+    value = json.loads(file.read_text())
+    value["hooks"]["Stop"][0]["hooks"].insert(0, {"type": "command", "command": "beep"})
+    file.write_text(json.dumps(value))
+    assert not install._registration(claude, claude / "commander").has_effect
+    value["hooks"]["Notification"][0]["matcher"] = "idle_prompt"
+    file.write_text(json.dumps(value))
+    assert install._registration(claude, claude / "commander").has_effect
+
+
+def test_settings_file_that_is_a_mount_point_is_written_in_place(
+    claude: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one file that a container was given: nothing can be renamed over it."""
+
+    def busy(target: Path, change: settings.Change) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(settings, "_replace", busy)
+    file = claude / "settings.json"
+    number = file.stat().st_ino
+    (claude / "commander").mkdir()
+    install._register(claude, claude / "commander", print)
+    assert "Stop" in json.loads(file.read_text())["hooks"] and file.stat().st_ino == number
+
+
+def test_write_between_the_look_and_the_rename_is_not_lost(
+    claude: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = claude / "settings.json"
+    real, number = settings.write_whole, iter(range(2))
+
+    def write_whole(path: Path, *arguments: Any) -> None:
+        real(path, *arguments)
+        if next(number, 9) == 1:  # the new text is ready aside
+            file.write_text('{"theme": "another program\'s"}')
+
+    monkeypatch.setattr(settings, "write_whole", write_whole)
+    (claude / "commander").mkdir()
+    install._register(claude, claude / "commander", print)
+    written = json.loads(file.read_text())
+    assert written["theme"] == "another program's" and "Stop" in written["hooks"]
+    assert len(settings.backups(file)) == 1
+    assert not list(claude.glob(".settings.json*"))
+
+
+def test_half_written_settings_are_read_again(claude: Path) -> None:
+    file = claude / "settings.json"
+    text = file.read_text()
+    file.write_text(text[:5])
+    writer = threading.Timer(0.2, file.write_text, (text,))
+    writer.start()
+    (claude / "commander").mkdir()
+    install._register(claude, claude / "commander", print)
+    writer.join()
+    assert json.loads(file.read_text())["theme"] == "dark"
+
+
+def test_failed_self_check_leaves_the_earlier_environment_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "before").mkdir()
+    (tmp_path / "venv").symlink_to("before")
+
+    def fill(new: Path, *_: object) -> None:
+        (new / "bin").mkdir(parents=True)
+        python = new / "bin" / "python"
+        python.write_text(f"#!/bin/sh\necho {new}\n")
+        python.chmod(0o755)
+        (new / "commander").mkdir()
+
+    def check(python: Path) -> None:
+        assert python.exists()
+        raise BadInput("The self-check failed.")
+
+    monkeypatch.setattr(environment, "_fill", fill)
+    with pytest.raises(BadInput):
+        environment.build(tmp_path / "envs", tmp_path / "venv", ROOT, sys.executable, check=check)
+    assert (tmp_path / "venv").resolve() == tmp_path / "before"
+    assert [path.name for path in (tmp_path / "envs").iterdir()] == ["lock"]
+
+
+def test_nothing_of_pips_files_says_where_our_packages_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pip.conf"
+    file.write_text(
+        "[global]\nindex-url = https://index.example/simple\ntarget = /elsewhere\nuser = true\n"
+        "timeout = 5\n[install]\nprefix = /prefix\nroot = /root\nrequire-hashes = true\n"
+        "find-links =\n    /one\n    /two\n"
+    )
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
+    monkeypatch.setenv("PIP_TIMEOUT", "7")
+    found = environment._pip_settings([sys.executable, "-m", "pip"])
+    assert found["PIP_INDEX_URL"] == "https://index.example/simple"
+    assert found["PIP_FIND_LINKS"].split() == ["/one", "/two"]
+    assert found["PIP_CONFIG_FILE"] == os.devnull
+    misleading = ("PIP_TARGET", "PIP_USER", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_HASHES")
+    assert not set(misleading) & set(found) and "PIP_TIMEOUT" not in found
 
 
 def test_user_without_a_home_folder_gets_one_line(tmp_path: Path) -> None:
@@ -151,10 +289,10 @@ def test_variables_of_pip_for_other_environments_do_not_reach_ours(tmp_path: Pat
     )
     seen = json.loads(done.stdout)
     assert {name: seen.get(name) for name in names} == {
-        "PIP_USER": "0",
+        "PIP_USER": None,
         "PIP_TARGET": None,
         "PIP_PREFIX": None,
-        "PIP_REQUIRE_HASHES": "0",
+        "PIP_REQUIRE_HASHES": None,
         "UV_SYSTEM_PYTHON": None,
     }
     assert seen["PIP_INDEX_URL"] == "https://index.example"
@@ -244,6 +382,48 @@ def test_one_of_two_folders_that_share_a_home_leaves_the_commander_its_hook(
     assert commander_file.read_text() == before and (home / "bin").exists()
     uninstall.uninstall(claude, home, print, purge=False, dry_run=False)
     assert "fleet-hook" not in commander_file.read_text() and not (home / "bin").exists()
+
+
+def test_home_knows_the_folders_that_share_it_where_their_settings_are_links(
+    claude: Path, tmp_path: Path
+) -> None:
+    """Dotfile managers keep the files elsewhere, and one machine's entries may be there already."""
+    home = claude / "commander"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "hook.sh").touch()
+    other = tmp_path / "other"
+    other.mkdir()
+    for folder in (claude, other):
+        kept = tmp_path / "dotfiles" / folder.name / "any name.json"
+        kept.parent.mkdir(parents=True)
+        kept.write_text("{}")
+        (folder / "settings.json").unlink(missing_ok=True)
+        (folder / "settings.json").symlink_to(kept)
+    register(claude, home)
+    for folder in (claude, other):
+        install._register(folder, home, print)
+    assert settings_record.other_files(home, other / "settings.json") == [claude / "settings.json"]
+    uninstall.uninstall(other, home, print, purge=False, dry_run=False)
+    assert (home / "bin" / "hook.sh").exists()
+    uninstall.uninstall(claude, home, print, purge=False, dry_run=False)
+    assert not (home / "bin").exists() and (claude / "settings.json").is_symlink()
+
+
+def test_hooks_of_running_sessions_do_nothing_before_the_program_goes(
+    claude: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = claude / "commander"
+    register(claude, home)
+    write_hook_file(home, Path(sys.executable))
+    (home / "venv").mkdir()
+    seen: list[tuple[bool, bool]] = []
+
+    def sleep(_seconds: float) -> None:
+        seen.append(((home / "bin" / "hook.sh").exists(), (home / "venv").exists()))
+
+    monkeypatch.setattr(uninstall.time, "sleep", sleep)
+    uninstall.uninstall(claude, home, print, purge=False, dry_run=False)
+    assert seen == [(False, True)] and not (home / "venv").exists()
 
 
 def test_environment_that_is_in_use_outlives_two_upgrades(tmp_path: Path) -> None:

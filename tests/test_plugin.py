@@ -59,6 +59,7 @@ def test_plugin_registers_the_same_hooks_with_the_system_python() -> None:
         expected |= json.loads(path.read_text())["hooks"]
     own = r"fleet_python=python3; fleet_root=\"${CLAUDE_PLUGIN_ROOT}\""
     text = json.dumps(expected).replace("@HOME@", own)
+    text = text.replace("fleet_home=$CLAUDE_PROJECT_DIR", own)
     assert json.loads(text.replace("fleet_home/bin/hook.sh", "fleet_root/hooks/hook.sh")) == HOOKS
 
 

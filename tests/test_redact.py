@@ -176,24 +176,36 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
     """Every match of the pattern contains one of its hints. With wrong hints a pattern would never
     be tried, and nothing would show it."""
 
+    def assert_tried(text: str, found: re.Match[str]) -> None:
+        if kind.begins_with_hint:
+            assert any(found[0].lower().startswith(hint) for hint in kind.hints)
+        elif kind.hints:
+            assert any(hint in text.lower() for hint in kind.hints)
+        else:  # tried on long words alone
+            assert len(found[0]) >= 22 and re.search("[0-9]", found[0])
+
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     def check(text: str) -> None:
         found = kind.pattern.search(text)
         assume(found)
         assert found is not None
+        assert_tried(text, found)
         assume(kind.is_secret is None or kind.is_secret(found))
         secret = found["secret"] if "secret" in kind.pattern.groupindex else found[0]
-        assert not kind.hints or any(hint in text.lower() for hint in kind.hints)
         assume(len(secret) >= 8)
         masked = redact(f"{text} in a text")
         assert "(redacted:" in masked
-        assert secret not in masked or len(secret) < 8 or text.count(secret) > 1
+        assert secret not in masked or text.count(secret) > 1
 
     try:
         check()
-    except Unsatisfiable:  # too much chance in it for a generator: a sample stands for it
-        assert any(kind.pattern.search(sample) for sample in samples().values())
+    except Unsatisfiable:  # too much chance in it for a generator: samples stand for it
+        matches = [(one, kind.pattern.search(one)) for one in samples().values()]
+        known = [(one, found) for one, found in matches if found]
+        assert known
+        for one, found in known:
+            assert_tried(one, found)
 
 
 def test_output_of_the_aws_command_line_is_masked() -> None:
@@ -321,11 +333,15 @@ def test_no_text_makes_masking_slow(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_megabyte_of_any_text_is_masked_within_seconds(name: str) -> None:
-    for length, seconds in ((250_000, 1.5), (MEGABYTE, 5)):
+    def seconds(length: int) -> float:
         text = SLOW[name] * (length // len(SLOW[name]))
         start = time.process_time()
         redact(text)
-        assert time.process_time() - start < seconds
+        return time.process_time() - start
+
+    small, large = seconds(MEGABYTE), seconds(4 * MEGABYTE)
+    assert small < 3  # half of it on a machine that does nothing else
+    assert large < 6 * small + 0.5, (small, large)
 
 
 # --- end to end -------------------------------------------------------------------------------

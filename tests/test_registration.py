@@ -4,6 +4,7 @@ Whatever is missing, none ends in 2, which would erase a prompt or force a turn.
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 from support import ROOT, Fleet, payload
 from test_hooks import HOOKS
 
-from commander.setup import settings
+from commander.setup import install, settings, uninstall
 from commander.setup.commander_folder import HOME_TEMPLATE, write_hook_file
 from commander.setup.hook_entries import (
-    chosen_home,
+    chosen_homes,
     is_current_form,
     is_ours,
     program,
@@ -79,6 +80,8 @@ class Registered:
             CLAUDE_CONFIG_DIR=str(self.claude),
             PATH=path or f"{self.program}:{os.environ['PATH']}",
         )
+        if place == "commander":  # whose project folder is the home
+            environment |= dict.fromkeys(("CLAUDE_PROJECT_DIR", "FLEET_HOME"), str(self.home))
         return subprocess.run(
             ["/bin/sh", "-c", command or self.entry(place, event)["command"]],
             input=json.dumps(payload(SAMPLES[event])).encode(),
@@ -206,7 +209,7 @@ def test_what_an_entry_runs_can_be_read_back(
     assert is_ours(entry) and is_current_form(entry)
     if place != "plugin":
         hook = registered.program / "hooks" / f"{HOOKS[event]}.py"
-        assert program(entry, registered.claude) == (str(registered.python), str(hook))
+        assert program(entry, registered.home) == (str(registered.python), str(hook))
 
 
 def test_what_an_older_fleets_entry_runs_can_be_read_back() -> None:
@@ -318,6 +321,83 @@ def test_damaged_file_of_the_home_does_not_end_in_two(
     assert registered.run(place, event).returncode in (0, 1)
 
 
+def test_commanders_hook_finds_its_home_with_any_configuration_folder(
+    registered: Registered,
+) -> None:
+    """Two configuration folders may share a home, and only one of them has it inside."""
+    (registered.home / "bin" / "hook.sh").write_text("echo sourced")
+    done = registered.run("commander", "UserPromptSubmit", CLAUDE_CONFIG_DIR="/elsewhere")
+    assert done.stdout == b"sourced\n"
+
+
+MODULES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("hooks", "fleet_lib", "fleet_lib/prelude")
+    for path in (ROOT / folder).glob("*.*")
+)
+
+
+@pytest.mark.parametrize("file", MODULES)
+def test_no_file_of_the_program_that_is_missing_or_damaged_makes_a_command_end_in_two(
+    registered: Registered, file: str
+) -> None:
+    for name in ("hooks", "fleet_lib"):
+        (registered.program / name).unlink()
+        shutil.copytree(ROOT / name, registered.program / name)
+    (registered.program / file).unlink()
+    every = [event for event in HOOKS if file == f"hooks/{HOOKS[event]}.py"] or [*PRINTING, "Stop"]
+    for damage in ("exit 2\nif (\n", "\0"):
+        for event in every:
+            done = registered.run("plugin", event)
+            assert done.returncode in (0, 1) and done.stdout == b"", (damage, event)
+        (registered.program / file).write_text(damage)
+    for event in every:
+        assert registered.run("plugin", event).returncode in (0, 1), event
+
+
+@every_entry
+@pytest.mark.parametrize("interpreter", ["#!/nowhere\n", "\x7fELF\x02 half a file", "exit 2\n"])
+def test_broken_interpreter_erases_no_prompt(
+    registered: Registered, place: str, event: str, interpreter: str
+) -> None:
+    registered.python.unlink()
+    registered.python.write_text(interpreter, "latin-1")
+    registered.python.chmod(0o755)
+    done = registered.run(place, event)
+    assert done.stdout == b""
+    if event in PRINTING:
+        assert done.returncode == 0
+    elif interpreter != "exit 2\n":  # a capturing hook is in the shell's place
+        assert done.returncode != 2
+
+
+def test_each_of_two_machines_finds_the_home_that_it_chose_in_the_same_settings(
+    registered: Registered, fleet: Fleet, tmp_path: Path
+) -> None:
+    """The file travels between the machines; each has only its own home."""
+    file = registered.claude / "settings.json"
+    one, other = tmp_path / "one's home", tmp_path / "other's home"
+    for machine in (one, other):
+        machine.mkdir()
+        settings.write(install._registration(registered.claude, machine))
+        machine.rmdir()
+    (group,) = json.loads(file.read_text())["hooks"]["Stop"]
+    (entry,) = group["hooks"]
+    assert chosen_homes(entry) == [other, one]
+    for machine in (one, other):
+        write_hook_file(machine, registered.python, registered.program)
+        assert not install._registration(registered.claude, machine).has_effect
+        assert uninstall.installed_home(registered.claude) == machine
+        done = registered.run("settings", "Stop", command=entry["command"], FLEET_HOME="")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert len(list((machine / "spool" / "new").iterdir())) == 1
+        machine.rename(tmp_path / f"{machine.name} elsewhere")
+    # A home that is left for another one on the same machine is not named any more.
+    one.mkdir()
+    settings.write(install._registration(registered.claude, tmp_path / "third"))
+    assert settings.named_homes(file) == [tmp_path / "third", other]
+
+
 @pytest.mark.parametrize("is_here", [True, False])
 def test_home_that_was_chosen_on_another_machine_gives_way_to_the_usual_one(
     registered: Registered, fleet: Fleet, tmp_path: Path, is_here: bool
@@ -331,5 +411,5 @@ def test_home_that_was_chosen_on_another_machine_gives_way_to_the_usual_one(
     assert (done.returncode, done.stderr) == (0, b"")
     home = chosen if is_here else registered.home
     assert len(list((home / "spool" / "new").iterdir())) == 1
-    assert chosen_home(entry) == chosen
-    assert Path(program(entry, registered.claude)[1]).exists()
+    assert chosen_homes(entry) == [chosen]
+    assert Path(program(entry, registered.home)[1]).exists()

@@ -248,6 +248,13 @@ UNTOUCHED = [
     "test_every_kind_is_masked_in_every_shape[code-span-2]",
     "/home/dev/code/app/node_modules/@scope/pkg-name/dist/index.d.ts",
     "us-east-1.console.aws.amazon.com/ec2/v2/home?region=us-east-1#Instances:instanceId=i-0abcd1234efgh5678",
+    "I fixed the login and password reset of the site.",
+    '{"errors": {"password": "Password must be at least 6 characters long"}}',
+    "Convert the raw 32-byte Ed25519 private key to `libp2p` form.",
+    "System.Xml, Version=4.0.0.0, Culture=neutral, PublicKeyToken=b77a5c561934e089",
+    "fixture_id: live_coding_agent-inspect-and-fix-config-abc123",
+    "sk_learn_pipeline_with_standard_scaler_v2_of_2024",
+    "The key-value store holds `pub`, `as-is` and `ak-47` at 4/0 and 1//0.",
 ]  # fmt: skip
 
 

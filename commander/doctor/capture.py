@@ -2,6 +2,7 @@
 today that were not captured although their transcripts have finished turns."""
 
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commander.doctor.findings import Finding, Installation, open_untouched, span
-from commander.setup import settings
-from fleet_lib import clock, paths, spool
+from commander.setup import hook_entries, settings
+from fleet_lib import clock, ignored, paths, spool
 from fleet_lib.json_text import json_object
 from fleet_lib.text import clean
 from fleet_lib.turn.transcript_turns import newest_turn
 
 LATE_SECONDS = 120
 _TODAY_SECONDS = 86400
-_LISTED = 5
+_LISTED = 10
 _HEAD_BYTES = 1 << 16
 
 
@@ -64,43 +65,62 @@ def sessions(installation: Installation) -> Iterator[Finding]:
         if last
         else "Nothing has been captured so far"
     )
+    yield Finding("ok" if last else "note", "capture", f"{found}.")
     missed = sorted(_missed(installation), key=lambda one: -one.written)
-    if not missed:
-        yield Finding("ok" if last else "note", "capture", f"{found}.")
-        return
-    named = ", ".join(
-        f"{one.session_id[:8]} in {clean(one.folder, 100) or '?'}" for one in missed[:_LISTED]
-    )
-    more = f" and {len(missed) - _LISTED} more" if len(missed) > _LISTED else ""
-    headless = sum(one.is_headless for one in missed)
     means = (
-        "They were started by a program, with --bare or with --setting-sources, which load no hooks"
-        " of yours."
-        if headless == len(missed)
-        else "A session that was started before Fleet was installed has no hooks."
+        "It was started by a program, with --bare or with --setting-sources, which load no hooks of"
+        " yours.",
+        "A session that was started before Fleet was installed has no hooks.",
     )
-    yield Finding(
-        "warning",
-        "capture",
-        f"{found}. Sessions of today that were never captured: {named}{more}.",
-        means,
-        "restart them (claude --resume); fleet import takes in what they have done",
-    )
+    for one in missed[:_LISTED]:
+        yield Finding(
+            "warning",
+            "capture",
+            f"Session {clean(one.session_id, 40)} of today was never captured, in"
+            f" '{clean(one.folder, 200)}'.",
+            means[0] if one.is_headless else means[1],
+            "restart it (claude --resume); fleet import takes in what it has done",
+        )
+    more = len(missed) - _LISTED
+    if more > 0:
+        yield Finding("warning", "capture", f"{more} more sessions of today were never captured.")
 
 
 def _missed(installation: Installation) -> Iterator[_Session]:
+    home = str(installation.home)
     known = _captured(installation.home)
+    since = _hooks_since(installation)
     for path in (installation.claude / "projects").glob("*/*.jsonl"):
+        if path.name.startswith("agent-"):
+            continue  # old clients keep a session's agents beside it
         with contextlib.suppress(OSError):
             written = path.stat().st_mtime
             age = time.time() - written
-            if path.stem in known or not LATE_SECONDS < age < _TODAY_SECONDS:
+            if path.stem in known or written < since or not LATE_SECONDS < age < _TODAY_SECONDS:
                 continue
             turn, _ = newest_turn(str(path))
-            if turn is None:
+            if turn is None or _seconds(turn.ended_at) < since:
+                continue
+            if ignored.is_ignored(home, turn.cwd):
                 continue
             entrypoint = _entrypoint(path)
             yield _Session(path.stem, turn.cwd, entrypoint not in ("", "cli"), written)
+
+
+def _hooks_since(installation: Installation) -> float:
+    """Since when Claude Code has had Fleet's hooks, in Unix seconds; 0.0 if that is not known."""
+    moments = [_seconds(moment) for moment in installation.plugins_since]
+    with contextlib.suppress(OSError):
+        moments.append((installation.home / hook_entries.HOOK_FILE).stat().st_mtime)
+    return min(moments, default=0.0)
+
+
+def _seconds(moment: str | None) -> float:
+    """A time as a client wrote it, in Unix seconds; infinite where there is none."""
+    try:
+        return clock.parse(moment or "").timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _entrypoint(path: Path) -> str:

@@ -112,16 +112,27 @@ class Installation:
     @cached_property
     def plugins(self) -> dict[str, Path]:
         """{name: folder} of Fleet's enabled plugins."""
-        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json").get(
-            "plugins"
-        )
-        enabled = self.settings.get("enabledPlugins")
-        found = {}
-        for name, places in installed.items() if isinstance(installed, dict) else ():
-            is_on = isinstance(enabled, dict) and enabled.get(name) is True
-            if name.startswith("fleet@") and is_on and isinstance(places, list) and places:
-                found[name] = self._plugin_root(name, Path(str(places[-1].get("installPath", ""))))
-        return found
+        return {
+            name: self._plugin_root(name, Path(str(place.get("installPath", ""))))
+            for name, place in self._enabled_plugins.items()
+        }
+
+    @property
+    def plugins_since(self) -> list[str]:
+        """When Fleet's enabled plugins were installed, as the client wrote it."""
+        times = (place.get("installedAt") for place in self._enabled_plugins.values())
+        return [time for time in times if isinstance(time, str)]
+
+    @cached_property
+    def _enabled_plugins(self) -> dict[str, dict[str, Any]]:
+        installed = read_json_object(self.claude / "plugins" / "installed_plugins.json")
+        plugins, enabled = installed.get("plugins"), self.settings.get("enabledPlugins")
+        return {
+            name: places[-1]
+            for name, places in (plugins.items() if isinstance(plugins, dict) else ())
+            if name.startswith("fleet@") and isinstance(enabled, dict) and enabled.get(name) is True
+            if isinstance(places, list) and places and isinstance(places[-1], dict)
+        }
 
     def _plugin_root(self, name: str, cached: Path) -> Path:
         """A plugin of a marketplace that is a folder runs from that folder."""
@@ -156,14 +167,17 @@ class Installation:
             ("commander", read_json_object(self.commander_settings_file)),
         ):
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook(place, event, value["hooks"][event][number], entry, self.claude)
+                is_commander = place == "commander"
+                usual = self.home if is_commander else hook_entries.usual_home(self.claude)
+                yield _hook(place, event, value["hooks"][event][number], entry, usual)
         for folder in self.plugins.values():
             value = hook_entries.fill(
                 read_json_object(folder / "hooks" / "hooks.json"),
                 {"${CLAUDE_PLUGIN_ROOT}": str(folder)},
             )
             for event, number, _, entry in settings.our_entries(value):
-                yield _hook("plugin", event, value["hooks"][event][number], entry, self.claude)
+                group = value["hooks"][event][number]
+                yield _hook("plugin", event, group, entry, hook_entries.usual_home(self.claude))
 
 
 def _installed_claude_folder(home: Path, usual: Path) -> Path:
@@ -206,9 +220,9 @@ def span(seconds: float) -> str:
 
 
 def _hook(
-    place: str, event: str, group: dict[str, Any], entry: dict[str, Any], claude: Path
+    place: str, event: str, group: dict[str, Any], entry: dict[str, Any], usual: Path
 ) -> Hook:
-    python, file = hook_entries.program(entry, claude)
+    python, file = hook_entries.program(entry, usual)
     return Hook(
         place,
         event,
@@ -218,7 +232,7 @@ def _hook(
         is_async=bool(entry.get("async") or entry.get("asyncRewake")),
         python=python,
         file=file,
-        home=hook_entries.home_of(entry, claude),
+        home=hook_entries.home_of(entry, usual),
         is_current_form=hook_entries.is_current_form(entry),
     )
 

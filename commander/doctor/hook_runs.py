@@ -30,20 +30,26 @@ def hooks(installation: Installation) -> Iterator[Finding]:
         with Path(paths.lock(str(home))).open("w") as lock:
             # No drainer may be working there when the folder is removed.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield from _run_all(every, home)
+            yield from _run_all(every, home, installation)
 
 
-def _run_all(every: list[Hook], home: Path) -> Iterator[Finding]:
+def _run_all(every: list[Hook], home: Path, installation: Installation) -> Iterator[Finding]:
     bare: list[float] = []
     times: list[float] = []
     faults: dict[str, list[str]] = {}  # {fault: the hooks that have it}
     for hook in every:
         # A command ends well without a file that it needs.
         fault = _missing(hook)
+        # Where the words of the registration find the home, as in a session of theirs.
+        project = installation.home if hook.place == "commander" else home.parent
+        folders = {
+            "CLAUDE_CONFIG_DIR": str(installation.claude),
+            "CLAUDE_PROJECT_DIR": str(project),
+        }
         for _ in range(0 if fault else _RUNS):
             if hook.python:
-                bare.append(_run([hook.python, "-I", "-c", "pass"], home)[0])
-            seconds, fault = _run(list(hook.command), home)
+                bare.append(_run([hook.python, "-I", "-c", "pass"], home, folders)[0])
+            seconds, fault = _run(list(hook.command), home, folders)
             times.append(seconds)
         if not fault and hook.event != "UserPromptSubmit" and not _has_captured(home, hook.event):
             fault = "it captured nothing"
@@ -81,7 +87,7 @@ def _missing(hook: Hook) -> str:
     return ""
 
 
-def _run(command: list[str], home: Path) -> tuple[float, str]:
+def _run(command: list[str], home: Path, folders: dict[str, str]) -> tuple[float, str]:
     """(seconds, what went wrong or "") of one run on the sample."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     started = time.monotonic()
@@ -93,7 +99,7 @@ def _run(command: list[str], home: Path) -> tuple[float, str]:
             check=False,
             timeout=20,
             cwd=home.parent,
-            env={**inherited, "FLEET_HOME": str(home), "CLAUDE_PROJECT_DIR": str(home.parent)},
+            env={**inherited, **folders, "FLEET_HOME": str(home)},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return time.monotonic() - started, clean(error, 200)

@@ -1,21 +1,31 @@
-"""Who may use the gateway: clients with the token of this home, under the right Host, and from no
-other page's Origin. One middleware in front of everything, HTTP and WebSocket alike."""
+"""Who may use the gateway: programs with the token of this home and browsers that are logged in,
+under a Host of the gateway's own, and from no other page's Origin. One middleware in front of
+everything, HTTP and WebSocket alike. The page and its files are public; they hold no data."""
 
+import asyncio
+import base64
 import hashlib
-import hmac
-import secrets
-from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
+import re
+from dataclasses import dataclass
 
+from pydantic import ValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet_lib.files import write_whole
+from commander.gateway import messages
+from commander.gateway.address import Address
+from commander.gateway.logins import Logins
 
 BODY_LIMIT = 2_000_000  # bytes
-_COOKIE_SECONDS = 30 * 86400
-_SAFE_METHODS = ("GET", "HEAD")
+LOGIN_SECONDS = 5.0  # for the first message of a WebSocket
+SESSION_PATH, LINKS_PATH = "/api/v1/session", "/api/v1/links"
+_POLICY_VIOLATION = 1008
+_STYLE = (
+    ":root{color-scheme:light dark}h1{font-size:1.3em}"
+    "body{font:16px/1.6 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1.5em}"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -25,127 +35,185 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        " connect-src 'self'; worker-src 'none'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
     ),
 }
-_LOGIN_NEEDED = "Open the link that `fleet gateway` prints. This address alone is not enough.\n"
+_REFUSED_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
 
 
-def token_of(home: str, *, fresh: bool = False) -> str:
-    """The gateway's token of this home. Makes one if there is none, or if a fresh one is wanted."""
-    path = Path(home) / "gateway.token"
-    if not fresh:
-        try:
-            if (known := path.read_text("ascii").strip()) and len(known) >= 32:
-                return known
-        except (FileNotFoundError, UnicodeDecodeError):
-            pass
-    token = secrets.token_urlsafe(32)
-    write_whole(path, token + "\n")
-    return token
+@dataclass(frozen=True)
+class _Refusal:
+    status: int
+    code: str
+    message: str
+
+
+_UNKNOWN_HOST = _Refusal(
+    403,
+    "unknown_host",
+    "This is not an address of the gateway that runs now. If it was started again, use its new link:"
+    " run `fleet gateway link`. A name of your own must be in the setting gateway.hosts.",
+)
+_OTHER_PAGE = _Refusal(403, "other_page", "Other pages may not use this gateway.")
+_TOO_LARGE = _Refusal(413, "too_large", "The request is too large.")
+_LOGIN_NEEDED = _Refusal(
+    401,
+    "login_needed",
+    "Run `fleet gateway link` and open the link that it prints. A program sends the token of"
+    " $FLEET_HOME/gateway.token as `Authorization: Bearer TOKEN`.",
+)
+_NOT_HERE = _Refusal(
+    403, "not_here", "The page cannot log in at this address. Open the link as it was printed."
+)
+_TOKEN_NEEDED = _Refusal(403, "token_needed", "Only the token of this home can make a link.")
 
 
 class Guard:
     """Lets only allowed requests through to `app`."""
 
-    def __init__(
-        self, app: ASGIApp, token: str, port: int, host: str = "127.0.0.1", once: str = ""
-    ) -> None:
-        """`once` works like the token, but one time only: `ps` shows the command line that a
-        browser is started with."""
+    def __init__(self, app: ASGIApp, address: Address, logins: Logins) -> None:
         self._app = app
-        self._token = token
-        self._once = once
-        names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
-        # Bound to all addresses, it cannot know the names that it is reached by.
-        is_any = host in ("0.0.0.0", "::")  # noqa: S104
-        self._hosts = None if is_any else {f"{name.lower()}:{port}" for name in names}
-        # All ports of a host share their cookies.
-        self._cookie = f"fleet_gateway_{port}"
-        # The cookie is not the token, so it cannot be used as a bearer token.
-        self._cookie_value = hmac.new(token.encode(), b"cookie", hashlib.sha256).hexdigest()
+        self._address = address
+        self._logins = logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        in_query = given = dict(query).get("token", "") or self._spend(dict(query).get("once", ""))
-        bearer = headers.get("authorization", "")
-        if bearer.lower().startswith("bearer "):
-            given = bearer[7:].strip()
-        fault = self._fault(scope, headers, given)
-        if fault:
-            await _refuse(scope, receive, send, *fault)
+        bearer = _bearer(headers)
+        refusal = self._refusal(scope, headers, bearer)
+        if refusal:
+            await _refuse(refusal, scope, receive, send)
             return
-        is_page = scope["type"] == "http" and not scope["path"].startswith(("/api/", "/static/"))
-        if is_page and scope["method"] == "GET" and in_query:
-            # The token must not stay in the address, which is kept in the history and copied.
-            rest = urlencode([pair for pair in query if pair[0] not in ("token", "once")])
-            address = "/" + scope["path"].lstrip("/") + ("?" + rest if rest else "")
-            response = RedirectResponse(address, status_code=303)
-            response.set_cookie(
-                self._cookie,
-                self._cookie_value,
-                max_age=_COOKIE_SECONDS,
-                httponly=True,
-                samesite="strict",
-            )
-            await response(scope, receive, _with_headers(send))
-            return
+        if scope["type"] == "websocket" and bearer is None:
+            if not await self._logs_in(headers["host"], receive, send):
+                return
+            receive, send = _connected(receive, send)
+            _admit(scope)
+        elif bearer and self._is_known(bearer, headers["host"]):
+            _admit(scope)
         await self._app(scope, _limited(receive), _with_headers(send))
 
-    def _fault(self, scope: Scope, headers: Headers, given: str) -> tuple[int, str] | None:
-        """(status, message) for a request that is not allowed."""
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_host(hosts[0]):
-            return 403, "This gateway does not serve this host name.\n"
-        origins = headers.getlist("origin")
-        origin = origins[0] if origins else None
-        if len(origins) > 1 or (origin is not None and origin != f"http://{hosts[0]}"):
-            return 403, "Other pages may not use this gateway.\n"
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            return 403, "Other pages may not use this gateway.\n"
+    def _refusal(self, scope: Scope, headers: Headers, bearer: str | None) -> _Refusal | None:
+        """Why a request is not allowed; None if it is."""
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or not self._address.serves(hosts[0]):
+            return _UNKNOWN_HOST
+        host = hosts[0]
+        if len(origins) > 1 or any(not self._address.is_own_page(one, host) for one in origins):
+            return _OTHER_PAGE
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > BODY_LIMIT:
-            return 413, "The request is too large.\n"
-        if given:
-            right = hmac.compare_digest(given.encode(), self._token.encode())
-            return None if right else (401, _LOGIN_NEEDED)
-        if not self._has_cookie(headers):
-            return 401, _LOGIN_NEEDED
-        # A browser sends the cookie along with any page's request, but only ours has our Origin.
-        changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
-        if changes and origin is None:
-            return 403, "A cookie alone may not change anything: send the token, or an Origin.\n"
-        return None
+        if length.isdecimal() and int(length[:20]) > BODY_LIMIT:
+            return _TOO_LARGE
+        if _is_public(scope):
+            return None
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return _OTHER_PAGE
+        if scope["path"] == SESSION_PATH:
+            return None if self._address.has_page(host) else _NOT_HERE
+        if scope["path"] == LINKS_PATH and not self._logins.is_token(bearer or ""):
+            return _TOKEN_NEEDED if self._is_known(bearer or "", host) else _LOGIN_NEEDED
+        if bearer is None and scope["type"] == "websocket":
+            return None  # a browser cannot send the header; its first message is the login
+        return None if self._is_known(bearer or "", host) else _LOGIN_NEEDED
 
-    def _spend(self, once: str) -> str:
-        """The token in exchange for the value that works once."""
-        if not (once and self._once and hmac.compare_digest(once.encode(), self._once.encode())):
-            return ""
-        self._once = ""
-        return self._token
+    def _is_known(self, bearer: str, host: str) -> bool:
+        if self._logins.is_token(bearer):
+            return True
+        return self._address.has_page(host) and self._logins.is_session(bearer)
 
-    def _is_host(self, host: str) -> bool:
-        return self._hosts is None or host.lower() in self._hosts
-
-    def _has_cookie(self, headers: Headers) -> bool:
-        # Other programs on this host set cookies too, and a cookie parser may give up at theirs.
-        pairs = (part.partition("=") for part in ";".join(headers.getlist("cookie")).split(";"))
-        return any(
-            name.strip() == self._cookie
-            and hmac.compare_digest(value.strip().encode(), self._cookie_value.encode())
-            for name, _, value in pairs
+    async def _logs_in(self, host: str, receive: Receive, send: Send) -> bool:
+        """Whether the first message of a WebSocket is a login. Otherwise it is closed."""
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        message: Message = {}
+        try:
+            async with asyncio.timeout(LOGIN_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            pass
+        if message.get("type") == "websocket.disconnect":
+            return False
+        try:
+            given = messages.client_message.validate_json(message.get("text") or "")
+        except ValidationError:
+            given = None
+        if isinstance(given, messages.Login) and self._is_known(given.bearer, host):
+            return True
+        await send(
+            {
+                "type": "websocket.close",
+                "code": _POLICY_VIOLATION,
+                "reason": "the first message must be a login with a right bearer",
+            }
         )
+        return False
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str) -> None:
+def _is_public(scope: Scope) -> bool:
+    """The page and its files: whatever is neither the API nor the WebSocket."""
+    path: str = scope["path"]
+    return scope["type"] == "http" and not path.startswith(("/api", "/ws"))
+
+
+def _bearer(headers: Headers) -> str | None:
+    """The credential of the Authorization header; "" for one of another kind; None without one."""
+    given = headers.get("authorization")
+    if given is None:
+        return None
+    kind, _, bearer = given.partition(" ")
+    return bearer.strip() if kind.lower() == "bearer" else ""
+
+
+def _admit(scope: Scope) -> None:
+    """Tell the connection that its client is let in (connections.py)."""
+    if connection := scope.get("state", {}).get("connection"):
+        connection.admit()
+
+
+async def _refuse(refusal: _Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": message.strip()[:100]})
+        reason = refusal.message[:100]
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
         return
-    await PlainTextResponse(message, status)(scope, receive, _with_headers(send))
+    response: Response
+    if _is_public(scope):
+        text = re.sub("`(.*?)`", r"<code>\1</code>", refusal.message)
+        response = HTMLResponse(
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Fleet</title>'
+            f"<style>{_STYLE}</style><h1>Fleet</h1><p>{text}</p>",
+            refusal.status,
+            {"Content-Security-Policy": _REFUSED_POLICY},
+        )
+    else:
+        error = {"code": refusal.code, "message": refusal.message}
+        response = JSONResponse({"error": error}, refusal.status)
+        if refusal.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+    await response(scope, receive, _with_headers(send))
+
+
+def _connected(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """The two sides of a WebSocket that is accepted already, for an application that accepts it."""
+    is_first = True
+
+    async def receiving() -> Message:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            return {"type": "websocket.connect"}
+        return await receive()
+
+    async def sending(message: Message) -> None:
+        if message["type"] != "websocket.accept":
+            await send(message)
+
+    return receiving, sending
 
 
 def _limited(receive: Receive) -> Receive:
@@ -169,7 +237,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
         await send(message)
 
     return sending

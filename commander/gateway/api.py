@@ -6,23 +6,32 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commander.gateway import messages, usage
+from commander.gateway.address import Address
 from commander.gateway.jobs import JobQueue
+from commander.gateway.logins import Logins
 from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.openapi import describe as describe_endpoints
+from commander.gateway.queries import (
+    BriefingQuery,
+    EventQuery,
+    JobQuery,
+    NoQuery,
+    PreludeQuery,
+    SearchQuery,
+)
 from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
-from fleet_lib.levels import ImpactLevel, Status
 from fleet_lib.records import as_dict
 from fleet_lib.redact import redact
 from fleet_lib.store import db
@@ -39,42 +48,6 @@ from fleet_lib.views.preview import prelude_preview
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_sessions
 from fleet_lib.views.usage import briefing_in_words, in_words, of_briefing, today
-
-Limit = Annotated[int, Field(ge=1, le=500)]
-
-
-class BriefingQuery(BaseModel):
-    project_id: str | None = None
-    status: Status | None = None
-    impact_level: ImpactLevel | None = None
-    session_id: str | None = None
-    limit: Limit = 50
-
-
-class SearchQuery(BaseModel):
-    q: str = Field(max_length=500)
-    project_id: str | None = None
-    status: str | None = None
-    limit: Limit = 20
-
-
-class EventQuery(BaseModel):
-    after: int = Field(default=0, ge=0, le=2**62)
-    limit: Limit = 100
-
-
-class JobQuery(BaseModel):
-    project_id: str | None = None
-    status: str | None = None
-    limit: Limit = 50
-
-
-class PreludeQuery(BaseModel):
-    recap: bool = False
-
-
-class NoQuery(BaseModel):
-    pass
 
 
 class NamedProject(Project):
@@ -120,9 +93,18 @@ async def no_such_page(request: Request, error: Exception) -> Response:
 
 
 class Api:
-    def __init__(self, home: str, queue: JobQueue, clients: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        home: str,
+        queue: JobQueue,
+        clients: Callable[[], int],
+        address: Address,
+        logins: Logins,
+    ) -> None:
         self._home = home
         self._queue = queue
+        self._address = address
+        self._logins = logins
         self._clients = clients
 
     def routes(self) -> list[Route]:
@@ -169,6 +151,7 @@ class Api:
                 schema_version=latest_version(),
                 last_event_id=OutboxRepo(connection).latest_id(),
                 clients=self._clients(),
+                jobs=self._queue.most(),
             )
 
     def overview(self, request: Request, query: NoQuery) -> dict[str, Any]:
@@ -254,6 +237,14 @@ class Api:
         self._queue.cancel(_number(request, "job"))
         return self.job(request, query)
 
+    def log_in(self, request: Request, given: messages.LoginCode) -> messages.Session:
+        if session := self._logins.exchange(given.code):
+            return messages.Session(bearer=session)
+        raise BadInput("this link was used already, or it is too old")
+
+    def link(self, request: Request, wish: messages.LinkWish) -> messages.Link:
+        return messages.Link(link=self._address.link(self._logins.new_code(), wish.at))
+
     def conversations(self, request: Request, query: NoQuery) -> list[Conversation]:
         with self._reading() as connection:
             return ConversationRepo(connection).get_all()
@@ -325,6 +316,24 @@ ENDPOINTS = [
         NoQuery,
         list[Conversation],
         Api.conversations,
+    ),
+    Endpoint(
+        "/session",
+        "A session for the code of a link, under the page's own host name",
+        NoQuery,
+        messages.Session,
+        Api.log_in,
+        "POST",
+        messages.LoginCode,
+    ),
+    Endpoint(
+        "/links",
+        "Another link for a browser; only for the token",
+        NoQuery,
+        messages.Link,
+        Api.link,
+        "POST",
+        messages.LinkWish,
     ),
     Endpoint(
         "/prelude",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,28 +17,35 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from commander.gateway import connections
 from commander.gateway.access import Guard
+from commander.gateway.address import Address
 from commander.gateway.api import Api, no_such_page
 from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
+from commander.gateway.logins import Logins
 from commander.gateway.socket import Client
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
+# {a loopback address, or all addresses of one family: the other family's loopback address}
+_COMPANIONS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::1", "::1": "127.0.0.1"}  # noqa: S104
+_ATTEMPTS = 20  # to find a port that is free on both
 
 
-def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp:
-    """The application behind its guard. `port` is the one that clients connect to."""
+def make(home: str, address: Address, logins: Logins) -> ASGIApp:
+    """The application behind its guard."""
+    files = connections.raise_file_limit()
     hub = Hub(home)
     queue = JobQueue(home)
     clients: set[Client] = set()
     live_watch = LiveWatch(home, lambda: bool(clients))
 
     async def serve(socket: WebSocket) -> None:
-        if len(clients) >= CLIENTS:
+        if len(clients) >= min(CLIENTS, files // 4):
             await socket.close(1013, "too many clients")
             return
         client = Client(socket, hub, queue, live_watch)
@@ -51,17 +59,18 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
         return FileResponse(STATIC / "index.html")
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
         async with hub.running(), live_watch.running():
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
-                yield
+                yield {"strangers": connections.Strangers(files)}
             finally:
                 draining.cancel()
 
+    api = Api(home, queue, lambda: len(clients), address, logins)
     app = Starlette(
         routes=[
-            Mount("/api/v1", routes=Api(home, queue, lambda: len(clients)).routes()),
+            Mount("/api/v1", routes=api.routes()),
             WebSocketRoute("/ws", serve),
             Mount("/static", StaticFiles(directory=STATIC)),
             # The address holds what the page shows, so all of these are the same page.
@@ -72,7 +81,7 @@ def make(home: str, token: str, port: int, host: str, once: str = "") -> ASGIApp
         exception_handlers={HTTPException: no_such_page},
         lifespan=lifespan,
     )
-    return Guard(app, token, port, host, once)
+    return Guard(app, address, logins)
 
 
 async def _drain_forgotten(home: str) -> None:
@@ -82,28 +91,52 @@ async def _drain_forgotten(home: str) -> None:
             await asyncio.to_thread(drain_forgotten, home)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 means any free one. Raises OSError."""
+def bind(host: str, port: int) -> list[socket.socket]:
+    """The listening sockets, all on one port; port 0 means any free one. Raises OSError.
+
+    A browser may look for the page's name under either loopback address, so both are taken: on the
+    other one another program would get what is meant for the gateway."""
+    companion = _COMPANIONS.get(host)
+    for attempt in range(_ATTEMPTS):
+        first = _listen(host, port)
+        if companion is None:
+            return [first]
+        try:
+            return [first, _listen(companion, first.getsockname()[1])]
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return [first]  # this machine does not have that address
+            first.close()
+            if port or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and host != "::":
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(128)
+        listening.listen()
     except OSError:
         listening.close()
         raise
     return listening
 
 
-async def serve(app: ASGIApp, listening: socket.socket) -> None:
+async def serve(app: ASGIApp, listening: list[socket.socket]) -> None:
     """Serve until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         lifespan="on",
-        ws="websockets-sansio",
+        http=connections.HttpConnection,
+        ws=connections.SocketConnection,
+        backlog=connections.backlog(connections.raise_file_limit()),
         ws_max_size=MESSAGE_LIMIT,
         ws_per_message_deflate=False,  # on loopback compression costs more than it saves
         ws_ping_interval=20,
@@ -113,9 +146,9 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
-    await server.serve(sockets=[listening])
+    await server.serve(sockets=listening)
 
 
-def run(app: ASGIApp, listening: socket.socket) -> None:
+def run(app: ASGIApp, listening: list[socket.socket]) -> None:
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has already shut down
         asyncio.run(serve(app, listening))

@@ -22,6 +22,13 @@ class _Message(BaseModel):
 # --- what a client sends ---
 
 
+class Login(_Message):
+    """The first message of a client that cannot send the Authorization header, as a browser."""
+
+    type: Literal["login"]
+    bearer: str = Field(max_length=1000)
+
+
 class Subscribe(_Message):
     type: Literal["fleet.subscribe"]
     # Every event after this one is sent. Without it: the events that no client was ever sent.
@@ -66,7 +73,7 @@ class JobWatch(_Message):
 
 
 ClientMessage = Annotated[
-    Subscribe | Ping | JobCreate | JobCancel | JobWatch, Field(discriminator="type")
+    Login | Subscribe | Ping | JobCreate | JobCancel | JobWatch, Field(discriminator="type")
 ]
 client_message: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
 
@@ -153,12 +160,29 @@ class Prelude(BaseModel):
     text: str
 
 
+class LoginCode(_Message):
+    code: str = Field(max_length=1000)  # of a link
+
+
+class Session(BaseModel):
+    bearer: str  # for the Authorization header, until the gateway ends
+
+
+class LinkWish(_Message):
+    at: str = Field(default="", max_length=1000)  # another address of the gateway
+
+
+class Link(BaseModel):
+    link: str  # logs one browser in, once
+
+
 class Health(BaseModel):
     status: Literal["ok"] = "ok"
     version: str
     schema_version: int
     last_event_id: int
     clients: int
+    jobs: Literal["off", "read", "edit"]  # what a job that is submitted here may do at most
 
 
 def wire_form(stored: OutboxEvent) -> tuple[FleetEvent, str]:

@@ -18,20 +18,22 @@ HOME_TEMPLATE = Path(paths.PROGRAM) / "commander" / "home"
 _RECORD = ".claude/fleet-written.json"  # {file: digest of what Fleet wrote there last}
 
 
-def make_commander_folder(home: Path, claude: Path | None) -> list[str]:
-    """Make or update the folder, for the settings of one of Claude Code's folders; without it, its
-    settings register no hook. Returns the files that were left alone because the user has edited them."""
+def make_commander_folder(home: Path, *, with_hooks: bool) -> list[str]:
+    """Make or update the folder; a plugin has hooks of its own. Returns the files that were left
+    alone because the user has edited them."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (home / ".gitignore").exists():  # not in the template: git would take it for its own
+        _write(home / ".gitignore", "*\n")
     record = read_json_object(home / _RECORD)
     edited = []
     for source in sorted(path for path in HOME_TEMPLATE.rglob("*") if path.is_file()):
         name = source.relative_to(HOME_TEMPLATE).as_posix()
-        text = _filled(source, home, claude)
+        text = _filled(source, home, with_hooks)
         target = home / name
         current = target.read_bytes() if target.exists() else None
         if current not in (None, text.encode()) and _digest(current) != record.get(name):
             edited.append(name)
-            if source.suffix == ".json" and claude:
+            if source.suffix == ".json" and with_hooks:
                 # Without the hook the Commander would not be shown what is new.
                 settings.write(settings.with_hooks(target, json.loads(text)["hooks"], {}))
             continue
@@ -42,13 +44,13 @@ def make_commander_folder(home: Path, claude: Path | None) -> list[str]:
     return edited
 
 
-def _filled(source: Path, home: Path, claude: Path | None) -> str:
+def _filled(source: Path, home: Path, with_hooks: bool) -> str:
     text = source.read_text("utf-8")
     fleet = home / "bin" / "fleet"
     if source.suffix != ".json":
         return text.replace("@FLEET@", shlex.quote(str(fleet)))
-    template = hook_entries.registration(source, home, claude) if claude else json.loads(text)
-    if claude is None:
+    template = json.loads(text)
+    if not with_hooks:
         del template["hooks"]
     filled = hook_entries.fill(template, {"@FLEET@": shlex.quote(str(fleet))})
     return json.dumps(filled, ensure_ascii=False, indent=2) + "\n"
@@ -75,7 +77,10 @@ def write_hook_file(home: Path, python: Path, program: Path | None = None) -> No
     """Write the file that the hooks in Claude Code's settings source. `program` is the folder of
     the packages, where it is not the home's own environment."""
     root = [] if program is None else [shlex.quote(str(program))]
-    _write(home / hook_entries.HOOK_FILE, hook_entries.hook_file(python, *root))
+    file, text = home / hook_entries.HOOK_FILE, hook_entries.hook_file(python, *root)
+    # An upgrade leaves it as it is: its time tells since when there are hooks.
+    if not file.exists() or file.read_text("utf-8", "replace") != text:
+        _write(file, text)
 
 
 def note_written(home: Path, change: settings.Change) -> None:
@@ -103,5 +108,5 @@ def _write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 if __name__ == "__main__":
-    make_commander_folder(Path(sys.argv[1]), None)
+    make_commander_folder(Path(sys.argv[1]), with_hooks=False)
     write_command(Path(sys.argv[1]), Path(sys.executable))

@@ -2,6 +2,7 @@
 build at a time. Python 3.9 and later, standard library only: a plugin runs it with any
 `python3`."""
 
+import ast
 import contextlib
 import fcntl
 import os
@@ -48,12 +49,14 @@ def build(
     *,
     home: "Path | None" = None,
     extras: "Iterable[str]" = (),
+    check: "Callable[[Path], object]" = lambda python: None,
     say: "Callable[[str], object]" = print,
 ) -> Path:
     """Build an environment in `envs` with the program of `source` (a checkout), and let `link`
     point to it. The previous environment stays for hooks that are running; older ones are removed.
-    The program uses `home` as its FLEET_HOME. Extras of the previous environment are kept. Raises
-    BuildFailed."""
+    The program uses `home` as its FLEET_HOME. Extras of the previous environment are kept. `check`
+    gets the new interpreter before anything points to it. Raises BuildFailed, or what `check`
+    raises."""
     envs.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_build(envs / "lock", say), _interrupted_by_signals():
         new = envs / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
@@ -61,10 +64,13 @@ def build(
             chosen = sorted({*extras, *extras_of(link)})
             _fill(new, f"{source}[{','.join(chosen)}]" if chosen else str(source), python, say)
             site = _output([str(new / "bin" / "python"), "-c", _SITE])
+            if not (Path(site) / "commander").is_dir():
+                raise BuildFailed(f"a setting of pip or uv keeps the packages out of {site}")
             # Settings and running sessions hold the hooks' path: it must not depend on the version.
             (new / "app").symlink_to(os.path.relpath(site, new))
             if home:
                 (Path(site) / "fleet-home.txt").write_bytes(os.fsencode(home))
+            check(new / "bin" / "python")
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -86,8 +92,10 @@ def _fill(new: Path, source: str, python: str, say: "Callable[[str], object]") -
     inside = str(new / "bin" / "python")
     if uv := shutil.which("uv"):
         say("  Installing the packages with uv ...")
-        _run([uv, "venv", "--quiet", "--python", python, str(new)])
-        _run([uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode", source])
+        # uv reads the settings of the project around the current folder.
+        _run([uv, "venv", "--quiet", "--python", python, str(new)], cwd=new.parent)
+        install = [uv, "pip", "install", "--quiet", "--python", inside, "--compile-bytecode"]
+        _run([*install, source], cwd=new)
         return
     say("  Creating the environment ...")
     try:
@@ -98,8 +106,11 @@ def _fill(new: Path, source: str, python: str, say: "Callable[[str], object]") -
             f" {error}"
         ) from None
     say("  Installing the packages; this takes about half a minute ...")
-    pip = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, source])
+    pip = [inside, "-m", "pip"]
+    _run(
+        [*pip, "install", "--quiet", "--disable-pip-version-check", source],
+        _pip_settings(pip),
+    )
 
 
 # Settings of the user's pip and uv that say where packages go or which are allowed: they are meant
@@ -108,10 +119,26 @@ _MISLEADING = re.compile(
     r"(?:PIP|UV)_(?:USER|PREFIX|TARGET|ROOT|REQUIRE_HASHES|REQUIRE_VIRTUALENV|NO_DEPS|CONSTRAINT"
     r"|NO_BINARY|ONLY_BINARY|EDITABLE|SYSTEM_PYTHON|DRY_RUN|NO_BUILD|OVERRIDE|EXCLUDE_NEWER)S?\Z"
 )
-_PIP_DEFAULTS = {"PIP_USER": "0", "PIP_REQUIRE_HASHES": "0", "PIP_NO_DEPS": "0", "PIP_DRY_RUN": "0"}
 
 
-def _run(command: "list[str]") -> None:
+def _pip_settings(pip: "list[str]") -> "dict[str, str]":
+    """What pip's configuration files say, as variables, without what would mislead. pip has no
+    other way to leave a single setting of a file out."""
+    found = {"PIP_CONFIG_FILE": os.devnull}
+    listed = subprocess.run([*pip, "config", "list"], check=False, capture_output=True, text=True)
+    for line in listed.stdout.splitlines():  # `global` comes before `install`, which wins
+        name, _, value = line.partition("=")
+        section, _, key = name.partition(".")
+        variable = "PIP_" + key.upper().replace("-", "_")
+        if section in ("global", "install") and variable not in os.environ:
+            with contextlib.suppress(ValueError, SyntaxError):
+                found[variable] = str(ast.literal_eval(value))
+    return {name: text for name, text in found.items() if not _MISLEADING.match(name)}
+
+
+def _run(
+    command: "list[str]", variables: "dict[str, str] | None" = None, cwd: "Path | None" = None
+) -> None:
     inherited = {name: text for name, text in os.environ.items() if not _MISLEADING.match(name)}
     done = subprocess.run(
         command,
@@ -119,7 +146,8 @@ def _run(command: "list[str]") -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env={**inherited, **_PIP_DEFAULTS},  # variables win over pip.conf
+        env={**inherited, **(variables or {})},
+        cwd=cwd,
     )
     if done.returncode:
         raise BuildFailed(_reason(done.stderr or done.stdout))

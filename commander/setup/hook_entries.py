@@ -8,6 +8,7 @@ between machines, the interpreter, stands in the home's `bin/hook.sh`, which the
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,17 @@ def settings_example() -> Path:
     return installed if installed.exists() else Path(paths.PROGRAM) / "settings.example.json"
 
 
-def registration(template: Path, home: Path, claude: Path) -> dict[str, Any]:
+def registration(
+    template: Path, home: Path, claude: Path, others: Iterable[Path] = ()
+) -> dict[str, Any]:
     """A settings template with the words that find this home, for the settings of one of Claude
-    Code's folders. Only a home that the user chose is named; where that one does not exist, as on
-    another machine with the same settings, the usual one is looked for."""
-    words = _USUAL_HOME
-    if home != usual_home(claude):
-        chosen = shlex.quote(str(home))
-        words = f'fleet_home={chosen}; [ -r "$fleet_home/{HOOK_FILE}" ] || {_USUAL_HOME}'
+    Code's folders. Only homes that users chose are named: this one, and `others` of other machines
+    that have the same settings. Each machine takes the first that it has, else the usual one."""
+    chosen = list(others)
+    if home not in chosen and home != usual_home(claude):
+        chosen.insert(0, home)
+    places = [*(f"fleet_home={shlex.quote(str(place))}" for place in chosen), _USUAL_HOME]
+    words = f'; [ -r "$fleet_home/{HOOK_FILE}" ] || '.join(places)
     filled: dict[str, Any] = fill(json.loads(template.read_text("utf-8")), {"@HOME@": words})
     return filled
 
@@ -89,60 +93,65 @@ def is_current_form(entry: dict[str, Any]) -> bool:
     return "fleet_home" in _variables(entry) or "fleet_root" in _variables(entry)
 
 
-def chosen_home(entry: dict[str, Any]) -> Path | None:
-    """The home that an entry names, None for the usual one. Entries of an older Fleet name the
-    hook file in it."""
-    named = _variables(entry).get("fleet_home")
-    if named is not None:
-        return None if named.startswith("$") else Path(named)
+def chosen_homes(entry: dict[str, Any]) -> list[Path]:
+    """The homes that an entry names, in their order; none for the usual one. Entries of an older
+    Fleet name the hook file in it."""
+    if named := _variables(entry).get("fleet_home"):
+        return [Path(home) for home in named if not home.startswith("$")]
     hook = Path(program(entry, Path())[1])
-    return hook.parents[3] if hook.parts[-4:-1] == ("venv", "app", "hooks") else None
+    return [hook.parents[3]] if hook.parts[-4:-1] == ("venv", "app", "hooks") else []
 
 
-def home_of(entry: dict[str, Any], claude: Path) -> str:
-    """The home that an entry in the settings of this folder works for, "" where it does not say."""
-    named = chosen_home(entry)
+def home_of(entry: dict[str, Any], usual: Path) -> str:
+    """The home that an entry works for, "" where it does not say. `usual` is the home that an entry
+    finds in these settings where it names none that is here."""
+    named = chosen_homes(entry)
     if "fleet_home" not in _variables(entry):
-        return str(named or "")
-    is_here = named is not None and (named / HOOK_FILE).exists()
-    return str(named if is_here else usual_home(claude))
+        return str(named[0]) if named else ""
+    here = (home for home in named if (home / HOOK_FILE).exists())
+    return str(next(here, usual))
 
 
-def program(entry: dict[str, Any], claude: Path) -> tuple[str, str]:
-    """(interpreter, hook file) that an entry in the settings of this folder runs; "" for what it
-    does not name."""
+def program(entry: dict[str, Any], usual: Path) -> tuple[str, str]:
+    """(interpreter, hook file) that an entry runs; "" for what it does not name. `usual` is as for
+    home_of."""
     arguments, command = entry.get("args"), str(entry.get("command"))
     if isinstance(arguments, list):
         return command, str(arguments[-1]) if arguments else ""
-    values = _variables(entry)
+    values = _first(_variables(entry))
     if "fleet_root" in values:  # the plugin's
         return values.get(
             "fleet_python", ""
         ), f"{values['fleet_root']}/hooks/{values.get('fleet_hook', '')}.py"
     if "fleet_home" not in values:
         return values.get("fleet_python", ""), values.get("fleet_hook", "")
-    home = Path(home_of(entry, claude))
+    home = Path(home_of(entry, usual))
     try:
-        written = _assignments((home / HOOK_FILE).read_text("utf-8", "surrogateescape"))
+        text = (home / HOOK_FILE).read_text("utf-8", "surrogateescape")
     except OSError:
-        written = {}
+        text = ""
+    written = _first(_assignments(text))
     python = written.get("fleet_python", str(home / "venv" / "bin" / "python"))
     root = written.get("fleet_root", "$fleet_home/venv/app").replace("$fleet_home", str(home))
     return python, f"{root}/hooks/{values.get('fleet_hook', '')}.py"
 
 
-def _variables(entry: dict[str, Any]) -> dict[str, str]:
+def _variables(entry: dict[str, Any]) -> dict[str, list[str]]:
     return _assignments(str(entry.get("command")))
 
 
-def _assignments(text: str) -> dict[str, str]:
-    """{variable: its value} of a shell text, as they are assigned first."""
+def _first(variables: dict[str, list[str]]) -> dict[str, str]:
+    return {name: values[0] for name, values in variables.items()}
+
+
+def _assignments(text: str) -> dict[str, list[str]]:
+    """{variable: its values in their order} of a shell text."""
     try:
         words = [word.removesuffix(";").partition("=") for word in shlex.split(text, comments=True)]
     except ValueError:
         return {}
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, is_set, value in words:
         if is_set:
-            values.setdefault(name, value)
+            values.setdefault(name, []).append(value)
     return values

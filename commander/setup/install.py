@@ -17,7 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from commander.setup import environment, hook_entries, settings, settings_record
+from commander.setup import environment, hook_entries, preconditions, settings, settings_record
 from commander.setup.commander_folder import (
     HOME_TEMPLATE,
     make_commander_folder,
@@ -28,8 +28,6 @@ from commander.setup.uninstall import installed_home, uninstall
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.store import db, migrate
-
-_REGISTER_ATTEMPTS = 5
 
 _EXAMPLES = """examples:
   ./install.sh                       install into ~/.claude (or $CLAUDE_CONFIG_DIR)
@@ -76,7 +74,7 @@ def install(
     still works."""
     file = claude / "settings.json"
     python = home / "venv" / "bin" / "python"
-    _check_before(claude, home)
+    preconditions.check(claude, home, [_registration(claude, home)])
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if home.stat().st_mode & 0o077:
         home.chmod(0o700)  # it holds what the user and the model wrote
@@ -89,15 +87,15 @@ def install(
         sys.executable,
         home=home,
         extras=extras,
+        check=lambda python: _show_main_job(python, quiet),
         say=say,
     )
     write_command(home, python)
     write_hook_file(home, python)
     _migrate(home, say)
-    for name in make_commander_folder(home, claude):
+    for name in make_commander_folder(home, with_hooks=True):
         say(f"You edited {home / name}, so it was not changed. The new text is in {HOME_TEMPLATE}.")
     # Registered last: hooks that are registered work.
-    _show_main_job(home, quiet)
     change = _register(claude, home, say)
     if json.loads((change.after or "{}").removeprefix("\ufeff")).get("disableAllHooks"):
         say(
@@ -105,60 +103,34 @@ def install(
         )
 
 
-def _check_before(claude: Path, home: Path) -> None:
-    """What would stop the installation is found before anything is made. Raises BadInput."""
-    file = claude / "settings.json"
-    change = _registration(claude, home)
-    if home.exists() and not home.is_dir():
-        raise BadInput(f"{home} is not a folder. Name another one with --fleet-home.")
-    for folder in (claude, home):
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        owner = there.stat().st_uid
-        if os.geteuid() == 0 and owner != 0:
-            raise BadInput(
-                f"{there} belongs to another user (uid {owner}), and root would take its files"
-                " away from them. Run this as that user."
-            )
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise BadInput(f"{there} cannot be written.")
-    target = file.resolve()
-    if change.has_effect and target.exists():
-        can_write = os.access(target, os.W_OK) and os.access(target.parent, os.W_OK)
-        if not can_write:
-            raise BadInput(
-                f"{target} cannot be written. If another program makes it (nix, a dotfile manager),"
-                " put the hooks that `./install.sh --dry-run` shows into the file that it makes it"
-                " from, then run this again."
-            )
-
-
 def _register(claude: Path, home: Path, say: Callable[[str], object]) -> settings.Change:
     """Register the hooks. What another program writes into the file meanwhile is not lost."""
     file = claude / "settings.json"
-    for _ in range(_REGISTER_ATTEMPTS):
+
+    def make() -> settings.Change:
         change = _registration(claude, home)
-        if not change.has_effect:
-            say(f"The hooks are already registered in {file}.")
-            return change
         # The record comes first: without it, what stood there before could not be restored.
-        settings_record.write(home, file, change.was)
-        with contextlib.suppress(settings.ChangedMeanwhile):
-            backup = settings.write(change)
-            say(f"Registered the hooks in {file}." + (f" Backup: {backup.name}" if backup else ""))
-            return change
-    raise BadInput(f"{file} is being written by another program. Run this again.")
+        if change.has_effect or not settings_record.is_known(home, file):
+            settings_record.write(home, file, change.was)
+        return change
+
+    change, backup = settings.apply(make)
+    if change.has_effect:
+        say(f"Registered the hooks in {file}." + (f" Backup: {backup.name}" if backup else ""))
+    else:
+        say(f"The hooks are already registered in {file}.")
+    if elsewhere := [str(one) for one in settings.named_homes(file) if not one.exists()]:
+        say(f"They also name {', '.join(elsewhere)}, which is not on this machine.")
+    return change
 
 
 def _registration(claude: Path, home: Path) -> settings.Change:
     """The change that registers the hooks of this home. Raises BadInput."""
-    file, named = claude / "settings.json", home
-    if home == hook_entries.usual_home(claude):
-        # A home that is not here was chosen on another machine that has the same settings. Its
-        # entries fall back to the usual home.
-        elsewhere = [other for other in settings.chosen_homes(file) if not other.exists()]
-        named = next(iter(elsewhere), home)
-    ours = hook_entries.registration(hook_entries.settings_example(), named, claude)["hooks"]
-    return settings.with_hooks(file, ours, settings_record.read(home, file))
+    file = claude / "settings.json"
+    # A home that is not here was chosen on another machine that has the same settings.
+    elsewhere = [one for one in settings.named_homes(file) if one == home or not one.exists()]
+    ours = hook_entries.registration(hook_entries.settings_example(), home, claude, elsewhere)
+    return settings.with_hooks(file, ours["hooks"], settings_record.read(home, file))
 
 
 def _show_changes(claude: Path, home: Path, say: Callable[[str], object]) -> None:
@@ -183,7 +155,7 @@ def _show_next_steps(home: Path, say: Callable[[str], object]) -> None:
         return
     if on_path:
         say(f"\nThe `fleet` on your PATH is another program: {on_path}")
-    folder = Path("~/.local/bin").expanduser()
+    folder = Path(os.path.expanduser("~/.local/bin"))  # noqa: PTH111  there may be no home folder
     if str(folder) not in os.environ.get("PATH", "").split(os.pathsep):
         say(f"\nTo have `fleet` on your PATH, link it into a folder of it, or add {folder} to it:")
     else:
@@ -302,10 +274,9 @@ def _migrate(home: Path, say: Callable[[str], object]) -> None:
         )
 
 
-def _show_main_job(home: Path, quiet: bool) -> None:
-    """Run the self-check in the new environment. Raises BadInput if it fails."""
+def _show_main_job(python: Path, quiet: bool) -> None:
+    """Run the self-check in a new environment. Raises BadInput if it fails."""
     sys.stdout.flush()
-    python = home / "venv" / "bin" / "python"
     done = subprocess.run(
         [python, "-I", "-m", "commander.setup.selfcheck"],
         check=False,

@@ -2,22 +2,27 @@
 byte stays, and removing them restores the bytes that were there before."""
 
 import difflib
+import errno
 import glob
 import io
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from commander.setup.hook_entries import chosen_home, is_ours
+from commander.setup.hook_entries import chosen_homes, is_ours
 from commander.setup.settings_editor import BLANKS, JSON_BLANKS, SettingsEditor, Was
 from fleet_lib.errors import BadInput, FleetError
-from fleet_lib.files import write_whole
+from fleet_lib.files import exchange, write_whole
 
 BACKUPS_KEPT = 5
 _BACKUP = ".fleet-backup-"
+_ATTEMPTS = 20
+_ATTEMPT_SECONDS = 0.05
 
 _FIX = ": fix it, then run this again"
 
@@ -118,14 +123,28 @@ def our_entries(settings: Any) -> Iterator[tuple[str, int, int, Any]]:
     return (found for found in entries(settings) if is_ours(found[3]))
 
 
-def chosen_homes(path: Path) -> list[Path]:
-    """The homes that Fleet's entries in a settings file name. Raises BadInput."""
-    found = (chosen_home(entry) for *_, entry in our_entries(_parsed(path, read(path))))
-    return [home for home in found if home]
+def named_homes(path: Path) -> list[Path]:
+    """The homes that Fleet's entries in a settings file name, in their order. Raises BadInput."""
+    found = (chosen_homes(entry) for *_, entry in our_entries(_parsed(path, read(path))))
+    return list(dict.fromkeys(home for homes in found for home in homes))
 
 
 class ChangedMeanwhile(FleetError):
     """Another program has written the file since it was read."""
+
+
+def apply(make: Callable[[], Change]) -> tuple[Change, Path | None]:
+    """Make a change and write it, again if another program was writing the file meanwhile. Returns
+    it with the backup, if there is one. Raises BadInput, ChangedMeanwhile or OSError."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            change = make()
+            return change, write(change)
+        except (BadInput, ChangedMeanwhile):  # half a file is not valid JSON
+            if not left:
+                raise
+            time.sleep(_ATTEMPT_SECONDS)
+    raise AssertionError
 
 
 def write(change: Change) -> Path | None:
@@ -147,9 +166,36 @@ def write(change: Change) -> Path | None:
             old.unlink(missing_ok=True)
     if change.after is None:
         target.unlink()
-    else:
-        write_whole(target, change.after, target)
+        return None
+    try:
+        _replace(target, change)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        target.write_text(change.after, "utf-8", newline="")  # a mount point, as in a container
+    except ChangedMeanwhile:
+        if backup:
+            backup.unlink()
+        raise
     return backup
+
+
+def _replace(target: Path, change: Change) -> None:
+    """Put the new text in the file's place. What another program has written there since the change
+    was made stays, and raises ChangedMeanwhile."""
+    aside = target.with_name(f".{target.name}.fleet-{os.getpid()}")
+    write_whole(aside, change.after or "", target)
+    try:
+        if change.before is not None and exchange(aside, target):
+            if read(aside) == change.before:
+                return
+            exchange(aside, target)
+        elif read(target) == change.before:
+            aside.replace(target)
+            return
+        raise ChangedMeanwhile(f"{change.path} was changed by another program; run this again")
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def backups(path: Path) -> list[Path]:
@@ -182,11 +228,15 @@ def _require_shape(path: Path, settings: dict[str, Any], ours: dict[str, Any]) -
 
 
 def _is_registered(settings: dict[str, Any], ours: dict[str, list[Any]]) -> bool:
-    """Whether Fleet's entries are exactly these groups, wherever other groups stand."""
-    there = [
-        (event, settings["hooks"][event][number]) for event, number, _, _ in our_entries(settings)
-    ]
-    wanted = [(event, group) for event, groups in ours.items() for group in groups]
+    """Whether Fleet's entries are exactly those of these groups, wherever they stand: a program
+    that makes the file may gather entries into groups of its own."""
+    there, wanted = (
+        [
+            (event, value["hooks"][event][number].get("matcher") or "", entry)
+            for event, number, _, entry in our_entries(value)
+        ]
+        for value in (settings, {"hooks": ours})
+    )
     return len(there) == len(wanted) and all(one in there for one in wanted)
 
 

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from commander.setup import hook_entries, settings, settings_record
+from commander.setup import hook_entries, preconditions, settings, settings_record
 from commander.setup.commander_folder import note_written, write_command, written_files
 from fleet_lib import held, paths
 from fleet_lib.errors import BadInput
@@ -23,6 +24,7 @@ _COMMAND_SECONDS = 20.0
 _LOCK_SECONDS = 60.0
 _PROGRAM = ("venv", "versions", "bin", settings_record.NAME)
 _DATA = (
+    ".gitignore",
     "fleet.db",
     "fleet.db-wal",
     "fleet.db-shm",
@@ -40,7 +42,7 @@ _DATA = (
 def installed_home(claude: Path) -> Path:
     """The home whose hooks are registered, else the default."""
     with contextlib.suppress(BadInput):
-        for chosen in settings.chosen_homes(claude / "settings.json"):
+        for chosen in settings.named_homes(claude / "settings.json"):
             if chosen.exists():
                 return chosen
     return hook_entries.usual_home(claude)
@@ -66,25 +68,29 @@ def uninstall(
     if dry_run:
         _show_changes(changes, doomed, say)
         return
+    preconditions.check(claude, home, changes)
     if not others:
         _require_no_jobs(home)
     was_there = home.exists()
-    for change in changes:
-        backup = settings.write(change)
+    for planned in changes:
+        was = settings_record.read(home, file) if planned.path == file else {}
+        change, backup = settings.apply(partial(settings.without_hooks, planned.path, was))
         if backup and purge:
             backup.unlink()
-        if change.path == commander_file:
+        if planned.path == commander_file:
             note_written(home, change)
         say(
-            f"Removed Fleet's hooks from {change.path}."
+            f"Removed Fleet's hooks from {planned.path}."
             if change.has_effect
-            else f"{change.path} has no hooks of Fleet."
+            else f"{planned.path} has no hooks of Fleet."
         )
     if not others:
+        # Running sessions know the hooks still, and call them. They do nothing from here on.
+        (home / hook_entries.HOOK_FILE).unlink(missing_ok=True)
         _remove_completion(home)
         _end_gateway(home, say)
         if was_there:
-            time.sleep(_HOOKS_SECONDS)  # hooks that have just been started still read the program
+            time.sleep(_HOOKS_SECONDS)  # those that have just been started still read the program
     with _without_drainer(home, say):
         for path in doomed:
             if path.is_dir() and not path.is_symlink():
@@ -165,7 +171,8 @@ def _report_data(home: Path, say: Callable[[str], object]) -> None:
 def _require_fleet_home(home: Path, claude: Path) -> None:
     """Never remove what is not Fleet's. Raises BadInput."""
     real = home.resolve()
-    if real in (Path.home().resolve(), claude.resolve(), *claude.resolve().parents):
+    users = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111  there may be none
+    if real in (users, claude.resolve(), *claude.resolve().parents):
         raise BadInput(f"{home} is not a folder of Fleet, so nothing was removed.")
     marks = ("fleet.db", "spool", *_PROGRAM, *written_files(home))
     if home.exists() and not any((home / mark).exists() for mark in marks):

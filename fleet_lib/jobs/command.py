@@ -129,6 +129,9 @@ def command(
             # Other turns continue the conversation. Claude Code would record this system prompt and
             # send it with each of them, or send an earlier recorded one instead of it.
             words += ["--system-prompt-snapshot", "off"]
+        if request.only_tools is not None:
+            # Other tools are not there, whatever the user's settings allow, nor are MCP servers'.
+            words += ["--tools", ",".join(request.only_tools), "--strict-mcp-config"]
     if is_commander:
         words += ["--include-partial-messages"]
     else:

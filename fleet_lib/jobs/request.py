@@ -24,6 +24,7 @@ class JobRequest(BaseModel):
     prompt: str = Field(max_length=PROMPT_LIMIT)
     system_prompt: str | None = Field(default=None, max_length=PROMPT_LIMIT)
     allowed_tools: tuple[str, ...] = ()
+    only_tools: tuple[str, ...] | None = None  # the built-in tools that there are; None: all
     permission_mode: PermissionMode | None = None  # None: depends on the job's type
     timeout_seconds: float | None = Field(default=None, gt=0, le=86400)
     max_usd: float | None = Field(default=None, ge=0.000001, le=1000)

@@ -19,6 +19,7 @@ from fleet_lib.jobs import recover, semantics
 from fleet_lib.jobs.claim import Notice, Work, claim_next
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.one_job import run_job
+from fleet_lib.redact import redact
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import LEASE_SECONDS, runner_name
 from fleet_lib.store.jobs import JobRepo
@@ -163,7 +164,8 @@ class Runner:
             except BadInput as error:
                 # A mistake in an editor must not end running jobs.
                 self._settings = (changed, self._settings[1])
-                log.write(self._home, "jobs", f"the changed settings are not used: {error}")
+                # It may quote a setting, such as an address with a key in it.
+                log.write(self._home, "jobs", redact(f"the changed settings are not used: {error}"))
         return self._settings[1]
 
 

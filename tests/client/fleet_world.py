@@ -58,7 +58,7 @@ class Fleet:
 
         model.use_script(script)
         self._register(Path(sys.executable))
-        make_commander_folder(self.home, self.world.settings_dir)
+        make_commander_folder(self.home, with_hooks=True)
 
     def _register(self, python: Path) -> None:
         claude = self.world.settings_dir

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +36,9 @@ def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway)
     jobs.fleet.script("work for ever", Text("never", 90))
     with open_page() as page:
         page.goto(gateway.link)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         job_id = jobs.submit("work for a while", "--allow-tool", "Bash")
-        page.goto(f"{gateway.base}/jobs/{job_id}")
+        page.goto(f"{gateway.page}/jobs/{job_id}")
         expect(page.locator("#log")).to_contain_text("Bash echo midway")
         expect(page.locator("#job-status")).to_have_text("running")
         expect(page.locator("#log")).to_contain_text("The end.")
@@ -68,3 +70,33 @@ def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway:
     answer = gateway.post("/api/v1/jobs", request | {"prompt": "say it"})
     assert answer.status_code == 200
     assert jobs.wait(answer.json()["job_id"]) == ["completed"]
+
+
+def test_job_of_the_gateway_edits_in_its_project_only_and_runs_nothing(
+    jobs: Jobs, gateway: Gateway
+) -> None:
+    """Whatever the user's own settings allow to every session."""
+    settings = Path(jobs.environment()["HOME"]) / ".claude" / "settings.json"
+    own = json.loads(settings.read_text())
+    settings.write_text(json.dumps(own | {"permissions": {"allow": ["Bash"]}}))
+    ((project, root),) = [
+        (row["project_id"], Path(row["repo_root"]))
+        for row in jobs.fleet.rows("SELECT project_id, repo_root FROM projects")
+    ]
+    outside, hook = jobs.folder / "outside.txt", root / ".git" / "hooks" / "pre-commit"
+    jobs.fleet.script(
+        "try it all",
+        ToolUse("Bash", {"command": f"touch {root / 'ran'}"}),
+        ToolUse("Write", {"file_path": str(outside), "content": "x"}),
+        ToolUse("Write", {"file_path": str(root / "inside.txt"), "content": "x"}),
+        ToolUse("Write", {"file_path": str(root / ".claude" / "settings.json"), "content": "{}"}),
+        ToolUse("Write", {"file_path": str(hook), "content": "x"}),
+        Text("Tried."),
+    )
+    request = {"project_id": project, "prompt": "try it all", "allowed_tools": ["Write", "Edit"]}
+    answer = gateway.post("/api/v1/jobs", request)
+    assert answer.status_code == 200, answer.text
+    assert jobs.wait(answer.json()["job_id"]) == ["completed"]
+    assert (root / "inside.txt").read_text() == "x"
+    for refused in (root / "ran", outside, root / ".claude" / "settings.json", hook):
+        assert not refused.exists(), refused

@@ -1,7 +1,8 @@
 // The dashboard starts here: its views, links, search and keys. ES modules, no build step.
 
-import { connect, showConnection } from "./connection.js";
+import { connect, showConnection, showLoggedOut } from "./connection.js";
 import { EVENTS_KEPT } from "./events.js";
+import { codeHere, isLoggedIn, logIn } from "./login.js";
 import { draw, here, open, useViews } from "./navigation.js";
 import { timeText } from "./page.js";
 import { get, state } from "./state.js";
@@ -30,6 +31,9 @@ addEventListener("click", (click) => {
   open(link.getAttribute("href"));
 });
 addEventListener("popstate", () => draw(true));
+addEventListener("hashchange", () => {
+  if (codeHere()) location.reload(); // another link, opened in this tab
+});
 
 function openSearch() {
   open(`/search?q=${encodeURIComponent(query.value)}`, here().view === "search");
@@ -95,20 +99,22 @@ setInterval(() => {
 
 async function start() {
   useViews({ roster, timeline, briefing, search, jobs, prelude });
+  await logIn().catch(() => null);
   draw(); // not as a move: the focus stays at the beginning of the page
-  for (;;) {
+  while (isLoggedIn()) {
     try {
       for (const project of await get("/projects")) {
         state.names.set(project.project_id, project.name);
       }
       const { last_event_id: newest } = await get("/health");
       state.cursor = Math.max(0, newest - EVENTS_KEPT);
-      break;
+      connect();
+      return;
     } catch {
       showConnection("offline", "no answer");
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
-  connect();
+  showLoggedOut();
 }
 start();

@@ -2,6 +2,7 @@
 // output of jobs.
 
 import { drawSoon, receive } from "./events.js";
+import { ask, isLoggedIn, loginMessage } from "./login.js";
 import { draw } from "./navigation.js";
 import { send, state } from "./state.js";
 import { receiveJobMessage } from "./views/jobs.js";
@@ -13,9 +14,11 @@ let pause = FIRST_PAUSE_MS;
 let problem = "";
 
 export function connect() {
-  const socket = new WebSocket(`ws://${location.host}/ws`);
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const socket = new WebSocket(`${scheme}://${location.host}/ws`);
   state.socket = socket;
   socket.onopen = () => {
+    send(loginMessage()); // a browser cannot send headers here
     send({ type: "fleet.subscribe", from_event_id: state.cursor });
     if (state.watchedJob) send({ type: "job.watch", job_id: state.watchedJob });
   };
@@ -31,14 +34,19 @@ export function connect() {
     showConnection("offline", "reconnecting", problem);
     problem = "";
     // A failed handshake does not say why, so ask the API.
-    const answer = await fetch("/api/v1/health").catch(() => null);
-    if (answer?.status === 401) {
-      showConnection("offline", "logged out", "Open the link that `fleet gateway` prints.");
+    await ask("/health").catch(() => null);
+    if (!isLoggedIn()) {
+      showLoggedOut();
       return;
     }
     setTimeout(connect, pause);
     pause = Math.min(pause * 1.6, LAST_PAUSE_MS);
   };
+}
+
+export function showLoggedOut() {
+  showConnection("offline", "logged out");
+  draw();
 }
 
 function becomeLive(message) {

@@ -1,5 +1,6 @@
 // The address holds what the page shows. Drawing keeps the focus and whatever did not change.
 
+import { isLoggedIn, loginNeeded } from "./login.js";
 import { h } from "./page.js";
 import { state } from "./state.js";
 
@@ -50,12 +51,13 @@ export async function draw(isMoved) {
   let parts;
   state.hasFailed = false;
   try {
-    parts = await view.draw(place);
+    parts = isLoggedIn() ? await view.draw(place) : [];
   } catch (error) {
     state.hasFailed = true;
     parts = [h("h1", {}, view.title), h("p", { class: "empty", role: "alert" }, error.message)];
   }
   if (drawing !== drawings) return; // a newer one has begun
+  if (!isLoggedIn()) parts = loginNeeded();
   const focused = document.activeElement?.closest?.("a.row")?.dataset.key;
   const control = main.contains(document.activeElement) ? document.activeElement.id : "";
   put(parts.flat(2).filter(Boolean), isMoved);
@@ -67,7 +69,8 @@ export async function draw(isMoved) {
 }
 
 function name(view) {
-  const title = view === "roster" ? main.querySelector("h1")?.textContent : views[view].title;
+  const isFirst = view === "roster" || !isLoggedIn();
+  const title = isFirst ? main.querySelector("h1")?.textContent : views[view].title;
   document.title = `${String(title).replace(/\.$/, "")} – Fleet`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");

@@ -1,5 +1,7 @@
 // What the page knows besides its address, and how it asks the API.
 
+import { ask } from "./login.js";
+
 export const state = {
   events: [],
   names: new Map(), // of projects, by their ids
@@ -13,10 +15,7 @@ export const state = {
 
 export async function get(path, parameters) {
   const given = Object.entries(parameters || {}).filter(([, value]) => value);
-  const answer = await fetch(`/api/v1${path}?${new URLSearchParams(given)}`);
-  if (answer.status === 401) {
-    throw new Error("Your login has expired. Open the link that `fleet gateway` prints.");
-  }
+  const answer = await ask(`${path}?${new URLSearchParams(given)}`);
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.error?.message || answer.statusText);
   return body;

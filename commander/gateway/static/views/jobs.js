@@ -34,7 +34,7 @@ async function drawList() {
 }
 
 async function drawJob(number) {
-  const job = await get(`/jobs/${number}`);
+  const [job, { jobs: most }] = await Promise.all([get(`/jobs/${number}`), get("/health")]);
   state.watchedJob = number;
   send({ type: "job.watch", job_id: number });
   const cancelButton = h(
@@ -57,7 +57,7 @@ async function drawJob(number) {
       h("span", { id: "job-status" }, tag(job.status)),
       link(timelineOf(job.project_id), nameOf(job.project_id)),
       timeOf(job),
-      FINISHED.includes(job.status) ? null : cancelButton,
+      FINISHED.includes(job.status) || most === "off" ? null : cancelButton,
     ),
     definitions(facts),
     h("h2", {}, "Output"),
