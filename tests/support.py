@@ -18,6 +18,7 @@ from tempfile import mkdtemp
 from typing import Any
 from unittest import mock
 
+import psutil
 from click.testing import CliRunner
 
 from commander.cli import main as console_main
@@ -74,6 +75,13 @@ def captured_payloads(*events: str) -> list[str]:
 def event_of(name: str) -> str:
     """The hook event in the name of a captured payload."""
     return name.rpartition("/")[2].partition("-")[0]
+
+
+def _parent(number: int) -> int:
+    try:
+        return psutil.Process(number).ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 @dataclass
@@ -183,11 +191,12 @@ class Fleet:
         raise AssertionError("a drainer is still running")
 
     def drainers(self) -> list[int]:
-        """The process ids of this home's drainers."""
+        """The process ids of this home's drainers, without the readers that they have forked."""
         found = subprocess.run(
             ["pgrep", "-f", f"drain.py {self.home}"], capture_output=True, text=True, check=False
         )
-        return [int(line) for line in found.stdout.split()]
+        every = [int(line) for line in found.stdout.split()]
+        return [number for number in every if _parent(number) not in every]
 
     def is_being_drained(self) -> bool:
         """Whether a drainer holds the lock. It keeps the lock until it ends."""

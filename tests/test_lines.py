@@ -275,7 +275,8 @@ def test_every_reader_names_two_projects_of_one_name_by_their_ids(
     store.connection.close()
     status = json.loads(fleet.console("status", "--json").stdout)
     assert {row["project_id"]: row["project"] for row in status["projects"]} == named
-    served = Api(str(fleet.home), cast(Any, None), int).projects(cast(Any, None), NoQuery())
+    unused = cast(Any, None)
+    served = Api(str(fleet.home), unused, int, unused, unused).projects(unused, NoQuery())
     assert {project.project_id: project.name for project in served} == named
     monkeypatch.setenv("FLEET_HOME", str(fleet.home))
     offered = complete_project(cast(Any, None), cast(Any, None), "")

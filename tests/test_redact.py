@@ -190,8 +190,10 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
         found = kind.pattern.search(text)
         assume(found)
         assert found is not None
-        assert_tried(text, found)
-        assume(kind.is_secret is None or kind.is_secret(found))
+        is_secret = kind.is_secret is None or kind.is_secret(found)
+        if kind.hints or is_secret:
+            assert_tried(text, found)
+        assume(is_secret)
         secret = found["secret"] if "secret" in kind.pattern.groupindex else found[0]
         assume(len(secret) >= 8)
         masked = redact(f"{text} in a text")

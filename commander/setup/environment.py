@@ -3,6 +3,7 @@ build at a time. Python 3.9 and later, standard library only: a plugin runs it w
 `python3`."""
 
 import ast
+import configparser
 import contextlib
 import fcntl
 import os
@@ -126,13 +127,23 @@ def _pip_settings(pip: "list[str]") -> "dict[str, str]":
     other way to leave a single setting of a file out."""
     found = {"PIP_CONFIG_FILE": os.devnull}
     listed = subprocess.run([*pip, "config", "list"], check=False, capture_output=True, text=True)
-    for line in listed.stdout.splitlines():  # `global` comes before `install`, which wins
+    settings = []
+    for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
-        section, _, key = name.partition(".")
-        variable = "PIP_" + key.upper().replace("-", "_")
-        if section in ("global", "install") and variable not in os.environ:
-            with contextlib.suppress(ValueError, SyntaxError):
-                found[variable] = str(ast.literal_eval(value))
+        with contextlib.suppress(ValueError, SyntaxError):
+            settings.append((*name.partition(".")[::2], str(ast.literal_eval(value))))
+    # Some versions of pip do not list the file that the variable names.
+    named = configparser.RawConfigParser(strict=False)
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+        named.read(os.environ.get("PIP_CONFIG_FILE", ""), "utf-8")
+    settings += [
+        (name, key, value) for name in named.sections() for key, value in named[name].items()
+    ]
+    for section in ("global", "install"):  # the second one wins
+        for where, key, value in settings:
+            variable = "PIP_" + key.upper().replace("-", "_")
+            if where == section and variable not in os.environ:
+                found[variable] = value
     return {name: text for name, text in found.items() if not _MISLEADING.match(name)}
 
 
