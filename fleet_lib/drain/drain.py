@@ -49,6 +49,7 @@ def main(home: str, is_forced: bool = False) -> int:
             # What is imported stays: the collector need not look at it, here or in the reader, where
             # it would copy every page.
             gc.disable()
+            _require_libraries()
             from fleet_lib.drain import drainer, put_off
 
             gc.freeze()
@@ -75,6 +76,16 @@ def main(home: str, is_forced: bool = False) -> int:
     if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
         _make_environment(root, home)  # ends at once unless the plugin was updated
     return DONE if usable else UNUSABLE
+
+
+def _require_libraries() -> None:
+    """Raises ImportError without Fleet's libraries. An ordinary turn imports none of them, but the
+    one that needs them must not be the first to miss them: it would be quarantined."""
+    from importlib.machinery import PathFinder
+
+    for name in ("pydantic", "yaml", "markdown_it"):
+        if PathFinder.find_spec(name) is None:
+            raise ImportError(f"No module named {name!r}")
 
 
 def _make_environment(root: str, *arguments: str) -> None:

@@ -30,13 +30,19 @@ def main(lifeline: int, command: list[str]) -> int:
         return 127
     for stream in (0, 1):  # they are the command's: its end must be seen
         os.close(stream)
-    threading.Thread(target=_end_with_runner, args=(lifeline, child), daemon=True).start()
+    is_ending = threading.Event()
+    arguments = (lifeline, child, is_ending)
+    watching = threading.Thread(target=_end_with_runner, args=arguments, daemon=True)
+    watching.start()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if is_ending.is_set():
+        watching.join()  # what the command has started may outlive it
     return code if code >= 0 else 128 - code  # as a shell says which signal ended it
 
 
-def _end_with_runner(lifeline: int, child: int) -> None:
+def _end_with_runner(lifeline: int, child: int, is_ending: threading.Event) -> None:
     os.read(lifeline, 1)
+    is_ending.set()
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from fleet_lib import processes
 

@@ -52,7 +52,7 @@ def test_ask_prints_the_answer_and_shows_new_events_once(
 
 def test_ask_has_the_read_permissions_of_the_commander(jobs: Jobs) -> None:
     fleet = jobs.fleet
-    (fleet.home / "bin").mkdir()
+    (fleet.home / "bin").mkdir(exist_ok=True)
     (fleet.home / "bin" / "fleet").write_text("#!/bin/sh\necho looked up $1 > ../looked\n")
     (fleet.home / "bin" / "fleet").chmod(0o755)
     fleet.script(
