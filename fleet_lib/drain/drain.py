@@ -81,10 +81,9 @@ def main(home: str, is_forced: bool = False) -> int:
 def _require_libraries() -> None:
     """Raises ImportError without Fleet's libraries. An ordinary turn imports none of them, but the
     one that needs them must not be the first to miss them: it would be quarantined."""
-    from importlib.machinery import PathFinder
-
+    finder = sys.modules["_frozen_importlib_external"].PathFinder  # importlib.machinery's
     for name in ("pydantic", "yaml", "markdown_it"):
-        if PathFinder.find_spec(name) is None:
+        if finder.find_spec(name) is None:
             raise ImportError(f"No module named {name!r}")
 
 
