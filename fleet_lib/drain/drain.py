@@ -44,16 +44,8 @@ def main(home: str, is_forced: bool = False) -> int:
             from fleet_lib import held
 
             held.name(lock, "starting")
-            import gc
-
-            # What is imported stays: the collector need not look at it, here or in the reader, where
-            # it would copy every page.
-            gc.disable()
-            _require_libraries()
+            _import_all()
             from fleet_lib.drain import drainer, put_off
-
-            gc.freeze()
-            gc.enable()
         except Exception as error:
             # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
             fcntl.flock(lock, fcntl.LOCK_UN)
@@ -76,6 +68,19 @@ def main(home: str, is_forced: bool = False) -> int:
     if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
         _make_environment(root, home)  # ends at once unless the plugin was updated
     return DONE if usable else UNUSABLE
+
+
+def _import_all() -> None:
+    """Import what a drainer needs. It stays: the collector need not look at it, here or in the
+    reader, where it would copy every page."""
+    import gc
+
+    gc.disable()
+    _require_libraries()
+    from fleet_lib.drain import drainer, put_off  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 def _require_libraries() -> None:
