@@ -185,7 +185,9 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
             assert len(found[0]) >= 22 and re.search("[0-9]", found[0])
 
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     def check(text: str) -> None:
         # An underscore beside a mark is markup; no vendor's token has one there.
         assume(not re.search(r"_[^A-Za-z0-9_]|[^A-Za-z0-9_]_", text))
