@@ -35,7 +35,7 @@ _SECRETS = (
     *("chave de api", "chave da api", "chave api", "chiave api", "chiave segreta", "ключ api"),
     *("api 키", "api키", "clé secrète"),
 )
-# "key" is the end of many words. These before it make it one that nobody may know.
+# "key" is the end of many words. These before it make it a secret one.
 _BEFORE_KEY = (
     r"(?:api|app|application|access|secret|private|signing|signature|encryption|decryption|master|auth"
     r"|authentication|account|shared|service|licen[cs]e|webhook|deploy|subscription|admin|root|bot"

@@ -4,10 +4,16 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from support import Fleet
+
+from fleet_lib.store import db
+
+if TYPE_CHECKING:
+    from gateway_world import Gateway
 
 CLIENT = Path(__file__).resolve().parent / "client"
 
@@ -53,3 +59,15 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLEET_HOME", str(tmp_path / "user" / "fleet home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def gateway(fleet: Fleet) -> "Iterator[Gateway]":
+    """A running gateway of the test's home."""
+    from gateway_world import Gateway  # its clients' libraries cost half a second
+
+    db.connect(fleet.home / "fleet.db").close()
+    started = Gateway(fleet)
+    started.start()
+    yield started
+    started.stop()

@@ -106,15 +106,6 @@ def attacker() -> Iterator[AttackServer]:
 
 
 @pytest.fixture
-def gateway(fleet: Fleet) -> Iterator[Gateway]:
-    db.connect(fleet.home / "fleet.db").close()
-    started = Gateway(fleet)
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
 def browser() -> Iterator[BrowserContext]:
     # An attacker's name that points at this machine, as after DNS rebinding.
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"

@@ -5,7 +5,6 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,10 @@ from support import ROOT, Fleet, make_repository, payload
 from support_transcripts import Conversation
 
 from fleet_lib.lines import STATE_WORDS
-from fleet_lib.store import db
 
 pytestmark = pytest.mark.slow
 
 BLOCKED = "I wait.\n\n```briefing\n---\nstatus: blocked\nsummary: Stuck on a key\nblockers: [the staging key]\n---\n```"
-
-
-@pytest.fixture
-def gateway(fleet: Fleet) -> Iterator[Gateway]:
-    db.connect(fleet.home / "fleet.db").close()
-    started = Gateway(fleet)
-    started.start()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

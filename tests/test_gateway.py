@@ -28,15 +28,6 @@ from fleet_lib import paths, spool
 from fleet_lib.store import db, migrate
 
 
-@pytest.fixture
-def gateway(fleet: Fleet) -> Iterator[Gateway]:
-    db.connect(fleet.home / "fleet.db").close()
-    started = Gateway(fleet)
-    started.start()
-    yield started
-    started.stop()
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway for all tests that only read."""

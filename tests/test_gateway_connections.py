@@ -9,22 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 from gateway_world import Gateway, receive, send
-from support import Fleet
 
 from commander.gateway import connections
-from fleet_lib.store import db
 
 IDLE = 2000
 TIME_LIMIT = 8.0  # seconds for a client that behaves, on a machine that does other work too
-
-
-@pytest.fixture
-def gateway(fleet: Fleet) -> Iterator[Gateway]:
-    db.connect(fleet.home / "fleet.db").close()
-    started = Gateway(fleet)
-    started.start()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

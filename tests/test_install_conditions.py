@@ -244,7 +244,7 @@ def test_nothing_of_pips_files_says_where_our_packages_go(
 
 def test_user_without_a_home_folder_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no home folder\. Set HOME"):
-        install._folder("~nobody-has-this-name/.claude")
+        install._folder("~no-such-user/.claude")
 
 
 def test_what_another_program_writes_meanwhile_is_not_lost(

@@ -272,7 +272,7 @@ def test_an_answered_alert_is_no_alert_any_more(
     assert "resolved · " in sessions.fleet.console("prelude", "--after", "0").stdout
 
 
-def test_a_killed_client_needs_nobody(sessions: Sessions) -> None:
+def test_a_killed_client_needs_no_person(sessions: Sessions) -> None:
     sessions.hook("permission_request", REQUEST)
     sessions.hook("notification", NOTIFICATION)
     with subprocess.Popen(["sleep", "600"]) as child:

@@ -214,7 +214,7 @@ def test_a_subagents_first_word_finds_its_project(hooks: Hooks) -> None:
 @pytest.mark.parametrize(
     ("entrypoint", "alerts"), [("sdk-cli", []), ("cli", ["Claude needs your permission"])]
 )
-def test_claude_p_asks_nobody(hooks: Hooks, entrypoint: str, alerts: list[str]) -> None:
+def test_claude_p_asks_no_person(hooks: Hooks, entrypoint: str, alerts: list[str]) -> None:
     folder = hooks.fleet.folder / "claude"
     (folder / "sessions").mkdir(parents=True)
     with subprocess.Popen(["sleep", "60"]) as client:

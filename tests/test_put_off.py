@@ -298,7 +298,7 @@ def test_lock_names_the_drainer_that_holds_it_and_what_it_does(fleet: Fleet) -> 
     os.close(descriptor)
 
 
-def test_lock_file_of_a_killed_drainer_names_nobody(fleet: Fleet) -> None:
+def test_lock_file_of_a_killed_drainer_names_no_process(fleet: Fleet) -> None:
     spool.make_folders(str(fleet.home))
     file = Path(paths.lock(str(fleet.home)))
     script = (

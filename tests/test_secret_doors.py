@@ -21,7 +21,7 @@ HOOKS = {
 }
 
 
-# The client's own ids, by which turns are told apart, stay as they are.
+# The client's own ids, which identify sessions and turns, stay as they are.
 IDS = ("session_id", "agent_id", "prompt_id")
 # What decides the way of the payload is changed alone, so that the others go theirs.
 DECIDING = ("hook_event_name", "notification_type", "tool_name", "cwd", "transcript_path")

@@ -1,5 +1,6 @@
 """The jobs that the gateway's clients submit, read and cancel. What a submitted job may do is
-bounded by the setting gateway.jobs, since whoever gets in here has not typed it at the console."""
+bounded by the setting gateway.jobs: a caller of the gateway need not be the person at the
+console."""
 
 import contextlib
 import re

@@ -67,7 +67,7 @@ def read_turn(
 
 
 def _state(path: str) -> tuple[int, int]:
-    """What changes when somebody writes to a file; (0, 0) where it is not there."""
+    """What changes when a file is written to; (0, 0) where it is not there."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):

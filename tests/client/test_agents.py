@@ -13,7 +13,7 @@ from scripted_model import Reply, Request, Text, ToolUse, by_prompt, newest_prom
 
 pytestmark = [pytest.mark.usefixtures("terminal"), pytest.mark.one_client]
 
-TOLD = "SELECT 1 FROM outbox_events WHERE type = 'briefing_added' AND payload_json LIKE ?"
+ANNOUNCED = "SELECT 1 FROM outbox_events WHERE type = 'briefing_added' AND payload_json LIKE ?"
 
 
 class Helpers:
@@ -76,14 +76,14 @@ def test_two_agents_end_one_after_the_other_and_a_person_asks_between(
     with helpers.session(fleet) as session:
         session.send("ask the helpers")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE state = 'working' AND briefing_id > 0")
-        assert fleet.rows(TOLD, "%") == [], "an event says that the turn has ended"
+        assert fleet.rows(ANNOUNCED, "%") == [], "an event says that the turn has ended"
         session.send("what is this")
-        fleet.wait_for_rows(TOLD, "%This is something else.%")
+        fleet.wait_for_rows(ANNOUNCED, "%This is something else.%")
         helpers.let_go("one")
         fleet.wait_for_rows("SELECT 1 FROM follow_ups")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE state = 'working'")
         helpers.let_go("two")
-        fleet.wait_for_rows(TOLD, "%All of it is done.%")
+        fleet.wait_for_rows(ANNOUNCED, "%All of it is done.%")
         assert fleet.rows("SELECT state FROM sessions") == [{"state": "completed"}]
 
     asked, between = fleet.briefings()

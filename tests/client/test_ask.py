@@ -160,7 +160,7 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
         session.wait_for("Alpha waits")
         fleet.wait_for_rows("SELECT 1 FROM conversations WHERE claude_session_id IS NOT NULL")
         before = fleet.rows("SELECT * FROM conversations")
-        fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+        fleet.worker(fleet.repository("beta"), "wait for a review", blocked_by("a review"))
         fleet.script("a question beside", Text("Beta waits."))
         asked = jobs.console("ask", "a question beside")
         assert (asked.returncode, asked.stdout) == (0, "Beta waits.\n")

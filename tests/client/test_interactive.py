@@ -126,7 +126,7 @@ def test_two_clients_of_one_session_have_a_cursor_each(
 ) -> None:
     _ask(fleet, commander, "what is new")
     (known,) = fleet.rows("SELECT session_id FROM commander_sessions")
-    fleet.worker(fleet.repository("beta"), "wait for somebody", blocked_by("a review"))
+    fleet.worker(fleet.repository("beta"), "wait for a review", blocked_by("a review"))
     fleet.commander("in another terminal", resume=known["session_id"])
     assert "Stuck on a review" in fleet.preludes_with("in another terminal")[0]
     fleet.drain()

@@ -29,7 +29,7 @@ def test_what_a_headless_run_left_open_is_shown_after_others_of_its_repository(
     alpha = fleet.repository("alpha")
     blocked = fleet.worker(alpha, "deploy the service", blocked_by("the staging password"))
     asking = fleet.worker(alpha, "store the settings", Text(f"I read the code.\n\n{QUESTION}"))
-    fleet.worker(alpha, "mend the parser", Text("The parser reads empty input now."))
+    fleet.worker(alpha, "fix the parser", Text("The parser reads empty input now."))
     assert waiting(fleet) == {
         "needs_you": [],
         "left_open": [

@@ -101,7 +101,7 @@ def test_a_refused_prompt_is_over_and_a_second_one_is_an_alert_of_its_own(
     assert look(fleet) == ([("permission", "Bash: touch two")], 0, "fleet: 1 needs you")
 
 
-def test_a_killed_client_needs_nobody(fleet: Fleet, session: Interactive) -> None:
+def test_a_killed_client_needs_no_person(fleet: Fleet, session: Interactive) -> None:
     prompt_for(fleet, session, "touch one")
     fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
     assert look(fleet)[2] == "fleet: 1 needs you"
@@ -149,7 +149,7 @@ def test_without_the_clients_file_the_hooks_last_word_holds(
     assert look(fleet) == ([("permission", "Bash: touch one")], 0, "fleet: 1 needs you")
 
 
-def test_a_headless_session_asks_nobody(fleet: Fleet, repository: Path) -> None:
+def test_a_headless_session_asks_no_person(fleet: Fleet, repository: Path) -> None:
     fleet.script("please do", ToolUse("Bash", {"command": "touch one"}), Text("It was denied."))
     fleet.world.run("please do", repository, extra_args=["--disallowed-tools", "none"])
     fleet.drain()
