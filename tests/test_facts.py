@@ -714,6 +714,16 @@ def test_turn_with_the_same_text_as_the_one_before_is_waited_for(fleet: Fleet) -
     assert files(fleet) == [["a.py"]]
 
 
+def test_transcript_that_is_empty_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """As while another program writes it again from its beginning."""
+    path = tmp_path / "t.jsonl"
+    save(path, [user("a")])
+    whole = [user("a"), assistant(edit("/code/a.py")), result(), assistant("done")]
+    steps = iter([lambda: path.write_text(""), path.unlink, lambda: save(path, whole)])
+    facts = read_turn(str(path), "p1", "done", time.time() + 20, pause=lambda _: next(steps)())
+    assert (facts.files, facts.partial) == (["/code/a.py"], False)
+
+
 def test_transcript_is_not_waited_for_after_the_deadline(tmp_path: Path) -> None:
     path = save(tmp_path / "t.jsonl", [user("a"), assistant("other")])
     start = time.monotonic()

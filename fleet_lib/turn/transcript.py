@@ -53,11 +53,13 @@ def read_turn(
     while True:
         state = _state(transcript)
         if state != read:  # what is large is not read again until something was added
-            read = state
             lines = turn_lines(transcript, prompt_id, received_at)
-            if lines is None:
-                return TurnFacts()
-            facts = _turn_facts(lines, last_message)
+            if lines is not None:
+                facts = _turn_facts(lines, last_message)
+            elif read is None:
+                return facts
+            # Else it was there before: it is being written again.
+            read = state
         remaining = wait_until - time.time()
         if not facts.partial or remaining <= 0:
             for sidechain in subagent_transcripts(transcript, facts.started_at):
