@@ -128,6 +128,26 @@ class ProjectsSettings(_Section):
     )
 
 
+class RelaySettings(_Section):
+    auto: bool = Field(
+        True,
+        description="Once this machine has joined a relay, exchange news with the other machines"
+        " after each turn and when you look.",
+    )
+    share: tuple[_Name, ...] = Field(
+        (),
+        strict=False,
+        description="Repositories whose projects are shared with your other machines, as globs over"
+        " their addresses, such as github.com/acme/*.",
+    )
+    people: tuple[_Name, ...] = Field(
+        (),
+        strict=False,
+        description="Machines of other people, as globs: their alerts are mentions. A machine that"
+        " the server does not vouch for as yours counts as one anyway.",
+    )
+
+
 class Config(_Section):
     """All settings of config.toml."""
 
@@ -140,10 +160,12 @@ class Config(_Section):
     gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
     projects: ProjectsSettings = ProjectsSettings()  # type: ignore[call-arg]
+    relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
 
 
 # What hooks and the drainer read, line by line.
 HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
     *("semantics.enabled", "semantics.wait_minutes"),
+    "relay.auto",
 )

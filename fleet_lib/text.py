@@ -39,6 +39,17 @@ def clean(value: object, limit: int) -> str:
     return one_line(_without_entities(text), limit) if "&" in text else text
 
 
+def plain_text(text: str) -> str:
+    """The text with its line breaks and tabs, without other control or invisible characters and
+    terminal escapes."""
+    if "\x1b" in text or "\x9b" in text:
+        text = _without_escapes(text)
+    text = text.replace("\r\n", "\n")
+    if not text.replace("\n", "").isprintable():
+        text = "".join([char if char.isprintable() or char in "\n\t" else " " for char in text])
+    return text if text.isascii() else text.translate(_INVISIBLE)
+
+
 def _without_entities(text: str) -> str:
     """The text with a blank in whatever may be an entity of a tag's sign."""
     first, *others = text.split("&")

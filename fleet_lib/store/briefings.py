@@ -220,6 +220,15 @@ class BriefingRepo:
         ).fetchone()
         return str(row[0]) if row else None
 
+    def titles_of(self, session_id: str, limit: int) -> dict[str, str]:
+        """{number of a briefing: title} of the session's newest turns that have one."""
+        rows = self._connection.execute(
+            "SELECT briefing_id, title FROM turns WHERE session_id = ? AND title IS NOT NULL"
+            " ORDER BY stopped_at DESC LIMIT ?",
+            (session_id, limit),
+        )
+        return {str(row[0]): row[1] for row in rows}
+
     def set_title(self, session_id: str, turn_key: str, title: str | None) -> None:
         self._connection.execute(
             "UPDATE turns SET title = ? WHERE session_id = ? AND turn_key = ?",

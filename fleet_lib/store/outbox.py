@@ -20,6 +20,7 @@ EventType = Literal[
     "file_overlap",
     "job_completed",
     "error",
+    "colleague_news",  # of another person's machine: never an alert
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -33,6 +34,12 @@ class OutboxEvent(Record):
     broadcast_level: str | None
     payload_json: str
     delivered: bool
+
+    @property
+    def machine(self) -> str | None:
+        """The machine that it came from; None for this one's."""
+        machine = (self.payload or {}).get("machine")
+        return machine if isinstance(machine, str) else None
 
     @property
     def payload(self) -> dict[str, Any] | None:

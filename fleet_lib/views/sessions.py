@@ -106,7 +106,7 @@ class SessionsNow:
         found = [session for session in stored if session.session_id not in self._live]
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
-                found.append(_now(session, live))
+                found.append(as_now(session, live))
         titled = [
             replace(session, title=title_of(self._connection, session.session_id))
             for session in found
@@ -114,7 +114,7 @@ class SessionsNow:
         return sorted(titled, key=order, reverse=True)
 
 
-def _now(session: Session, live: LiveSession) -> Session:
+def as_now(session: Session, live: LiveSession) -> Session:
     """The session with what is so now."""
     if live.state == "ended":
         return replace(session, ended_at=session.ended_at or live.since)
