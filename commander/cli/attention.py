@@ -11,10 +11,11 @@ from commander.cli._app import json_option
 from commander.cli._database import reading, writing
 from commander.cli._display import count, print_json, say
 from commander.cli._params import Later, complete_open
-from fleet_lib import clock, paths
+from fleet_lib import clock, paths, wake
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.jobs.command import claude_program
 from fleet_lib.lines import state_words
+from fleet_lib.machines import apart, at
 from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
@@ -42,6 +43,11 @@ def resume(id: str, prints: bool) -> None:
     """
     with reading() as connection:
         session = _one(sessions_meant(connection, id))
+    own_id, machine = apart(session.session_id)
+    if machine:
+        raise BadInput(
+            f"this session is on {machine}; run `claude --resume {own_id}` there, in its folder"
+        )
     if prints:
         folder, session_id = shlex.quote(session.folder), shlex.quote(session.session_id)
         say(f"cd {folder} && claude --resume {session_id}")
@@ -104,6 +110,7 @@ def _hide(id: str, until: str, as_json: bool) -> None:
         hidden = [session for session in meant.sessions if repo.hide(session, until)]
     if not hidden:
         raise BadInput("the session has gone on just now; run `fleet status` to see where it is")
+    wake.start_relay(paths.home())
     if as_json:
         records = [open_record(session, names) | {"hidden_until": until} for session in hidden]
         print_json(records)
@@ -159,6 +166,7 @@ def _one(meant: Meant) -> Session:
 
 
 def _line(session: Session, names: dict[str, str]) -> str:
-    project = clean(names.get(session.project_id, session.project_id), 80)
+    name = names.get(session.project_id, session.project_id)
+    project = clean(at(name, apart(session.session_id)[1]), 80)
     label = f"#{session.briefing_id}" if session.briefing_id else short_ids([session])
     return f"{label} {project} · {state_words(session.state)}: {clean(session.detail, 200)}"

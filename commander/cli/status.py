@@ -25,9 +25,10 @@ from commander.cli._display import (
     show,
     terminal,
 )
-from fleet_lib import clock, paths, spool
+from fleet_lib import clock, paths, spool, wake
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
+from fleet_lib.machines import at
 from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.views import overview, usage
@@ -80,6 +81,7 @@ def status(watch: float | None, as_json: bool) -> None:
     with reading() as connection:
         report = overview.overview(connection, home)
         used = usage.today(connection)
+    wake.start_relay(home)
     if as_json:
         print_json(report)
     else:
@@ -172,6 +174,7 @@ def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | 
         _commander_line(report["commander"]),
         *_job_lines(report["jobs"]),
         *_usage_lines(used),
+        *_relay_lines(report.get("relay")),
         *_capture_lines(report["capture"]),
     )
 
@@ -179,8 +182,9 @@ def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | 
 def _row(row: dict[str, Any], state: str | None, since: str, text: str) -> tuple[object, ...]:
     """A project's or session's line: project, briefing, state, since when, text."""
     title = clean(row.get("title") or "", TITLE_SHOWN)
+    project = at(row["project"], row.get("machine"))
     return (
-        Cell(f"{row['project']} ({title})" if title else row["project"]),
+        Cell(f"{project} ({title})" if title else project),
         f"#{row['briefing_id']}" if row["briefing_id"] else "-",
         Cell(state_words(state or "no briefing yet"), STYLES.get(state or "", ""), whole=True),
         Cell(clock.age(since), "dim"),
@@ -218,6 +222,18 @@ def _job_lines(jobs: dict[str, Any]) -> Iterator[Line]:
 def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
     if used:
         yield Line((f"Used today: {usage.in_words(used)}.",))
+
+
+def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:
+    """When the other machines were heard of: what they show may be old."""
+    if not relay:
+        return
+    heard = [f"{one['machine']} {clock.age(one['heard_at'])}" for one in relay["machines"]]
+    if heard:
+        yield Line((f"Machines last heard of: {', '.join(heard)}.",))
+    if relay["failing_since"]:
+        trouble = f"  Not connected since {clock.local(relay['failing_since'])}: {relay['trouble']}"
+        yield Line((Cell(f"{trouble}.", "yellow"),))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

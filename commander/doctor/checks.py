@@ -11,6 +11,7 @@ from commander.doctor import (
     hook_runs,
     programs,
     registration,
+    relay,
     repositories,
 )
 from commander.doctor.findings import Finding, Installation
@@ -78,5 +79,6 @@ CHECKS: dict[str, Check] = {
     "repositories": repositories.repositories,
     "jobs": data.jobs,
     "gateway": programs.gateway,
+    "relay": relay.relay,
     "commander": data.commander,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -32,7 +32,7 @@ from commander.gateway.queries import (
 from fleet_lib import log, paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.stream import describe
-from fleet_lib.records import as_dict
+from fleet_lib.records import as_dict, replace
 from fleet_lib.redact import redact
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
@@ -41,6 +41,7 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.migrate import latest_version
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views import overview
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import as_markdown, briefing_record
@@ -58,7 +59,7 @@ for record in (BriefingRecord, Conversation, Project, NamedProject):
     dataclass(init=False, repr=False, eq=False)(record)  # so that pydantic knows its fields
 
 
-class BriefingLine(BaseModel):
+class BriefingLine(messages.OfMachine):
     """A briefing without its text."""
 
     briefing_id: int
@@ -74,7 +75,7 @@ class BriefingLine(BaseModel):
     excerpt: str | None = None
 
 
-class BriefingPage(BaseModel):
+class BriefingPage(messages.OfMachine):
     """A whole briefing; `html` is its markdown, rendered and sanitised. `usage` is in words."""
 
     briefing: BriefingRecord
@@ -174,7 +175,9 @@ class Api:
 
     def briefings(self, request: Request, query: BriefingQuery) -> list[BriefingLine]:
         with self._reading() as connection:
-            found = BriefingRepo(connection).query(**query.model_dump())
+            machine = RelayRepo(connection).machine_filter(query.machine)
+            filters = query.model_dump() | {"machine": machine}
+            found = BriefingRepo(connection).query(**filters)
             return [_line(briefing_record(connection, briefing)) for briefing in found]
 
     def search(self, request: Request, query: SearchQuery) -> list[BriefingLine]:
@@ -198,7 +201,8 @@ class Api:
             record = briefing_record(connection, briefing)
             text = messages.text_of(briefing.raw_markdown)
             return BriefingPage.model_construct(
-                briefing=briefing,
+                machine=record.get("machine"),
+                briefing=replace(briefing, session_id=record["session_id"]),
                 title=record["title"],
                 summary=record["summary"],
                 html=to_html(as_markdown(record | {"raw_markdown": text})),
@@ -346,7 +350,7 @@ ENDPOINTS = [
 
 
 def _line(record: dict[str, Any]) -> BriefingLine:
-    fields = {"excerpt": None} | record
+    fields = {"excerpt": None, "machine": None} | record
     # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields}

@@ -25,6 +25,7 @@ from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
 from commander.gateway.logins import Logins
+from commander.gateway.relay import exchanging
 from commander.gateway.socket import Client
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
@@ -60,7 +61,7 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
-        async with hub.running(), live_watch.running():
+        async with hub.running(), live_watch.running(), exchanging(home):
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
                 yield {"strangers": connections.Strangers(files)}

@@ -14,6 +14,7 @@ class BriefingQuery(BaseModel):
     status: Status | None = None
     impact_level: ImpactLevel | None = None
     session_id: str | None = None
+    machine: str | None = Field(default=None, max_length=100)
     limit: Limit = 50
 
 

@@ -59,6 +59,7 @@ def drain(
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
+        wake.start_relay(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")

@@ -2,7 +2,15 @@
 
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
-from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
+from fleet_lib.prelude.lines import (
+    WORDS_LIMIT,
+    Names,
+    event_text,
+    is_briefing,
+    kind_of,
+    minute,
+    place,
+)
 from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
 from fleet_lib.text import size
@@ -150,7 +158,7 @@ def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
 
 def _single_line(names: Names, alert: _Alert, limit: int) -> str:
     newest = alert.events[0]
-    parts = [f"- {newest.label()} {names(newest.project_id)}"]
+    parts = [f"- {newest.label()} {place(names, newest)}"]
     if alert.is_resolved:
         parts.append("resolved")
     stuck = alert.stuck()

@@ -21,7 +21,8 @@ SELECT event_id, type, project_id,
   {EVENT_STATUS},
   substr(coalesce({EVENT_LINE},
     (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
-  json_extract(j, '$.job.jobId'), j IS NULL
+  json_extract(j, '$.job.jobId'), j IS NULL,
+  CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END
 FROM (SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
   WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e
 """
@@ -35,6 +36,7 @@ class Event:
         "briefing_id",
         "event_id",
         "job_id",
+        "machine",
         "project_id",
         "session_id",
         "status",
@@ -47,7 +49,8 @@ class Event:
     def __init__(self, row: "tuple[Any, ...]") -> None:
         self.event_id, self.type, project_id, self.briefing_id, self.ts = row[:5]
         self.project_id = project_id or None
-        self.session_id, self.status, text, self.job_id, self.unreadable = row[5:]
+        self.session_id, self.status, text, self.job_id, self.unreadable = row[5:10]
+        self.machine = row[10]  # None: this one
         self.text = without_front_matter(text)
 
     def label(self) -> str:
@@ -85,6 +88,21 @@ def newest_of_class(
         f" WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
         (kind, after),
     ).fetchall()
+
+
+def newest_of_types(
+    connection: sqlite3.Connection, kind: int, after: int, limit: int, limits: "dict[str, int]"
+) -> "list[Any]":
+    """The same, where some types have a limit of their own."""
+    found = []
+    for type_, _, _ in count_types(connection, kind, after):
+        found += connection.execute(
+            f"SELECT event_id, type, project_id, briefing_id, {STATUS} FROM outbox_events"
+            f" WHERE ({CLASS}) = ? AND type = ? AND event_id > ? ORDER BY event_id DESC"
+            f" LIMIT {min(limit, limits.get(type_, limit))}",
+            (kind, type_, after),
+        ).fetchall()
+    return sorted(found, key=lambda row: -row[0])
 
 
 def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Event]":

@@ -18,6 +18,8 @@ from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 
+Early = dict[str, list[wire.OwnMessage]]  # {session: what came before its state}
+_EARLY_LIMIT = 10_000  # sessions
 COLLEAGUE_EVENT: EventType = (
     "colleague_news"  # an alert of theirs is none here, so its type is not one
 )
@@ -25,11 +27,17 @@ COLLEAGUE_EVENT: EventType = (
 
 class Applier:
     """Applies the messages of one transaction. `people` are globs of machines that count as other
-    people's, whatever the server says."""
+    people's, whatever the server says. `early` keeps what was said of sessions that are not here
+    yet, from one transaction to the next."""
 
     def __init__(
-        self, connection: sqlite3.Connection, member: Member, people: tuple[str, ...]
+        self,
+        connection: sqlite3.Connection,
+        member: Member,
+        people: tuple[str, ...],
+        early: Early,
     ) -> None:
+        self._early = early
         self._connection = connection
         self._member = member
         self._people = people
@@ -40,19 +48,19 @@ class Applier:
         self._projects = ProjectRepo(connection)
         self._sessions = SessionRepo(connection)
 
-    def apply(self, message: Received) -> None:
-        """Apply one message, or note why it cannot be applied. Raises sqlite3.Error only for trouble
-        with the database itself."""
+    def apply(self, message: Received) -> bool:
+        """Apply one message, or note why it cannot be applied. False for what this home itself has
+        sent. Raises sqlite3.Error only for trouble with the database itself."""
         sender = message.sender
         if (sender.machine, sender.epoch) == (self._member.machine, self._member.epoch):
-            return
+            return False
         self._relay.hear(sender.machine, sender.epoch, message.stored_at)
         if message.is_newer:
             self._relay.count(sender.machine, sender.epoch, "newer")
-            return
+            return True
         if message.trouble:
             self._relay.count(sender.machine, sender.epoch, "set_aside", message.trouble)
-            return
+            return True
         self._connection.execute("SAVEPOINT message")
         try:
             self._apply(message)
@@ -60,6 +68,7 @@ class Applier:
             self._connection.execute("ROLLBACK TO message")
             self._relay.count(sender.machine, sender.epoch, "set_aside", str(error)[:200])
         self._connection.execute("RELEASE message")
+        return True
 
     def _apply(self, message: Received) -> None:
         sender = message.sender
@@ -206,25 +215,39 @@ class Applier:
                 title=known.title if known else None,
             )
         )
+        for early in self._early.pop(session_id, ()):
+            self._of_session(session_id, early)
 
     def _own(self, received: Received, message: wire.OwnMessage) -> None:
         """Titles and dismissals of one's own machines."""
         machine, epoch = received.sender.machine, received.sender.epoch
         if not self.is_own(machine):
             return
-        if message.session_id and message.title is not None:
-            session = self._sessions.get(marked(message.session_id, machine))
-            if session and session.title != message.title:
-                self._sessions.save(replace(session, title=message.title))
+        if message.session_id:
+            self._of_session(marked(message.session_id, machine), message)
+        if message.hidden and message.hidden.machine != machine:
+            hidden = message.hidden
+            is_here = hidden.machine == self._member.machine
+            self._of_session(
+                hidden.session_id if is_here else marked(hidden.session_id, hidden.machine), message
+            )
         for number, title in message.titles.items():
             local = self._rows.save_title(machine, epoch, int(number), title)
             turn = self._briefings.turn_of(local) if local else None
             if turn and turn.title != title:
                 self._briefings.set_title(turn.session_id, turn.turn_key, title)
-        if hidden := message.hidden:
-            is_here = hidden.machine == self._member.machine
-            session_id = hidden.session_id if is_here else marked(hidden.session_id, hidden.machine)
-            self._rows.hide(session_id, hidden.until, hidden.state_at)
+
+    def _of_session(self, session_id: str, message: wire.OwnMessage) -> None:
+        """The name of a session, and until when it is hidden; later, if it is not here yet."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            if len(self._early) < _EARLY_LIMIT:
+                self._early.setdefault(session_id, []).append(message)
+            return
+        if message.title is not None and session.title != message.title:
+            self._sessions.save(replace(session, title=message.title))
+        if message.hidden:
+            self._rows.hide(session_id, message.hidden.until, message.hidden.state_at)
 
     # --- whose it is ---
 

@@ -5,6 +5,7 @@ a line to the error callback, so that is where its reason comes from."""
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -218,7 +219,7 @@ class Consumer:
         self._client = link._client
         self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
         self._queue: asyncio.Queue[Msg] = asyncio.Queue()
-        self._left, self._ends = 0, 0.0
+        self._pulls, self._left, self._ends = 0, 0, 0.0
         self._ready: list[Message] = []
 
     def put_back(self, messages: list[Message]) -> None:
@@ -229,7 +230,7 @@ class Consumer:
         async def take(message: "Msg") -> None:
             self._queue.put_nowait(message)
 
-        self._subscription = await self._client.subscribe(self._inbox, cb=take)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=take)
 
     async def close(self) -> None:
         """Leave nothing behind on the server."""
@@ -262,6 +263,8 @@ class Consumer:
             if status is None or message.reply:
                 self._left -= 1
                 found.append(_message(message))
+            elif message.subject != self._reply:
+                continue  # the end of an earlier request
             elif status in ("404", "408"):
                 self._left = 0
                 break
@@ -273,17 +276,23 @@ class Consumer:
                 break
         return found
 
+    @property
+    def _reply(self) -> str:
+        """Where the answers to the newest request go."""
+        return f"{self._inbox}.{self._pulls}"
+
     async def _pull(self, seconds: float) -> None:
         wish: dict[str, Any] = {"batch": BATCH, "max_bytes": _BATCH_BYTES}
         if seconds > 0:
             wish["expires"] = int(seconds * _SECOND_NS)
         else:
             wish["no_wait"] = True
+        self._pulls += 1
         self._left = BATCH
         self._ends = asyncio.get_running_loop().time() + (seconds or REQUEST_SECONDS)
         try:
             await self._client.publish(
-                self.filter.next_subject, json.dumps(wish).encode(), reply=self._inbox
+                self.filter.next_subject, json.dumps(wish).encode(), reply=self._reply
             )
         except Exception as error:
             raise RelayTrouble(f"the connection failed: {clean(error, 200)}") from None
@@ -310,6 +319,8 @@ async def connected_with(
         raise RelayTrouble(
             "the relay needs the extra fleet[relay]: run `./install.sh --with relay`"
         ) from None
+    # It warns of what a closed TLS connection does not do.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     said: list[str] = []
     links: list[Link] = []
 

@@ -64,14 +64,13 @@ def once(home: str) -> Outcome:
 async def _once(home: str, connection: sqlite3.Connection) -> Outcome:
     async with _begun(home, connection) as (_, publisher, receiver, channels):
         sent = await publisher.send()
-        number = 0
         for channel in channels:
-            while found := await receiver.read(channel):
-                number += found
+            while await receiver.read(channel):
+                pass
         for channel in channels:
             await channel.consumer.close()
         _note_success(home, connection)
-        return Outcome(sent, number)
+        return Outcome(sent, receiver.number)
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import sqlite3
 from fleet_lib import clock
 from fleet_lib.records import Record
 from fleet_lib.relay import names
-from fleet_lib.relay.apply import Applier
+from fleet_lib.relay.apply import Applier, Early
 from fleet_lib.relay.connection import Consumer, Link, Message
 from fleet_lib.relay.incoming import received
 from fleet_lib.relay.names import Filter
@@ -36,6 +36,8 @@ class Receiver:
         self._member = member
         self._people = people
         self._relay = RelayRepo(connection)
+        self._early: Early = {}
+        self.number = 0  # messages of others that were applied
 
     def filters(self) -> list[Filter]:
         """What this machine may read, in the order in which it is read: whose machines they are,
@@ -93,9 +95,9 @@ class Receiver:
         read = [one for message in messages if (one := received(message))]
         last = messages[-1]
         with db.transaction(self._connection):
-            applier = Applier(self._connection, self._member, self._people)
+            applier = Applier(self._connection, self._member, self._people, self._early)
             for message in read:
-                applier.apply(message)
+                self.number += applier.apply(message)
             before = self._relay.position(filter.subjects)
             started_at = before.started_at if before else clock.now()
             self._relay.save_position(

@@ -8,6 +8,7 @@ from typing import Any, Required, TypedDict, Unpack
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.machines import is_here, of_session
 from fleet_lib.records import Record
 
 
@@ -162,10 +163,12 @@ class BriefingRepo:
         broadcast_level: str | None = None,
         doc_drift_risk: str | None = None,
         since: str | None = None,
+        machine: str | None = None,
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
-        `since` is an ISO time of creation; a briefing that was imported is as old as its turn."""
+        `since` is an ISO time of creation; a briefing that was imported is as old as its turn.
+        `machine` is another machine's name, or "" for this one."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -180,6 +183,11 @@ class BriefingRepo:
         if since is not None:
             conditions.append("created_at >= ?")
             values.append(since)
+        if machine:
+            conditions.append(f"{of_session('session_id')} = ?")
+            values.append(machine)
+        elif machine is not None:
+            conditions.append(is_here("session_id"))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(
             f"SELECT * FROM briefings {where} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT ?",

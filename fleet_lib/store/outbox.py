@@ -129,11 +129,15 @@ class OutboxRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
-    def get_after(self, event_id: int, limit: int = 100) -> list[OutboxEvent]:
-        """The events after a cursor, oldest first; page on from the last one's id."""
+    def get_after(
+        self, event_id: int, limit: int = 100, machine: str | None = None
+    ) -> list[OutboxEvent]:
+        """The events after a cursor, oldest first; page on from the last one's id. `machine` is
+        another machine's name, or "" for this one."""
         rows = self._connection.execute(
-            "SELECT * FROM outbox_events WHERE event_id > ? ORDER BY event_id LIMIT ?",
-            (event_id, limit),
+            f"SELECT * FROM outbox_events e WHERE event_id > :after AND {_of_machine(machine)}"
+            " ORDER BY event_id LIMIT :limit",
+            {"after": event_id, "limit": limit, "machine": machine},
         )
         return [_from_row(row) for row in rows]
 
@@ -144,10 +148,12 @@ class OutboxRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def get_latest(self, limit: int = 20) -> list[OutboxEvent]:
-        """The newest events, oldest of them first."""
+    def get_latest(self, limit: int = 20, machine: str | None = None) -> list[OutboxEvent]:
+        """The newest events, oldest of them first. `machine` as for `get_after`."""
         rows = self._connection.execute(
-            "SELECT * FROM outbox_events ORDER BY event_id DESC LIMIT ?", (limit,)
+            f"SELECT * FROM outbox_events e WHERE {_of_machine(machine)}"
+            " ORDER BY event_id DESC LIMIT :limit",
+            {"limit": limit, "machine": machine},
         ).fetchall()
         return [_from_row(row) for row in reversed(rows)]
 
@@ -174,6 +180,14 @@ class OutboxRepo:
             (json.dumps(list(event_ids)),),
         )
         return cursor.rowcount
+
+
+def _of_machine(machine: str | None) -> str:
+    """In SQL: whether the event `e` is of this machine ("") or of `:machine`."""
+    if machine is None:
+        return "1"
+    came = "EXISTS (SELECT 1 FROM relay_events r WHERE r.local_event_id = e.event_id"
+    return f"{came} AND r.machine = :machine)" if machine else f"NOT {came})"
 
 
 def _with_line(type: EventType, payload: dict[str, Any]) -> dict[str, Any]:

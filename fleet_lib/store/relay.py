@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fleet_lib import clock
+from fleet_lib.errors import NotFound
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
 
@@ -200,6 +201,22 @@ class RelayRepo:
             " WHERE machine = ?2 AND epoch = ?3",
             (reason, machine, epoch),
         )
+
+    def machine_filter(self, name: str | None) -> str | None:
+        """A machine's name as filters take it: "" for this machine, None for no filter. Raises
+        NotFound."""
+        if name is None:
+            return None
+        member = self.member()
+        if member and name == member.machine:
+            return ""
+        known = self.machine_names()
+        if name not in known:
+            raise NotFound(
+                f"there is no machine {name!r}; known are: {', '.join(known) or 'none'}"
+                " (`fleet relay status`)"
+            )
+        return name
 
     def machine_names(self) -> list[str]:
         """This machine's name first, if it has one."""

@@ -3,6 +3,7 @@ program: its payload may hold anything."""
 
 from typing import Any
 
+from fleet_lib.machines import apart
 from fleet_lib.records import as_dict
 from fleet_lib.store.outbox import OutboxEvent
 
@@ -13,9 +14,25 @@ def event_record(event: OutboxEvent) -> dict[str, Any]:
     record = as_dict(event)
     payload = event.payload
     if payload is not None:
-        record["payload"] = payload
+        record["payload"] = payload_for_programs(payload)
         del record["payload_json"]
+        if event.machine:
+            record["machine"] = event.machine
     return record
+
+
+def payload_for_programs(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with the session's own id, which in an event of another machine is marked."""
+    own_id, machine = apart(text_or_none(payload.get("sessionId")))
+    if not machine:
+        return payload
+    return {name: value for name, value in payload.items() if name != "sessionId"} | (
+        {"sessionId": own_id} if own_id else {}
+    )
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def revision_of(payload: dict[str, Any]) -> int:

@@ -5,6 +5,7 @@ import re
 import sqlite3
 
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.machines import apart
 from fleet_lib.records import Record
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.job_runs import JobRunRepo
@@ -49,9 +50,12 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
 def short_ids(sessions: list[Session]) -> str:
     """The sessions in a sentence, as a person may type them."""
     length = _SHORT
-    while len({session.session_id[:length] for session in sessions}) < len(sessions):
+    ids = [apart(session.session_id)[0] or "" for session in sessions]
+    if len(set(ids)) < len(ids):  # of several machines
+        ids = [session.session_id for session in sessions]
+    while len({one[:length] for one in ids}) < len(ids):
         length += 4
-    named = ", ".join(session.session_id[:length] for session in sessions[:_SHOWN])
+    named = ", ".join(one[:length] for one in ids[:_SHOWN])
     return f"{named}, …" if len(sessions) > _SHOWN else named
 
 

@@ -9,12 +9,14 @@ from fleet_lib import clock, spool
 from fleet_lib.drain import put_off, quarantine
 from fleet_lib.drain.foreground import lock_trouble
 from fleet_lib.lines import summary_of
+from fleet_lib.machines import apart, is_here
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
@@ -40,6 +42,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         },
         "jobs": _jobs(connection),
         "capture": capture(home, connection),
+        **_machines(connection),
     }
 
 
@@ -62,7 +65,9 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     now = time.time()
     last = None
     if connection:
-        last = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
+        last = connection.execute(
+            f"SELECT max(last_seen_at) FROM sessions s WHERE {is_here('s.session_id')}"
+        ).fetchone()[0]
     return {
         "last_capture_at": last,
         "waiting": len(spool.pending(home)),
@@ -89,8 +94,10 @@ def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
     for project in ProjectRepo(connection).get_active():
         latest = next(iter(briefings.get_by_project(project.project_id, limit=1)), None)
         turn = briefings.turn_of(latest.briefing_id) if latest else None
+        machine = apart(latest.session_id)[1] if latest else ""
         roster.append(
             {
+                **({"machine": machine} if machine else {}),
                 "project_id": project.project_id,
                 "project": names[project.project_id],
                 "status": latest.status if latest else None,
@@ -102,6 +109,27 @@ def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
             }
         )
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
+
+
+def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
+    """When each other machine was last heard of; nothing for a home that has joined no relay."""
+    repo = RelayRepo(connection)
+    member = repo.member()
+    if member is None:
+        return {}
+    heard: dict[str, str] = {}
+    for peer in repo.peers():
+        if peer.machine != member.machine:
+            heard[peer.machine] = max(heard.get(peer.machine, ""), peer.heard_at)
+    machines = [{"machine": name, "heard_at": at} for name, at in heard.items()]
+    return {
+        "relay": {
+            "machine": member.machine,
+            "failing_since": member.failing_since,
+            "trouble": member.trouble,
+            "machines": machines,
+        }
+    }
 
 
 def _jobs(connection: sqlite3.Connection) -> dict[str, Any]:

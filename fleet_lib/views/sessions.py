@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, cast
 
+from fleet_lib.machines import apart
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.store.briefings import BriefingRepo
@@ -49,7 +50,7 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The sessions that have not ended, the most recently seen first."""
     return [
         {
-            "session_id": session.session_id,
+            **_ids(session.session_id),
             "project_id": session.project_id,
             "state": session.state,
             "since": session.state_at,
@@ -140,9 +141,15 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _ids(session_id: str) -> dict[str, str]:
+    """The session's own id, and the machine that runs it if that is another one."""
+    own_id, machine = apart(session_id)
+    return {"session_id": own_id or "", **({"machine": machine} if machine else {})}
+
+
 def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
     return {
-        "session_id": session.session_id,
+        **_ids(session.session_id),
         "project_id": session.project_id,
         "project": names.get(session.project_id, session.project_id),
         **({"title": session.title} if session.title else {}),
