@@ -128,6 +128,12 @@ class Machine(Fleet):
         with self.writing() as made:
             add_turn(made, project_id, number, status, session, text, revision, fields)
 
+    def turns(self, project_id: str, first: int, last: int, session: str = "s1") -> None:
+        """Many turns, in one transaction."""
+        with self.writing() as made:
+            for number in range(first, last + 1):
+                add_turn(made, project_id, number, "completed", session, "", 1, {})
+
     def once(self) -> exchange.Outcome:
         return exchange.once(str(self.home))
 
@@ -241,6 +247,13 @@ def machine(folder: Path, name: str) -> Machine:
     db.connect(made.database).close()
     # Exchanges happen when the test asks for them.
     (made.home / "config.toml").write_text("[relay]\nauto = false\n")
+    return made
+
+
+def joined(folder: Path, relay: Server, name: str) -> Machine:
+    """A new home that has joined."""
+    made = machine(folder, name)
+    made.join(relay, name)
     return made
 
 

@@ -155,7 +155,7 @@ class Link:
                 if not asked.done():
                     asked.set_exception(Refused(f"this is not the key of {self.machine}"))
         elif found := _VIOLATION.search(str(error)):
-            waiting = self._waiting.get(found[1])
+            waiting = self._waiting.get(found[1].lower())
             if waiting and not waiting.done():
                 waiting.set_exception(
                     Refused(f"the server refuses {clean(found[1], 200)} to {self.machine}")
@@ -173,7 +173,7 @@ class Link:
         from nats.errors import Error, NoRespondersError
 
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[subject] = refused
+        self._waiting[subject.lower()] = refused  # nats-py lowers the error
         asking = asyncio.ensure_future(
             self._client.request(subject, body, timeout=REQUEST_SECONDS, headers=headers)
         )
@@ -205,7 +205,7 @@ class Link:
             refused.cancel()
             with contextlib.suppress(BaseException):
                 asking.exception() if asking.done() else None
-            self._waiting.pop(subject, None)
+            self._waiting.pop(subject.lower(), None)
         return answer if isinstance(answer, dict) else {}
 
 

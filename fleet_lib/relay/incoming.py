@@ -76,7 +76,7 @@ def _event(message: wire.EventMessage) -> wire.EventMessage:
         question = clean_line(turn.question, _SUMMARY) if turn.question else None
         changes["turn"] = turn.model_copy(
             update={
-                "key": one_line(turn.key, 200) or "-",
+                "key": _harmless_id(turn.key) or "-",
                 "summary": clean_line(turn.summary, _SUMMARY),
                 "question": question or None,
                 "source": turn.source if turn.source in _SOURCES else "message",
@@ -161,9 +161,13 @@ def _project(project: wire.ProjectPart) -> wire.ProjectPart:
 
 def _id(session_id: str | None) -> str | None:
     """A session's id, in which nothing can pass for another machine's mark."""
-    if session_id is None:
-        return None
-    return one_line(session_id, 200).replace(MARK, "-") or None
+    return _harmless_id(session_id) or None if session_id is not None else None
+
+
+def _harmless_id(text: str) -> str:
+    """An id as it is, or what stands for it if it holds a secret."""
+    harmless = one_line(text, 200).replace(MARK, "-")
+    return harmless if redact(harmless) == harmless else wire.token_of(harmless)
 
 
 def _past(moment: str) -> str:

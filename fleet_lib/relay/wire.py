@@ -265,4 +265,9 @@ def session_token(session_id: str) -> str:
     """A session in a subject."""
     if names.SESSION.fullmatch(session_id) and session_id != names.HEARTBEAT:
         return session_id
-    return "x" + hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:40]
+    return token_of(session_id)
+
+
+def token_of(text: str) -> str:
+    """What stands for an id that cannot be used as it is."""
+    return "x" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:40]
