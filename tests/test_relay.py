@@ -16,7 +16,7 @@ from relay_world import Machine, Server, joined, wait_for
 from support import make_repository
 
 from fleet_lib import clock
-from fleet_lib.relay.connection import RelayTrouble
+from fleet_lib.relay.link import RelayTrouble
 from fleet_lib.store.migrate import backup
 
 pytestmark = pytest.mark.slow

@@ -7,13 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from commander.doctor.findings import Finding, Installation
+from commander.doctor.findings import Finding, Installation, open_untouched
 from fleet_lib import clock, hot_settings, paths
-from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.relay import report
 from fleet_lib.relay.backoff import is_running
 from fleet_lib.relay.membership import shared_records
-from fleet_lib.store import db
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.text import clean
 
@@ -24,11 +22,12 @@ def relay(installation: Installation) -> Iterator[Finding]:
     if not database.exists():
         return
     try:
-        with contextlib.closing(db.connect_read_only(database)) as connection:
+        with contextlib.closing(open_untouched(database)) as connection:
+            connection.row_factory = sqlite3.Row
             member = RelayRepo(connection).member()
             if member:
                 yield from _of_member(home, connection, member)
-    except (DatabaseUnusable, sqlite3.Error):
+    except sqlite3.Error:
         return  # the database check's business
 
 

@@ -14,7 +14,8 @@ from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
-from fleet_lib.relay.connection import Link, RelayTrouble, connected
+from fleet_lib.relay.connection import connected
+from fleet_lib.relay.link import Link, RelayTrouble
 from fleet_lib.relay.names import EVENTS
 from fleet_lib.relay.publish import Publisher
 from fleet_lib.relay.receive import Channel, Receiver

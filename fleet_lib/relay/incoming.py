@@ -8,7 +8,7 @@ from fleet_lib.machines import MARK
 from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.relay import names, payloads, wire
-from fleet_lib.relay.connection import Message
+from fleet_lib.relay.link import Message
 from fleet_lib.relay.outgoing import is_address
 from fleet_lib.remotes import canonical_remote, without_credentials
 from fleet_lib.text import one_line, plain_text

@@ -11,7 +11,8 @@ from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
-from fleet_lib.relay.connection import RelayTrouble, Rights, connected_with
+from fleet_lib.relay.connection import connected_with
+from fleet_lib.relay.link import RelayTrouble, Rights
 from fleet_lib.relay.outgoing import remotes_of, shared_projects
 from fleet_lib.relay.publish import home_digest, new_epoch
 from fleet_lib.store import db

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleet_lib.records import Record, replace
 from fleet_lib.relay import names, states, wire
-from fleet_lib.relay.connection import Link, Message, Refused, RelayTrouble, WrongSequence
+from fleet_lib.relay.link import Link, Message, Refused, RelayTrouble, WrongSequence
 from fleet_lib.relay.outgoing import Composer, Row, digest_here, rows_after, shared_projects
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project

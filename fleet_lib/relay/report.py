@@ -6,7 +6,8 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.relay.backoff import is_running
-from fleet_lib.relay.connection import RelayTrouble, connected
+from fleet_lib.relay.connection import connected
+from fleet_lib.relay.link import RelayTrouble
 from fleet_lib.relay.membership import shared_records
 from fleet_lib.store.relay import Member, Peer, RelayRepo
 
