@@ -1,6 +1,6 @@
 """Measure everything and write docs/benchmarks.md with its plots (`make bench`), or print a part.
 
-    python -m benchmarks [processes] [drain] [gateway] [tokens]
+    python -m benchmarks [processes] [drain] [gateway] [relay] [tokens]
 
 It takes ten minutes on a quiet machine. `--python` is the interpreter that runs the hooks.
 """
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import drain, gateway, processes, report, tokens
+from benchmarks import drain, gateway, processes, relay, report, tokens
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
@@ -19,7 +19,7 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ("processes", "drain", "gateway", "tokens")
+    names = ("processes", "drain", "gateway", "relay", "tokens")
     options.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME")
     options.add_argument("--python", default=sys.executable)
     options.add_argument(
@@ -50,6 +50,8 @@ def main() -> None:
                 sections += drain.measure(folder, given.drains, given.entries)
             elif name == "gateway":
                 sections += gateway.measure(folder)
+            elif name == "relay":
+                sections += relay.measure(folder)
             else:
                 sections += tokens.measure(folder)
     if given.names:

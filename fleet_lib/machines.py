@@ -11,7 +11,10 @@ def marked(session_id: str, machine: str) -> str:
 
 
 def apart(session_id: "str | None") -> "tuple[str | None, str]":
-    """(the session's own id, its machine); "" for this machine."""
+    """(the session's own id, its machine); "" for this machine. Another program may have stored
+    an id of any type."""
+    if session_id is not None and not isinstance(session_id, str):
+        return session_id, ""
     own, mark, machine = (session_id or "").partition(MARK)
     return (own or None, machine) if mark else (session_id, "")
 

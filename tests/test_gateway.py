@@ -530,7 +530,9 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("get", "/api/v1/health"): [],
         ("get", "/api/v1/overview"): [],
         ("get", "/api/v1/projects"): [],
-        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "limit"],
+        ("get", "/api/v1/briefings"): [
+            *("project_id", "status", "impact_level", "session_id", "machine", "limit")
+        ],
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["briefing_id"],
         ("get", "/api/v1/usage"): ["by", "since", "project_id"],

@@ -19,6 +19,7 @@ from fleet_lib.text import clean
 from fleet_lib.views.projects import find_project
 
 _BUSY_SECONDS = 130.0
+_STOP_SECONDS = 5.0
 
 
 @click.group()
@@ -203,7 +204,7 @@ def run() -> None:
             " `fleet relay status` shows how it goes"
         )
     runner = exchange.Runner(home, lambda words: say(f"{clock.local(clock.now())} {words}"))
-    signal.signal(signal.SIGTERM, lambda *_: runner.stop())
+    signal.signal(signal.SIGTERM, lambda *_: runner.stop(at_once_after=_STOP_SECONDS))
     with contextlib.suppress(KeyboardInterrupt):
         runner.run()
 

@@ -150,10 +150,11 @@ def _newest_mentions(
                 of_colleagues.append(key)
             elif status == "waiting_for_input":
                 asking.append(key)
-    own = [key for key in chosen if key not in asking and key not in of_colleagues]
     # A busy colleague fills a few lines, and more only where nothing else wants them.
-    first = [*asking, *own][: MENTIONS_SHOWN - min(COLLEAGUES_SHOWN, len(of_colleagues))]
-    first += of_colleagues[: MENTIONS_SHOWN - len(first)]
+    places = MENTIONS_SHOWN - (len(chosen) - len(of_colleagues))
+    left_out = of_colleagues[max(COLLEAGUES_SHOWN, places) :]
+    rest = [key for key in chosen if key not in asking and key not in left_out]
+    first = [*asking, *rest][:MENTIONS_SHOWN]
     events = {
         event.event_id: event
         for event in read_events(connection, [chosen[key][0] for key in first])

@@ -12,7 +12,7 @@ from fleet_lib.relay import wire
 from fleet_lib.relay.incoming import Received
 from fleet_lib.relay.outgoing import digest_here
 from fleet_lib.store.briefings import BriefingRepo, Turn
-from fleet_lib.store.outbox import EventType, OutboxRepo
+from fleet_lib.store.outbox import COLLEAGUE_NEWS, ColleagueNews, EventType, OutboxRepo
 from fleet_lib.store.projects import ProjectRepo, generate_project_id
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
@@ -20,9 +20,6 @@ from fleet_lib.store.sessions import Session, SessionRepo
 
 Early = dict[str, list[wire.OwnMessage]]  # {session: what came before its state}
 _EARLY_LIMIT = 10_000  # sessions
-COLLEAGUE_EVENT: EventType = (
-    "colleague_news"  # an alert of theirs is none here, so its type is not one
-)
 
 
 class Applier:
@@ -106,7 +103,7 @@ class Applier:
         briefing_id = self._briefing(message, machine, epoch, project_id)
         event = message.event
         payload = dict(event.payload) | {"machine": machine, "sessionId": session_id}
-        kind: EventType = event.type
+        kind: EventType | ColleagueNews = event.type
         level: str | None = event.level
         for part, names in (("briefing", ("briefingId", "projectId")), ("session", ("projectId",))):
             if isinstance(payload.get(part), dict):
@@ -114,7 +111,7 @@ class Applier:
                 payload[part] = payload[part] | {name: ids[name] for name in names}
         if not is_own:
             payload, level = _as_mention(kind, payload, level)
-            kind = COLLEAGUE_EVENT
+            kind = COLLEAGUE_NEWS
         else:
             self._projects.restore(project_id)
         local = self._outbox.add(

@@ -5,9 +5,9 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fleet_lib import paths
 from fleet_lib.relay import names
@@ -16,6 +16,23 @@ from fleet_lib.store.relay import Member
 from fleet_lib.text import clean
 
 CONNECT_SECONDS = 3.0
+_END_SECONDS = 2.0
+_Result = TypeVar("_Result")
+
+
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """`asyncio.run`, which would wait without end for a task of the client that does not end when
+    it is cancelled."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 @contextlib.asynccontextmanager
@@ -53,8 +70,8 @@ async def connected_with(
     if ca or url.startswith("tls://"):
         options["tls"] = _tls_context(ca)
     try:
-        client = await asyncio.wait_for(
-            nats.connect(
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await nats.connect(
                 url,
                 nkeys_seed=str(seed),
                 inbox_prefix=names.inbox(machine).encode(),
@@ -64,9 +81,7 @@ async def connected_with(
                 ping_interval=5,
                 max_outstanding_pings=2,
                 **options,
-            ),
-            CONNECT_SECONDS,
-        )
+            )
     except TimeoutError:
         reason = said[-1] if said else f"no answer within {CONNECT_SECONDS:.0f} s"
         raise RelayTrouble(f"{_shown(url)} cannot be reached: {reason}") from None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
-from fleet_lib.relay.connection import connected
+from fleet_lib.relay.connection import connected, run
 from fleet_lib.relay.link import Link, RelayTrouble
 from fleet_lib.relay.names import EVENTS
 from fleet_lib.relay.publish import Publisher
@@ -29,6 +30,7 @@ _WAIT_SECONDS = 20.0  # of one request for messages that have not come yet
 _LOOK_SECONDS = 2.0  # live states change without the database
 _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
+_END_SECONDS = 2.0  # for what still runs when the connection is lost
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 30.0
 
 
@@ -53,7 +55,7 @@ def once(home: str) -> Outcome:
         if RelayRepo(connection).member() is None:
             raise NotJoined
         try:
-            done = asyncio.run(asyncio.wait_for(_once(home, connection), ONCE_SECONDS))
+            done = run(_once(home, connection))
         except (RelayTrouble, TimeoutError) as error:
             trouble = str(error) or f"it took longer than {ONCE_SECONDS:.0f} s"
             _note_failure(home, connection, trouble)
@@ -63,7 +65,10 @@ def once(home: str) -> Outcome:
 
 
 async def _once(home: str, connection: sqlite3.Connection) -> Outcome:
-    async with _begun(home, connection) as (_, publisher, receiver, channels):
+    async with (
+        asyncio.timeout(ONCE_SECONDS),
+        _begun(home, connection) as (_, publisher, receiver, channels),
+    ):
         sent = await publisher.send()
         for channel in channels:
             while await receiver.read(channel):
@@ -116,8 +121,12 @@ class Runner:
         self._say = say
         self._stopped = threading.Event()
 
-    def stop(self) -> None:
+    def stop(self, at_once_after: float) -> None:
+        """End soon; and after so many seconds whatever it is doing, which loses nothing."""
         self._stopped.set()
+        timer = threading.Timer(at_once_after, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
 
     def run(self) -> None:
         """Raises NotJoined, DatabaseUnusable."""
@@ -128,7 +137,7 @@ class Runner:
                 if RelayRepo(connection).member() is None:
                     raise NotJoined
                 try:
-                    asyncio.run(self._connected(connection))
+                    run(self._connected(connection))
                 except (RelayTrouble, sqlite3.Error, OSError, TimeoutError) as error:
                     words = redact(str(error) or type(error).__name__)
                     _note_failure(self._home, connection, words)
@@ -174,7 +183,7 @@ class Runner:
                 finally:
                     for task in tasks:
                         task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+                    await asyncio.wait(tasks, timeout=_END_SECONDS)
 
     async def _send(
         self,
@@ -187,7 +196,8 @@ class Runner:
         wait = _LOOK_SECONDS if is_watched else _POLL_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await changed.wait()
             if changed.is_set():
                 # The file changes a moment before the commit can be read: look twice.
                 changed.clear()

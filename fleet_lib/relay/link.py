@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 REQUEST_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 BATCH = 256  # messages of one fetch
 _BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
 _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
@@ -135,7 +136,8 @@ class Link:
 
     async def close(self) -> None:
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._client.close(), 1.0)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._client.close()
 
     @property
     def is_closed(self) -> bool:
@@ -228,7 +230,8 @@ class Consumer:
     async def close(self) -> None:
         """Leave nothing behind on the server."""
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._subscription.unsubscribe(), 1.0)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._subscription.unsubscribe()
         with contextlib.suppress(RelayTrouble):
             await self._link._delete(self.filter)
 
@@ -247,7 +250,8 @@ class Consumer:
                 await self._pull(seconds)
             limit = _IDLE_SECONDS if found else max(self._ends - loop.time(), 0) + 2.0
             try:
-                message = await asyncio.wait_for(self._queue.get(), limit)
+                async with asyncio.timeout(limit):
+                    message = await self._queue.get()
             except TimeoutError:
                 if found:
                     break

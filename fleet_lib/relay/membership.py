@@ -1,6 +1,5 @@
 """Joining a relay and leaving it, and which projects leave this machine."""
 
-import asyncio
 import contextlib
 import shutil
 import sqlite3
@@ -11,7 +10,7 @@ from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
-from fleet_lib.relay.connection import connected_with
+from fleet_lib.relay.connection import connected_with, run
 from fleet_lib.relay.link import RelayTrouble, Rights
 from fleet_lib.relay.outgoing import remotes_of, shared_projects
 from fleet_lib.relay.publish import home_digest, new_epoch
@@ -36,7 +35,7 @@ def join(home: str, url: str, *, seed_file: Path, ca: Path | None, name: str | N
     machine = name or seed_file.name.partition(".")[0]
     if not names.MACHINE.fullmatch(machine):
         raise BadInput(f"{machine!r} is no machine's name; give the server's with --name")
-    rights = asyncio.run(_rights(url, seed, ca, machine))
+    rights = run(_rights(url, seed, ca, machine))
     if rights.machine != machine:
         raise BadInput(f"this key belongs to the machine {rights.machine}, not to {machine}")
     with contextlib.closing(db.connect(paths.database(home))) as connection:

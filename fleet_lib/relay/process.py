@@ -69,9 +69,7 @@ def _run(home: str) -> int:
     def wait_for_parent() -> None:
         while os.read(0, 4096):
             pass
-        runner.stop()
-        time.sleep(5.0)
-        os._exit(0)
+        runner.stop(at_once_after=5.0)
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
     try:

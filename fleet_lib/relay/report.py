@@ -1,12 +1,11 @@
 """How this machine stands with its relay, for people and programs."""
 
-import asyncio
 import sqlite3
 from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.relay.backoff import is_running
-from fleet_lib.relay.connection import connected
+from fleet_lib.relay.connection import connected, run
 from fleet_lib.relay.link import RelayTrouble
 from fleet_lib.relay.membership import shared_records
 from fleet_lib.store.relay import Member, Peer, RelayRepo
@@ -78,7 +77,7 @@ def connection_trouble(home: str, member: Member) -> str:
             await link.rights()
 
     try:
-        asyncio.run(look())
+        run(look())
     except RelayTrouble as error:
         return str(error)
     return ""

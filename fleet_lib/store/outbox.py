@@ -20,9 +20,11 @@ EventType = Literal[
     "file_overlap",
     "job_completed",
     "error",
-    "colleague_news",  # of another person's machine: never an alert
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+# Whatever came from another person's machine (relay/apply.py): never an alert.
+ColleagueNews = Literal["colleague_news"]
+COLLEAGUE_NEWS: ColleagueNews = "colleague_news"
 
 
 class OutboxEvent(Record):
@@ -84,7 +86,7 @@ class OutboxRepo:
     def add(
         self,
         *,
-        type: EventType,
+        type: EventType | ColleagueNews,
         payload: dict[str, Any] | None = None,
         payload_json: str | None = None,
         project_id: str | None = None,
@@ -95,7 +97,7 @@ class OutboxRepo:
         """Append an event and return its id. Raises BadInput for an unknown type.
 
         `payload` gets its `line` here; a `payload_json` is stored as it is."""
-        if type not in EVENT_TYPES:
+        if type not in (*EVENT_TYPES, COLLEAGUE_NEWS):
             raise BadInput(f"{type!r} is not an event type; use one of {', '.join(EVENT_TYPES)}")
         text = payload_json if payload_json is not None else _text(_with_line(type, payload or {}))
         cursor = self._connection.execute(
@@ -190,7 +192,7 @@ def _of_machine(machine: str | None) -> str:
     return f"{came} AND r.machine = :machine)" if machine else f"NOT {came})"
 
 
-def _with_line(type: EventType, payload: dict[str, Any]) -> dict[str, Any]:
+def _with_line(type: str, payload: dict[str, Any]) -> dict[str, Any]:
     line = lines.line_of(type, payload)
     return {**payload, "line": line} if line else payload
 
