@@ -28,6 +28,7 @@ from fleet_lib.views.tailer import watching
 ONCE_SECONDS = 120.0  # after which an exchange is broken off; the next one goes on
 _WAIT_SECONDS = 20.0  # of one request for messages that have not come yet
 _LOOK_SECONDS = 2.0  # live states change without the database
+_RIGHTS_SECONDS = 5.0
 _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
 _END_SECONDS = 2.0  # for what still runs when the connection is lost
@@ -174,6 +175,7 @@ class Runner:
                 tasks = [
                     asyncio.create_task(self._send(connection, publisher, changed, is_watched)),
                     asyncio.create_task(self._stop_when_asked(link)),
+                    asyncio.create_task(self._watch_rights(link, publisher.member)),
                     *(asyncio.create_task(self._read(receiver, one)) for one in channels),
                 ]
                 try:
@@ -212,6 +214,14 @@ class Runner:
     async def _read(self, receiver: Receiver, channel: Channel) -> None:
         while True:
             await receiver.read(channel, _WAIT_SECONDS)
+
+    async def _watch_rights(self, link: Link, member: Member) -> None:
+        """Ends, and so begins anew, when the server's owner has granted or revoked something."""
+        while True:
+            await asyncio.sleep(_RIGHTS_SECONDS)
+            rights = await link.rights()
+            if (rights.person, rights.grants) != (member.person, member.grants):
+                return
 
     async def _stop_when_asked(self, link: Link) -> None:
         while not self._stopped.is_set():
