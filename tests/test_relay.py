@@ -100,6 +100,19 @@ def test_an_alert_of_one_machine_is_shown_on_the_other_as_its_own(
     box.once()
     assert box.json("status")["needs_you"] == []
     assert "resolved" in box.console("prelude").stdout
+    # A machine that sleeps for a day keeps its alerts, and the screen says how old they are.
+    laptop.hook("stop", payload | {"prompt_id": "p3"}, repository)
+    laptop.drain()
+    laptop.once()
+    box.once()
+    day_ago = clock.ago(1.5 * 86400)
+    with box.writing() as made:
+        made.execute("UPDATE relay_machines SET heard_at = ?", (day_ago,))
+        made.execute("UPDATE sessions SET state_at = ?1, last_seen_at = ?1", (day_ago,))
+    box.hook("stop", payload | {"session_id": "other"}, make_repository(box.folder / "api"))
+    box.drain()
+    assert [row.get("machine") for row in box.json("status")["needs_you"]] == [None, "laptop"]
+    assert "laptop 1d ago" in box.console("status").stdout
     # Nothing that came from a machine is sent by another one.
     box.project("web")
     box.share("web__3bd96ff6")

@@ -239,8 +239,8 @@ def _people(home: str) -> tuple[str, ...]:
 
 def _note_success(home: str, connection: sqlite3.Connection) -> None:
     with db.transaction(connection):
-        RelayRepo(connection).note_success(0)
-        RelayRowRepo(connection).forget_old()
+        if RelayRepo(connection).note_success():
+            RelayRowRepo(connection).forget_old()
     backoff.set_next(home, 0)
 
 

@@ -59,7 +59,7 @@ class Receiver:
             age = clock.seconds_since(position.started_at)
             position = position if 0 <= age < _STATES_SECONDS else None
         if position is None:
-            return await self._from_beginning(filter)
+            return Channel(filter, await self._link.consumer(filter))
         start = position.sequence + (1 if is_of_states else 0)
         consumer = await self._link.consumer(filter, start=start)
         if is_of_states:
@@ -68,7 +68,8 @@ class Receiver:
         here = (position.sequence, position.stored_ns)
         if not first or (first[0].sequence, first[0].stored_ns) != here:
             await consumer.close()
-            return await self._from_beginning(filter)
+            self._forget_positions(filter)
+            return Channel(filter, await self._link.consumer(filter))
         consumer.put_back(first[1:])
         return Channel(filter, consumer)
 
@@ -79,14 +80,11 @@ class Receiver:
         self._apply(channel.filter, messages)
         return len(messages)
 
-    async def _from_beginning(self, filter: Filter) -> Channel:
+    def _forget_positions(self, filter: Filter) -> None:
+        """The server has another stream than before, and then it has other states, too."""
+        states = [one for one in self.filters() if one.stream == names.STATES]
         with db.transaction(self._connection):
-            self._relay.forget_positions([filter.subjects])
-            if filter.stream == names.EVENTS:
-                # The server has another stream than before, and then other states, too.
-                others = [one for one in self.filters() if one.stream == names.STATES]
-                self._relay.forget_positions([one.subjects for one in others])
-        return Channel(filter, await self._link.consumer(filter))
+            self._relay.forget_positions([one.subjects for one in (filter, *states)])
 
     def _apply(self, filter: Filter, messages: list[Message]) -> None:
         if not messages:

@@ -14,7 +14,9 @@ from fleet_lib.turn.stored_text import storable
 _FOLDERS = 200  # of a project's sessions
 _SHORTEST = 4  # characters of a folder's path that is searched for
 _HOME = re.compile(r"(?<![\w.~/-])(?:/(?:home|Users)/[^/\s\"'`)<>\]]+|/root)(?=/|\b)")
-_CLIENT_FILE = re.compile(r"[^\s\"'`(<]*/\.claude/(?:projects|sessions)/[^\s\"'`)>]*")
+_CLIENT_FILE = re.compile(
+    r"[^\s\"'`(<]*/\.claude/(?:projects|sessions)/[^\s\"'`)>]*[^\s\"'`)>.,;:]"
+)
 
 
 class Scrubber:

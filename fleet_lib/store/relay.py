@@ -26,7 +26,6 @@ class Member(Record):
     failing_since: str | None = None
     failures: int = 0
     trouble: str = ""
-    waiting: int = 0
 
     @property
     def reads_everything(self) -> bool:
@@ -90,12 +89,15 @@ class RelayRepo:
             tuple(values.values()),
         )
 
-    def note_success(self, waiting: int) -> None:
+    def note_success(self) -> bool:
+        """Note that everything was exchanged. Whether that is the first time today."""
+        now, member = clock.now(), self.member()
         self._connection.execute(
             "UPDATE relay_self SET connected_at = ?, failing_since = NULL, failures = 0,"
-            " trouble = '', waiting = ?",
-            (clock.now(), waiting),
+            " trouble = ''",
+            (now,),
         )
+        return member is not None and (member.connected_at or "")[:10] != now[:10]
 
     def note_failure(self, trouble: str) -> int:
         """Note why an exchange failed; how many have failed in a row."""

@@ -13,8 +13,7 @@ CREATE TABLE relay_self (
   connected_at TEXT,                  -- when it last exchanged everything
   failing_since TEXT,                 -- NULL: the last exchange succeeded
   failures INTEGER NOT NULL,          -- in a row
-  trouble TEXT NOT NULL,              -- one line: why it failed
-  waiting INTEGER NOT NULL            -- messages that the server had for it at the last look
+  trouble TEXT NOT NULL               -- one line: why it failed
 );
 
 CREATE TABLE relay_machines (
