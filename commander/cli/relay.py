@@ -13,7 +13,7 @@ from commander.cli._database import drain_spool, reading, writing
 from commander.cli._display import Cell, Line, Table, count, print_json, say, show, when
 from commander.cli._params import complete_project
 from commander.cli.relay_server import server
-from fleet_lib import clock, paths
+from fleet_lib import clock, hot_settings, paths
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.projects import find_project
@@ -76,6 +76,7 @@ def join(url: str, seed_file: Path, ca: Path | None, name: str | None) -> None:
     grants = "every project" if member.reads_everything else ", ".join(member.grants)
     say(f"It may read and publish {grants or 'nothing yet: the owner grants projects'}.")
     say("Nothing is sent until you share a project: `fleet relay share PROJECT`.")
+    _exchange_now(paths.home())
 
 
 @relay.command()
@@ -108,7 +109,6 @@ def share(project: str) -> None:
     Examples:
       fleet relay share api-svc
     """
-    from fleet_lib import wake
     from fleet_lib.relay import membership
 
     drain_spool(paths.home())
@@ -119,7 +119,7 @@ def share(project: str) -> None:
     name = clean(found.project_id, 200)
     say(f"{name} is shared." if is_new else f"{name} was shared already.")
     if is_member:
-        wake.start_relay(paths.home())
+        _exchange_now(paths.home())
     else:
         say("It is sent once this machine joins a relay: `fleet relay join`.")
 
@@ -238,6 +238,26 @@ def status(as_json: bool) -> None:
         say("This machine has joined no relay. docs/relay.md shows how to begin.")
     else:
         show(*_parts(found))
+
+
+def _exchange_now(home: str) -> None:
+    """What a person has just joined or shared is shown at once, unless relay.auto is off."""
+    from fleet_lib.relay import exchange
+    from fleet_lib.relay.backoff import Lock, is_running
+    from fleet_lib.relay.link import RelayTrouble
+
+    if hot_settings.setting(home, "relay", "auto") == "false" or is_running(home):
+        return
+    lock = Lock(home, "exchange")
+    if not lock.take(_BUSY_SECONDS):
+        return
+    with contextlib.closing(lock):
+        try:
+            done = exchange.once(home)
+        except RelayTrouble as error:
+            say(f"fleet: {clean(error, 300)}; it is tried again after the next turn", err=True)
+            return
+    say(f"Sent {count(done.sent, 'event')}, received {count(done.received, 'message')}.")
 
 
 def _parts(found: dict[str, Any]) -> list[Line | Table]:

