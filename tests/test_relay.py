@@ -281,6 +281,9 @@ def test_a_project_that_is_shared_late_comes_from_its_beginning_and_an_old_event
     laptop.once()
     box.once()
     assert box.told() == [*turns(2, 5), *turns(11, 15), "turn 21"]
+    laptop.console("config", "unset", "relay.share")
+    laptop.turn(other, 22, session="s3")
+    assert laptop.once().sent == 0
     # A project without a remote is another one on each machine.
     mine, theirs = laptop.project("notes", None), box.project("notes", None)
     laptop.share(mine)

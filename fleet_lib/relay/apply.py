@@ -273,7 +273,7 @@ class Applier:
 
     def _is_shared(self, project_id: str) -> bool:
         share = self._relay.shares().get(project_id)
-        return share is not None and share.is_shared
+        return share is not None and share.is_shared is not False
 
 
 def _sent(beat: wire.HeartbeatMessage) -> dict[str, object]:

@@ -23,7 +23,7 @@ from fleet_lib.relay.receive import Channel, Receiver
 from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
-from fleet_lib.views.tailer import watching
+from fleet_lib.views.tailer import identity, watching
 
 ONCE_SECONDS = 120.0  # after which an exchange is broken off; the next one goes on
 _WAIT_SECONDS = 20.0  # of one request for messages that have not come yet
@@ -32,7 +32,7 @@ _RIGHTS_SECONDS = 5.0
 _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
 _END_SECONDS = 2.0  # for what still runs when the connection is lost
-_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 30.0
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 10.0
 
 
 class Outcome(Record):
@@ -121,6 +121,8 @@ class Runner:
         self._home = home
         self._say = say
         self._stopped = threading.Event()
+        self._was_connected = False
+        self._began_with: tuple[object, ...] = ()
 
     def stop(self, at_once_after: float) -> None:
         """End soon; and after so many seconds whatever it is doing, which loses nothing."""
@@ -133,25 +135,25 @@ class Runner:
         """Raises NotJoined, DatabaseUnusable."""
         pause, said = _FIRST_PAUSE_SECONDS, ""
         while not self._stopped.is_set():
-            began = time.monotonic()
+            self._was_connected, is_failure = False, False
+            self._began_with = self._state()
             with contextlib.closing(db.connect(paths.database(self._home))) as connection:
                 if RelayRepo(connection).member() is None:
                     raise NotJoined
                 try:
                     run(self._connected(connection))
                 except (RelayTrouble, sqlite3.Error, OSError, TimeoutError) as error:
-                    words = redact(str(error) or type(error).__name__)
+                    words, is_failure = redact(str(error) or type(error).__name__), True
                     _note_failure(self._home, connection, words)
                     if words != said:
                         self._say(words)
                         said = words
-            if self._stopped.is_set():
-                return
-            if time.monotonic() - began > _LAST_PAUSE_SECONDS:
+            if self._was_connected:
                 pause, said = _FIRST_PAUSE_SECONDS, ""
-            # Two homes with one key take each other's consumers: they must not do so in step.
-            self._stopped.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+            if is_failure:
+                # Two homes with one key take each other's consumers: they must not do so in step.
+                self._stopped.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(pause * 2, _LAST_PAUSE_SECONDS)
 
     async def _connected(self, connection: sqlite3.Connection) -> None:
         changed = asyncio.Event()
@@ -171,6 +173,7 @@ class Runner:
                         pass
                 _note_success(self._home, connection)
                 _index(self._home, connection)
+                self._was_connected = True
                 self._say("connected")
                 tasks = [
                     asyncio.create_task(self._send(connection, publisher, changed, is_watched)),
@@ -227,7 +230,14 @@ class Runner:
         while not self._stopped.is_set():
             if link.is_closed:
                 raise RelayTrouble("the connection was lost")
+            if self._state() != self._began_with:
+                return  # begin anew: with another database, or as another machine
             await asyncio.sleep(_POLL_SECONDS)
+
+    def _state(self) -> tuple[object, ...]:
+        """What a connection goes on with: the database's file and the key."""
+        database, seed = paths.database(self._home), paths.relay(self._home, "seed")
+        return identity(database), identity(seed)
 
 
 def _people(home: str) -> tuple[str, ...]:

@@ -58,7 +58,8 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
             for form in remotes_of(connection, project.project_id)
             for glob in globs
         )
-        if decision.is_shared if decision else is_named:
+        decided_by_person = decision.is_shared if decision else None
+        if is_named if decided_by_person is None else decided_by_person:
             shared[project.project_id] = project
     return shared
 

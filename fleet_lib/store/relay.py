@@ -34,7 +34,7 @@ class Member(Record):
 
 class Share(Record):
     project_id: str
-    is_shared: bool
+    is_shared: bool | None  # what a person decided; None: the setting relay.share decides
     sent_through: int = 0
     scanned_through: int = 0
     refused: str = ""
@@ -121,14 +121,17 @@ class RelayRepo:
         rows = self._connection.execute(
             "SELECT project_id, is_shared, sent_through, scanned_through, refused FROM relay_shares"
         )
-        return {row[0]: Share(row[0], bool(row[1]), row[2], row[3], row[4]) for row in rows}
+        return {
+            row[0]: Share(row[0], None if row[1] is None else bool(row[1]), *row[2:])
+            for row in rows
+        }
 
     def set_shared(self, project_id: str, is_shared: bool) -> bool:
         """False if that was so before."""
         cursor = self._connection.execute(
             "INSERT INTO relay_shares (project_id, is_shared, sent_through, scanned_through,"
             " refused) VALUES (?1, ?2, 0, 0, '') ON CONFLICT (project_id) DO UPDATE"
-            " SET is_shared = ?2, refused = '' WHERE is_shared <> ?2",
+            " SET is_shared = ?2, refused = '' WHERE is_shared IS NOT ?2",
             (project_id, is_shared),
         )
         return cursor.rowcount == 1
@@ -138,7 +141,7 @@ class RelayRepo:
     ) -> None:
         self._connection.execute(
             "INSERT INTO relay_shares (project_id, is_shared, sent_through, scanned_through,"
-            " refused) VALUES (?1, 1, ?2, ?3, ?4) ON CONFLICT (project_id) DO UPDATE"
+            " refused) VALUES (?1, NULL, ?2, ?3, ?4) ON CONFLICT (project_id) DO UPDATE"
             " SET sent_through = ?2, scanned_through = ?3, refused = ?4",
             (project_id, sent_through, scanned_through, refused),
         )

@@ -579,7 +579,7 @@ CREATE TABLE relay_positions (
 
 CREATE TABLE relay_shares (
   project_id TEXT PRIMARY KEY,
-  is_shared INTEGER NOT NULL,         -- boolean; 0: not even if relay.share names it
+  is_shared INTEGER,                  -- boolean: what a person decided; NULL: as relay.share says
   sent_through INTEGER NOT NULL,      -- the newest event that the server has acknowledged
   scanned_through INTEGER NOT NULL,   -- the newest event that was looked at
   refused TEXT NOT NULL               -- why the server does not take it; "" if it does
