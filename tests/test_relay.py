@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from gateway_world import Gateway
 from relay_world import Machine, Server, joined, wait_for
 from support import make_repository
 
@@ -339,7 +341,11 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
 ) -> None:
     project = laptop.project("web")
     laptop.share(project)
-    running = [laptop.running(), box.running()]
+    # The gateway exchanges as `fleet relay run` does.
+    box.console("config", "set", "relay.auto", "true")
+    gateway = Gateway(box)
+    gateway.start()
+    running = [laptop.running()]
     try:
         for home in (laptop, box):
             wait_for(lambda home=home: home.member().connected_at)
@@ -350,13 +356,39 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
             time.sleep(0.05)
         assert sorted(times)[5] < 1.0, times
         wait_for(lambda: len(box.json("status")["needs_you"]) == 10, 2.0)
+        overview = gateway.get("/api/v1/overview").json()
+        assert {row["machine"] for row in overview["needs_you"]} == {"laptop"}
+        assert {row["machine"] for row in overview["projects"]} == {"laptop"}
+        events = gateway.get("/api/v1/events").json()["events"]
+        assert {(one["machine"], one["event"]["data"]["machine"]) for one in events} == {
+            ("laptop", "laptop")
+        }
+        briefing = gateway.get("/api/v1/briefings?machine=laptop&limit=1").json()[0]
+        assert (briefing["machine"], briefing["session_id"]) == ("laptop", "s9")
+        page = gateway.get(f"/api/v1/briefings/{briefing['briefing_id']}").json()
+        assert (page["machine"], page["briefing"]["session_id"]) == ("laptop", "s9")
+        assert psutil.Process(running[0].pid).memory_info().rss < 60e6
         relay.stop(signal.SIGKILL)
         laptop.turn(project, 100)
         time.sleep(0.3)
         relay.start()
         wait_for(lambda: len(box.told()) == 21, 20.0)
         assert box.told("laptop")[-1] == "turn 100"
+        # A database that is put back while it runs: it goes on with that one.
+        saved = backup(Path(laptop.database), tmp_path / "backups")
+        laptop.turn(project, 101)
+        wait_for(lambda: "turn 101" in box.told())
+        laptop.console("db", "restore", str(saved))
+        laptop.turn(project, 102)
+        wait_for(lambda: "turn 102" in box.told() and laptop.told() == ["turn 101"])
+        # A home that has left ends it, and SIGTERM does.
+        laptop.console("relay", "leave")
+        assert running[0].wait(10) == 1
+        (child,) = psutil.Process(gateway.process.pid).children()
+        gateway.stop(signal.SIGKILL)
+        wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     finally:
+        gateway.stop(signal.SIGKILL)
         for process in running:
             process.send_signal(signal.SIGKILL)
             process.wait()

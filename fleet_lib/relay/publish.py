@@ -9,6 +9,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from fleet_lib import clock
 from fleet_lib.records import Record, replace
 from fleet_lib.relay import names, states, wire
 from fleet_lib.relay.link import Link, Message, Refused, RelayTrouble, WrongSequence
@@ -174,7 +175,8 @@ class Publisher:
         ]
         if not is_moved and not strange:
             return
-        self.member = replace(self.member, epoch=new_epoch(), home=home_digest(self._home))
+        changes = {"epoch": new_epoch(), "home": home_digest(self._home)}
+        self.member = replace(self.member, **changes, joined_at=clock.now())
         self._digests.clear()
         with db.transaction(self._connection):
             self._relay.save_member(self.member)

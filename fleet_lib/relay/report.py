@@ -65,6 +65,7 @@ def copies(relay: RelayRepo, member: Member) -> list[Peer]:
         for peer in relay.peers()
         if peer.machine == member.machine
         and peer.epoch != member.epoch
+        and peer.heard_at > member.joined_at
         and clock.seconds_since(peer.heard_at) < COPY_SECONDS
     ]
 

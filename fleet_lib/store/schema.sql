@@ -522,7 +522,7 @@ CREATE TABLE relay_self (
   home TEXT NOT NULL,                 -- digest of where the home lies: a copy has another
   url TEXT NOT NULL,
   grants_json TEXT NOT NULL,          -- JSON array: the projects that the server lets it read, or "*"
-  joined_at TEXT NOT NULL,
+  joined_at TEXT NOT NULL,            -- when this epoch began
   connected_at TEXT,                  -- when it last exchanged everything
   failing_since TEXT,                 -- NULL: the last exchange succeeded
   failures INTEGER NOT NULL,          -- in a row
