@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
-By = Literal["day", "project", "session", "model", "all"]
+By = Literal["day", "project", "session", "model", "turn", "all"]
 
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
@@ -32,6 +32,9 @@ _KEYS: dict[By, str] = {
     "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
     "session": "u.session_id",
     "model": "k.model",
+    # A follow-up's prompt counts for its turn. Keys of turns are unique in their session only.
+    "turn": "ifnull((SELECT f.turn_key FROM follow_ups f WHERE f.session_id = u.session_id"
+    " AND f.prompt_id = u.turn_key), u.turn_key)",
     "all": "''",
 }
 
