@@ -16,6 +16,7 @@ COMMANDS = {
     "ask": ("ask", "Ask the Commander one question and print its answer."),
     "jobs": ("jobs", "Queue tasks for Claude Code without a terminal."),
     "projects": ("projects", "List, archive and restore projects."),
+    "sessions": ("sessions", "List sessions, and show one with all its turns."),
     "briefings": ("briefings", "Show what each finished turn did."),
     "events": ("events", "List or follow events."),
     "usage": ("usage", "Show tokens used and their list price."),

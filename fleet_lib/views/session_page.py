@@ -39,7 +39,7 @@ def session_page(
     limit: int = TURNS,
 ) -> dict[str, Any]:
     """The record of a list (session_list.py) and, besides, `turns`: the newest `limit` in their
-    order; `earlier_turns`: how many are left out; `files`: all that they touched; `usage`: of the
+    order; `turns_in_all` and `earlier_turns`: how many there are, and are left out; `files`: all that they touched; `usage`: of the
     session, with `client_usd`, or None. Raises NotFound."""
     page = _head(connection, names, session_id)
     used = figures(connection, "turn", session_id=session_id)
@@ -51,6 +51,7 @@ def session_page(
     files = {file: None for turn in turns for file in turn["files_touched"]}
     return page | {
         "turns": turns,
+        "turns_in_all": page["turns"],
         "earlier_turns": max(0, page["turns"] - len(turns)),
         "files": list(files),
         "usage": of_session(connection, session_id),

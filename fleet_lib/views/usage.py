@@ -100,10 +100,15 @@ def briefing_in_words(usage: dict[str, Any]) -> dict[str, str]:
     if usage["turn"]:
         words["usage"] = in_words(usage["turn"])
     if session := usage["session"]:
-        own = session["client_usd"]
-        more = "" if own is None else f" (Claude Code's own total: {dollars(own)})"
-        words["session's usage"] = in_words(session) + more
+        words["session's usage"] = session_in_words(session)
     return words
+
+
+def session_in_words(figure: dict[str, Any]) -> str:
+    """The same of a session, with what Claude Code itself says that it cost."""
+    own = figure["client_usd"]
+    more = "" if own is None else f" (Claude Code's own total: {dollars(own)})"
+    return in_words(figure) + more
 
 
 def in_words(figure: dict[str, Any]) -> str:
