@@ -28,6 +28,7 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli.briefing_diff import diff
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
@@ -64,6 +65,9 @@ def briefings() -> None:
       fleet briefings show 12
       fleet briefings search credentials
     """
+
+
+briefings.add_command(diff)
 
 
 @briefings.command("list")

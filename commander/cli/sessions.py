@@ -21,7 +21,7 @@ from commander.cli._display import (
     show,
     when,
 )
-from commander.cli._params import Moment, complete_open, project_option
+from commander.cli._params import complete_open, project_option, since_option
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
@@ -65,12 +65,7 @@ def sessions() -> None:
 @sessions.command("list")
 @project_option
 @click.option("--state", type=click.Choice(list(_STATES)), help="Only sessions in this state.")
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only sessions that were active since: today, monday, 12h, 3d, or an ISO date or time.",
-)
+@since_option("sessions that were active")
 @limit_option(20)
 @json_option
 def list_(

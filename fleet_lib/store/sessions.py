@@ -61,6 +61,14 @@ class SessionRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
+    def folders_of(self, project_id: str, sessions: int) -> list[str]:
+        """The folders of the project's newest sessions, newest first."""
+        rows = self._connection.execute(
+            "SELECT folder FROM sessions WHERE project_id = ? ORDER BY last_seen_at DESC LIMIT ?",
+            (project_id, sessions),
+        )
+        return list(dict.fromkeys(str(row[0]) for row in rows))
+
     def needing_you(self, limit: int = LISTED) -> list[Session]:
         """The live sessions that wait for a person, newest first."""
         return self._by_rule(STUCK, "s.state_at", limit)
