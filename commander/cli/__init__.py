@@ -19,6 +19,7 @@ COMMANDS = {
     "sessions": ("sessions", "List sessions, and show one with all its turns."),
     "briefings": ("briefings", "Show what each finished turn did."),
     "events": ("events", "List or follow events."),
+    "digest": ("digest", "Print what happened, by day and project: a note for a standup."),
     "usage": ("usage", "Show tokens used and their list price."),
     "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
     "prelude": ("prelude", "Print what the Commander's next prompt would add."),

@@ -110,6 +110,7 @@ class UsageRateRepo:
         rates: Iterable[Rate],
         *,
         since_quarter: int | None = None,
+        until_quarter: int | None = None,
         project_id: str | None = None,
         session_id: str | None = None,
         turn_key: str | None = None,
@@ -117,6 +118,7 @@ class UsageRateRepo:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
         conditions = {
             "u.quarter >= :since_quarter": since_quarter,
+            "u.quarter < :until_quarter": until_quarter,
             "coalesce(u.project_id, s.project_id) = :project_id": project_id,
             "u.session_id = :session_id": session_id,
             "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
@@ -143,6 +145,7 @@ class UsageRateRepo:
             {
                 "rates": json.dumps([_as_row(rate) for rate in rates]),
                 "since_quarter": since_quarter,
+                "until_quarter": until_quarter,
                 "project_id": project_id,
                 "session_id": session_id,
                 "turn_key": turn_key,
