@@ -9,7 +9,7 @@ from commander.cli._app import Console
 # command's name (`import_`: a word of Python gets an underscore). `fleet --help` imports no module.
 COMMANDS = {
     "status": ("status", "Show what needs your attention and what is new."),
-    "resume": ("attention", "Open the session of ID again, in its folder."),
+    "resume": ("resuming", "Go to a session: where it is open, or open it again."),
     "dismiss": ("attention", "Hide a session that waits for you until its next event."),
     "snooze": ("attention", "Hide a session that waits for you for some time."),
     "commander": ("commander", "Open the Commander in its last conversation."),
