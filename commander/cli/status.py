@@ -95,7 +95,9 @@ def screen(
     `waiting` are numbered."""
     most = None if shows_all else _FOLDED
     return [
-        Listing([*_sessions(connection, report, most, marks)]),
+        Listing(
+            [*session_lines(connection, report, most, marks), *_hidden(connection, report, most)]
+        ),
         *_projects(report["projects"], most),
         *_jobs(connection, report["jobs"], most),
         Line(()),
@@ -110,9 +112,13 @@ def waiting(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*report["needs_you"], *report["left_open"]]
 
 
-def _sessions(
-    connection: sqlite3.Connection, report: Mapping[str, Any], most: int | None, marks: bool
+def session_lines(
+    connection: sqlite3.Connection,
+    report: Mapping[str, Any],
+    most: int | None,
+    marks: bool = False,
 ) -> Iterator[Line | Row]:
+    """What needs you, is working and is left open, by sections of at most `most` rows."""
     numbers = {row["session_id"]: at for at, row in enumerate(waiting(report)[:9], start=1)}
     needing, left, working = report["needs_you"], report["left_open"], report["working"]
     if needing:
@@ -134,7 +140,6 @@ def _sessions(
             mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
             yield _row(connection, row, mark)
         yield from _more(rows, shown, command)
-    yield from _hidden(connection, report, shows_all=most is None)
 
 
 def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
@@ -150,9 +155,9 @@ def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "")
 
 
 def _hidden(
-    connection: sqlite3.Connection, report: Mapping[str, Any], *, shows_all: bool
+    connection: sqlite3.Connection, report: Mapping[str, Any], most: int | None
 ) -> Iterator[Line | Row]:
-    numbers = report["hidden"]
+    numbers, shows_all = report["hidden"], most is None
     words = []
     if numbers["dismissed"]:
         words.append(f"{numbers['dismissed']} dismissed")
