@@ -80,7 +80,9 @@ def list_(include_archived: bool, as_json: bool) -> None:
 @click.argument("project", shell_complete=complete_project)
 @json_option
 def show_(project: str, as_json: bool) -> None:
-    """Show PROJECT: its sessions that live or wait, and its latest briefings.
+    """Show PROJECT with its sessions and latest briefings.
+
+    Its sessions are those that need you, are working, or are left open.
 
     \b
     Examples:

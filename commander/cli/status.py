@@ -77,10 +77,8 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
 
 def nothing_yet() -> list[Part]:
     return [
-        Line(
-            ("Nothing was captured yet. Finish a turn in any Claude Code session, and look again.",)
-        ),
-        Line(("If this stays empty, run `fleet doctor`. `fleet import` adds earlier sessions.",)),
+        Line(("Nothing was captured yet. Finish a turn in any Claude Code session,",), wraps=True),
+        Line(("then run `fleet` again; if it stays empty, run `fleet doctor`.",), wraps=True),
     ]
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _DRAIN_AGAIN_SECONDS = 30.0  # after a failed drain
 _GLANCE_SECONDS = 0.2
-_BELL = "\a"
 _END_KEYS = ("q", "Q")
 
 
@@ -101,14 +100,13 @@ class _Watch:
         parts, report = self._current()
         if undrained:
             parts.append(Line((Cell(f"New captures could not be applied: {undrained}", "red"),)))
-        if self.note:
-            parts.append(Line((Cell(self.note, "yellow"),)))
         rows = waiting(report)[:9] if report else []
         keys = {str(at): row["session_id"] for at, row in enumerate(rows, start=1)}
         there = (
             f"Press {'1' if len(keys) == 1 else f'1 to {len(keys)}'} to go there. " if keys else ""
         )
-        parts.append(Line((Cell(f"{there}Stop with Ctrl-C or q.", "dim"),)))
+        note = Cell(f"{self.note} " if self.note else "", "yellow")
+        parts.append(Line((note, Cell(f"{there}Stop with Ctrl-C or q.", "dim"))))
         self._draw(parts)
         self._ring(report)
         return keys
@@ -141,7 +139,7 @@ class _Watch:
             return
         needing = {(row["session_id"], row["reason"]) for row in report["needs_you"]}
         if self._known is not None and needing - self._known:
-            click.echo(_BELL, nl=False)
+            click.echo("\a", nl=False, color=True)
         self._known = needing
 
     def _traces(self) -> list[tuple[str, int, int]]:
