@@ -121,12 +121,22 @@ def _near(file: live.ClientFile) -> Client:
     terminal, server = "", ""
     try:
         process = psutil.Process(file.pid)
-        terminal = process.terminal() or ""
+        terminal = _terminal(process)
         # Nothing else of its environment is looked at.
         server = process.environ().get("TMUX", "").partition(",")[0] if terminal else ""
     except psutil.Error:
         pass
     return Client(file.pid, True, file.is_headless(), terminal, _pane(terminal, server))
+
+
+def _terminal(process: psutil.Process) -> str:
+    """Its standard input, else what psutil says, which knows only the terminals that there were when
+    it was first asked."""
+    try:
+        name = str(Path(f"/proc/{process.pid}/fd/0").readlink())
+    except OSError:
+        name = ""
+    return name if name.startswith(("/dev/pts/", "/dev/tty")) else process.terminal() or ""
 
 
 def _pane(terminal: str, socket: str) -> Pane | None:
