@@ -18,8 +18,8 @@ import click
 
 from commander.cli._database import drain_spool, require_usable
 from commander.cli._display import Cell, Harmless, Line, Part, is_interactive, terminal
+from commander.cli._screen import nothing_yet, screen, waiting
 from commander.cli.resuming import go
-from commander.cli.status import nothing_yet, screen, waiting
 from fleet_lib import live, paths, spool
 from fleet_lib.errors import DatabaseUnusable, FleetError
 from fleet_lib.store import db
