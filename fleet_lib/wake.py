@@ -1,4 +1,4 @@
-"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
+"""Starting Fleet's background processes: the drainer, the job runner and the notifier. Hot path: starting the
 drainer is the last thing that every hook does."""
 
 import _signal
@@ -53,6 +53,24 @@ def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
         cwd="/",
         start_new_session=True,
     )
+
+
+def start_notifier(home: str, delay_seconds: float) -> None:
+    """Start the detached process that sends messages, which begins after a delay. It has its own
+    session and null streams, so it holds up neither a hook nor the drainer."""
+    null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    command = [sys.executable, "-I", paths.NOTIFIER, home, f"{delay_seconds:.3f}"]
+    try:
+        os.posix_spawn(
+            sys.executable,
+            command,
+            os.environ,
+            file_actions=null,
+            setsid=True,
+            setsigdef=_GIVEN_BACK,
+        )
+    except NotImplementedError:
+        os.posix_spawn(sys.executable, command, os.environ, file_actions=null)
 
 
 def _interpreter(home: str) -> str:

@@ -25,6 +25,7 @@ from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
 from commander.gateway.logins import Logins
+from commander.gateway.notifying import Notifying
 from commander.gateway.socket import Client
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
@@ -63,7 +64,8 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
         async with hub.running(), live_watch.running():
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
-                yield {"strangers": connections.Strangers(files)}
+                with Notifying(home).running():
+                    yield {"strangers": connections.Strangers(files)}
             finally:
                 draining.cancel()
 

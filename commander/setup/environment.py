@@ -22,7 +22,7 @@ _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
 # {extra: a package that it installs}.
-EXTRAS = {"gateway": "starlette", "studio": "datasette"}
+EXTRAS = {"gateway": "starlette", "notify": "apprise", "studio": "datasette"}
 
 
 class BuildFailed(OSError):
