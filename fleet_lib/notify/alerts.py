@@ -22,9 +22,10 @@ class Alert(Record):
 
     event_id: int
     project: str
-    says: str  # `needs permission`, `asks you`, `is blocked`, `failed`, `job3 failed`
+    says: str  # `needs permission`, `asks you`, `is blocked`, `failed`, `has a failed job (job3)`
     text: str
     title: str  # what the session is called, "" if nothing
+    is_job: bool = False
 
 
 class AlertsNow:
@@ -68,8 +69,9 @@ class AlertsNow:
             return None
         error = job.get("error")
         text = error if isinstance(error, str) and error else line_of(row[0], payload)
-        says = f"job{job.get('jobId', '')} failed"
-        return Alert(waiting.event_id, self._project(row[1]), says, text, "")
+        number = job.get("jobId")
+        says = f"has a failed job{f' (job{number})' if isinstance(number, int) else ''}"
+        return Alert(waiting.event_id, self._project(row[1]), says, text, "", True)
 
     def _project(self, project_id: str | None) -> str:
         row = self._connection.execute(

@@ -32,10 +32,11 @@ def message_of(alerts: Sequence[Alert], *, has_titles: bool) -> Message:
         if has_titles and alert.title:
             lines.insert(0, harmless(alert.title, _TITLE_LIMIT))
         return Message(_heading(alert), "\n".join([*filter(None, lines), f"On {machine}."]))
+    what = "alerts" if any(alert.is_job for alert in alerts) else "sessions need you"
     lines = [_line(alert, has_titles) for alert in alerts[:_LISTED]]
     if more := len(alerts) - _LISTED:
         lines += [f"and {more} more; `fleet status` shows them."] if more > 0 else []
-    return Message(f"{len(alerts)} things need you", "\n".join([*lines, f"On {machine}."]))
+    return Message(f"{len(alerts)} {what}", "\n".join([*lines, f"On {machine}."]))
 
 
 def test_message() -> Message:
@@ -49,7 +50,7 @@ def harmless(text: str, limit: int) -> str:
 
 
 def _heading(alert: Alert) -> str:
-    return f"{harmless(alert.project, _NAME_LIMIT)}: {alert.says}"
+    return f"{harmless(alert.project, _NAME_LIMIT)} {alert.says}"
 
 
 def _line(alert: Alert, has_titles: bool) -> str:
