@@ -46,7 +46,8 @@ def test_message() -> Message:
 
 def harmless(text: str, limit: int) -> str:
     """Text of a session as one line that means nothing to a service."""
-    return _MENTION.sub(f"@{_BREAK}", clean(redact(text), limit))
+    line = _MENTION.sub(f"@{_BREAK}", clean(redact(text), limit))
+    return line.replace("](", f"]{_BREAK}(")  # a link that says something else than where it leads
 
 
 def _heading(alert: Alert) -> str:

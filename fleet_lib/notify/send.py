@@ -25,6 +25,8 @@ from fleet_lib.text import clean
 _ERROR_LIMIT = 300  # characters
 _SHORTEST_SECRET = 4  # characters of a part of an address that is masked in an error
 _DESKTOP_SECONDS = 10
+_READ_MARKDOWN = {"NotifyDiscord", "NotifyMattermost", "NotifyZulip"}
+_MARKDOWN = re.compile(r"[\\*_~`|\[\]]|^[#>+-]", re.MULTILINE)
 _APPLESCRIPT = "display notification {body} with title {title}"
 
 
@@ -92,8 +94,15 @@ def _with_apprise(url: str, title: str, body: str) -> str:
     service = _apprise_of(url)
     if service is None:
         return f"Apprise cannot use this address{_hint(url)}"
-    # Whatever form the address asks for: nothing in the text is markup.
-    service.notify_format = apprise.NotifyFormat.TEXT
+    # Whatever form the address asks for, nothing in the text is markup. Telegram's class escapes
+    # only what it sends as HTML; some services read Markdown in what is sent as text.
+    kind = type(service).__name__
+    is_html = kind == "NotifyTelegram"
+    service.notify_format = apprise.NotifyFormat.HTML if is_html else apprise.NotifyFormat.TEXT
+    if kind in _READ_MARKDOWN:
+        body = _MARKDOWN.sub(r"\\\g<0>", body)
+        if kind != "NotifyZulip":  # its title is a topic, in which nothing is markup
+            title = _MARKDOWN.sub(r"\\\g<0>", title)
     sender = apprise.Apprise(asset=service.asset)
     sender.add(service)
     if sender.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
