@@ -26,6 +26,8 @@ def notifications(installation: Installation) -> Iterator[Finding]:
                 "No message is sent.",
                 "remove that file, then run: fleet notify add desktop",
             )
+        else:
+            yield Finding("ok", "notifications", "No target: no message is sent.")
         return
     if any(one.url != DESKTOP for one in found) and importlib.util.find_spec("apprise") is None:
         yield Finding(
