@@ -174,6 +174,21 @@ def test_what_is_answered_dismissed_or_over_within_the_grace_is_not_sent(
     assert len(post.sent) == 1 and QUESTION in post.bodies()[0]
 
 
+def test_a_session_that_is_resumed_does_not_send_what_it_waited_for_before(
+    fleet: Fleet, api: Path, post: Post
+) -> None:
+    stop(fleet, api, "s-1", QUESTION)
+    fleet.hook("session_end", payload("SessionEnd-other") | {"session_id": "s-1"}, api)
+    fleet.drain()
+    assert look(fleet, 60) == deliver.math.inf
+    resumed = payload("SessionStart-resume") | {"session_id": "s-1"}
+    fleet.hook("session_start", resumed, api)
+    fleet.drain()
+    assert json.loads(fleet.console("status", "--json").stdout)["needs_you"]
+    look(fleet, 120)
+    assert post.sent == []
+
+
 def test_a_refused_prompt_is_over_and_the_next_one_is_a_message_of_its_own(
     fleet: Fleet, api: Path, post: Post
 ) -> None:
@@ -184,8 +199,8 @@ def test_a_refused_prompt_is_over_and_the_next_one_is_a_message_of_its_own(
     opened = int(time.time() * 1000)
     ask_permission(fleet, api, "s-1")
     waiting = {"status": "waiting", "waitingFor": "permission prompt"}
-    client_file(fleet, "s-1", **waiting, statusUpdatedAt=opened + 60_000)
-    look(fleet, 40)
+    client_file(fleet, "s-1", **waiting, statusUpdatedAt=opened + 30_000)
+    assert 15 < look(fleet, 40) <= 20
     assert post.sent == [], "a third prompt, which has no alert yet"
     ask_permission(fleet, api, "s-1")
     client_file(fleet, "s-1", **waiting, statusUpdatedAt=opened)
@@ -483,6 +498,8 @@ def test_trouble_with_notifications_is_no_trouble_of_the_drainer(
     fleet: Fleet, api: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (fleet.home / "notify.json").write_text("{")
+    done = fleet.console("notify", "add", "desktop", check=False)
+    assert done.returncode == 1, "a damaged file is not overwritten"
     stop(fleet, api, "s-1", QUESTION)
     monkeypatch.setattr(targets, "read", lambda home: 1 / 0)
     stop(fleet, api, "s-2", QUESTION)
@@ -566,10 +583,10 @@ def test_a_web_address_becomes_a_post_of_json_with_its_query() -> None:
 
 @pytest.mark.parametrize("text", ["@everyone <!channel> <b>&lt;", "a\x1b[31m\u202eb\nc @here"])
 def test_the_words_of_a_session_are_one_harmless_line(text: str) -> None:
-    alert = Alert(1, "api", "asks you", text, "")
+    alert = Alert(1, "api", "asks you", text, "", "")
     message = message_of([alert], has_titles=False)
     body = message.body.splitlines()
     assert len(body) == 2 and "@e" not in body[0] and "@h" not in body[0]
     assert not set("<>\x1b\u202e") & set(message.body) and "&lt;" not in message.body
-    long = message_of([Alert(1, "p" * 200, "asks you", "w" * 5000, "")] * 40, has_titles=True)
+    long = message_of([Alert(1, "p" * 200, "asks you", "w" * 5000, "", "")] * 40, has_titles=True)
     assert len(long.body) < 3000

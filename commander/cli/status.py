@@ -134,6 +134,7 @@ def _current_parts(home: str) -> tuple[Line | Table, ...]:
         return _nothing_yet(home)
     try:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
+            start_if_due(connection, home)
             return _parts(overview.overview(connection, home), usage.today(connection))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
         return (Line((Cell(f"{error}; run `fleet doctor` for details", "red"),)),)

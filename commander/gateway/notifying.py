@@ -13,7 +13,9 @@ from fleet_lib import held, log, paths
 from fleet_lib.errors import FleetError
 from fleet_lib.notify import targets
 from fleet_lib.notify.deliver import look
+from fleet_lib.notify.due import start_if_due
 from fleet_lib.redact import redact
+from fleet_lib.store import db
 
 _POLL_SECONDS = 2.0
 _LONGEST_SECONDS = 30.0  # between two looks: quiet hours end, and a failed target is tried again
@@ -40,6 +42,16 @@ class Notifying:
         finally:
             self._is_over.set()
             thread.join(_END_SECONDS)  # what is being sent is noted, so it is not sent again
+            if self._lock is not None:
+                os.close(self._lock)
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        """An alert that is not due yet is sent by a process of its own."""
+        with contextlib.suppress(FleetError, sqlite3.Error, OSError):
+            path = paths.database(self._home)
+            with contextlib.closing(db.connect_read_only(path)) as connection:
+                start_if_due(connection, self._home)
 
     def _follow(self) -> None:
         while not self._is_over.wait(_POLL_SECONDS):

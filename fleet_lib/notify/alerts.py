@@ -9,6 +9,7 @@ from fleet_lib.json_text import json_object
 from fleet_lib.lines import PROJECT_NAME, line_of, state_words
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import Record
+from fleet_lib.rules import STUCK, moments
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.notifications import Waiting
 from fleet_lib.store.sessions import SessionRepo
@@ -25,6 +26,7 @@ class Alert(Record):
     says: str  # `needs permission`, `asks you`, `is blocked`, `failed`, `has a failed job (job3)`
     text: str
     title: str  # what the session is called, "" if nothing
+    since: str
     is_job: bool = False
 
 
@@ -42,12 +44,16 @@ class AlertsNow:
         session = SessionRepo(self._connection).get(waiting.session_id)
         if session is None or session.event_id != waiting.event_id:
             return None
-        state, text = str(session.state), session.detail
+        state, text, since = str(session.state), session.detail, waiting.at
         live = self._live.get(session.session_id)
+        if live is None and not self._is_stuck(session.session_id):
+            return None
         if live is not None:
-            if live.is_headless or not live.needs_you() or _is_another_prompt(live):
+            if live.is_headless or not live.needs_you():
                 return None
             state, text = live.state, live.text
+            if _is_another_prompt(live):
+                since = live.since  # an alert of its own comes soon, and then counts
         title = session.title or BriefingRepo(self._connection).last_title(session.session_id)
         words = state_words(state)
         return Alert(
@@ -56,7 +62,13 @@ class AlertsNow:
             _BE.get(words, words),
             text,
             title or "",
+            since,
         )
+
+    def _is_stuck(self, session_id: str) -> bool:
+        sql = f"SELECT 1 FROM sessions s WHERE s.session_id = :id AND {STUCK}"
+        found = self._connection.execute(sql, {**moments(), "id": session_id})
+        return found.fetchone() is not None
 
     def _of_job(self, waiting: Waiting) -> Alert | None:
         row = self._connection.execute(
@@ -71,7 +83,7 @@ class AlertsNow:
         text = error if isinstance(error, str) and error else line_of(row[0], payload)
         number = job.get("jobId")
         says = f"has a failed job{f' (job{number})' if isinstance(number, int) else ''}"
-        return Alert(waiting.event_id, self._project(row[1]), says, text, "", True)
+        return Alert(waiting.event_id, self._project(row[1]), says, text, "", waiting.at, True)
 
     def _project(self, project_id: str | None) -> str:
         row = self._connection.execute(
@@ -81,7 +93,7 @@ class AlertsNow:
 
 
 def _is_another_prompt(live: LiveSession) -> bool:
-    """Whether what the session waits for came after the alert: it will have an alert of its own."""
+    """Whether what the session waits for came after the alert."""
     if not live.is_said_by_file or live.since <= live.stored_at:
         return False
     return clock.nanoseconds(live.since) - clock.nanoseconds(live.stored_at) > _SAME_NS

@@ -17,6 +17,7 @@ from fleet_lib.notify.targets import Target
 from fleet_lib.store import db
 from fleet_lib.store.notifications import NotificationRepo, Waiting
 
+_SETTLE_SECONDS = 60.0  # to wait for a database that is busy, once messages were sent
 _TOGETHER_SECONDS = 5.0  # alerts that come so close to each other become one message
 
 
@@ -44,8 +45,14 @@ def look(home: str) -> float:
             chosen, left = _due(alerts, wanted.grace_seconds)
             seconds = min(seconds, left)
             found = [(one.event_id, now.of(one)) for one in chosen]
-            due[target] = [alert for _, alert in found if alert]
             over[target] = [event_id for event_id, alert in found if alert is None]
+            due[target] = []
+            for alert in [alert for _, alert in found if alert]:
+                left = seconds_left(alert.since, wanted.grace_seconds)
+                if left <= 0:
+                    due[target].append(alert)
+                else:
+                    seconds = min(seconds, left)
     noted = _note(path, due, over)
     if noted:
         messages = {
@@ -70,7 +77,7 @@ def _due(alerts: Sequence[Waiting], grace_seconds: int) -> tuple[list[Waiting], 
     closely are waited for."""
     if not alerts:
         return [], math.inf
-    left = [seconds_left(one, grace_seconds) for one in alerts]
+    left = [seconds_left(one.at, grace_seconds) for one in alerts]
     last = max(seconds for seconds in left if seconds <= min(left) + _TOGETHER_SECONDS)
     if last > 0:
         return [], last
@@ -101,7 +108,8 @@ def _settle(
     for target, error in errors.items():
         if error:
             log.write_once(home, "notify", f"{target.name}: {error}")
-    with contextlib.closing(db.connect(path)) as connection, db.transaction(connection):
+    connection = db.connect(path, busy_timeout=_SETTLE_SECONDS)
+    with contextlib.closing(connection), db.transaction(connection):
         repo = NotificationRepo(connection)
         for target, alerts in noted.items():
             repo.settle(target.id, [one.event_id for one in alerts], errors[target])

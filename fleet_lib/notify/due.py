@@ -9,7 +9,7 @@ import time
 
 from fleet_lib import clock, log, paths, wake
 from fleet_lib.notify import settings, targets
-from fleet_lib.store.notifications import NotificationRepo, Waiting
+from fleet_lib.store.notifications import NotificationRepo
 
 
 def start_if_due(connection: sqlite3.Connection | None, home: str) -> None:
@@ -35,13 +35,13 @@ def seconds_to_next(connection: sqlite3.Connection, home: str) -> float | None:
     waiting = [one for target in targets.read(home) for one in repo.waiting(target.id)]
     if not waiting:
         return None
-    return min(seconds_left(one, wanted.grace_seconds) for one in waiting)
+    return min(seconds_left(one.at, wanted.grace_seconds) for one in waiting)
 
 
-def seconds_left(one: Waiting, grace_seconds: int) -> float:
-    """Seconds until the alert is due, negative if it is already. One of the future, from a clock
+def seconds_left(since: str, grace_seconds: int) -> float:
+    """Seconds until an alert of this time is due, negative if it is already. One of the future, from a clock
     that was set back since, is due, since how long it has waited is unknown."""
-    return 0.0 if clock.is_ahead(one.at) else grace_seconds - clock.seconds_since(one.at)
+    return 0.0 if clock.is_ahead(since) else grace_seconds - clock.seconds_since(since)
 
 
 def is_running(home: str) -> bool:

@@ -30,9 +30,12 @@ def main(home: str, delay_seconds: float) -> int:
         return 0  # the process that holds it looks at all alerts before it ends
     _sleep(path, lock, delay_seconds)
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from fleet_lib import log
-    from fleet_lib.notify import deliver
-    from fleet_lib.redact import redact
+    try:
+        from fleet_lib import log
+        from fleet_lib.notify import deliver
+        from fleet_lib.redact import redact
+    except ImportError:
+        return 0  # Fleet was uninstalled meanwhile
 
     try:
         while True:

@@ -67,6 +67,9 @@ def read(home: str) -> list[Target]:
 def add(home: str, url: str, name: str | None) -> Target:
     """Add a target. Raises BadInput for a name or an address that is there already."""
     before = read(home)
+    path = Path(paths.notify_targets(home))
+    if path.exists() and not read_json_object(path):
+        raise BadInput(f"{path} holds no JSON; repair it, or remove it")
     names = {target.name for target in before}
     if name is not None and not NAME.fullmatch(name):
         raise BadInput(f"{name!r} is not a name; use letters, digits, `-`, `_` and `.`")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fleet_lib import clock
 from fleet_lib.lines import EVENT_LINE, PROJECT_NAME
 from fleet_lib.records import Record
-from fleet_lib.rules import CLASS, STUCK, VALID_JSON, moments
+from fleet_lib.rules import CLASS, VALID_JSON, moments
 
 MOST_ATTEMPTS = 5
 _RETRY_SECONDS = (60, 300, 900, 3600)  # after the first, second … attempt
@@ -21,8 +21,12 @@ _LISTED_JOBS = 50
 _UNSENT = """NOT EXISTS (SELECT 1 FROM notifications n
     WHERE n.target = :target AND n.event_id = a.event_id AND NOT (
       n.state = 'failed' AND n.attempts < :most AND n.retry_after <= :now AND a.at > :retry_since))"""
-_SESSIONS = f"""SELECT s.session_id, s.event_id, s.state_at AS at FROM sessions s
-    WHERE {STUCK} AND s.event_id IS NOT NULL"""
+# Also those that have ended: else the alert of one that ended within its grace would be sent when it
+# is resumed. Not those that are dismissed or snoozed.
+_SESSIONS = """SELECT s.session_id, s.event_id, s.state_at AS at FROM sessions s
+    WHERE s.state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission')
+      AND s.state_at > :alerts_since AND s.event_id IS NOT NULL
+      AND (s.hidden_until IS NULL OR s.hidden_until <= :now)"""
 _JOBS = f"""SELECT NULL AS session_id, event_id, ts AS at FROM (
     SELECT event_id, ts, payload_json FROM outbox_events
     WHERE ({CLASS}) = 1 AND type = 'job_completed' ORDER BY event_id DESC LIMIT {_LISTED_JOBS})
@@ -58,7 +62,7 @@ class NotificationRepo:
         self._connection = connection
 
     def waiting(self, target: str) -> list[Waiting]:
-        """The alerts that wait to be sent to the target, by the stored state, oldest first."""
+        """The alerts that wait to be sent to the target, oldest first. Some may be over."""
         rows = self._connection.execute(
             f"SELECT session_id, event_id, at FROM ({_SESSIONS} UNION ALL {_JOBS}) a"
             f" WHERE {_UNSENT} ORDER BY at, event_id",
