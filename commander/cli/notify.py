@@ -48,7 +48,9 @@ def notify() -> None:
 @click.argument("url")
 @click.option("--name", help="What to call the target (default: after its kind, such as slack).")
 def add(url: str, name: str | None) -> None:
-    """Add a target: `desktop`, or the URL of a service as Apprise writes it.
+    """Add a target.
+
+    URL is `desktop`, or the address of a service as Apprise writes it.
 
     An http:// or https:// address that is no known service's gets each message as a POST of JSON.
     `-` reads the URL from standard input, which keeps it out of the shell's history. It is stored
@@ -71,14 +73,14 @@ def add(url: str, name: str | None) -> None:
     drain_spool(home)
     target = targets.add(home, found, name)
     _leave_out_earlier(home, target)
-    say(f"Added {target.name}: {target.shown}")
+    say(f"Added {_named(target)}")
     say(f"`fleet notify test {target.name}` sends a test message.", err=True)
 
 
 @notify.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the targets, and how the last message to each went.
+    """List the targets and the last message to each.
 
     Of an address only the kind and the host are shown.
 
@@ -111,7 +113,7 @@ def list_(as_json: bool) -> None:
 @notify.command("test")
 @click.argument("name", required=False)
 def test(name: str | None) -> None:
-    """Send a test message to the target NAME, or to all.
+    """Send a test message to NAME or to all.
 
     \b
     Examples:
@@ -134,23 +136,24 @@ def test(name: str | None) -> None:
 @notify.command("remove")
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove the target NAME. Nothing is sent to it any more.
+    """Remove the target NAME.
 
     \b
     Examples:
       fleet notify remove slack
     """
     target = targets.remove(paths.home(), name)
-    say(f"Removed {target.name}: {target.shown}")
+    say(f"Removed {_named(target)}")
 
 
 @notify.command("log")
 @limit_option(20)
 @json_option
 def log(limit: int, as_json: bool) -> None:
-    """Show what was sent, what failed and why, and when it is tried again.
+    """Show what was sent, and what failed and why.
 
-    An alert that was noted was about to be sent when the sender was killed; it is not sent again.
+    An alert that failed is tried again after the time that is shown, at the next hook or look. One that
+    was noted was about to be sent when the sender was killed; it is not sent again.
 
     \b
     Examples:
@@ -175,6 +178,10 @@ def log(limit: int, as_json: bool) -> None:
     ]
     print_table(("when", "target", "state", "event", "project", "alert"), rows, "Nothing was sent.")
     _say_when(paths.home())
+
+
+def _named(target: Target) -> str:
+    return f"{target.name}: {target.shown}" if target.name != target.shown else f"{target.name}."
 
 
 def _usable(url: str) -> str:

@@ -91,7 +91,7 @@ def uninstall(
         (home / hook_entries.HOOK_FILE).unlink(missing_ok=True)
         _remove_completion(home)
         _end(Path(paths.gateway_lock(str(home))), "the gateway", say)
-        _end(Path(paths.notify_lock(str(home))), "what sends messages", say)
+        _end(Path(paths.notify_lock(str(home))), "the sender of messages", say)
         if was_there:
             time.sleep(_HOOKS_SECONDS)  # those that have just been started still read the program
     with _without_drainer(home, say):

@@ -20,7 +20,7 @@ _LOOK_SECONDS = 2.0
 def main(home: str, delay_seconds: float) -> int:
     os.chdir("/")
     os.umask(0o077)
-    os.closerange(3, 64)  # descriptors inherited from Claude Code must not stay open
+    os.closerange(3, 4096)  # descriptors inherited from Claude Code must not stay open
     path = Path(home, "notify.lock")
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
