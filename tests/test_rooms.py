@@ -14,7 +14,8 @@ ROOMS = (
     *("fleet_lib.ingest", "fleet_lib.notify", "fleet_lib.drain", "fleet_lib.views"),
     "fleet_lib.jobs",
     "fleet_lib.history_import",
-    *("commander.setup", "commander.doctor", "commander.gateway", "commander.cli", "hooks"),
+    *("commander.setup", "commander.doctor", "commander.mcp", "commander.gateway"),
+    *("commander.cli", "hooks"),
 )
 HOT_GROUND = {
     f"fleet_lib.{name}"

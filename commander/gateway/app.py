@@ -27,6 +27,7 @@ from commander.gateway.live_watch import LiveWatch
 from commander.gateway.logins import Logins
 from commander.gateway.notifying import Notifying
 from commander.gateway.socket import Client
+from commander.mcp import http
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -61,7 +62,7 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
-        async with hub.running(), live_watch.running():
+        async with hub.running(), live_watch.running(), mcp.running():
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
                 with Notifying(home).running():
@@ -69,11 +70,13 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
             finally:
                 draining.cancel()
 
+    mcp = http.Endpoint(home)
     api = Api(home, queue, lambda: len(clients), address, logins)
     app = Starlette(
         routes=[
             Mount("/api/v1", routes=api.routes()),
             WebSocketRoute("/ws", serve),
+            Route(http.PATH, mcp),
             Mount("/static", StaticFiles(directory=STATIC)),
             # The address holds what the page shows, so all of these are the same page.
             Route("/", page),

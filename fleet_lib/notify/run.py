@@ -18,6 +18,8 @@ _LOOK_SECONDS = 2.0
 
 
 def main(home: str, delay_seconds: float) -> int:
+    with contextlib.suppress(PermissionError):  # it leads a session already
+        os.setsid()
     os.chdir("/")
     os.umask(0o077)
     os.closerange(3, 4096)  # descriptors inherited from Claude Code must not stay open
