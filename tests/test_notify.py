@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support import Fleet, make_repository, payload
 from test_live import fields
+from test_runner import Queue
 
 from commander.doctor.findings import Installation
 from commander.doctor.notifications import notifications
@@ -295,6 +296,18 @@ def test_a_failed_job_is_a_message_and_a_commander_turn_or_a_finished_one_is_non
     look(fleet, 60)
     (body,) = post.bodies()
     assert body.startswith("Fleet has a failed job (job3): the model refused\nOn ")
+
+
+def test_a_job_that_fails_starts_the_sender(fleet: Fleet, started: list[float]) -> None:
+    queue = Queue(fleet.home)
+    targets.add(str(queue.home), "json://127.0.0.1:9/", "one")
+    queue.add("result()")
+    queue.run()
+    assert started == []
+    queue.add("sys.exit(3)")
+    queue.run()
+    queue.connection.close()
+    assert len(started) == 1
 
 
 # --- once ------------------------------------------------------------------------------------

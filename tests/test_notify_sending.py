@@ -214,8 +214,24 @@ def test_the_gateway_sends_while_it_runs(fleet: Fleet, api: Path, server: Server
     finally:
         gateway.stop()
     assert len(server.requests) == 1
-    ask(fleet, api, "s-2")
-    wait_for(lambda: states(fleet) == ["sent", "sent"])
+
+
+@pytest.mark.slow
+def test_an_alert_in_its_grace_is_sent_after_the_gateway_has_ended(
+    fleet: Fleet, api: Path, server: Server
+) -> None:
+    fleet.console("config", "set", "notify.grace_seconds", "4")
+    db.connect(fleet.home / "fleet.db").close()
+    add(fleet, f"json://{server.place}/")
+    gateway = Gateway(fleet)
+    gateway.start()
+    time.sleep(2.5)  # it has looked once
+    ask(fleet, api, "s-1")
+    fleet.wait_for_drainers()
+    assert states(fleet) == [] and not senders(fleet)
+    gateway.stop()
+    wait_for(lambda: senders(fleet))
+    wait_for(lambda: states(fleet) == ["sent"])
 
 
 @pytest.mark.slow

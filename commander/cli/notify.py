@@ -110,8 +110,13 @@ def list_(as_json: bool) -> None:
         _say_when(home)
 
 
+def _complete_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    names = [target.name for target in targets.read(paths.home())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 @notify.command("test")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_complete_names)
 def test(name: str | None) -> None:
     """Send a test message to NAME or to all.
 
@@ -134,7 +139,7 @@ def test(name: str | None) -> None:
 
 
 @notify.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_names)
 def remove(name: str) -> None:
     """Remove the target NAME.
 
