@@ -328,7 +328,9 @@ def test_one_failing_target_does_not_stop_the_others_and_is_tried_again_within_b
     names = [name for name, _ in post.sent]
     assert (names.count("one"), names.count("two")) == (MOST_ATTEMPTS, 1)
     assert states(fleet) == [("one", "failed"), ("two", "sent")]
-    assert "the server said no; 5 attempts, given up" in fleet.console("notify", "log").stdout
+    assert (
+        "one: the server said no (5 attempts, given up)." in fleet.console("notify", "log").stdout
+    )
     assert f"{fleet.home}" not in fleet.log() and "one: the server said no" in fleet.log()
     records = json.loads(fleet.console("notify", "log", "--json").stdout)
     assert {one["target"]: (one["state"], one["attempts"]) for one in records} == {

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -100,12 +100,12 @@ def list_(as_json: bool) -> None:
             record["target"],
             _state_cell(record["last_state"]),
             clock.age(record["last_at"]) if record["last_at"] else "-",
-            record["error"] or "",
         )
         for record in records
     ]
     empty = "No targets: nothing is sent. Add one, such as `fleet notify add desktop`."
-    print_table(("name", "target", "state", "last message", "error"), rows, empty)
+    print_table(("name", "target", "state", "last message"), rows, empty)
+    _say_failures([last for target in found if (last := _last_of(home, target))])
     if found:
         _say_when(home)
 
@@ -177,11 +177,12 @@ def log(limit: int, as_json: bool) -> None:
             _state_cell(one.state),
             f"e{one.event_id}",
             clean(project, 60) or "-",
-            clean(f"{line} ({_failure(one)})" if one.error else line, 400),
+            clean(line, 400),
         )
         for one, project, line in found
     ]
     print_table(("when", "target", "state", "event", "project", "alert"), rows, "Nothing was sent.")
+    _say_failures([one for one, _, _ in found])
     _say_when(paths.home())
 
 
@@ -255,9 +256,21 @@ def _log_record(one: Notification, project: str, line: str) -> dict[str, Any]:
     }
 
 
-def _failure(one: Notification) -> str:
-    again = f"tried again after {clock.local(one.retry_after)}" if may_retry(one) else "given up"
-    return f"{one.error}; {count(one.attempts, 'attempt')}, {again}"
+def _say_failures(found: Sequence[Notification]) -> None:
+    """Why messages failed and when they are tried again: whole lines below a table, which would
+    cut them."""
+    lines: dict[str, None] = {}
+    for one in found:
+        if one.error:
+            again = (
+                f"tried again after {clock.local(one.retry_after)}"
+                if may_retry(one)
+                else "given up"
+            )
+            attempts = f"{count(one.attempts, 'attempt')}, {again}"
+            lines[f"{one.target_name}: {one.error.rstrip('.')} ({attempts})."] = None
+    for line in lines:
+        say(line)
 
 
 def _say_when(home: str) -> None:
