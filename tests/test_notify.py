@@ -271,9 +271,11 @@ def test_a_title_is_in_the_message_only_if_it_is_wanted(
     assert ["The secret plan" in body for body in post.bodies()] == [False, True]
 
 
-def finish_job(fleet: Fleet, type: str, status: str) -> None:
+def finish_job(fleet: Fleet, type: str, status: str, **more: str) -> None:
     connection = db.connect(fleet.home / "fleet.db")
-    payload = {"job": {"jobId": 3, "type": type, "status": status, "error": "the model refused"}}
+    payload = {
+        "job": {"jobId": 3, "type": type, "status": status, "error": "the model refused"}
+    } | more
     with contextlib.closing(connection), db.transaction(connection):
         connection.execute(
             "INSERT INTO outbox_events (ts, type, broadcast_level, payload_json)"
@@ -308,6 +310,16 @@ def test_a_job_that_fails_starts_the_sender(fleet: Fleet, started: list[float]) 
     queue.run()
     queue.connection.close()
     assert len(started) == 1
+
+
+def test_what_came_from_another_machine_is_sent_there(fleet: Fleet, api: Path, post: Post) -> None:
+    stop(fleet, api, "s-1@relay/laptop", QUESTION)
+    finish_job(fleet, "worker_task", "failed", machine="laptop")
+    assert [
+        row["session_id"]
+        for row in json.loads(fleet.console("status", "--json").stdout)["needs_you"]
+    ]
+    assert look(fleet) == deliver.math.inf and post.sent == []
 
 
 # --- once ------------------------------------------------------------------------------------

@@ -22,16 +22,19 @@ _UNSENT = """NOT EXISTS (SELECT 1 FROM notifications n
     WHERE n.target = :target AND n.event_id = a.event_id AND NOT (
       n.state = 'failed' AND n.attempts < :most AND n.retry_after <= :now AND a.at > :retry_since))"""
 # Also those that have ended: else the alert of one that ended within its grace would be sent when it
-# is resumed. Not those that are dismissed or snoozed.
+# is resumed. Not those that are dismissed or snoozed, and not those that a relay brought from another
+# machine, which has targets of its own: their ids name it.
 _SESSIONS = """SELECT s.session_id, s.event_id, s.state_at AS at FROM sessions s
     WHERE s.state IN ('blocked', 'failed', 'waiting_for_input', 'waiting_for_permission')
       AND s.state_at > :alerts_since AND s.event_id IS NOT NULL
-      AND (s.hidden_until IS NULL OR s.hidden_until <= :now)"""
+      AND (s.hidden_until IS NULL OR s.hidden_until <= :now)
+      AND instr(s.session_id, '@relay/') = 0"""
 _JOBS = f"""SELECT NULL AS session_id, event_id, ts AS at FROM (
     SELECT event_id, ts, payload_json FROM outbox_events
     WHERE ({CLASS}) = 1 AND type = 'job_completed' ORDER BY event_id DESC LIMIT {_LISTED_JOBS})
     WHERE ts > :jobs_since AND CASE WHEN {VALID_JSON}
-      THEN json_extract(payload_json, '$.job.status') = 'failed' END"""
+      THEN json_extract(payload_json, '$.job.status') = 'failed'
+        AND json_extract(payload_json, '$.machine') IS NULL END"""
 
 
 class Waiting(Record):
