@@ -1,14 +1,14 @@
 """The settings of notifications as the drainer and the sender read them, and the quiet hours."""
 
 import datetime
-import re
 import time
 
 from fleet_lib import hot_settings
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
 GRACE_SECONDS = 30
-_SPAN = re.compile(hot_settings.QUIET_HOURS)
+_SPAN = lazy(hot_settings.QUIET_HOURS)
 
 
 class NotifySettings(Record):
@@ -50,8 +50,8 @@ def read(home: str) -> NotifySettings:
 
 def span_of(text: str) -> tuple[int, int] | None:
     """`22:00-07:00` in minutes after midnight; None if it is no span of time."""
-    match = _SPAN.fullmatch(text)
-    if not match or match[1] is None:
+    match = _SPAN.fullmatch(text) if text else None
+    if not match:
         return None
     start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     return None if start == end else (start, end)

@@ -10,11 +10,12 @@ from pathlib import Path
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.files import read_json_object, write_whole
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
 DESKTOP = "desktop"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9.+-]{0,30})://(.*)", re.DOTALL)
+NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_ADDRESS = lazy(r"([A-Za-z][A-Za-z0-9.+-]{0,30})://(.*)", re.DOTALL)
 # In these, what follows `//` is a login and then a host; elsewhere it may be a token.
 _WITH_HOST = {
     *("http", "https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"),
