@@ -546,6 +546,7 @@ def test_trouble_with_notifications_is_no_trouble_of_the_drainer(
         ("tgram://123456789:AAbbCC/12315544/", "tgram://…"),
         ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "discord://…"),
         ("ntfy://a-secret-topic", "ntfy://…"),
+        ("ntfy://a-secret-topic/another?priority=high", "ntfy://…"),
         ("ntfys://user:pass@ntfy.example.org/topic", "ntfys://…@ntfy.example.org/…"),
         ("ntfy://tk_secret@host:8080/a?x=secret", "ntfy://…@host:8080/…"),
         ("mailto://me:pass@gmail.com?to=you@example.org", "mailto://…@gmail.com/…"),

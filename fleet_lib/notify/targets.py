@@ -123,9 +123,10 @@ def host_of(url: str) -> str:
     if not match or match[1].lower() not in _WITH_HOST:
         return ""
     place, slash, path = re.split(r"[?#]", match[2], maxsplit=1)[0].partition("/")
-    if match[1].lower().startswith("ntfy") and not (slash and path.strip("/")):
-        return ""  # the topic, and who knows it can read it
     host = place.rpartition("@")[2]
+    is_topic = not (slash and path.strip("/")) or not re.search(r"[.:]|^localhost$", host)
+    if match[1].lower().startswith("ntfy") and is_topic:
+        return ""  # who knows a topic can read it
     return host if re.fullmatch(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9A-Fa-f:]+\](?::\d+)?", host) else ""
 
 
