@@ -194,9 +194,26 @@ def test_a_sender_does_not_outlive_its_home(fleet: Fleet, api: Path, server: Ser
     ask(fleet, api, "s-1")
     wait_for(lambda: senders(fleet))
     fleet.wait_for_drainers()
+    fleet.console("config", "set", "notify.grace_seconds", "500")  # it looks again, and waits on
+    time.sleep(2.5)
+    assert senders(fleet) and states(fleet) == []
     fleet.home.rename(fleet.folder / "removed")
     wait_for(lambda: not senders(fleet), 6)
     assert not fleet.home.exists() and server.requests == []
+
+
+@pytest.mark.slow
+def test_a_grace_that_is_made_shorter_counts_at_once(
+    fleet: Fleet, api: Path, server: Server
+) -> None:
+    fleet.console("config", "set", "notify.grace_seconds", "600")
+    add(fleet, f"json://{server.place}/")
+    ask(fleet, api, "s-1")
+    lock = Path(paths.notify_lock(str(fleet.home)))
+    wait_for(lambda: lock.exists() and lock.read_text())
+    time.sleep(0.3)
+    fleet.console("config", "set", "notify.grace_seconds", "1")
+    wait_for(lambda: states(fleet) == ["sent"])
 
 
 @pytest.mark.slow

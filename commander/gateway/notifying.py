@@ -79,7 +79,8 @@ def _stamps(home: str) -> tuple[tuple[int, int, int], ...]:
     """What changes when the database, the targets or the settings do."""
     database = paths.database(home)
     found = []
-    for path in (database, f"{database}-wal", paths.notify_targets(home)):
+    settings = os.path.join(home, "config.toml")  # noqa: PTH118  all are texts
+    for path in (database, f"{database}-wal", paths.notify_targets(home), settings):
         with contextlib.suppress(OSError):
             facts = os.stat(path)  # noqa: PTH116  a plain question, every two seconds
             found.append((facts.st_ino, facts.st_size, facts.st_mtime_ns))

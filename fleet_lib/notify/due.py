@@ -39,8 +39,8 @@ def seconds_to_next(connection: sqlite3.Connection, home: str) -> float | None:
 
 
 def seconds_left(since: str, grace_seconds: int) -> float:
-    """Seconds until an alert of this time is due, negative if it is already. One of the future, from a clock
-    that was set back since, is due, since how long it has waited is unknown."""
+    """Seconds until an alert of this time is due, negative if it is already. One of the future,
+    from a clock that was set back since, is due: how long it has waited is unknown."""
     return 0.0 if clock.is_ahead(since) else grace_seconds - clock.seconds_since(since)
 
 

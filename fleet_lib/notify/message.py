@@ -12,8 +12,7 @@ from fleet_lib.text import clean
 
 _TEXT_LIMIT, _LINE_LIMIT, _NAME_LIMIT, _TITLE_LIMIT = 400, 160, 60, 80  # characters
 _LISTED = 10
-# `@everyone`, `@here` and `@name` call people on some services; the address in `me@example.org`
-# calls nobody.
+# `@everyone`, `@here` and `@name` call people on some services; `me@example.org` does not.
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _BREAK = "\u2060"  # a word joiner: it is not seen, and ends the mention
 

@@ -71,16 +71,26 @@ def _release(lock: int) -> None:
 
 
 def _sleep(path: Path, lock: int, seconds: float) -> None:
-    """Wait; end the process if the home is removed meanwhile. The steady clock counts, whatever the
-    wall's does."""
+    """Wait, but not any longer once the settings or targets change. End the process if the home is
+    removed meanwhile. The steady clock counts, whatever the wall's does."""
     deadline = time.monotonic() + seconds
+    before = _changed(path.parent)
     while True:
         if not _is_there(path, lock):
             sys.exit(0)
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or _changed(path.parent) != before:
             return
         time.sleep(min(left, _LOOK_SECONDS))
+
+
+def _changed(home: Path) -> list[int]:
+    """When settings and targets were written."""
+    found = []
+    for name in ("config.toml", "notify.json"):
+        with contextlib.suppress(OSError):
+            found.append((home / name).stat().st_mtime_ns)
+    return found
 
 
 def _is_there(path: Path, lock: int) -> bool:
