@@ -29,6 +29,8 @@ GROUPS = {
     },
     "Connect": {
         "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
+        "notify": ("notify", "Send a message when something needs you."),
+        "mcp": ("mcp", "Answer an MCP client: who needs you, what is new, search, usage."),
         "statusline": ("statusline", "Print one line for Claude Code's status line."),
     },
     "Manage": {

@@ -22,6 +22,7 @@ from commander.cli._screen import nothing_yet, screen, waiting
 from commander.cli.resuming import go
 from fleet_lib import live, paths, spool
 from fleet_lib.errors import DatabaseUnusable, FleetError
+from fleet_lib.notify.due import start_if_due
 from fleet_lib.store import db
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views import overview
@@ -118,6 +119,7 @@ class _Watch:
         try:
             path = paths.database(self._home)
             with contextlib.closing(db.connect_read_only(path)) as connection:
+                start_if_due(connection, self._home)
                 self._folders = live.near_session_folders(connection)
                 report = overview.overview(connection, self._home)
                 return screen(connection, report, shows_all=self._shows_all, marks=True), report
