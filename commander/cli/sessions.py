@@ -151,9 +151,8 @@ def _sections(records: list[dict[str, Any]], names: dict[str, str]) -> Iterator[
 
 
 def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
-    attention = record["attention"]
-    title = record["title"] or "-"
-    words = f"{title}: {record['text']}" if attention and record["text"] else title
+    text = record["text"] if record["attention"] else ""
+    words = ": ".join(part for part in (record["title"], text) if part) or "-"
     return (
         Cell(record["session_id"][:_SHORT_ID], "", record["session_id"], whole=True),
         when(record["last_at"]),
