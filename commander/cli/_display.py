@@ -35,7 +35,6 @@ STYLES = {
 }
 _SGR = re.compile(r"(\x1b\[[0-9;]*m)")  # a colour or style
 _STATE_HEADINGS = ("status", "state")
-TITLE_SHOWN = 32  # characters of what a turn or session is called, in a line of others
 _CELL_LIMIT = 2000  # characters
 # Cells that the other columns leave to the last one, at least; on a wide terminal a share of it.
 _LAST_COLUMN_WIDTH = 40
