@@ -11,6 +11,7 @@ from commander.cli._display import count, human_size, print_json, progress_bar, 
 from commander.cli._params import Moment, Size
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
+from fleet_lib.history.daily import note_prune
 from fleet_lib.records import as_dict
 from fleet_lib.store import db as database
 
@@ -63,6 +64,8 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
         report = history.prune(
             connection, before=older_than, max_bytes=max_size, dry_run=dry_run, progress=progress
         )
+    if not dry_run:
+        note_prune(paths.home(), report.before, report.deleted.get("briefings", 0))
     if as_json:
         print_json(
             {"path": str(path), "dry_run": dry_run, "max_bytes": max_size, **as_dict(report)}

@@ -19,6 +19,7 @@ from fleet_lib.drain.put_off import PutOff
 from fleet_lib.drain.reader import Reader
 from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.history import daily
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.records import Record
@@ -59,6 +60,7 @@ def drain(
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
+        daily.start_if_due(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
