@@ -128,7 +128,8 @@ def test_a_session_that_asks_needs_you_everywhere(fleet: Fleet, api: Path) -> No
         }
     ]
     assert list(report) == [
-        *("needs_you", "left_open", "working", "projects", "commander", "jobs", "capture")
+        *("needs_you", "left_open", "working", "projects", "commander", "jobs", "capture"),
+        "database",
     ]
     shown = fleet.console("status").stdout
     assert "Needs you: 1" in shown and "asks you" in shown and QUESTION in shown

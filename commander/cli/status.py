@@ -20,6 +20,7 @@ from commander.cli._display import (
     Line,
     Table,
     count,
+    human_size,
     is_interactive,
     print_json,
     show,
@@ -173,6 +174,7 @@ def _parts(report: dict[str, Any], used: dict[str, Any] | None) -> tuple[Line | 
         *_job_lines(report["jobs"]),
         *_usage_lines(used),
         *_capture_lines(report["capture"]),
+        _database_line(report["database"]),
     )
 
 
@@ -239,6 +241,11 @@ def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:
         yield Line((Cell(f"  {capture['drainer'][0].upper()}{capture['drainer'][1:]}.", "red"),))
     if waiting or quarantined:
         yield Line(("  Run `fleet doctor` to see why.",))
+
+
+def _database_line(database: dict[str, Any]) -> Line:
+    kept = f", {count(database['keep_days'], 'day')} are kept" if database["keep_days"] else ""
+    return Line((f"Database: {human_size(database['bytes'])}{kept}.",))
 
 
 def _entries(number: int) -> str:

@@ -4,8 +4,10 @@ import contextlib
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
+from fleet_lib import paths
 from fleet_lib.history.selection import (
     DELETABLE_BRIEFING,
     DELETABLE_EVENT,
@@ -31,6 +33,15 @@ def sizes(connection: sqlite3.Connection) -> tuple[int, int]:
     page = _pragma(connection, "page_size")
     pages = _pragma(connection, "page_count")
     return (pages - _pragma(connection, "freelist_count")) * page, pages * page
+
+
+def bytes_on_disk(home: str) -> int:
+    """What the database takes, its log included. The files are not opened: only SQLite may."""
+    size = 0
+    for name in (paths.database(home), f"{paths.database(home)}-wal"):
+        with contextlib.suppress(OSError):
+            size += Path(name).stat().st_size
+    return size
 
 
 def estimate_days(
