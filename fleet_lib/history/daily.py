@@ -20,7 +20,7 @@ if ROOT not in sys.path:  # started by its path
 
 from fleet_lib import clock, files, hot_settings, log, paths  # noqa: E402
 from fleet_lib.json_text import json_object  # noqa: E402
-from fleet_lib.records import Record  # noqa: E402
+from fleet_lib.records import Record, replace  # noqa: E402
 
 DAY_SECONDS = 86400
 _TRY_AGAIN_SECONDS = 3600
@@ -81,22 +81,27 @@ def main(home: str) -> int:
     lock = os.open(Path(home) / "history.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return _work(home)
+    except BlockingIOError:
         return 0  # another one is at work
+    finally:
+        os.close(lock)
+
+
+def _work(home: str) -> int:
     days, last = hot_settings.keep_days(home), last_prune(home)
     if not days or not _has_passed(last.pruned_at, DAY_SECONDS):
         return 0
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    _write(home, LastPrune(clock.now(), last.pruned_at, last.before, last.briefings))
+    begun = replace(last, tried_at=clock.now(), trouble="")
+    _write(home, begun)
     try:
         _prune(home, days)
-    except Exception as error:
+    except Exception as error:  # this process has no terminal: the log and doctor say it
         from fleet_lib.redact import redact
 
         reason = redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "history", f"not pruned: {reason}")
-        _write(home, LastPrune(clock.now(), last.pruned_at, last.before, last.briefings, reason))
+        _write(home, replace(begun, trouble=reason))
         return 1
     return 0
 
@@ -126,4 +131,6 @@ def _write(home: str, report: LastPrune) -> None:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
     sys.exit(main(sys.argv[1]))
