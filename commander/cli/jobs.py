@@ -188,7 +188,7 @@ def list_(
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
     empty = "No jobs match." if project_id or status or since else "No jobs yet."
-    print_table(headings, rows, empty, optional=("cost",))
+    print_table(headings, rows, empty, optional=("type", "model"))
 
 
 @jobs.command("show")
