@@ -150,7 +150,7 @@ def test_a_page_has_the_turns_in_order_with_files_and_usage(fleet: Fleet, api: P
     shown = fleet.console("sessions", "show", "1", "--limit", "1").stdout
     assert "1 earlier turn; add --limit 2 to see all." in shown
     assert "Please do step 2" in shown and "step 1 of" not in shown
-    assert "fleet resume 5e0bfb64" in shown
+    assert "fleet resume 5e0b\n" in shown
 
 
 def test_an_imported_session_has_a_page_and_its_turns_say_so(fleet: Fleet, api: Path) -> None:

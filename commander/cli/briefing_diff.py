@@ -1,6 +1,5 @@
 """`fleet briefings diff`: what a turn changed, as git shows it."""
 
-import re
 import sqlite3
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from fleet_lib.errors import NotFound
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.views.briefing_diff import difference
+from fleet_lib.views.ids import meaning
 from fleet_lib.views.session_page import find_session
 
 
@@ -26,7 +26,8 @@ from fleet_lib.views.session_page import find_session
 def diff(id: str, stat: bool, with_all: bool) -> None:
     """Show what a turn changed, as git shows it.
 
-    ID is a briefing (12), an event (e40), or the beginning of a session's id for its newest turn.
+    ID is a briefing (12) or an event (e40). A job (job3), the beginning of a session's id and a
+    project's name stand for their newest turn.
 
     Compared are the commit at which the turn began and the one at which it ended. Shown are the
     files that the turn itself touched: other sessions and pulls may have committed in between, and
@@ -67,19 +68,22 @@ def diff(id: str, stat: bool, with_all: bool) -> None:
 
 
 def _briefing(connection: sqlite3.Connection, text: str) -> BriefingRecord:
-    """Raises NotFound, or BadInput if several sessions are meant."""
-    repo = BriefingRepo(connection)
-    match = re.fullmatch(r"#?(e?)(\d{1,18})", text)
-    if match and match[1]:
-        event = OutboxRepo(connection).get(int(match[2]))
-        found = repo.get(event.briefing_id) if event and event.briefing_id else None
+    """Raises NotFound, or BadInput if the ID could mean several things."""
+    repo, found = BriefingRepo(connection), meaning(connection, text)
+    if found.kind == "event":
+        event = OutboxRepo(connection).get(found.number)
+        number = event.briefing_id if event else None
     else:
-        found = repo.get(int(match[2])) if match else None
-    if found:
-        return found
-    if match and (match[1] or text.startswith("#")):
-        raise NotFound(f"there is no briefing of {text}; `fleet briefings list` has the latest")
-    newest = repo.query(session_id=find_session(connection, text), limit=1)
-    if not newest:
-        raise NotFound(f"the session of {text!r} has ended no turn yet")
-    return newest[0]
+        number = found.number if found.kind == "briefing" else None
+    if number:
+        briefing = repo.get(number)
+    elif found.kind == "project":
+        briefing = next(iter(repo.get_by_project(found.id, limit=1)), None)
+    elif found.kind == "event":
+        briefing = None
+    else:
+        session_id = find_session(connection, text)
+        briefing = next(iter(repo.query(session_id=session_id, limit=1)), None)
+    if briefing is None:
+        raise NotFound(f"{found.kind} {found.label()} belongs to no briefing")
+    return briefing
