@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,14 +65,20 @@ def start_if_due(home: str) -> None:
     if not _has_passed(last.tried_at, _TRY_AGAIN_SECONDS):
         return
     with contextlib.suppress(OSError):  # the next drain tries again
-        subprocess.Popen(
-            [sys.executable, "-I", __file__, home],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
+        _start(home)
+
+
+def _start(home: str) -> None:
+    import subprocess  # slow, and a drain that starts nothing does not need it
+
+    subprocess.Popen(
+        [sys.executable, "-I", __file__, home],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def main(home: str) -> int:
