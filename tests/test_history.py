@@ -1,6 +1,7 @@
 """History: limited by `fleet db prune` and exported by `fleet export`."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import random
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository
 
-from fleet_lib import clock, spool
+from fleet_lib import clock, paths, spool
 from fleet_lib.history import daily, prune, space
 from fleet_lib.store import db, migrate
 
@@ -566,3 +567,20 @@ def test_status_and_doctor_say_how_large_the_database_is(
     assert "history.keep_days is 90; it was last pruned just now." in doctor
     assert advice not in doctor
     assert ", 90 days are kept." in fleet.console("status").stdout
+
+
+def test_a_restore_waits_for_a_prune_and_a_prune_never_begins_beside_it(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = history.fleet
+    fleet.console("db", "backup")
+    (backup,) = (fleet.home / "backups").glob("*.db")
+    fleet.console("config", "set", "history.keep_days", "30")
+    with open(paths.history_lock(str(fleet.home)), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        daily_prune(fleet)
+        assert daily.last_prune(str(fleet.home)).tried_at == ""
+        monkeypatch.setattr("fleet_lib.store.restore.LOCK_SECONDS", 0.1)
+        done = fleet.console("db", "restore", str(backup), check=False)
+        assert done.returncode == 1 and "old history is being deleted" in done.stderr
+    fleet.console("db", "restore", str(backup))

@@ -19,7 +19,6 @@ from fleet_lib.drain.put_off import PutOff
 from fleet_lib.drain.reader import Reader
 from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
-from fleet_lib.history import daily
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.records import Record
@@ -60,7 +59,7 @@ def drain(
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
-        daily.start_if_due(home)
+        _keep_history_in_bounds(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
@@ -322,6 +321,14 @@ def _watchdog(home: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _keep_history_in_bounds(home: str) -> None:
+    """Once a day, start the process that deletes old history, if a setting asks for it."""
+    if hot_settings.keep_days(home):
+        from fleet_lib.history import daily  # an ordinary turn need not import it
+
+        daily.start_if_due(home)
 
 
 def _remove_leftovers(home: str) -> None:

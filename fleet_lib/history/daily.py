@@ -56,9 +56,7 @@ def note_prune(home: str, before: str | None, briefings: int) -> None:
 
 
 def start_if_due(home: str) -> None:
-    """Start the process if the setting asks for it and a day has passed; an hour after a failure."""
-    if not hot_settings.keep_days(home):
-        return
+    """Start the process if a day has passed; after a failure, an hour."""
     last = last_prune(home)
     if not _has_passed(last.pruned_at, DAY_SECONDS):
         return
@@ -83,7 +81,7 @@ def _start(home: str) -> None:
 
 def main(home: str) -> int:
     os.umask(0o077)
-    lock = os.open(Path(home) / "history.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(paths.history_lock(home), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return _work(home)
