@@ -221,6 +221,6 @@ def test_usage_of_the_time_is_one_line(world: World) -> None:
             " cache_write_1h_tokens) VALUES ('s', ?, 'api', ?, 1, ?, 0, 0, 0, 0)",
             (str(days), quarter, tokens),
         )
-    assert "Used: 1.0k tokens, no list price yet" in world.note("--since", "today")
+    assert "Used: 1.0k tokens, no list price is known." in world.note("--since", "today")
     assert world.report("--since", "5d", "--until", "yesterday")["usage"]["input_tokens"] == 500
     assert world.report("--since", "5d", "--project", "api")["usage"]["input_tokens"] == 1500

@@ -176,13 +176,26 @@ def test_a_session_that_only_briefings_know_has_a_page(fleet: Fleet, api: Path) 
     turn(fleet, api, "kept", "All green.")
     fleet.rows(
         "INSERT INTO briefings (project_id, session_id, status, raw_markdown, created_at)"
-        " SELECT project_id, 'other-program', 'blocked', 'It waits for keys.', created_at"
-        " FROM briefings"
+        " SELECT project_id, 'other-program', 'blocked', 'It waits for keys.', ? FROM briefings",
+        clock.ago(60),
     )
     record = page(fleet, "other")
     assert (record["state"], record["folder"], record["turns_in_all"]) == ("blocked", None, 1)
     assert record["turns"][0]["summary"] == "It waits for keys."
     assert "fleet resume" not in fleet.console("sessions", "show", "other").stdout
+    assert sorted(ids(fleet)) == ["kept", "other-program"]
+    assert ids(fleet, "--state", "blocked", "--project", "api") == ["other-program"]
+    done = fleet.console("briefings", "diff", "other", check=False)
+    assert "briefing #2 names no commit" in done.stderr
+    # A client that has it open shows that it lives: it was there before Fleet's hooks.
+    folder = fleet.home.parent / "claude"
+    fleet.environment["CLAUDE_CONFIG_DIR"] = str(folder)
+    (folder / "sessions").mkdir(parents=True)
+    fields = {"sessionId": "other-program", "pid": os.getpid(), "status": "busy"}
+    (folder / "sessions" / f"{os.getpid()}.json").write_text(json.dumps(fields))
+    fleet.rows("DELETE FROM client_folders")
+    (living,) = listed(fleet, "--state", "working")
+    assert (living["session_id"], living["is_live"]) == ("other-program", True)
     for name, reason in (
         ("nothing", "is no briefing (12)"),
         ("api", "no session of api waits for you; `fleet sessions list --project api`"),

@@ -13,7 +13,7 @@ from fleet_lib.errors import NotFound
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.views.briefing_diff import difference
-from fleet_lib.views.ids import meaning
+from fleet_lib.views.ids import Found, meaning
 from fleet_lib.views.session_page import find_session
 
 
@@ -69,7 +69,11 @@ def diff(id: str, stat: bool, with_all: bool) -> None:
 
 def _briefing(connection: sqlite3.Connection, text: str) -> BriefingRecord:
     """Raises NotFound, or BadInput if the ID could mean several things."""
-    repo, found = BriefingRepo(connection), meaning(connection, text)
+    repo = BriefingRepo(connection)
+    try:
+        found = meaning(connection, text)
+    except NotFound:
+        found = Found("session", id=find_session(connection, text))
     if found.kind == "event":
         event = OutboxRepo(connection).get(found.number)
         number = event.briefing_id if event else None

@@ -22,6 +22,7 @@ from commander.cli._display import (
     terminal,
 )
 from commander.cli._params import Moment, project_option, since_option
+from commander.cli.usage import look_up_prices
 from fleet_lib import clock, typed_time
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
@@ -72,7 +73,10 @@ def digest(
     with reading() as connection:
         names = project_names(connection)
         project_id = find_project(connection, project).project_id if project else None
-        report = digest_of(connection, names, since=since, until=until, project_id=project_id)
+        bounds: dict[str, Any] = {"since": since, "until": until, "project_id": project_id}
+        report = digest_of(connection, names, **bounds)
+        if look_up_prices(connection, report["usage"]):
+            report = digest_of(connection, names, **bounds)
     if as_json:
         print_json(report)
         return

@@ -22,6 +22,7 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._params import complete_open, project_option, since_option
+from commander.cli.usage import look_up_prices
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
@@ -134,6 +135,8 @@ def show_(id: str, limit: int, as_json: bool) -> None:
         names = project_names(connection)
         session_id = find_session(connection, id)
         page = session_page(connection, names, session_id, limit=limit)
+        if look_up_prices(connection, page["usage"]):
+            page = session_page(connection, names, session_id, limit=limit)
         name = shortest_id(connection, session_id)
     if as_json:
         print_json(page)
@@ -229,7 +232,7 @@ def _turn(turn: dict[str, Any]) -> Iterator[Line]:
     if turn["files_touched"]:
         facts.append(listed(turn["files_touched"], _FILES_SHOWN))
     if turn["usage"]:
-        facts.append(in_words(turn["usage"]))
+        facts.append(in_words(turn["usage"]).partition(" (prices of ")[0])
     if turn["imported"]:
         facts.append("imported")
     if facts:
