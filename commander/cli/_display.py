@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -40,8 +40,15 @@ _CELL_LIMIT = 2000  # characters
 # Cells that the other columns leave to the last one, at least; on a wide terminal a share of it.
 _LAST_COLUMN_WIDTH = 40
 _LAST_COLUMN_SHARE = 0.4
-_LEAST_LAST_WIDTH = 30  # with less than that, an optional column is left out
 _NARROWED_WIDTHS = (14, 8)  # cells that a column shrinks to; the second on a narrow terminal
+
+
+class Part(Protocol):
+    """What `show` prints: lines for a pipe, or for a terminal of so many columns."""
+
+    def plain(self) -> Iterator[str]: ...
+
+    def rich(self, width: int, /) -> "RenderableType": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +83,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns, with or without headings. The last column gets the remaining width; those
-    headed `optional` are left out, in this order, on a terminal that is too narrow for them."""
+    """Aligned columns, with or without headings. The last column gets the remaining width. Where
+    that is less than `least` cells, the columns `optional` (headings or numbers) are left out, in
+    this order."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
-    optional: tuple[str, ...] = ()
+    optional: tuple[str | int, ...] = ()
     indent: int = 0
+    least: int = 30
     widths: Sequence[int] = ()  # fixed widths of all columns but the last
 
     def plain(self) -> Iterator[str]:
@@ -126,9 +135,9 @@ class Table:
             if isinstance(cell, Cell) and cell.whole
         } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
         widths = _fit(table, shown, room, whole, self.widths)
-        needed = min(max(row[last].cell_len for row in table), _LEAST_LAST_WIDTH)
+        needed = min(max(row[last].cell_len for row in table), self.least)
         for optional in self.optional:
-            column = list(self.headings).index(optional)
+            column = optional if isinstance(optional, int) else list(self.headings).index(optional)
             if widths[-1] < needed and column in shown:
                 shown.remove(column)
                 widths = _fit(table, shown, room, whole, ())
@@ -280,7 +289,7 @@ def print_table(
     show(Table(headings, rows, optional)) if rows else click.echo(empty)
 
 
-def show(*parts: Line | Table) -> None:
+def show(*parts: Part) -> None:
     """Print the parts; on a terminal, through the pager if they are longer than the screen."""
     if not is_interactive():
         for part in parts:

@@ -3,7 +3,7 @@ nothing is cut that has a place. A narrow terminal gets the name on a line of it
 one whole line each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from commander.cli._cells import cut, padded, width, wrapped
@@ -97,6 +97,9 @@ def _in_one_line(row: Row, columns: Sequence[int], room: int) -> Iterator[_Parts
 
 
 def _with_text_below(row: Row, columns: Sequence[int], room: int) -> Iterator[_Parts]:
+    if width(row.label()) > columns[0]:
+        words = " · ".join(part for part in (row.title, row.text) if part)
+        row = replace(row, title="", text=words)
     yield from _head(row, columns)
     yield from _below(row, room)
 

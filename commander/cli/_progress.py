@@ -26,10 +26,10 @@ def progress_bar(
         shown = True
         filled = 30 * done // max(total, done, 1)
         bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\r{label} [{bar}] {words(done, total)}", err=True, nl=False)
+        click.echo(f"\r{label} [{bar}] {words(done, total)}", err=True, nl=False, color=True)
 
     try:
         yield show
     finally:
         if shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            click.echo("\r\x1b[K", err=True, nl=False, color=True)

@@ -73,7 +73,9 @@ def sessions() -> None:
 def list_(
     project: str | None, state: str | None, since: str | None, limit: int, as_json: bool
 ) -> None:
-    """List sessions: those that live first, then those that have ended, newest first.
+    """List sessions: first those that live, then those that ended.
+
+    Both are listed newest first.
 
     A session lives until its Claude Code ends. One without a turn is listed, too; the Commander's
     own are not.
@@ -120,7 +122,7 @@ def list_(
 )
 @json_option
 def show_(id: str, limit: int, as_json: bool) -> None:
-    """Show a session: what it does now, its turns in order, its files and its usage.
+    """Show a session: its state, turns, files and usage.
 
     ID is the beginning of a session's id, a briefing (12), an event (e40), a job (job3), or the
     name of a project in which one session waits for you.

@@ -87,6 +87,10 @@ class SessionRepo:
         rule = f"{OPEN} AND s.session_id = :session_id"
         return bool(self._by_rule(rule, "s.state_at", 1, session_id=session_id))
 
+    def hidden(self, limit: int = LISTED) -> list[Session]:
+        """The sessions that would wait for a person, but are dismissed or snoozed now."""
+        return self._by_rule(f"{OPEN} AND s.hidden_until > :now", "s.state_at", limit)
+
     def at_work(self, limit: int = LISTED) -> list[Session]:
         """Sessions that have not ended and were heard of lately; newest first."""
         return self._by_rule(AT_WORK, "s.last_seen_at", limit)
@@ -121,9 +125,9 @@ class SessionRepo:
         and the id of the last one of the page before."""
         return self._listed("s.ended_at IS NOT NULL", limit, project_id, state, since, before)
 
-    def hide(self, session: Session, until: str) -> bool:
-        """Do not show the session as open before this time (ISO), or before its next event. False
-        if it has gone on since it was read."""
+    def hide(self, session: Session, until: str | None) -> bool:
+        """Do not show the session as open before this time (ISO), or before its next event; None
+        shows it. False if it has gone on since it was read."""
         cursor = self._connection.execute(
             "UPDATE sessions SET hidden_until = ?"
             " WHERE session_id = ? AND state = ? AND state_at = ?",
