@@ -1,5 +1,6 @@
 """`fleet briefings diff`: what a turn changed, as git shows it."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ def test_it_shows_the_turns_own_files_and_all_on_request(fleet: Fleet, shop: Pat
     assert "theirs.py" in whole.stdout and "+++ b/mine.py" in whole.stdout and not whole.stderr
     stat = diff(fleet, "mine", "--stat").stdout
     assert " mine.py " in stat and "2 files changed" in stat and "theirs" not in stat
+    record = json.loads(diff(fleet, "2", "--json").stdout)
+    assert record["changed_files"] == ["docs/new file.md", "mine.py", "theirs.py"]
+    assert record["patch"] == shown.stdout and record["folder"] == str(shop)
+    assert len(record["notes"]) == 1 and len(record["base"]) == len(record["head"]) == 40
     # In a pipe it is a patch that git takes.
     copy = fleet.folder / "copy"
     git(fleet.folder, "clone", "-q", str(shop), str(copy))
