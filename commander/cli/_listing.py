@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_TEXT_LINES = 3
+_TEXT_LINES = 10  # of what a session says, which has at most 500 characters
 _NAME_WIDTH = 20  # cells; where less is left for the name, it gets a line of its own
 _Parts = Sequence[tuple[str, str]]  # (text, style)
 

@@ -60,6 +60,8 @@ def test_a_session_in_a_terminal_that_asks_needs_you_until_it_ends(fleet: Fleet)
         fleet.wait_for_rows("SELECT 1 FROM briefings")
         ((session_id, reason, text),) = waiting(fleet)["needs_you"]
         assert (reason, text) == ("question", QUESTION)
+        where = fleet.console("resume", session_id[:8])
+        assert where.startswith("alpha is open in terminal /dev/"), "by Claude Code's own file"
         session.send("/exit")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE ended_at IS NOT NULL")
     assert waiting(fleet) == {"needs_you": [], "left_open": [(session_id, "question", QUESTION)]}
