@@ -29,6 +29,7 @@ GROUPS = {
     },
     "Connect": {
         "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
+        "mcp": ("mcp", "Answer an MCP client: who needs you, what is new, search, usage."),
         "statusline": ("statusline", "Print one line for Claude Code's status line."),
     },
     "Manage": {

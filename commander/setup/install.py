@@ -217,8 +217,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         choices=sorted(environment.EXTRAS),
-        help="also install an optional part: gateway is the dashboard, studio is Datasette;"
-        " upgrades keep it",
+        help="also install an optional part: gateway is the dashboard, mcp answers MCP"
+        " clients, studio is Datasette; upgrades keep it",
     )
     add(
         "--import",
