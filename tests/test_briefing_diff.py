@@ -63,6 +63,7 @@ def test_it_shows_the_turns_own_files_and_all_on_request(fleet: Fleet, shop: Pat
     assert not (copy / "mine.py").exists() and (copy / "theirs.py").exists()
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_gits_colours_and_nothing_that_controls_it(
     fleet: Fleet, shop: Path
 ) -> None:
@@ -96,14 +97,14 @@ def test_a_repository_cannot_have_its_programs_run(fleet: Fleet, shop: Path) -> 
     assert not (fleet.folder / "ran").exists()
 
 
-@pytest.mark.parametrize("commit", ["--output=/tmp/x", "HEAD", "deadbeef$(id)", "-p"])
-def test_what_is_no_commits_id_is_never_given_to_git(fleet: Fleet, shop: Path, commit: str) -> None:
+def test_what_is_no_commits_id_is_never_given_to_git(fleet: Fleet, shop: Path) -> None:
     start(fleet, shop, "mine")
     work(fleet, shop, "mine", "mine.py")
-    for column in ("base_commit", "head_commit"):
-        fleet.rows(f"UPDATE briefings SET {column} = ?", commit)
-        done = diff(fleet, "1", check=False)
-        assert done.returncode == 1 and "which is no commit's id" in done.stderr
+    for commit in ("--output=/tmp/x", "HEAD", "deadbeef$(id)", "-p"):
+        for column in ("base_commit", "head_commit"):
+            fleet.rows(f"UPDATE briefings SET {column} = ?", commit)
+            done = diff(fleet, "1", check=False)
+            assert done.returncode == 1 and "which is no commit's id" in done.stderr
 
 
 def test_each_reason_for_showing_nothing_is_one_clear_line(
@@ -134,6 +135,7 @@ def test_each_reason_for_showing_nothing_is_one_clear_line(
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_the_commits_are_found_where_they_are_now(
     fleet: Fleet, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_the_commits_are_found_where_they_are_now(
     assert "rebased away are gone once git has cleaned up" in rebased.stderr
 
 
+@pytest.mark.slow
 def test_a_very_long_difference_is_cut_and_a_failing_git_says_why(
     fleet: Fleet, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

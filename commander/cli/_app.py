@@ -52,7 +52,8 @@ class Console(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a command it is the first of the table: `fleet --json` is `fleet status --json`."""
         own = {name for param in self.get_params(ctx) for name in param.opts}
-        is_bare = all(arg.startswith("-") for arg in args)
+        # TAB asks for what may follow a bare `fleet`.
+        is_bare = not ctx.resilient_parsing and all(arg.startswith("-") for arg in args)
         if is_bare and not own.intersection(args).difference(("--debug", "--no-pager")):
             first = next(iter(self._modules))
             args = [*(arg for arg in args if arg in own), first, *(a for a in args if a not in own)]

@@ -22,7 +22,7 @@ from commander.cli._display import (
 )
 from commander.cli._listing import Listing, Row
 from commander.cli._params import complete_project
-from commander.cli.status import session_lines
+from commander.cli._screen import session_lines
 from fleet_lib import clock
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.briefings import ended_at

@@ -75,10 +75,8 @@ def list_(
 ) -> None:
     """List sessions: first those that live, then those that ended.
 
-    Both are listed newest first.
-
-    A session lives until its Claude Code ends. One without a turn is listed, too; the Commander's
-    own are not.
+    Both are listed newest first. A session lives until its Claude Code ends. One without a turn is
+    listed, too; the Commander's own are not.
 
     \b
     Examples:

@@ -1,14 +1,12 @@
 """`fleet status`: what needs attention, printed once or kept up to date."""
 
-import sqlite3
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, require_usable
+<<<<<<< HEAD
 from commander.cli._display import (
     STYLES,
     Cell,
@@ -30,6 +28,12 @@ from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import STATE_OF_REASON, hidden
 
 _FOLDED = 10  # rows of a list that is shown in part; what needs you is shown whole
+=======
+from commander.cli._display import print_json, show
+from commander.cli._screen import nothing_yet, screen
+from fleet_lib import paths, spool
+from fleet_lib.views import overview
+>>>>>>> w/console
 
 
 @click.command()
@@ -83,6 +87,7 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
         print_json(report)
     else:
         show(*parts)
+<<<<<<< HEAD
 
 
 def nothing_yet() -> list[Part]:
@@ -301,3 +306,5 @@ def _database_line(database: dict[str, Any]) -> Line:
 
 def _entries(number: int) -> str:
     return f"{number} entry" if number == 1 else f"{number} entries"
+=======
+>>>>>>> w/console

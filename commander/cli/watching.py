@@ -18,8 +18,8 @@ import click
 
 from commander.cli._database import drain_spool, require_usable
 from commander.cli._display import Cell, Harmless, Line, Part, is_interactive, terminal
+from commander.cli._screen import nothing_yet, screen, waiting
 from commander.cli.resuming import go
-from commander.cli.status import nothing_yet, screen, waiting
 from fleet_lib import live, paths, spool
 from fleet_lib.errors import DatabaseUnusable, FleetError
 from fleet_lib.store import db
@@ -80,11 +80,11 @@ class _Watch:
                 chosen = self._look()
                 until = time.monotonic() + self._seconds
                 while time.monotonic() < until:
-                    key = keys(min(_GLANCE_SECONDS, self._seconds))
-                    if key in _END_KEYS:
-                        return ""
-                    if key in chosen:
-                        return chosen[key]
+                    for key in keys(min(_GLANCE_SECONDS, self._seconds)):
+                        if key in _END_KEYS:
+                            return ""
+                        if key in chosen:
+                            return chosen[key]
                     if self._console.size != size:
                         self._drawn = ""
                         break
@@ -159,8 +159,8 @@ class _Watch:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Any]:
-    """A function that waits so many seconds for a key: the key, or "". The terminal shows none of
-    them meanwhile."""
+    """A function that waits so many seconds for keys: their characters, "" for none and for one like
+    an arrow. The terminal shows none of them meanwhile."""
     if not sys.stdin.isatty():
         yield _no_key
         return
@@ -173,7 +173,7 @@ def _keys() -> Iterator[Any]:
         typed = os.read(descriptor, 32)
         if not typed:
             raise KeyboardInterrupt  # the terminal is gone
-        return typed.decode("ascii", "replace")
+        return "" if typed.startswith(b"\x1b") else typed.decode("ascii", "replace")
 
     try:
         tty.setcbreak(descriptor)
