@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-from fleet_lib.notify.due import start_if_due
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, require_usable
@@ -59,7 +58,6 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
         return
     with reading() as connection:
         report = overview.overview(connection, home)
-        start_if_due(connection, home)  # what quiet hours held back
         parts = [] if as_json else screen(connection, report, shows_all=shows_all)
     if as_json:
         print_json(report)
