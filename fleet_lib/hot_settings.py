@@ -30,6 +30,12 @@ def keeps_prompts(home: str) -> bool:
     return setting(home, "capture", "prompts") in ("", "true")
 
 
+def keep_days(home: str) -> int:
+    """The setting history.keep_days; 0, which keeps everything, if it is not a number."""
+    written = setting(home, "history", "keep_days")
+    return int(written) if written.isdecimal() and len(written) < 6 else 0
+
+
 def wait_minutes(home: str) -> int:
     """The setting semantics.wait_minutes; WAIT_MINUTES if it is not a number."""
     written = setting(home, "semantics", "wait_minutes")

@@ -71,6 +71,11 @@ def backups(home: str) -> str:
     return os.path.join(home, "backups")
 
 
+def history_lock(home: str) -> str:
+    """The lock that the daily prune of the history holds."""
+    return os.path.join(home, "history.lock")
+
+
 def gateway_lock(home: str) -> str:
     """The lock that a running gateway holds (held.py)."""
     return os.path.join(home, "gateway.lock")

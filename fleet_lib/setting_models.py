@@ -40,7 +40,7 @@ class HistorySettings(_Section):
         0,
         ge=0,
         le=36500,
-        description="Days of history that `fleet db prune` keeps; 0 keeps everything.",
+        description="Days of history to keep: what is older is deleted once a day; 0 keeps all.",
     )
     max_megabytes: int = Field(
         0,
@@ -167,6 +167,6 @@ class Config(_Section):
 # What hooks and the drainer read, line by line.
 HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
-    *("semantics.enabled", "semantics.wait_minutes"),
+    *("semantics.enabled", "semantics.wait_minutes", "history.keep_days"),
     *("notify.grace_seconds", "notify.quiet_hours", "notify.titles"),
 )

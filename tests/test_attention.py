@@ -129,6 +129,7 @@ def test_a_session_that_asks_needs_you_everywhere(fleet: Fleet, api: Path) -> No
     ]
     assert list(report) == [
         *("needs_you", "left_open", "working", "projects", "commander", "jobs", "capture"),
+        "database",
         "hidden",
     ]
     shown = fleet.console("status").stdout

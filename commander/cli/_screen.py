@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from commander.cli._display import STYLES, Cell, Line, Part, Table, count
+from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human_size
 from commander.cli._listing import Listing, Row
 from fleet_lib import clock
 from fleet_lib.lines import state_words
@@ -45,6 +45,7 @@ def screen(
         _commander_line(report["commander"]),
         *_usage_lines(usage.today(connection)),
         *_capture_lines(report["capture"]),
+        _database_line(report["database"]),
     ]
 
 
@@ -224,6 +225,11 @@ def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:
         yield Line((Cell(f"  {capture['drainer'][0].upper()}{capture['drainer'][1:]}.", "red"),))
     if waiting or quarantined:
         yield Line(("  Run `fleet doctor` to see why.",))
+
+
+def _database_line(database: dict[str, Any]) -> Line:
+    kept = f", {count(database['keep_days'], 'day')} are kept" if database["keep_days"] else ""
+    return Line((f"Database: {human_size(database['bytes'])}{kept}.",))
 
 
 def _entries(number: int) -> str:

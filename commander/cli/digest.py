@@ -22,6 +22,7 @@ from commander.cli._display import (
     terminal,
 )
 from commander.cli._params import Moment, project_option, since_option
+from commander.cli.usage import look_up_prices
 from fleet_lib import clock, typed_time
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
@@ -34,9 +35,9 @@ from fleet_lib.views.usage import in_words
 _WIDTH, _MOST_WIDTH = 80, 100
 _WAITS = 10
 _DAYS = 14
-# (up to so many days, projects of a day, things that a project did in it): a longer time is told
-# in fewer words a day.
-_DETAIL = ((1, 15, 8), (3, 8, 5), (7, 6, 3), (_DAYS, 4, 2))
+# (up to so many days, projects of a day, things that a project did in it, characters of each): a
+# longer time is told in fewer words a day.
+_DETAIL = ((1, 15, 8, 200), (3, 8, 5, 200), (7, 6, 3, 130), (_DAYS, 3, 2, 64))
 _NAMES = 3  # documents, next steps
 # A name with an underscore or an asterisk would become bold or italic.
 _MARKED = re.compile(r"(?<![`\w])([^\s`,;:()]*[_*][^\s`,;:()]*)(?![`\w])")
@@ -72,7 +73,10 @@ def digest(
     with reading() as connection:
         names = project_names(connection)
         project_id = find_project(connection, project).project_id if project else None
-        report = digest_of(connection, names, since=since, until=until, project_id=project_id)
+        bounds: dict[str, Any] = {"since": since, "until": until, "project_id": project_id}
+        report = digest_of(connection, names, **bounds)
+        if look_up_prices(connection, report["usage"]):
+            report = digest_of(connection, names, **bounds)
     if as_json:
         print_json(report)
         return
@@ -92,6 +96,7 @@ class _Note:
     def __init__(self, *, is_markdown: bool) -> None:
         self.lines: list[Line] = []
         self._is_markdown = is_markdown
+        self._text_limit = 0  # characters of an item's text
         self._named: set[int] = set()  # briefings that wait, which their day need not repeat
         self._width = min(terminal().width, _MOST_WIDTH) if is_interactive() else _WIDTH
 
@@ -104,7 +109,8 @@ class _Note:
         days = report["days"][:_DAYS]
         detail = next(row for row in _DETAIL if len(days) <= row[0])
         for number, day in enumerate(days):
-            self._write_day(day, *detail[1:], is_newest=number == 0)
+            self._text_limit = detail[3]
+            self._write_day(day, *detail[1:3], is_newest=number == 0)
         if left_out := report["days"][_DAYS:]:
             turns = sum(project["turns"] for day in left_out for project in day["projects"])
             self._gap()
@@ -149,7 +155,7 @@ class _Note:
         self._project_line(project)
         done = project["done"] or project["small_turns"]
         for item in _chosen(done, things):
-            self._item(_words(item), depth=2)
+            self._item(self._words(item), depth=2)
         small = project["small"] - (0 if project["done"] else min(len(done), things))
         counted = [
             *([f"{len(done) - things} more"] if project["done"] and len(done) > things else []),
@@ -159,9 +165,11 @@ class _Note:
             self._item(f"and {' and '.join(counted)}", depth=2, style="dim")
         for item in self._not_named(project["open"])[:things]:
             words = state_words(item["status"])
-            self._item(f"{words[0].upper()}{words[1:]}: {_words(item)}", depth=2, style="yellow")
+            self._item(
+                f"{words[0].upper()}{words[1:]}: {self._words(item)}", depth=2, style="yellow"
+            )
         for item in self._not_named(project["failed"])[:things]:
-            self._item(f"Failed: {_words(item)}", depth=2, style="red")
+            self._item(f"Failed: {self._words(item)}", depth=2, style="red")
         if project["stale_documents"]:
             self._item(f"Stale: {listed(project['stale_documents'], _NAMES)}", depth=2)
         if is_newest and project["next_steps"]:
@@ -170,6 +178,10 @@ class _Note:
 
     def _not_named(self, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return [item for item in items if item["briefing_id"] not in self._named]
+
+    def _words(self, item: dict[str, Any]) -> str:
+        name = f"#{item['briefing_id']}" if item["briefing_id"] else f"job{item.get('job_id')}"
+        return f"{clean(item['text'], self._text_limit)} ({name})"
 
     def _project_line(self, project: dict[str, Any]) -> None:
         facts = [count(project["turns"], "turn")]
@@ -226,11 +238,6 @@ def _chosen(items: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[str, A
     ranked = sorted(range(len(items)), key=lambda at: (order.index(items[at]["impact_level"]), -at))
     for at in sorted(ranked[:limit]):
         yield items[at]
-
-
-def _words(item: dict[str, Any]) -> str:
-    name = f"#{item['briefing_id']}" if item["briefing_id"] else f"job{item.get('job_id')}"
-    return f"{item['text']} ({name})"
 
 
 def _moment(moment: str) -> str:

@@ -22,9 +22,11 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._params import complete_open, project_option, since_option
+from commander.cli.usage import look_up_prices
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
+from fleet_lib.views.ids import shortest_id
 from fleet_lib.views.projects import find_project, project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
@@ -131,11 +133,15 @@ def show_(id: str, limit: int, as_json: bool) -> None:
     """
     with reading() as connection:
         names = project_names(connection)
-        page = session_page(connection, names, find_session(connection, id), limit=limit)
+        session_id = find_session(connection, id)
+        page = session_page(connection, names, session_id, limit=limit)
+        if look_up_prices(connection, page["usage"]):
+            page = session_page(connection, names, session_id, limit=limit)
+        name = shortest_id(connection, session_id)
     if as_json:
         print_json(page)
     else:
-        show(*_page(page))
+        show(*_page(page, name))
 
 
 def _sections(records: list[dict[str, Any]], names: dict[str, str]) -> Iterator[Line | Table]:
@@ -163,10 +169,18 @@ def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     )
 
 
-def _page(page: dict[str, Any]) -> Iterator[Line | Table]:
-    name = page["session_id"][:_SHORT_ID]
-    yield Line((Cell(f"Session {name}: {page['title'] or 'without a title'}", "bold"),), wraps=True)
-    yield Table((), [(Cell(label, "dim"), cell) for label, cell in _facts(page)])
+def _page(page: dict[str, Any], name: str) -> Iterator[Line | Table]:
+    """`name` is what a person may type for the session."""
+    yield Line(
+        (
+            Cell(
+                f"Session {page['session_id'][:_SHORT_ID]}: {page['title'] or 'without a title'}",
+                "bold",
+            ),
+        ),
+        wraps=True,
+    )
+    yield Table((), [(Cell(label, "dim"), cell) for label, cell in _facts(page, name)])
     yield Line(())
     if not page["turns"]:
         yield Line(("No turn of it has ended yet." if page["is_live"] else "It had no turns.",))
@@ -177,7 +191,7 @@ def _page(page: dict[str, Any]) -> Iterator[Line | Table]:
         yield from _turn(turn)
 
 
-def _facts(page: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
+def _facts(page: dict[str, Any], name: str) -> Iterator[tuple[str, Cell]]:
     words = state_words(page["state"])
     if page["attention"]:
         words = f"{_ATTENTION[page['attention']]}: {words}"
@@ -198,7 +212,7 @@ def _facts(page: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
         yield "usage", Cell(session_in_words(page["usage"]))
     yield "session", Cell(page["session_id"])
     if page["folder"]:
-        yield "open it", Cell(f"fleet resume {page['session_id'][:_SHORT_ID]}")
+        yield "open it", Cell(f"fleet resume {name}")
 
 
 def _turn(turn: dict[str, Any]) -> Iterator[Line]:
@@ -217,7 +231,7 @@ def _turn(turn: dict[str, Any]) -> Iterator[Line]:
     if turn["files_touched"]:
         facts.append(listed(turn["files_touched"], _FILES_SHOWN))
     if turn["usage"]:
-        facts.append(in_words(turn["usage"]))
+        facts.append(in_words(turn["usage"]).partition(" (prices of ")[0])
     if turn["imported"]:
         facts.append("imported")
     if facts:

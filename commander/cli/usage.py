@@ -61,6 +61,16 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
         show(*_parts(rows, by, names, more))
 
 
+def look_up_prices(connection: sqlite3.Connection, figure: dict[str, Any] | None) -> bool:
+    """Look up the list prices that a figure lacks, and store them; whether it lacked any."""
+    if not figure or not figure["is_to_be_priced"]:
+        return False
+    from fleet_lib.views.list_prices import current_rates  # slow to import
+
+    current_rates(connection, paths.home())
+    return True
+
+
 def _of_sessions(
     connection: sqlite3.Connection, rows: list[UsageRow]
 ) -> dict[str, dict[str, object]]:

@@ -34,6 +34,8 @@ _DATA = (
     "config.toml",
     "gateway.token",
     "gateway.lock",
+    "history.lock",
+    "history.json",
     "jobs.lock",
     "jobs.waiting",
     "notify.json",

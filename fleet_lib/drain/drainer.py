@@ -61,6 +61,7 @@ def drain(
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
         drainer.start_notifier_if_due()
+        _keep_history_in_bounds(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
@@ -325,6 +326,14 @@ def _watchdog(home: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _keep_history_in_bounds(home: str) -> None:
+    """Once a day, start the process that deletes old history, if a setting asks for it."""
+    if hot_settings.keep_days(home):
+        from fleet_lib.history import daily  # an ordinary turn need not import it
+
+        daily.start_if_due(home)
 
 
 def _remove_leftovers(home: str) -> None:

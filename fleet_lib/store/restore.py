@@ -35,7 +35,7 @@ def restore(home: str, backup: Path) -> Restored:
     path = Path(paths.database(home))
     if path.exists() and backup.samefile(path):
         raise BadInput(f"{backup} is the database itself")
-    with _without_drainer(home):
+    with _without_drainer(home), _without_prune(home):
         copy = path.with_name("fleet.db.restoring")
         try:
             version, last_event, clamped = _copy(backup, copy)
@@ -63,6 +63,24 @@ def _without_drainer(home: str) -> Iterator[None]:
                     words = f" ({holder.trouble() or holder.in_words()})" if holder else ""
                     raise DatabaseUnusable(
                         f"a drainer is running and does not end{words}"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+@contextlib.contextmanager
+def _without_prune(home: str) -> Iterator[None]:
+    """What the daily prune writes into a file that has just been replaced would be lost."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    with Path(paths.history_lock(home)).open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DatabaseUnusable(
+                        "old history is being deleted; try again in some minutes"
                     ) from None
                 time.sleep(0.05)
         yield

@@ -202,7 +202,7 @@ def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     chosen: dict[str, dict[str, Any]] = {}
     for turn in turns:
         item = _item(turn)
-        key = words.as_text(item["text"])
+        key = words.as_text(item["text"]).strip()
         if any(other.startswith(f"{key} ") for other in chosen):
             continue
         for other in [other for other in chosen if f"{key} ".startswith(f"{other} ")]:

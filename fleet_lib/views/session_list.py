@@ -2,17 +2,24 @@
 that have ended, newest first. The cost of a page does not grow with the history."""
 
 import sqlite3
-from typing import Any, get_args
+import time
+from typing import Any, cast, get_args
 
+from fleet_lib import live
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import LEFT_OPEN, SESSION, STUCK, moments
+from fleet_lib.store.briefings import ENDED
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 from fleet_lib.views.sessions import REASONS, session_now, title_of
 
 # What a list may be limited to: one of the groups, or a state.
 FILTERS: tuple[str, ...] = ("live", "ended", "needs_you", "left_open", *get_args(SessionState))
 _MOST_LIVING = 500
+_UNKNOWN = (
+    *("event_id", "hidden_until", "head_commit", "head_at", "status_digest", "status_turn"),
+)
+_LOOKED_AT = 1000  # briefings, for sessions that nothing else knows
 # What an ended session cannot be: it was interrupted or killed meanwhile, and its work is done.
 _ONLY_LIVING: tuple[SessionState, ...] = ("working", "waiting_for_permission")
 
@@ -36,6 +43,10 @@ def session_list(
     found = {one.session_id: one for one in now.with_file()}
     for one in _stored(connection, project_id, state, since, before, limit + len(found)):
         found.setdefault(one.session_id, one)
+    if state not in ("needs_you", "left_open"):
+        for session_id in _without_row(connection, project_id, since, before):
+            if session := now.of_briefings(session_id):
+                found.setdefault(session_id, session)
     chosen = [
         one
         for one in (now.corrected(session) for session in found.values())
@@ -77,6 +88,22 @@ def _stored(
     return found
 
 
+def _without_row(
+    connection: sqlite3.Connection, project_id: str | None, since: str | None, before: Place | None
+) -> list[str]:
+    """The sessions that only their briefings know, of the newest briefings."""
+    project = "AND project_id = :project_id" if project_id else ""
+    rows = connection.execute(
+        f"""SELECT DISTINCT n.session_id FROM (
+          SELECT session_id FROM briefings WHERE {ENDED} >= :since AND {ENDED} <= :until {project}
+          ORDER BY {ENDED} DESC, briefing_id DESC LIMIT {_LOOKED_AT}) n
+        WHERE n.session_id IS NOT NULL AND NOT EXISTS (
+          SELECT 1 FROM sessions s WHERE s.session_id = n.session_id)""",
+        {"project_id": project_id, "since": since or "", "until": before[0] if before else "9999"},
+    )
+    return [str(row[0]) for row in rows]
+
+
 def _is_after(session: Session, place: Place) -> bool:
     """Whether an ended session comes after a place of the list."""
     if session.ended_at is None or session.last_seen_at > place[0]:
@@ -94,6 +121,7 @@ class SessionRecords:
     def __init__(self, connection: sqlite3.Connection, names: dict[str, str]) -> None:
         self._connection = connection
         self._names = names
+        self._files: dict[str, list[live.ClientFile]] | None = None
         self._live: dict[str, LiveSession] = live_sessions(connection, is_thorough=True)
 
     def with_file(self) -> list[Session]:
@@ -102,10 +130,44 @@ class SessionRecords:
         repo = SessionRepo(self._connection)
         return [session for name in self._live if (session := repo.get(name))]
 
+    def of_briefings(self, session_id: str) -> Session | None:
+        """A session that only its briefings know: another program wrote them, they were imported
+        while it lived, or its row was pruned. A client that has it open shows that it lives."""
+        row = self._connection.execute(
+            f"SELECT project_id, status, briefing_id, {ENDED} FROM briefings WHERE session_id = ?"
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1",
+            (session_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        project_id, status, briefing_id, at = row
+        state, since = status if status in get_args(SessionState) else "completed", at
+        if self._files is None:
+            self._files = live.read(self._connection)
+        ended_at = at
+        if files := self._files.get(session_id):
+            stored = live.Stored(state, at, None, False)
+            now_ms = time.time_ns() // 1_000_000
+            said, said_since, _ = live.corrected(stored, files, now_ms, is_thorough=True)
+            if said != "ended":
+                state, since, ended_at = said, said_since, None
+        return Session(
+            session_id=session_id,
+            project_id=project_id,
+            folder="",
+            state=cast("SessionState", state),
+            state_at=since,
+            detail="",
+            briefing_id=briefing_id,
+            last_seen_at=at,
+            ended_at=ended_at,
+            **dict.fromkeys(_UNKNOWN),
+        )
+
     def corrected(self, session: Session) -> Session:
         """The session as it is now, with its title."""
-        live = self._live.get(session.session_id)
-        now = session_now(session, live) if live else session
+        found = self._live.get(session.session_id)
+        now = session_now(session, found) if found else session
         return replace(now, state=_when_ended(now.state)) if now.ended_at else now
 
     def is_of(self, session: Session, state: str | None) -> bool:
@@ -118,8 +180,8 @@ class SessionRecords:
 
     def attention(self, session: Session) -> str | None:
         """`needs_you`, `left_open`, or None: whether a corrected session waits for a person."""
-        if live := self._live.get(session.session_id):
-            needs_you, is_left_open = live.needs_you(), live.is_now_left_open()
+        if now := self._live.get(session.session_id):
+            needs_you, is_left_open = now.needs_you(), now.is_now_left_open()
         else:
             needs_you, is_left_open = self._connection.execute(
                 f"SELECT {STUCK}, {LEFT_OPEN} FROM sessions s WHERE s.session_id = :session_id",
@@ -135,7 +197,7 @@ class SessionRecords:
             "session_id": session.session_id,
             "project_id": session.project_id,
             "project": self._names.get(session.project_id, session.project_id),
-            "folder": session.folder,
+            "folder": session.folder or None,
             "branch": newest[1] if newest else None,
             "title": session.title or title_of(self._connection, session.session_id),
             "state": session.state,
@@ -159,7 +221,7 @@ class SessionRecords:
         """(its newest briefing, the branch of it)."""
         row = self._connection.execute(
             "SELECT briefing_id, branch FROM briefings WHERE session_id = ?"
-            " ORDER BY ifnull(ended_at, created_at) DESC, briefing_id DESC LIMIT 1",
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1",
             (session_id,),
         ).fetchone()
         return (row[0], row[1]) if row else None

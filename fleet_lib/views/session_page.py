@@ -7,10 +7,10 @@ from typing import Any
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.lines import summary_of
-from fleet_lib.store.briefings import ENDED, BriefingRepo
+from fleet_lib.store.briefings import ENDED
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.ids import sessions_meant, short_ids
-from fleet_lib.views.session_list import SessionRecords, first_at
+from fleet_lib.views.session_list import SessionRecords
 from fleet_lib.views.usage import figures, of_session
 
 TURNS = 1000  # of one page, the newest
@@ -62,12 +62,15 @@ def find_session(connection: sqlite3.Connection, text: str) -> str:
     """The id of the session that a person means: a briefing (12), an event (e40), a job (job3), the
     beginning of a session's id, or a project in which one session waits. Raises NotFound, or
     BadInput if several are meant."""
-    known_by_briefings = _ids_of_briefings(connection, text)
-    if len(known_by_briefings) == 1 or text in known_by_briefings:
-        named = text if text in known_by_briefings else known_by_briefings[0]
-        if SessionRepo(connection).get(named) is None:
-            return named
-    meant = sessions_meant(connection, text)
+    try:
+        meant = sessions_meant(connection, text)
+    except NotFound:
+        known_by_briefings = _ids_of_briefings(connection, text)
+        if len(known_by_briefings) > 1 and text not in known_by_briefings:
+            raise BadInput(f"several sessions begin with {text!r}; type more of it") from None
+        if not known_by_briefings:
+            raise
+        return known_by_briefings[0]  # the shortest comes first: the text itself, if it is one
     if len(meant.sessions) == 1:
         return meant.sessions[0].session_id
     assert meant.project
@@ -82,40 +85,14 @@ def find_session(connection: sqlite3.Connection, text: str) -> str:
 
 
 def _head(connection: sqlite3.Connection, names: dict[str, str], session_id: str) -> dict[str, Any]:
-    """The session's record; made of its briefings if nothing else is known of it."""
-    session = SessionRepo(connection).get(session_id)
-    if session:
-        records = SessionRecords(connection, names)
-        return records.record(records.corrected(session))
-    row = connection.execute(
-        f"SELECT project_id, status, branch, briefing_id, {ENDED},"
-        " (SELECT count(*) FROM briefings WHERE session_id = ?1)"
-        f" FROM briefings WHERE session_id = ?1 ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1",
-        (session_id,),
-    ).fetchone()
-    if row is None:
+    """The session's record."""
+    records = SessionRecords(connection, names)
+    session = SessionRepo(connection).get(session_id) or records.of_briefings(session_id)
+    if session is None:
         raise NotFound(
             f"there is no session {session_id!r}; run `fleet sessions list` to see the latest"
         )
-    project_id, status, branch, briefing_id, last_at, turns = row
-    return {
-        "session_id": session_id,
-        "project_id": project_id,
-        "project": names.get(project_id, project_id),
-        "folder": None,
-        "branch": branch,
-        "title": BriefingRepo(connection).last_title(session_id),
-        "state": status,
-        "since": last_at,
-        "is_live": False,
-        **dict.fromkeys(("attention", "reason", "hidden_until")),
-        "text": "",
-        "first_at": first_at(connection, session_id) or last_at,
-        "last_at": last_at,
-        "ended_at": last_at,
-        "turns": turns,
-        "briefing_id": briefing_id,
-    }
+    return records.record(records.corrected(session))
 
 
 def _turn_record(row: sqlite3.Row, used: dict[str, dict[str, Any]]) -> dict[str, Any]:
