@@ -161,7 +161,7 @@ class _Importer:
             with contextlib.suppress(sqlite3.Error):  # the next drain tries again
                 search_index.catch_up(self._connection, only_changes=True)
         with contextlib.suppress(OSError):
-            wake.start_drainer(self._home)  # for what came while the lock was held
+            wake.wake_drainer(self._home)  # for what came while the lock was held
 
     def _apply(self, connection: sqlite3.Connection, turns: list[ReadTurn]) -> NotRead | None:
         """Store turns in one transaction and take them off the list; what the first one left lacks."""
