@@ -61,7 +61,7 @@ def _work(home: str, root: str, lock: int, is_forced: bool) -> "tuple[int, bool]
         held.name(lock, "starting")
         bell = linger.Bell(home, root)
         _import_all()
-        from fleet_lib.drain import drainer, put_off
+        from fleet_lib.drain import drainer, lessons, put_off
     except Exception as error:
         # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
         fcntl.flock(lock, fcntl.LOCK_UN)
@@ -74,13 +74,18 @@ def _work(home: str, root: str, lock: int, is_forced: bool) -> "tuple[int, bool]
             f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
         )
         return UNUSABLE, False
+    learnt = lessons.Lessons() if bell.is_hung else None
+
+    def say(doing: str) -> None:
+        held.say(lock, doing)
+
     try:
         while True:
-            usable = drainer.drain(home, lambda doing: held.say(lock, doing), is_forced=is_forced)
+            usable = drainer.drain(home, say, is_forced=is_forced, lessons=learnt)
             is_forced = False
             if not usable:
                 return UNUSABLE, False
-            held.say(lock, "waiting for the next entry")
+            say("waiting for the next entry")
             if not bell.wait(lambda: put_off.waiting(home)):
                 return DONE, not bell.is_same()
             if not bell.is_same():

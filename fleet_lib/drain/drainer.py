@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
+from fleet_lib.drain.lessons import Lessons
 from fleet_lib.drain.put_off import PutOff
 from fleet_lib.drain.reader import Reader
 from fleet_lib.drain.usage import TranscriptUsage
@@ -47,12 +48,16 @@ class _Applied(Record):
 
 
 def drain(
-    home: str, say: Callable[[str], None] = lambda _: None, *, is_forced: bool = False
+    home: str,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    is_forced: bool = False,
+    lessons: Lessons | None = None,
 ) -> bool:
     """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
     False if the database cannot be used now; the log says why. `say` is called with what the
-    drainer is doing."""
-    drainer = _Drainer(home, say, is_forced=is_forced)
+    drainer is doing. `lessons` are for the next call in this process."""
+    drainer = _Drainer(home, say, lessons, is_forced=is_forced)
     try:
         drainer.run()
         drainer.end_gone_sessions()
@@ -69,12 +74,14 @@ def drain(
 
 
 class _Drainer:
-    def __init__(self, home: str, say: Callable[[str], None], *, is_forced: bool) -> None:
+    def __init__(
+        self, home: str, say: Callable[[str], None], lessons: Lessons | None, *, is_forced: bool
+    ) -> None:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
         self._put_off = PutOff(home, is_forced=is_forced)
-        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"))
+        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"), lessons)
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:

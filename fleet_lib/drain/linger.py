@@ -59,6 +59,11 @@ class Bell:
         except OSError:
             self.close()  # a file system without FIFOs, or a full one: the drainer does not linger
 
+    @property
+    def is_hung(self) -> bool:
+        """Whether this drainer lingers."""
+        return self._reader >= 0
+
     def close(self) -> None:
         """From now on hooks start a drainer."""
         for descriptor in (self._reader, self._writer, self._folder):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fleet_lib import log, outside, spool
+from fleet_lib.drain.lessons import Lessons
 from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
@@ -61,11 +62,16 @@ class Reader:
     hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
 
     def __init__(
-        self, home: str, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None
+        self,
+        home: str,
+        put_off: PutOff,
+        on_wait: Callable[[str], None] = lambda _: None,
+        lessons: Lessons | None = None,
     ) -> None:
         self._home = home
         self._put_off = put_off
         self._on_wait = on_wait
+        self._lessons = lessons  # if the next drain is in this process, too
         self._board = mmap.mmap(-1, outside.BOARD_BYTES)
         self._child = 0
         self._requests = self._replies = -1
@@ -104,6 +110,10 @@ class Reader:
 
     def close(self) -> None:
         """End the child, which does so by itself when its requests end."""
+        if self._lessons and self._child:
+            with contextlib.suppress(_Died, _Hangs, BadEntry, NoAnswer):
+                self._send("lesson", ())
+                self._lessons.note(self._result(self._receive()))
         self._close_pipes()
         if self._child:
             end = time.monotonic() + 1.0
@@ -152,6 +162,8 @@ class Reader:
     # --- the child's process ---
 
     def _fork(self) -> None:
+        if self._lessons:
+            self._lessons.learn()
         requests, replies = os.pipe(), os.pipe()
         self._begin_batch()
         silent = self._put_off.silent_places()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
-from fleet_lib.turn import remote_names
+from fleet_lib.turn import remembered, remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
 
@@ -26,6 +27,7 @@ _FILES_LIMIT = 1000
 _NS = 1_000_000_000
 _COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_AT = lazy(r"@\{(\d+)")
 _NO_REPOSITORY = "not a git repository"
 
 
@@ -104,10 +106,10 @@ def read_git_state(folder: str) -> GitState | None:
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
-    settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
+    settings = _read_settings(folder, os.path.join(here, facts.git_dir), common)
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
-    reflog = read_reflog(folder) if head else ()
+    reflog = read_reflog(folder, facts.git_dir) if head else ()
     made_ns = _read_made_ns(objects, reflog)
     return GitState(
         toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
@@ -238,23 +240,32 @@ def _main_worktree(folder: str, common: str) -> str:
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
 
 
-def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
-    """The movements of HEAD, newest first; none where there is no repository."""
-    text = ask(
-        folder,
-        "log",
-        "-g",
-        f"-n{_REFLOG_LIMIT}",
-        "-z",
-        "--date=raw",
-        "--format=%H%n%gd%n%gs",
-        "HEAD",
-    )
+def _read_settings(folder: str, git_folder: str, common: str) -> str:
+    question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
+
+    def asked() -> str | None:
+        return ask(folder, *question)
+
+    files = remembered.settings_files(git_folder, common)
+    return (remembered.answer((folder, *question), files, asked) if files else asked()) or ""
+
+
+def read_reflog(folder: str, git_folder: str = "") -> tuple[ReflogEntry, ...]:
+    """The movements of HEAD, newest first; none where there is no repository. With the absolute
+    `git_folder` git is not asked again while the reflog's file is as it was."""
+    shown = ("-z", "--date=raw", "--format=%H%n%gd%n%gs", "HEAD")
+    question = ("log", "-g", f"-n{_REFLOG_LIMIT}", *shown)
+
+    def asked() -> str | None:
+        return ask(folder, *question)
+
+    file = os.path.join(git_folder, "logs", "HEAD")
+    text = remembered.answer((folder, *question), [file], asked) if git_folder else asked()
     entries: list[ReflogEntry] = []
     for record in reversed((text or "").split("\0")):
         commit, _, rest = record.partition("\n")
         selector, _, subject = rest.partition("\n")
-        if match := re.search(r"@\{(\d+)", selector):
+        if match := _AT.search(selector):
             previous = entries[-1].commit if entries else None
             entries.append(ReflogEntry(int(match[1]), commit, subject.strip(), previous))
     return tuple(reversed(entries))
