@@ -196,7 +196,7 @@ def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
 ) -> None:
     lock = fleet.hold_lock()
     assert lock is not None
-    start = [sys.executable, "-I", str(drain.__file__), str(fleet.home)]
+    start = [sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"]
     try:
         found = imported(start, env=fleet.env())
         code = subprocess.run(start, env=fleet.env()).returncode
@@ -211,7 +211,7 @@ def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
 def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
     # Without this test, a stub that never does anything would pass the test above.
     fleet.hook("stop", payload("Stop"), fleet.folder)
-    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
+    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"], env=fleet.env())
 
     assert {"sqlite3", "json", "fleet_lib.drain.drainer", "fleet_lib.ingest.ingest"} <= found
 

@@ -28,7 +28,7 @@ def crowd(ground: Ground, size: int) -> str:
     def drain() -> None:
         while not is_over.is_set():
             subprocess.run(
-                [PYTHON, "-I", DRAINER, str(ground.home)],
+                [PYTHON, "-I", DRAINER, str(ground.home), "--once"],
                 env=ground.environment(),
                 check=False,
                 capture_output=True,

@@ -1,8 +1,8 @@
-"""The drainer's process: `python -I drain.py FLEET_HOME [--now]`, started detached by hooks. With
-`--now` it also tries what is put off.
+"""The drainer's process: `python -I drain.py FLEET_HOME [--once] [--now]`, started detached by hooks.
+It lingers (linger.py), but not with `--once`. With `--now` it also tries what is put off.
 
-Standard library only until the lock is held: most starts find another drainer running and end here,
-so they must cost next to nothing. What a drainer does is in drainer.py.
+Standard library only until the lock is held and an entry waits: a start that finds another drainer
+running, or nothing to do, must cost next to nothing. What a drainer does is in drainer.py.
 """
 
 import _signal
@@ -15,7 +15,7 @@ import sys
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
-def main(home: str, is_forced: bool = False) -> int:
+def main(home: str, is_forced: bool = False, lingers: bool = False) -> int:
     _detach()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
@@ -31,7 +31,7 @@ def main(home: str, is_forced: bool = False) -> int:
             return _without_locks(root, home, error)
         code, is_replaced = DONE, False
         if _has_work(home):
-            code, is_replaced = _work(home, root, lock, is_forced)
+            code, is_replaced = _work(home, root, lock, is_forced, lingers)
         if code == UNUSABLE:
             return code
         fcntl.flock(lock, fcntl.LOCK_UN)
@@ -49,7 +49,9 @@ def main(home: str, is_forced: bool = False) -> int:
     return DONE
 
 
-def _work(home: str, root: str, lock: int, is_forced: bool) -> "tuple[int, bool]":
+def _work(
+    home: str, root: str, lock: int, is_forced: bool, lingers: bool
+) -> "tuple[int, bool]":
     """Apply the spool, and what comes while the drainer lingers; (DONE or UNUSABLE, whether it ends
     because home, database or program were replaced)."""
     if root not in sys.path:
@@ -59,7 +61,7 @@ def _work(home: str, root: str, lock: int, is_forced: bool) -> "tuple[int, bool]
         from fleet_lib.drain import linger
 
         held.name(lock, "starting")
-        bell = linger.Bell(home, root)
+        bell = linger.Bell(home, root, lingers)
         _import_all()
         from fleet_lib.drain import drainer, lessons, put_off
     except Exception as error:
@@ -176,4 +178,5 @@ def _without_locks(root: str, home: str, error: OSError) -> int:
 
 if __name__ == "__main__":
     # Everything is written and closed: taking the interpreter down would cost 15 ms more.
-    os._exit(main(os.path.abspath(sys.argv[1]), "--now" in sys.argv[2:]))
+    options = sys.argv[2:]
+    os._exit(main(os.path.abspath(sys.argv[1]), "--now" in options, "--once" not in options))

@@ -33,14 +33,14 @@ Facts = tuple[object, ...]
 class Bell:
     """The FIFO, and what the drainer began with."""
 
-    def __init__(self, home: str, root: str) -> None:
+    def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
-        self._root = root
+        self._files = _program_files(root)
         self._began = self._woken = time.monotonic()
-        self._installation = _installation(home, root)
+        self._installation = _installation(home, self._files)
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
-        if hot_settings.linger_seconds(home) and not is_shared(home):
+        if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
             self._hang()
 
     def _hang(self) -> None:
@@ -98,7 +98,7 @@ class Bell:
         """Whether home, database and program are those that this drainer began with."""
         return (
             self._is_in_place()
-            and _installation(self._home, self._root) == self._installation
+            and _installation(self._home, self._files) == self._installation
             and self._database in ((), _identity(paths.database(self._home)))
         )
 
@@ -145,22 +145,30 @@ def is_shared(home: str) -> bool:
     return kind.decode("ascii", "replace").startswith(_SHARED)
 
 
-def _installation(home: str, root: str) -> Facts:
-    """The home and the program's files, as they are now."""
-    files = []
-    folders = [os.path.join(root, "fleet_lib")]
-    try:
-        while folders:
-            with os.scandir(folders.pop()) as entries:
+def _program_files(root: str) -> list[str]:
+    """The program's folders and files: those that a drainer may have imported."""
+    found = [os.path.join(root, "fleet_lib")]
+    for path in found:
+        if path.endswith(".py"):
+            continue
+        try:
+            with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name.endswith(".py"):
-                        facts = entry.stat()
-                        files.append((entry.path, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-                    elif entry.is_dir() and entry.name != "__pycache__":
-                        folders.append(entry.path)
+                    is_folder = entry.is_dir() and entry.name != "__pycache__"
+                    if is_folder or entry.name.endswith(".py"):
+                        found.append(entry.path)
+        except OSError:
+            pass  # it is being replaced: that is seen when it is compared
+    return found
+
+
+def _installation(home: str, files: list[str]) -> Facts:
+    """The home, the environment and the program's files, as they are now."""
+    try:
+        program = [(facts.st_ino, facts.st_mtime_ns) for facts in map(os.stat, files)]
     except OSError:
         return ()
-    return _identity(home), _identity(sys.executable), sorted(files)
+    return _identity(home), _identity(sys.executable), program
 
 
 def _identity(path: str) -> Facts:

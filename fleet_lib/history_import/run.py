@@ -201,6 +201,7 @@ def _drainers_lock(home: str) -> Iterator[None]:
     lock = FileLock(paths.lock(home), poll_interval=0.02, mode=0o600)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
+        wake.ring(home, wake.LEAVE)
         try:
             lock.acquire(timeout=1.0)
             break

@@ -218,7 +218,9 @@ _PLACES = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
 def _read_facts(folder: str) -> _Facts | None:
     """None where git reads no repository."""
     more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--abbrev-ref=loose")
-    lines = (ask(folder, "rev-parse", *_PLACES, *more, "HEAD") or "").removesuffix("\n").split("\n")
+    question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
+    said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
+    lines = (said or "").removesuffix("\n").split("\n")
     if len(lines) == len(_Facts._fields):
         return _Facts(*lines)._replace(branch="" if lines[-1] == "HEAD" else lines[-1])
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
@@ -234,6 +236,23 @@ def _read_facts(folder: str) -> _Facts | None:
     return _Facts(*((ask(folder, *question) or "").removesuffix("\n") for question in questions))
 
 
+def _files_of(folder: str, said: str) -> list[str]:
+    """The files that make what rev-parse said true, of a folder that is a plain repository's top;
+    [] of any other."""
+    lines = said.removesuffix("\n").split("\n")
+    git = os.path.join(folder, ".git")
+    if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
+        return []
+    head, branch = lines[-2:]
+    reference = os.path.join(git, "refs", "heads", branch)
+    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: refs/heads/{branch}\n":
+        return []
+    if remembered.text(reference) != f"{head}\n":
+        return []  # packed, or of another kind of storage
+    settings = remembered.settings_files(git, git)
+    return [reference, f"{git}/HEAD", *settings, git, folder] if settings else []
+
+
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
@@ -246,8 +265,10 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     def asked() -> str | None:
         return ask(folder, *question)
 
-    files = remembered.settings_files(git_folder, common)
-    return (remembered.answer((folder, *question), files, asked) if files else asked()) or ""
+    def files(_answer: str) -> list[str]:
+        return remembered.settings_files(git_folder, common)
+
+    return remembered.answer((folder, *question), files, asked) or ""
 
 
 def read_reflog(folder: str, git_folder: str = "") -> tuple[ReflogEntry, ...]:
@@ -259,8 +280,8 @@ def read_reflog(folder: str, git_folder: str = "") -> tuple[ReflogEntry, ...]:
     def asked() -> str | None:
         return ask(folder, *question)
 
-    file = os.path.join(git_folder, "logs", "HEAD")
-    text = remembered.answer((folder, *question), [file], asked) if git_folder else asked()
+    files = [os.path.join(git_folder, "logs", "HEAD")] if git_folder else []
+    text = remembered.answer((folder, *question), lambda _: files, asked)
     entries: list[ReflogEntry] = []
     for record in reversed((text or "").split("\0")):
         commit, _, rest = record.partition("\n")

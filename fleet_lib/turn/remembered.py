@@ -3,6 +3,7 @@ settings. A drainer that lingers need not ask for them again: its readers are fo
 hand it what they were answered (drain/lessons.py)."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from time import time_ns
 
@@ -15,7 +16,7 @@ _ALL_CHARACTERS = 4_000_000
 _SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
 
 Facts = tuple[tuple[int, ...] | None, ...]
-Answers = dict[tuple[str, ...], tuple[Facts, str]]
+Answers = dict[tuple[str, ...], tuple[list[str], Facts, str]]  # {question: files, as they were, answer}
 
 _known: Answers = {}
 fresh: Answers = {}  # what was answered in this process
@@ -29,20 +30,25 @@ def learn(answers: Answers) -> None:
 
 
 def answer(
-    question: tuple[str, ...], files: Iterable[str], ask: Callable[[], str | None]
+    question: tuple[str, ...],
+    files_of: Callable[[str], list[str]],
+    ask: Callable[[], str | None],
 ) -> str | None:
-    """What `ask()` returns, or what it returned while these files were the same. The first of them
-    must be there."""
-    before = tuple(_facts(file) for file in files)
-    if before[0] is None:
-        return ask()
-    if question in _known and _known[question][0] == before:
-        return _known[question][1]
-    said = ask()
-    youngest = max(max(facts[3:]) for facts in before if facts)
-    if said is not None and len(said) <= _CHARACTERS and youngest < time_ns() - _SETTLED_NS:
-        _known[question] = fresh[question] = (before, said)
-    return said
+    """What `ask()` returns, or what it returned while the files that the answer depends on were as
+    they are. The first of them must be there; an answer without files is not remembered."""
+    if question in _known:
+        files, facts, said = _known[question]
+        if _facts(files) == facts:
+            return said
+    began = time_ns()
+    now = ask()
+    files = files_of(now) if now is not None and len(now) <= _CHARACTERS else []
+    facts = _facts(files)
+    youngest = max((time for each in facts if each for time in each[3:]), default=0)
+    # If they are older than the question, they were the same while git read them.
+    if now is not None and files and facts[0] and youngest < began - _SETTLED_NS:
+        _known[question] = fresh[question] = (files, facts, now)
+    return now
 
 
 def settings_files(git_folder: str, common: str) -> list[str]:
@@ -58,26 +64,33 @@ def settings_files(git_folder: str, common: str) -> list[str]:
         files += [os.path.join(home, ".gitconfig"), os.path.join(settings, "git", "config")]
     named = inherited.get("GIT_CONFIG_SYSTEM")
     files += [named] if named else _SYSTEM
-    return [] if any(_names_others(file) for file in files) else files
+    return [] if any("[include" in text(file).lower() for file in files) else files
 
 
-def _names_others(file: str) -> bool:
+def text(file: str) -> str:
+    """What a small file says; "" if it cannot be read."""
     outside.asking(file)
     try:
-        with open(file, "rb") as opened:
-            return b"[include" in opened.read(1 << 20).lower()
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            return opened.read(1 << 20)
     except OSError:
-        return False
+        return ""
 
 
-def _facts(file: str) -> tuple[int, ...] | None:
+def _facts(files: Iterable[str]) -> Facts:
+    return tuple(_facts_of(file) for file in files)
+
+
+def _facts_of(file: str) -> tuple[int, ...] | None:
     outside.asking(file)
     try:
         facts = os.stat(file)
     except OSError:
         return None
+    if stat.S_ISDIR(facts.st_mode):
+        return facts.st_dev, facts.st_ino, facts.st_uid
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _size() -> int:
-    return sum(len(said) for _, said in _known.values())
+    return sum(len(said) for _, _, said in _known.values())
