@@ -540,7 +540,9 @@ def test_only_an_entry_that_was_forgotten_is_applied_by_a_long_running_program(
 def test_python_without_the_libraries_leaves_an_entry_that_would_need_them(fleet: Fleet) -> None:
     put(fleet, 1, last_assistant_message="```briefing\n---\nsummary: Needs YAML\n---\n```")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", drain.__file__, str(fleet.home), "--once"], env=fleet.env(), check=False
+        [sys.executable, "-I", "-S", drain.__file__, str(fleet.home), "--once"],
+        env=fleet.env(),
+        check=False,
     )
     assert done.returncode == drain.UNUSABLE
     assert len(spool.pending(str(fleet.home))) == 1 and fleet.quarantine() == {}

@@ -38,6 +38,7 @@ HOT_PATH = [
     *sorted((ROOT / "fleet_lib" / "prelude").glob("*.py")),
     # A plugin may have to run these on the system's interpreter.
     ROOT / "fleet_lib" / "drain" / "drain.py",
+    ROOT / "fleet_lib" / "drain" / "linger.py",
     ROOT / "commander" / "setup" / "plugin.py",
     ROOT / "commander" / "setup" / "environment.py",
 ]
@@ -208,10 +209,20 @@ def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
     assert found - bare <= {"fcntl"}
 
 
+def test_drainer_that_finds_nothing_to_do_imports_only_fcntl(fleet: Fleet) -> None:
+    fleet.hook("stop", payload("Stop"), fleet.folder)
+    fleet.drain()
+    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
+
+    assert found - imported([sys.executable, "-I", "-c", "pass"]) <= {"fcntl"}
+
+
 def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
     # Without this test, a stub that never does anything would pass the test above.
     fleet.hook("stop", payload("Stop"), fleet.folder)
-    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"], env=fleet.env())
+    found = imported(
+        [sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"], env=fleet.env()
+    )
 
     assert {"sqlite3", "json", "fleet_lib.drain.drainer", "fleet_lib.ingest.ingest"} <= found
 

@@ -42,7 +42,8 @@ def dead_folders(ground: Ground, size: int) -> str:
             began = time.monotonic()
             if number % 3 == 2:  # a drainer that may be waiting for the dead folder is killed
                 drainer = subprocess.Popen(
-                    [PYTHON, "-I", DRAINER, str(ground.home), "--once", "--now"], env=ground.environment()
+                    [PYTHON, "-I", DRAINER, str(ground.home), "--once", "--now"],
+                    env=ground.environment(),
                 )
                 time.sleep(ground.random.random() * 4)
                 drainer.kill()

@@ -49,9 +49,7 @@ def main(home: str, is_forced: bool = False, lingers: bool = False) -> int:
     return DONE
 
 
-def _work(
-    home: str, root: str, lock: int, is_forced: bool, lingers: bool
-) -> "tuple[int, bool]":
+def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "tuple[int, bool]":
     """Apply the spool, and what comes while the drainer lingers; (DONE or UNUSABLE, whether it ends
     because home, database or program were replaced)."""
     if root not in sys.path:
@@ -76,7 +74,7 @@ def _work(
             f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
         )
         return UNUSABLE, False
-    learnt = lessons.Lessons() if bell.is_hung else None
+    learnt = lessons.Lessons() if bell.lingers else None
 
     def say(doing: str) -> None:
         held.say(lock, doing)
@@ -107,7 +105,7 @@ def _detach() -> None:
         pass  # it leads a session already
     os.chdir("/")
     os.umask(0o077)
-    os.closerange(3, 64)  # descriptors inherited from Claude Code must not stay open
+    os.closerange(3, 1024)  # descriptors inherited from Claude Code must not stay open
 
 
 def _has_work(home: str) -> bool:

@@ -3,7 +3,6 @@ forked from the drainer, and what it learned would end with it. A drainer that l
 it is woken; one that ends after a single turn does not pay for that."""
 
 import contextlib
-import importlib
 import sys
 
 from fleet_lib import lazy
@@ -29,7 +28,7 @@ class Lessons:
         """Import and compile what was noted."""
         for name in self._modules:
             with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+                __import__(name)
         lazy.compile_now(self._expressions)
         self._modules, self._expressions = {}, set()
 

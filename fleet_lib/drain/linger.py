@@ -8,7 +8,6 @@ has neither the database nor a reader.
 
 import fcntl
 import os
-import resource
 import select
 import signal
 import sys
@@ -36,14 +35,14 @@ class Bell:
     def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
         self._files = _program_files(root)
-        self._began = self._woken = time.monotonic()
+        self._began = time.monotonic()
         self._installation = _installation(home, self._files)
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
         if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
-            self._hang()
+            self._open()
 
-    def _hang(self) -> None:
+    def _open(self) -> None:
         path = paths.wake(self._home)
         try:
             try:
@@ -60,7 +59,7 @@ class Bell:
             self.close()  # a file system without FIFOs, or a full one: the drainer does not linger
 
     @property
-    def is_hung(self) -> bool:
+    def lingers(self) -> bool:
         """Whether this drainer lingers."""
         return self._reader >= 0
 
@@ -78,19 +77,16 @@ class Bell:
         self._database = self._database or _identity(paths.database(self._home))
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
-        self._notice_removal()
-        self._woken = time.monotonic()
         # Neither the clock on the wall nor a laptop's sleep counts.
-        end = self._woken + hot_settings.linger_seconds(self._home)
+        end = time.monotonic() + hot_settings.linger_seconds(self._home)
         end = min(end, self._began + LONGEST_LIFE_SECONDS)
         while not has_work():
+            self._notice_removal()  # it is noticed once
             left = end - time.monotonic()
-            if left <= 0 or _memory() > LARGEST_BYTES:
+            if left <= 0 or not self._is_in_place() or _memory() > LARGEST_BYTES:
                 return False
             is_rung = poll.poll(1000 * min(left, LOOK_SECONDS))
             if is_rung and wake.LEAVE in os.read(self._reader, 4096):
-                return False
-            if not self._is_in_place():
                 return False
         return True
 
@@ -146,19 +142,19 @@ def is_shared(home: str) -> bool:
 
 
 def _program_files(root: str) -> list[str]:
-    """The program's folders and files: those that a drainer may have imported."""
-    found = [os.path.join(root, "fleet_lib")]
-    for path in found:
-        if path.endswith(".py"):
-            continue
+    """The files that a drainer may have imported."""
+    found: list[str] = []
+    folders = [os.path.join(root, "fleet_lib")]
+    for folder in folders:
         try:
-            with os.scandir(path) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
-                    is_folder = entry.is_dir() and entry.name != "__pycache__"
-                    if is_folder or entry.name.endswith(".py"):
+                    if entry.name.endswith(".py"):
                         found.append(entry.path)
+                    elif entry.is_dir() and entry.name != "__pycache__":
+                        folders.append(entry.path)
         except OSError:
-            pass  # it is being replaced: that is seen when it is compared
+            pass  # it is being replaced: that is seen when the files are compared
     return found
 
 
@@ -184,7 +180,9 @@ def _memory() -> int:
     had."""
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
+        import resource  # only where it is needed
+
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024

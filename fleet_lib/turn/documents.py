@@ -89,7 +89,9 @@ class Documents:
         try:
             index = os.path.join(self._toplevel, ".git", "index")  # elsewhere in a linked worktree
             question = (self._toplevel, "ls-files", "-z")
-            listing = remembered.answer(question, lambda _: [index], lambda: git.ask(*question)) or ""
+            listing = (
+                remembered.answer(question, lambda _: [index], lambda: git.ask(*question)) or ""
+            )
         except GitTimeout:
             listing = ""
         return list(dict.fromkeys(file for file in listing.split("\0") if file))

@@ -16,7 +16,9 @@ _ALL_CHARACTERS = 4_000_000
 _SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
 
 Facts = tuple[tuple[int, ...] | None, ...]
-Answers = dict[tuple[str, ...], tuple[list[str], Facts, str]]  # {question: files, as they were, answer}
+Answers = dict[
+    tuple[str, ...], tuple[list[str], Facts, str]
+]  # {question: files, as they were, answer}
 
 _known: Answers = {}
 fresh: Answers = {}  # what was answered in this process
