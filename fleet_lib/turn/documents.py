@@ -10,7 +10,7 @@ from functools import cached_property
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
-from fleet_lib.turn import git, living, remembered
+from fleet_lib.turn import git, living
 
 _DOCUMENTS_LIMIT = 2000
 _DOCUMENT_BYTES_LIMIT = 512 * 1024
@@ -87,11 +87,7 @@ class Documents:
     @cached_property
     def _files(self) -> list[str]:
         try:
-            index = os.path.join(self._toplevel, ".git", "index")  # elsewhere in a linked worktree
-            question = (self._toplevel, "ls-files", "-z")
-            listing = (
-                remembered.answer(question, lambda _: [index], lambda: git.ask(*question)) or ""
-            )
+            listing = git.ask(self._toplevel, "ls-files", "-z") or ""
         except GitTimeout:
             listing = ""
         return list(dict.fromkeys(file for file in listing.split("\0") if file))

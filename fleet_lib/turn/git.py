@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
-from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
 from fleet_lib.turn import remembered, remote_names
@@ -27,7 +26,6 @@ _FILES_LIMIT = 1000
 _NS = 1_000_000_000
 _COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_AT = lazy(r"@\{(\d+)")
 _NO_REPOSITORY = "not a git repository"
 
 
@@ -109,7 +107,7 @@ def read_git_state(folder: str) -> GitState | None:
     settings = _read_settings(folder, os.path.join(here, facts.git_dir), common)
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
-    reflog = read_reflog(folder, facts.git_dir) if head else ()
+    reflog = read_reflog(folder) if head else ()
     made_ns = _read_made_ns(objects, reflog)
     return GitState(
         toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
@@ -271,22 +269,23 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     return remembered.answer((folder, *question), files, asked) or ""
 
 
-def read_reflog(folder: str, git_folder: str = "") -> tuple[ReflogEntry, ...]:
-    """The movements of HEAD, newest first; none where there is no repository. With the absolute
-    `git_folder` git is not asked again while the reflog's file is as it was."""
-    shown = ("-z", "--date=raw", "--format=%H%n%gd%n%gs", "HEAD")
-    question = ("log", "-g", f"-n{_REFLOG_LIMIT}", *shown)
-
-    def asked() -> str | None:
-        return ask(folder, *question)
-
-    files = [os.path.join(git_folder, "logs", "HEAD")] if git_folder else []
-    text = remembered.answer((folder, *question), lambda _: files, asked)
+def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
+    """The movements of HEAD, newest first; none where there is no repository."""
+    text = ask(
+        folder,
+        "log",
+        "-g",
+        f"-n{_REFLOG_LIMIT}",
+        "-z",
+        "--date=raw",
+        "--format=%H%n%gd%n%gs",
+        "HEAD",
+    )
     entries: list[ReflogEntry] = []
     for record in reversed((text or "").split("\0")):
         commit, _, rest = record.partition("\n")
         selector, _, subject = rest.partition("\n")
-        if match := _AT.search(selector):
+        if match := re.search(r"@\{(\d+)", selector):
             previous = entries[-1].commit if entries else None
             entries.append(ReflogEntry(int(match[1]), commit, subject.strip(), previous))
     return tuple(reversed(entries))

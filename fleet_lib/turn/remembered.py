@@ -1,6 +1,6 @@
-"""Git's answers that hold as long as some files are as they were: what the index lists, the reflog, the
-settings. A drainer that lingers need not ask for them again: its readers are forked from it, and
-hand it what they were answered (drain/lessons.py)."""
+"""Git's answers that hold as long as some files are as they were: where HEAD is, and the settings. A
+drainer that lingers need not ask for them again: its readers are forked from it, and hand it what
+they were answered (drain/lessons.py)."""
 
 import os
 import stat
@@ -11,14 +11,12 @@ from fleet_lib import outside
 
 _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
 _ANSWERS = 60
-_CHARACTERS = 2_000_000  # of one answer: the list of 20,000 files
-_ALL_CHARACTERS = 4_000_000
+_CHARACTERS = 100_000  # of one answer
 _SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
 
 Facts = tuple[tuple[int, ...] | None, ...]
-Answers = dict[
-    tuple[str, ...], tuple[list[str], Facts, str]
-]  # {question: files, as they were, answer}
+# {question: (files, as they were, the answer)}
+Answers = dict[tuple[str, ...], tuple[list[str], Facts, str]]
 
 _known: Answers = {}
 fresh: Answers = {}  # what was answered in this process
@@ -27,7 +25,7 @@ fresh: Answers = {}  # what was answered in this process
 def learn(answers: Answers) -> None:
     """Remember what another process, forked from this one, was answered."""
     _known.update(answers)
-    while _known and (len(_known) > _ANSWERS or _size() > _ALL_CHARACTERS):
+    while len(_known) > _ANSWERS:
         del _known[next(iter(_known))]
 
 
@@ -92,7 +90,3 @@ def _facts_of(file: str) -> tuple[int, ...] | None:
     if stat.S_ISDIR(facts.st_mode):
         return facts.st_dev, facts.st_ino, facts.st_uid
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def _size() -> int:
-    return sum(len(said) for _, _, said in _known.values())
