@@ -21,30 +21,12 @@ def lazy(source: str, flags: int = 0) -> re.Pattern[str]:
     return cast("re.Pattern[str]", _Lazy(source, flags))
 
 
-_every: "list[_Lazy]" = []
-used: list[int] = []  # the numbers of those that this process compiled
-
-
-def number() -> int:
-    """How many there are. A process that was forked has these under the same numbers."""
-    return len(_every)
-
-
-def compile_now(numbers: Iterable[int]) -> None:
-    """Compile those that another process, forked from this one, has used."""
-    for each in numbers:
-        _every[each].search  # noqa: B018
-
-
 class _Lazy:
     def __init__(self, source: str, flags: int) -> None:
         self._source, self._flags = source, flags
-        self._number = len(_every)
-        _every.append(self)
 
     def __getattr__(self, name: str) -> Any:
         compiled = re.compile(self._source, self._flags)
-        used.append(self._number)
         # From now on this class is no detour.
         self.__dict__.update({method: getattr(compiled, method) for method in _METHODS})
         return getattr(compiled, name)

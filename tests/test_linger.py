@@ -101,21 +101,48 @@ def test_one_drainer_applies_turn_after_turn_and_holds_nothing_while_it_waits(fl
         until(lambda: is_idle(fleet))
         assert fleet.drainers() == [process.pid]
 
-    assert not process.children()
-    assert process.memory_info().rss < 45 << 20
+    (reader,) = process.children()
+    assert process.memory_info().rss + reader.memory_full_info().uss < 45 << 20
     assert [file.path for file in process.open_files() if "fleet.db" in file.path] == []
+    assert reader.open_files() == []
     wake_file = Path(paths.wake(str(fleet.home)))
     assert wake_file.is_fifo() and wake_file.stat().st_mode & 0o777 == 0o600
     holder = held.named(Path(paths.lock(str(fleet.home))))
     assert holder is not None and holder.trouble() == ""
     assert f"process {process.pid}" in holder.in_words()
-    before = process.cpu_times()
+    before = process.cpu_times(), reader.cpu_times()
     time.sleep(0.5)
-    assert process.cpu_times() == before
+    assert (process.cpu_times(), reader.cpu_times()) == before
 
     shutil.rmtree(fleet.home)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 4)
+    for one in (process, reader):
+        until(lambda one=one: has_ended(one), 4)  # type: ignore[misc]
     assert not fleet.home.exists()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@LINUX
+def test_reader_goes_when_no_turn_is_near_and_its_death_counts_against_no_entry(
+    fleet: Fleet,
+) -> None:
+    put(str(fleet.home), 1)
+    process = patched_drainer(fleet, "linger.READER_SECONDS, linger.LOOK_SECONDS = 0.4, 0.2")
+    drainer = psutil.Process(process.pid)
+    for number in range(2, 7):
+        until(lambda: is_idle(fleet))
+        if number == 6:
+            until(lambda: not drainer.children())
+        for reader in drainer.children():
+            reader.kill()
+        put(str(fleet.home), number)
+        wake.wake_drainer(str(fleet.home))
+        until(lambda: not fleet.waiting())
+    assert applied(fleet) == 6 and fleet.quarantine() == {}
+    assert not Path(paths.put_off(str(fleet.home))).exists()
+    assert process.poll() is None
 
 
 def test_hook_that_wakes_starts_no_process(fleet: Fleet) -> None:
@@ -361,11 +388,11 @@ def apply(home, *_, **__):
     spool.acknowledge(home, spool.pending(home))
     return True
 for name, more in (("drainer", {{"drain": apply}}), ("put_off", {{"waiting": spool.pending}}),
-                   ("lessons", {{"Lessons": object}})):
+                   ("reader", {{"Reader": lambda home: types.SimpleNamespace(end_child=lambda: None)}})):
     module = sys.modules["fleet_lib.drain." + name] = types.ModuleType(name)
     module.__dict__.update(more)
 import fleet_lib.drain
-for name in ("drainer", "put_off", "lessons"):
+for name in ("drainer", "put_off", "reader"):
     setattr(fleet_lib.drain, name, sys.modules["fleet_lib.drain." + name])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """)

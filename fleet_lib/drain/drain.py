@@ -61,7 +61,7 @@ def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "t
         held.name(lock, "starting")
         bell = linger.Bell(home, root, lingers)
         _import_all()
-        from fleet_lib.drain import drainer, lessons, put_off
+        from fleet_lib.drain import drainer, put_off, reader
     except Exception as error:
         # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
         fcntl.flock(lock, fcntl.LOCK_UN)
@@ -74,19 +74,23 @@ def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "t
             f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
         )
         return UNUSABLE, False
-    learnt = lessons.Lessons() if bell.lingers else None
+    reading = reader.Reader(home) if bell.lingers else None
 
     def say(doing: str) -> None:
         held.say(lock, doing)
 
+    def let_go() -> None:
+        if reading:
+            reading.end_child()
+
     try:
         while True:
-            usable = drainer.drain(home, say, is_forced=is_forced, lessons=learnt)
+            usable = drainer.drain(home, say, is_forced=is_forced, reader=reading)
             is_forced = False
             if not usable:
                 return UNUSABLE, False
             say("waiting for the next entry")
-            if not bell.wait(lambda: put_off.waiting(home)):
+            if not bell.wait(lambda: put_off.waiting(home), let_go):
                 return DONE, not bell.is_same()
             if not bell.is_same():
                 return DONE, True

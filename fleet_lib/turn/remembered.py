@@ -1,6 +1,5 @@
 """Git's answers that hold as long as some files are as they were: where HEAD is, and the settings. A
-drainer that lingers need not ask for them again: its readers are forked from it, and hand it what
-they were answered (drain/lessons.py)."""
+drainer that lingers has a reader that need not ask for them again."""
 
 import os
 import stat
@@ -19,14 +18,6 @@ Facts = tuple[tuple[int, ...] | None, ...]
 Answers = dict[tuple[str, ...], tuple[list[str], Facts, str]]
 
 _known: Answers = {}
-fresh: Answers = {}  # what was answered in this process
-
-
-def learn(answers: Answers) -> None:
-    """Remember what another process, forked from this one, was answered."""
-    _known.update(answers)
-    while len(_known) > _ANSWERS:
-        del _known[next(iter(_known))]
 
 
 def answer(
@@ -47,7 +38,9 @@ def answer(
     youngest = max((time for each in facts if each for time in each[3:]), default=0)
     # If they are older than the question, they were the same while git read them.
     if now is not None and files and facts[0] and youngest < began - _SETTLED_NS:
-        _known[question] = fresh[question] = (files, facts, now)
+        _known[question] = (files, facts, now)
+        if len(_known) > _ANSWERS:
+            del _known[next(iter(_known))]
     return now
 
 
