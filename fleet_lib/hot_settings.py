@@ -9,6 +9,8 @@ BUDGET_RANGE = (1000, 9800)  # of more than 10,000 Claude Code shows a file name
 LINGER_SECONDS = 60  # that a drainer waits for the next entry
 LINGER_RANGE = (0, 120)
 WAIT_MINUTES = 5  # to collect briefings before a model is called
+# The form of notify.quiet_hours, as a regular expression.
+QUIET_HOURS = r"(?:([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d))?"
 
 
 def budget(home: str) -> int:
