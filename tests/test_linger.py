@@ -64,7 +64,7 @@ def doing(fleet: Fleet) -> str:
 
 
 def is_idle(fleet: Fleet) -> bool:
-    return doing(fleet) == "waiting for the next entry"
+    return doing(fleet) == held.IDLE
 
 
 def start_lingering(fleet: Fleet) -> psutil.Process:
@@ -107,9 +107,12 @@ def test_one_drainer_applies_turn_after_turn_and_holds_nothing_while_it_waits(fl
     assert reader.open_files() == []
     wake_file = Path(paths.wake(str(fleet.home)))
     assert wake_file.is_fifo() and wake_file.stat().st_mode & 0o777 == 0o600
-    holder = held.named(Path(paths.lock(str(fleet.home))))
+    lock = Path(paths.lock(str(fleet.home)))
+    hours_ago = time.time() - 9 * 3600  # a laptop that slept
+    os.utime(lock, (hours_ago, hours_ago))
+    holder = held.named(lock)
     assert holder is not None and holder.trouble() == ""
-    assert f"process {process.pid}" in holder.in_words()
+    assert f"process {process.pid}" in holder.in_words() and "waiting" in holder.in_words()
     before = process.cpu_times(), reader.cpu_times()
     time.sleep(0.5)
     assert (process.cpu_times(), reader.cpu_times()) == before

@@ -89,7 +89,7 @@ def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "t
             is_forced = False
             if not usable:
                 return UNUSABLE, False
-            say("waiting for the next entry")
+            say(held.IDLE)
             if not bell.wait(lambda: put_off.waiting(home), let_go):
                 return DONE, not bell.is_same()
             if not bell.is_same():
