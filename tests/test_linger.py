@@ -206,6 +206,7 @@ def test_whatever_takes_the_lock_does_not_wait_for_one_that_lingers(
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_drainer_ends_when_home_database_or_program_was_replaced_and_the_turn_is_applied(
     fleet: Fleet,
 ) -> None:
@@ -271,11 +272,11 @@ def test_home_without_fifos_or_of_several_kernels_is_drained_as_ever(
 @pytest.mark.parametrize(
     "moment",
     [
-        # before the FIFO is closed; between that and the release; after the release
         "real = linger.Bell.close\ndef late(*a): come(); real(*a)\nlinger.Bell.close = late",
         "real = linger.Bell.close\ndef late(*a): real(*a); come()\nlinger.Bell.close = late",
         "real = held.release\ndef late(*a): real(*a); come()\nheld.release = late",
     ],
+    ids=("before the FIFO is closed", "before the release", "after the release"),
 )
 def test_entry_that_comes_while_the_drainer_ends_is_applied_by_it(
     fleet: Fleet, moment: str
@@ -296,22 +297,25 @@ def come():
     assert fleet.waiting() == [] and applied(fleet) == 2
 
 
+MOMENTS = {
+    "it waits": "linger.Bell.wait, real = (lambda *a: die()), linger.Bell.wait",
+    "it begins": "linger.Bell.__init__, real = (lambda *a: (real(*a), die())), linger.Bell.__init__",
+    "it applies": "drainer.drain, real = (lambda *a, **k: die()), drainer.drain",
+    "it is woken": "os.read, real = (lambda *a: (real(*a), a[1] == 4096 and die())[0]), os.read",
+    "it ends": "linger.Bell.close, real = (lambda *a: (real(*a), die())), linger.Bell.close",
+}
+
+
 @pytest.mark.parametrize(
     "moment",
-    [
-        "linger.Bell.__init__, real = (lambda *a: (real(*a), die())), linger.Bell.__init__",
-        "drainer.drain, real = (lambda *a, **k: die()), drainer.drain",
-        "linger.Bell.wait, real = (lambda *a: die()), linger.Bell.wait",
-        "os.read, real = (lambda *a: (real(*a), die() if a[1] == 4096 else 0)[0]), os.read",
-        "linger.Bell.close, real = (lambda *a: (real(*a), die())), linger.Bell.close",
-    ],
+    [pytest.param(name, marks=() if name == "it waits" else pytest.mark.slow) for name in MOMENTS],
 )
 def test_drainer_that_is_killed_at_any_moment_is_followed_by_the_next_hooks(
     fleet: Fleet, moment: str
 ) -> None:
     put(str(fleet.home), 1)
     patch = "hot_settings.linger_seconds = lambda home: 0.3\n"
-    patch += f"die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n{moment}"
+    patch += f"die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n{MOMENTS[moment]}"
     process = patched_drainer(fleet, patch)
     time.sleep(0.1)
     while process.poll() is None:
