@@ -58,6 +58,11 @@ def lock(home: str) -> str:
     return os.path.join(home, "spool", "lock")
 
 
+def wake(home: str) -> str:
+    """The FIFO through which a drainer that lingers is woken (wake.ring)."""
+    return os.path.join(home, "spool", "wake")
+
+
 def put_off(home: str) -> str:
     """The places that do not answer, and the entries that wait for them."""
     return os.path.join(home, "spool", "put-off")

@@ -35,6 +35,16 @@ class PreludeSettings(_Section):
     )
 
 
+class DrainSettings(_Section):
+    linger_seconds: int = Field(
+        hot_settings.LINGER_SECONDS,
+        ge=hot_settings.LINGER_RANGE[0],
+        le=hot_settings.LINGER_RANGE[1],
+        description="Seconds that the background process which stores turns waits for the next one"
+        " before it ends; 0 ends it at once. While it waits, a turn costs a fraction.",
+    )
+
+
 class HistorySettings(_Section):
     keep_days: int = Field(
         0,
@@ -155,6 +165,7 @@ class Config(_Section):
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
     capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
+    drain: DrainSettings = DrainSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]
     jobs: JobsSettings = JobsSettings()  # type: ignore[call-arg]
@@ -167,6 +178,7 @@ class Config(_Section):
 # What hooks and the drainer read, line by line.
 HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
+    "drain.linger_seconds",
     *("semantics.enabled", "semantics.wait_minutes", "history.keep_days"),
     *("notify.grace_seconds", "notify.quiet_hours", "notify.titles"),
 )

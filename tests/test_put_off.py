@@ -38,7 +38,7 @@ def briefings(fleet: Fleet) -> set[str]:
 
 
 def run_drainer(fleet: Fleet, *arguments: str, timeout: float = 60) -> int:
-    command = [sys.executable, "-I", drain.__file__, str(fleet.home), *arguments]
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home), "--once", *arguments]
     return subprocess.run(command, env=fleet.env(), timeout=timeout, check=False).returncode
 
 
@@ -329,7 +329,7 @@ def test_stopped_drainer_is_named_with_how_it_goes_on(fleet: Fleet) -> None:
         "drainer.drain = lambda *a, **k: (os.kill(os.getpid(), signal.SIGSTOP), real(*a, **k))[1];"
         f"runpy.run_path({drain.__file__!r}, run_name='__main__')"
     )
-    command = [sys.executable, "-c", stop_itself, str(fleet.home), str(ROOT)]
+    command = [sys.executable, "-c", stop_itself, str(fleet.home), str(ROOT), "--once"]
     with subprocess.Popen(command, env=fleet.env()) as process:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         began = time.monotonic()

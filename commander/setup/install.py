@@ -25,7 +25,7 @@ from commander.setup.commander_folder import (
     write_hook_file,
 )
 from commander.setup.uninstall import installed_home, uninstall
-from fleet_lib import paths
+from fleet_lib import paths, wake
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.store import db, migrate
 
@@ -91,6 +91,7 @@ def install(
         check=lambda python: _show_main_job(python, quiet),
         say=say,
     )
+    wake.ring(str(home), wake.LEAVE)  # a drainer of the program before
     write_command(home, python)
     write_hook_file(home, python)
     _migrate(home, say)

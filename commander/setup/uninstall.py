@@ -16,7 +16,7 @@ from pathlib import Path
 
 from commander.setup import hook_entries, preconditions, settings, settings_record
 from commander.setup.commander_folder import note_written, write_command, written_files
-from fleet_lib import held, paths
+from fleet_lib import held, paths, wake
 from fleet_lib.errors import BadInput
 
 _HOOKS_SECONDS = 1.0
@@ -234,11 +234,12 @@ def _without_drainer(home: Path, say: Callable[[str], object]) -> Iterator[None]
     with lock:
         has_said = False
         while True:
+            lingers = wake.ring(str(home), wake.LEAVE)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not has_said:
+                if not has_said and not lingers:
                     has_said = True
                     say("A drainer is applying what was captured. Waiting for it to finish ...")
                 if time.monotonic() > deadline:

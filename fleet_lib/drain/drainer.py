@@ -48,12 +48,16 @@ class _Applied(Record):
 
 
 def drain(
-    home: str, say: Callable[[str], None] = lambda _: None, *, is_forced: bool = False
+    home: str,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    is_forced: bool = False,
+    reader: Reader | None = None,
 ) -> bool:
     """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
     False if the database cannot be used now; the log says why. `say` is called with what the
-    drainer is doing."""
-    drainer = _Drainer(home, say, is_forced=is_forced)
+    drainer is doing. `reader` is one that stays for the next call."""
+    drainer = _Drainer(home, say, reader, is_forced=is_forced)
     try:
         drainer.run()
         drainer.end_gone_sessions()
@@ -72,16 +76,23 @@ def drain(
 
 
 class _Drainer:
-    def __init__(self, home: str, say: Callable[[str], None], *, is_forced: bool) -> None:
+    def __init__(
+        self, home: str, say: Callable[[str], None], reader: Reader | None, *, is_forced: bool
+    ) -> None:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
         self._put_off = PutOff(home, is_forced=is_forced)
-        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"))
+        self._stays = reader is not None
+        self._reader = reader or Reader(home)
+        self._reader.begin(self._put_off, lambda path: say(f"waiting for {path}"))
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
-        self._reader.close()
+        if self._stays:
+            self._reader.rest()
+        else:
+            self._reader.close()
         if self._connection is not None:
             self._connection.close()
 

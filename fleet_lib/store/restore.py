@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleet_lib import held, paths, spool
+from fleet_lib import held, paths, spool, wake
 from fleet_lib.errors import BadInput, DatabaseUnusable
 from fleet_lib.records import Record
 from fleet_lib.store import db, migrate, verify
@@ -58,6 +58,7 @@ def _without_drainer(home: str) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                wake.ring(home, wake.LEAVE)
                 if time.monotonic() > deadline:
                     holder = held.named(Path(paths.lock(home)))
                     words = f" ({holder.trouble() or holder.in_words()})" if holder else ""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fleet_lib.errors import GitTimeout
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
-from fleet_lib.turn import remote_names
+from fleet_lib.turn import remembered, remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
 
@@ -104,7 +104,7 @@ def read_git_state(folder: str) -> GitState | None:
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
-    settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
+    settings = _read_settings(folder, os.path.join(here, facts.git_dir), common)
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
     reflog = read_reflog(folder) if head else ()
@@ -226,7 +226,9 @@ _PLACES = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
 def _read_facts(folder: str) -> _Facts | None:
     """None where git reads no repository."""
     more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--abbrev-ref=loose")
-    lines = (ask(folder, "rev-parse", *_PLACES, *more, "HEAD") or "").removesuffix("\n").split("\n")
+    question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
+    said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
+    lines = (said or "").removesuffix("\n").split("\n")
     if len(lines) == len(_Facts._fields):
         return _Facts(*lines)._replace(branch="" if lines[-1] == "HEAD" else lines[-1])
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
@@ -242,10 +244,39 @@ def _read_facts(folder: str) -> _Facts | None:
     return _Facts(*((ask(folder, *question) or "").removesuffix("\n") for question in questions))
 
 
+def _files_of(folder: str, said: str) -> list[str]:
+    """The files that make what rev-parse said true, of a folder that is a plain repository's top;
+    [] of any other."""
+    lines = said.removesuffix("\n").split("\n")
+    git = os.path.join(folder, ".git")
+    if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
+        return []
+    head, branch = lines[-2:]
+    reference = os.path.join(git, "refs", "heads", branch)
+    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: refs/heads/{branch}\n":
+        return []
+    if remembered.text(reference) != f"{head}\n":
+        return []  # packed, or of another kind of storage
+    settings = remembered.settings_files(git, git)
+    return [reference, f"{git}/HEAD", *settings, git, folder] if settings else []
+
+
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
+
+
+def _read_settings(folder: str, git_folder: str, common: str) -> str:
+    question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
+
+    def asked() -> str | None:
+        return ask(folder, *question)
+
+    def files(_answer: str) -> list[str]:
+        return remembered.settings_files(git_folder, common)
+
+    return remembered.answer((folder, *question), files, asked) or ""
 
 
 def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
