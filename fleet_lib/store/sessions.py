@@ -79,6 +79,10 @@ class SessionRepo:
         rule = f"{OPEN} AND s.session_id = :session_id"
         return bool(self._by_rule(rule, "s.state_at", 1, session_id=session_id))
 
+    def hidden(self, limit: int = LISTED) -> list[Session]:
+        """The sessions that would wait for a person, but are dismissed or snoozed now."""
+        return self._by_rule(f"{OPEN} AND s.hidden_until > :now", "s.state_at", limit)
+
     def at_work(self, limit: int = LISTED) -> list[Session]:
         """Sessions that have not ended and were heard of lately; newest first."""
         return self._by_rule(AT_WORK, "s.last_seen_at", limit)
