@@ -5,6 +5,7 @@ becomes an escape sequence, rich markup or a link."""
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ STYLES = {
     "completed": "green",
     "archived": "dim",
 }
+_SGR = re.compile(r"(\x1b\[[0-9;]*m)")  # a colour or style
 _STATE_HEADINGS = ("status", "state")
 TITLE_SHOWN = 32  # characters of what a turn or session is called, in a line of others
 _CELL_LIMIT = 200  # characters
@@ -326,7 +328,18 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
     """Print what rich renders, through the pager if it is longer than the screen."""
     with console.capture() as captured:
         console.print(Harmless(*parts), end="")
-    text = captured.get()
+    _print_or_page(console, captured.get())
+
+
+def show_git_output(console: "Console", output: bytes) -> None:
+    """Print what git wrote, through the pager if it is longer than the screen. Of escape sequences
+    only colours and styles stay: a file may hold any."""
+    parts = _SGR.split(output.decode("utf-8", "replace"))
+    text = "".join(part if at % 2 else safe(part) for at, part in enumerate(parts))
+    _print_or_page(console, text)
+
+
+def _print_or_page(console: "Console", text: str) -> None:
     context = click.get_current_context(silent=True)
     no_pager = context is not None and context.find_root().params.get("no_pager")
     if no_pager or text.count("\n") < console.height:

@@ -27,7 +27,8 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import Moment, complete_briefing, project_option
+from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli.briefing_diff import diff
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
@@ -66,6 +67,9 @@ def briefings() -> None:
     """
 
 
+briefings.add_command(diff)
+
+
 @briefings.command("list")
 @project_option
 @click.option("--session", "session_id", help="Only this session: its id.")
@@ -82,12 +86,7 @@ def briefings() -> None:
     type=click.Choice(get_args(BroadcastLevel)),
     help="Broadcast level: silent, mention or highlight.",
 )
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only briefings newer than this: 30m, 2h, 3d, 1w, or an ISO date or time.",
-)
+@since_option("turns that ended")
 @limit_option(20)
 @json_option
 def list_(project: str | None, as_json: bool, **filters: Any) -> None:

@@ -27,7 +27,7 @@ _NOUNS = {
     "--older-than",
     type=Moment(),
     metavar="WHEN",
-    help="Delete what is older: 90d, 12h, 2w, or an ISO date or time.",
+    help="Delete what is older: 90d, 2w, monday, 2026-11-01.",
 )
 @click.option(
     "--max-size",

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from fleet_lib import clock
 from fleet_lib.levels import ImpactLevel, Status
+from fleet_lib.views.session_list import SessionFilter
 from fleet_lib.views.timeline import Level
 
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -48,6 +49,15 @@ class TimelineQuery(BaseModel):
 
 class RosterQuery(BaseModel):
     quiet: int = Field(default=20, ge=0, le=5000)
+
+
+class SessionQuery(BaseModel):
+    project_id: str | None = None
+    state: SessionFilter | None = None
+    since: Moment | None = None
+    before: str | None = None
+    before_id: str = ""
+    limit: Limit = 50
 
 
 class JobQuery(BaseModel):

@@ -1,14 +1,52 @@
 """The API's endpoints about sessions, and hiding one that waits for a person."""
 
+from typing import Any
+
 from starlette.requests import Request
 
-from commander.gateway import messages
+from commander.gateway import messages, usage_api
 from commander.gateway.context import Context, text_of
 from commander.gateway.openapi import Endpoint
-from commander.gateway.queries import NoQuery
+from commander.gateway.queries import NoQuery, SessionQuery
 from fleet_lib import clock
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.hiding import hide
+from fleet_lib.views.places import resume_command
+from fleet_lib.views.projects import project_names
+from fleet_lib.views.session_list import session_list
+from fleet_lib.views.session_page import session_page
+from fleet_lib.views.usage import in_words, session_in_words
+
+TURNS = 300  # of a session's page
+
+
+def sessions(context: Context, request: Request, query: SessionQuery) -> list[dict[str, Any]]:
+    before = (query.before, query.before_id) if query.before else None
+    with context.reading() as connection:
+        return session_list(
+            connection,
+            project_names(connection),
+            project_id=query.project_id,
+            state=query.state,
+            since=query.since,
+            before=before,
+            limit=query.limit,
+        )
+
+
+def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any]:
+    session_id = text_of(request, "session")
+    with context.reading() as connection:
+        usage_api.look_up_prices(connection, context.home)
+        page = session_page(connection, project_names(connection), session_id, limit=TURNS)
+        for turn in page["turns"]:
+            turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
+        used = page["usage"]
+        folder = page["folder"]
+        return page | {
+            "usage": session_in_words(used) if used else None,
+            "resume": resume_command(str(folder), session_id) if folder else None,
+        }
 
 
 def dismiss(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
@@ -32,6 +70,21 @@ def _hidden(context: Context, request: Request, until: str) -> messages.Hidden:
 
 
 ENDPOINTS = [
+    Endpoint(
+        "/sessions",
+        "Sessions: those that have not ended first, then the ended ones, newest first. `before` and"
+        " `before_id` are the last_at and session_id of the last one of the page before",
+        SessionQuery,
+        list[dict[str, Any]],
+        sessions,
+    ),
+    Endpoint(
+        "/sessions/{session_id}",
+        "One session with its turns, the newest 300",
+        NoQuery,
+        dict[str, Any],
+        session,
+    ),
     Endpoint(
         "/sessions/{session_id}/dismiss",
         "Hide a session that waits for a person until its next event",

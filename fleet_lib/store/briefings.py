@@ -165,7 +165,7 @@ class BriefingRepo:
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
-        `since` is an ISO time of creation; a briefing that was imported is as old as its turn."""
+        `since` is an ISO time."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -178,7 +178,7 @@ class BriefingRepo:
         conditions = [f"{column} = ?" for column in given]
         values: list[object] = list(given.values())
         if since is not None:
-            conditions.append("created_at >= ?")
+            conditions.append(f"{ENDED} >= ?")
             values.append(since)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(

@@ -170,17 +170,27 @@ def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     return done.stdout if done and done.returncode == 0 else None
 
 
+def command_line(folder: str, *arguments: str) -> list[str]:
+    """The command that asks git, so that no program of the repository's configuration runs."""
+    switches = (
+        "--no-optional-locks",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "log.showSignature=false",
+    )
+    return ["git", *switches, "-C", folder, *arguments]
+
+
 def run(
     folder: str, *arguments: str, stdin: str | None = None
 ) -> "subprocess.CompletedProcess[str] | None":
     """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
     FileNotFoundError where git is not installed."""
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
-    command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
     asking(folder, TIMEOUT_SECONDS + 1)
     try:
         return subprocess.run(
-            command,
+            command_line(folder, *arguments),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

@@ -11,14 +11,14 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
 # {state of a session: why it waits for a person}
-_REASONS = {
+REASONS = {
     "waiting_for_permission": "permission",
     "waiting_for_input": "question",
     "blocked": "blocked",
     "failed": "failed",
 }
 # {that reason: the state}, for the words and colours of a screen
-STATE_OF_REASON = {reason: state for state, reason in _REASONS.items()}
+STATE_OF_REASON = {reason: state for state, reason in REASONS.items()}
 
 
 def needs_you(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class SessionsNow:
         found = [session for session in stored if session.session_id not in self._live]
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
-                found.append(_now(session, live))
+                found.append(session_now(session, live))
         titled = [
             replace(session, title=title_of(self._connection, session.session_id))
             for session in found
@@ -114,7 +114,7 @@ class SessionsNow:
         return sorted(titled, key=order, reverse=True)
 
 
-def _now(session: Session, live: LiveSession) -> Session:
+def session_now(session: Session, live: LiveSession) -> Session:
     """The session with what is so now."""
     if live.state == "ended":
         return replace(session, ended_at=session.ended_at or live.since)
@@ -132,7 +132,7 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     """A session that waits for a person, as programs get it."""
     return {
         **_place(session, names),
-        "reason": _REASONS[session.state],
+        "reason": REASONS[session.state],
         "text": session.detail,
         "since": session.state_at,
         "briefing_id": session.briefing_id,
