@@ -1,12 +1,12 @@
 """The query parameters of the API, one model for each endpoint that has any."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from fleet_lib import clock
 from fleet_lib.levels import ImpactLevel, Status
-from fleet_lib.views.session_list import SessionFilter
+from fleet_lib.store.sessions import SessionState
 from fleet_lib.views.timeline import Level
 
 Limit = Annotated[int, Field(ge=1, le=500)]
@@ -18,6 +18,7 @@ class BriefingQuery(BaseModel):
     status: Status | None = None
     impact_level: ImpactLevel | None = None
     session_id: str | None = None
+    since: Moment | None = None
     limit: Limit = 50
 
 
@@ -53,7 +54,7 @@ class RosterQuery(BaseModel):
 
 class SessionQuery(BaseModel):
     project_id: str | None = None
-    state: SessionFilter | None = None
+    state: SessionState | Literal["live", "ended", "needs_you", "left_open"] | None = None
     since: Moment | None = None
     before: str | None = None
     before_id: str = ""
