@@ -125,7 +125,8 @@ def event_before(connection: sqlite3.Connection, moment: str) -> int:
             " ORDER BY event_id DESC LIMIT 1",
             (middle,),
         ).fetchone()
-        if row is None or str(row[1]) <= moment:
+        # Another program's text that is no time says nothing.
+        if row is None or str(row[1]) <= moment or not str(row[1])[:1].isdigit():
             low = middle
         else:
             high = min(middle - 1, int(row[0]) - 1)
