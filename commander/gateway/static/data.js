@@ -32,8 +32,9 @@ export function addressOf(path, parameters = {}) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-// {data, error}: the answer for an address, asked for again whenever it may be old. Until it is
-// there, what was there for this address before; while a filter changes, the rows before it.
+// {data, error, isOther}: the answer for an address, asked for again whenever it may be old. Until it
+// is there, what was there for this address before; while a filter changes, the rows of the one
+// before it, which `isOther` says.
 export function useData(path, parameters) {
   const address = addressOf(path, parameters);
   const [found, setFound] = useState({});
@@ -54,8 +55,8 @@ export function useData(path, parameters) {
     };
   }, [address, seen]);
   if (found.address === address) return found;
-  const before = kept.get(address) ?? (found.path === path ? found.data : undefined);
-  return { data: before };
+  if (kept.has(address)) return { data: kept.get(address) };
+  return { data: found.path === path ? found.data : undefined, isOther: true };
 }
 
 function keep(address, data) {

@@ -34,7 +34,10 @@ export function open(address, { isReplaced = false } = {}) {
   if (isReplaced) return;
   scrollTo(0, 0);
   // The new page is read from its beginning, by a screen reader too.
-  requestAnimationFrame(() => document.getElementById("main")?.focus({ preventScroll: true }));
+  requestAnimationFrame(() => {
+    const isSearching = document.activeElement?.matches("[data-search]");
+    if (!isSearching) document.getElementById("main")?.focus({ preventScroll: true });
+  });
 }
 
 // Changes parameters of the address; an empty value removes one.

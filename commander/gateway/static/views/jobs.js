@@ -7,7 +7,7 @@ import { html, useEffect, useRef, useState } from "../html.js";
 import { title } from "../notify.js";
 import { Choice, Command, Empty, Facts, Link, Problem, ProjectChoice, Prose, Row, Tag, Waiting } from "../parts.js";
 import { changeParameters, link, open, route } from "../router.js";
-import { clock, duration, Time } from "../time.js";
+import { clock, duration, Time, timeText } from "../time.js";
 import { words } from "../words.js";
 import { dollars } from "./project.js";
 
@@ -16,7 +16,7 @@ const RESULT_CHARACTERS = 600; // of a tool's output
 const STATUSES = ["queued", "running", ...FINISHED];
 const MODELS = [["sonnet", "Sonnet"], ["opus", "Opus"], ["haiku", "Haiku"]];
 const MAY = {
-  edit: "It can read and search files and edit those of its project. It runs no commands.",
+  edit: "It runs no commands.",
   read: "It can read and search files. It edits nothing and runs no commands.",
   off: "The setting gateway.jobs does not allow to submit jobs here.",
 };
@@ -29,11 +29,17 @@ function List() {
   const { project, status } = route.value.parameters;
   const { data: projects } = useData("/projects");
   const { data, error } = useData("/jobs", { limit: 100, project_id: project, status });
+  const most = roster.value?.may_submit_jobs;
   const held = roster.value?.jobs.held;
+  if (!most) return html`<h1>Jobs</h1><${Waiting} rows=${6} />`;
   return html`
     <h1>Jobs</h1>
-    ${held && html`<p class="problem" role="status">Jobs are on hold until ${new Date(held.until).toLocaleTimeString()}: ${held.reason}</p>`}
-    <${Submit} projects=${projects} project=${project} />
+    ${
+      held &&
+      html`<p class="problem" role="status">
+        Jobs are on hold until ${timeText(held.until, "clock")}: ${held.reason}</p>`
+    }
+    <${Submit} projects=${projects} project=${project} most=${most} />
     <div class="filters" role="group" aria-label="Filters">
       <${Choice} name="status" label="Status" value=${status}
         options=${[["", "All"], ...STATUSES.map((one) => [one, words(one)])]}
@@ -80,14 +86,14 @@ function took(job) {
   return duration(job.ts_started, end);
 }
 
-function Submit({ projects, project }) {
-  const most = roster.value?.may_submit_jobs;
+// `most` is what a job that is submitted here may do at most.
+function Submit({ projects, project, most }) {
   const [chosen, setChosen] = useState(project ?? "");
   const [model, setModel] = useState("sonnet");
   const [prompt, setPrompt] = useState("");
+  const [mayEdit, setMayEdit] = useState(true);
   const [problem, setProblem] = useState("");
   const [isSending, setSending] = useState(false);
-  if (!most) return html`<div class="card submit"></div>`;
   if (most === "off") {
     return html`<div class="card"><p class="note">${MAY.off}
       <${Command} text="fleet config set gateway.jobs read" /></p></div>`;
@@ -99,7 +105,9 @@ function Submit({ projects, project }) {
     }
     setSending(true);
     try {
-      const { job_id: jobId } = await post("/jobs", { project_id: chosen, prompt, model });
+      const mode = mayEdit && most === "edit" ? { permission_mode: "acceptEdits" } : {};
+      const wish = { project_id: chosen, prompt, model, ...mode };
+      const { job_id: jobId } = await post("/jobs", wish);
       say(`Job ${jobId} is queued.`);
       refreshSoon();
       open(link("jobs", jobId));
@@ -120,6 +128,12 @@ function Submit({ projects, project }) {
         <label class="choice wide"><span>What it should do</span>
           <textarea id="prompt" rows="4" value=${prompt}
             onInput=${(input) => setPrompt(input.target.value)}></textarea></label>
+        ${
+          most === "edit" &&
+          html`<label class="tick"><input type="checkbox" id="may-edit" checked=${mayEdit}
+            onChange=${(change) => setMayEdit(change.target.checked)} />
+            It may edit files of its project</label>`
+        }
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <p class="meta">
           <button type="button" class="main-action" id="send" disabled=${isSending} onClick=${submit}>Submit</button>

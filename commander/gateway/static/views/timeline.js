@@ -14,9 +14,9 @@ export function Timeline() {
   const { project, type, level, until } = route.value.parameters;
   const filters = { project_id: project, type, level, until: until && endOf(until), limit: PAGE };
   const { data: projects } = useData("/projects");
-  const { data, error } = useData("/timeline", filters);
+  const { data, error, isOther } = useData("/timeline", filters);
   const address = addressOf("/timeline", filters);
-  const earlier = useEarlier(address, data);
+  const earlier = useEarlier(address, isOther ? null : data);
   const rows = merged(data?.rows ?? [], earlier.rows);
   const isFiltered = project || type || level || until;
   return html`
@@ -66,25 +66,23 @@ export function Timeline() {
 // The pages before the first one. The first is asked for again when something happens, these are not:
 // what is there stays as it is.
 function useEarlier(address, first) {
-  const [found, setFound] = useState({ rows: [], next: undefined, isLoading: false });
-  useEffect(() => setFound({ rows: [], next: undefined, isLoading: false }), [address]);
-  const next = found.next === undefined ? first?.next : found.next;
+  const [found, setFound] = useState({});
+  const own = found.address === address ? found : { address, rows: [], isLoading: false };
+  const next = own.next === undefined ? first?.next : own.next;
   const load = async () => {
-    if (!next || found.isLoading) return;
-    setFound((before) => ({ ...before, isLoading: true }));
-    try {
-      const page = await get(`${address}&before=${next}`);
-      setFound((before) => ({
-        // The rows between the first page and these stay too when the first page moves on.
-        rows: before.rows.length ? [...before.rows, ...page.rows] : [...first.rows, ...page.rows],
-        next: page.next,
-        isLoading: false,
-      }));
-    } catch {
-      setFound((before) => ({ ...before, isLoading: false }));
-    }
+    if (!next || own.isLoading) return;
+    setFound({ ...own, isLoading: true });
+    const page = await get(`${address}&before=${next}`).catch(() => null);
+    const change = (before) => {
+      if (before.address !== address) return before; // another filter was chosen meanwhile
+      if (!page) return { ...before, isLoading: false };
+      // The rows of the first page stay too when that moves on.
+      const known = before.rows.length ? before.rows : first.rows;
+      return { address, rows: [...known, ...page.rows], next: page.next, isLoading: false };
+    };
+    setFound(change);
   };
-  return { rows: found.rows, next, load, isLoading: found.isLoading };
+  return { rows: own.rows, next, load, isLoading: own.isLoading };
 }
 
 // A turn that has another event since is in the first page, and not where it was.
