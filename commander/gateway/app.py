@@ -34,7 +34,7 @@ from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
-# The first part of an address that the page shows something for (static/router.js).
+# The first part of an address that the page shows something for (static/shell.js).
 VIEWS = frozenset(
     "|timeline|search|sessions|session|project|briefing|jobs|usage|commander|prelude".split("|")
 )
