@@ -80,8 +80,10 @@ export function Shell() {
     <main id="main" tabindex="-1">
       ${isLoggedIn.value ? html`<${View} key=${view} />` : html`<${LoginNeeded} />`}
     </main>
-    <${Offline} />
-    <div class="message" role="status">${message.value && html`<${Message} />`}</div>
+    <div class="below">
+      <div class="message" role="status">${message.value && html`<${Message} />`}</div>
+      <${Offline} />
+    </div>
     ${isHelpOpen.value && html`<${Help} />`}
     ${snoozing.value && html`<${Snoozing} session=${snoozing.value} />`}
   `;
@@ -173,8 +175,9 @@ function Offline() {
     return () => clearTimeout(timer);
   }, [isAway]);
   if (!isAway || !isLong) return null;
-  const at = timeText(asOf.value, "clock");
-  const age = asOf.value ? `What you see is of ${at}, ${timeText(asOf.value, "ago", Math.max(clock.value, asOf.value))}.` : "";
+  const at = asOf.value ? new Date(asOf.value).toISOString() : "";
+  const now = Math.max(clock.value, asOf.value);
+  const age = at && `What you see is of ${timeText(at, "clock")}, ${timeText(at, "ago", now)}.`;
   return html`
     <div id="offline" role="alert">
       <strong>The gateway does not answer.</strong> ${age} Trying again …
