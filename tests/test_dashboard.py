@@ -137,9 +137,14 @@ def test_keys_lead_from_what_needs_you_to_its_command_and_hide_it_in_every_tab(
         fleet.console("dismiss", "s-1")
         for tab in (page, other):
             expect(tab.locator("h1")).to_have_text("Nothing needs your attention.")
-        # A session that has gone on meanwhile is not hidden, and the page says why.
-        fleet.rows("UPDATE sessions SET hidden_until = NULL WHERE session_id = 's-1'")
+        # What is hidden is at the end, until it is shown again.
+        page.click("#hidden button")
+        expect(page.locator("#hidden .row")).to_have_count(2)
+        page.click("#hidden .row:has-text('the staging key') button")
+        expect(page.locator("#hidden .row")).to_have_count(1)
         expect(page.locator("#needs .row")).to_have_count(1)
+        page.goto(f"{gateway.page}/session/s-2")
+        expect(page.locator(".card.hidden")).to_contain_text("Snoozed until")
         page.goto(f"{gateway.page}/session/s-1")
         expect(page.locator(".waits")).to_contain_text("the staging key")
         page.click(".waits button:has-text('Dismiss')")

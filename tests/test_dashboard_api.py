@@ -115,6 +115,7 @@ def test_session_is_dismissed_snoozed_and_shown_again(api: Api, fleet: Fleet, al
     assert needs() == ["stuck"]
     assert api.post("/sessions/stuck/dismiss")["hidden_until"].startswith("9999")
     assert needs() == [] and groups(api) == [("alpha", [("stuck", "open")])]
+    assert [one["session_id"] for one in api.get("/roster")["hidden"]] == ["stuck"]
     api.post("/sessions/stuck/show")
     assert needs() == ["stuck"]
     until = api.post("/sessions/stuck/snooze", seconds=3600)["hidden_until"]

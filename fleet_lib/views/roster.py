@@ -10,7 +10,7 @@ from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
-from fleet_lib.store.sessions import Session
+from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.overview import capture, count_jobs
 from fleet_lib.views.places import resume_command, web_address
 from fleet_lib.views.projects import project_names
@@ -27,8 +27,9 @@ FROM projects p WHERE ifnull(status, 'active') = 'active' ORDER BY at DESC, proj
 
 
 def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str, Any]:
-    """{counts, projects, quiet_projects, commander, jobs, capture}. `quiet` is how many projects
-    without a session are wanted, the latest ones; `quiet_projects` is how many there are."""
+    """{counts, projects, quiet_projects, hidden, commander, jobs, capture}. `quiet` is how many
+    projects without a session are wanted, the latest ones; `quiet_projects` is how many there are.
+    `hidden` are the sessions that would wait, but are dismissed or snoozed."""
     names = project_names(connection)
     sessions = _sessions(connection)
     counts = dict.fromkeys(GROUPS, 0)
@@ -56,6 +57,15 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
         "counts": counts,
         "projects": _in_order(projects),
         "quiet_projects": sum(row[0] not in sessions for row in rows),
+        "hidden": [
+            _record(connection, "hidden", session)
+            | {
+                "project_id": session.project_id,
+                "project": names.get(session.project_id, session.project_id),
+                "hidden_until": session.hidden_until,
+            }
+            for session in SessionRepo(connection).hidden()
+        ],
         "commander": {
             "started": conversation is not None,
             "new": count_news(connection, seen) if conversation else 0,

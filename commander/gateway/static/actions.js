@@ -72,17 +72,18 @@ async function hide(session, act, body, text) {
     say(`${nameOf(session)} was not hidden: ${error.message}.`);
     return;
   }
-  const undo = async () => {
-    try {
-      await post(`${address}/show`);
-      say(`${nameOf(session)} is shown again.`);
-    } catch (error) {
-      say(`It cannot be shown again: ${error.message}.`);
-    }
-    refreshSoon();
-  };
-  last = undo;
-  say(text, undo);
+  last = () => showAgain(session);
+  say(text, last);
+  refreshSoon();
+}
+
+export async function showAgain(session) {
+  try {
+    await post(`/sessions/${encodeURIComponent(session.session_id)}/show`);
+    say(`${nameOf(session)} is shown again.`);
+  } catch (error) {
+    say(`It cannot be shown again: ${error.message}.`);
+  }
   refreshSoon();
 }
 

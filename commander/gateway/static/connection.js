@@ -9,7 +9,6 @@ const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 5000;
 
 export const connection = signal({ state: "connecting", text: "connecting", since: Date.now() });
-export const news = signal(0); // how many events came in since the page was opened
 
 let socket = null;
 let cursor = null; // the newest event that came in
@@ -55,7 +54,6 @@ function connect() {
 function take(message) {
   if (message.type === "fleet.event") {
     cursor = message.event_id;
-    news.value += 1;
     refreshSoon();
   } else if (message.type === "fleet.live") becomeLive(message);
   else if (message.type === "fleet.sessions") refreshSoon();

@@ -51,6 +51,13 @@ export function timeText(moment, kind, now = Date.now()) {
   return kind === "for" ? text : `${text} ago`;
 }
 
+// How long a session is hidden.
+export function hiddenText(until) {
+  const date = new Date(until);
+  if (Number.isNaN(date.getTime()) || date.getFullYear() > 9000) return "until its next event";
+  return `until ${date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}`;
+}
+
 // How long something took: 4s, 1m 34s, 2h 5m.
 export function duration(from, to) {
   const seconds = Math.round((Date.parse(to) - Date.parse(from)) / 1000);

@@ -1,11 +1,12 @@
 // The projects with their sessions: what needs you on top, each project in one place.
 
-import { copy, dismiss, nameOf, snoozing } from "../actions.js";
+import { copy, dismiss, nameOf, showAgain, snoozing } from "../actions.js";
 import { quiet, refreshRoster, roster, rosterProblem } from "../data.js";
 import { html, signal, useEffect } from "../html.js";
 import { needingText, Notifications, title } from "../notify.js";
 import { Command, Empty, Link, Machine, Row, Section, Tag, Waiting } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
+import { hiddenText } from "../time.js";
 import { plural } from "../words.js";
 
 // [group, id of its list, its name, how many projects are shown before it folds]
@@ -56,6 +57,7 @@ export function Home() {
         `;
       })}
       <${Recent} found=${found} projects=${projects} />
+      ${found.hidden.length > 0 && html`<${Hidden} sessions=${found.hidden} />`}
     </div>
     ${!found.projects.length && !found.quiet_projects && html`<${Nothing} />`}
     <${Notifications} />
@@ -131,11 +133,12 @@ export function SessionRow({ session, project, isFirst = true, label }) {
       nameTo=${isFirst && !label ? link("project", project.project_id) : null}
       tag=${html`<${Tag} value=${state} />`} text=${text} isCode=${isPermission}
       at=${session.since} kind=${session.state === "completed" ? "ago" : "for"}
-      class=${`row${isFirst ? "" : " nested"}`}
+      class=${`row ${session.group}${isFirst ? "" : " nested"}`}
       more=${html`
         <${Machine} name=${session.machine} />
         ${session.text && asked ? html`<span class="asked">${asked}</span>` : null}
         ${isWaiting && html`<${Actions} session=${named} />`}
+        ${session.hidden_until && html`<${ShowAgain} session=${named} />`}
       `}
     />
   `;
@@ -158,6 +161,18 @@ export function Actions({ session }) {
           </button>
         `,
       )}
+    </span>
+  `;
+}
+
+export function ShowAgain({ session }) {
+  const word = new Date(session.hidden_until).getFullYear() > 9000 ? "Dismissed" : "Snoozed";
+  return html`
+    <span class="actions">
+      <span class="note">${word} ${hiddenText(session.hidden_until)}</span>
+      <button type="button" class="quiet" onClick=${() => showAgain(session)}>
+        Show again<span class="unseen"> ${session.project}: ${session.text}</span>
+      </button>
     </span>
   `;
 }
@@ -188,6 +203,24 @@ function Recent({ found, projects }) {
         html`<li class="fold"><button type="button" class="quiet" id="more-projects" onClick=${more}>
           Show ${Math.min(left, MORE)} more of ${left} quiet projects
         </button></li>`
+      }
+    <//>
+  `;
+}
+
+// What was dismissed or snoozed, at the very end.
+function Hidden({ sessions }) {
+  const isUnfolded = unfolded.value.has("hidden");
+  return html`
+    <${Section} id="hidden" title="Hidden" count=${sessions.length}>
+      ${
+        isUnfolded
+          ? sessions.map(
+              (session) => html`<${SessionRow} key=${session.session_id} session=${session}
+                project=${session} />`,
+            )
+          : html`<li class="fold"><button type="button" class="quiet" onClick=${() => toggle("hidden")}>
+              Show what is dismissed or snoozed</button></li>`
       }
     <//>
   `;

@@ -9,10 +9,10 @@ import {
   Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
-import { duration, Time } from "../time.js";
+import { clock, duration, Time } from "../time.js";
 import { plural } from "../words.js";
 import { Copied } from "./briefing.js";
-import { Actions } from "./home.js";
+import { Actions, ShowAgain } from "./home.js";
 
 const PAGE = 50;
 const STATES = [
@@ -139,6 +139,7 @@ export function Session() {
         <${Actions} session=${waiting} />
       </div>`
     }
+    ${isHidden(data) && html`<div class="card hidden"><${ShowAgain} session=${data} /></div>`}
     <div class="beside">
       <section aria-labelledby="turns-title">
         <h2 id="turns-title">${plural(data.turns_in_all, "turn")}${data.turns_in_all > 1 ? ", the newest first" : ""}</h2>
@@ -171,6 +172,10 @@ export function Session() {
       </aside>
     </div>
   `;
+}
+
+function isHidden({ hidden_until: until }) {
+  return until && until > new Date(clock.value).toISOString();
 }
 
 function Turn({ turn }) {
