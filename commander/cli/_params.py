@@ -202,6 +202,16 @@ def complete_open(
     return [*items, *(complete_project(ctx, param, incomplete) if incomplete else [])]
 
 
+def complete_anything(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What waits for you, the latest briefings, and the projects."""
+    return [
+        *complete_open(ctx, param, incomplete),
+        *complete_briefing(ctx, param, incomplete),
+    ]
+
+
 project_option = click.option(
     "--project",
     metavar="PROJECT",

@@ -10,7 +10,6 @@ import click
 from commander.cli._app import json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
-    TITLE_SHOWN,
     Cell,
     Line,
     Table,
@@ -112,7 +111,7 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
     headings: tuple[str, ...] = ("id", "ended", "project", "status", "impact", "summary")
     optional: tuple[str, ...] = ("impact",)
     if is_interactive():  # in a pipe the columns stay what they were
-        titles = (clean(record["title"] or "-", TITLE_SHOWN) for record in records)
+        titles = (record["title"] or "-" for record in records)
         rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
         headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
     has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")

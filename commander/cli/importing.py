@@ -9,8 +9,9 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, require_usable
-from commander.cli._display import count, human_size, print_json, progress_bar, say
+from commander.cli._display import count, human_size, print_json, say
 from commander.cli._params import since_option
+from commander.cli._progress import progress_bar
 from fleet_lib import clock, paths, typed_time
 from fleet_lib.history_import.run import Report, run
 from fleet_lib.history_import.transcripts import find

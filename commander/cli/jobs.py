@@ -188,7 +188,7 @@ def list_(
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
     empty = "No jobs match." if project_id or status or since else "No jobs yet."
-    print_table(headings, rows, empty, optional=("cost",))
+    print_table(headings, rows, empty, optional=("type", "model"))
 
 
 @jobs.command("show")
@@ -241,7 +241,9 @@ def show_(job_id: int, as_json: bool) -> None:
 )
 @json_option
 def logs(job_id: int, follow: bool, as_json: bool) -> None:
-    """Print the messages and tool calls of a job's session (--json: Claude Code's own lines).
+    """Print the messages and tool calls of a job's session.
+
+    With --json these are Claude Code's own lines.
 
     \b
     Examples:
@@ -271,7 +273,9 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 @click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
-    """Cancel queued or running jobs, and wait until their processes have ended.
+    """Cancel queued or running jobs, and wait for their end.
+
+    It returns when their processes have ended.
 
     \b
     Examples:

@@ -7,8 +7,9 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, existing_database
-from commander.cli._display import count, human_size, print_json, progress_bar, say
+from commander.cli._display import count, human_size, print_json, say
 from commander.cli._params import Moment, Size
+from commander.cli._progress import progress_bar
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
 from fleet_lib.records import as_dict

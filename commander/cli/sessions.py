@@ -71,10 +71,10 @@ def sessions() -> None:
 def list_(
     project: str | None, state: str | None, since: str | None, limit: int, as_json: bool
 ) -> None:
-    """List sessions: those that live first, then those that have ended, newest first.
+    """List sessions: first those that live, then those that ended.
 
-    A session lives until its Claude Code ends. One without a turn is listed, too; the Commander's
-    own are not.
+    Both are listed newest first. A session lives until its Claude Code ends. One without a turn is
+    listed, too; the Commander's own are not.
 
     \b
     Examples:
@@ -118,7 +118,7 @@ def list_(
 )
 @json_option
 def show_(id: str, limit: int, as_json: bool) -> None:
-    """Show a session: what it does now, its turns in order, its files and its usage.
+    """Show a session: its state, turns, files and usage.
 
     ID is the beginning of a session's id, a briefing (12), an event (e40), a job (job3), or the
     name of a project in which one session waits for you.
@@ -151,9 +151,8 @@ def _sections(records: list[dict[str, Any]], names: dict[str, str]) -> Iterator[
 
 
 def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
-    attention = record["attention"]
-    title = record["title"] or "-"
-    words = f"{title}: {record['text']}" if attention and record["text"] else title
+    text = record["text"] if record["attention"] else ""
+    words = ": ".join(part for part in (record["title"], text) if part) or "-"
     return (
         Cell(record["session_id"][:_SHORT_ID], "", record["session_id"], whole=True),
         when(record["last_at"]),

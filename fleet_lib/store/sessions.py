@@ -125,9 +125,9 @@ class SessionRepo:
         and the id of the last one of the page before."""
         return self._listed("s.ended_at IS NOT NULL", limit, project_id, state, since, before)
 
-    def hide(self, session: Session, until: str) -> bool:
-        """Do not show the session as open before this time (ISO), or before its next event. False
-        if it has gone on since it was read."""
+    def hide(self, session: Session, until: str | None) -> bool:
+        """Do not show the session as open before this time (ISO), or before its next event; None
+        shows it. False if it has gone on since it was read."""
         cursor = self._connection.execute(
             "UPDATE sessions SET hidden_until = ?"
             " WHERE session_id = ? AND state = ? AND state_at = ?",

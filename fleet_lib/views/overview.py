@@ -16,19 +16,20 @@ from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import project_names
-from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
+from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
+    """needs_you, left_open, working, projects, commander, jobs, capture, hidden; times are in the
     database's form."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     now = SessionsNow(connection)
+    needing, left = needs_you(now, names), left_open(now, names)
     return {
-        "needs_you": needs_you(now, names),
-        "left_open": left_open(now, names),
+        "needs_you": needing,
+        "left_open": left,
         "working": working(now, names),
         "projects": _roster(connection, names),
         "commander": {
@@ -40,6 +41,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         },
         "jobs": count_jobs(connection),
         "capture": capture(home, connection),
+        "hidden": count_hidden(connection, needing + left),
     }
 
 
@@ -53,6 +55,7 @@ def nothing(home: str) -> dict[str, Any]:
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0, "held": None},
         "capture": capture(home, None),
+        "hidden": {"dismissed": 0, "snoozed": 0, "until": None},
     }
 
 

@@ -2,11 +2,12 @@
 not ended."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
+from fleet_lib.rules import DISMISSED
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
@@ -43,6 +44,32 @@ def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
         for session in now.open()
         if session.state == "working"
     ]
+
+
+def hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]], names: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The sessions that wait for a person and are dismissed or snoozed, with `hidden_until`; without
+    those that are shown all the same, because they said something new."""
+    is_shown = {row["session_id"] for row in shown}
+    return [
+        open_record(session, names) | {"hidden_until": session.hidden_until}
+        for session in SessionRepo(connection).hidden()
+        if session.session_id not in is_shown
+    ]
+
+
+def count_hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """How many are dismissed and snoozed, and until when the first of the snoozed ones is."""
+    untils = [row["hidden_until"] for row in hidden(connection, shown, {})]
+    snoozed = [until for until in untils if until < DISMISSED]
+    return {
+        "dismissed": len(untils) - len(snoozed),
+        "snoozed": len(snoozed),
+        "until": min(snoozed, default=None),
+    }
 
 
 def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
