@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from support import Fleet, make_repository, payload
+from test_live import DIALOG, STOP, Sessions
 
 from commander.gateway import address, app, logins, vendored
 from fleet_lib import clock
@@ -128,6 +130,22 @@ def test_session_is_dismissed_snoozed_and_shown_again(api: Api, fleet: Fleet, al
     stop(fleet, alpha, 2, "It goes on.", "stuck")
     fleet.drain()
     api.post("/sessions/stuck/dismiss", 404)
+
+
+def test_command_leads_to_the_client_that_has_the_session_open(api: Api, fleet: Fleet) -> None:
+    sessions = Sessions(fleet)
+    sessions.hook("stop", STOP)
+    sessions.age()
+    with subprocess.Popen(["sleep", "600"]) as worker:
+        sessions.file(worker.pid, **DIALOG)
+        (project,) = api.get("/roster")["projects"]
+        (session,) = project["sessions"]
+        assert (session["group"], session["state"]) == ("needs_you", "waiting_for_permission")
+        assert re.fullmatch(r"fleet resume \S+", session["resume"])
+        page = api.get(f"/sessions/{session['session_id']}")
+        assert page["resume"] == session["resume"] and str(worker.pid) in page["where"]
+        worker.kill()
+    assert "claude --resume" in api.get(f"/sessions/{session['session_id']}")["resume"]
 
 
 def test_timeline_is_paged_to_its_beginning_with_one_row_for_a_turn(

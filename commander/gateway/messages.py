@@ -167,7 +167,7 @@ class SnoozeWish(_Message):
 
 class Hidden(BaseModel):
     session_id: str
-    hidden_until: str
+    hidden_until: str | None
 
 
 class LoginCode(_Message):

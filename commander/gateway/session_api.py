@@ -11,11 +11,13 @@ from commander.gateway.queries import NoQuery, SessionQuery
 from fleet_lib import clock
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.hiding import hide
-from fleet_lib.views.places import resume_command
+from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.views.places import way_to
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import session_page
 from fleet_lib.views.usage import in_words, session_in_words
+from fleet_lib.views.whereabouts import living_client
 
 TURNS = 300  # of a session's page
 
@@ -42,10 +44,12 @@ def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any
         for turn in page["turns"]:
             turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
         used = page["usage"]
-        folder = page["folder"]
+        stored = SessionRepo(connection).get(session_id)
+        client = living_client(connection, session_id) if stored else None
         return page | {
             "usage": session_in_words(used) if used else None,
-            "resume": resume_command(str(folder), session_id) if folder else None,
+            "where": client.in_words() if client else None,
+            "resume": way_to(connection, stored, is_open=client is not None) if stored else None,
         }
 
 
@@ -58,11 +62,10 @@ def snooze(context: Context, request: Request, wish: messages.SnoozeWish) -> mes
 
 
 def show(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
-    # The rules compare whole seconds.
-    return _hidden(context, request, clock.ago(1))
+    return _hidden(context, request, None)
 
 
-def _hidden(context: Context, request: Request, until: str) -> messages.Hidden:
+def _hidden(context: Context, request: Request, until: str | None) -> messages.Hidden:
     session_id = text_of(request, "session")
     with context.writing() as connection:
         hide(connection, session_id, until)

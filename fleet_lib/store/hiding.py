@@ -8,15 +8,15 @@ from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
 from fleet_lib.store.sessions import Session, SessionRepo
 
 
-def hide(connection: sqlite3.Connection, session_id: str, until: str) -> Session:
-    """Do not show the session as waiting before this time (ISO), or before its next event; a time
-    that has come shows it again. Raises NotFound if it does not wait, BadInput for a time at which
+def hide(connection: sqlite3.Connection, session_id: str, until: str | None) -> Session:
+    """Do not show the session as waiting before this time (ISO), or before its next event; None
+    shows it again. Raises NotFound if it does not wait, BadInput for a time at which
     it would be too old to be shown."""
     repo = SessionRepo(connection)
     session = repo.get(session_id)
     if session is None or not repo.is_open(session_id):
         raise NotFound("this session does not wait for you any more")
-    if until < DISMISSED:
+    if until is not None and until < DISMISSED:
         require_shown_at(until, session.state_at)
     if not repo.hide(session, until):
         raise BadInput("the session has gone on just now")

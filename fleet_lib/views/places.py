@@ -3,7 +3,6 @@ commits and files on the web. Every text is somebody's words, so an address is p
 parts that were checked or quoted."""
 
 import re
-import shlex
 import sqlite3
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +11,9 @@ from urllib.parse import quote
 from fleet_lib.remotes import canonical_remote
 from fleet_lib.store.briefings import BriefingRecord
 from fleet_lib.store.projects import Project
-from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.views.ids import shortest_id
+from fleet_lib.views.whereabouts import configuration_folder, living_client, resume_line
 
 FILES = 200  # of one briefing
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?")
@@ -30,9 +31,16 @@ class Place:
     web: str | None = None
 
 
-def resume_command(folder: str, session_id: str) -> str:
-    """What to type at a terminal to open the session again."""
-    return f"cd {shlex.quote(folder)} && claude --resume {shlex.quote(session_id)}"
+def way_to(
+    connection: sqlite3.Connection, session: Session, *, is_open: bool, is_listed: bool = False
+) -> str:
+    """What to type at a terminal to be in the session: it is opened again, or, where a Claude Code
+    has it open, `fleet resume` goes there. With `is_listed` its transcript is not looked for, which
+    says under which configuration it ran."""
+    if is_open:
+        return f"fleet resume {shortest_id(connection, session.session_id)}"
+    configuration = None if is_listed else configuration_folder(connection, session.session_id)
+    return resume_line(session, configuration)
 
 
 def places_of(
@@ -58,7 +66,10 @@ def places_of(
         places[file] = Place(
             absolute_path(worktrees.get(file, root), file), file_address(web, head, file)
         )
-    return places, resume_command(session.folder, session.session_id) if session else None
+    if session is None:
+        return places, None
+    is_open = living_client(connection, session.session_id) is not None
+    return places, way_to(connection, session, is_open=is_open)
 
 
 def absolute_path(root: str, file: str) -> str | None:

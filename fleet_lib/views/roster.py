@@ -12,10 +12,11 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.overview import capture, count_jobs
-from fleet_lib.views.places import resume_command, web_address
+from fleet_lib.views.places import way_to, web_address
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow
 
+_LOOKED_FOR = 30  # sessions of which the transcript is looked for
 GROUPS = ("needs_you", "left_open", "working", "open")  # of sessions, in the order of a screen
 
 # The active projects with the end of their newest turn, by the index of it.
@@ -31,11 +32,15 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
     projects without a session are wanted, the latest ones; `quiet_projects` is how many there are.
     `hidden` are the sessions that would wait, but are dismissed or snoozed."""
     names = project_names(connection)
-    sessions = _sessions(connection)
+    now = SessionsNow(connection)
+    sessions = _sessions(connection, now)
     counts = dict.fromkeys(GROUPS, 0)
+    waiting = set()  # also those that were hidden and have said something new
     for found in sessions.values():
         for session in found:
             counts[session["group"]] += 1
+            if session["group"] in GROUPS[:2]:
+                waiting.add(session["session_id"])
     projects, left = [], quiet
     rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
     for project_id, remote, at in rows:
@@ -58,13 +63,14 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
         "projects": _in_order(projects),
         "quiet_projects": sum(row[0] not in sessions for row in rows),
         "hidden": [
-            _record(connection, "hidden", session)
+            _record(connection, now, "hidden", session)
             | {
                 "project_id": session.project_id,
                 "project": names.get(session.project_id, session.project_id),
                 "hidden_until": session.hidden_until,
             }
             for session in SessionRepo(connection).hidden()
+            if session.session_id not in waiting
         ],
         "commander": {
             "started": conversation is not None,
@@ -96,16 +102,15 @@ def _second(moment: object) -> float:
         return 0.0
 
 
-def _sessions(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+def _sessions(connection: sqlite3.Connection, now: SessionsNow) -> dict[str, list[dict[str, Any]]]:
     """{project: its sessions}, those that need you first, and in each group the newest first."""
-    now = SessionsNow(connection)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     known: set[str] = set()
 
     def add(group: str, session: Session) -> None:
         if session.session_id not in known:
             known.add(session.session_id)
-            found[session.project_id].append(_record(connection, group, session))
+            found[session.project_id].append(_record(connection, now, group, session, len(known)))
 
     for session in now.needing_you():
         add("needs_you", session)
@@ -120,7 +125,9 @@ def _sessions(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]
     return dict(found)
 
 
-def _record(connection: sqlite3.Connection, group: str, session: Session) -> dict[str, Any]:
+def _record(
+    connection: sqlite3.Connection, now: SessionsNow, group: str, session: Session, number: int = 0
+) -> dict[str, Any]:
     text = session.detail
     if not text and session.briefing_id:
         turn = BriefingRepo(connection).turn_of(session.briefing_id)
@@ -135,7 +142,12 @@ def _record(connection: sqlite3.Connection, group: str, session: Session) -> dic
         "since": session.state_at,
         "briefing_id": session.briefing_id,
         "folder": session.folder,
-        "resume": resume_command(str(session.folder), session.session_id),
+        "resume": way_to(
+            connection,
+            session,
+            is_open=now.has_client(session.session_id),
+            is_listed=group not in GROUPS[:2] or number > _LOOKED_FOR,
+        ),
     }
 
 

@@ -247,7 +247,7 @@ function untilTomorrow() {
 const KEYS = [
   [["j", "k"], "Next and previous row (also ↓ and ↑)"],
   [["Enter"], "Open the row"],
-  [["y", "c"], "Copy the command that opens the session again"],
+  [["y", "c"], "Copy the command that leads to the session"],
   [["e"], "Dismiss a session that waits"],
   [["s"], "Snooze a session that waits"],
   [["z"], "Take the last of these back"],

@@ -147,7 +147,7 @@ export function SessionRow({ session, project, isFirst = true, label }) {
 export function Actions({ session }) {
   const name = `${session.project}: ${session.text || session.title || session.session_id}`;
   const actions = [
-    ["Copy command", "y", "that resumes", () => copy(session.resume, nameOf(session))],
+    ["Copy command", "y", "for", () => copy(session.resume, nameOf(session))],
     ["Snooze", "s", "", () => { snoozing.value = session; }],
     ["Dismiss", "e", "", () => dismiss(session)],
   ];

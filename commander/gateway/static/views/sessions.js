@@ -154,6 +154,7 @@ export function Session() {
       </section>
       <aside aria-label="Facts">
         <${Facts} facts=${[
+          ["open", data.where],
           ["first seen", html`<${Time} at=${data.first_at} />`],
           ["last active", html`<${Time} at=${data.last_at} />`],
           ["branch", data.branch && html`<${Copied} text=${data.branch} />`],
