@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
-By = Literal["day", "project", "session", "model", "turn", "all"]
+By = Literal["day", "project", "session", "model", "turn", "day_and_project", "all"]
 
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
@@ -26,12 +26,16 @@ _RATE_SQL = ", ".join(
         )
     )
 )
-# {what usage is grouped by: its key}. A person's day is the local one.
+# A person's day is the local one.
+_DAY = f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')"
+_PROJECT = "ifnull(coalesce(u.project_id, s.project_id), '')"
+# {what usage is grouped by: its key}
 _KEYS: dict[By, str] = {
-    "day": f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')",
-    "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
+    "day": _DAY,
+    "project": _PROJECT,
     "session": "u.session_id",
     "model": "k.model",
+    "day_and_project": f"{_DAY} || ' ' || {_PROJECT}",
     # A follow-up's prompt counts for its turn. Keys of turns are unique in their session only.
     "turn": "ifnull((SELECT f.turn_key FROM follow_ups f WHERE f.session_id = u.session_id"
     " AND f.prompt_id = u.turn_key), u.turn_key)",
