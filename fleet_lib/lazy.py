@@ -1,35 +1,40 @@
-"""Regular expressions that are compiled when they are first needed. The large ones take milliseconds
-each, which would be most of what a turn costs, and an ordinary turn needs few of them."""
+"""Regular expressions that are compiled when they are first needed, and once for all processes. The
+large ones take milliseconds each, which would be most of what a turn costs, and an ordinary turn
+needs few of them."""
 
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, AnyStr, cast
+
+from fleet_lib.compiled import compiled
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
-# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
-# a class, the beginning or the end of a group, a quantifier, or a single character.
-_PART = re.compile(
-    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
-    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
-)
 _SPECIAL = frozenset("\\[{(|.^$*+?")
 _Literals = tuple[str, ...]
 
 
-def lazy(source: str, flags: int = 0) -> re.Pattern[str]:
+def lazy(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """`re.compile` at the first use."""
-    return cast("re.Pattern[str]", _Lazy(source, flags))
+    return cast("re.Pattern[AnyStr]", _Lazy(source, flags))
 
 
 class _Lazy:
-    def __init__(self, source: str, flags: int) -> None:
-        self._source, self._flags = source, flags
+    def __init__(self, source: str | bytes, flags: int) -> None:
+        self._source, self._flags = source, int(flags)
 
     def __getattr__(self, name: str) -> Any:
-        compiled = re.compile(self._source, self._flags)
+        pattern = compiled(self._source, self._flags)
         # From now on this class is no detour.
-        self.__dict__.update({method: getattr(compiled, method) for method in _METHODS})
-        return getattr(compiled, name)
+        self.__dict__.update({method: getattr(pattern, method) for method in _METHODS})
+        return getattr(pattern, name)
+
+
+# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
+# a class, the beginning or the end of a group, a quantifier, or a single character.
+_PART = lazy(
+    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
+)
 
 
 class AnyOf:

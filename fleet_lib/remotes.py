@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from fleet_lib.lazy import lazy
+
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
 SshHost = Callable[[str, str], tuple[str, int | None]]
 
-_URL = re.compile(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
-_SCP_FORM = re.compile(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
+_URL = lazy(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
+_SCP_FORM = lazy(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
 # `[user@host:port]:path` and `user@[host]:path`, which git understands too.
 _SCP_BRACKETS = r"(?s)(?:(?P<user>[^@/\s]+)@)?\[(?P<place>[^\]/\s]+)\]:(?!//)(?P<path>.+)"
 _SSH = ("ssh", "git+ssh", "ssh+git")

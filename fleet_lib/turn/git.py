@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
 from fleet_lib.turn import remote_names
@@ -24,8 +25,8 @@ TIMEOUT_SECONDS = 5.0
 _REFLOG_LIMIT = 500
 _FILES_LIMIT = 1000
 _NS = 1_000_000_000
-_COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT_SUBJECT = lazy(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
+_OBJECT_ID = lazy(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
 
 

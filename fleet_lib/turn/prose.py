@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ HIDDEN = "\ue000"  # stands for each character of code, of an address and of a q
 # A line that may begin something else than a paragraph: a list, a heading, a quotation, a table,
 # code, a rule, the definition of a link. Or one with a rare blank at its end, which is trimmed or
 # not by the version of the parser.
-_MAY_BE_MARKUP = re.compile(
+_MAY_BE_MARKUP = lazy(
     r"(?m)^[ \t]*(?:[-+*#>`~_|:\[]|[0-9])|^ {0,3}\t|^ {4}|^[ \t]*[^\S \t\n]|[^\S \t\n][ \t]*$"
 )
 
-_FENCE = re.compile(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
-_MARKUP = re.compile(
+_FENCE = lazy(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
+_MARKUP = lazy(
     r"(?P<ticks>`{1,5})(?!`)(?P<code>[^`]{1,500}?|[^`](?:[^\n]{0,300}?[^`])?)(?<!`)(?P=ticks)(?!`)"
     r"|!?\[(?P<text>[^\[\]]{0,500})\]\((?P<target>[^()\s]{0,500}(?:\([^()\s]{0,100}\))?["
     r"^()\s]{0,100})\)"
@@ -40,24 +41,24 @@ _MARKUP = re.compile(
     r"|(?<!\w)(?P<pair>[*_])(?=[^\s*_](?:[^*_\n]{0,300}[^\s*_/(\[])?(?P=pair)(?![\w/]|\.\w))"
     r"|(?<=[^\s/(\[])[*_](?![\w/]|\.\w)|\\(?=[^\w\s]))"
 )
-_FILE = re.compile(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
-_QUOTATION = re.compile(
+_FILE = lazy(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
+_QUOTATION = lazy(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
     r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
 )
 _CLOSING = "*_`)\\]\"'”’»」』）"
-_END = re.compile(
+_END = lazy(
     rf"[.!?…‽⁇⁈⁉]+[{_CLOSING}]*(?=\s|\Z)|[!?]+[{_CLOSING}]*(?=[{HIDDEN}\W])(?=[^\w\s.,;:)/|-])"
     rf"|[。！？؟｡।]+[…!?！？]*[{_CLOSING}]*|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e]["
     rf"{_CLOSING}]*(?=\s|\Z)"
     r"|\n"
 )
-_ABBREVIATION = re.compile(
+_ABBREVIATION = lazy(
     r"\b(?:e\.g|i\.e|vs|cf|approx|incl|resp|d\.h|z\.b|p\.ej|mr|mrs|dr|fig)\.\Z",
     re.IGNORECASE,
 )
 # A line that begins like this is no continuation of the line before it.
-_NEW_LINE = re.compile(
+_NEW_LINE = lazy(
     r"\s*(?:\*\*|__|[-*+•·▪→▶►✓✔✅❌⚠☐☑]|[0-9]{1,3}[.):]\s|[(]?[A-Za-z0-9][.)]\s"
     r"|[^\w\s\"'“‘(\[`<¿¡*_~$@/.\\-])"
 )

@@ -8,14 +8,16 @@ import pwd
 import re
 import stat
 
+from fleet_lib.lazy import lazy
+
 _BYTES_LIMIT = 1 << 20  # of all files together
 _FILES_LIMIT = 200
 _DEPTH_LIMIT = 16  # ssh's own
 
-_LINE = re.compile(r"\s*(?P<keyword>[A-Za-z]+)(?:\s*=\s*|\s+)(?P<value>.*)")
-_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
+_LINE = lazy(r"\s*(?P<keyword>[A-Za-z]+)(?:\s*=\s*|\s+)(?P<value>.*)")
+_WORD = lazy(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _OF_SECOND_PASS = ("canonical", "final")  # criteria that hold when the files are read again
-_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+_LOOPBACK = lazy(r"localhost|127\.\d+\.\d+\.\d+|::1")
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 
 

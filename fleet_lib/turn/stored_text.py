@@ -5,6 +5,7 @@ recognised."""
 import re
 from collections.abc import Iterable
 
+from fleet_lib.lazy import lazy
 from fleet_lib.redact import redact
 from fleet_lib.turn.briefing_parser import ITEM_LIMIT, folded
 
@@ -13,8 +14,8 @@ TEXT_LIMIT = 300  # characters of a detail, a message, a reason
 PATH_LIMIT = 4096  # characters of a file's name
 
 # What stands for bytes that are not UTF-8, as Python and git's answers have them.
-_UNDECODABLE = re.compile(r"[\udc80-\udcff]")
-_LOOKS_QUOTED = re.compile(r'".*\\.*"', re.DOTALL)
+_UNDECODABLE = lazy(r"[\udc80-\udcff]")
+_LOOKS_QUOTED = lazy(r'".*\\.*"', re.DOTALL)
 _QUOTED = str.maketrans(
     {"\\": "\\\\", '"': '\\"'} | {0xDC00 + b: f"\\{b:03o}" for b in range(128, 256)}
 )
