@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -186,6 +185,8 @@ def _state_of(pid: int) -> str:
     """The letter of a process's state: T is stopped, D waits for a disk and cannot be ended."""
     if fields := _fields(pid):
         return fields[0]
+    import subprocess  # here, since only a system without /proc needs it
+
     try:
         command = ["ps", "-o", "state=", "-p", str(pid)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)

@@ -11,11 +11,11 @@ from fleet_lib.lazy import lazy
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import (
     GitState,
-    ReflogEntry,
     read_commit_files,
     read_git_state,
     read_reflog,
 )
+from fleet_lib.turn.reflog import ReflogEntry
 
 _STATUS_FILE = lazy(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
