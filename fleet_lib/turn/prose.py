@@ -7,15 +7,12 @@ says first and what it says last.
 
 import re
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
+from fleet_lib.turn.blocks import COMMONMARK, BlockParser
+from fleet_lib.turn.blocks import Block as Token
 
 Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
 
@@ -140,13 +137,8 @@ def _blocks(text: str) -> list[Block]:
     return list(_Walk(text).blocks())
 
 
-@cache
-def _markdown() -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").enable("table")
-    # Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
-    return parser.disable(["inline", "lheading", "html_block"])
+# Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
+_PARSER = BlockParser((COMMONMARK | {"table"}) - {"lheading", "html_block"})
 
 
 class _Walk:
@@ -154,7 +146,7 @@ class _Walk:
 
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
-        self._tokens = _markdown().parse(text)
+        self._tokens = _PARSER.parse(text)
         self._lists: list[bool] = []  # of each open list: whether it is ordered
         self._number = 0
         self._quotes = 0
@@ -195,7 +187,7 @@ class _Walk:
         kind = "item" if kind == "paragraph" else kind
         return Block(kind, text, len(self._lists), self._number, self._lists[-1])
 
-    def _paragraph(self, token: "Token") -> Iterator[Block]:
+    def _paragraph(self, token: Token) -> Iterator[Block]:
         """A paragraph. In a list or a quotation, lines that forgot their indentation or their `>`
         and begin a sentence are a paragraph of their own."""
         lines = token.content.split("\n")
@@ -211,7 +203,7 @@ class _Walk:
         if cut < len(lines):
             yield Block("paragraph", "\n".join(lines[cut:]))
 
-    def _table(self, token: "Token") -> Iterator[Block]:
+    def _table(self, token: Token) -> Iterator[Block]:
         """A table. A line without a bar that follows it directly is a paragraph of its own."""
         first, end = token.map or (0, 0)
         lines = self._lines[first:end]
