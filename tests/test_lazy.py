@@ -163,6 +163,9 @@ _SEEN = ("type", "tag", "nesting", "map", "level", "content", "markup", "info", 
 
 
 def tokens_of(parser: Any, text: str) -> list[tuple[Any, ...]]:
+    """What is seen of the tokens. A parser of ours must not have fallen back on the whole library."""
+    if isinstance(parser, blocks.BlockParser) and "]:" not in text:
+        return [tuple(getattr(each, name) for name in _SEEN) for each in parser._light.parse(text)]
     return [tuple(getattr(token, name) for name in _SEEN) for token in parser.parse(text)]
 
 
@@ -184,8 +187,8 @@ def test_tokens_of_the_cases_are_those_of_the_whole_library() -> None:
 
 def test_library_of_another_shape_is_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_block_rules", lambda: object())
-    parser = blocks.BlockParser()
-    assert tokens_of(parser, "# a\n\n- b\n") == tokens_of(WHOLE, "# a\n\n- b\n")
+    found = [token.type for token in blocks.BlockParser().parse("# a\n\n- b\n")]
+    assert found == [token.type for token in WHOLE.parse("# a\n\n- b\n")]
 
 
 def as_parsed(text: str) -> list[prose.Block]:

@@ -71,6 +71,9 @@ class _LightParser:
         self.block = _block_rules().ParserBlock()
         self.block.ruler.enabled = rules
 
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
     def parse(self, text: str) -> list[Block]:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
         tokens: list[Block] = []
@@ -94,10 +97,23 @@ def _block_rules() -> Any:
         "utils": {"EnvType": dict},
         "common.entities": {"entities": {}},  # only what stands inside a block has them
     }
-    for name, contents in ours.items():
-        module = sys.modules[f"{_NAME}.{name}"] = ModuleType(f"{_NAME}.{name}")
-        module.__dict__.update(contents)
-    return __import__(f"{_NAME}.parser_block", fromlist=["ParserBlock"])
+    modules = {f"{_NAME}.{name}": contents for name, contents in ours.items()}
+    # Each rule says that it was entered, which nobody reads. Without threads no other import can meet this.
+    if is_alone := not {"logging", "threading"} & sys.modules.keys():
+        modules["logging"] = {"getLogger": lambda _: _Silence()}
+    for name, contents in modules.items():
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__dict__.update(contents)
+    try:
+        return __import__(f"{_NAME}.parser_block", fromlist=["ParserBlock"])
+    finally:
+        if is_alone:
+            del sys.modules["logging"]
+
+
+class _Silence:
+    def debug(self, *_: object) -> None:
+        """Say nothing."""
 
 
 class _Token:
@@ -129,6 +145,9 @@ class _Ruler:
 
     def push(self, name: str, rule: Callable[..., bool], options: dict[str, list[str]]) -> None:
         self._rules.append((name, rule, options["alt"]))
+
+    def get_active_rules(self) -> list[str]:
+        return [name for name, _, _ in self._rules if name in self.enabled]
 
     def getRules(self, chain: str) -> list[Callable[..., bool]]:
         if chain not in self._chains:
