@@ -11,36 +11,46 @@ import marshal
 import os
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
-from typing import Any, AnyStr
+from typing import Any, AnyStr, TypeVar, cast
 
-# A file of this size has every expression many times over: something is wrong with it.
+# A file of this size has everything many times over: something is wrong with it.
 _LIMIT = 4 * 1024 * 1024
 _CHECKSUM_BYTES = 8
-_Key = tuple[str | bytes, int]  # the expression and its flags
+T = TypeVar("T")
+
+
+# (flags, code, number of groups, {name: group})
+_Parts = tuple[int, bytes, int, dict[str, int]]
+_known: dict[Any, Any] | None = None
 
 
 @cache
 def compiled(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """`re.compile(source, flags)`, when it is first needed."""
-    global _kept
     flags = int(flags)
-    if _kept is None:
-        _kept = _read()
-    parts = _kept.get((source, flags))
     try:
-        if parts is None:
-            parts = _kept[source, flags] = _compile(source, flags)
-            _add((source, flags), parts)
-        return _made(source, parts)
+        return _made(source, kept((source, flags), lambda: _compile(source, flags)))
     # What is not documented of `re` may be otherwise in another Python.
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
         return re.compile(source, flags)
 
 
-# (flags, code, number of groups, {name: group})
-_Parts = tuple[int, bytes, int, dict[str, int]]
-_kept: "dict[_Key, _Parts] | None" = None
+def kept(key: Any, make: Callable[[], T]) -> T:
+    """What `make` returns, which follows from the key alone. Both are plain values."""
+    global _known
+    if _known is None:
+        _known = _read()
+    if key not in _known:
+        _known[key] = make()
+        _add(key, _known[key])
+    return cast("T", _known[key])
+
+
+def checksum(data: bytes) -> bytes:
+    """That of a `.pyc` file."""
+    return _imp.source_hash(0, data)
 
 
 def _file() -> str:
@@ -75,9 +85,9 @@ def _made(source: str | bytes, parts: _Parts) -> re.Pattern[Any]:
     return made
 
 
-def _read() -> dict[_Key, _Parts]:
+def _read() -> dict[Any, Any]:
     """What was kept. A file that was not written to its end is removed, and made anew."""
-    found: dict[_Key, _Parts] = {}
+    found: dict[Any, Any] = {}
     path = ""
     try:
         path = _file()
@@ -88,23 +98,23 @@ def _read() -> dict[_Key, _Parts]:
             begin = at + _CHECKSUM_BYTES + 4
             end = begin + int.from_bytes(data[begin - 4 : begin], "little")
             record = data[begin:end]
-            if data[at : at + _CHECKSUM_BYTES] != _checksum(record) or len(data) > _LIMIT:
+            if data[at : at + _CHECKSUM_BYTES] != checksum(record) or len(data) > _LIMIT:
                 os.unlink(path)
                 return {}
-            key, parts = marshal.loads(record)  # noqa: S302 (as Python's own files there)
-            found[key] = parts
+            key, value = marshal.loads(record)  # noqa: S302 (as Python's own files there)
+            found[key] = value
             at = end
     except (OSError, ImportError, AttributeError, TypeError, ValueError, EOFError):
         pass
     return found
 
 
-def _add(key: _Key, parts: _Parts) -> None:
-    """Add one expression to the file, in one write, since other processes do so too."""
+def _add(key: Any, value: Any) -> None:
+    """Add one value to the file, in one write, since other processes do so too."""
     if sys.dont_write_bytecode:
         return
-    record = marshal.dumps((key, parts))
-    record = _checksum(record) + len(record).to_bytes(4, "little") + record
+    record = marshal.dumps((key, value))
+    record = checksum(record) + len(record).to_bytes(4, "little") + record
     try:
         descriptor = os.open(_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:
@@ -115,8 +125,3 @@ def _add(key: _Key, parts: _Parts) -> None:
         pass
     finally:
         os.close(descriptor)
-
-
-def _checksum(data: bytes) -> bytes:
-    """That of a `.pyc` file."""
-    return _imp.source_hash(0, data)

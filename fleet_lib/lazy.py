@@ -2,11 +2,12 @@
 large ones take milliseconds each, which would be most of what a turn costs, and an ordinary turn
 needs few of them."""
 
+import marshal
 import re
 from collections.abc import Iterable
 from typing import Any, AnyStr, cast
 
-from fleet_lib.compiled import compiled
+from fleet_lib.compiled import checksum, compiled, kept
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
 _SPECIAL = frozenset("\\[{(|.^$*+?")
@@ -31,10 +32,11 @@ class _Lazy:
 
 # Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
 # a class, the beginning or the end of a group, a quantifier, or a single character.
-_PART = lazy(
+_PARTS = (
     r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
     r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
 )
+_PART = lazy(_PARTS)
 
 
 class AnyOf:
@@ -47,12 +49,23 @@ class AnyOf:
 
     def search(self, text: str) -> bool:
         """Whether one of them matches somewhere in the text."""
-        self._known = self._known or [(needed(each), lazy(each)) for each in self._sources]
+        self._known = self._known or [
+            (literals, lazy(source))
+            for source, literals in zip(self._sources, _needed_of(self._sources), strict=True)
+        ]
         return any(
             pattern.search(text)
             for literals, pattern in self._known
             if not literals or any([literal in text for literal in literals])  # noqa: C419 (faster)
         )
+
+
+def _needed_of(sources: tuple[str, ...]) -> tuple[_Literals, ...]:
+    """`needed` of each. It takes as long as compiling them, so it is kept from one process to the
+    next, as long as nothing of it changes."""
+    parts = (needed.__code__, _needed.__code__, _may_be_left_out.__code__, _best.__code__, _PARTS)
+    key = (checksum(marshal.dumps(parts)), sources)
+    return kept(key, lambda: tuple(needed(source) for source in sources))
 
 
 def needed(source: str) -> _Literals:
