@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fleet_lib.lazy import lazy
 
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
 SshHost = Callable[[str, str], tuple[str, int | None]]
 
+_DROPPED = frozenset("\t\r\n")  # urlsplit takes these out before it looks
 _URL = lazy(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
 _SCP_FORM = lazy(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
 # `[user@host:port]:path` and `user@[host]:path`, which git understands too.
@@ -61,6 +61,11 @@ class _Address(NamedTuple):
 
 def without_credentials(remote: str) -> str:
     """The URL without its user and password; ssh's user name is no secret and stays."""
+    # Most addresses have none, and the import takes a tenth of what a turn's does.
+    if "@" not in remote or not ("//" in remote or _DROPPED.intersection(remote)):
+        return remote
+    from urllib.parse import urlsplit, urlunsplit
+
     try:
         parts = urlsplit(remote)
     except ValueError:
@@ -77,6 +82,14 @@ def without_credentials(remote: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     kept = f"{user.partition(':')[0]}@{host}" if "ssh" in parts.scheme else host
     return urlunsplit(parts._replace(netloc=kept))
+
+
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
 
 
 def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
@@ -104,7 +117,7 @@ def _taken_apart(remote: str) -> _Address | None:
         user, _, place = found["place"].rpartition("@")
         host, port, more = _host_and_port(place)
         # As git does; a `file:` URL stays as it was always read.
-        path = found["path"] if scheme == "file" else unquote(found["path"])
+        path = found["path"] if scheme == "file" else _unquoted(found["path"])
         return _Address(scheme, user, host, port, _parts(f"{more}/{path}"))
     if "[" in remote and (found := re.fullmatch(_SCP_BRACKETS, remote)):
         user, _, place = found["place"].rpartition("@")
@@ -156,7 +169,7 @@ def _canonical(address: _Address) -> str:
     path = _without_suffix(address.path)
     if "codecommit" in host and (found := re.fullmatch(_CODECOMMIT_HOST, host)):
         return _codecommit(found["region"], path[-1] if path else "")
-    if azure := _azure(host, address.user, [unquote(part) for part in path]):
+    if azure := _azure(host, address.user, [_unquoted(part) for part in path]):
         return "/".join(("dev.azure.com", *azure)).lower()
     if host.removeprefix("www.") in _FORGES:
         host = host.removeprefix("www.")

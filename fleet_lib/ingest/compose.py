@@ -1,10 +1,10 @@
 """A turn, composed once as a value: what was written, else what is derived. Pure: no database, no
 files."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from fleet_lib.digests import sha256
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
 from fleet_lib.records import Record, field
@@ -113,7 +113,7 @@ def words_of(prepared: Prepared, known: Session | None) -> Words:
     if prepared.block is not None:
         return Words(prepared.block, "block")
     if prepared.status_file is not None and prepared.entry.status:
-        status_digest = hashlib.sha256(prepared.entry.status).hexdigest()
+        status_digest = sha256(prepared.entry.status).hexdigest()
         is_old = known is not None and known.status_digest == status_digest
         # An old file is not news; for another Stop of the turn that wrote it, it still is.
         if not is_old or (known is not None and known.status_turn == prepared.turn_key):

@@ -2,7 +2,6 @@
 
 Which documents are living is in `living.py`."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -97,6 +96,8 @@ class Documents:
 
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""
+        import hashlib  # here, since few turns need it
+
         data = read_regular_file(os.path.join(self._toplevel, path), _DOCUMENT_BYTES_LIMIT)
         return "absent" if data is None else hashlib.sha256(data).hexdigest()
 

@@ -2,7 +2,6 @@
 `Match exec` block never applies. Where ssh would ask the network (CanonicalizeHostname), the name
 stays as it is."""
 
-import glob
 import os
 import pwd
 import re
@@ -80,6 +79,8 @@ class _Lookup:
     def _include(self, patterns: list[str], folder: str, depth: int) -> None:
         for pattern in patterns:
             path = os.path.join(os.path.expanduser(folder), os.path.expanduser(pattern))
+            import glob  # here, since few repositories lead to a look at these files
+
             for file in sorted(glob.glob(path)):
                 self.read(file, folder, depth + 1)
 

@@ -5,11 +5,11 @@ A message stands on a line for each of its blocks, each with the output so far, 
 files of resumed and forked conversations. Its id says that it is the same one.
 """
 
-import hashlib
 import os
 from typing import Any
 
 from fleet_lib import clock, outside
+from fleet_lib.digests import blake2b
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.lazy import lazy
@@ -208,5 +208,5 @@ def _tail(descriptor: int, end: int) -> int:
 
 
 def _digest(data: bytes) -> int:
-    digest = hashlib.blake2b(data, digest_size=8).digest()
+    digest = blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
