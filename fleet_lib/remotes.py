@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fleet_lib.lazy import lazy
+from fleet_lib.text import storable
 
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
 SshHost = Callable[[str, str], tuple[str, int | None]]
@@ -100,14 +101,14 @@ def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
         return _codecommit(found["region"].lower(), found["name"])
     address = _taken_apart(remote)
     if address is None:
-        return _storable(_local(remote))
+        return storable(_local(remote))
     if address.scheme == "codecommit" or not (address.host or address.path):
-        return _storable(remote)  # the user's default region is not known; or it is no address
+        return storable(remote)  # the user's default region is not known; or it is no address
     if address.scheme == "file" or not address.host:
-        return _storable("/" + "/".join(_without_suffix(address.path)))
+        return storable("/" + "/".join(_without_suffix(address.path)))
     if ssh_host and address.scheme in _SSH:
         address = _resolved(address, ssh_host)
-    return _storable(_canonical(address))
+    return storable(_canonical(address))
 
 
 def _taken_apart(remote: str) -> _Address | None:
@@ -235,7 +236,3 @@ def _azure(host: str, user: str, path: list[str]) -> list[str] | None:
 
 def _codecommit(region: str, name: str) -> str:
     return f"git-codecommit.{region}.amazonaws.com/v1/repos/{name}"
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "")

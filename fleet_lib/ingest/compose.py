@@ -16,7 +16,7 @@ from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import (
     TEXT_LIMIT,
     TITLE_LIMIT,
@@ -131,7 +131,7 @@ def compose(
     """The turn that a Stop or StopFailure ended.
 
     `known` is its session before this, `before` the briefing that an earlier Stop of the same turn
-    left, with the values that were derived then. Raises turn.prepare.NotRead.
+    left, with the values that were derived then. Raises turn.prepared.NotRead.
     """
     words = words_of(prepared, known)
     written = words.written

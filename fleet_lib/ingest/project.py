@@ -6,10 +6,11 @@ from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.remotes import without_credentials
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
+from fleet_lib.text import storable
 from fleet_lib.turn.git import GitState
 from fleet_lib.turn.gone_folder import lay_inside
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.stored_text import stored_text
 
 
 class ProjectFinder:

@@ -39,15 +39,29 @@ def run(
         raise
     for descriptor, _ in ends:
         os.close(descriptor)
-    is_done = False
+    deadline = time.monotonic() + seconds
+    status: int | None = None
     try:
-        stdout, stderr = _exchange(entry, given, (out, errors), time.monotonic() + seconds)
-        is_done = True
+        stdout, stderr = _exchange(entry, given, (out, errors), deadline)
+        status = _end_of(child, deadline)
     finally:  # also at an entry's own time limit
-        if not is_done:
+        if status is None:
             os.kill(child, _signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
+            os.waitpid(child, 0)
     return Answer(os.waitstatus_to_exitcode(status), stdout, stderr)
+
+
+def _end_of(child: int, deadline: float) -> int:
+    """The status of a child that has closed its outputs, and so is about to end."""
+    pause = 0.0002
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def _exchange(

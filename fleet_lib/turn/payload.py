@@ -9,7 +9,7 @@ from fleet_lib.digests import sha256
 from fleet_lib.errors import BadEntry
 from fleet_lib.records import Record
 from fleet_lib.spool import Entry
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
 
 EVENTS = (
     *("SessionStart", "UserPromptSubmit", "Stop", "StopFailure"),

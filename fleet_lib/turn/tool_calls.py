@@ -7,7 +7,7 @@ from typing import Any
 from fleet_lib import clock
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
 
 _CALLS_LIMIT = 5000  # of one turn
 _COMMAND_LIMIT = 16_384  # characters

@@ -14,8 +14,8 @@ from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.lazy import lazy
 from fleet_lib.store.usage import QUARTER_SECONDS, FilePlace, Owner, Tokens, UsageReading
+from fleet_lib.text import storable
 from fleet_lib.turn.payload import ID_LIMIT
-from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.transcript import is_synthetic, opens_turn
 
 PORTION_BYTES = 16 * 1024 * 1024  # read at once; the rest of a larger file is read later
