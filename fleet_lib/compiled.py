@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 # (flags, code, number of groups, {name: group})
 _Parts = tuple[int, bytes, int, dict[str, int]]
-_known: dict[Any, Any] | None = None
+_known: dict[Any, Any] | None
 
 
 @cache
@@ -125,3 +125,7 @@ def _add(key: Any, value: Any) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+# Before a process is forked that needs it, too.
+_known = _read()

@@ -99,6 +99,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from fleet_lib import compiled
 compiled._file = lambda: {str(fleet.folder / "expressions")!r}
+compiled._known = None
 real = compiled._compile
 def noted(*arguments):
     with open({str(fleet.folder / "compiled")!r}, "a") as file:

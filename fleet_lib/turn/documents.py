@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+from fleet_lib.digests import sha256
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
@@ -98,10 +99,8 @@ class Documents:
 
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""
-        import hashlib  # here, since few turns need it
-
         data = read_regular_file(os.path.join(self._toplevel, path), _DOCUMENT_BYTES_LIMIT)
-        return "absent" if data is None else hashlib.sha256(data).hexdigest()
+        return "absent" if data is None else sha256(data).hexdigest()
 
     def _look_for(self, sources: Sequence[str]) -> None:
         """Read the living documents that have the base name of one of these files."""
