@@ -1,12 +1,15 @@
 """What keeps a turn cheap, as counted calls: what is compiled once for all processes, what git is not
 asked for, which documents are not read. What each of these answers is what the dear way answers."""
 
+import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from support import ROOT, Fleet, git, make_repository, payload
 
 from fleet_lib import compiled
+from fleet_lib.drain import drainer
 from fleet_lib.files import with_parents
 from fleet_lib.turn import git as asking_git
 from fleet_lib.turn import git_process, reflog
@@ -98,6 +102,7 @@ def test_drainer_compiles_no_expression_of_ours_that_an_earlier_one_has(fleet: F
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from fleet_lib import compiled
+from fleet_lib.drain import drainer
 compiled._file = lambda: {str(fleet.folder / "expressions")!r}
 compiled._known = None
 real = compiled._compile
@@ -233,6 +238,59 @@ def test_documents_are_found_with_and_without_pcre(
     found = Repositories().documents(state).stale(names, ())
     # The others are no words of a path, as they stand there.
     assert found == {"docs.md": ["app/[id]/page.ts", "é.py", "-e.py"]}
+
+
+# --- the database ---
+
+# Tables that hold what is going on now, or one row for each of the Commander's sessions.
+_SMALL = {
+    *("client_folders", "provisional_turns", "search_changes", "search_progress", "usage_kinds"),
+    *("sqlite_master", "sqlite_sequence", "conversations", "commander_branches"),
+    *("commander_sessions", "prelude_shown"),
+}
+
+
+def test_no_statement_of_a_drain_reads_a_whole_table(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(fleet.folder / "app", "https://example.com/a/app.git")
+    fleet.hook("stop", payload("Stop") | {"session_id": "earlier"}, project)
+    fleet.drain()
+    statements: dict[str, Any] = {}  # with the values of one run
+
+    class Noting(sqlite3.Connection):
+        def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
+            statements[sql] = values
+            return super().execute(sql, values)
+
+        def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
+            rows = list(rows)
+            statements.update({sql: values for values in rows[:1]})
+            return super().executemany(sql, rows)
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Noting))
+    for event in (
+        "SessionStart-startup",
+        "Stop",
+        "Notification-permission_prompt",
+        "SessionEnd-other",
+    ):
+        hook = re.sub(r"(?<!^)(?=[A-Z])", "_", event.partition("-")[0]).lower()
+        fleet.hook(hook, payload(event) | {"cwd": str(project)}, project)
+    drainer.drain(str(fleet.home))
+    monkeypatch.undo()
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection:
+        scans = set()
+        for sql, values in statements.items():
+            if not re.match(r"(?i)\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
+                continue
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            # An index alone is read where it is one of few rows: `sessions_living`.
+            scans |= {(row[3], sql) for row in plan if re.match(r"SCAN \w+$", row[3])}
+    found = {(step, " ".join(sql.split())) for step, sql in scans}
+    assert {each for each in found if each[0].split()[1] not in _SMALL} == set()
+    assert len(statements) > 40
 
 
 # --- processes and paths ---

@@ -514,3 +514,5 @@ CREATE TABLE job_hold (
   refusals INTEGER NOT NULL           -- in a row; the pause grows with them
 );
 
+CREATE INDEX sessions_living ON sessions(last_seen_at) WHERE ended_at IS NULL;
+
