@@ -265,7 +265,8 @@ def test_no_statement_of_a_drain_reads_a_whole_table(
 
         def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
             rows = list(rows)
-            statements.update({sql: values for values in rows[:1]})
+            if rows:
+                statements[sql] = rows[0]
             return super().executemany(sql, rows)
 
     real = sqlite3.connect
