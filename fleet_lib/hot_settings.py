@@ -7,6 +7,8 @@ import os
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 code units)
 BUDGET_RANGE = (1000, 9800)  # of more than 10,000 Claude Code shows a file name instead
 WAIT_MINUTES = 5  # to collect briefings before a model is called
+# The form of notify.quiet_hours, as a regular expression.
+QUIET_HOURS = r"(?:([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d))?"
 
 
 def budget(home: str) -> int:

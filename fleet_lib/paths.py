@@ -11,6 +11,7 @@ PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A room that needs the drainer and stands below it starts it as a process, by this path.
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
+NOTIFIER = os.path.join(PROGRAM, "fleet_lib", "notify", "run.py")
 
 # install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
@@ -73,6 +74,16 @@ def backups(home: str) -> str:
 def gateway_lock(home: str) -> str:
     """The lock that a running gateway holds (held.py)."""
     return os.path.join(home, "gateway.lock")
+
+
+def notify_targets(home: str) -> str:
+    """Where messages are sent to; private, since addresses hold secrets."""
+    return os.path.join(home, "notify.json")
+
+
+def notify_lock(home: str) -> str:
+    """The lock that lets only one process send messages (held.py)."""
+    return os.path.join(home, "notify.lock")
 
 
 def is_commander(project_folder: str, home: str) -> bool:

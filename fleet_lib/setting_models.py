@@ -128,6 +128,27 @@ class ProjectsSettings(_Section):
     )
 
 
+class NotifySettings(_Section):
+    grace_seconds: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="Seconds that an alert may be answered in before a message is sent.",
+    )
+    quiet_hours: str = Field(
+        "",
+        pattern=rf"^{hot_settings.QUIET_HOURS}$",
+        description="Local hours in which no message is sent, such as 22:00-07:00. What still needs"
+        " you afterwards is sent then.",
+        examples=["22:00-07:00"],
+    )
+    titles: bool = Field(
+        False,
+        description="Put the title of the session or turn, which comes from your prompt, into the"
+        " message.",
+    )
+
+
 class Config(_Section):
     """All settings of config.toml."""
 
@@ -140,10 +161,12 @@ class Config(_Section):
     gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
     projects: ProjectsSettings = ProjectsSettings()  # type: ignore[call-arg]
+    notify: NotifySettings = NotifySettings()  # type: ignore[call-arg]
 
 
 # What hooks and the drainer read, line by line.
 HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
     *("semantics.enabled", "semantics.wait_minutes"),
+    *("notify.grace_seconds", "notify.quiet_hours", "notify.titles"),
 )

@@ -1,4 +1,4 @@
-"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
+"""Starting Fleet's background processes: the drainer, the job runner and the notifier. Hot path: starting the
 drainer is the last thing that every hook does."""
 
 import _signal
@@ -9,6 +9,8 @@ from fleet_lib import paths
 
 # What a hook ignores, and what it starts must not.
 _GIVEN_BACK = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT)
+
+_notifiers: "list[int]" = []  # process ids of those that this process has started
 
 
 def start_drainer(home: str) -> None:
@@ -53,6 +55,21 @@ def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
         cwd="/",
         start_new_session=True,
     )
+
+
+def start_notifier(home: str, delay_seconds: float) -> None:
+    """Start the process that sends messages, which begins after a delay and detaches itself. Its
+    streams are null, so it holds up neither a hook nor the drainer."""
+    for child in _notifiers[:]:  # the starter may run for long: an ended child must not stay
+        try:
+            is_over = os.waitpid(child, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            is_over = True
+        if is_over:
+            _notifiers.remove(child)
+    null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    command = [sys.executable, "-I", paths.NOTIFIER, home, f"{delay_seconds:.3f}"]
+    _notifiers.append(os.posix_spawn(sys.executable, command, os.environ, file_actions=null))
 
 
 def _interpreter(home: str) -> str:

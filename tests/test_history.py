@@ -286,6 +286,7 @@ def test_invalid_prune_limit_is_a_usage_error(
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_hooks_and_drainers_work_during_a_large_prune(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 80 for number in range(20_000)], "words " * 20)

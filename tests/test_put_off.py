@@ -124,6 +124,7 @@ def test_file_that_was_edited_on_a_dead_mount_does_not_hold_its_turn_up(
 
 
 @needs_fuse
+@pytest.mark.slow
 def test_import_asks_a_dead_mount_once_and_takes_in_the_rest(fleet: Fleet, dead: Path) -> None:
     folder = fleet.folder / "transcripts"
     folder.mkdir()

@@ -20,6 +20,8 @@ COMMANDS = {
     "events": ("events", "List or follow events."),
     "usage": ("usage", "Show tokens used and their list price."),
     "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
+    "notify": ("notify", "Send a message when something needs you."),
+    "mcp": ("mcp", "Answer an MCP client: who needs you, what is new, search, usage."),
     "prelude": ("prelude", "Print what the Commander's next prompt would add."),
     "drain": ("spooling", "Apply everything that waits in the spool."),
     "replay": ("spooling", "Apply hook payloads or spool entries from FILES."),

@@ -28,6 +28,7 @@ from commander.cli._display import (
 from fleet_lib import clock, paths, spool
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.lines import state_words
+from fleet_lib.notify.due import start_if_due
 from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.views import overview, usage
@@ -80,6 +81,7 @@ def status(watch: float | None, as_json: bool) -> None:
     with reading() as connection:
         report = overview.overview(connection, home)
         used = usage.today(connection)
+        start_if_due(connection, home)  # what quiet hours held back
     if as_json:
         print_json(report)
     else:
@@ -132,6 +134,7 @@ def _current_parts(home: str) -> tuple[Line | Table, ...]:
         return _nothing_yet(home)
     try:
         with contextlib.closing(db.connect_read_only(paths.database(home))) as connection:
+            start_if_due(connection, home)
             return _parts(overview.overview(connection, home), usage.today(connection))
     except (DatabaseUnusable, sqlite3.Error, OSError) as error:
         return (Line((Cell(f"{error}; run `fleet doctor` for details", "red"),)),)

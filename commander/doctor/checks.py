@@ -9,6 +9,7 @@ from commander.doctor import (
     configuration,
     data,
     hook_runs,
+    notifications,
     programs,
     registration,
     repositories,
@@ -78,5 +79,6 @@ CHECKS: dict[str, Check] = {
     "repositories": repositories.repositories,
     "jobs": data.jobs,
     "gateway": programs.gateway,
+    "notifications": notifications.notifications,
     "commander": data.commander,
 }

@@ -32,6 +32,7 @@ from fleet_lib.store import db, migrate
 _EXAMPLES = """examples:
   ./install.sh                       install into ~/.claude (or $CLAUDE_CONFIG_DIR)
   ./install.sh --with gateway        install with the dashboard (fleet gateway)
+  ./install.sh --with notify         install with messages to your phone (fleet notify)
   ./install.sh --import              install, then import the turns of the last 30 days
   ./install.sh --dry-run             show what would change
   ./install.sh --uninstall           uninstall, but keep what was captured
@@ -217,8 +218,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         choices=sorted(environment.EXTRAS),
-        help="also install an optional part: gateway is the dashboard, studio is Datasette;"
-        " upgrades keep it",
+        help="also install an optional part: gateway is the dashboard, mcp answers MCP clients,"
+        " notify sends messages, studio is Datasette; upgrades keep it",
     )
     add(
         "--import",

@@ -36,6 +36,8 @@ _DATA = (
     "gateway.lock",
     "jobs.lock",
     "jobs.waiting",
+    "notify.json",
+    "notify.lock",
 )
 
 
@@ -88,7 +90,8 @@ def uninstall(
         # Running sessions know the hooks still, and call them. They do nothing from here on.
         (home / hook_entries.HOOK_FILE).unlink(missing_ok=True)
         _remove_completion(home)
-        _end_gateway(home, say)
+        _end(Path(paths.gateway_lock(str(home))), "the gateway", say)
+        _end(Path(paths.notify_lock(str(home))), "the sender of messages", say)
         if was_there:
             time.sleep(_HOOKS_SECONDS)  # those that have just been started still read the program
     with _without_drainer(home, say):
@@ -198,12 +201,12 @@ def _require_no_jobs(home: Path) -> None:
             )
 
 
-def _end_gateway(home: Path, say: Callable[[str], object]) -> None:
-    lock = Path(paths.gateway_lock(str(home)))
+def _end(lock: Path, what: str, say: Callable[[str], object]) -> None:
+    """End the process that holds a lock."""
     running = held.holder(lock)
     if running is None:
         return
-    say(f"Ending the gateway (process {running.pid}).")
+    say(f"Ending {what} (process {running.pid}).")
     with contextlib.suppress(OSError):
         os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + _COMMAND_SECONDS

@@ -21,6 +21,7 @@ from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.notify import due as notify
 from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
@@ -59,6 +60,7 @@ def drain(
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
+        drainer.start_notifier_if_due()
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
@@ -147,6 +149,9 @@ class _Drainer:
         batch, seconds = derivations.due(self._connection, wait_seconds)
         if batch or seconds < math.inf:
             wake.start_job_runner(self._home, seconds)
+
+    def start_notifier_if_due(self) -> None:
+        notify.start_if_due(self._connection, self._home)
 
     def _choose(self, names: list[str]) -> list[str]:
         """The next entries in order, within the limits of a batch."""
