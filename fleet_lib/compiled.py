@@ -114,7 +114,26 @@ def _add(key: Any, value: Any) -> None:
     if sys.dont_write_bytecode:
         return
     record = marshal.dumps((key, value))
-    record = checksum(record) + len(record).to_bytes(4, "little") + record
+    _waiting.append(checksum(record) + len(record).to_bytes(4, "little") + record)
+    if not _is_held:
+        _write()
+
+
+def hold(is_held: bool) -> None:
+    """While this is so, no file is written: a transaction waits for no disk but its own."""
+    global _is_held
+    _is_held = is_held
+    if not is_held and _waiting:
+        _write()
+
+
+_waiting: list[bytes] = []
+_is_held = False
+
+
+def _write() -> None:
+    record = b"".join(_waiting)
+    _waiting.clear()
     try:
         descriptor = os.open(_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:

@@ -125,7 +125,7 @@ def test_no_file_is_opened_and_no_program_runs_in_a_transaction(fleet: Fleet, wa
     assert fleet.quarantine() == {}
 
 
-@pytest.mark.parametrize("command", ["diff-tree", "ls-files", "log"])
+@pytest.mark.parametrize("command", ["diff-tree", "ls-files"])
 def test_other_programs_can_write_while_git_is_slow(
     fleet: Fleet, tmp_path: Path, command: str
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from fleet_lib import paths
+from fleet_lib import compiled, paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import migrate
 
@@ -117,13 +117,17 @@ def transaction(
     """Commit on success, roll back on any exception. Writers take IMMEDIATE: a deferred one that
     reads first fails at once, without waiting, when another writer got in between."""
     connection.execute(f"BEGIN {mode}")
+    compiled.hold(True)
     try:
-        yield connection
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    finally:
+        compiled.hold(False)
 
 
 def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
