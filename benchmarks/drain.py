@@ -95,7 +95,7 @@ def _drain(home: Path) -> tuple[float, float]:
     """(seconds, peak memory in MB) of the drainer."""
     script = ROOT / "fleet_lib" / "drain" / "drain.py"
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-I", str(script), str(home)])
+    process = subprocess.Popen([sys.executable, "-I", str(script), str(home), "--once"])
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -109,7 +109,7 @@ def _commands(folder: Path, python: str, sizes: Sequence[int]) -> list[Command]:
     drainer = Command(
         TURN,
         "the drainer, from its start to its end",
-        [sys.executable, "-I", str(ROOT / "fleet_lib" / "drain" / "drain.py"), str(whole)],
+        [sys.executable, "-I", paths.DRAINER, str(whole), "--once"],
         environment=maker.environment(whole, maker.project),
         prepare=_Turns(whole, maker.project),
     )

@@ -19,6 +19,12 @@ def apart(session_id: "str | None") -> "tuple[str | None, str]":
     return (own or None, machine) if mark else (session_id, "")
 
 
+def record_ids(session_id: "str | None") -> "dict[str, str | None]":
+    """The session in a record for programs: its own id, and `machine` if that is another one."""
+    own, machine = apart(session_id)
+    return {"session_id": own, "machine": machine} if machine else {"session_id": own}
+
+
 def of_session(column: str) -> str:
     """The machine of a session in SQL; NULL for this one."""
     return (

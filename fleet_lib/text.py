@@ -39,15 +39,17 @@ def clean(value: object, limit: int) -> str:
     return one_line(_without_entities(text), limit) if "&" in text else text
 
 
-def plain_text(text: str) -> str:
-    """The text with its line breaks and tabs, without other control or invisible characters and
-    terminal escapes."""
-    if "\x1b" in text or "\x9b" in text:
-        text = _without_escapes(text)
-    text = text.replace("\r\n", "\n")
-    if not text.replace("\n", "").isprintable():
-        text = "".join([char if char.isprintable() or char in "\n\t" else " " for char in text])
-    return text if text.isascii() else text.translate(_INVISIBLE)
+def printable(text: str) -> str:
+    """A text of several lines without control or invisible characters and terminal escapes."""
+    lines = _without_escapes(text.replace("\r\n", "\n")).split("\n")
+    return "\n".join(
+        [
+            "".join(
+                [char if char.isprintable() or char == "\t" else " " for char in line]
+            ).translate(_INVISIBLE)
+            for line in lines
+        ]
+    )
 
 
 def _without_entities(text: str) -> str:
@@ -89,3 +91,9 @@ def size(lines: "list[str]") -> int:
     """Characters of the joined lines as Claude Code counts them: UTF-16 code units."""
     beyond = [char for line in lines if not line.isascii() for char in line if char > "\uffff"]
     return sum([len(line) + 1 for line in lines]) + len(beyond)
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold, and without NUL, at which SQLite's
+    functions stop."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -100,9 +100,10 @@ def leave() -> None:
 @relay.command()
 @click.argument("project", shell_complete=complete_project)
 def share(project: str) -> None:
-    """Share PROJECT: its events and the states of its sessions leave this machine.
+    """Share PROJECT with your other machines.
 
-    So do its events of the last 90 days. `fleet config set relay.share 'github.com/acme/*'` shares
+    Its events of the last 90 days and the states of its sessions leave this machine, and from then
+    on what is new. `fleet config set relay.share 'github.com/acme/*'` shares
     every project of such an address, also future ones.
 
     \b

@@ -58,7 +58,7 @@ def init(
     hosts: tuple[str, ...],
     listen: str | None,
 ) -> None:
-    """Write the configuration of a new server into FOLDER, and a key for each machine.
+    """Write a new server's configuration and keys into FOLDER.
 
     The machines that you name here are one person's: each reads and publishes every project.
     Colleagues come with `add-machine`.

@@ -21,13 +21,14 @@ CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3",
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
-# {extra: a package that it installs}.
-# {extra: what is in an environment that has it}
+# {extra: what an environment has that has it}
 EXTRAS = {
-    "gateway": "app/starlette",
-    "studio": "app/datasette",
+    "gateway": "app/nh3",
+    "mcp": "app/mcp",
+    "notify": "app/apprise",
     "relay": "app/nats",
     "relay-server": "bin/nats-server",
+    "studio": "app/datasette",
 }
 
 

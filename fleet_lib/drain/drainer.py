@@ -8,10 +8,10 @@ are read by a child (reader.py).
 import contextlib
 import faulthandler
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
@@ -21,12 +21,13 @@ from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.notify import due as notify
 from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.store.outbox import renumber_outliers
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
@@ -47,19 +48,25 @@ class _Applied(Record):
 
 
 def drain(
-    home: str, say: Callable[[str], None] = lambda _: None, *, is_forced: bool = False
+    home: str,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    is_forced: bool = False,
+    reader: Reader | None = None,
 ) -> bool:
     """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
     False if the database cannot be used now; the log says why. `say` is called with what the
-    drainer is doing."""
-    drainer = _Drainer(home, say, is_forced=is_forced)
+    drainer is doing. `reader` is one that stays for the next call."""
+    drainer = _Drainer(home, say, reader, is_forced=is_forced)
     try:
         drainer.run()
         drainer.end_gone_sessions()
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
+        drainer.start_notifier_if_due()
         wake.start_relay(home)
+        _keep_history_in_bounds(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
@@ -70,22 +77,29 @@ def drain(
 
 
 class _Drainer:
-    def __init__(self, home: str, say: Callable[[str], None], *, is_forced: bool) -> None:
+    def __init__(
+        self, home: str, say: Callable[[str], None], reader: Reader | None, *, is_forced: bool
+    ) -> None:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
         self._put_off = PutOff(home, is_forced=is_forced)
-        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"))
+        self._stays = reader is not None
+        self._reader = reader or Reader(home)
+        self._reader.begin(self._put_off, lambda path: say(f"waiting for {path}"))
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
-        self._reader.close()
+        if self._stays:
+            self._reader.rest()
+        else:
+            self._reader.close()
         if self._connection is not None:
             self._connection.close()
 
     def run(self) -> None:
         spool.make_folders(self._home)
-        Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(paths.log_file(self._home)), mode=0o700, exist_ok=True)
         spool.recover(self._home)
         self._apply_pending()
         while self._usage.waiting:  # the rest of a large transcript, portion by portion
@@ -149,6 +163,9 @@ class _Drainer:
         if batch or seconds < math.inf:
             wake.start_job_runner(self._home, seconds)
 
+    def start_notifier_if_due(self) -> None:
+        notify.start_if_due(self._connection, self._home)
+
     def _choose(self, names: list[str]) -> list[str]:
         """The next entries in order, within the limits of a batch."""
         chosen: list[str] = []
@@ -157,7 +174,7 @@ class _Drainer:
             if len(chosen) == BATCH_ENTRIES:
                 break
             with contextlib.suppress(OSError):
-                size += (Path(paths.spool(self._home, "new")) / name).stat().st_size
+                size += os.stat(os.path.join(paths.spool(self._home, "new"), name)).st_size
             if chosen and size > BATCH_BYTES:
                 break
             chosen.append(name)
@@ -315,7 +332,7 @@ def _watchdog(home: str) -> Iterator[None]:
     """End the process if a C function never returns, so that an entry's own time limit cannot be
     raised. The attempts stay in the journal, and the next drainer takes the batch's entries one by
     one."""
-    with Path(paths.log_file(home)).open("a") as log_file:
+    with open(paths.log_file(home), "a") as log_file:
         faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
         try:
             yield
@@ -323,10 +340,18 @@ def _watchdog(home: str) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
+def _keep_history_in_bounds(home: str) -> None:
+    """Once a day, start the process that deletes old history, if a setting asks for it."""
+    if hot_settings.keep_days(home):
+        from fleet_lib.history import daily  # an ordinary turn need not import it
+
+        daily.start_if_due(home)
+
+
 def _remove_leftovers(home: str) -> None:
     """Remove half entries of killed hooks from `tmp/`."""
     oldest = time.time() - _LEFTOVER_SECONDS
-    for path in Path(paths.spool(home, "tmp")).iterdir():
+    for file in os.scandir(paths.spool(home, "tmp")):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
+            if file.stat().st_mtime < oldest:
+                os.unlink(file.path)

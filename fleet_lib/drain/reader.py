@@ -1,7 +1,8 @@
 """Reading entries, and what the world says of them, in a child that can be abandoned.
 
-The drainer forks it once its modules are imported, which costs a millisecond or two, and asks it for
-one thing after the other. Where the child waits for an answer that does not come, it is killed and
+The drainer forks it once its modules are imported, and asks it for one thing after the other. The fork
+is cheap, but every page that either of them writes afterwards is copied: most of what a turn would
+cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile. Where the child waits for an answer that does not come, it is killed and
 never waited for: on a mount that is gone not even SIGKILL ends a process. The place is noted as
 silent, another child goes on, and asks nothing there. An entry that ends its child is tried in
 another one; the third time it is refused.
@@ -19,15 +20,15 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from fleet_lib import log, outside, spool
+from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 POLL_SECONDS = 0.25
 _LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
@@ -37,7 +38,7 @@ _HANGS = 5  # of one question, each at another place
 _UNSEEN_SECONDS = 10.0  # for an answer where the system does not say what a process does
 
 
-_HAS_PROC = Path("/proc/self/stat").exists()
+_HAS_PROC = os.path.exists("/proc/self/stat")
 
 
 class TookTooLong(BadEntry):
@@ -57,21 +58,39 @@ class _Hangs(Exception):
 
 
 class Reader:
-    """Asks a child. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
+    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
     hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
 
-    def __init__(
-        self, home: str, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, home: str) -> None:
         self._home = home
-        self._put_off = put_off
-        self._on_wait = on_wait
         self._board = mmap.mmap(-1, outside.BOARD_BYTES)
         self._child = 0
         self._requests = self._replies = -1
         self._poll = select.poll()
         self._abandoned: list[int] = []
         self._begin_batch()
+
+    def begin(self, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        """A drain begins. A child that stayed asks everything anew."""
+        self._put_off = put_off
+        self._on_wait = on_wait
+        if self._child:
+            try:
+                self._begin_batch()
+                self._send("begin", (put_off.silent_places(),))
+            except _Died:  # it was killed while it waited, which says nothing about an entry
+                self._drop()
+
+    def rest(self) -> None:
+        """A drain has ended, and another may follow: the child stays, unless it became large."""
+        if self._child:
+            try:
+                self._send("memory", ())
+                is_large = self._result(self._receive()) + memory_bytes() > LARGEST_BYTES
+            except (_Died, _Hangs, BadEntry, NoAnswer):
+                is_large = True
+            if is_large:
+                self.end_child()
 
     def prepare(self, name: str) -> Prepared | None:
         """The entry with what was read for it; None if another program removed it."""
@@ -103,14 +122,17 @@ class Reader:
             self._begin_batch()
 
     def close(self) -> None:
-        """End the child, which does so by itself when its requests end."""
+        self.end_child()
+        self._board.close()
+
+    def end_child(self) -> None:
+        """It ends by itself when its requests end."""
         self._close_pipes()
         if self._child:
             end = time.monotonic() + 1.0
             while time.monotonic() < end and not _is_reaped(self._child):
                 time.sleep(0.002)
             self._child = 0
-        self._board.close()
 
     def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
         crashes = hangs = kills = 0
@@ -285,7 +307,8 @@ def _activity(child: int) -> tuple[bool, int]:
     """(whether a process runs now, the CPU time that it has used); (False, -1) if that is
     unknown."""
     try:
-        fields = Path(f"/proc/{child}/stat").read_bytes().rpartition(b")")[2].split()
+        with open(f"/proc/{child}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
         return fields[0] == b"R", int(fields[11]) + int(fields[12])
     except (OSError, IndexError, ValueError):
         return False, -1
@@ -297,7 +320,7 @@ def _left_of_group(group: int) -> list[tuple[int, float]]:
     from fleet_lib.processes import name_of
 
     left = []
-    named = [entry.name for entry in Path("/proc").iterdir()] if _HAS_PROC else [str(group)]
+    named = os.listdir("/proc") if _HAS_PROC else [str(group)]
     for pid in [int(name) for name in named if name.isdigit()]:
         with contextlib.suppress(OSError):
             if os.getpgid(pid) == group and (process := name_of(pid)):

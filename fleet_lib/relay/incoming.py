@@ -11,7 +11,7 @@ from fleet_lib.relay import names, payloads, wire
 from fleet_lib.relay.link import Message
 from fleet_lib.relay.outgoing import is_address
 from fleet_lib.remotes import canonical_remote, without_credentials
-from fleet_lib.text import one_line, plain_text
+from fleet_lib.text import one_line, printable
 
 _SUMMARY, _DETAIL, _ITEM, _PATH, _TITLE = 500, 300, 1000, 1000, 120
 
@@ -91,7 +91,7 @@ _SOURCES = ("block", "status_file", "message")
 def _briefing(briefing: wire.BriefingPart) -> wire.BriefingPart:
     changes: dict[str, Any] = {
         "session_id": _id(briefing.session_id),
-        "raw_markdown": plain_text(redact(plain_text(briefing.raw_markdown))),
+        "raw_markdown": printable(redact(printable(briefing.raw_markdown))),
         "started_at": _past(briefing.started_at) if briefing.started_at else None,
         "ended_at": _past(briefing.ended_at) if briefing.ended_at else None,
     }

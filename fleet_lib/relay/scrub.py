@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_lib.redact import redact
+from fleet_lib.text import storable
 from fleet_lib.turn.briefing_parser import folded
-from fleet_lib.turn.stored_text import storable
 
 _FOLDERS = 200  # of a project's sessions
 _SHORTEST = 4  # characters of a folder's path that is searched for

@@ -15,7 +15,7 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.relay import Member
 from fleet_lib.store.relay_rows import RelayRowRepo
 from fleet_lib.store.sessions import Session, SessionRepo
-from fleet_lib.views.sessions import as_now
+from fleet_lib.views.sessions import session_now
 
 _TITLES = 50  # of a session's newest turns
 _TITLE = 200  # characters
@@ -56,7 +56,7 @@ def _sessions(connection: sqlite3.Connection, composers: dict[str, Composer]) ->
     for project_id in composers:
         for session_id in sessions_here(connection, project_id, since):
             if session := repo.get(session_id):
-                yield as_now(session, live[session_id]) if session_id in live else session
+                yield session_now(session, live[session_id]) if session_id in live else session
 
 
 def _state(member: Member, composer: Composer, session: Session) -> State:

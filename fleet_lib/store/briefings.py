@@ -167,8 +167,7 @@ class BriefingRepo:
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
-        `since` is an ISO time of creation; a briefing that was imported is as old as its turn.
-        `machine` is another machine's name, or "" for this one."""
+        `since` is an ISO time; `machine` is another machine's name, or "" for this one."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -181,7 +180,7 @@ class BriefingRepo:
         conditions = [f"{column} = ?" for column in given]
         values: list[object] = list(given.values())
         if since is not None:
-            conditions.append("created_at >= ?")
+            conditions.append(f"{ENDED} >= ?")
             values.append(since)
         if machine:
             conditions.append(f"{of_session('session_id')} = ?")
@@ -194,6 +193,23 @@ class BriefingRepo:
             (*values, limit),
         )
         return [_from_row(row) for row in rows]
+
+    def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:
+        """The briefings of the turns before and after it in its session."""
+        found = []
+        for sign, order in (("<", "DESC"), (">", "ASC")):
+            row = self._connection.execute(
+                f"SELECT briefing_id FROM briefings WHERE session_id = ?"
+                f" AND ({ENDED}, briefing_id) {sign} (?, ?)"
+                f" ORDER BY {ENDED} {order}, briefing_id {order} LIMIT 1",
+                (
+                    briefing.session_id,
+                    briefing.ended_at or briefing.created_at,
+                    briefing.briefing_id,
+                ),
+            ).fetchone()
+            found.append(int(row[0]) if row else None)
+        return found[0], found[1]
 
     def get_recent(self, limit: int = 20) -> list[BriefingRecord]:
         return self.query(limit=limit)

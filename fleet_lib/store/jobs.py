@@ -166,13 +166,19 @@ class JobRepo:
         return self.query(project_id=project_id, limit=limit)
 
     def query(
-        self, *, project_id: str | None = None, status: str | None = None, limit: int = 50
+        self,
+        *,
+        project_id: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        limit: int = 50,
     ) -> list[Job]:
-        """Newest first; a filter that is None does not filter."""
+        """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
         rows = self._connection.execute(
             "SELECT * FROM jobs WHERE (?1 IS NULL OR project_id = ?1)"
-            " AND (?2 IS NULL OR status = ?2) ORDER BY job_id DESC LIMIT ?3",
-            (project_id, status, limit),
+            " AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR ts_created >= ?3)"
+            " ORDER BY job_id DESC LIMIT ?4",
+            (project_id, status, since, limit),
         )
         return [_from_row(row) for row in rows]
 

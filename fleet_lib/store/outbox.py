@@ -150,12 +150,19 @@ class OutboxRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def get_latest(self, limit: int = 20, machine: str | None = None) -> list[OutboxEvent]:
-        """The newest events, oldest of them first. `machine` as for `get_after`."""
+    def get_latest(
+        self, limit: int = 20, before: int | None = None, machine: str | None = None
+    ) -> list[OutboxEvent]:
+        """The newest events, or the newest before an event, oldest of them first. `machine` as for
+        `get_after`."""
         rows = self._connection.execute(
-            f"SELECT * FROM outbox_events e WHERE {_of_machine(machine)}"
+            f"SELECT * FROM outbox_events e WHERE event_id < :before AND {_of_machine(machine)}"
             " ORDER BY event_id DESC LIMIT :limit",
-            {"limit": limit, "machine": machine},
+            {
+                "before": 2**63 - 1 if before is None else before,
+                "limit": limit,
+                "machine": machine,
+            },
         ).fetchall()
         return [_from_row(row) for row in reversed(rows)]
 

@@ -514,6 +514,26 @@ CREATE TABLE job_hold (
   refusals INTEGER NOT NULL           -- in a row; the pause grows with them
 );
 
+CREATE TABLE notifications (
+  target TEXT NOT NULL,               -- the target's id in notify.json
+  event_id INTEGER NOT NULL,          -- the event of the alert
+  target_name TEXT NOT NULL,
+  state TEXT NOT NULL,                -- noted|sent|failed|over (before it was due)|earlier (than the target)
+  attempts INTEGER NOT NULL,
+  at TEXT NOT NULL,                   -- when it got this state
+  retry_after TEXT NOT NULL,          -- of a failed one: not before
+  error TEXT NOT NULL,                -- one line without secrets, "" if there was none
+  PRIMARY KEY (target, event_id)
+) WITHOUT ROWID;
+
+CREATE INDEX notifications_by_time ON notifications(at);
+
+CREATE INDEX sessions_by_time ON sessions(last_seen_at);
+
+CREATE INDEX sessions_by_state ON sessions(state, last_seen_at);
+
+CREATE INDEX sessions_living ON sessions(last_seen_at) WHERE ended_at IS NULL;
+
 CREATE TABLE relay_self (
   only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
   machine TEXT NOT NULL,              -- as this home's key is called on the server

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
-By = Literal["day", "project", "session", "model", "all"]
+By = Literal["day", "project", "session", "model", "turn", "day_and_project", "all"]
 
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
@@ -26,12 +26,19 @@ _RATE_SQL = ", ".join(
         )
     )
 )
-# {what usage is grouped by: its key}. A person's day is the local one.
+# A person's day is the local one.
+_DAY = f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')"
+_PROJECT = "ifnull(coalesce(u.project_id, s.project_id), '')"
+# {what usage is grouped by: its key}
 _KEYS: dict[By, str] = {
-    "day": f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')",
-    "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
+    "day": _DAY,
+    "project": _PROJECT,
     "session": "u.session_id",
     "model": "k.model",
+    "day_and_project": f"{_DAY} || ' ' || {_PROJECT}",
+    # A follow-up's prompt counts for its turn. Keys of turns are unique in their session only.
+    "turn": "ifnull((SELECT f.turn_key FROM follow_ups f WHERE f.session_id = u.session_id"
+    " AND f.prompt_id = u.turn_key), u.turn_key)",
     "all": "''",
 }
 
@@ -107,6 +114,7 @@ class UsageRateRepo:
         rates: Iterable[Rate],
         *,
         since_quarter: int | None = None,
+        until_quarter: int | None = None,
         project_id: str | None = None,
         session_id: str | None = None,
         turn_key: str | None = None,
@@ -114,6 +122,7 @@ class UsageRateRepo:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
         conditions = {
             "u.quarter >= :since_quarter": since_quarter,
+            "u.quarter < :until_quarter": until_quarter,
             "coalesce(u.project_id, s.project_id) = :project_id": project_id,
             "u.session_id = :session_id": session_id,
             "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
@@ -140,6 +149,7 @@ class UsageRateRepo:
             {
                 "rates": json.dumps([_as_row(rate) for rate in rates]),
                 "since_quarter": since_quarter,
+                "until_quarter": until_quarter,
                 "project_id": project_id,
                 "session_id": session_id,
                 "turn_key": turn_key,

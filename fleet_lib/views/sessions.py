@@ -2,24 +2,25 @@
 not ended."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from fleet_lib.machines import apart
+from fleet_lib.machines import record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
+from fleet_lib.rules import DISMISSED
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
 # {state of a session: why it waits for a person}
-_REASONS = {
+REASONS = {
     "waiting_for_permission": "permission",
     "waiting_for_input": "question",
     "blocked": "blocked",
     "failed": "failed",
 }
 # {that reason: the state}, for the words and colours of a screen
-STATE_OF_REASON = {reason: state for state, reason in _REASONS.items()}
+STATE_OF_REASON = {reason: state for state, reason in REASONS.items()}
 
 
 def needs_you(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
@@ -46,11 +47,37 @@ def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
+def hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]], names: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The sessions that wait for a person and are dismissed or snoozed, with `hidden_until`; without
+    those that are shown all the same, because they said something new."""
+    is_shown = {row["session_id"] for row in shown}
+    return [
+        open_record(session, names) | {"hidden_until": session.hidden_until}
+        for session in SessionRepo(connection).hidden()
+        if session.session_id not in is_shown
+    ]
+
+
+def count_hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """How many are dismissed and snoozed, and until when the first of the snoozed ones is."""
+    untils = [row["hidden_until"] for row in hidden(connection, shown, {})]
+    snoozed = [until for until in untils if until < DISMISSED]
+    return {
+        "dismissed": len(untils) - len(snoozed),
+        "snoozed": len(snoozed),
+        "until": min(snoozed, default=None),
+    }
+
+
 def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The sessions that have not ended, the most recently seen first."""
     return [
         {
-            **_ids(session.session_id),
+            **record_ids(session.session_id),
             "project_id": session.project_id,
             "state": session.state,
             "since": session.state_at,
@@ -78,6 +105,11 @@ class SessionsNow:
         self._repo = SessionRepo(connection)
         self._connection = connection
         self._live = live_sessions(connection, is_thorough=True)
+
+    def has_client(self, session_id: str) -> bool:
+        """Whether a Claude Code has the session open, by its own file."""
+        live = self._live.get(session_id)
+        return live is not None and live.state != "ended"
 
     def needing_you(self) -> list[Session]:
         """Those that wait for a person, newest first."""
@@ -107,7 +139,7 @@ class SessionsNow:
         found = [session for session in stored if session.session_id not in self._live]
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
-                found.append(as_now(session, live))
+                found.append(session_now(session, live))
         titled = [
             replace(session, title=title_of(self._connection, session.session_id))
             for session in found
@@ -115,7 +147,7 @@ class SessionsNow:
         return sorted(titled, key=order, reverse=True)
 
 
-def as_now(session: Session, live: LiveSession) -> Session:
+def session_now(session: Session, live: LiveSession) -> Session:
     """The session with what is so now."""
     if live.state == "ended":
         return replace(session, ended_at=session.ended_at or live.since)
@@ -133,7 +165,7 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     """A session that waits for a person, as programs get it."""
     return {
         **_place(session, names),
-        "reason": _REASONS[session.state],
+        "reason": REASONS[session.state],
         "text": session.detail,
         "since": session.state_at,
         "briefing_id": session.briefing_id,
@@ -141,15 +173,9 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _ids(session_id: str) -> dict[str, str]:
-    """The session's own id, and the machine that runs it if that is another one."""
-    own_id, machine = apart(session_id)
-    return {"session_id": own_id or "", **({"machine": machine} if machine else {})}
-
-
-def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
+def _place(session: Session, names: dict[str, str]) -> dict[str, str | None]:
     return {
-        **_ids(session.session_id),
+        **record_ids(session.session_id),
         "project_id": session.project_id,
         "project": names.get(session.project_id, session.project_id),
         **({"title": session.title} if session.title else {}),
