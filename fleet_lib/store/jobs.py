@@ -169,10 +169,12 @@ class JobRepo:
         self, *, project_id: str | None = None, status: str | None = None, limit: int = 50
     ) -> list[Job]:
         """Newest first; a filter that is None does not filter."""
+        # Only the filters that are given: SQLite uses no index for `? IS NULL OR project_id = ?`.
+        filters = {"project_id": project_id, "status": status}
+        given = {column: value for column, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(f'{column} = ?' for column in given)}" if given else ""
         rows = self._connection.execute(
-            "SELECT * FROM jobs WHERE (?1 IS NULL OR project_id = ?1)"
-            " AND (?2 IS NULL OR status = ?2) ORDER BY job_id DESC LIMIT ?3",
-            (project_id, status, limit),
+            f"SELECT * FROM jobs {where} ORDER BY job_id DESC LIMIT ?", (*given.values(), limit)
         )
         return [_from_row(row) for row in rows]
 

@@ -85,9 +85,8 @@ class SessionRepo:
 
     def beginning_with(self, text: str, limit: int) -> list[Session]:
         """The sessions whose id begins so, newest first."""
-        return self._by_rule(
-            "substr(s.session_id, 1, length(:text)) = :text", "s.last_seen_at", limit, text=text
-        )
+        rule = "s.session_id >= :text AND s.session_id < :end"
+        return self._by_rule(rule, "s.last_seen_at", limit, text=text, end=f"{text}\U0010ffff")
 
     def hide(self, session: Session, until: str) -> bool:
         """Do not show the session as open before this time (ISO), or before its next event. False
