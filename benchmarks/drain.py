@@ -10,29 +10,32 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import history
-from benchmarks.report import Plot, Section, table
+from benchmarks.report import Plot, Section, held, table
+from benchmarks.running import until_idle, wait_for_quiet
+from benchmarks.work import REPOSITORIES, fill_spool, repository
 from fleet_lib import paths, spool
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000, 10_000, 100_000)
 LIMIT = 20  # DESIGN section 11, at 10,000 entries
 
 
-def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
-    projects = history.repositories(folder)
+def measure(folder: Path, rounds: int, sizes: Sequence[int]) -> list[Section]:
+    projects = [repository(folder / f"repo-{n}", 2) for n in range(REPOSITORIES)]
     rows, counts, costs, plain = [], [], [], []
-    for entries in [size for size in SIZES if size <= largest]:
+    for entries in sizes:
         # The largest takes minutes; once is enough to see whether the cost of an entry grows.
         times = 1 if entries > 10_000 else rounds
         loops, drains, peak = [], [], 0.0
         for number in range(times):
             home = folder / f"drain-{entries}-{number}"
-            history.fill_spool(home, projects, entries)
+            fill_spool(home, projects, entries)
+            wait_for_quiet(home)
             loops.append(_plain_loop(home, folder / f"plain-{entries}-{number}.db"))
+            wait_for_quiet(home)
             seconds, memory = _drain(home)
             drains.append(seconds)
             peak = max(peak, memory)
@@ -43,7 +46,8 @@ def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
             (
                 f"{entries:,}", str(times), f"{loop:.2f}", f"{drain:.2f}", spread,
                 f"{1000 * drain / entries:.3f}", f"{ratio:.1f}",
-                str(LIMIT) if entries == 10_000 else "", f"{peak:.0f}",
+                str(LIMIT) if entries == 10_000 else "",
+                held(ratio, LIMIT) if entries == 10_000 else "", f"{peak:.0f}",
             )
         )  # fmt: skip
         counts.append(entries)
@@ -59,13 +63,13 @@ def measure(folder: Path, rounds: int, largest: int) -> list[Section]:
 
     header = (
         "entries waiting", "rounds", "read, parse, insert, s", "drain, s", "least to most",
-        "ms an entry", "ratio", "limit", "peak memory, MB",
+        "ms an entry", "ratio", "limit", "holds", "peak memory, MB",
     )  # fmt: skip
     return [
         Section(
             "What a drain costs",
-            f"python -m benchmarks drain --drains {rounds}",
-            f"The drainer applies Stop entries of {history.REPOSITORIES} repositories; every fifth"
+            "python -m benchmarks drain",
+            f"The drainer applies Stop entries of {REPOSITORIES} repositories; every fifth"
             " has a briefing block. It is compared with a loop that only reads each entry, parses"
             " its JSON and inserts one row, with one commit per hundred entries. The drainer's time"
             " includes its start and its end.",
@@ -93,15 +97,14 @@ def _plain_loop(home: Path, database: Path) -> float:
 
 def _drain(home: Path) -> tuple[float, float]:
     """(seconds, peak memory in MB) of the drainer."""
-    script = ROOT / "fleet_lib" / "drain" / "drain.py"
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-I", str(script), str(home)])
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-I", paths.DRAINER, str(home)])
+    seconds = until_idle(process.pid, home) - began
+    process.terminate()  # if it lingers
+    usage = os.wait4(process.pid, 0)[2]
+    process.returncode = 0
     left = len(spool.pending(str(home)))
     with sqlite3.connect(paths.database(str(home))) as connection:
         stored = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
-    assert process.returncode == 0 and left == 0 and stored > 0, (process.returncode, left, stored)
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes
-    return seconds, usage.ru_maxrss / unit
+    assert left == 0 and stored > 0, (left, stored)
+    return seconds, usage.ru_maxrss / 2**10
