@@ -1,8 +1,10 @@
 """What a person waits for: every command that reads, over histories of 1,000 to 1,000,000 events,
 whole processes in one interleaved run."""
 
+import contextlib
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,19 +86,12 @@ def measure(folder: Path, rounds: int, sizes: Sequence[int]) -> list[Section]:
 
 def _those_there(world: World) -> dict[str, tuple[str, ...]]:
     """The commands of _ALSO_IF_THERE that this version has."""
-    return {
-        name: command
-        for name, command in _ALSO_IF_THERE.items()
-        if _succeeds(lambda command=command: world.fleet("", *command, "--help").run())
-    }
-
-
-def _succeeds(run: Callable[[], object]) -> bool:
-    try:
-        run()
-    except Exception:
-        return False
-    return True
+    there: dict[str, tuple[str, ...]] = {}
+    for name, command in _ALSO_IF_THERE.items():
+        with contextlib.suppress(subprocess.CalledProcessError):
+            world.fleet("", *command, "--help").run()
+            there[name] = command
+    return there
 
 
 def _prompt(world: World) -> Command:

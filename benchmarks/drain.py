@@ -5,6 +5,7 @@ on the same entries.
 
 import json
 import os
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -100,7 +101,7 @@ def _drain(home: Path) -> tuple[float, float]:
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, "-I", paths.DRAINER, str(home)])
     seconds = until_idle(process.pid, home) - began
-    process.terminate()  # if it lingers
+    os.kill(process.pid, signal.SIGTERM)  # if it lingers; it is not waited for yet
     usage = os.wait4(process.pid, 0)[2]
     process.returncode = 0
     left = len(spool.pending(str(home)))

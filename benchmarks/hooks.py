@@ -1,7 +1,10 @@
 """What a session waits for: every hook as Claude Code's settings register it, with its shell, its
 launcher and the drainer's start; and what can be run beside it of other ways to do the same."""
 
+import fcntl
 import http.server
+import os
+import shlex
 import shutil
 import subprocess
 import threading
@@ -17,6 +20,8 @@ from benchmarks.running import (
     ROOT,
     Command,
     bare,
+    empty_spool,
+    end_orphans,
     interleaved,
     median,
     ratios,
@@ -25,7 +30,7 @@ from benchmarks.running import (
 )
 from benchmarks.work import repository
 from benchmarks.world import MESSAGE, World
-from fleet_lib import spool
+from fleet_lib import paths, spool
 
 _POSTING = """
 import json, sys, urllib.request
@@ -42,6 +47,8 @@ def measure(folder: Path, python: str, rounds: int, largest: int) -> list[Sectio
     server = _Sink()
     base, without = bare(python), without_site(python)
     ours = _ours(world, project)
+    for command in ours[:-1]:  # the last one is the status line
+        _require_entry(command, world)
     others = [without, *_others(folder, world, project, server.address)]
     try:
         interleaved([base, *ours, *others], rounds, [world.home])
@@ -54,8 +61,9 @@ def measure(folder: Path, python: str, rounds: int, largest: int) -> list[Sectio
 
 
 def _ours(world: World, project: Path) -> list[Command]:
-    line = world.fleet("fleet statusline", "statusline", project=project)
+    line = world.fleet("fleet statusline", "statusline")
     line.limit = 2.0
+    line.arguments = ["/bin/sh", "-c", shlex.join(line.arguments)]  # as Claude Code runs it
     return [
         world.hook("Stop", 1.3, project, last_assistant_message=MESSAGE),
         world.hook("StopFailure", 1.3, project, error="unknown"),
@@ -92,16 +100,22 @@ def _others(folder: Path, world: World, project: Path, address: str) -> list[Com
         subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
         name = "the same capture, compiled: the physical limit"
         found.append(Command(name, [str(program), str(world.home), "Stop"], stop, environment))
-        _require_same_entry(found[-1], world)
+        _require_entry(found[-1], world)
     return found
 
 
-def _require_same_entry(command: Command, world: World) -> None:
-    """What the compiled one writes is an entry that the drainer reads."""
+def _require_entry(command: Command, world: World) -> None:
+    """The command leaves an entry that the drainer reads. No drainer may take it meanwhile."""
+    lock = os.open(paths.lock(str(world.home)), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     command.run()
     (name,) = spool.pending(str(world.home))
     entry = spool.read_pending(str(world.home), name)
-    assert entry.event == "Stop" and uuid.UUID(name.split(".")[2]) and entry.payload, name
+    assert entry.event in (command.name, "Stop") and entry.payload, name
+    assert uuid.UUID(spool.name_parts(name)[2])
+    os.close(lock)
+    end_orphans()
+    empty_spool(world.home)
 
 
 def _section(

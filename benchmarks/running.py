@@ -143,7 +143,7 @@ def reap(pid: int, number: int = 0) -> float:
             os.kill(pid, number)
     with contextlib.suppress(ChildProcessError):
         usage = os.wait4(pid, 0)[2]
-        return usage.ru_utime + usage.ru_stime
+        return float(usage.ru_utime + usage.ru_stime)
     return 0.0
 
 
@@ -154,13 +154,12 @@ def _children() -> Iterator[int]:
 
 
 def _is_drainer(pid: int) -> bool:
-    """Whether it is a drainer, or something that has ended: of that no command line is left."""
+    """Whether it is a drainer, or has no command line: it is just being started, or has ended."""
     try:
-        return paths.DRAINER.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() or (
-            _state(pid) == "Z"
-        )
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    return not command or paths.DRAINER.encode() in command
 
 
 def _state(pid: int) -> str:

@@ -56,12 +56,13 @@ def measure(
             wait_for_quiet(world.home)
             if number:
                 command.costs.append(cost)
+    _require_whole(world, turns)
     shown = f"python -m benchmarks turns --rounds {rounds}"
     warning = yardstick_warning(base, without)
     return [
         _alone(base, turns, empty, shown, warning),
-        _busy(base, world, repositories[0], busy_turns, shown),
-        _latency(base, world, repositories[0], rounds * 2, shown),
+        _busy(bare(python), world, repositories[0], busy_turns, shown),
+        _latency(bare(python), world, repositories[0], rounds * 2, shown),
     ]
 
 
@@ -87,6 +88,20 @@ def _turn(world: World, session: Session, name: str, kind: str, words: str = "")
     )
     command.name = name
     return command
+
+
+def _require_whole(world: World, turns: Sequence[Command]) -> None:
+    """Each turn was stored, its transcript was complete, and its files were found."""
+    with sqlite3.connect(paths.database(str(world.home))) as connection:
+        stored, partial = connection.execute(
+            "SELECT count(*), total(facts_partial) FROM turns"
+        ).fetchone()
+        touched = connection.execute(
+            "SELECT count(*) FROM briefings WHERE files_touched_json LIKE '%module_0.py%'"
+        ).fetchone()[0]
+    runs = len(turns[0].costs) + 1
+    edits = sum(EDIT in command.name or COMMIT in command.name for command in turns)
+    assert (stored, partial, touched) == (runs * len(turns), 0, runs * edits), (stored, partial)
 
 
 def _empty_start(world: World) -> Command:
@@ -152,8 +167,8 @@ def _busy(base: Command, world: World, project: Path, number: int, shown: str) -
     sessions = [Session(world.folder, project) for _ in range(5)]
     rows = []
     for kind in (TALK, EDIT):
-        first = _costs_of_turns(world, sessions, kind, 1)
-        whole = _costs_of_turns(world, sessions, kind, number + 1)
+        first = _costs_of_turns(base, world, sessions, kind, 1)
+        whole = _costs_of_turns(base, world, sessions, kind, number + 1)
         each = (whole - first) / number
         ratio = each / median(base, "cpu")
         rows.append(
@@ -175,8 +190,11 @@ def _busy(base: Command, world: World, project: Path, number: int, shown: str) -
     )  # fmt: skip
 
 
-def _costs_of_turns(world: World, sessions: Sequence[Session], kind: str, number: int) -> float:
-    """CPU seconds of so many turns, with the drainers' from start to end."""
+def _costs_of_turns(
+    base: Command, world: World, sessions: Sequence[Session], kind: str, number: int
+) -> float:
+    """CPU seconds of so many turns, with the drainers' from start to end. The bare interpreter runs
+    in the pauses."""
     end_orphans()
     total = 0.0
     for turn in range(number):
@@ -184,6 +202,7 @@ def _costs_of_turns(world: World, sessions: Sequence[Session], kind: str, number
         session = sessions[turn % len(sessions)]
         total += _turn(world, session, "", kind).run().cpu
         _wait_until_empty(world.home)
+        base.costs.append(base.run())
         time.sleep(max(0.0, _SECONDS_APART - (time.monotonic() - began)))
     return total + cpu_of_orphans(world.home)
 
@@ -204,7 +223,10 @@ def _latency(base: Command, world: World, project: Path, number: int, shown: str
         viewer = _Viewer(f"ws://{address}/ws", headers, world.home)
         try:
             for name, ends in (("alone", True), ("in a busy fleet", False)):
-                found[name] = [_one_latency(world, session, viewer, ends) for _ in range(number)]
+                found[name] = []
+                for _ in range(number):
+                    found[name].append(_one_latency(world, session, viewer, ends))
+                    base.costs.append(base.run())
         finally:
             viewer.close()
     end_orphans()

@@ -1,13 +1,14 @@
 """A user's folders to measure in: Fleet's home as it is installed, and hooks as they are registered."""
 
 import os
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.running import ROOT, Command
-from commander.setup.commander_folder import HOME_TEMPLATE, write_hook_file
+from commander.setup.commander_folder import HOME_TEMPLATE, write_command, write_hook_file
 from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import spool
 
@@ -24,6 +25,7 @@ class World:
         self.python = python
         spool.make_folders(str(self.home))
         write_hook_file(self.home, Path(python), ROOT)
+        write_command(self.home, Path(sys.executable))
 
     def environment(self, project: Path) -> dict[str, str]:
         return {
@@ -64,14 +66,7 @@ class World:
         arguments = ["/bin/sh", "-c", self.registered(event)]
         return Command(event, arguments, payload or call, self.environment(project), limit)
 
-    def fleet(self, name: str, *arguments: str, project: Path | None = None) -> Command:
-        """A command of the console, as bin/fleet starts it."""
-        start = "from commander.__main__ import main; main()"
-        return Command(
-            name,
-            [self.python, "-I", "-c", start, *arguments],
-            environment=self.environment(project or self.folder),
-        )
-
-    def configure(self, text: str) -> None:
-        (self.home / "config.toml").write_text(text)
+    def fleet(self, name: str, *arguments: str) -> Command:
+        """A command of the console, as a terminal starts it."""
+        command = [str(self.home / "bin" / "fleet"), *arguments]
+        return Command(name, command, environment=self.environment(self.folder))
