@@ -55,10 +55,12 @@ def fill(home: Path, events: int, projects: int = PROJECTS) -> None:
 
 
 def _put_aside(connection: sqlite3.Connection) -> list[str]:
-    """Drop the indexes and triggers of the tables that are filled, and return their SQL."""
+    """Drop the indexes of the tables that are filled, and the triggers that note each row for the
+    search index; return their SQL."""
     rows = connection.execute(
-        "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger')"
-        f" AND sql IS NOT NULL AND tbl_name IN ({', '.join('?' * len(_FILLED))})",
+        "SELECT type, name, sql FROM sqlite_master WHERE (type = 'index' OR name LIKE 'search_%')"
+        " AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+        f" AND tbl_name IN ({', '.join('?' * len(_FILLED))})",
         _FILLED,
     ).fetchall()
     for kind, name, _ in rows:

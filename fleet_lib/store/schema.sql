@@ -537,3 +537,50 @@ CREATE INDEX jobs_by_project ON jobs(project_id, job_id);
 
 CREATE INDEX job_runs_by_session ON job_runs(session_id) WHERE session_id IS NOT NULL;
 
+CREATE TABLE usage_quarters (
+  kind_id INTEGER NOT NULL,
+  quarter INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL,
+  PRIMARY KEY (kind_id, quarter)
+) WITHOUT ROWID;
+
+CREATE TRIGGER usage_sums_insert AFTER INSERT ON usage_sums BEGIN
+  INSERT INTO usage_quarters SELECT new.kind_id, new.quarter, 0, 0, 0, 0, 0 WHERE NOT EXISTS
+    (SELECT 1 FROM usage_quarters WHERE kind_id = new.kind_id AND quarter = new.quarter);
+  UPDATE usage_quarters SET
+    input_tokens = input_tokens + new.input_tokens,
+    output_tokens = output_tokens + new.output_tokens,
+    cache_read_tokens = cache_read_tokens + new.cache_read_tokens,
+    cache_write_5m_tokens = cache_write_5m_tokens + new.cache_write_5m_tokens,
+    cache_write_1h_tokens = cache_write_1h_tokens + new.cache_write_1h_tokens
+  WHERE kind_id = new.kind_id AND quarter = new.quarter;
+END;
+
+CREATE TRIGGER usage_sums_update AFTER UPDATE OF
+  input_tokens, output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens
+ON usage_sums BEGIN
+  UPDATE usage_quarters SET
+    input_tokens = input_tokens + new.input_tokens - old.input_tokens,
+    output_tokens = output_tokens + new.output_tokens - old.output_tokens,
+    cache_read_tokens = cache_read_tokens + new.cache_read_tokens - old.cache_read_tokens,
+    cache_write_5m_tokens =
+      cache_write_5m_tokens + new.cache_write_5m_tokens - old.cache_write_5m_tokens,
+    cache_write_1h_tokens =
+      cache_write_1h_tokens + new.cache_write_1h_tokens - old.cache_write_1h_tokens
+  WHERE kind_id = new.kind_id AND quarter = new.quarter;
+END;
+
+CREATE TRIGGER usage_sums_delete AFTER DELETE ON usage_sums BEGIN
+  UPDATE usage_quarters SET
+    input_tokens = input_tokens - old.input_tokens,
+    output_tokens = output_tokens - old.output_tokens,
+    cache_read_tokens = cache_read_tokens - old.cache_read_tokens,
+    cache_write_5m_tokens = cache_write_5m_tokens - old.cache_write_5m_tokens,
+    cache_write_1h_tokens = cache_write_1h_tokens - old.cache_write_1h_tokens
+  WHERE kind_id = old.kind_id AND quarter = old.quarter;
+END;
+

@@ -35,6 +35,16 @@ _KEYS: dict[By, str] = {
     "all": "''",
 }
 
+# What is summed, with its rate. The sums of all sessions have few rows, and are read by rate; those
+# of each turn are needed where a session or a project is asked for.
+_SUMS_OF_ALL = """usage_kinds k LEFT JOIN rates r ON r.kind_id = k.kind_id
+  CROSS JOIN usage_quarters u ON u.kind_id = k.kind_id
+    AND u.quarter >= ifnull(r.from_quarter, 0) AND u.quarter < ifnull(r.to_quarter, 1 << 40)"""
+_SUMS_OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
+  LEFT JOIN sessions s ON s.session_id = u.session_id
+  LEFT JOIN rates r ON r.kind_id = u.kind_id
+    AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter"""
+
 
 class Kind(Record):
     """What has a price of its own."""
@@ -112,6 +122,8 @@ class UsageRateRepo:
         turn_key: str | None = None,
     ) -> Iterator[UsageRow]:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
+        of_all = by in ("day", "model", "all") and not (project_id or session_id)
+        source = _SUMS_OF_ALL if of_all else _SUMS_OF_TURNS
         conditions = {
             "u.quarter >= :since_quarter": since_quarter,
             "coalesce(u.project_id, s.project_id) = :project_id": project_id,
@@ -130,11 +142,7 @@ class UsageRateRepo:
                 + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
                 + u.cache_write_1h_tokens * r.write_1h) / 1e6),
               sum(r.input IS NULL), sum(r.kind_id IS NULL)
-            FROM usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
-            LEFT JOIN sessions s ON s.session_id = u.session_id
-            LEFT JOIN rates r ON r.kind_id = u.kind_id
-              AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter
-            WHERE {" AND ".join(where or ["1"])}
+            FROM {source} WHERE {" AND ".join(where or ["1"])}
             GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
               + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0""",
             {
