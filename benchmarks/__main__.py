@@ -68,7 +68,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
             "commands": lambda folder: commands.measure(folder, number, (500, 1_000)),
             "drain": lambda folder: drain.measure(folder, 1, (200,)),
             "gateway": lambda folder: gateway.measure(folder, 20, 500),
-            "footprint": footprint.measure,
+            "footprint": lambda folder: footprint.measure(folder, 40),
             "tokens": tokens.measure,
         }
     return {

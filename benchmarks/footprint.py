@@ -24,10 +24,10 @@ _WAITING_LIMIT_MB = 45.0  # a drainer that waits for the next turn
 _PROGRAM = ("bin", "commander", "fleet_lib", "hooks", "skills")
 
 
-def measure(folder: Path) -> list[Section]:
+def measure(folder: Path, turns: int = _TURNS) -> list[Section]:
     world = World(folder, sys.executable)
     project = repository(folder / "project", 20)
-    rows = [_disk(world, project), *_waiting_drainer(world, project), _gateway(world)]
+    rows = [_disk(world, project, turns), *_waiting_drainer(world, project), _gateway(world)]
     rows += [("the installed program with its libraries", f"{_installed() / 2**20:.0f}", "", "")]
     return [
         Section(
@@ -41,12 +41,12 @@ def measure(folder: Path) -> list[Section]:
     ]
 
 
-def _disk(world: World, project: Path) -> tuple[str, str, str, str]:
-    """What a thousand turns add to the database."""
+def _disk(world: World, project: Path, turns: int) -> tuple[str, str, str, str]:
+    """What so many turns add to the database."""
     db.connect(paths.database(str(world.home))).close()
     before = _database_bytes(world.home)
     sessions = [Session(world.folder, project) for _ in range(_SESSIONS)]
-    for number in range(_TURNS):
+    for number in range(turns):
         payload = sessions[number % _SESSIONS].turn(EDIT)
         spool.put(
             str(world.home),
@@ -60,9 +60,9 @@ def _disk(world: World, project: Path) -> tuple[str, str, str, str]:
     drainer.terminate()
     drainer.wait()
     with sqlite3.connect(paths.database(str(world.home))) as connection:
-        assert connection.execute("SELECT count(*) FROM turns").fetchone()[0] == _TURNS
+        assert connection.execute("SELECT count(*) FROM turns").fetchone()[0] == turns
     more = _database_bytes(world.home) - before
-    return f"disk for {_TURNS:,} turns", f"{more / 2**20:.1f}", "", ""
+    return f"disk for {turns:,} turns", f"{more / 2**20:.1f}", "", ""
 
 
 def _database_bytes(home: Path) -> int:
