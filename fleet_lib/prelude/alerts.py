@@ -2,6 +2,8 @@
 
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import (
+    CHOSEN,
+    EVENT_SESSION,
     INDIVIDUAL,
     Event,
     count_types,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from fleet_lib.prelude.live_sessions import LiveSession
 
 _EXAMINED = 400  # events that are looked at one by one; more than that are counted in SQL
+_FIRST = 120  # of these, where there are more: their lines usually fill the budget
 _BLOCK = 30  # alerts that are read at once
 _HEAD = "Alerts:"
 _LIMITS = (WORDS_LIMIT, 100, 60)  # characters of an alert's words, the first that lets all fit
@@ -39,7 +42,8 @@ def alert_lines(
     if not rows:
         return []
     has_all = len(rows) <= _EXAMINED
-    alerts = _grouped(connection, [row[0] for row in rows[:_EXAMINED]])
+    newest = [row[0] for row in rows[:_EXAMINED]]
+    alerts = _grouped(connection, newest if has_all else newest[:_FIRST])
     live = live_sessions(connection)
     if has_all and len(alerts) <= INDIVIDUAL:
         _read(connection, alerts)
@@ -50,6 +54,9 @@ def alert_lines(
             if size([_HEAD, *lines]) <= budget:
                 return [_HEAD, *lines]
     lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
+    if not has_all and len(shown) == len(alerts):
+        alerts = _grouped(connection, newest)
+        lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
     if has_all:
         counts = _count_projects([(alert.project_id, 1) for alert in alerts if alert not in shown])
         noun = "more"
@@ -187,31 +194,26 @@ def _read(connection: sqlite3.Connection, alerts: "list[_Alert]") -> None:
 def _resolve(
     connection: sqlite3.Connection, live: "dict[str, LiveSession]", alerts: "list[_Alert]"
 ) -> None:
-    """Find out whether the sessions of these alerts went on."""
+    """Find out whether the sessions of these alerts went on: by their live state, or by a turn that
+    they completed later, a silent one included."""
+    asked = [alert.stuck_at[1] for alert in alerts if alert.stuck_at is not None]
+    completed = {row[0] for row in connection.execute(_COMPLETED_SQL, (str(asked),))}
     for alert in alerts:
         if alert.stuck_at is not None:
             session = live.get(str(alert.stuck_at[0]))
-            alert.is_resolved = (session is not None and session.went_on()) or _completed_after(
-                connection, *alert.stuck_at
-            )
+            went_on = session is not None and session.went_on()
+            alert.is_resolved = went_on or alert.stuck_at[1] in completed
 
 
-def _completed_after(connection: sqlite3.Connection, session_id: object, event_id: int) -> bool:
-    """Whether the session completed a turn after the event, a silent one included."""
-    row = connection.execute(
-        f"""
-        SELECT 1 FROM outbox_events
-          WHERE type = 'briefing_added' AND ({STATUS}) = 'completed'
-            AND ({SESSION}) = ?1 AND event_id > ?2
-        UNION ALL
-        SELECT 1 FROM briefings b JOIN outbox_events o ON o.briefing_id = b.briefing_id
-          WHERE b.session_id = ?1 AND o.event_id > ?2 AND o.type = 'briefing_added'
-            AND coalesce(({STATUS}), b.status) = 'completed'
-        LIMIT 1
-        """,
-        (session_id, event_id),
-    ).fetchone()
-    return row is not None
+# Those of some events after which their session completed a turn.
+_COMPLETED_SQL = f"""
+SELECT k.event_id FROM (SELECT event_id, {EVENT_SESSION} AS session FROM {CHOSEN}) k
+WHERE EXISTS (SELECT 1 FROM outbox_events WHERE type = 'briefing_added'
+    AND ({STATUS}) = 'completed' AND ({SESSION}) = k.session AND event_id > k.event_id)
+  OR EXISTS (SELECT 1 FROM briefings b JOIN outbox_events o ON o.briefing_id = b.briefing_id
+    WHERE b.session_id = k.session AND o.event_id > k.event_id AND o.type = 'briefing_added'
+      AND coalesce(({STATUS}), b.status) = 'completed')
+"""
 
 
 def _single_line(names: Names, alert: _Alert, limit: int) -> str:
