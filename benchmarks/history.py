@@ -115,9 +115,10 @@ def _statements(events: int, projects: int) -> list[tuple[str, int, int]]:
             f" payload_json) SELECT {_AT}, CASE WHEN i % 100 < 2 THEN 'session_blocked'"
             f" ELSE 'briefing_added' END, {_PROJECT}, CASE WHEN i % 2 THEN i / 2 + 1 END,"
             " CASE WHEN i % 100 < 5 THEN 'highlight' WHEN i % 100 < 50 THEN 'mention'"
-            ' ELSE \'silent\' END, \'{"briefing":{"status":"\' || CASE WHEN i % 100 < 2 THEN'
-            " 'blocked' ELSE 'completed' END || '\",\"summary\":\"Turn ' || i || ' changed a few"
-            ' files and said so in one line"},"sessionId":"s-\' || (i / 20) || \'"}\' FROM numbers',
+            " ELSE 'silent' END, json_object('briefing', json_object('status', CASE WHEN i % 100 < 2"
+            " THEN 'blocked' ELSE 'completed' END, 'summary', line), 'sessionId', 's-' || (i / 20),"
+            " 'line', line) FROM (SELECT i, 'Turn ' || i || ' changed a few files and said so in one"
+            " line' AS line FROM numbers)",
             events,
             apart // 2,
         ),
