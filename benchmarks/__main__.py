@@ -8,6 +8,7 @@ that runs the hooks.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ def main() -> None:
     chosen = [*given.names, *given.only]
     if unknown := set(chosen) - set(measures):
         options.error(f"no {', '.join(unknown)}: there are {', '.join(measures)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the temporary folder is removed
     adopt_orphans()
     load = Load()
     sections: list[report.Section] = []
