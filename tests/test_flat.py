@@ -3,6 +3,7 @@ the plans that SQLite makes of it, since times depend on the machine."""
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ COMMANDS = (
 )
 
 # Tables that do not grow with history, by name or by the alias that the statements give them; `e`
-# are the events of a few given ids.
+# are the events of a few given ids, `d` the days of a report.
 _SMALL = {
     *("projects", "p", "conversations", "client_folders", "job_hold", "usage_rates", "usage_kinds"),
-    *("e", "k", "r", "json_each", "search_progress", "search_changes", "sqlite_master", "CONSTANT"),
+    *("d", "e", "k", "r", "json_each", "search_progress", "search_changes", "sqlite_master", "CONSTANT"),
 }
 # The newest or oldest rows of a table, in an order that is the table's own or an index's.
 _ENDS = re.compile(
@@ -149,6 +150,35 @@ def test_usage_by_the_quarter_is_the_sum_of_all_turns(fleet: Fleet) -> None:
     ).fetchall()
     assert [tuple(row) for row in stored] == [tuple(row) for row in expected]
     connection.close()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/Sao_Paulo"])
+def test_a_day_of_usage_is_the_local_day(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    history.fill(fleet.home, 8000)
+    connection = db.connect(fleet.home / "fleet.db")
+    connection.execute("UPDATE usage_sums SET quarter = quarter - sum_id % 3 * 20000")
+    connection.execute("DELETE FROM usage_quarters")
+    connection.execute(
+        "INSERT INTO usage_quarters SELECT kind_id, quarter, sum(input_tokens), sum(output_tokens),"
+        " 0, 0, 0 FROM usage_sums GROUP BY kind_id, quarter"
+    )
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for since in (None, 1_940_000):
+            rows = UsageRateRepo(connection).rows("day", [], since_quarter=since)
+            expected = connection.execute(
+                "SELECT strftime('%Y-%m-%d', quarter * 900, 'unixepoch', 'localtime') AS day,"
+                " sum(output_tokens) FROM usage_sums WHERE quarter >= ? GROUP BY day",
+                (since or 0,),
+            ).fetchall()
+            assert {row.key: row.output_tokens for row in rows} == dict(map(tuple, expected))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+        connection.close()
 
 
 def test_since_is_when_the_turn_ended(fleet: Fleet) -> None:
