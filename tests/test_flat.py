@@ -40,7 +40,17 @@ COMMANDS = (
 # are the events of a few given ids, `d` the days of a report.
 _SMALL = {
     *("projects", "p", "conversations", "client_folders", "job_hold", "usage_rates", "usage_kinds"),
-    *("d", "e", "k", "r", "json_each", "search_progress", "search_changes", "sqlite_master", "CONSTANT"),
+    *(
+        "d",
+        "e",
+        "k",
+        "r",
+        "json_each",
+        "search_progress",
+        "search_changes",
+        "sqlite_master",
+        "CONSTANT",
+    ),
 }
 # The newest or oldest rows of a table, in an order that is the table's own or an index's.
 _ENDS = re.compile(
