@@ -28,7 +28,9 @@ def measure(folder: Path, turns: int = _TURNS) -> list[Section]:
     world = World(folder, sys.executable)
     project = repository(folder / "project", 20)
     rows = [_disk(world, project, turns), *_waiting_drainer(world, project), _gateway(world)]
-    rows += [("the installed program with its libraries", f"{_installed() / 2**20:.0f}", "", "")]
+    rows += [
+        ("the program with its libraries and the gateway's", f"{_installed() / 2**20:.0f}", "", "")
+    ]
     return [
         Section(
             "What Fleet takes",
@@ -124,11 +126,11 @@ def _installed() -> int:
 
 
 def _needed(name: str, found: set[str]) -> set[str]:
-    """The distributions that this one requires, and theirs."""
+    """The distributions that this one requires, with those of the gateway, and theirs."""
     for requirement in importlib.metadata.distribution(name).requires or ():
         required = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        is_extra = "extra ==" in requirement
-        if is_extra or required in found:
+        is_left_out = "extra ==" in requirement and "gateway" not in requirement.partition(";")[2]
+        if is_left_out or required in found:
             continue
         try:
             importlib.metadata.distribution(required)

@@ -13,7 +13,7 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ def run(
 
 def orphans() -> list[int]:
     """The adopted processes that run as drainers of a measured home."""
-    return [pid for pid in _children() if _is_drainer(pid)]
+    return [pid for pid in children_of(os.getpid()) if _is_drainer(pid)]
 
 
 def end_orphans() -> None:
@@ -119,13 +119,19 @@ def cpu_of_orphans(home: Path) -> float:
     return total
 
 
-def until_idle(pid: int, home: Path, seconds: float = 600.0) -> float:
+def until_idle(
+    pid: int,
+    home: Path,
+    seconds: float = 600.0,
+    watch: Callable[[int], None] = lambda _: None,
+) -> float:
     """Wait until a drainer has ended, or waits with an empty spool; the moment (of the monotonic
-    clock) at which it last did something."""
+    clock) at which it last did something. `watch(pid)` is called from time to time."""
     deadline = time.monotonic() + seconds
     last, busy = time.monotonic(), _busy_nanoseconds(pid)
     while time.monotonic() < deadline:
         time.sleep(0.01)
+        watch(pid)
         before, busy = busy, _busy_nanoseconds(pid)
         if not busy:
             return last
@@ -147,10 +153,13 @@ def reap(pid: int, number: int = 0) -> float:
     return 0.0
 
 
-def _children() -> Iterator[int]:
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            yield from map(int, (task / "children").read_text().split())
+def children_of(pid: int) -> list[int]:
+    """[] once it has ended."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _is_drainer(pid: int) -> bool:
@@ -177,8 +186,8 @@ def _busy_nanoseconds(pid: int) -> list[int]:
             if _state(pid) in ("Z", ""):
                 return []
             times.append(int((task / "schedstat").read_text().split()[0]))
-            for child in map(int, (task / "children").read_text().split()):
-                times += _busy_nanoseconds(child)
+        for child in children_of(pid):
+            times += _busy_nanoseconds(child)
     return times
 
 
