@@ -31,8 +31,8 @@ INDEX = """\
 - The exit code is 0, 1 for a failure (with one line on stderr that says what to do next), or 2 for
   wrong usage.
 - `NO_COLOR`, `TERM=dumb` and `PAGER` are respected.
-- A project is named by its repository's name, or by its id if two have the same name. `#12` is a
-  briefing, `e40` an event.
+- An ID is a briefing (`12`), an event (`e40`), a job (`job3`), the beginning of a session's id, or
+  a project's name. [What needs you](../needs-you.md) describes them, and the times of `--since`.
 
 {options}
 *Written by `make docs` from `fleet --help`.*

@@ -78,6 +78,14 @@ def local(moment: str) -> str:
     return f"{parse(moment).astimezone():%Y-%m-%d %H:%M}"
 
 
+def soon(moment: str) -> str:
+    """A time of the next days for a person: "15:00", "Mon 09:00"; a later one as `local` has it."""
+    at, now = parse(moment).astimezone(), datetime.now().astimezone()
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    return f"{at:%a %H:%M}" if now < at < now + timedelta(days=6) else local(moment)
+
+
 def nanoseconds(text: str) -> int:
     """Any ISO 8601 form as Unix nanoseconds. Raises ValueError."""
     # Not by `timestamp()`: a float has no room for the milliseconds of today.

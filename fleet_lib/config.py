@@ -218,7 +218,7 @@ def _allowed(key: str) -> str:
         return "a list of texts in quotes"
     if choices := get_args(kind):
         return "one of " + ", ".join(choices)
-    return "a text in quotes"
+    return f"a text in quotes{f', such as {field.examples[0]}' if field.examples else ''}"
 
 
 def _typed(key: str, texts: tuple[str, ...]) -> Value | list[str]:

@@ -15,6 +15,7 @@ from fleet_lib.records import Record
 
 # A drainer says something new more often, and its watchdog ends it before that if it can.
 STUCK_SECONDS = 200.0
+IDLE = "waiting for the next entry"  # what a drainer that lingers does: no trouble, however long
 _LONGEST_TEXT = 300
 
 
@@ -40,6 +41,8 @@ class Holder(Record):
                 f"process {self.pid} is stopped: `kill -CONT {self.pid}` lets it continue,"
                 f" `kill -9 {self.pid}` ends it"
             )
+        if self.doing == IDLE and state != "D":
+            return ""  # a laptop may have slept meanwhile
         silent = time.time() - self.said_at
         if not self.said_at or silent < STUCK_SECONDS:
             return ""

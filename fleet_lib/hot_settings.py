@@ -6,7 +6,11 @@ import os
 
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 code units)
 BUDGET_RANGE = (1000, 9800)  # of more than 10,000 Claude Code shows a file name instead
+LINGER_SECONDS = 60  # that a drainer waits for the next entry
+LINGER_RANGE = (0, 120)
 WAIT_MINUTES = 5  # to collect briefings before a model is called
+# The form of notify.quiet_hours, as a regular expression.
+QUIET_HOURS = r"(?:([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d))?"
 
 
 def budget(home: str) -> int:
@@ -15,6 +19,14 @@ def budget(home: str) -> int:
     lowest, highest = BUDGET_RANGE
     is_number = written.isdecimal() and len(written) < 10
     return max(lowest, min(highest, int(written))) if is_number else BUDGET
+
+
+def linger_seconds(home: str) -> int:
+    """The setting drain.linger_seconds, held within LINGER_RANGE; LINGER_SECONDS if it is not a
+    number."""
+    written = setting(home, "drain", "linger_seconds")
+    is_number = written.isdecimal() and len(written) < 10
+    return min(LINGER_RANGE[1], int(written)) if is_number else LINGER_SECONDS
 
 
 def has_worker_facts(home: str) -> bool:
@@ -26,6 +38,12 @@ def keeps_prompts(home: str) -> bool:
     """The setting capture.prompts: whether a line of a prompt may be stored as its turn's title.
     A value that is not allowed counts as false: it was meant to change the default."""
     return setting(home, "capture", "prompts") in ("", "true")
+
+
+def keep_days(home: str) -> int:
+    """The setting history.keep_days; 0, which keeps everything, if it is not a number."""
+    written = setting(home, "history", "keep_days")
+    return int(written) if written.isdecimal() and len(written) < 6 else 0
 
 
 def wait_minutes(home: str) -> int:

@@ -11,6 +11,7 @@ PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A room that needs the drainer and stands below it starts it as a process, by this path.
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
+NOTIFIER = os.path.join(PROGRAM, "fleet_lib", "notify", "run.py")
 
 # install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
@@ -57,6 +58,11 @@ def lock(home: str) -> str:
     return os.path.join(home, "spool", "lock")
 
 
+def wake(home: str) -> str:
+    """The FIFO through which a drainer that lingers is woken (wake.ring)."""
+    return os.path.join(home, "spool", "wake")
+
+
 def put_off(home: str) -> str:
     """The places that do not answer, and the entries that wait for them."""
     return os.path.join(home, "spool", "put-off")
@@ -70,9 +76,24 @@ def backups(home: str) -> str:
     return os.path.join(home, "backups")
 
 
+def history_lock(home: str) -> str:
+    """The lock that the daily prune of the history holds."""
+    return os.path.join(home, "history.lock")
+
+
 def gateway_lock(home: str) -> str:
     """The lock that a running gateway holds (held.py)."""
     return os.path.join(home, "gateway.lock")
+
+
+def notify_targets(home: str) -> str:
+    """Where messages are sent to; private, since addresses hold secrets."""
+    return os.path.join(home, "notify.json")
+
+
+def notify_lock(home: str) -> str:
+    """The lock that lets only one process send messages (held.py)."""
+    return os.path.join(home, "notify.lock")
 
 
 def is_commander(project_folder: str, home: str) -> bool:

@@ -35,12 +35,22 @@ class PreludeSettings(_Section):
     )
 
 
+class DrainSettings(_Section):
+    linger_seconds: int = Field(
+        hot_settings.LINGER_SECONDS,
+        ge=hot_settings.LINGER_RANGE[0],
+        le=hot_settings.LINGER_RANGE[1],
+        description="Seconds that the background process which stores turns waits for the next one"
+        " before it ends; 0 ends it at once. While it waits, a turn costs a fraction.",
+    )
+
+
 class HistorySettings(_Section):
     keep_days: int = Field(
         0,
         ge=0,
         le=36500,
-        description="Days of history that `fleet db prune` keeps; 0 keeps everything.",
+        description="Days of history to keep: what is older is deleted once a day; 0 keeps all.",
     )
     max_megabytes: int = Field(
         0,
@@ -128,22 +138,47 @@ class ProjectsSettings(_Section):
     )
 
 
+class NotifySettings(_Section):
+    grace_seconds: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="Seconds that an alert may be answered in before a message is sent.",
+    )
+    quiet_hours: str = Field(
+        "",
+        pattern=rf"^{hot_settings.QUIET_HOURS}$",
+        description="Local hours in which no message is sent, such as 22:00-07:00. What still needs"
+        " you afterwards is sent then.",
+        examples=["22:00-07:00"],
+    )
+    titles: bool = Field(
+        False,
+        description="Put the title of the session or turn, which comes from your prompt, into the"
+        " message.",
+    )
+
+
 class Config(_Section):
     """All settings of config.toml."""
 
     worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
     capture: CaptureSettings = CaptureSettings()  # type: ignore[call-arg]
     prelude: PreludeSettings = PreludeSettings()  # type: ignore[call-arg]
+    drain: DrainSettings = DrainSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     claude: ClaudeSettings = ClaudeSettings()  # type: ignore[call-arg]
     jobs: JobsSettings = JobsSettings()  # type: ignore[call-arg]
     gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
     projects: ProjectsSettings = ProjectsSettings()  # type: ignore[call-arg]
+    notify: NotifySettings = NotifySettings()  # type: ignore[call-arg]
 
 
 # What hooks and the drainer read, line by line.
 HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
-    *("semantics.enabled", "semantics.wait_minutes"),
+    "drain.linger_seconds",
+    *("semantics.enabled", "semantics.wait_minutes", "history.keep_days"),
+    *("notify.grace_seconds", "notify.quiet_hours", "notify.titles"),
 )

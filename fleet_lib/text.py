@@ -39,6 +39,19 @@ def clean(value: object, limit: int) -> str:
     return one_line(_without_entities(text), limit) if "&" in text else text
 
 
+def printable(text: str) -> str:
+    """A text of several lines without control or invisible characters and terminal escapes."""
+    lines = _without_escapes(text.replace("\r\n", "\n")).split("\n")
+    return "\n".join(
+        [
+            "".join(
+                [char if char.isprintable() or char == "\t" else " " for char in line]
+            ).translate(_INVISIBLE)
+            for line in lines
+        ]
+    )
+
+
 def _without_entities(text: str) -> str:
     """The text with a blank in whatever may be an entity of a tag's sign."""
     first, *others = text.split("&")

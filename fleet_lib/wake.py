@@ -1,26 +1,65 @@
-"""Starting Fleet's background processes: the drainer and the job runner. Hot path: starting the
-drainer is the last thing that every hook does."""
+"""Waking or starting Fleet's background processes: the drainer, the job runner, the notifier. Hot
+path: waking the drainer is the last thing that every hook does."""
 
 import _signal
 import os
 import sys
+import time
 
 from fleet_lib import paths
+
+# What the drainer that lingers is written (drain/linger.py): look at the spool; end.
+WAKE, LEAVE = b"\n", b"q"
+_STALE_NS = 10_000_000_000  # an entry of this age should have been applied
+_LOOKED_AT = 100  # entries
 
 # What a hook ignores, and what it starts must not.
 _GIVEN_BACK = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT)
 
+_notifiers: "list[int]" = []  # process ids of those that this process has started
 
-def start_drainer(home: str) -> None:
-    """Start a detached drainer if an entry waits in the spool. A second drainer ends by itself, so
-    the caller need not look for a running one, and must not: one that is about to end would miss
-    the entry. Raises OSError if no drainer can be started."""
+
+def wake_drainer(home: str) -> None:
+    """Have what waits in the spool applied: wake the drainer that lingers, or start a detached one.
+    Call it when the entry is durable. Raises OSError if no drainer can be started."""
+    stale = f"{time.time_ns() - _STALE_NS:020d}"
+    is_waiting = is_stale = False
     try:
         with os.scandir(paths.spool(home, "new")) as entries:
-            if next(entries, None) is None:
-                return
+            for number, entry in enumerate(entries):
+                is_waiting, is_stale = True, is_stale or entry.name < stale
+                if number == _LOOKED_AT:
+                    break  # thousands wait: looking at each would cost more than the hook
     except FileNotFoundError:
         return  # no spool: nothing was ever captured here
+    if not is_waiting:
+        return
+    # An entry that has waited for so long shows that the one who takes the wakes applies nothing,
+    # unless it waits for a place that does not answer.
+    is_stale = is_stale and not os.path.exists(paths.put_off(home))
+    if not ring(home) or is_stale:
+        _start_drainer(home)
+
+
+def ring(home: str, message: bytes = WAKE) -> bool:
+    """Write to the drainer that lingers: to look at the spool (WAKE) or to end (LEAVE); whether one
+    is there. It never waits."""
+    try:
+        fifo = os.open(paths.wake(home), os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False  # no drainer has it open
+    try:
+        is_fifo = os.fstat(fifo).st_mode & 0o170000 == 0o010000
+        return is_fifo and os.write(fifo, message) == len(message)
+    except OSError:
+        return False  # it has just closed it, or is stopped and reads nothing
+    finally:
+        os.close(fifo)
+
+
+def _start_drainer(home: str) -> None:
+    """Start a detached drainer. A second one ends by itself, so the caller need not look for a
+    running one, and must not: one that is about to end would miss the entry."""
     python = _interpreter(home)
     command = [python, "-I", paths.DRAINER, home]
     # Without what would lead git to another repository: an inherited GIT_DIR would override
@@ -53,6 +92,21 @@ def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
         cwd="/",
         start_new_session=True,
     )
+
+
+def start_notifier(home: str, delay_seconds: float) -> None:
+    """Start the process that sends messages, which begins after a delay and detaches itself. Its
+    streams are null, so it holds up neither a hook nor the drainer."""
+    for child in _notifiers[:]:  # the starter may run for long: an ended child must not stay
+        try:
+            is_over = os.waitpid(child, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            is_over = True
+        if is_over:
+            _notifiers.remove(child)
+    null = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    command = [sys.executable, "-I", paths.NOTIFIER, home, f"{delay_seconds:.3f}"]
+    _notifiers.append(os.posix_spawn(sys.executable, command, os.environ, file_actions=null))
 
 
 def _interpreter(home: str) -> str:

@@ -153,7 +153,7 @@ def run(event: str, handle: "Callable[[Call], None]") -> None:
             try:
                 handle(call)
             finally:
-                wake.start_drainer(call.home)
+                wake.wake_drainer(call.home)
     except BaseException as error:
         from fleet_lib import log
 

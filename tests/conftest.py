@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from support import Fleet
 
+from fleet_lib import wake
 from fleet_lib.store import db
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test away from the real home folder."""
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep every test away from the real home folder, and let no drainer linger in its own."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("FLEET_HOME", str(tmp_path / "user" / "fleet home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    yield
+    for depth in range(5):
+        for fifo in tmp_path.glob("*/" * depth + "spool/wake"):
+            wake.ring(str(fifo.parent.parent), wake.LEAVE)
 
 
 @pytest.fixture

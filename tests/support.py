@@ -22,7 +22,7 @@ import psutil
 from click.testing import CliRunner
 
 from commander.cli import main as console_main
-from fleet_lib import paths, spool
+from fleet_lib import paths, spool, wake
 from fleet_lib.drain import drain, drainer
 from fleet_lib.store import db
 
@@ -184,8 +184,9 @@ class Fleet:
         return lock
 
     def wait_for_drainers(self) -> None:
-        """Wait until no drainer of this home is running. It ends at once if the lock is held."""
+        """Wait until no drainer of this home is running. One that lingers is asked to end."""
         for _ in range(1000):
+            wake.ring(str(self.home), wake.LEAVE)
             if not self.drainers():
                 return
         raise AssertionError("a drainer is still running")
@@ -221,6 +222,7 @@ class Fleet:
         # pytest-timeout uses the same signal and timer as the drainer.
         handler, left = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
         try:
+            wake.ring(str(self.home), wake.LEAVE)
             fcntl.flock(lock, fcntl.LOCK_EX)  # a drainer that a hook started may still be running
             with _as_another_process(self.env(), Path("/")):
                 assert drainer.drain(str(self.home)), self.log()
@@ -234,7 +236,7 @@ class Fleet:
         """Apply the pending entries in a process of its own."""
         while True:
             done = subprocess.run(
-                [sys.executable, "-I", drain.__file__, str(self.home)],
+                [sys.executable, "-I", drain.__file__, str(self.home), "--once"],
                 env=self.env(),
                 capture_output=True,
                 text=True,

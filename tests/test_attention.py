@@ -128,7 +128,9 @@ def test_a_session_that_asks_needs_you_everywhere(fleet: Fleet, api: Path) -> No
         }
     ]
     assert list(report) == [
-        *("needs_you", "left_open", "working", "projects", "commander", "jobs", "capture")
+        *("needs_you", "left_open", "working", "projects", "commander", "jobs", "capture"),
+        "database",
+        "hidden",
     ]
     shown = fleet.console("status").stdout
     assert "Needs you: 1" in shown and "asks you" in shown and QUESTION in shown
@@ -270,7 +272,8 @@ def test_many_are_counted_on_a_screen(fleet: Fleet, api: Path) -> None:
     shown = fleet.console("status").stdout
     assert "Left open: 12" in shown
     assert shown.partition("Projects")[0].count("the staging key") == 10
-    assert "and 2 more; `fleet status --json` has them." in shown
+    assert "and 2 more; `fleet status --all` shows all." in shown
+    assert fleet.console("status", "--all").stdout.partition("Projects")[0].count("staging") == 12
 
 
 def test_pruning_keeps_what_is_left_open_and_snoozed(fleet: Fleet, api: Path) -> None:
@@ -316,8 +319,8 @@ def test_a_dismissed_session_is_hidden_until_its_next_event(
     if not is_live:
         end(fleet, api, "s-1")
     said = fleet.console("dismiss", id).stdout
-    assert f"#1 api · asks you: {QUESTION}" in said and said.startswith("Dismissed")
-    assert ("Dismissed all of api: 1 session." in said) is (id == "api")
+    assert said.startswith(f"Dismissed s-1 #1 api · asks you: {QUESTION}\nShown again at its next")
+    assert "To undo: `fleet dismiss --undo s-1`." in said
     assert waiting(fleet) == ([], [])
     assert fleet.console("statusline").stdout == "fleet: nothing new\n"
     assert "Needs you:" not in fleet.console("prelude", "--recap").stdout
@@ -354,7 +357,8 @@ def test_a_replayed_turn_does_not_undo_a_dismissal(fleet: Fleet, api: Path) -> N
 def test_a_snoozed_session_is_shown_again_after_its_time(fleet: Fleet, api: Path) -> None:
     headless(fleet, api, "s-1", BLOCKED)
     said = fleet.console("snooze", "1", "2h").stdout
-    assert said.startswith("Snoozed #1 api · blocked: the staging key\nShown again at ")
+    assert said.startswith("Snoozed s-1 #1 api · blocked: the staging key\nShown again ")
+    assert ", or at its next event. " in said
     ((until,),) = fleet.rows("SELECT hidden_until FROM sessions")
     assert clock.ahead(7190) < until < clock.ahead(7210)
     assert waiting(fleet) == ([], [])
@@ -371,7 +375,7 @@ def test_a_projects_name_means_all_of_it_that_waits(fleet: Fleet, api: Path, web
     turn(fleet, api, "s-3", "Done.")
     headless(fleet, web, "s-4", BLOCKED)
     said = fleet.console("snooze", "api", "30m").stdout
-    assert "Snoozed all of api: 2 sessions." in said
+    assert said.count("Snoozed s-") == 2 and "or at the next event of each" in said
     assert waiting(fleet) == ([], ["s-4"])
 
 
@@ -389,8 +393,11 @@ def test_a_projects_name_means_all_of_it_that_waits(fleet: Fleet, api: Path, web
         (("snooze", "1", "2w"), 2, "'2w' is more than 7 days ahead; use at most 7d"),
         (("snooze", "1", "7d"), 1, "use a shorter time, or `fleet dismiss`"),
         (("snooze", "1"), 2, "Missing argument 'TIME'; try `fleet snooze --help`"),
-        (("resume", "api"), 1, "several sessions of api wait for you: s-2, s-1; name one"),
-        (("resume", "web"), 1, "no session of web waits for you; name one by its briefing"),
+        (("dismiss", "s-1", "s-3"), 1, "session s-3 does not wait for you; run `fleet status`"),
+        (("dismiss", "--undo", "s-2"), 1, "session s-2 is not dismissed or snoozed; run"),
+        (("dismiss", "--undo", "api"), 1, "no session of api is dismissed or snoozed; run"),
+        (("dismiss",), 2, "Missing argument 'ID...'; try `fleet dismiss --help`"),
+        (("resume", "s-"), 1, "several sessions begin with 's-': s-3, s-2, s-1; type more"),
     ],
 )
 def test_an_error_says_what_to_do_next(
@@ -494,4 +501,6 @@ def test_resume_opens_the_session_in_its_folder(fleet: Fleet, api: Path, tmp_pat
     assert fleet.console_process("resume", "1").stdout == f"{api} --resume s-1\n"
     api.rename(tmp_path / "gone")
     done = fleet.console("resume", "1", check=False)
-    assert done.returncode == 1 and "is gone" in done.stderr and "`fleet dismiss 1`" in done.stderr
+    assert (
+        done.returncode == 1 and "is gone" in done.stderr and "`fleet dismiss s-1`" in done.stderr
+    )

@@ -46,7 +46,7 @@ def test_status_lists_what_needs_attention_first(captured: Fleet) -> None:
     assert lines[0] == "Needs you: 1"
     assert "shop-api" in lines[1] and "Tests wait for credentials" in lines[1]
     text = "\n".join(lines)
-    assert re.search(r"web +#2 +done +just now +The form works", text)
+    assert re.search(r"web +done +just now +fleet show 2 +The form works", text)
     assert "Last capture: just now; 0 waiting, 0 in quarantine." in text
     assert "Commander: not started. " in text  # so no cursor is behind, as in the status line
     assert captured.console("statusline").stdout == "fleet: 1 needs you\n"
@@ -297,7 +297,7 @@ def test_check_finds_a_briefing_without_its_event(captured: Fleet) -> None:
         (("search",), 2, "did you mean `fleet briefings search`?"),
         (("briefings", "lits"), 2, "did you mean `fleet briefings list`?"),
         (("briefings", "list", "--project", "shop-ap"), 1, "did you mean 'shop-api'?"),
-        (("briefings", "list", "--since", "soon"), 2, "2026-01-31"),
+        (("briefings", "list", "--since", "soon"), 2, "today, yesterday, monday"),
         (("briefings", "show"), 2, "fleet briefings show --help"),
         (("status", "--watch"), 2, "needs a terminal"),
         (("status", "--watch", "--json"), 2, "fleet events tail --json"),
@@ -386,10 +386,15 @@ def test_broken_home_is_one_line_and_not_called_no_captures(
     assert str(fleet.home) in line and "`fleet doctor`" in line
 
 
-def test_fleet_without_arguments_prints_help(fleet: Fleet) -> None:
-    for command in ((), ("briefings",)):
-        done = fleet.console(*command)
-        assert done.stdout.startswith("Usage:") and "Examples:" in done.stdout
+def test_a_group_without_a_command_prints_help_and_fleet_alone_the_status(fleet: Fleet) -> None:
+    done = fleet.console("briefings")
+    assert done.stdout.startswith("Usage:") and "Examples:" in done.stdout
+    first, second = fleet.console().stdout.splitlines()
+    assert first.startswith("Nothing was captured yet. Finish a turn in any Claude Code session")
+    assert "`fleet doctor`" in second
+    assert json.loads(fleet.console("--json").stdout)["needs_you"] == []
+    wrong = fleet.console("--bogus", check=False)
+    assert wrong.returncode == 2 and "No such option '--bogus'" in wrong.stderr
 
 
 def test_archive_and_restore_report_the_change_and_how_to_undo_it(captured: Fleet) -> None:
@@ -414,7 +419,7 @@ def test_projects_are_listed_with_briefing_count_and_latest(captured: Fleet) -> 
 def test_briefings_are_filtered_by_age(captured: Fleet) -> None:
     captured.drain()
     captured.rows(
-        "UPDATE briefings SET created_at = '2026-01-01T00:00:00.000Z' WHERE briefing_id = 1"
+        "UPDATE briefings SET ended_at = '2026-01-01T00:00:00.000Z' WHERE briefing_id = 1"
     )
 
     def ids(since: str) -> list[int]:

@@ -79,6 +79,12 @@ class Terminal:
         self.output = data.decode()
         return self.output
 
+    def type(self, keys: str) -> None:
+        os.write(self._main, keys.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def end(self) -> str:
         text = self.read_until()
         assert self.process.wait(10) == 0, text
@@ -298,6 +304,24 @@ def test_watch_redraws_on_changes_and_ends_cleanly(captured: Fleet) -> None:
     assert "Traceback" not in rest and rest.rstrip().endswith("\x1b[?25h")
     assert "\x1b[?1049l" in rest
     assert captured.waiting() == []
+
+
+@pytest.mark.slow
+def test_the_bell_rings_once_for_each_session_that_begins_to_need_you(captured: Fleet) -> None:
+    terminal = Terminal(captured, "status", "--watch", "600", rows=40)
+    terminal.read_until("Press 1 to go there. Stop with Ctrl-C or q.")
+    assert "\a" not in terminal.output, "not for what needed you before"
+    for number, message in enumerate(("Shall I go on?", "Done.", "Which one?"), start=7):
+        call = {"session_id": f"s{number}", "prompt_id": "p", "last_assistant_message": message}
+        captured.hook("stop", call, captured.folder / "shop-api")
+        terminal.read_until(message)  # at once, though the times are refreshed every ten minutes
+    terminal.read_until("Press 1 to 3 to go there")
+    terminal.resize(60, 12)
+    terminal.read_until("more lines")
+    assert terminal.output.count("\a") == 2
+    terminal.type("x")
+    terminal.type("q")
+    assert terminal.end().rstrip().endswith("\x1b[?25h"), "the cursor is shown again"
 
 
 def test_followed_events_keep_their_columns_aligned(captured: Fleet) -> None:

@@ -100,7 +100,7 @@ def test_deleted_log_that_a_program_still_uses_is_named_with_who_uses_it(fleet: 
 
 
 def run_drainer(fleet: Fleet) -> int:
-    command = [sys.executable, "-I", drain.__file__, str(fleet.home)]
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home), "--once"]
     return subprocess.run(command, env=fleet.env(), check=False).returncode
 
 

@@ -7,8 +7,7 @@ import click
 import pytest
 from support import ROOT
 
-from commander.cli import COMMANDS as TABLE
-from commander.cli import main
+from commander.cli import GROUPS, main
 
 _spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
 assert _spec and _spec.loader
@@ -34,9 +33,23 @@ COMMANDS = dict(commands(main))
 
 def test_the_list_of_commands_has_the_first_sentence_of_each_command_s_own_help() -> None:
     context = click.Context(main)
-    for name, (_, text) in TABLE.items():
-        command = main.get_command(context, name)
-        assert command and command.get_short_help_str(1000) == text, name
+    for group in GROUPS.values():
+        for name, (_, text) in group.items():
+            command = main.get_command(context, name)
+            assert command and command.get_short_help_str(1000) == text, name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in COMMANDS.items() if hasattr(one, "commands")]
+)
+def test_a_list_of_commands_has_whole_sentences_at_eighty_columns(name: str) -> None:
+    command = COMMANDS[name]
+    context = click.Context(command, info_name=name, terminal_width=80)
+    assert isinstance(command, click.Group)
+    lines = [" ".join(line.split()) for line in command.get_help(context).splitlines()]
+    for child in command.list_commands(context):
+        text = COMMANDS[f"{name} {child}"].get_short_help_str(1000)
+        assert f"{child} {text}" in lines
 
 
 def test_generated_pages_are_up_to_date() -> None:

@@ -42,7 +42,7 @@ def place_row(entries: list[str], *, next_try: float) -> dict[str, Any]:
 
 def start_drainer(fleet: Fleet) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-I", drain.__file__, str(fleet.home)],
+        [sys.executable, "-I", drain.__file__, str(fleet.home), "--once"],
         env=fleet.env(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -56,6 +56,7 @@ def start_patched_drainer(fleet: Fleet, patch: str, *arguments: object) -> "subp
 import importlib, os, runpy, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 after_drain = lambda: None
+os._exit = sys.exit
 {patch}
 try:
     runpy.run_path({drain.__file__!r}, run_name="__main__")
@@ -64,7 +65,7 @@ finally:
     after_drain()
 """
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(fleet.home), *map(str, arguments)],
+        [sys.executable, "-c", script, str(fleet.home), *map(str, arguments), "--once"],
         env=fleet.env(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -465,7 +466,7 @@ def test_list_of_what_is_put_off_is_replaced_whole_or_not_at_all(fleet: Fleet) -
     file = Path(paths.put_off(str(fleet.home)))
     content = json.dumps({"places": [place_row(["x"], next_try=time.time() + 60)]})
     file.write_text(content)
-    command = [sys.executable, "-I", drain.__file__, str(fleet.home)]
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home), "--once"]
     start = f"os.execv({command[0]!r}, {command!r})"
     assert on_a_full_disk(fleet, start) == drain.UNUSABLE
     assert file.read_text() == content
@@ -539,7 +540,9 @@ def test_only_an_entry_that_was_forgotten_is_applied_by_a_long_running_program(
 def test_python_without_the_libraries_leaves_an_entry_that_would_need_them(fleet: Fleet) -> None:
     put(fleet, 1, last_assistant_message="```briefing\n---\nsummary: Needs YAML\n---\n```")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", drain.__file__, str(fleet.home)], env=fleet.env(), check=False
+        [sys.executable, "-I", "-S", drain.__file__, str(fleet.home), "--once"],
+        env=fleet.env(),
+        check=False,
     )
     assert done.returncode == drain.UNUSABLE
     assert len(spool.pending(str(fleet.home))) == 1 and fleet.quarantine() == {}

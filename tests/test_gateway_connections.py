@@ -46,7 +46,12 @@ UPGRADE = (
 
 @pytest.mark.parametrize(
     "beginning",
-    [b"", HEAD, UPGRADE, UPGRADE + b"\r\n"],
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        pytest.param(HEAD, marks=pytest.mark.slow),
+        pytest.param(UPGRADE, marks=pytest.mark.slow),
+        UPGRADE + b"\r\n",
+    ],
     ids=["silent", "half a head", "half a handshake", "not logged in"],
 )
 @pytest.mark.usefixtures("many_files")
@@ -91,7 +96,16 @@ def seconds_until_closed(raw: socket.socket, drip: bytes) -> float:
 DRIP = b"X-Slow: " + b"y" * 100
 
 
-@pytest.mark.parametrize("kind", ["first head", "kept alive", "body of a refused request", "body"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "body",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("first head", "kept alive", "body of a refused request")
+        ),
+    ],
+)
 def test_request_that_never_becomes_whole_is_ended(gateway: Gateway, kind: str) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw:
         bearer = b"Authorization: Bearer " + gateway.token.encode() + b"\r\n"
@@ -110,6 +124,7 @@ def test_request_that_never_becomes_whole_is_ended(gateway: Gateway, kind: str) 
     is_served(gateway)
 
 
+@pytest.mark.slow
 def test_silent_connection_is_ended_soon(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
         raw.settimeout(connections.REQUEST_SECONDS + 5)

@@ -1,6 +1,7 @@
 """History: limited by `fleet db prune` and exported by `fleet export`."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import random
@@ -17,9 +18,9 @@ from typing import Any
 import pytest
 from support import ROOT, Fleet, make_repository
 
-from fleet_lib import clock
-from fleet_lib.history import prune, space
-from fleet_lib.store import db
+from fleet_lib import clock, paths, spool
+from fleet_lib.history import daily, prune, space
+from fleet_lib.store import db, migrate
 
 DAY = 86400
 
@@ -286,6 +287,7 @@ def test_invalid_prune_limit_is_a_usage_error(
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_hooks_and_drainers_work_during_a_large_prune(history: History) -> None:
     history.project("api")
     history.turns("api", [400 - number / 80 for number in range(20_000)], "words " * 20)
@@ -436,3 +438,149 @@ def test_large_export_needs_little_more_memory_than_a_small_one(
         peaks.append(int(done.stderr.split()[-1]))
     assert len(done.stdout.splitlines()) == 50_001
     assert peaks[1] < peaks[0] * 1.5, peaks
+
+
+# --- history.keep_days, applied once a day ---
+
+
+def daily_prune(fleet: Fleet) -> None:
+    """The process that the drainer starts, in this one."""
+    assert daily.main(str(fleet.home)) == 0, fleet.log()
+
+
+def test_a_drain_starts_a_prune_once_a_day_where_keep_days_is_set(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = history.fleet
+    started: list[str] = []
+    monkeypatch.setattr(daily, "_start", started.append)
+    folder = make_repository(fleet.folder / "api")
+    fleet.hook("session_start", {"session_id": "s", "cwd": str(folder)}, folder)
+    fleet.drain()
+    assert started == []  # everything is kept unless that is set
+    fleet.console("config", "set", "history.keep_days", "30")
+    fleet.drain()
+    assert started == [str(fleet.home)]
+    daily_prune(fleet)
+    fleet.drain()
+    assert len(started) == 1
+    report = json.loads((fleet.home / "history.json").read_text())
+    for pruned_at, is_due in ((ago(0.9), False), (ago(1.1), True), (ago(-400), True), (7, True)):
+        written = report | {"pruned_at": pruned_at, "tried_at": ago(0.5)}
+        (fleet.home / "history.json").write_text(json.dumps(written))
+        started.clear()
+        fleet.drain()
+        assert bool(started) == is_due, pruned_at
+    started.clear()
+    (fleet.home / "history.json").write_text(json.dumps(report | {"pruned_at": ago(9)}))
+    fleet.drain()
+    assert started == []  # one began just now
+
+
+def test_a_daily_prune_keeps_what_every_prune_keeps_and_frees_the_space(history: History) -> None:
+    history.project("api")
+    old = history.turns("api", [100 - number / 10 for number in range(100)], "words " * 600)
+    waiting, unseen, recent = history.turns("api", [90, 50, 1])
+    history.run(
+        "UPDATE sessions SET state = 'blocked', state_at = ? WHERE briefing_id = ?",
+        *(ago(1), waiting),
+    )
+    (event,) = history.run(
+        "SELECT event_id FROM outbox_events WHERE briefing_id = ?", unseen
+    ).fetchone()
+    history.set_cursor(event - 1)
+    fleet = history.fleet
+    fleet.console("drain")
+    size = space.bytes_on_disk(str(fleet.home))
+    fleet.console("config", "set", "history.keep_days", "30")
+    spool.make_folders(str(fleet.home))
+    fleet.drain()  # which starts the real process
+    for _ in range(500):
+        if daily.last_prune(str(fleet.home)).pruned_at:
+            break
+        time.sleep(0.02)
+    assert history.briefings() == [waiting, unseen, recent] and len(old) == 100, fleet.log()
+    assert space.bytes_on_disk(str(fleet.home)) < size / 2
+    last = daily.last_prune(str(fleet.home))
+    assert (last.briefings, last.trouble) == (100, "") and last.pruned_at >= last.tried_at
+    assert history.run("PRAGMA freelist_count").fetchone()[0] == 0
+    history.check()
+
+
+def test_a_daily_prune_that_fails_says_so_and_is_tried_again_later(history: History) -> None:
+    fleet = history.fleet
+    fleet.console("config", "set", "history.keep_days", "30")
+    with contextlib.closing(sqlite3.connect(history.path, isolation_level=None)) as other:
+        other.execute("PRAGMA user_version = 999")
+        assert daily.main(str(fleet.home)) == 1
+        assert "history not pruned:" in fleet.log()
+        assert "999" in daily.last_prune(str(fleet.home)).trouble
+        other.execute(f"PRAGMA user_version = {migrate.latest_version()}")
+    assert "The last time failed" in fleet.console("doctor", check=False).stdout
+    daily_prune(fleet)
+    assert daily.last_prune(str(fleet.home)).trouble == ""
+
+
+def test_the_original_systems_file_is_rewritten_only_while_nothing_else_writes(
+    fleet: Fleet,
+) -> None:
+    path = fleet.home / "fleet.db"
+    path.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE filler (text)")
+        connection.executemany("INSERT INTO filler VALUES (?)", [("x" * 4000,)] * 500)
+        connection.execute("DELETE FROM filler WHERE rowid > 100")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        size = path.stat().st_size
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            assert space.give_back_gently(connection) == []
+            assert path.stat().st_size == size and time.monotonic() - began < 2
+            other.execute("ROLLBACK")
+        space.give_back_gently(connection)
+        assert path.stat().st_size < size / 2
+        assert connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 2
+        assert connection.execute("SELECT count(*) FROM filler").fetchone()[0] == 100
+
+
+def test_status_and_doctor_say_how_large_the_database_is(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = history.fleet
+    history.project("api")
+    history.turns("api", [100, 1])
+    report = json.loads(fleet.console("status", "--json").stdout)["database"]
+    assert report == {"bytes": report["bytes"], "keep_days": 0, "pruned_at": None}
+    assert report["bytes"] >= history.path.stat().st_size
+    assert "\nDatabase: " in fleet.console("status").stdout
+    doctor = fleet.console("doctor", check=False).stdout
+    assert f"Turns since {ago(100)[:10]} in " in doctor and "it was never pruned" in doctor
+    monkeypatch.setattr("commander.doctor.history.LARGE_BYTES", 1000)
+    advice = "fleet config set history.keep_days 180"
+    assert advice in fleet.console("doctor", check=False).stdout
+    fleet.console("db", "prune", "--older-than", "90d")
+    fleet.console("config", "set", "history.keep_days", "90")
+    doctor = fleet.console("doctor", check=False).stdout
+    assert "history.keep_days is 90; it was last pruned just now." in doctor
+    assert advice not in doctor
+    assert ", 90 days are kept." in fleet.console("status").stdout
+
+
+def test_a_restore_waits_for_a_prune_and_a_prune_never_begins_beside_it(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = history.fleet
+    fleet.console("db", "backup")
+    (backup,) = (fleet.home / "backups").glob("*.db")
+    fleet.console("config", "set", "history.keep_days", "30")
+    with open(paths.history_lock(str(fleet.home)), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        daily_prune(fleet)
+        assert daily.last_prune(str(fleet.home)).tried_at == ""
+        monkeypatch.setattr("fleet_lib.store.restore.LOCK_SECONDS", 0.1)
+        done = fleet.console("db", "restore", str(backup), check=False)
+        assert done.returncode == 1 and "old history is being deleted" in done.stderr
+    fleet.console("db", "restore", str(backup))

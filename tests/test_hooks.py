@@ -1104,7 +1104,7 @@ def test_the_drainer_and_git_have_the_signals_back(
         fleet.hook("stop", payload("Stop"), fleet.folder, background=True, **path)
     else:
         fleet.hook("stop", payload("Stop"), fleet.folder)
-        drainer = [sys.executable, "-I", paths.DRAINER, str(fleet.home)]
+        drainer = [sys.executable, "-I", paths.DRAINER, str(fleet.home), "--once"]
         ignoring = ["sh", "-c", "trap '' TERM HUP INT; exec \"$@\"", "sh", *drainer]
         subprocess.run(ignoring, env=fleet.env(**path), check=True)
     wait_until(lambda: (fleet.home / "fleet.db").exists() and not fleet.waiting())

@@ -38,6 +38,7 @@ HOT_PATH = [
     *sorted((ROOT / "fleet_lib" / "prelude").glob("*.py")),
     # A plugin may have to run these on the system's interpreter.
     ROOT / "fleet_lib" / "drain" / "drain.py",
+    ROOT / "fleet_lib" / "drain" / "linger.py",
     ROOT / "commander" / "setup" / "plugin.py",
     ROOT / "commander" / "setup" / "environment.py",
 ]
@@ -196,7 +197,7 @@ def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
 ) -> None:
     lock = fleet.hold_lock()
     assert lock is not None
-    start = [sys.executable, "-I", str(drain.__file__), str(fleet.home)]
+    start = [sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"]
     try:
         found = imported(start, env=fleet.env())
         code = subprocess.run(start, env=fleet.env()).returncode
@@ -208,10 +209,20 @@ def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
     assert found - bare <= {"fcntl"}
 
 
+def test_drainer_that_finds_nothing_to_do_imports_only_fcntl(fleet: Fleet) -> None:
+    fleet.hook("stop", payload("Stop"), fleet.folder)
+    fleet.drain()
+    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
+
+    assert found - imported([sys.executable, "-I", "-c", "pass"]) <= {"fcntl"}
+
+
 def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
     # Without this test, a stub that never does anything would pass the test above.
     fleet.hook("stop", payload("Stop"), fleet.folder)
-    found = imported([sys.executable, "-I", str(drain.__file__), str(fleet.home)], env=fleet.env())
+    found = imported(
+        [sys.executable, "-I", str(drain.__file__), str(fleet.home), "--once"], env=fleet.env()
+    )
 
     assert {"sqlite3", "json", "fleet_lib.drain.drainer", "fleet_lib.ingest.ingest"} <= found
 
@@ -263,7 +274,7 @@ def test_help_of_the_console_imports_no_command(fleet: Fleet) -> None:
     found = imported([sys.executable, "-I", "-c", start, "--help"], env=fleet.env())
 
     ours = {name for name in found if name.startswith("commander.")}
-    assert ours == {"commander.cli", "commander.cli._app", "commander.cli._display"}
+    assert ours == {f"commander.cli{name}" for name in ("", "._app", "._cells", "._display")}
 
 
 @pytest.mark.parametrize("path", HOOK_FILES, ids=lambda path: path.name)

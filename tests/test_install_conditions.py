@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -314,11 +315,17 @@ def test_uninstall_refuses_while_a_job_runs(claude: Path) -> None:
     assert "hooks" in json.loads((claude / "settings.json").read_text()) and fleet.exists()
 
 
-def test_uninstall_names_and_ends_a_running_gateway(claude: Path) -> None:
+@pytest.mark.parametrize(
+    ("lock_of", "what"),
+    [(paths.gateway_lock, "the gateway"), (paths.notify_lock, "the sender of messages")],
+)
+def test_uninstall_names_and_ends_what_runs(
+    claude: Path, lock_of: Callable[[str], str], what: str
+) -> None:
     home = claude / "commander"
     register(claude, home)
     home.mkdir()
-    lock = Path(paths.gateway_lock(str(home)))
+    lock = Path(lock_of(str(home)))
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from pathlib import Path;"
         "from fleet_lib import held; held.hold(Path(sys.argv[2])); print('up', flush=True);"
@@ -333,7 +340,7 @@ def test_uninstall_names_and_ends_a_running_gateway(claude: Path) -> None:
         assert found.environment == os.path.realpath(sys.prefix)
         done = run("--uninstall", "--claude-dir", str(claude), HOME=str(claude.parent))
         assert done.returncode == 0, done.stderr
-        assert f"Ending the gateway (process {gateway.pid})." in done.stdout
+        assert f"Ending {what} (process {gateway.pid})." in done.stdout
         assert gateway.wait(20) == -signal.SIGTERM
     assert held.holder(lock) is None
 

@@ -38,7 +38,7 @@ def briefings(fleet: Fleet) -> set[str]:
 
 
 def run_drainer(fleet: Fleet, *arguments: str, timeout: float = 60) -> int:
-    command = [sys.executable, "-I", drain.__file__, str(fleet.home), *arguments]
+    command = [sys.executable, "-I", drain.__file__, str(fleet.home), "--once", *arguments]
     return subprocess.run(command, env=fleet.env(), timeout=timeout, check=False).returncode
 
 
@@ -124,6 +124,7 @@ def test_file_that_was_edited_on_a_dead_mount_does_not_hold_its_turn_up(
 
 
 @needs_fuse
+@pytest.mark.slow
 def test_import_asks_a_dead_mount_once_and_takes_in_the_rest(fleet: Fleet, dead: Path) -> None:
     folder = fleet.folder / "transcripts"
     folder.mkdir()
@@ -328,7 +329,7 @@ def test_stopped_drainer_is_named_with_how_it_goes_on(fleet: Fleet) -> None:
         "drainer.drain = lambda *a, **k: (os.kill(os.getpid(), signal.SIGSTOP), real(*a, **k))[1];"
         f"runpy.run_path({drain.__file__!r}, run_name='__main__')"
     )
-    command = [sys.executable, "-c", stop_itself, str(fleet.home), str(ROOT)]
+    command = [sys.executable, "-c", stop_itself, str(fleet.home), str(ROOT), "--once"]
     with subprocess.Popen(command, env=fleet.env()) as process:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         began = time.monotonic()

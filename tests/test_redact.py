@@ -171,6 +171,7 @@ def test_every_kind_is_masked_whatever_is_next_to_it(name: str, around: str) -> 
     assert secret not in redact(around.format(SECRETS[name][2].format(secret)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name} {kind.source[:20]}")
 def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> None:
     """Every match of the pattern contains one of its hints. With wrong hints a pattern would never

@@ -330,11 +330,13 @@ def test_commanders_hook_finds_its_home_with_any_configuration_folder(
     assert done.stdout == b"sourced\n"
 
 
-MODULES = sorted(
-    path.relative_to(ROOT).as_posix()
+MODULES = [
+    pytest.param(
+        path.relative_to(ROOT).as_posix(), marks=() if folder == "hooks" else pytest.mark.slow
+    )
     for folder in ("hooks", "fleet_lib", "fleet_lib/prelude")
-    for path in (ROOT / folder).glob("*.*")
-)
+    for path in sorted((ROOT / folder).glob("*.*"))
+]
 
 
 @pytest.mark.parametrize("file", MODULES)

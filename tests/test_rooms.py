@@ -11,9 +11,11 @@ from support import ROOT
 # Lowest first: a room imports only rooms before it. Hot modules import only hot modules.
 ROOMS = (
     *("fleet_lib", "fleet_lib.store", "fleet_lib.turn", "fleet_lib.history", "fleet_lib.prelude"),
-    *("fleet_lib.ingest", "fleet_lib.drain", "fleet_lib.views", "fleet_lib.jobs"),
+    *("fleet_lib.ingest", "fleet_lib.notify", "fleet_lib.drain", "fleet_lib.views"),
+    "fleet_lib.jobs",
     "fleet_lib.history_import",
-    *("commander.setup", "commander.doctor", "commander.gateway", "commander.cli", "hooks"),
+    *("commander.setup", "commander.doctor", "commander.mcp", "commander.gateway"),
+    *("commander.cli", "hooks"),
 )
 HOT_GROUND = {
     f"fleet_lib.{name}"

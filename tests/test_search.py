@@ -497,7 +497,13 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, marks=() if number % 4 == 0 else pytest.mark.slow)
+        for number, damage in enumerate(DAMAGES)
+    ],
+)
 def test_damaged_index_never_stops_a_capture_and_is_repaired(fleet: Fleet, damage: str) -> None:
     def stop(number: int) -> None:
         fleet.hook(

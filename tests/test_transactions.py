@@ -146,7 +146,7 @@ def test_other_programs_can_write_while_git_is_slow(
     )
     (tools / "git").chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, "-I", drain.__file__, str(fleet.home)],
+        [sys.executable, "-I", drain.__file__, str(fleet.home), "--once"],
         env=fleet.env(PATH=f"{tools}{os.pathsep}{os.environ['PATH']}"),
     )
     assert asked.read_text() == "here\n"  # blocks until the drainer runs git

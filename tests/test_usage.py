@@ -1,6 +1,6 @@
 """Tokens and their list price: each message once, in however many files it is repeated."""
 
-import contextlib
+import functools
 import json
 import sqlite3
 import subprocess
@@ -337,6 +337,13 @@ _LINE = st.fixed_dictionaries(
 )
 
 
+@functools.cache
+def empty_database() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    migrate.migrate(database, None)
+    return database
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(_LINE, max_size=5))
 def test_lines_of_any_content_are_read_and_counted_once(lines: list[dict[str, Any]]) -> None:
@@ -346,11 +353,12 @@ def test_lines_of_any_content_are_read_and_counted_once(lines: list[dict[str, An
         reading = read_usage(str(file), None)
         assert (reading is not None) == bool(lines)
         if reading:
-            with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
-                migrate.migrate(database, None)
-                UsageRepo(database).count([reading, reading])
-                counted = database.execute("SELECT count(*) FROM usage_messages").fetchone()[0]
-                assert counted == len(reading.messages)
+            database = empty_database()
+            database.execute("BEGIN")
+            UsageRepo(database).count([reading, reading])
+            counted = database.execute("SELECT count(*) FROM usage_messages").fetchone()[0]
+            database.execute("ROLLBACK")
+            assert counted == len(reading.messages)
 
 
 # --- reading only what is new ---

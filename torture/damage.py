@@ -54,7 +54,7 @@ def disk_full(ground: Ground, size: int) -> str:
         ground.turn("after", 0, folder)
         ground.end_all()
     waiting = {path.name for path in (ground.home / "spool" / "new").iterdir()}
-    drainer = [PYTHON, "-I", DRAINER, str(ground.home)]
+    drainer = [PYTHON, "-I", DRAINER, str(ground.home), "--once"]
     # With this limit the database cannot grow either.
     subprocess.run(
         [PYTHON, "-c", _LIMITED, "4096", *drainer], env=ground.environment(), check=False

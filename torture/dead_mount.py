@@ -42,13 +42,14 @@ def dead_folders(ground: Ground, size: int) -> str:
             began = time.monotonic()
             if number % 3 == 2:  # a drainer that may be waiting for the dead folder is killed
                 drainer = subprocess.Popen(
-                    [PYTHON, "-I", DRAINER, str(ground.home), "--now"], env=ground.environment()
+                    [PYTHON, "-I", DRAINER, str(ground.home), "--once", "--now"],
+                    env=ground.environment(),
                 )
                 time.sleep(ground.random.random() * 4)
                 drainer.kill()
                 drainer.wait()
             subprocess.run(
-                [PYTHON, "-I", DRAINER, str(ground.home)],
+                [PYTHON, "-I", DRAINER, str(ground.home), "--once"],
                 env=ground.environment(),
                 timeout=120,
                 check=False,

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from fleet_lib import wake
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 DRAINER = str(ROOT / "fleet_lib" / "drain" / "drain.py")
@@ -131,6 +133,7 @@ class Ground:
         (self.home / "spool").mkdir(parents=True, exist_ok=True)
         lock = os.open(self.home / "spool" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            wake.ring(str(self.home), wake.LEAVE)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:

@@ -5,8 +5,12 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
+
+from fleet_lib import spool, wake
 from torture.ground import DRAINER, PYTHON, ROOT, Broken, Ground
 
 
@@ -28,7 +32,7 @@ def crowd(ground: Ground, size: int) -> str:
     def drain() -> None:
         while not is_over.is_set():
             subprocess.run(
-                [PYTHON, "-I", DRAINER, str(ground.home)],
+                [PYTHON, "-I", DRAINER, str(ground.home), "--once"],
                 env=ground.environment(),
                 check=False,
                 capture_output=True,
@@ -56,6 +60,51 @@ def crowd(ground: Ground, size: int) -> str:
         raise Broken(f"hooks exited with {dict(ground.exits)}")
     ground.check()
     return f"{64 * size} hooks"
+
+
+def lingering(ground: Ground, size: int) -> str:
+    """`size` turns of four sessions, from none to two seconds apart, with a drainer that lingers. It
+    is killed, stopped for a moment, and asked to end, at any instant."""
+    spool.make_folders(str(ground.home))
+    (ground.home / "config.toml").write_text("[drain]\nlinger_seconds = 1\n")
+    is_over = threading.Event()
+
+    def disturb() -> None:
+        while not is_over.wait(ground.random.random()):
+            for process in ground.processes("drain.py"):
+                with contextlib.suppress(psutil.Error):
+                    if ground.random.random() < 0.3:
+                        process.kill()
+                        ground.killed["drain.py"] += 1
+                    elif ground.random.random() < 0.5:
+                        process.suspend()
+                        is_over.wait(0.2)
+                        process.resume()
+            wake.ring(str(ground.home), wake.LEAVE if ground.random.random() < 0.2 else wake.WAKE)
+
+    def session(number: int) -> None:
+        for turn in range(size // 4):
+            ground.turn(f"l{number}", turn, ground.project(f"p{number}"))
+            is_over.wait(ground.random.choice((0, 0, 0.05, 0.3, 2)))
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(session, number) for number in range(4)]:
+                done.result()
+    finally:
+        is_over.set()
+        disturber.join()
+    # Nothing disturbs it any more: the next turn is enough for all that waits.
+    ground.turn("last", 0, ground.project("p0"))
+    deadline = time.monotonic() + 30
+    while left := spool.pending(str(ground.home)):
+        if time.monotonic() > deadline:
+            raise Broken(f"{len(left)} entries were left behind")
+        time.sleep(0.05)
+    ground.check()
+    return f"{size} turns"
 
 
 def migrations(ground: Ground, size: int) -> str:

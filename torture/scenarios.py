@@ -8,7 +8,7 @@ from torture.dead_mount import dead_folders
 from torture.ground import Ground
 from torture.kills import kills
 from torture.power import power_loss
-from torture.races import crowd, migrations
+from torture.races import crowd, lingering, migrations
 
 Scenario = Callable[[Ground, int], str]
 
@@ -16,6 +16,7 @@ Scenario = Callable[[Ground, int], str]
 SCENARIOS: dict[str, tuple[Scenario, int, int]] = {
     "kills": (kills, 60, 1000),
     "crowd": (crowd, 2, 10),
+    "lingering": (lingering, 40, 600),
     "migrations": (migrations, 2, 20),
     "disk-full": (disk_full, 12, 200),
     "locked": (locked, 4, 60),

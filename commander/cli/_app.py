@@ -42,9 +42,22 @@ class Console(click.Group):
     """Imports a command's module only when that command is used. An error becomes one line on
     stderr with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""
 
-    def __init__(self, *args: Any, modules: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, groups: Mapping[str, Mapping[str, tuple[str, str]]], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._modules = modules
+        self._groups = groups
+        self._modules = {name: row for group in groups.values() for name, row in group.items()}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command it is the first of the table: `fleet --json` is `fleet status --json`."""
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        # TAB asks for what may follow a bare `fleet`.
+        is_bare = not ctx.resilient_parsing and all(arg.startswith("-") for arg in args)
+        if is_bare and not own.intersection(args).difference(("--debug", "--no-pager")):
+            first = next(iter(self._modules))
+            args = [*(arg for arg in args if arg in own), first, *(a for a in args if a not in own)]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self._modules, *self.commands]
@@ -58,14 +71,13 @@ class Console(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does it, but from the table, since importing all commands takes a while."""
-        room = formatter.width - 6 - max(map(len, self._modules))
-        rows = [
-            (name, click.Command(name, help=text).get_short_help_str(room))
-            for name, (_, text) in self._modules.items()
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """From the table, since importing all commands takes a while, and with whole sentences."""
+        longest = max(map(len, self._modules))
+        for title, group in self._groups.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(longest), text) for name, (_, text) in group.items()]
+                )
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):

@@ -2,18 +2,18 @@
 rich's rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never
 becomes an escape sequence, rich markup or a link."""
 
-import contextlib
 import json
 import os
+import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from commander.cli._cells import padded, width
 from fleet_lib import clock
 from fleet_lib.lines import state_words
 from fleet_lib.text import clean
@@ -33,11 +33,21 @@ STYLES = {
     "completed": "green",
     "archived": "dim",
 }
+_SGR = re.compile(r"(\x1b\[[0-9;]*m)")  # a colour or style
 _STATE_HEADINGS = ("status", "state")
-TITLE_SHOWN = 32  # characters of what a turn or session is called, in a line of others
-_CELL_LIMIT = 200  # characters
-_LAST_COLUMN_WIDTH = 40  # cells; the other columns shrink to leave it that much
+_CELL_LIMIT = 2000  # characters
+# Cells that the other columns leave to the last one, at least; on a wide terminal a share of it.
+_LAST_COLUMN_WIDTH = 40
+_LAST_COLUMN_SHARE = 0.4
 _NARROWED_WIDTHS = (14, 8)  # cells that a column shrinks to; the second on a narrow terminal
+
+
+class Part(Protocol):
+    """What `show` prints: lines for a pipe, or for a terminal of so many columns."""
+
+    def plain(self) -> Iterator[str]: ...
+
+    def rich(self, width: int, /) -> "RenderableType": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Line:
     def plain(self) -> Iterator[str]:
         yield "".join(_piped(cell, 2000, True) for cell in self.cells).rstrip()
 
-    def rich(self, width: int) -> "RenderableType":
+    def rich(self, room: int) -> "RenderableType":
         from rich.text import Text
 
         text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
@@ -72,42 +82,33 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Aligned columns, with or without headings. The last column gets the remaining width; those
-    headed `optional` are left out, in this order, on a terminal that is too narrow for them."""
+    """Aligned columns, with or without headings. The last column gets the remaining width. Where
+    that is less than `least` cells, the columns `optional` (headings or numbers) are left out, in
+    this order."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
-    optional: tuple[str, ...] = ()
+    optional: tuple[str | int, ...] = ()
     indent: int = 0
+    least: int = 30
     widths: Sequence[int] = ()  # fixed widths of all columns but the last
 
     def plain(self) -> Iterator[str]:
         rows = [[_piped(cell, _CELL_LIMIT) for cell in row] for row in self.rows]
         table = [list(self.headings), *rows] if self.headings else rows
-        widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
+        widths = [max(width(row[at]) for row in table) for at in range(len(table[0]) - 1)]
         for row in table:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            yield (" " * self.indent + "  ".join([*cells, row[-1]])).rstrip()
+            line = [*map(padded, row[:-1], widths), row[-1]]
+            yield (" " * self.indent + "  ".join(line)).rstrip()
 
-    def rich(self, width: int) -> "RenderableType":
+    def rich(self, room: int) -> "RenderableType":
         from rich.padding import Padding
         from rich.table import Table as RichTable
 
         rows = [[self._styled(cell, at) for at, cell in enumerate(row)] for row in self.rows]
         headings = [_rich_text(Cell(name, "bold"), 80) for name in self.headings]
-        shown = list(range(len(rows[0])))
         table = [headings, *rows] if headings else rows
-        whole = {
-            at
-            for row in self.rows
-            for at, cell in enumerate(row)
-            if isinstance(cell, Cell) and cell.whole
-        } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
-        widths = _fit(table, shown, width - self.indent, whole, self.widths)
-        for optional in self.optional:
-            if widths[-1] < 40:
-                shown.remove(list(self.headings).index(optional))
-                widths = _fit(table, shown, width - self.indent, whole, ())
+        shown, widths = self._layout(table, room - self.indent)
         # The gaps are columns: the width of a column's padding differs between rich's versions.
         made = RichTable(box=None, pad_edge=False, padding=0, show_header=bool(self.headings))
         for column, column_width in zip(shown, widths, strict=True):
@@ -119,6 +120,27 @@ class Table:
             first, *others = (row[column] for column in shown)
             made.add_row(first, *(cell for other in others for cell in ("", other)))
         return Padding(made, (0, 0, 0, self.indent), expand=False) if self.indent else made
+
+    def _layout(self, table: "list[list[Text]]", room: int) -> tuple[list[int], list[int]]:
+        """(the columns that are shown, their widths in cells)."""
+        last = len(table[0]) - 1
+        # A column without a word would cost its gap.
+        shown = [at for at in range(last) if self.widths or any(row[at].plain for row in table)]
+        shown.append(last)
+        whole = {
+            at
+            for row in self.rows
+            for at, cell in enumerate(row)
+            if isinstance(cell, Cell) and cell.whole
+        } | {at for at, heading in enumerate(self.headings) if heading in _STATE_HEADINGS}
+        widths = _fit(table, shown, room, whole, self.widths)
+        needed = min(max(row[last].cell_len for row in table), self.least)
+        for optional in self.optional:
+            column = optional if isinstance(optional, int) else list(self.headings).index(optional)
+            if widths[-1] < needed and column in shown:
+                shown.remove(column)
+                widths = _fit(table, shown, room, whole, ())
+        return shown, widths
 
     def _styled(self, cell: object, column: int) -> "Text":
         is_state = bool(self.headings) and self.headings[column] in _STATE_HEADINGS
@@ -138,7 +160,8 @@ def _fit(
     shrink."""
     *others, last = (max(row[column].cell_len for row in table) for column in shown)
     others = list(fixed) or others
-    too_wide = 0 if fixed else sum(others) + 2 * len(others) + min(last, _LAST_COLUMN_WIDTH) - room
+    wanted = min(last, max(_LAST_COLUMN_WIDTH, int(room * _LAST_COLUMN_SHARE)))
+    too_wide = 0 if fixed else sum(others) + 2 * len(others) + wanted - room
     for least in _NARROWED_WIDTHS:
         while too_wide > 0:
             narrowable = [
@@ -148,7 +171,7 @@ def _fit(
                 break
             others[max(narrowable, key=others.__getitem__)] -= 1
             too_wide -= 1
-        too_wide -= _LAST_COLUMN_WIDTH // 2  # next, half that width is enough for the last column
+        too_wide -= wanted // 2  # next, half that width is enough for the last column
     return [*others, max(1, min(last, room - sum(others) - 2 * len(others)))]
 
 
@@ -217,33 +240,6 @@ def human_size(size: float) -> str:
     return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
 
 
-@contextlib.contextmanager
-def progress_bar(
-    label: str, words: Callable[[int, int], str]
-) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal's stderr, for work that takes longer than a second; elsewhere None.
-    `words(done, total)` are shown beside it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    shown, began = False, time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - began < 1:
-            return
-        shown = True
-        filled = 30 * done // max(total, done, 1)
-        bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\r{label} [{bar}] {words(done, total)}", err=True, nl=False)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
-
-
 # --- printing ---------------------------------------------------------------------------------
 
 
@@ -292,7 +288,7 @@ def print_table(
     show(Table(headings, rows, optional)) if rows else click.echo(empty)
 
 
-def show(*parts: Line | Table) -> None:
+def show(*parts: Part) -> None:
     """Print the parts; on a terminal, through the pager if they are longer than the screen."""
     if not is_interactive():
         for part in parts:
@@ -326,7 +322,18 @@ def show_rendered(console: "Console", *parts: "RenderableType") -> None:
     """Print what rich renders, through the pager if it is longer than the screen."""
     with console.capture() as captured:
         console.print(Harmless(*parts), end="")
-    text = captured.get()
+    _print_or_page(console, captured.get())
+
+
+def show_git_output(console: "Console", output: bytes) -> None:
+    """Print what git wrote, through the pager if it is longer than the screen. Of escape sequences
+    only colours and styles stay: a file may hold any."""
+    parts = _SGR.split(output.decode("utf-8", "replace"))
+    text = "".join(part if at % 2 else safe(part) for at, part in enumerate(parts))
+    _print_or_page(console, text)
+
+
+def _print_or_page(console: "Console", text: str) -> None:
     context = click.get_current_context(silent=True)
     no_pager = context is not None and context.find_root().params.get("no_pager")
     if no_pager or text.count("\n") < console.height:

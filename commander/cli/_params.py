@@ -5,16 +5,14 @@ errors."""
 import contextlib
 import re
 import sys
-import time
-from datetime import date, datetime, timedelta
-from datetime import time as clock_time
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from fleet_lib import clock, paths
+from fleet_lib import clock, paths, typed_time
 from fleet_lib.errors import BadInput
 from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, state_words, without_front_matter
 from fleet_lib.prelude.database import open_database
@@ -22,9 +20,8 @@ from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
-_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_OLDEST = 0.0  # Unix seconds: nothing of ours is older than 1970
+F = TypeVar("F", bound=Callable[..., Any])
+
 _BYTES = {
     "": 1,
     "b": 1,
@@ -34,48 +31,20 @@ _BYTES = {
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """`90d`, `12h`, `2w` before now, a day's beginning (`today`, `yesterday`, `monday`), or an ISO
-    date or time, local unless it names a zone.
-
-    Converts to the database's form, `2026-11-23T06:55:16.123Z`, never later than now.
-    """
+    """A time in the past (`typed_time.past`), converted to the database's form."""
 
     name = "when"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text, now = str(value).strip(), time.time()
-        if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
-            return clock.of_seconds(max(now - int(match[1]) * _SECONDS[match[2]], _OLDEST))
         try:
-            day = _day(text.lower())
-            moment = (day or datetime.fromisoformat(text)).astimezone().timestamp()
-        except (ValueError, OverflowError, OSError):
-            self.fail(
-                f"{value!r} is not a time; use 30m, 12h, 90d, 2w, today, monday or"
-                " 2026-01-31T14:00",
-                param,
-                ctx,
-            )
-        if moment > now:
-            self.fail(f"{value!r} is not in the past", param, ctx)
-        return clock.of_seconds(max(moment, _OLDEST))
-
-
-def _day(word: str) -> datetime | None:
-    """The local beginning of the last day of this name, today included; None for another word."""
-    today = datetime.combine(date.today(), clock_time())
-    if word in ("today", "yesterday"):
-        return today - timedelta(days=word == "yesterday")
-    if word not in _WEEKDAYS:
-        return None
-    return today - timedelta(days=(today.weekday() - _WEEKDAYS.index(word)) % 7)
+            return typed_time.past(str(value))
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
 
 
 class Later(click.ParamType):  # type: ignore[type-arg]
-    """`30m`, `2h`, `3d` from now, or an ISO date or time, local unless it names a zone.
-
-    Converts to the database's form. It may be at most `longest_seconds` ahead.
-    """
+    """A time in the future (`typed_time.future`), converted to the database's form. It may be at
+    most `longest_seconds` ahead."""
 
     name = "time"
 
@@ -83,22 +52,25 @@ class Later(click.ParamType):  # type: ignore[type-arg]
         self._longest_seconds = longest_seconds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text, now = str(value).strip(), time.time()
-        if match := re.fullmatch(r"(\d{1,9})\s*([mhdw])", text.lower()):
-            moment = now + int(match[1]) * _SECONDS[match[2]]
-        else:
-            try:
-                moment = datetime.fromisoformat(text).astimezone().timestamp()
-            except (ValueError, OverflowError, OSError):
-                self.fail(
-                    f"{value!r} is not a time; use 30m, 2h, 3d or 2026-01-31T14:00", param, ctx
-                )
-        if moment <= now:
-            self.fail(f"{value!r} is not in the future", param, ctx)
-        if moment > now + self._longest_seconds:
+        try:
+            moment = typed_time.future(str(value))
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
+        if moment > clock.ahead(self._longest_seconds):
             days = self._longest_seconds // 86400
             self.fail(f"{value!r} is more than {days} days ahead; use at most {days}d", param, ctx)
-        return clock.of_seconds(moment)
+        return moment
+
+
+def since_option(what: str, default: str = "") -> Callable[[F], F]:
+    """`--since WHEN`, which every list that has times takes: only `what` after it."""
+    usual = f" [default: {default}]" if default else ""
+    return click.option(
+        "--since",
+        type=Moment(),
+        metavar="WHEN",
+        help=f"Only {what} after this: today, yesterday, monday, 3d, 2h, 2026-11-01.{usual}",
+    )
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -228,6 +200,16 @@ def complete_open(
             words = f"{clean(name, 30)} {state_words(state)}: {clean(detail, 60)}"
             items.append(CompletionItem(value, help=words))
     return [*items, *(complete_project(ctx, param, incomplete) if incomplete else [])]
+
+
+def complete_anything(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What waits for you, the latest briefings, and the projects."""
+    return [
+        *complete_open(ctx, param, incomplete),
+        *complete_briefing(ctx, param, incomplete),
+    ]
 
 
 project_option = click.option(

@@ -1,164 +1,132 @@
-"""`fleet resume`, `fleet dismiss`, `fleet snooze`: what a person does about a session that waits."""
+"""`fleet dismiss`, `fleet snooze`: hiding a session that waits, and showing it again."""
 
-import os
-import shlex
 import sqlite3
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, writing
-from commander.cli._display import count, print_json, say
+from commander.cli._display import print_json, say
 from commander.cli._params import Later, complete_open
-from fleet_lib import clock, paths
+from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.jobs.command import claude_program
 from fleet_lib.lines import state_words
 from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
-from fleet_lib.views.ids import Meant, sessions_meant, short_ids
+from fleet_lib.views.ids import sessions_meant, shortest_id
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_record
 
-_id_argument = click.argument("id", shell_complete=complete_open)
-
 
 @click.command()
-@click.option("--print", "prints", is_flag=True, help="Print the command line and run nothing.")
-@_id_argument
-def resume(id: str, prints: bool) -> None:
-    """Open the session of ID again, in its folder.
-
-    ID is a briefing (12), an event (e40), a job (job3), the beginning of a session's id, or the
-    name of a project in which one session waits for you.
-
-    \b
-    Examples:
-      fleet resume 12
-      fleet resume api-svc
-      fleet resume 12 --print
-    """
-    with reading() as connection:
-        session = _one(sessions_meant(connection, id))
-    if prints:
-        folder, session_id = shlex.quote(session.folder), shlex.quote(session.session_id)
-        say(f"cd {folder} && claude --resume {session_id}")
-        return
-    if not Path(session.folder).is_dir():
-        raise NotFound(
-            f"the session's folder {session.folder} is gone; make it again, or run"
-            f" `fleet dismiss {id}` if the work is done"
-        )
-    program = claude_program(paths.home())
-    if session.ended_at is None:
-        say("This session has not ended: it may still be open in another terminal.", err=True)
-    os.chdir(session.folder)
-    os.execv(program, [program, "--resume", session.session_id])  # noqa: S606
-
-
-@click.command()
-@_id_argument
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_open)
+@click.option("--undo", is_flag=True, help="Show it again, also if it is snoozed.")
 @json_option
-def dismiss(id: str, as_json: bool) -> None:
+def dismiss(ids: tuple[str, ...], undo: bool, as_json: bool) -> None:
     """Hide a session that waits for you until its next event.
 
-    ID is a briefing (12), an event (e40), a job (job3), the beginning of a session's id, or a
-    project's name, which hides all sessions of the project that wait for you. Nothing is deleted,
+    ID is the beginning of a session's id, as in `fleet status`, a briefing (12), an event (e40), a
+    job (job3), or a project's name, which means all of its sessions that wait. Nothing is deleted,
     and the session is shown again when it is resumed, finishes a turn or needs permission.
+    `fleet status --all` lists what is hidden.
 
     \b
     Examples:
-      fleet dismiss 12
-      fleet dismiss api-svc
+      fleet dismiss 5e0b
+      fleet dismiss 12 17 api-svc
+      fleet dismiss --undo 5e0b
     """
-    _hide(id, DISMISSED, as_json)
+    _hide(ids, None if undo else DISMISSED, as_json)
 
 
 @click.command()
-@_id_argument
+@click.argument("id", shell_complete=complete_open)
 @click.argument("time", type=Later(longest_seconds=OPEN_ALERT_SECONDS))
 @json_option
 def snooze(id: str, time: str, as_json: bool) -> None:
     """Hide a session that waits for you for some time.
 
-    ID is what `fleet dismiss` takes. TIME is 30m, 2h, 3d or an ISO date or time, at most seven days
-    ahead. The session is shown again after that time, or at its next event if that comes first.
+    ID is what `fleet dismiss` takes. TIME is 30m, 2h, 3d, tomorrow, monday, 14:00 or a date, at
+    most seven days ahead; a day begins at nine in the morning. The session is shown again then, or
+    at its next event if that comes first. `fleet dismiss --undo` shows it at once.
 
     \b
     Examples:
-      fleet snooze 12 2h
-      fleet snooze api-svc 1d
+      fleet snooze 5e0b 2h
+      fleet snooze api-svc tomorrow
     """
-    _hide(id, time, as_json)
+    _hide((id,), time, as_json)
 
 
-def _hide(id: str, until: str, as_json: bool) -> None:
+def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
+    """Hide the sessions until a time; None shows them again. All of them, or none with an error."""
     with reading() as connection:
-        meant = sessions_meant(connection, id)
+        found: dict[str, Session] = {}
+        for id in ids:
+            found |= {one.session_id: one for one in _sessions(connection, id, until)}
         names = project_names(connection)
-        _require_open(connection, meant, until)
+        shown = {one: shortest_id(connection, one) for one in found}
     with writing() as connection:
         repo = SessionRepo(connection)
-        hidden = [session for session in meant.sessions if repo.hide(session, until)]
-    if not hidden:
+        changed = [session for session in found.values() if repo.hide(session, until)]
+    if not changed:
         raise BadInput("the session has gone on just now; run `fleet status` to see where it is")
     if as_json:
-        records = [open_record(session, names) | {"hidden_until": until} for session in hidden]
+        records = [open_record(session, names) | {"hidden_until": until} for session in changed]
         print_json(records)
         return
-    verb = "Dismissed" if until == DISMISSED else "Snoozed"
-    if meant.project:
-        name = clean(names[meant.project.project_id], 80)
-        say(f"{verb} all of {name}: {count(len(hidden), 'session')}.")
-    for session in hidden:
-        say(f"{'  ' if meant.project else f'{verb} '}{_line(session, names)}")
-    event = "at the next event of the session"
-    local = clock.local(until)
-    again = event if until == DISMISSED else f"at {local}, or {event}"
-    say(f"Shown again {again}.")
+    verb = "Shown again:" if until is None else "Dismissed" if until == DISMISSED else "Snoozed"
+    for session in changed:
+        say(f"{verb} {shown[session.session_id]} {_line(session, names)}")
+    if until is not None:
+        event = "at its next event" if len(changed) == 1 else "at the next event of each"
+        again = event if until == DISMISSED else f"{clock.soon(until)}, or {event}"
+        which = f" {shown[changed[0].session_id]}" if len(changed) == 1 else " ID"
+        say(f"Shown again {again}. To undo: `fleet dismiss --undo{which}`.")
 
 
-def _require_open(connection: sqlite3.Connection, meant: Meant, until: str) -> None:
-    """Raises NotFound if nothing waits, BadInput if it would be too old when it is shown again."""
-    repo = SessionRepo(connection)
-    if meant.project and not meant.sessions:
-        name = meant.project.repo_name
-        raise NotFound(f"no session of {name} waits for you; run `fleet status` to see which do")
-    for session in meant.sessions:
-        if not meant.project and not repo.is_open(session.session_id):
-            raise NotFound(
-                f"session {short_ids([session])} does not wait for you; run `fleet status` to see"
-                " which sessions do"
+def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> list[Session]:
+    """The sessions that the ID means, each as it is stored. Raises NotFound if none of them waits,
+    BadInput if it would be too old when it is shown again."""
+    meant, repo = sessions_meant(connection, id), SessionRepo(connection)
+    name = meant.project.repo_name if meant.project else ""
+    if until is None:
+        now = clock.now()
+        hidden = [one for one in meant.sessions if one.hidden_until and one.hidden_until > now]
+        if not hidden:
+            what = (
+                f"no session of {name}" if name else f"session {_short(connection, meant.sessions)}"
             )
-    last = max(clock.nanoseconds(session.state_at) for session in meant.sessions)
+            is_not = "is" if name else "is not"
+            raise NotFound(
+                f"{what} {is_not} dismissed or snoozed; run `fleet status --all` to see what is"
+            )
+        return hidden
+    waiting = [session for session in meant.sessions if repo.is_open(session.session_id)]
+    if not waiting:
+        what = (
+            f"no session of {name} waits"
+            if name
+            else (f"session {_short(connection, meant.sessions)} does not wait")
+        )
+        raise NotFound(f"{what} for you; run `fleet status` to see which sessions do")
+    last = max(clock.nanoseconds(session.state_at) for session in waiting)
     end = clock.iso(last + OPEN_ALERT_SECONDS * 1_000_000_000)
     if end <= until < DISMISSED:
         raise BadInput(
-            f"what is older than seven days is not shown, which it will be at {end}; use a shorter"
-            " time, or `fleet dismiss`"
+            f"what is older than seven days is not shown, which it will be at {clock.local(end)};"
+            " use a shorter time, or `fleet dismiss`"
         )
+    return waiting
 
 
-def _one(meant: Meant) -> Session:
-    """The one session to open."""
-    if len(meant.sessions) == 1:
-        return meant.sessions[0]
-    assert meant.project
-    name = meant.project.repo_name
-    if not meant.sessions:
-        raise NotFound(
-            f"no session of {name} waits for you; name one by its briefing, as in"
-            f" `fleet briefings list --project {name}`"
-        )
-    raise BadInput(
-        f"several sessions of {name} wait for you: {short_ids(meant.sessions)}; name one of them, as"
-        " in `fleet status --json`"
-    )
+def _short(connection: sqlite3.Connection, sessions: Sequence[Session]) -> str:
+    return shortest_id(connection, sessions[0].session_id)
 
 
 def _line(session: Session, names: dict[str, str]) -> str:
     project = clean(names.get(session.project_id, session.project_id), 80)
-    label = f"#{session.briefing_id}" if session.briefing_id else short_ids([session])
-    return f"{label} {project} · {state_words(session.state)}: {clean(session.detail, 200)}"
+    label = f"#{session.briefing_id} " if session.briefing_id else ""
+    return f"{label}{project} · {state_words(session.state)}: {clean(session.detail, 200)}"

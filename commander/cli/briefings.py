@@ -10,7 +10,6 @@ import click
 from commander.cli._app import json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
-    TITLE_SHOWN,
     Cell,
     Line,
     Table,
@@ -27,7 +26,8 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import Moment, complete_briefing, project_option
+from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli.briefing_diff import diff
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
@@ -66,6 +66,9 @@ def briefings() -> None:
     """
 
 
+briefings.add_command(diff)
+
+
 @briefings.command("list")
 @project_option
 @click.option("--session", "session_id", help="Only this session: its id.")
@@ -82,12 +85,7 @@ def briefings() -> None:
     type=click.Choice(get_args(BroadcastLevel)),
     help="Broadcast level: silent, mention or highlight.",
 )
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only briefings newer than this: 30m, 2h, 3d, 1w, or an ISO date or time.",
-)
+@since_option("turns that ended")
 @limit_option(20)
 @json_option
 def list_(project: str | None, as_json: bool, **filters: Any) -> None:
@@ -113,7 +111,7 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
     headings: tuple[str, ...] = ("id", "ended", "project", "status", "impact", "summary")
     optional: tuple[str, ...] = ("impact",)
     if is_interactive():  # in a pipe the columns stay what they were
-        titles = (clean(record["title"] or "-", TITLE_SHOWN) for record in records)
+        titles = (record["title"] or "-" for record in records)
         rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
         headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
     has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")

@@ -19,16 +19,12 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._display import as_json as json_text
-from commander.cli._params import EventId
+from commander.cli._params import EventId, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
-from fleet_lib.views.events import (
-    event_record,
-    job_number,
-    revision_of,
-)
+from fleet_lib.views.events import event_record, job_number, latest_events, revision_of
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.tailer import Tailer
 
@@ -62,20 +58,25 @@ def events() -> None:
 
 @events.command("list")
 @click.option("--after", type=EventId(), help="Only events after this one, oldest first.")
+@since_option("events")
 @limit_option(20)
 @json_option
-def list_(after: int | None, limit: int, as_json: bool) -> None:
+def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> None:
     """List the latest events, or the events after an id. The newest comes last.
 
     \b
     Examples:
       fleet events list -n 50
+      fleet events list --since today
       fleet events list --after e120
       fleet events list --json | jq -r '.[].type'
     """
     with reading() as connection:
-        repo = OutboxRepo(connection)
-        found = repo.get_latest(limit) if after is None else repo.get_after(after, limit)
+        if after is None:
+            found = latest_events(connection, limit, since)
+        else:
+            found = OutboxRepo(connection).get_after(after, limit)
+            found = [event for event in found if event.ts >= (since or "")]
         names = project_names(connection)
     if as_json:
         print_json([event_record(event) for event in found])
@@ -84,7 +85,7 @@ def list_(after: int | None, limit: int, as_json: bool) -> None:
         (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_cells(event))
         for event in found
     ]
-    empty = "No events yet." if after is None else f"No events after e{after}."
+    empty = "No events match." if after or since else "No events yet."
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 

@@ -9,7 +9,7 @@ import click
 
 from commander.cli._database import reading
 from commander.cli._display import as_json, count, safe, say
-from commander.cli._params import Moment, project_option
+from commander.cli._params import project_option, since_option
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.store.projects import ProjectRepo
@@ -33,12 +33,7 @@ from fleet_lib.views.projects import find_project
     help="The file (jsonl; default: stdout) or the folder (markdown) to write.",
 )
 @project_option
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only what is newer than this: 30d, 2w, or an ISO date or time.",
-)
+@since_option("briefings and events")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def export(
     form: str, output: Path | None, project: str | None, since: str | None, force: bool

@@ -9,9 +9,10 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, require_usable
-from commander.cli._display import count, human_size, print_json, progress_bar, say
-from commander.cli._params import Moment
-from fleet_lib import clock, paths
+from commander.cli._display import count, human_size, print_json, say
+from commander.cli._params import since_option
+from commander.cli._progress import progress_bar
+from fleet_lib import clock, paths, typed_time
 from fleet_lib.history_import.run import Report, run
 from fleet_lib.history_import.transcripts import find
 from fleet_lib.records import as_dict
@@ -23,13 +24,7 @@ _DAYS = 30
 
 @click.command("import")
 @click.argument("path", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only turns that ended after this: 30d, 12h, or an ISO date or time."
-    f" [default: {_DAYS}d; everything if PATHs are given]",
-)
+@since_option("turns that ended", f"{_DAYS}d; everything if PATHs are given")
 @click.option("--dry-run", is_flag=True, help="Print what would be imported, and change nothing.")
 @json_option
 def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: bool) -> None:
@@ -54,7 +49,7 @@ def import_(path: tuple[Path, ...], since: str | None, dry_run: bool, as_json: b
     """
     home = paths.home()
     require_usable(home)
-    since = since or ("" if path else Moment().convert(f"{_DAYS}d", None, None))
+    since = since or ("" if path else typed_time.past(f"{_DAYS}d"))
     since_ns = clock.nanoseconds(since) if since else 0
     if not dry_run and (why := drain_spool(home)):
         say(f"fleet: new captures could not be applied: {why}", err=True)

@@ -23,7 +23,7 @@ from commander.cli._display import (
     state,
     when,
 )
-from commander.cli._params import JOB_ID, Prompt
+from commander.cli._params import JOB_ID, Prompt, since_option
 from commander.cli.running import run
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
@@ -149,9 +149,12 @@ def submit(
 @click.option(
     "--status", type=click.Choice(get_args(JobStatus)), help="Only jobs with this status."
 )
+@since_option("jobs queued")
 @limit_option(20)
 @json_option
-def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    name: str | None, status: str | None, since: str | None, limit: int, as_json: bool
+) -> None:
     """List jobs, newest first.
 
     \b
@@ -162,7 +165,9 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
     """
     with reading() as connection:
         project_id = find_project(connection, name).project_id if name else None
-        found = JobRepo(connection).query(project_id=project_id, status=status, limit=limit)
+        found = JobRepo(connection).query(
+            project_id=project_id, status=status, since=since, limit=limit
+        )
         names = project_names(connection)
         described = [stream.describe(connection, job) for job in found]
     if as_json:
@@ -182,8 +187,8 @@ def list_(name: str | None, status: str | None, limit: int, as_json: bool) -> No
         for job, one in zip(found, described, strict=True)
     ]
     headings = ("id", "when", "project", "type", "model", "status", "cost", "what")
-    empty = "No jobs match." if project_id or status else "No jobs yet."
-    print_table(headings, rows, empty, optional=("cost",))
+    empty = "No jobs match." if project_id or status or since else "No jobs yet."
+    print_table(headings, rows, empty, optional=("type", "model"))
 
 
 @jobs.command("show")
@@ -236,7 +241,9 @@ def show_(job_id: int, as_json: bool) -> None:
 )
 @json_option
 def logs(job_id: int, follow: bool, as_json: bool) -> None:
-    """Print the messages and tool calls of a job's session (--json: Claude Code's own lines).
+    """Print the messages and tool calls of a job's session.
+
+    With --json these are Claude Code's own lines.
 
     \b
     Examples:
@@ -266,7 +273,9 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 @click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
-    """Cancel queued or running jobs, and wait until their processes have ended.
+    """Cancel queued or running jobs, and wait for their end.
+
+    It returns when their processes have ended.
 
     \b
     Examples:

@@ -1,18 +1,38 @@
 """`fleet projects`: the repositories that sessions ran in."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
 
 from commander.cli._app import json_option
 from commander.cli._database import reading, writing
-from commander.cli._display import Cell, folder, print_json, print_table, say, when
+from commander.cli._display import (
+    Cell,
+    Line,
+    Part,
+    Table,
+    folder,
+    print_json,
+    print_table,
+    say,
+    show,
+    state,
+    when,
+)
+from commander.cli._listing import Listing, Row
 from commander.cli._params import complete_project
+from commander.cli._screen import session_lines
+from fleet_lib import clock
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.views.briefings import ended_at
+from fleet_lib.views.project_page import project_page
 from fleet_lib.views.projects import find_project, project_names, project_records
 
 
 @click.group()
 def projects() -> None:
-    """List, archive and restore projects.
+    """List, show, archive and restore projects.
 
     A project is a repository that sessions ran in. It is named by its repository's name, or by its
     id if two projects share that name. All worktrees and clones of one remote are one project.
@@ -54,6 +74,60 @@ def list_(include_archived: bool, as_json: bool) -> None:
     headings = ("project", "status", "last briefing", "briefings", "folder")
     empty = "No projects yet. Finish a turn in any Claude Code session."
     print_table(headings, rows, empty, optional=() if include_archived else ("status",))
+
+
+@projects.command("show")
+@click.argument("project", shell_complete=complete_project)
+@json_option
+def show_(project: str, as_json: bool) -> None:
+    """Show PROJECT with its sessions and latest briefings.
+
+    Its sessions are those that need you, are working, or are left open.
+
+    \b
+    Examples:
+      fleet projects show api-svc
+      fleet projects show api-svc --json | jq '.latest[].summary'
+    """
+    with reading() as connection:
+        names = project_names(connection)
+        page = project_page(connection, find_project(connection, project), names)
+        sessions = list(session_lines(connection, page, None))
+    if as_json:
+        print_json(page)
+    else:
+        show(*_page(page, sessions))
+
+
+def _page(page: dict[str, Any], sessions: list[Line | Row]) -> Iterator[Part]:
+    number, last = page["briefings"], page["last_briefing_at"]
+    facts = {
+        "status": state(page["status"]),
+        "folder": folder(page["repo_root"]),
+        "remote": Cell(page["git_remote"] or ""),
+        "briefings": Cell(f"{number}, the last one {clock.age(last)}" if last else "none"),
+        "id": Cell(page["project_id"]),
+    }
+    yield Line((Cell(f"Project {page['project']}", "bold"),))
+    yield Table((), [(Cell(name, "dim"), cell) for name, cell in facts.items() if cell.text])
+    yield Line(())
+    yield Listing(sessions)
+    if page["latest"]:
+        yield Line(())
+        yield Line((Cell("Latest briefings", "bold"),))
+        yield Table(
+            (),
+            [
+                (
+                    f"#{record['briefing_id']}",
+                    state(record["status"]),
+                    Cell(clock.age(ended_at(record)), "dim", whole=True),
+                    record["summary"],
+                )
+                for record in page["latest"]
+            ],
+            indent=2,
+        )
 
 
 @projects.command()

@@ -7,10 +7,12 @@ import click
 
 from commander.cli._app import json_option
 from commander.cli._database import drain_spool, existing_database
-from commander.cli._display import count, human_size, print_json, progress_bar, say
+from commander.cli._display import count, human_size, print_json, say
 from commander.cli._params import Moment, Size
+from commander.cli._progress import progress_bar
 from fleet_lib import clock, config, paths
 from fleet_lib.history import prune as history
+from fleet_lib.history.daily import note_prune
 from fleet_lib.records import as_dict
 from fleet_lib.store import db as database
 
@@ -27,7 +29,7 @@ _NOUNS = {
     "--older-than",
     type=Moment(),
     metavar="WHEN",
-    help="Delete what is older: 90d, 12h, 2w, or an ISO date or time.",
+    help="Delete what is older: 90d, 2w, monday, 2026-11-01.",
 )
 @click.option(
     "--max-size",
@@ -40,10 +42,12 @@ _NOUNS = {
 def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: bool) -> None:
     """Delete old history and free its space.
 
-    Deletes briefings with their events and turns, finished jobs, and ended sessions. Without an
-    option, the settings history.keep_days and history.max_megabytes apply. Never deletes what
-    needs you or is left open, events that the Commander has not seen, the newest briefing of each
-    project, or unfinished jobs, and no count of tokens. Sessions may be working meanwhile.
+    Deletes briefings with their events and turns, finished jobs, and ended sessions. Never deletes
+    what needs you or is left open, events that the Commander has not seen, the newest briefing of
+    each project, unfinished jobs, or counts of tokens. Sessions may be working meanwhile.
+
+    Without an option, the settings history.keep_days and history.max_megabytes apply.
+    history.keep_days is also applied by itself, once a day after a turn.
 
     \b
     Examples:
@@ -63,6 +67,8 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
         report = history.prune(
             connection, before=older_than, max_bytes=max_size, dry_run=dry_run, progress=progress
         )
+    if not dry_run:
+        note_prune(paths.home(), report.before, report.deleted.get("briefings", 0))
     if as_json:
         print_json(
             {"path": str(path), "dry_run": dry_run, "max_bytes": max_size, **as_dict(report)}
@@ -78,8 +84,8 @@ def _configured_bounds() -> tuple[str | None, int | None]:
     bounds = config.load(paths.home()).history
     if not bounds.keep_days and not bounds.max_megabytes:
         raise click.UsageError(
-            "give --older-than 90d, --max-size 500MB or both, or set a bound for every prune:"
-            " `fleet config set history.keep_days 90`"
+            "give --older-than 90d, --max-size 500MB or both, or set a bound that is applied once a"
+            " day: `fleet config set history.keep_days 90`"
         )
     before = clock.ago(bounds.keep_days * 86400) if bounds.keep_days else None
     return before, bounds.max_megabytes * 1_000_000 or None

@@ -9,7 +9,7 @@ import click
 from commander.cli._app import json_option
 from commander.cli._database import reading
 from commander.cli._display import Cell, Line, Table, is_interactive, print_json, say, show
-from commander.cli._params import Moment, project_option
+from commander.cli._params import project_option, since_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
 from fleet_lib.views.projects import find_project, project_names
@@ -22,17 +22,12 @@ _SHORT_ID = 8  # characters of a session's id
 @click.command()
 @click.option(
     "--by",
-    type=click.Choice([by for by in get_args(By) if by != "all"]),
+    type=click.Choice([by for by in get_args(By) if by not in ("turn", "all")]),
     default="day",
     show_default=True,
     help="What one row stands for.",
 )
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="WHEN",
-    help="Only after this: today, yesterday, monday, 12h, 3d, 2w, or an ISO date or time.",
-)
+@since_option("tokens")
 @project_option
 @json_option
 def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
@@ -64,6 +59,16 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
         say("No tokens were used." if project or since else "No tokens were counted yet.")
     else:
         show(*_parts(rows, by, names, more))
+
+
+def look_up_prices(connection: sqlite3.Connection, figure: dict[str, Any] | None) -> bool:
+    """Look up the list prices that a figure lacks, and store them; whether it lacked any."""
+    if not figure or not figure["is_to_be_priced"]:
+        return False
+    from fleet_lib.views.list_prices import current_rates  # slow to import
+
+    current_rates(connection, paths.home())
+    return True
 
 
 def _of_sessions(

@@ -23,7 +23,9 @@ from fleet_lib.store import migrate
 LOG_LINES = 200
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”")
 _PATH = re.compile(r"(?<![\w.~])(?:~|/)[^\s:;,'\")]*/[^\s:;,'\")]*")
-_LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (hook|drain|jobs|gateway|plugin)(?= |$)")
+_LOG_LINE = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (hook|drain|jobs|gateway|notify|plugin)(?= |$)"
+)
 _ERRORS = {
     error.__name__
     for module in (builtins, sqlite3, json, errors)

@@ -156,9 +156,9 @@ class Guard:
 
 
 def _is_public(scope: Scope) -> bool:
-    """The page and its files: whatever is neither the API nor the WebSocket."""
+    """The page and its files: whatever is neither the API, the WebSocket nor MCP."""
     path: str = scope["path"]
-    return scope["type"] == "http" and not path.startswith(("/api", "/ws"))
+    return scope["type"] == "http" and not path.startswith(("/api", "/ws", "/mcp"))
 
 
 def _bearer(headers: Headers) -> str | None:

@@ -25,7 +25,9 @@ from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
 from commander.gateway.logins import Logins
+from commander.gateway.notifying import Notifying
 from commander.gateway.socket import Client
+from commander.mcp import http
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -60,18 +62,21 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
-        async with hub.running(), live_watch.running():
+        async with hub.running(), live_watch.running(), mcp.running():
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
-                yield {"strangers": connections.Strangers(files)}
+                with Notifying(home).running():
+                    yield {"strangers": connections.Strangers(files)}
             finally:
                 draining.cancel()
 
+    mcp = http.Endpoint(home)
     api = Api(home, queue, lambda: len(clients), address, logins)
     app = Starlette(
         routes=[
             Mount("/api/v1", routes=api.routes()),
             WebSocketRoute("/ws", serve),
+            Route(http.PATH, mcp),
             Mount("/static", StaticFiles(directory=STATIC)),
             # The address holds what the page shows, so all of these are the same page.
             Route("/", page),

@@ -21,8 +21,8 @@ CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3",
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
-# {extra: a package that it installs}.
-EXTRAS = {"gateway": "starlette", "studio": "datasette"}
+# {extra: a package that it alone installs}
+EXTRAS = {"gateway": "nh3", "mcp": "mcp", "notify": "apprise", "studio": "datasette"}
 
 
 class BuildFailed(OSError):

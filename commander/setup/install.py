@@ -25,13 +25,14 @@ from commander.setup.commander_folder import (
     write_hook_file,
 )
 from commander.setup.uninstall import installed_home, uninstall
-from fleet_lib import paths
+from fleet_lib import paths, wake
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.store import db, migrate
 
 _EXAMPLES = """examples:
   ./install.sh                       install into ~/.claude (or $CLAUDE_CONFIG_DIR)
   ./install.sh --with gateway        install with the dashboard (fleet gateway)
+  ./install.sh --with notify         install with messages to your phone (fleet notify)
   ./install.sh --import              install, then import the turns of the last 30 days
   ./install.sh --dry-run             show what would change
   ./install.sh --uninstall           uninstall, but keep what was captured
@@ -90,6 +91,7 @@ def install(
         check=lambda python: _show_main_job(python, quiet),
         say=say,
     )
+    wake.ring(str(home), wake.LEAVE)  # a drainer of the program before
     write_command(home, python)
     write_hook_file(home, python)
     _migrate(home, say)
@@ -217,8 +219,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         action="append",
         default=[],
         choices=sorted(environment.EXTRAS),
-        help="also install an optional part: gateway is the dashboard, studio is Datasette;"
-        " upgrades keep it",
+        help="also install an optional part: gateway is the dashboard, mcp answers MCP clients,"
+        " notify sends messages, studio is Datasette; upgrades keep it",
     )
     add(
         "--import",

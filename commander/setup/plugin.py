@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from commander.setup import environment
-from fleet_lib import log, paths, spool
+from fleet_lib import log, paths, spool, wake
 from fleet_lib.files import read_json_object, write_whole
 
 RETRY_SECONDS = 600  # after a failure; otherwise each hook would try again
@@ -48,6 +48,7 @@ def main(arguments: "list[str]") -> int:
             _write_state(data, "failed", str(error))
             return 1
         _write_state(data, "ready")
+    wake.ring(home, wake.LEAVE)  # a drainer of the program before
     python = str(data / "venv" / "bin" / "python")
     return os.execv(python, [python, "-I", paths.DRAINER, home])  # noqa: S606
 

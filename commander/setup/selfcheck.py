@@ -37,6 +37,9 @@ def show_main_job(python: Path, hooks: Path) -> None:
     """Run the self-check and print what the Commander would be shown. Raises SelfCheckFailed."""
     with tempfile.TemporaryDirectory(prefix="fleet-check-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
+        home.mkdir(mode=0o700)
+        # No drainer may linger there when the folder is removed.
+        (home / "config.toml").write_text("[drain]\nlinger_seconds = 0\n")
         for number, (name, message) in enumerate(_SAMPLES, start=1):
             project = Path(folder) / name
             project.mkdir()

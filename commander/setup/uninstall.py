@@ -16,7 +16,7 @@ from pathlib import Path
 
 from commander.setup import hook_entries, preconditions, settings, settings_record
 from commander.setup.commander_folder import note_written, write_command, written_files
-from fleet_lib import held, paths
+from fleet_lib import held, paths, wake
 from fleet_lib.errors import BadInput
 
 _HOOKS_SECONDS = 1.0
@@ -34,8 +34,12 @@ _DATA = (
     "config.toml",
     "gateway.token",
     "gateway.lock",
+    "history.lock",
+    "history.json",
     "jobs.lock",
     "jobs.waiting",
+    "notify.json",
+    "notify.lock",
 )
 
 
@@ -88,7 +92,8 @@ def uninstall(
         # Running sessions know the hooks still, and call them. They do nothing from here on.
         (home / hook_entries.HOOK_FILE).unlink(missing_ok=True)
         _remove_completion(home)
-        _end_gateway(home, say)
+        _end(Path(paths.gateway_lock(str(home))), "the gateway", say)
+        _end(Path(paths.notify_lock(str(home))), "the sender of messages", say)
         if was_there:
             time.sleep(_HOOKS_SECONDS)  # those that have just been started still read the program
     with _without_drainer(home, say):
@@ -198,12 +203,12 @@ def _require_no_jobs(home: Path) -> None:
             )
 
 
-def _end_gateway(home: Path, say: Callable[[str], object]) -> None:
-    lock = Path(paths.gateway_lock(str(home)))
+def _end(lock: Path, what: str, say: Callable[[str], object]) -> None:
+    """End the process that holds a lock."""
     running = held.holder(lock)
     if running is None:
         return
-    say(f"Ending the gateway (process {running.pid}).")
+    say(f"Ending {what} (process {running.pid}).")
     with contextlib.suppress(OSError):
         os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + _COMMAND_SECONDS
@@ -229,11 +234,12 @@ def _without_drainer(home: Path, say: Callable[[str], object]) -> Iterator[None]
     with lock:
         has_said = False
         while True:
+            lingers = wake.ring(str(home), wake.LEAVE)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not has_said:
+                if not has_said and not lingers:
                     has_said = True
                     say("A drainer is applying what was captured. Waiting for it to finish ...")
                 if time.monotonic() > deadline:

@@ -1,8 +1,8 @@
-"""The drainer's process: `python -I drain.py FLEET_HOME [--now]`, started detached by hooks. With
-`--now` it also tries what is put off.
+"""The drainer's process: `python -I drain.py FLEET_HOME [--once] [--now]`, started detached by hooks.
+It lingers (linger.py), but not with `--once`. With `--now` it also tries what is put off.
 
-Standard library only until the lock is held: most starts find another drainer running and end here,
-so they must cost next to nothing. What a drainer does is in drainer.py.
+Standard library only until the lock is held and an entry waits: a start that finds another drainer
+running, or nothing to do, must cost next to nothing. What a drainer does is in drainer.py.
 """
 
 import _signal
@@ -15,17 +15,8 @@ import sys
 DONE, BUSY, UNUSABLE = 0, 75, 74
 
 
-def main(home: str, is_forced: bool = False) -> int:
-    for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
-        if _signal.getsignal(number) == _signal.SIG_IGN:  # from the hook that started it
-            _signal.signal(number, _signal.SIG_DFL)
-    try:
-        os.setsid()
-    except PermissionError:
-        pass  # it leads a session already
-    os.chdir("/")
-    os.umask(0o077)
-    os.closerange(3, 64)  # descriptors inherited from Claude Code must not stay open
+def main(home: str, is_forced: bool = False, lingers: bool = False) -> int:
+    _detach()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     try:
         lock = os.open(os.path.join(home, "spool", "lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -38,36 +29,110 @@ def main(home: str, is_forced: bool = False) -> int:
             return BUSY
         except OSError as error:
             return _without_locks(root, home, error)
-        if root not in sys.path:
-            sys.path.insert(0, root)
-        try:
-            from fleet_lib import held
-
-            held.name(lock, "starting")
-            _import_all()
-            from fleet_lib.drain import drainer, put_off
-        except Exception as error:
-            # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            _make_environment(root, "--again", home)
-            from fleet_lib import log
-
-            log.write(
-                home,
-                "drain",
-                f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
-            )
-            return UNUSABLE
-        usable = drainer.drain(home, lambda doing: held.say(lock, doing), is_forced=is_forced)
-        held.release(lock)
+        code, is_replaced = DONE, False
+        if _has_work(home):
+            code, is_replaced = _work(home, root, lock, is_forced, lingers)
+        if code == UNUSABLE:
+            return code
+        fcntl.flock(lock, fcntl.LOCK_UN)
         # An entry may have come after the last look and before the release. The drainer started for
         # it found the lock held and ended, so this one looks once more.
         is_forced = False
-        if not usable or not put_off.waiting(home):
+        if is_replaced or not _has_entries(home):
             break
-    if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
+    if is_replaced:
+        from fleet_lib import wake
+
+        wake.wake_drainer(home)  # the program that is there now
+    elif sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
         _make_environment(root, home)  # ends at once unless the plugin was updated
-    return DONE if usable else UNUSABLE
+    return DONE
+
+
+def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "tuple[int, bool]":
+    """Apply the spool, and what comes while the drainer lingers; (DONE or UNUSABLE, whether it ends
+    because home, database or program were replaced)."""
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    try:
+        from fleet_lib import held
+        from fleet_lib.drain import linger
+
+        held.name(lock, "starting")
+        bell = linger.Bell(home, root, lingers)
+        _import_all()
+        from fleet_lib.drain import drainer, put_off, reader
+    except Exception as error:
+        # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        _make_environment(root, "--again", home)
+        from fleet_lib import log
+
+        log.write(
+            home,
+            "drain",
+            f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
+        )
+        return UNUSABLE, False
+    reading = reader.Reader(home) if bell.lingers else None
+
+    def say(doing: str) -> None:
+        held.say(lock, doing)
+
+    def let_go() -> None:
+        if reading:
+            reading.end_child()
+
+    try:
+        while True:
+            usable = drainer.drain(home, say, is_forced=is_forced, reader=reading)
+            is_forced = False
+            if not usable:
+                return UNUSABLE, False
+            say(held.IDLE)
+            if not bell.wait(lambda: put_off.waiting(home), let_go):
+                return DONE, not bell.is_same()
+            if not bell.is_same():
+                return DONE, True
+    finally:
+        bell.close()  # before the lock is released: from now on a hook starts a drainer
+        held.release(lock)
+
+
+def _detach() -> None:
+    for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+        if _signal.getsignal(number) == _signal.SIG_IGN:  # from the hook that started it
+            _signal.signal(number, _signal.SIG_DFL)
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # it leads a session already
+    os.chdir("/")
+    os.umask(0o077)
+    os.closerange(3, 1024)  # descriptors inherited from Claude Code must not stay open
+
+
+def _has_work(home: str) -> bool:
+    """Whether anything waits, without an import: an entry, one that its writer left in `tmp/`, or
+    what is put off."""
+    spool = os.path.join(home, "spool")
+    try:
+        if os.listdir(os.path.join(spool, "new")) or os.path.exists(f"{spool}/put-off"):
+            return True
+        return any(name[:1].isdecimal() for name in os.listdir(os.path.join(spool, "tmp")))
+    except OSError:
+        return True  # the drainer says what is wrong
+
+
+def _has_entries(home: str) -> bool:
+    """Whether an entry waits that can be applied now."""
+    put_off = sys.modules.get("fleet_lib.drain.put_off")
+    if put_off:
+        return bool(put_off.waiting(home))
+    try:
+        return bool(os.listdir(os.path.join(home, "spool", "new")))
+    except OSError:
+        return False
 
 
 def _import_all() -> None:
@@ -114,4 +179,6 @@ def _without_locks(root: str, home: str, error: OSError) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.path.abspath(sys.argv[1]), "--now" in sys.argv[2:]))
+    # Everything is written and closed: taking the interpreter down would cost 15 ms more.
+    options = sys.argv[2:]
+    os._exit(main(os.path.abspath(sys.argv[1]), "--now" in options, "--once" not in options))

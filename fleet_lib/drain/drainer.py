@@ -21,6 +21,7 @@ from fleet_lib.drain.usage import TranscriptUsage
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.ingest.gone import end_gone_sessions
 from fleet_lib.ingest.ingest import Ingest
+from fleet_lib.notify import due as notify
 from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
@@ -47,18 +48,24 @@ class _Applied(Record):
 
 
 def drain(
-    home: str, say: Callable[[str], None] = lambda _: None, *, is_forced: bool = False
+    home: str,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    is_forced: bool = False,
+    reader: Reader | None = None,
 ) -> bool:
     """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
     False if the database cannot be used now; the log says why. `say` is called with what the
-    drainer is doing."""
-    drainer = _Drainer(home, say, is_forced=is_forced)
+    drainer is doing. `reader` is one that stays for the next call."""
+    drainer = _Drainer(home, say, reader, is_forced=is_forced)
     try:
         drainer.run()
         drainer.end_gone_sessions()
         drainer.fill_search_index()
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
+        drainer.start_notifier_if_due()
+        _keep_history_in_bounds(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")
         log.write_once(home, "drain", f"{why}; the entries wait in the spool")
@@ -69,16 +76,23 @@ def drain(
 
 
 class _Drainer:
-    def __init__(self, home: str, say: Callable[[str], None], *, is_forced: bool) -> None:
+    def __init__(
+        self, home: str, say: Callable[[str], None], reader: Reader | None, *, is_forced: bool
+    ) -> None:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
         self._put_off = PutOff(home, is_forced=is_forced)
-        self._reader = Reader(home, self._put_off, lambda path: say(f"waiting for {path}"))
+        self._stays = reader is not None
+        self._reader = reader or Reader(home)
+        self._reader.begin(self._put_off, lambda path: say(f"waiting for {path}"))
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
-        self._reader.close()
+        if self._stays:
+            self._reader.rest()
+        else:
+            self._reader.close()
         if self._connection is not None:
             self._connection.close()
 
@@ -147,6 +161,9 @@ class _Drainer:
         batch, seconds = derivations.due(self._connection, wait_seconds)
         if batch or seconds < math.inf:
             wake.start_job_runner(self._home, seconds)
+
+    def start_notifier_if_due(self) -> None:
+        notify.start_if_due(self._connection, self._home)
 
     def _choose(self, names: list[str]) -> list[str]:
         """The next entries in order, within the limits of a batch."""
@@ -320,6 +337,14 @@ def _watchdog(home: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _keep_history_in_bounds(home: str) -> None:
+    """Once a day, start the process that deletes old history, if a setting asks for it."""
+    if hot_settings.keep_days(home):
+        from fleet_lib.history import daily  # an ordinary turn need not import it
+
+        daily.start_if_due(home)
 
 
 def _remove_leftovers(home: str) -> None:

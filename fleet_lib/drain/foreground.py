@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_lib import held, paths, spool
+from fleet_lib import held, paths, spool, wake
 from fleet_lib.drain import put_off
 from fleet_lib.drain.drain import BUSY, DONE, UNUSABLE
 from fleet_lib.errors import DatabaseUnusable, NoAnswer
@@ -41,23 +41,17 @@ def drain_now(
             left = left.intersection(put_off.waiting(home))
             if not left:
                 raise NoAnswer("", put_off_words(home))
-        # A process of its own: an entry that hangs ends that process and not the console.
-        drainer = subprocess.Popen(
-            [sys.executable, "-I", paths.DRAINER, home, *(["--now"] if is_forced else [])],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            code = drainer.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            code = None
-        if code == BUSY:
+        # One that lingers applies them at once, but not what is put off: then it makes way.
+        if wake.ring(home, wake.LEAVE if is_forced else wake.WAKE) and not is_forced:
+            code: int | None = BUSY
+        else:
+            code = _run_drainer(home, is_forced, deadline)
+        if code == BUSY and not _wait_for_other(home, left, 0.2):
             if trouble := lock_trouble(home):
                 raise DatabaseUnusable(trouble)
             if on_wait:
                 on_wait(len(left))
-            _wait_for_other(home)
+            _wait_for_other(home, left, 1.0)
         elif code == UNUSABLE:
             raise DatabaseUnusable(_last_reason(home))
         elif code == DONE:
@@ -74,6 +68,21 @@ def drain_now(
     return len(entries)
 
 
+def _run_drainer(home: str, is_forced: bool, deadline: float) -> int | None:
+    """The exit code of a drainer, None if it is still at work at the deadline. It is a process of
+    its own: an entry that hangs ends that process and not the console."""
+    drainer = subprocess.Popen(
+        [sys.executable, "-I", paths.DRAINER, home, "--once", *(["--now"] if is_forced else [])],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        return drainer.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def drain_forgotten(home: str) -> None:
     """Apply entries that have waited for ten seconds: their drainer was killed, and perhaps no hook
     follows. For long-running programs, in a thread; a drainer that is at work goes on."""
@@ -83,7 +92,7 @@ def drain_forgotten(home: str) -> None:
         return
     if waiting:
         subprocess.run(
-            [sys.executable, "-I", paths.DRAINER, home],
+            [sys.executable, "-I", paths.DRAINER, home, "--once"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
@@ -112,16 +121,15 @@ def put_off_words(home: str) -> str:
     return f"{number} {'entry waits' if number == 1 else 'entries wait'}: {said}{more}"
 
 
-def _wait_for_other(home: str) -> None:
-    """Wait a moment for the other drainer; the caller's own drainer then takes the lock."""
-    # Rarely needed, and its import takes as long as the rest of a `fleet status`.
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(paths.lock(home), timeout=1.0, poll_interval=0.02, mode=0o600):
-            pass
-    except Timeout:
-        pass
+def _wait_for_other(home: str, entries: set[str], seconds: float) -> bool:
+    """Wait until the other drainer has applied these entries, or has ended, so that one of the
+    caller's own can take the lock. False if neither happens in time."""
+    deadline = time.monotonic() + seconds
+    while entries.intersection(spool.pending(home)) and held.holder(Path(paths.lock(home))):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _last_reason(home: str) -> str:

@@ -1,7 +1,8 @@
 """Reading entries, and what the world says of them, in a child that can be abandoned.
 
-The drainer forks it once its modules are imported, which costs a millisecond or two, and asks it for
-one thing after the other. Where the child waits for an answer that does not come, it is killed and
+The drainer forks it once its modules are imported, and asks it for one thing after the other. The fork
+is cheap, but every page that either of them writes afterwards is copied: most of what a turn would
+cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile. Where the child waits for an answer that does not come, it is killed and
 never waited for: on a mount that is gone not even SIGKILL ends a process. The place is noted as
 silent, another child goes on, and asks nothing there. An entry that ends its child is tried in
 another one; the third time it is refused.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fleet_lib import log, outside, spool
+from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
@@ -57,21 +59,39 @@ class _Hangs(Exception):
 
 
 class Reader:
-    """Asks a child. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
+    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
     hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
 
-    def __init__(
-        self, home: str, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, home: str) -> None:
         self._home = home
-        self._put_off = put_off
-        self._on_wait = on_wait
         self._board = mmap.mmap(-1, outside.BOARD_BYTES)
         self._child = 0
         self._requests = self._replies = -1
         self._poll = select.poll()
         self._abandoned: list[int] = []
         self._begin_batch()
+
+    def begin(self, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        """A drain begins. A child that stayed asks everything anew."""
+        self._put_off = put_off
+        self._on_wait = on_wait
+        if self._child:
+            try:
+                self._begin_batch()
+                self._send("begin", (put_off.silent_places(),))
+            except _Died:  # it was killed while it waited, which says nothing about an entry
+                self._drop()
+
+    def rest(self) -> None:
+        """A drain has ended, and another may follow: the child stays, unless it became large."""
+        if self._child:
+            try:
+                self._send("memory", ())
+                is_large = self._result(self._receive()) + memory_bytes() > LARGEST_BYTES
+            except (_Died, _Hangs, BadEntry, NoAnswer):
+                is_large = True
+            if is_large:
+                self.end_child()
 
     def prepare(self, name: str) -> Prepared | None:
         """The entry with what was read for it; None if another program removed it."""
@@ -103,14 +123,17 @@ class Reader:
             self._begin_batch()
 
     def close(self) -> None:
-        """End the child, which does so by itself when its requests end."""
+        self.end_child()
+        self._board.close()
+
+    def end_child(self) -> None:
+        """It ends by itself when its requests end."""
         self._close_pipes()
         if self._child:
             end = time.monotonic() + 1.0
             while time.monotonic() < end and not _is_reaped(self._child):
                 time.sleep(0.002)
             self._child = 0
-        self._board.close()
 
     def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
         crashes = hangs = kills = 0

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, cast
 
 from fleet_lib import outside, spool
+from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
 from fleet_lib.turn.repositories import Repositories
@@ -47,6 +48,10 @@ def serve(
             if what == "forget":
                 child.forget()
                 continue
+            if what == "begin":
+                outside.note_on(board, *arguments)
+                child = _Child(home)
+                continue
             data = child.reply(what, arguments)
             sent.write(LENGTH.pack(len(data)))
             sent.write(data)
@@ -59,6 +64,7 @@ class _Child:
         self._repositories = Repositories()
         self._answers: dict[str, Callable[..., Any]] = {
             "prepare": self._prepare,
+            "memory": lambda: memory_bytes(only_own=True),
             "read_more": self._read_more,
             "usage_files": lambda *arguments: _within_limit(0, usage_files, *arguments),
             "read_usage": lambda *arguments: _within_limit(0, read_usage, *arguments),

@@ -2,6 +2,7 @@
 Nothing here prints."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -39,13 +40,15 @@ def prune(
     max_bytes: int | None,
     dry_run: bool,
     progress: Progress | None = None,
+    is_gentle: bool = False,
 ) -> Pruned:
     """Delete what is older than `before` (the database's ISO form), then whole days, oldest first,
     until the part of the file that is in use fits `max_bytes`.
 
     The connection is `db.connect`'s, in no transaction; its busy timeout is changed. A dry run may
     have a read-only one and writes nothing. `progress(done, total)` counts days, a large one as
-    several. Raises sqlite3.Error, after BUSY_SECONDS also for a database that others hold; whatever
+    several. With `is_gentle` other writers get half of the time, and none waits for the space to be
+    freed. Raises sqlite3.Error, after BUSY_SECONDS also for a database that others hold; whatever
     was committed until then is whole.
     """
     used, file = space.sizes(connection)
@@ -57,12 +60,13 @@ def prune(
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     search_index.catch_up(connection, only_changes=True)  # or the file would grow in between
     if before:
-        _delete_days(connection, report, before, None, progress)
+        _delete_days(connection, report, before, None, progress, is_gentle=is_gentle)
         UsageRepo(connection).forget_files(before)
     if max_bytes is not None and space.sizes(connection)[0] > max_bytes:
         young = max(before or "", clock.ago(YOUNG_SECONDS))
         _delete_days(connection, report, young, max_bytes, progress)
-    report.notes += space.give_back(connection)
+    give_back = space.give_back_gently if is_gentle else space.give_back
+    report.notes += give_back(connection)
     report.used_bytes_after, report.file_bytes_after = space.sizes(connection)
     _explain(connection, report, max_bytes)
     return report
@@ -74,6 +78,8 @@ def _delete_days(
     before: str,
     max_bytes: int | None,
     progress: Progress | None,
+    *,
+    is_gentle: bool = False,
 ) -> None:
     """Delete what is older than `before`, the oldest day first; with `max_bytes` until it fits.
 
@@ -92,7 +98,10 @@ def _delete_days(
         while done < len(portions) and space.sizes(connection)[0] > enough:
             bound = min(before, _end_of(portions[done].day))
             report.before = max(report.before or "", bound)
+            began = time.monotonic()
             deleted = deletion.delete(connection, portions[done], selection.bounds(bound))
+            if is_gentle:  # a writer that waits looks in every tenth of a second
+                time.sleep(time.monotonic() - began)
             search_index.catch_up(connection, only_changes=True)
             for table, count in deleted.items():
                 report.deleted[table] = report.deleted.get(table, 0) + count

@@ -1,10 +1,13 @@
 """The space of the database: how much it is, an estimate for each day, and freeing it."""
 
+import contextlib
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
+from fleet_lib import paths
 from fleet_lib.history.selection import (
     DELETABLE_BRIEFING,
     DELETABLE_EVENT,
@@ -16,6 +19,8 @@ from fleet_lib.store import db, search_index
 _PAUSE_SECONDS = 0.01  # between two transactions, for other writers
 _VACUUM_PAGES = 4000
 _MERGE_PAGES = 1000
+_FREE_SHARE = 4  # a quarter of the file
+_REWRITTEN_BYTES = 100_000_000  # about a second
 _READERS_SECONDS = 10  # to wait for readers before the file can shrink
 
 _BRIEFING_BYTES = "(400 + length(CAST(b.raw_markdown AS BLOB)))"
@@ -28,6 +33,15 @@ def sizes(connection: sqlite3.Connection) -> tuple[int, int]:
     page = _pragma(connection, "page_size")
     pages = _pragma(connection, "page_count")
     return (pages - _pragma(connection, "freelist_count")) * page, pages * page
+
+
+def bytes_on_disk(home: str) -> int:
+    """What the database takes, its log included. The files are not opened: only SQLite may."""
+    size = 0
+    for name in (paths.database(home), f"{paths.database(home)}-wal"):
+        with contextlib.suppress(OSError):
+            size += Path(name).stat().st_size
+    return size
 
 
 def estimate_days(
@@ -83,15 +97,7 @@ def merge_search_index(connection: sqlite3.Connection) -> None:
 def give_back(connection: sqlite3.Connection) -> list[str]:
     """Give free pages back to the file system. Returns notes on what could not be done."""
     notes = []
-    is_incremental = _pragma(connection, "auto_vacuum") == 2
-    if is_incremental:
-        while free := _pragma(connection, "freelist_count"):
-            # `execute` steps a statement once, which would free one page.
-            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
-            if _pragma(connection, "freelist_count") >= free:
-                break
-            time.sleep(_PAUSE_SECONDS)
-    elif _pragma(connection, "auto_vacuum") == 0 and _pragma(connection, "freelist_count"):
+    if not _vacuum_in_steps(connection) and _pragma(connection, "freelist_count"):
         path = connection.execute("PRAGMA database_list").fetchone()[2]
         needed = 2 * sizes(connection)[0]  # the copy, and the log that it is written back through
         if path and shutil.disk_usage(path).free < needed * 1.1:
@@ -100,13 +106,51 @@ def give_back(connection: sqlite3.Connection) -> list[str]:
                 " Fleet will use the freed space in it again"
             )
         else:
-            connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+            _vacuum(connection)
     connection.execute(f"PRAGMA busy_timeout = {_READERS_SECONDS * 1000}")
     if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         notes.append(
             "another program is reading the database: the file shrinks when it has finished"
         )
     return notes
+
+
+def give_back_gently(connection: sqlite3.Connection) -> list[str]:
+    """The same without making another writer wait. The file of another program, which frees no
+    pages in steps, is rewritten only if much of it is free and little is in use; it frees them in
+    steps from then on. Otherwise its free pages are used again."""
+    used, size = sizes(connection)
+    if not _vacuum_in_steps(connection):
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        is_worth_it = (size - used) * _FREE_SHARE >= size and used <= _REWRITTEN_BYTES
+        if is_worth_it and shutil.disk_usage(path).free > 3 * used:
+            connection.execute("PRAGMA busy_timeout = 0")
+            with contextlib.suppress(
+                sqlite3.OperationalError
+            ):  # another program writes: another day
+                _vacuum(connection)
+    # A checkpoint that waits for readers would hold up writers, too.
+    connection.execute("PRAGMA busy_timeout = 0")
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return []
+
+
+def _vacuum_in_steps(connection: sqlite3.Connection) -> bool:
+    """Free all pages, a few at a time. False for a file that cannot free them in steps."""
+    if _pragma(connection, "auto_vacuum") != 2:
+        return _pragma(connection, "auto_vacuum") == 1
+    while free := _pragma(connection, "freelist_count"):
+        # `execute` steps a statement once, which would free one page.
+        connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        if _pragma(connection, "freelist_count") >= free:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    return True
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -161,7 +161,7 @@ class _Importer:
             with contextlib.suppress(sqlite3.Error):  # the next drain tries again
                 search_index.catch_up(self._connection, only_changes=True)
         with contextlib.suppress(OSError):
-            wake.start_drainer(self._home)  # for what came while the lock was held
+            wake.wake_drainer(self._home)  # for what came while the lock was held
 
     def _apply(self, connection: sqlite3.Connection, turns: list[ReadTurn]) -> NotRead | None:
         """Store turns in one transaction and take them off the list; what the first one left lacks."""
@@ -201,6 +201,7 @@ def _drainers_lock(home: str) -> Iterator[None]:
     lock = FileLock(paths.lock(home), poll_interval=0.02, mode=0o600)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
+        wake.ring(home, wake.LEAVE)
         try:
             lock.acquire(timeout=1.0)
             break

@@ -47,6 +47,7 @@ _DROPPED = (
     "GIT_PREFIX",
     "GIT_NAMESPACE",
 )
+_USUAL_PLACES = ("~/.local/bin", "~/.claude/local")
 HELP_SECONDS = 10.0  # that a program may take to print its help
 _TYPE_PROMPTS = {
     "skill_patch": "Your task is about a skill: change SKILL.md files and what belongs to them,"
@@ -56,9 +57,14 @@ _TYPE_PROMPTS = {
 
 
 def claude_program(home: str) -> str:
-    """The setting claude.program, else `claude` from PATH. Raises NotFound or BadInput."""
+    """The setting claude.program, else `claude` from PATH or from where Claude Code installs itself.
+    Raises NotFound or BadInput."""
     named = config.load(home).claude.program
-    found = shutil.which(str(Path(named).expanduser()) if named else "claude")
+    if named:
+        found = shutil.which(str(Path(named).expanduser()))
+    else:
+        usual = os.pathsep.join(os.path.expanduser(place) for place in _USUAL_PLACES)  # noqa: PTH111  there may be no home folder
+        found = shutil.which("claude") or shutil.which("claude", path=usual)
     if found:
         return found
     if named:

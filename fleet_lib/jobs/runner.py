@@ -19,6 +19,7 @@ from fleet_lib.jobs import recover, semantics
 from fleet_lib.jobs.claim import Notice, Work, claim_next
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.one_job import run_job
+from fleet_lib.notify.due import start_if_due
 from fleet_lib.redact import redact
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.job_runs import LEASE_SECONDS, runner_name
@@ -100,6 +101,7 @@ class Runner:
 
     async def _run(self, work: Work) -> None:
         self._report(await run_job(work, self._home, self._database))
+        await self._database.call(start_if_due, self._home)  # a failed job is an alert
 
     def _ended(self, job_id: int, task: "asyncio.Task[None]") -> None:
         del self._running[job_id]

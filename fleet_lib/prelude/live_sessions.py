@@ -37,6 +37,7 @@ class LiveSession:
 
     __slots__ = (
         "is_active",
+        "is_headless",
         "is_left_open",
         "is_said_by_file",
         "is_stuck",
@@ -60,6 +61,7 @@ class LiveSession:
         asked, asked_at, is_question = row[8:11]
         is_question_announced = bool(row[11])
         self.is_active = bool(row[12])  # not of an archived project
+        self.is_headless = all(file.is_headless() for file in files)  # `claude -p`
         is_dialog = self.stored_state == _DIALOG or (
             self.stored_state == "waiting_for_input" and is_question_announced
         )

@@ -86,6 +86,30 @@ class ConversationRepo:
         assert created is not None
         return created
 
+    # --- readers beside the Commander: clients of the MCP server ---
+
+    def reader_cursor(self, reader: str) -> int | None:
+        """The last event that the reader has been shown; None if it has been shown none."""
+        row = self._connection.execute(
+            "SELECT last_outbox_event_id_seen FROM conversations"
+            " WHERE kind = 'mcp' AND conversation_id = ?",
+            (f"mcp:{reader}",),
+        ).fetchone()
+        return row[0] if row else None
+
+    def move_reader(self, reader: str, cwd: str, through_event_id: int) -> None:
+        """The reader has been shown all events up to this one. A cursor only moves forward."""
+        now = clock.now()
+        self._connection.execute(
+            "INSERT INTO conversations (conversation_id, kind, cwd, model,"
+            " last_outbox_event_id_seen, created_at, updated_at)"
+            f" VALUES (?1, 'mcp', ?2, '', min(?3, {_NEWEST}), ?4, ?4)"
+            " ON CONFLICT (conversation_id) DO UPDATE SET updated_at = ?4,"
+            " last_outbox_event_id_seen ="
+            " max(last_outbox_event_id_seen, excluded.last_outbox_event_id_seen)",
+            (f"mcp:{reader}", cwd, through_event_id, now),
+        )
+
     def continue_in(self, conversation: Conversation, session_id: str | None) -> None:
         """Set the Claude Code session that the conversation continues in; None for a fresh one. Its
         cursor stays where it is."""

@@ -166,15 +166,22 @@ class JobRepo:
         return self.query(project_id=project_id, limit=limit)
 
     def query(
-        self, *, project_id: str | None = None, status: str | None = None, limit: int = 50
+        self,
+        *,
+        project_id: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        limit: int = 50,
     ) -> list[Job]:
-        """Newest first; a filter that is None does not filter."""
+        """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
         # Only the filters that are given: SQLite uses no index for `? IS NULL OR project_id = ?`.
-        filters = {"project_id": project_id, "status": status}
-        given = {column: value for column, value in filters.items() if value is not None}
-        where = f"WHERE {' AND '.join(f'{column} = ?' for column in given)}" if given else ""
+        filters = {"project_id = ?": project_id, "status = ?": status, "ts_created >= ?": since}
+        given = {sql: value for sql, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(given)}" if given else ""
+        # With a time, by its index: in the order of ids all older ones would be read, too.
+        order = "job_id" if since is None else "+job_id"
         rows = self._connection.execute(
-            f"SELECT * FROM jobs {where} ORDER BY job_id DESC LIMIT ?", (*given.values(), limit)
+            f"SELECT * FROM jobs {where} ORDER BY {order} DESC LIMIT ?", (*given.values(), limit)
         )
         return [_from_row(row) for row in rows]
 

@@ -137,10 +137,11 @@ class OutboxRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def get_latest(self, limit: int = 20) -> list[OutboxEvent]:
-        """The newest events, oldest of them first."""
+    def get_latest(self, limit: int = 20, before: int | None = None) -> list[OutboxEvent]:
+        """The newest events, or the newest before an event, oldest of them first."""
         rows = self._connection.execute(
-            "SELECT * FROM outbox_events ORDER BY event_id DESC LIMIT ?", (limit,)
+            "SELECT * FROM outbox_events WHERE event_id < ? ORDER BY event_id DESC LIMIT ?",
+            (2**63 - 1 if before is None else before, limit),
         ).fetchall()
         return [_from_row(row) for row in reversed(rows)]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleet_lib import held, paths, spool
+from fleet_lib import held, paths, spool, wake
 from fleet_lib.errors import BadInput, DatabaseUnusable
 from fleet_lib.records import Record
 from fleet_lib.store import db, migrate, verify
@@ -35,7 +35,7 @@ def restore(home: str, backup: Path) -> Restored:
     path = Path(paths.database(home))
     if path.exists() and backup.samefile(path):
         raise BadInput(f"{backup} is the database itself")
-    with _without_drainer(home):
+    with _without_drainer(home), _without_prune(home):
         copy = path.with_name("fleet.db.restoring")
         try:
             version, last_event, clamped = _copy(backup, copy)
@@ -58,11 +58,30 @@ def _without_drainer(home: str) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                wake.ring(home, wake.LEAVE)
                 if time.monotonic() > deadline:
                     holder = held.named(Path(paths.lock(home)))
                     words = f" ({holder.trouble() or holder.in_words()})" if holder else ""
                     raise DatabaseUnusable(
                         f"a drainer is running and does not end{words}"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+@contextlib.contextmanager
+def _without_prune(home: str) -> Iterator[None]:
+    """What the daily prune writes into a file that has just been replaced would be lost."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    with Path(paths.history_lock(home)).open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DatabaseUnusable(
+                        "old history is being deleted; try again in some minutes"
                     ) from None
                 time.sleep(0.05)
         yield

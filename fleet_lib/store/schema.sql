@@ -514,6 +514,26 @@ CREATE TABLE job_hold (
   refusals INTEGER NOT NULL           -- in a row; the pause grows with them
 );
 
+CREATE TABLE notifications (
+  target TEXT NOT NULL,               -- the target's id in notify.json
+  event_id INTEGER NOT NULL,          -- the event of the alert
+  target_name TEXT NOT NULL,
+  state TEXT NOT NULL,                -- noted|sent|failed|over (before it was due)|earlier (than the target)
+  attempts INTEGER NOT NULL,
+  at TEXT NOT NULL,                   -- when it got this state
+  retry_after TEXT NOT NULL,          -- of a failed one: not before
+  error TEXT NOT NULL,                -- one line without secrets, "" if there was none
+  PRIMARY KEY (target, event_id)
+) WITHOUT ROWID;
+
+CREATE INDEX notifications_by_time ON notifications(at);
+
+CREATE INDEX sessions_by_time ON sessions(last_seen_at);
+
+CREATE INDEX sessions_by_state ON sessions(state, last_seen_at);
+
+CREATE INDEX sessions_living ON sessions(last_seen_at) WHERE ended_at IS NULL;
+
 CREATE INDEX briefings_by_status ON briefings(status, ifnull(ended_at, created_at), briefing_id);
 
 CREATE INDEX briefings_by_project_status
@@ -531,9 +551,9 @@ CREATE INDEX briefings_by_drift
   ON briefings(doc_drift_risk, ifnull(ended_at, created_at), briefing_id)
   WHERE doc_drift_risk IS NOT NULL;
 
-CREATE INDEX sessions_by_time ON sessions(last_seen_at);
-
 CREATE INDEX jobs_by_project ON jobs(project_id, job_id);
+
+CREATE INDEX jobs_by_time ON jobs(ts_created);
 
 CREATE INDEX job_runs_by_session ON job_runs(session_id) WHERE session_id IS NOT NULL;
 

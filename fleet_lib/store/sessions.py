@@ -61,6 +61,14 @@ class SessionRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
+    def folders_of(self, project_id: str, sessions: int) -> list[str]:
+        """The folders of the project's newest sessions, newest first."""
+        rows = self._connection.execute(
+            "SELECT folder FROM sessions WHERE project_id = ? ORDER BY last_seen_at DESC LIMIT ?",
+            (project_id, sessions),
+        )
+        return list(dict.fromkeys(str(row[0]) for row in rows))
+
     def needing_you(self, limit: int = LISTED) -> list[Session]:
         """The live sessions that wait for a person, newest first."""
         return self._by_rule(STUCK, "s.state_at", limit)
@@ -79,24 +87,75 @@ class SessionRepo:
         rule = f"{OPEN} AND s.session_id = :session_id"
         return bool(self._by_rule(rule, "s.state_at", 1, session_id=session_id))
 
+    def hidden(self, limit: int = LISTED) -> list[Session]:
+        """The sessions that would wait for a person, but are dismissed or snoozed now."""
+        return self._by_rule(f"{OPEN} AND s.hidden_until > :now", "s.state_at", limit)
+
     def at_work(self, limit: int = LISTED) -> list[Session]:
         """Sessions that have not ended and were heard of lately; newest first."""
         return self._by_rule(AT_WORK, "s.last_seen_at", limit)
 
     def beginning_with(self, text: str, limit: int) -> list[Session]:
         """The sessions whose id begins so, newest first."""
-        rule = "s.session_id >= :text AND s.session_id < :end"
-        return self._by_rule(rule, "s.last_seen_at", limit, text=text, end=f"{text}\U0010ffff")
+        rule = "s.session_id >= :text AND s.session_id < :text || char(0x10FFFF)"
+        return self._by_rule(rule, "s.last_seen_at", limit, text=text)
 
-    def hide(self, session: Session, until: str) -> bool:
-        """Do not show the session as open before this time (ISO), or before its next event. False
-        if it has gone on since it was read."""
+    def living(
+        self,
+        *,
+        project_id: str | None = None,
+        state: SessionState | None = None,
+        since: str | None = None,
+        limit: int = LISTED,
+    ) -> list[Session]:
+        """Sessions that have not ended, the most recently seen first. A filter that is None does
+        not filter."""
+        return self._listed("s.ended_at IS NULL", limit, project_id, state, since, None)
+
+    def ended(
+        self,
+        *,
+        project_id: str | None = None,
+        state: SessionState | None = None,
+        since: str | None = None,
+        before: tuple[str, str] | None = None,
+        limit: int = LISTED,
+    ) -> list[Session]:
+        """Sessions that have ended, the most recently seen first; `before` is the `last_seen_at`
+        and the id of the last one of the page before."""
+        return self._listed("s.ended_at IS NOT NULL", limit, project_id, state, since, before)
+
+    def hide(self, session: Session, until: str | None) -> bool:
+        """Do not show the session as open before this time (ISO), or before its next event; None
+        shows it. False if it has gone on since it was read."""
         cursor = self._connection.execute(
             "UPDATE sessions SET hidden_until = ?"
             " WHERE session_id = ? AND state = ? AND state_at = ?",
             (until, session.session_id, session.state, session.state_at),
         )
         return cursor.rowcount == 1
+
+    def _listed(
+        self,
+        rule: str,
+        limit: int,
+        project_id: str | None,
+        state: str | None,
+        since: str | None,
+        before: tuple[str, str] | None,
+    ) -> list[Session]:
+        filters = {"project_id": project_id, "state": state, "since": since}
+        rules = {"project_id": "s.project_id = :project_id", "state": "s.state = :state"}
+        rules["since"] = "s.last_seen_at >= :since"
+        values = {name: value for name, value in filters.items() if value is not None}
+        conditions = [rule, *(rules[name] for name in values)]
+        if before:
+            values["before"], values["before_id"] = before
+            conditions.append(
+                "s.last_seen_at <= :before"
+                " AND (s.last_seen_at < :before OR s.session_id > :before_id)"
+            )
+        return self._by_rule(" AND ".join(conditions), "s.last_seen_at", limit, **values)
 
     def _by_rule(self, rule: str, order: str, limit: int, **values: str) -> list[Session]:
         rows = self._connection.execute(

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
-By = Literal["day", "project", "session", "model", "all"]
+By = Literal["day", "project", "session", "model", "turn", "all"]
 
 _END = 1 << 40  # a quarter of an hour that never comes
 _COLUMNS = (
@@ -35,6 +35,9 @@ _KEYS: dict[By, str] = {
     "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
     "session": "u.session_id",
     "model": "k.model",
+    # A follow-up's prompt counts for its turn. Keys of turns are unique in their session only.
+    "turn": "ifnull((SELECT f.turn_key FROM follow_ups f WHERE f.session_id = u.session_id"
+    " AND f.prompt_id = u.turn_key), u.turn_key)",
     "all": "''",
 }
 
@@ -121,6 +124,7 @@ class UsageRateRepo:
         rates: Iterable[Rate],
         *,
         since_quarter: int | None = None,
+        until_quarter: int | None = None,
         project_id: str | None = None,
         session_id: str | None = None,
         turn_key: str | None = None,
@@ -132,6 +136,7 @@ class UsageRateRepo:
         days = self._days(since_quarter or 0) if of_all and by == "day" else [("", 0, _END)]
         conditions = {
             "u.quarter >= :since_quarter": since_quarter,
+            "u.quarter < :until_quarter": until_quarter,
             "coalesce(u.project_id, s.project_id) = :project_id": project_id,
             "u.session_id = :session_id": session_id,
             "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
@@ -158,6 +163,7 @@ class UsageRateRepo:
                 "rates": json.dumps([_as_row(rate) for rate in rates]),
                 "days": json.dumps(days),
                 "since_quarter": since_quarter,
+                "until_quarter": until_quarter,
                 "project_id": project_id,
                 "session_id": session_id,
                 "turn_key": turn_key,

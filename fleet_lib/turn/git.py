@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fleet_lib.errors import GitTimeout
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
-from fleet_lib.turn import remote_names
+from fleet_lib.turn import remembered, remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
 
@@ -104,7 +104,7 @@ def read_git_state(folder: str) -> GitState | None:
         root = str(Path(common).parent)
     else:
         root = _main_worktree(folder, common)
-    settings = ask(folder, "config", "-z", "--get-regexp", remote_names.SETTINGS) or ""
+    settings = _read_settings(folder, os.path.join(here, facts.git_dir), common)
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
     reflog = read_reflog(folder) if head else ()
@@ -170,17 +170,27 @@ def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
     return done.stdout if done and done.returncode == 0 else None
 
 
+def command_line(folder: str, *arguments: str) -> list[str]:
+    """The command that asks git, so that no program of the repository's configuration runs."""
+    switches = (
+        "--no-optional-locks",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "log.showSignature=false",
+    )
+    return ["git", *switches, "-C", folder, *arguments]
+
+
 def run(
     folder: str, *arguments: str, stdin: str | None = None
 ) -> "subprocess.CompletedProcess[str] | None":
     """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
     FileNotFoundError where git is not installed."""
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
-    command += ["-c", "log.showSignature=false", "-C", folder, *arguments]
     asking(folder, TIMEOUT_SECONDS + 1)
     try:
         return subprocess.run(
-            command,
+            command_line(folder, *arguments),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -216,7 +226,9 @@ _PLACES = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
 def _read_facts(folder: str) -> _Facts | None:
     """None where git reads no repository."""
     more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--abbrev-ref=loose")
-    lines = (ask(folder, "rev-parse", *_PLACES, *more, "HEAD") or "").removesuffix("\n").split("\n")
+    question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
+    said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
+    lines = (said or "").removesuffix("\n").split("\n")
     if len(lines) == len(_Facts._fields):
         return _Facts(*lines)._replace(branch="" if lines[-1] == "HEAD" else lines[-1])
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
@@ -232,10 +244,39 @@ def _read_facts(folder: str) -> _Facts | None:
     return _Facts(*((ask(folder, *question) or "").removesuffix("\n") for question in questions))
 
 
+def _files_of(folder: str, said: str) -> list[str]:
+    """The files that make what rev-parse said true, of a folder that is a plain repository's top;
+    [] of any other."""
+    lines = said.removesuffix("\n").split("\n")
+    git = os.path.join(folder, ".git")
+    if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
+        return []
+    head, branch = lines[-2:]
+    reference = os.path.join(git, "refs", "heads", branch)
+    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: refs/heads/{branch}\n":
+        return []
+    if remembered.text(reference) != f"{head}\n":
+        return []  # packed, or of another kind of storage
+    settings = remembered.settings_files(git, git)
+    return [reference, f"{git}/HEAD", *settings, git, folder] if settings else []
+
+
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
     return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
+
+
+def _read_settings(folder: str, git_folder: str, common: str) -> str:
+    question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
+
+    def asked() -> str | None:
+        return ask(folder, *question)
+
+    def files(_answer: str) -> list[str]:
+        return remembered.settings_files(git_folder, common)
+
+    return remembered.answer((folder, *question), files, asked) or ""
 
 
 def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:

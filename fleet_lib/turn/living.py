@@ -104,6 +104,11 @@ _CODE = lazy(
     r"|ex|exs|erl|hs|ml|clj|dart|zig|sh|bash|ps1|vue|svelte|sql|tf|nix)$"
 )
 
+_MARKS = lazy(r"[^A-Za-z0-9]+")
+_DECISION = lazy(r"(?:adr|rfc)0?\d+(?:_|$)")
+_HUMP = lazy(r"(?<=[a-z])(?=[A-Z])")
+_NO_WORD = lazy(r"[\W_]+")
+
 
 class _Folder(Record):
     """What a folder's path says about the documents in it."""
@@ -175,7 +180,7 @@ def _folder(path: str) -> _Folder:
 def _name(file: str) -> _Name:
     stem = file.rpartition(".")[0] or file
     name = _words(stem)
-    shouted = re.sub(r"[^A-Za-z0-9]+", "_", stem)
+    shouted = _MARKS.sub("_", stem)
     return _Name(
         is_beside_code=bool(_BESIDE_CODE.fullmatch(name)),
         is_changelog=bool(_CHANGES.fullmatch(name) or _VERSION_NAME.fullmatch(stem)),
@@ -205,7 +210,7 @@ def _speaking(names: Sequence[str]) -> list[str]:
 def _is_numbered(name: str) -> bool:
     """Whether the name has a number as issues, decisions and requests for comments have."""
     words = name.split("_")
-    return bool(re.match(r"(?:adr|rfc)0?\d+(?:_|$)", name)) or any(
+    return bool(_DECISION.match(name)) or any(
         _NUMBER.fullmatch(word) and not (number and _NUMBERED_SUBJECT.fullmatch(words[number - 1]))
         for number, word in enumerate(words)
     )
@@ -213,5 +218,5 @@ def _is_numbered(name: str) -> bool:
 
 def _words(name: str) -> str:
     """The name's words in lower case, joined by `_`."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"[\W_]+", "_", apart).strip("_").lower()
+    apart = _HUMP.sub("_", name)
+    return _NO_WORD.sub("_", apart).strip("_").lower()

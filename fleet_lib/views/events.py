@@ -1,10 +1,32 @@
 """Events as records for programs, and fields of their payloads. An event may come from another
 program: its payload may hold anything."""
 
+import sqlite3
 from typing import Any
 
 from fleet_lib.records import as_dict
-from fleet_lib.store.outbox import OutboxEvent
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+
+_PAGE = 1000  # events
+
+
+def latest_events(
+    connection: sqlite3.Connection, limit: int, since: str | None = None
+) -> list[OutboxEvent]:
+    """The newest events, oldest of them first; `since` is an ISO time. The order of ids is that of
+    time but for events that came late, so the first page of older ones ends the search."""
+    repo = OutboxRepo(connection)
+    if since is None:
+        return repo.get_latest(limit)
+    found: list[OutboxEvent] = []
+    before: int | None = None
+    while page := repo.get_latest(_PAGE, before):
+        newer = [event for event in page if event.ts >= since]
+        found = [*newer, *found]
+        before = page[0].event_id
+        if not newer or len(found) >= limit:
+            break
+    return found[-limit:]
 
 
 def event_record(event: OutboxEvent) -> dict[str, Any]:

@@ -1,20 +1,46 @@
 """What a person means by an ID: a briefing (12), an event (e40), a job (job3), the beginning of a
-session's id, or a project's name. Here it is turned into sessions."""
+session's id, or a project's name, id or the beginning of one. And the shortest ID of a session, to
+be typed from a screen."""
 
 import re
+import shlex
 import sqlite3
+from typing import Literal
 
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.records import Record
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.job_runs import JobRunRepo
+from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.sessions import Session, SessionRepo
-from fleet_lib.views.projects import find_project
 
-_SHOWN = 5  # sessions that an error names
+Kind = Literal["briefing", "event", "job", "session", "project"]
+
+_SHOWN = 5  # sessions or projects that an error names
 _SHORT = 8  # characters that usually tell sessions apart
+_SHORTEST = 4
+_NUMBERED = re.compile(r"(#?|#?e|#?job)(\d{1,18})")
+_KINDS: dict[str, Kind] = {"": "briefing", "e": "event", "job": "job"}
+_FORMS = (
+    "briefing (12), event (e40), job (job3), beginning of a session's id or project's name;"
+    " run `fleet status` to see what waits for you"
+)
+
+
+class Found(Record):
+    """What an ID stands for: a number of its kind, or the id of a session or project."""
+
+    kind: Kind
+    number: int = 0
+    id: str = ""
+
+    def label(self) -> str:
+        """As a person may type it."""
+        return {"briefing": f"#{self.number}", "event": f"e{self.number}"}.get(
+            self.kind, f"job{self.number}" if self.kind == "job" else self.id
+        )
 
 
 class Meant(Record):
@@ -24,26 +50,101 @@ class Meant(Record):
     project: Project | None = None
 
 
+def meaning(connection: sqlite3.Connection, text: str) -> Found:
+    """What the ID stands for, a whole name before the beginning of one. Raises NotFound, or BadInput
+    if it could mean several things."""
+    whole = _whole(connection, text)
+    found = whole or _beginning(connection, text)
+    if not found:
+        raise NotFound(f"{text!r} is no {_FORMS}")
+    if len(found) == 1:
+        return found[0]
+    if all(one.kind == "session" for one in found):
+        sessions = SessionRepo(connection).beginning_with(text, _SHOWN + 1)
+        raise BadInput(
+            f"several sessions begin with {text!r}: {short_ids(sessions)}; type more of it"
+        )
+    if all(one.kind == "project" for one in whole) and whole:
+        ids = ", ".join(one.id for one in found)
+        raise BadInput(f"several projects are named {text!r}; use one of these ids: {ids}")
+    named = ", ".join(f"{one.kind} {one.label()}" for one in found[:_SHOWN])
+    more = ", …" if len(found) > _SHOWN else ""
+    raise BadInput(f"{text!r} may be {named}{more}; type one of these")
+
+
 def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
-    """Raises NotFound, or BadInput if the ID could mean several sessions."""
-    numbered = re.fullmatch(r"(#?|#?e|job)(\d{1,18})", text)
-    if numbered:
-        session_id = _of_number(connection, numbered[1].lstrip("#"), int(numbered[2]))
-        if session_id is not None:
-            return Meant([_known(connection, session_id, text)])
-    if ProjectRepo(connection).find(text):
-        project = find_project(connection, text)
+    """The session of the briefing, event or job, or the project's. Raises NotFound, or BadInput if
+    the ID could mean several things."""
+    found = meaning(connection, text)
+    if found.kind == "project":
+        project = ProjectRepo(connection).get(found.id)
+        assert project
         return Meant(SessionRepo(connection).open(project.project_id), project)
-    found = SessionRepo(connection).beginning_with(text, _SHOWN + 1) if text else []
-    exact = [session for session in found if session.session_id == text]
-    if len(found) == 1 or exact:
-        return Meant(exact or found)
-    if found:
-        raise BadInput(f"several sessions begin with {text!r}: {short_ids(found)}; type more of it")
-    raise NotFound(
-        f"{text!r} is no briefing (12), event (e40), job (job3), beginning of a session's id or"
-        " project's name; run `fleet status` to see what waits for you"
+    session_id = found.id or _of_number(connection, found)
+    if not session_id:
+        raise NotFound(
+            f"{found.kind} {found.label()} belongs to no session;"
+            " run `fleet status` to see what waits for you"
+        )
+    return Meant([_known(connection, session_id, text)])
+
+
+def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
+    """The fewest characters that mean this session, quoted for the shell where that is needed."""
+    near = connection.execute(
+        "SELECT max(session_id) FROM sessions WHERE session_id < ?1"
+        " UNION ALL SELECT min(session_id) FROM sessions WHERE session_id > ?1",
+        (session_id,),
     )
+    shared = [_shared(session_id, row[0]) for row in near if row[0]]
+    projects = ProjectRepo(connection)
+    for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(session_id)):
+        text = session_id[:length]
+        if not _NUMBERED.fullmatch(text) and text[-1] not in "-_." and not projects.find(text):
+            return shlex.quote(text)
+    return shlex.quote(session_id)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _whole(connection: sqlite3.Connection, text: str) -> list[Found]:
+    """What has exactly this number, name or id."""
+    found: list[Found] = []
+    if match := _NUMBERED.fullmatch(text.lower()):
+        one = Found(_KINDS[match[1].lstrip("#")], int(match[2]))
+        found += [one] if _exists(connection, one) else []
+    found += [Found("project", id=one.project_id) for one in ProjectRepo(connection).find(text)]
+    if SessionRepo(connection).get(text):
+        found.append(Found("session", id=text))
+    return found
+
+
+def _beginning(connection: sqlite3.Connection, text: str) -> list[Found]:
+    """The sessions and projects whose id or name begins so."""
+    if not text:
+        return []
+    sessions = SessionRepo(connection).beginning_with(text, _SHOWN + 1)
+    rows = connection.execute(
+        "SELECT project_id FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
+        " OR substr(project_id, 1, length(?1)) = ?1 ORDER BY updated_at DESC LIMIT ?2",
+        (text.lower(), _SHOWN + 1),
+    )
+    return [
+        *(Found("session", id=session.session_id) for session in sessions),
+        *(Found("project", id=row[0]) for row in rows),
+    ]
+
+
+def _exists(connection: sqlite3.Connection, found: Found) -> bool:
+    if found.kind == "job":
+        return JobRepo(connection).get(found.number) is not None
+    if found.kind == "event":
+        return OutboxRepo(connection).get(found.number) is not None
+    return BriefingRepo(connection).get(found.number) is not None
 
 
 def short_ids(sessions: list[Session]) -> str:
@@ -55,33 +156,18 @@ def short_ids(sessions: list[Session]) -> str:
     return f"{named}, …" if len(sessions) > _SHOWN else named
 
 
-def _of_number(connection: sqlite3.Connection, kind: str, number: int) -> str | None:
-    """The session of a briefing, event or job. None if there is no such row: the text may still be
-    the beginning of a session's id. Raises NotFound if the row belongs to no session."""
-    if kind == "job":
-        run = JobRunRepo(connection).latest(number)
-        if run is None:
-            return None
-        session_id, name = run.session_id, f"job {number}"
-    elif kind == "e":
-        event = OutboxRepo(connection).get(number)
-        if event is None:
-            return None
-        named = (event.payload or {}).get("sessionId")
-        session_id = (
-            named if isinstance(named, str) else _of_briefing(connection, event.briefing_id)
-        )
-        name = f"event e{number}"
-    else:
-        briefing = BriefingRepo(connection).get(number)
-        if briefing is None:
-            return None
-        session_id, name = briefing.session_id, f"briefing #{number}"
-    if not session_id:
-        raise NotFound(
-            f"{name} belongs to no session; run `fleet status` to see what waits for you"
-        )
-    return session_id
+def _of_number(connection: sqlite3.Connection, found: Found) -> str | None:
+    """The session of a briefing, event or job that exists."""
+    if found.kind == "job":
+        run = JobRunRepo(connection).latest(found.number)
+        return run.session_id if run else None
+    if found.kind == "briefing":
+        return _of_briefing(connection, found.number)
+    event = OutboxRepo(connection).get(found.number)
+    named = (event.payload or {}).get("sessionId") if event else None
+    if isinstance(named, str):
+        return named
+    return _of_briefing(connection, event.briefing_id if event else None)
 
 
 def _of_briefing(connection: sqlite3.Connection, briefing_id: int | None) -> str | None:

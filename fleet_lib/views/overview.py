@@ -5,9 +5,10 @@ import sqlite3
 import time
 from typing import Any
 
-from fleet_lib import clock, spool
+from fleet_lib import clock, hot_settings, spool
 from fleet_lib.drain import put_off, quarantine
 from fleet_lib.drain.foreground import lock_trouble
+from fleet_lib.history import daily, space
 from fleet_lib.lines import summary_of
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
@@ -15,19 +16,20 @@ from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.views.projects import project_names
-from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
+from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
 
 def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
-    """needs_you, left_open, working, projects, commander, jobs, capture; times are in the
-    database's form."""
+    """needs_you, left_open, working, projects, commander, jobs, capture, database, hidden; times are
+    in the database's form."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     now = SessionsNow(connection)
+    needing, left = needs_you(now, names), left_open(now, names)
     return {
-        "needs_you": needs_you(now, names),
-        "left_open": left_open(now, names),
+        "needs_you": needing,
+        "left_open": left,
         "working": working(now, names),
         "projects": _roster(connection, names),
         "commander": {
@@ -39,6 +41,8 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         },
         "jobs": _jobs(connection),
         "capture": capture(home, connection),
+        "database": database(home),
+        "hidden": count_hidden(connection, needing + left),
     }
 
 
@@ -52,6 +56,17 @@ def nothing(home: str) -> dict[str, Any]:
         "commander": {"last_event_seen": 0, "last_event": 0, "started": False, "new": 0},
         "jobs": {"queued": 0, "running": 0, "held": None},
         "capture": capture(home, None),
+        "database": database(home),
+        "hidden": {"dismissed": 0, "snoozed": 0, "until": None},
+    }
+
+
+def database(home: str) -> dict[str, Any]:
+    """How large the database is, how many days it keeps (0: all), and when it was last pruned."""
+    return {
+        "bytes": space.bytes_on_disk(home),
+        "keep_days": hot_settings.keep_days(home),
+        "pruned_at": daily.last_prune(home).pruned_at or None,
     }
 
 

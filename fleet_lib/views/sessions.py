@@ -2,23 +2,24 @@
 not ended."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
+from fleet_lib.rules import DISMISSED
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import Session, SessionRepo, SessionState
 
 # {state of a session: why it waits for a person}
-_REASONS = {
+REASONS = {
     "waiting_for_permission": "permission",
     "waiting_for_input": "question",
     "blocked": "blocked",
     "failed": "failed",
 }
 # {that reason: the state}, for the words and colours of a screen
-STATE_OF_REASON = {reason: state for state, reason in _REASONS.items()}
+STATE_OF_REASON = {reason: state for state, reason in REASONS.items()}
 
 
 def needs_you(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
@@ -43,6 +44,32 @@ def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
         for session in now.open()
         if session.state == "working"
     ]
+
+
+def hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]], names: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The sessions that wait for a person and are dismissed or snoozed, with `hidden_until`; without
+    those that are shown all the same, because they said something new."""
+    is_shown = {row["session_id"] for row in shown}
+    return [
+        open_record(session, names) | {"hidden_until": session.hidden_until}
+        for session in SessionRepo(connection).hidden()
+        if session.session_id not in is_shown
+    ]
+
+
+def count_hidden(
+    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """How many are dismissed and snoozed, and until when the first of the snoozed ones is."""
+    untils = [row["hidden_until"] for row in hidden(connection, shown, {})]
+    snoozed = [until for until in untils if until < DISMISSED]
+    return {
+        "dismissed": len(untils) - len(snoozed),
+        "snoozed": len(snoozed),
+        "until": min(snoozed, default=None),
+    }
 
 
 def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -106,7 +133,7 @@ class SessionsNow:
         found = [session for session in stored if session.session_id not in self._live]
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
-                found.append(_now(session, live))
+                found.append(session_now(session, live))
         titled = [
             replace(session, title=title_of(self._connection, session.session_id))
             for session in found
@@ -114,7 +141,7 @@ class SessionsNow:
         return sorted(titled, key=order, reverse=True)
 
 
-def _now(session: Session, live: LiveSession) -> Session:
+def session_now(session: Session, live: LiveSession) -> Session:
     """The session with what is so now."""
     if live.state == "ended":
         return replace(session, ended_at=session.ended_at or live.since)
@@ -132,7 +159,7 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     """A session that waits for a person, as programs get it."""
     return {
         **_place(session, names),
-        "reason": _REASONS[session.state],
+        "reason": REASONS[session.state],
         "text": session.detail,
         "since": session.state_at,
         "briefing_id": session.briefing_id,

@@ -80,13 +80,18 @@ def of_briefing(connection: sqlite3.Connection, briefing: BriefingRecord) -> dic
     """{"turn": its figure, "session": its session's}, None where nothing was counted. The session's
     has `client_usd`, what the client itself says that the session cost."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
-    session_id = briefing.session_id
-    of_turn = of_session = None
+    of_turn = None
     if turn:
         of_turn = _figure(connection, session_id=turn.session_id, turn_key=turn.turn_key)
-    if session_id and (figure := _figure(connection, session_id=session_id)):
-        of_session = figure | {"client_usd": UsageRateRepo(connection).client_cost(session_id)}
-    return {"turn": of_turn, "session": of_session}
+    return {"turn": of_turn, "session": of_session(connection, briefing.session_id)}
+
+
+def of_session(connection: sqlite3.Connection, session_id: str | None) -> dict[str, Any] | None:
+    """A session's figure with `client_usd`; None where nothing was counted."""
+    figure = _figure(connection, session_id=session_id) if session_id else None
+    if figure is None or session_id is None:
+        return None
+    return figure | {"client_usd": UsageRateRepo(connection).client_cost(session_id)}
 
 
 def briefing_in_words(usage: dict[str, Any]) -> dict[str, str]:
@@ -95,10 +100,15 @@ def briefing_in_words(usage: dict[str, Any]) -> dict[str, str]:
     if usage["turn"]:
         words["usage"] = in_words(usage["turn"])
     if session := usage["session"]:
-        own = session["client_usd"]
-        more = "" if own is None else f" (Claude Code's own total: {dollars(own)})"
-        words["session's usage"] = in_words(session) + more
+        words["session's usage"] = session_in_words(session)
     return words
+
+
+def session_in_words(figure: dict[str, Any]) -> str:
+    """The same of a session, with what Claude Code itself says that it cost."""
+    own = figure["client_usd"]
+    more = "" if own is None else f" (Claude Code's own total: {dollars(own)})"
+    return in_words(figure) + more
 
 
 def in_words(figure: dict[str, Any]) -> str:
@@ -126,20 +136,26 @@ def dollars(usd: float) -> str:
     return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else "under $0.01"
 
 
-def _figure(connection: sqlite3.Connection, **filters: Any) -> dict[str, Any] | None:
-    """A row without its key, by the stored prices, and when those were asked for."""
+def figures(connection: sqlite3.Connection, by: By, **filters: Any) -> dict[str, dict[str, Any]]:
+    """{key: a row without it, by the stored prices, and when those were asked for}. The filters are
+    those of `UsageRateRepo.rows`."""
     repo = UsageRateRepo(connection)
     rates = repo.rates()
-    row = next(iter(repo.rows("all", rates, **filters)), None)
-    if row is None:
-        return None
-    record = as_record(row)
-    del record["key"]
-    return record | {
-        "is_partly_priced": row.is_partly_priced,
-        "is_to_be_priced": row.is_to_be_priced,
-        "priced_at": min((rate.priced_at for rate in rates), default=None),
-    }
+    priced_at = min((rate.priced_at for rate in rates), default=None)
+    found = {}
+    for row in repo.rows(by, rates, **filters):
+        record = as_record(row)
+        found[str(record.pop("key"))] = record | {
+            "is_partly_priced": row.is_partly_priced,
+            "is_to_be_priced": row.is_to_be_priced,
+            "priced_at": priced_at,
+        }
+    return found
+
+
+def _figure(connection: sqlite3.Connection, **filters: Any) -> dict[str, Any] | None:
+    """All of it as one figure; None if nothing was used."""
+    return figures(connection, "all", **filters).get("")
 
 
 def _all_of(figure: dict[str, Any]) -> int:

@@ -34,6 +34,7 @@ from scripted_model import (
 
 from commander.setup.commander_folder import make_commander_folder, write_hook_file
 from commander.setup.hook_entries import registration, settings_example
+from fleet_lib import wake
 
 HOOKS = REPOSITORY / "hooks"
 _PRELUDE = re.compile(r"<fleet-prelude>.*?</fleet-prelude>", re.DOTALL)
@@ -189,6 +190,7 @@ class Fleet:
     def drainers_held_off(self) -> Iterator[None]:
         """Hold the drainer's lock, as a running drainer does."""
         with (self.home / "spool" / "lock").open("a") as lock:
+            wake.ring(str(self.home), wake.LEAVE)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from typing import Any
 
+from claude_client import Interactive
 from fleet_world import Fleet, blocked_by
 from scripted_model import Text
 
@@ -60,6 +62,16 @@ def test_a_session_in_a_terminal_that_asks_needs_you_until_it_ends(fleet: Fleet)
         fleet.wait_for_rows("SELECT 1 FROM briefings")
         ((session_id, reason, text),) = waiting(fleet)["needs_you"]
         assert (reason, text) == ("question", QUESTION)
+        where = fleet.console("resume", session_id[:8])
+        assert where.startswith("alpha is open in terminal /dev/"), "by Claude Code's own file"
         session.send("/exit")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE ended_at IS NOT NULL")
     assert waiting(fleet) == {"needs_you": [], "left_open": [(session_id, "question", QUESTION)]}
+
+    # One command opens it again, in its folder, with what was said.
+    fleet.console("config", "set", "claude.program", str(fleet.world.program))
+    command = [sys.executable, "-m", "commander.cli", "resume"]
+    with Interactive(command, fleet.world.home, fleet.world.environment()) as session:
+        session.wait_for(QUESTION)
+        fleet.wait_for_rows("SELECT 1 FROM sessions WHERE ended_at IS NULL")
+        assert [session for session, _, _ in waiting(fleet)["needs_you"]] == [session_id]

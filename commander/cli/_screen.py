@@ -1,0 +1,236 @@
+"""The status as lines and tables: what needs attention first, each session with the command that
+takes you there."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human_size
+from commander.cli._listing import Listing, Row
+from fleet_lib import clock
+from fleet_lib.lines import state_words
+from fleet_lib.store.jobs import JobRepo
+from fleet_lib.views import usage
+from fleet_lib.views.ids import shortest_id
+from fleet_lib.views.projects import project_names
+from fleet_lib.views.sessions import STATE_OF_REASON, hidden
+
+_FOLDED = 10  # rows of a list that is shown in part; what needs you is shown whole
+
+
+def nothing_yet() -> list[Part]:
+    return [
+        Line(("Nothing was captured yet. Finish a turn in any Claude Code session,",), wraps=True),
+        Line(("then run `fleet` again; if it stays empty, run `fleet doctor`.",), wraps=True),
+    ]
+
+
+def screen(
+    connection: sqlite3.Connection,
+    report: Mapping[str, Any],
+    *,
+    shows_all: bool = False,
+    marks: bool = False,
+) -> list[Part]:
+    """The report as it is shown, what needs attention first. With `marks`, the sessions of
+    `waiting` are numbered."""
+    most = None if shows_all else _FOLDED
+    return [
+        Listing(
+            [*session_lines(connection, report, most, marks), *_hidden(connection, report, most)]
+        ),
+        *_projects(report["projects"], most),
+        *_jobs(connection, report["jobs"], most),
+        Line(()),
+        _commander_line(report["commander"]),
+        *_usage_lines(usage.today(connection)),
+        *_capture_lines(report["capture"]),
+        _database_line(report["database"]),
+    ]
+
+
+def waiting(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sessions that wait for you in the order of the screen."""
+    return [*report["needs_you"], *report["left_open"]]
+
+
+def session_lines(
+    connection: sqlite3.Connection,
+    report: Mapping[str, Any],
+    most: int | None,
+    marks: bool = False,
+) -> Iterator[Line | Row]:
+    """What needs you, is working and is left open, by sections of at most `most` rows."""
+    numbers = {row["session_id"]: at for at, row in enumerate(waiting(report)[:9], start=1)}
+    needing, left, working = report["needs_you"], report["left_open"], report["working"]
+    if needing:
+        yield Line((Cell(f"Needs you: {len(needing)}", "bold red"),))
+    elif not left:
+        yield Line((Cell("Nothing needs your attention.", "bold green"),))
+    sections = [
+        ("", needing, None, ""),
+        (Cell(f"Working: {len(working)}", "bold"), working, most, "fleet sessions list"),
+        (Cell(f"Left open: {len(left)}", "bold yellow"), left, most, "fleet status --all"),
+    ]
+    is_first = not needing and bool(left)
+    for title, rows, shown, command in sections:
+        if title and rows:
+            yield from () if is_first else (Line(()),)
+            is_first = False
+            yield Line((title,))
+        for row in rows[:shown]:
+            mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
+            yield _row(connection, row, mark)
+        yield from _more(rows, shown, command)
+
+
+def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+    return Row(
+        name=row["project"],
+        title=row.get("title") or "",
+        state=STATE_OF_REASON[row["reason"]] if "reason" in row else "working",
+        since=row["since"],
+        command=f"fleet resume {shortest_id(connection, row['session_id'])}",
+        text=row.get("text") or "",
+        mark=mark,
+    )
+
+
+def _hidden(
+    connection: sqlite3.Connection, report: Mapping[str, Any], most: int | None
+) -> Iterator[Line | Row]:
+    numbers, shows_all = report["hidden"], most is None
+    words = []
+    if numbers["dismissed"]:
+        words.append(f"{numbers['dismissed']} dismissed")
+    if numbers["snoozed"]:
+        words.append(f"{numbers['snoozed']} snoozed until {clock.soon(numbers['until'])}")
+    if not words:
+        return
+    more = "" if shows_all else " `fleet status --all` shows them."
+    yield from (
+        Line(()),
+        Line(
+            (
+                Cell(f"Hidden: {', '.join(words)}.", "bold" if shows_all else "dim"),
+                Cell(more, "dim"),
+            )
+        ),
+    )
+    names = project_names(connection)
+    for record in hidden(connection, waiting(report), names) if shows_all else ():
+        short = shortest_id(connection, record["session_id"])
+        yield Row(
+            name=record["project"],
+            title=record.get("title") or "",
+            state=STATE_OF_REASON[record["reason"]],
+            since=record["since"],
+            command=f"fleet dismiss --undo {short}",
+            text=record["text"],
+        )
+
+
+def _projects(roster: list[dict[str, Any]], most: int | None) -> list[Part]:
+    title = Line((Cell(f"Projects: {len(roster)}", "bold"),))
+    if not roster:
+        return [Line(()), Line((Cell("Projects", "bold"),)), Line(("  No projects yet.",))]
+    rows = [
+        (
+            row["project"],
+            _state(row["status"]),
+            Cell(clock.age(row["at"]), "dim", whole=True),
+            Cell(
+                f"fleet show {row['briefing_id']}" if row["briefing_id"] else "", "cyan", whole=True
+            ),
+            row["summary"],
+        )
+        for row in roster[:most]
+    ]
+    return [
+        Line(()),
+        title,
+        Table((), rows, (2, 3), indent=2, least=20),
+        *_more(roster, most, "fleet projects list"),
+    ]
+
+
+def _state(status: str | None) -> Cell:
+    return Cell(state_words(status or "no turn yet"), STYLES.get(status or "", ""), whole=True)
+
+
+def _jobs(connection: sqlite3.Connection, jobs: Mapping[str, Any], most: int | None) -> list[Part]:
+    parts: list[Part] = []
+    if number := jobs["running"] + jobs["queued"]:
+        at_work = [
+            job
+            for status in ("running", "queued")
+            for job in JobRepo(connection).query(status=status, limit=number)
+        ]
+        names = project_names(connection)
+        rows = [
+            (
+                names.get(job.project_id or "", job.project_id or "-"),
+                _state(job.status),
+                Cell(clock.age(job.ts_started or job.ts_created), "dim", whole=True),
+                Cell(f"fleet show job{job.job_id}", "cyan", whole=True),
+                f"{job.type}, {job.model}",
+            )
+            for job in at_work[:most]
+        ]
+        words = f"Jobs: {jobs['running']} running, {jobs['queued']} queued."
+        parts = [Line(()), Line((Cell(words, "bold"),)), Table((), rows, indent=2)]
+        parts += _more(at_work, most, "fleet jobs list")
+    if held := jobs["held"]:
+        until = clock.soon(held["until"])
+        parts.append(Line((Cell(f"  They wait until {until}: {held['reason']}.", "yellow"),)))
+    return parts
+
+
+def _more(rows: list[Any], most: int | None, command: str) -> Iterator[Line]:
+    if most is not None and len(rows) > most:
+        yield Line((Cell(f"  and {len(rows) - most} more; `{command}` shows all.", "dim"),))
+
+
+def _commander_line(commander: dict[str, Any]) -> Line:
+    if not commander["started"]:
+        return Line(("Commander: not started. Run `fleet commander` to start it.",))
+    if not commander["new"]:
+        return Line(("Commander: up to date.",))
+    return Line(
+        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",)
+    )
+
+
+def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
+    if used:
+        yield Line((f"Used today: {usage.in_words(used)}.",))
+
+
+def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:
+    last = capture["last_capture_at"]
+    waiting, quarantined = capture["waiting"], capture["quarantined"]
+    yield Line(
+        (
+            f"Last capture: {clock.age(last)}; " if last else "Last capture: none; ",
+            Cell(f"{waiting} waiting", "yellow" if waiting else ""),
+            ", ",
+            Cell(f"{quarantined} in quarantine", "red" if quarantined else ""),
+            ".",
+        )
+    )
+    for place in capture["put_off"]:
+        entries = _entries(place["entries"])
+        yield Line((Cell(f"  {entries} waiting for {place['line']}.", "yellow"),))
+    if capture["drainer"]:
+        yield Line((Cell(f"  {capture['drainer'][0].upper()}{capture['drainer'][1:]}.", "red"),))
+    if waiting or quarantined:
+        yield Line(("  Run `fleet doctor` to see why.",))
+
+
+def _database_line(database: dict[str, Any]) -> Line:
+    kept = f", {count(database['keep_days'], 'day')} are kept" if database["keep_days"] else ""
+    return Line((f"Database: {human_size(database['bytes'])}{kept}.",))
+
+
+def _entries(number: int) -> str:
+    return f"{number} entry" if number == 1 else f"{number} entries"

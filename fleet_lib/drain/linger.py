@@ -1,0 +1,194 @@
+"""A drainer that lingers: between batches it waits on a FIFO, `spool/wake`, for the next entry. The
+drainer opens it as soon as it has its lock, so that a hook need not start another one, and closes
+it before it releases the lock.
+
+Standard library only: it is opened before the drainer imports the rest. While it waits, the drainer
+has no database open. Its reader stays for a while: to fork one is half of what a turn costs.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from fleet_lib import hot_settings, paths, wake
+
+LOOK_SECONDS = 5.0  # after which it looks by itself, where no wake can come
+LONGEST_LIFE_SECONDS = 600.0  # an updated plugin begins anew without a word
+READER_SECONDS = 20.0  # for which the reader waits, too
+LARGEST_BYTES = 44 << 20  # of memory that a drainer, with its reader, keeps while it waits
+
+# File systems that several kernels may have mounted: a FIFO there wakes only processes of one.
+_SHARED = (
+    *("9p", "afs", "beegfs", "ceph", "cifs", "fakeowner", "fuse.", "gfs", "gluster", "grpcfuse"),
+    *("lustre", "ncp", "nfs", "ocfs", "orangefs", "prl_fs", "smb", "vboxsf", "virtiofs", "vmhgfs"),
+)
+
+Facts = tuple[object, ...]
+
+
+class Bell:
+    """The FIFO, and what the drainer began with."""
+
+    def __init__(self, home: str, root: str, lingers: bool) -> None:
+        self._home = home
+        self._files = _program_files(root)
+        self._began = time.monotonic()
+        self._installation = _installation(home, self._files)
+        self._database: Facts = ()
+        self._reader = self._writer = self._folder = -1
+        if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
+            self._open()
+
+    def _open(self) -> None:
+        path = paths.wake(self._home)
+        try:
+            try:
+                os.mkfifo(path, 0o600)
+            except FileExistsError:
+                pass
+            self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            if os.fstat(self._reader).st_mode & 0o170000 != 0o010000:
+                raise OSError
+            # Without a writer of its own, every poll would return at once after the first hook.
+            self._writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            self._folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            self.close()  # a file system without FIFOs, or a full one: the drainer does not linger
+
+    @property
+    def lingers(self) -> bool:
+        """Whether this drainer lingers."""
+        return self._reader >= 0
+
+    def close(self) -> None:
+        """From now on hooks start a drainer."""
+        for descriptor in (self._reader, self._writer, self._folder):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._reader = self._writer = self._folder = -1
+
+    def wait(self, has_work: Callable[[], object], let_go: Callable[[], object]) -> bool:
+        """Wait until there is work. False if it is time to end. `let_go()` is called when the next
+        turn is not near."""
+        if self._reader < 0:
+            return False
+        self._database = self._database or _identity(paths.database(self._home))
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        # Neither the clock on the wall nor a laptop's sleep counts.
+        far = time.monotonic() + READER_SECONDS
+        end = time.monotonic() + hot_settings.linger_seconds(self._home)
+        end = min(end, self._began + LONGEST_LIFE_SECONDS)
+        while not has_work():
+            self._notice_removal()  # it is noticed once
+            left = end - time.monotonic()
+            if left <= 0 or not self._is_in_place() or memory_bytes() > LARGEST_BYTES:
+                return False
+            if time.monotonic() > far:
+                let_go()
+            is_rung = poll.poll(1000 * min(left, LOOK_SECONDS))
+            if is_rung and wake.LEAVE in os.read(self._reader, 4096):
+                return False
+        return True
+
+    def is_same(self) -> bool:
+        """Whether home, database and program are those that this drainer began with."""
+        return (
+            self._is_in_place()
+            and _installation(self._home, self._files) == self._installation
+            and self._database in ((), _identity(paths.database(self._home)))
+        )
+
+    def _is_in_place(self) -> bool:
+        """Whether hooks find this FIFO. Its removal wakes no poll."""
+        if self._reader < 0:
+            return True
+        facts = os.fstat(self._reader)
+        return _identity(paths.wake(self._home)) == (facts.st_dev, facts.st_ino)
+
+    def _notice_removal(self) -> None:
+        """Where the system can say that the FIFO was removed, it rings. Elsewhere the drainer sees it
+        when it looks."""
+
+        def ring(_number: int, _frame: object) -> None:
+            try:
+                os.write(self._writer, wake.WAKE)
+            except OSError:
+                pass
+
+        if hasattr(fcntl, "F_NOTIFY"):
+            signal.signal(signal.SIGIO, ring)
+            try:
+                fcntl.fcntl(self._folder, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME)
+            except OSError:
+                pass
+
+
+def is_shared(home: str) -> bool:
+    """Whether another kernel may use the home, where the system says it: a hook there could not wake
+    this drainer."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return False
+    real = os.fsencode(os.path.realpath(home)) + b"/"
+    longest, kind = b"", b""
+    for line in lines:
+        mount, _, rest = line.partition(b" - ")
+        place = mount.split(b" ")[4].replace(b"\\040", b" ").rstrip(b"/") + b"/"
+        if real.startswith(place) and len(place) >= len(longest):
+            longest, kind = place, rest.partition(b" ")[0]
+    return kind.decode("ascii", "replace").startswith(_SHARED)
+
+
+def _program_files(root: str) -> list[str]:
+    """The files that a drainer may have imported."""
+    found: list[str] = []
+    folders = [os.path.join(root, "fleet_lib")]
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        found.append(entry.path)
+                    elif entry.is_dir() and entry.name != "__pycache__":
+                        folders.append(entry.path)
+        except OSError:
+            pass  # it is being replaced: that is seen when the files are compared
+    return found
+
+
+def _installation(home: str, files: list[str]) -> Facts:
+    """The home, the environment and the program's files, as they are now."""
+    try:
+        program = [(facts.st_ino, facts.st_mtime_ns) for facts in map(os.stat, files)]
+    except OSError:
+        return ()
+    return _identity(home), _identity(sys.executable), program
+
+
+def _identity(path: str) -> Facts:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return ()
+    return facts.st_dev, facts.st_ino
+
+
+def memory_bytes(*, only_own: bool = False) -> int:
+    """The memory that this process has now, with `only_own` without what it shares with others; where
+    the system does not say, the most that it had."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            _, all_pages, shared, *_ = map(int, file.read().split())
+        return (all_pages - shared * only_own) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        import resource  # only where it is needed
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024

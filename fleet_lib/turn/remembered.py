@@ -1,0 +1,85 @@
+"""Git's answers that hold as long as some files are as they were: where HEAD is, and the settings. A
+drainer that lingers has a reader that need not ask for them again."""
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from time import time_ns
+
+from fleet_lib import outside
+
+_SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
+_ANSWERS = 60
+_CHARACTERS = 100_000  # of one answer
+_SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
+
+Facts = tuple[tuple[int, ...] | None, ...]
+# {question: (files, as they were, the answer)}
+Answers = dict[tuple[str, ...], tuple[list[str], Facts, str]]
+
+_known: Answers = {}
+
+
+def answer(
+    question: tuple[str, ...],
+    files_of: Callable[[str], list[str]],
+    ask: Callable[[], str | None],
+) -> str | None:
+    """What `ask()` returns, or what it returned while the files that the answer depends on were as
+    they are. The first of them must be there; an answer without files is not remembered."""
+    if question in _known:
+        files, facts, said = _known[question]
+        if _facts(files) == facts:
+            return said
+    began = time_ns()
+    now = ask()
+    files = files_of(now) if now is not None and len(now) <= _CHARACTERS else []
+    facts = _facts(files)
+    youngest = max((time for each in facts if each for time in each[3:]), default=0)
+    # If they are older than the question, they were the same while git read them.
+    if now is not None and files and facts[0] and youngest < began - _SETTLED_NS:
+        _known[question] = (files, facts, now)
+        if len(_known) > _ANSWERS:
+            del _known[next(iter(_known))]
+    return now
+
+
+def settings_files(git_folder: str, common: str) -> list[str]:
+    """The files that git's settings in this repository come from. [] where they name others, which
+    are not known."""
+    inherited = os.environ
+    home = inherited.get("HOME", "")
+    settings = inherited.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    files = [os.path.join(common, "config"), os.path.join(git_folder, "config.worktree")]
+    if named := inherited.get("GIT_CONFIG_GLOBAL"):
+        files.append(named)
+    else:
+        files += [os.path.join(home, ".gitconfig"), os.path.join(settings, "git", "config")]
+    named = inherited.get("GIT_CONFIG_SYSTEM")
+    files += [named] if named else _SYSTEM
+    return [] if any("[include" in text(file).lower() for file in files) else files
+
+
+def text(file: str) -> str:
+    """What a small file says; "" if it cannot be read."""
+    outside.asking(file)
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            return opened.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _facts(files: Iterable[str]) -> Facts:
+    return tuple(_facts_of(file) for file in files)
+
+
+def _facts_of(file: str) -> tuple[int, ...] | None:
+    outside.asking(file)
+    try:
+        facts = os.stat(file)
+    except OSError:
+        return None
+    if stat.S_ISDIR(facts.st_mode):
+        return facts.st_dev, facts.st_ino, facts.st_uid
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

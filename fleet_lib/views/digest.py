@@ -1,0 +1,297 @@
+"""What happened in a time, by day and project, without a model: what was done, what failed, which
+documents went stale. How it looks is the console's.
+
+A turn that a later one of its session in this time went on from is not named as open or failed.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fleet_lib import clock, words
+from fleet_lib.json_text import json_array_or_none, json_object_or_none
+from fleet_lib.lines import summary_of
+from fleet_lib.records import Record
+from fleet_lib.rules import ALERT, CLASS
+from fleet_lib.store.briefings import ENDED
+from fleet_lib.store.usage import QUARTER_SECONDS
+from fleet_lib.text import one_line
+from fleet_lib.views.sessions import SessionsNow, left_open, needs_you
+from fleet_lib.views.usage import figures
+
+TURNS = 5000  # that are read, the newest
+_WARNINGS = 500  # that are read, the newest
+_JOBS = 200  # that are read, the newest that failed
+_TEXT = 200  # characters of what one turn did
+_LEAST = 12  # characters: a shorter summary ("Done.") says less than the title
+_OPEN = ("waiting_for_input", "blocked", "failed")
+_IMPACTS = ("major", "moderate", "minor", "trivial")
+
+_TURNS_SQL = f"""
+SELECT b.briefing_id, b.project_id, b.session_id, b.status, b.impact_level, b.base_commit,
+  b.head_commit, b.files_touched_json, b.docs_touched_json, b.next_steps_json, b.at,
+  t.title, t.summary, t.question, substr(b.raw_markdown, 1, 2000) AS beginning
+FROM (SELECT *, {ENDED} AS at FROM briefings
+  WHERE {ENDED} >= :since AND {ENDED} < :until {{project}}
+  ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit) b
+LEFT JOIN turns t ON t.briefing_id = b.briefing_id
+"""
+
+
+class _Turn(Record):
+    briefing_id: int
+    project_id: str
+    session_id: str | None
+    at: str
+    day: str  # the local one
+    status: str
+    impact: str
+    is_committed: bool
+    files: tuple[str, ...]
+    docs: tuple[str, ...]
+    next_steps: tuple[str, ...]
+    title: str
+    summary: str
+    is_last: bool  # no later turn of its session in this time
+
+
+def digest(
+    connection: sqlite3.Connection,
+    names: dict[str, str],
+    *,
+    since: str,
+    until: str | None = None,
+    project_id: str | None = None,
+) -> dict[str, Any]:
+    """`since` and `until` are ISO times, the second excluded; `names` is {project_id: name}.
+
+    `waits`: what waits for a person, unless the time has an end; `days`, newest first, each with
+    its `projects`; `usage`: a figure or None; `read_since`: later than `since` if there were more
+    turns than are read."""
+    end = until or "9999"
+    turns = _turns(connection, since, end, project_id)
+    stale = _stale(connection, since, end, project_id, turns)
+    jobs = _failed_jobs(connection, since, end, project_id)
+    is_cut = len(turns) > TURNS
+    turns = turns[:TURNS]
+    days = sorted({turn.day for turn in turns} | {day for day, _ in (*stale, *jobs)}, reverse=True)
+    return {
+        "since": since,
+        "until": until,
+        "read_since": turns[-1].at if is_cut else since,
+        "waits": [] if until else _waiting(connection, names, project_id),
+        "days": [
+            {
+                "day": day,
+                "projects": _projects(
+                    [turn for turn in turns if turn.day == day],
+                    names,
+                    {project: docs for (at, project), docs in stale.items() if at == day},
+                    {project: some for (at, project), some in jobs.items() if at == day},
+                ),
+            }
+            for day in days
+        ],
+        "usage": _usage(connection, since, until, project_id),
+    }
+
+
+def _turns(
+    connection: sqlite3.Connection, since: str, until: str, project_id: str | None
+) -> list[_Turn]:
+    """Newest first; one more than TURNS if there are more."""
+    project = "AND project_id = :project_id" if project_id else ""
+    values = {"since": since, "until": until, "project_id": project_id, "limit": TURNS + 1}
+    rows = connection.execute(_TURNS_SQL.format(project=project), values).fetchall()
+    rows.sort(key=lambda row: (row["at"], row["briefing_id"]), reverse=True)
+    found: dict[int, _Turn] = {}
+    sessions: set[str] = set()
+    for row in rows:
+        if row["briefing_id"] not in found:
+            found[row["briefing_id"]] = _turn(row, is_last=row["session_id"] not in sessions)
+            sessions |= {row["session_id"]} - {None}
+    return list(found.values())
+
+
+def _turn(row: sqlite3.Row, *, is_last: bool) -> _Turn:
+    files, docs, steps = (
+        tuple(str(item) for item in json_array_or_none(row[f"{name}_json"]) or ())
+        for name in ("files_touched", "docs_touched", "next_steps")
+    )
+    summary = one_line(summary_of(row["summary"], row["beginning"]), _TEXT)
+    title = one_line(row["title"], _TEXT)
+    base, head = row["base_commit"], row["head_commit"]
+    return _Turn(
+        briefing_id=row["briefing_id"],
+        project_id=row["project_id"],
+        session_id=row["session_id"],
+        at=row["at"],
+        day=local_day(row["at"]),
+        status=row["status"],
+        impact=row["impact_level"] if row["impact_level"] in _IMPACTS else "minor",
+        is_committed=bool(files and base and head and base != head),
+        files=files,
+        docs=docs,
+        next_steps=steps,
+        title=title,
+        # What was asked and has been answered since is no result; what was wanted is.
+        summary=title if title and row["question"] and not is_last else summary,
+        is_last=is_last,
+    )
+
+
+def local_day(moment: str) -> str:
+    """The local day of a stored time, `2026-11-25`; its first ten characters if it is none."""
+    try:
+        return f"{clock.parse(moment).astimezone():%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return moment[:10]
+
+
+def _projects(
+    turns: Sequence[_Turn],
+    names: dict[str, str],
+    stale: dict[str, list[str]],
+    jobs: dict[str, list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """A day's projects, the one with the latest turn first."""
+    ids = dict.fromkeys([*(turn.project_id for turn in turns), *stale, *jobs])
+    return [
+        _project(
+            [turn for turn in turns if turn.project_id == project_id],
+            {"project_id": project_id, "project": names.get(project_id, project_id)},
+            stale.get(project_id, []),
+            jobs.get(project_id, []),
+        )
+        for project_id in ids
+    ]
+
+
+def _project(
+    turns: Sequence[_Turn],
+    head: dict[str, Any],
+    stale: list[str],
+    jobs: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What one project did in a day; `done` is in the order of time."""
+    open_turns = [turn for turn in turns if turn.is_last and turn.status in _OPEN]
+    ended = [turn for turn in reversed(turns) if turn not in open_turns]
+    large = [turn for turn in ended if turn.impact != "trivial" and turn.status != "failed"]
+    small = [turn for turn in ended if turn not in large]
+    done = _without_duplicates(large)
+    named_small = [] if done else _without_duplicates(small)
+    steps = next((turn.next_steps for turn in turns if turn.next_steps), ())
+    return head | {
+        "turns": len(turns),
+        "sessions": len({turn.session_id for turn in turns} - {None}),
+        "files": len({file for turn in turns for file in turn.files}),
+        "turns_with_commits": sum(turn.is_committed for turn in turns),
+        "done": done,
+        "small": len(small),
+        "small_turns": named_small,
+        "open": [_item(turn) for turn in open_turns if turn.status != "failed"],
+        "failed": [_item(turn) for turn in open_turns if turn.status == "failed"] + jobs,
+        "stale_documents": stale,
+        "next_steps": list(steps),
+    }
+
+
+def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
+    """The turns as items. Of those with the same words, the last; of one whose words are the
+    beginning of another's, the other."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for turn in turns:
+        item = _item(turn)
+        key = words.as_text(item["text"]).strip()
+        if any(other.startswith(f"{key} ") for other in chosen):
+            continue
+        for other in [other for other in chosen if f"{key} ".startswith(f"{other} ")]:
+            del chosen[other]
+        chosen[key] = item
+    return list(chosen.values())
+
+
+def _item(turn: _Turn) -> dict[str, Any]:
+    says_little = len(turn.summary) < _LEAST and turn.title
+    text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
+    return {
+        "briefing_id": turn.briefing_id,
+        "session_id": turn.session_id,
+        "status": turn.status,
+        "impact_level": turn.impact,
+        "text": text.rstrip(": ") or "(without words)",
+    }
+
+
+def _stale(
+    connection: sqlite3.Connection,
+    since: str,
+    until: str,
+    project_id: str | None,
+    turns: Sequence[_Turn],
+) -> dict[tuple[str, str], list[str]]:
+    """{(day, project): documents that went stale}, without those that a later turn touched."""
+    touched: dict[tuple[str, str], str] = {}
+    for turn in reversed(turns):
+        for doc in turn.docs:
+            touched[turn.project_id, doc] = turn.at
+    rows = connection.execute(
+        f"SELECT ts, project_id, payload_json FROM outbox_events WHERE ({CLASS}) = {ALERT}"
+        f" AND type = 'doc_drift_warning' ORDER BY event_id DESC LIMIT {_WARNINGS}"
+    )
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for ts, project, text in rows:
+        if not since <= ts < until or project is None or project_id not in (None, project):
+            continue
+        drift = (json_object_or_none(text) or {}).get("docDrift")
+        docs = drift.get("docs") if isinstance(drift, dict) else None
+        for doc in docs if isinstance(docs, list) else []:
+            if isinstance(doc, str) and touched.get((project, doc), "") <= ts:
+                found.setdefault((local_day(ts), project), {})[doc] = None
+    return {place: list(docs) for place, docs in found.items()}
+
+
+def _failed_jobs(
+    connection: sqlite3.Connection, since: str, until: str, project_id: str | None
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """{(day, project): its jobs that failed without a turn of their own}."""
+    rows = connection.execute(
+        "SELECT j.job_id, j.project_id, j.ts_finished, j.error FROM jobs j WHERE status = 'failed'"
+        " AND NOT EXISTS (SELECT 1 FROM job_runs r JOIN briefings b USING (session_id)"
+        f"   WHERE r.job_id = j.job_id) ORDER BY j.job_id DESC LIMIT {_JOBS}"
+    )
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for job_id, project, finished, error in rows:
+        if not project or not finished or not since <= finished < until:
+            continue
+        if project_id in (None, project):
+            text = one_line(error, _TEXT) or "without a reason"
+            item = {"job_id": job_id, "briefing_id": None, "status": "failed", "text": text}
+            found.setdefault((local_day(finished), project), []).append(item)
+    return found
+
+
+def _waiting(
+    connection: sqlite3.Connection, names: dict[str, str], project_id: str | None
+) -> list[dict[str, Any]]:
+    now = SessionsNow(connection)
+    waits = [
+        *({"attention": "needs_you", **row} for row in needs_you(now, names)),
+        *({"attention": "left_open", **row} for row in left_open(now, names)),
+    ]
+    return [row for row in waits if project_id in (None, row["project_id"])]
+
+
+def _usage(
+    connection: sqlite3.Connection, since: str, until: str | None, project_id: str | None
+) -> dict[str, Any] | None:
+    def quarter(moment: str) -> int:
+        return clock.nanoseconds(moment) // (QUARTER_SECONDS * 10**9)
+
+    return figures(
+        connection,
+        "all",
+        since_quarter=quarter(since),
+        until_quarter=quarter(until) if until else None,
+        project_id=project_id,
+    ).get("")
