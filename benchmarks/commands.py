@@ -1,8 +1,6 @@
 """What a person waits for: every command that reads, over histories of 1,000 to 1,000,000 events,
 whole processes in one interleaved run."""
 
-import contextlib
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +34,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "briefings list --status failed (none)": (*_LIST, "--status", "failed"),
     "briefings list --impact major (rare)": (*_LIST, "--impact", "major"),
     "briefings list --project": (*_LIST, "--project", "repo-3"),
+    "sessions list": ("sessions", "list"),
+    "sessions list --state failed (none)": ("sessions", "list", "--state", "failed"),
     "briefings show": ("briefings", "show", "100"),
     "search: a common word": (*_SEARCH, history.COMMON),
     "search: a common word, one status": (*_SEARCH, history.COMMON, "--status", "blocked"),
@@ -48,7 +48,6 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "jobs list": ("jobs", "list"),
     "prelude": ("prelude",),
 }
-_ALSO_IF_THERE = {"sessions": ("sessions",), "digest": ("digest",)}
 
 
 @dataclass
@@ -73,7 +72,7 @@ def measure(folder: Path, rounds: int, sizes: Sequence[int]) -> list[Section]:
     ]
     rows += [
         _Row(f"fleet {name}", LIMIT, "cpu", [world.fleet("", *command) for world in worlds])
-        for name, command in (_COMMANDS | _those_there(worlds[0])).items()
+        for name, command in _COMMANDS.items()
     ]
     rows.append(_Row("the Commander's prompt", PROMPT_LIMIT, "cpu", [_prompt(w) for w in worlds]))
     status = crowd.fleet("", "status")
@@ -82,16 +81,6 @@ def measure(folder: Path, rounds: int, sizes: Sequence[int]) -> list[Section]:
     interleaved(everything, rounds, homes)
     shown = f"python -m benchmarks commands --rounds {rounds}"
     return [_section(base, rows, sizes, status, shown, yardstick_warning(base, without))]
-
-
-def _those_there(world: World) -> dict[str, tuple[str, ...]]:
-    """The commands of _ALSO_IF_THERE that this version has."""
-    there: dict[str, tuple[str, ...]] = {}
-    for name, command in _ALSO_IF_THERE.items():
-        with contextlib.suppress(subprocess.CalledProcessError):
-            world.fleet("", *command, "--help").run()
-            there[name] = command
-    return there
 
 
 def _prompt(world: World) -> Command:

@@ -33,6 +33,13 @@ COMMANDS = (
     *("briefings show 12", "briefings show e13", "briefings search zebra"),
     *("briefings search other", "briefings search refund parser", "briefings search oth"),
     *("briefings search other --status blocked", "briefings search other --project repo-3"),
+    *(
+        "sessions list",
+        "sessions list --state failed",
+        "sessions list --state ended",
+        "sessions show s-3",
+    ),
+    *("digest --since 1h", "show 12", "show e40", "show s-3"),
     *("usage", "usage --by model", "usage --since 1d", "resume 12 --print"),
 )
 
@@ -57,6 +64,9 @@ _ENDS = re.compile(
     r"FROM \w+ (?:WHERE NULL IS NULL )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
     r"(?:, \w+ DESC)? )?LIMIT \d+",
 )
+# Lists of sessions in the order of these: of those that live, and of those that ended, which most
+# have.
+_ENDS_BY_INDEX = ("USING INDEX sessions_living", "USING INDEX sessions_by_time")
 
 
 @pytest.fixture
@@ -98,6 +108,10 @@ def scans(home: Path, statements: list[str]) -> list[str]:
             is_whole = kind == "SCAN" or (kind == "SEARCH" and "USING" not in step)
             if not is_whole or table in _SMALL or table.startswith(("search_fts", "(")):
                 continue
+            if step.endswith(_ENDS_BY_INDEX) and "LIMIT" in text:
+                continue
+            if not re.search(rf"(?:FROM|JOIN) (?:\w+ (?:AS )?)?{table}\b", text):
+                continue  # a subquery's name: what it reads has a step of its own
             if "max(event_id)" in text and step == "SEARCH outbox_events":
                 continue  # its last row
             if "search_fts" in table or (_ENDS.search(text) and not is_sorted):
@@ -134,7 +148,7 @@ def test_neither_does_what_a_prompt_and_the_status_line_ask(
 def test_the_check_finds_a_scan(filled: Fleet) -> None:
     for sql in (
         "SELECT * FROM briefings WHERE branch = 'x' ORDER BY ended_at DESC LIMIT 20",
-        "SELECT max(state_at) FROM sessions WHERE state = 'x'",
+        "SELECT max(head_at) FROM sessions",
         "SELECT count(*) FROM briefings GROUP BY status",
     ):
         assert scans(filled.home, [sql]), sql

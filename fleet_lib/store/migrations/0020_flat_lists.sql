@@ -1,5 +1,6 @@
 -- Lists that do not grow with history: an index for each filter of `fleet briefings list` and
--- `fleet jobs list`, and for what Claude Code itself says that a session cost. The expression is that of briefings_by_end.
+-- `fleet jobs list`, and for what Claude Code itself says that a session cost. The expression is
+-- that of briefings_by_end.
 
 CREATE INDEX briefings_by_status ON briefings(status, ifnull(ended_at, created_at), briefing_id);
 
