@@ -94,3 +94,9 @@ def size(lines: "list[str]") -> int:
 
 def _code_units(line: str) -> int:
     return len(line.encode("utf-16", "surrogatepass")) // 2 - 1  # less the byte order mark
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold, and without NUL, at which SQLite's
+    functions stop."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

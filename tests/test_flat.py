@@ -12,12 +12,12 @@ import pytest
 from support import Fleet
 
 from benchmarks import history
-from commander.gateway.usage import UsageQuery, lines
 from fleet_lib.prelude.status_line import status_line
 from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.store.usage_rates import UsageRateRepo
+from fleet_lib.views.usage import usage_rows
 
 COMMANDS = (
     *("status", "status --json", "projects list", "projects list --all", "prelude"),
@@ -141,7 +141,7 @@ def test_neither_does_what_a_prompt_and_the_status_line_ask(
         SessionRepo(connection).beginning_with("s-1", 5)
         UsageRateRepo(connection).client_cost("s-1")
         BriefingRepo(connection).get_high_doc_drift_risk()
-        lines(connection, str(filled.home), UsageQuery(by="day"))
+        usage_rows(connection, "day", [])
     assert scans(filled.home, list(statements)) == []
 
 

@@ -754,7 +754,7 @@ def test_the_price_library_is_imported_by_usage_and_the_gateway_alone() -> None:
     assert importing == {
         "fleet_lib/views/list_prices.py",
         "commander/cli/usage.py",
-        "commander/gateway/usage.py",
+        "commander/gateway/usage_api.py",
     }
 
 

@@ -27,7 +27,7 @@ from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.store.outbox import renumber_outliers
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024

@@ -29,7 +29,7 @@ from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 POLL_SECONDS = 0.25
 _LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time

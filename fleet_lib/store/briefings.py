@@ -201,6 +201,23 @@ class BriefingRepo:
             " WHERE ifnull(p.status, 'active') = 'active'"
         ).fetchall()
 
+    def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:
+        """The briefings of the turns before and after it in its session."""
+        found = []
+        for sign, order in (("<", "DESC"), (">", "ASC")):
+            row = self._connection.execute(
+                f"SELECT briefing_id FROM briefings WHERE session_id = ?"
+                f" AND ({ENDED}, briefing_id) {sign} (?, ?)"
+                f" ORDER BY {ENDED} {order}, briefing_id {order} LIMIT 1",
+                (
+                    briefing.session_id,
+                    briefing.ended_at or briefing.created_at,
+                    briefing.briefing_id,
+                ),
+            ).fetchone()
+            found.append(int(row[0]) if row else None)
+        return found[0], found[1]
+
     def get_recent(self, limit: int = 20) -> list[BriefingRecord]:
         return self.query(limit=limit)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from fleet_lib.records import Record
 from fleet_lib.store.usage import QUARTER_SECONDS
 
-By = Literal["day", "project", "session", "model", "turn", "all"]
+By = Literal["day", "project", "session", "model", "turn", "day_and_project", "all"]
 
 _END = 1 << 40  # a quarter of an hour that never comes
 _COLUMNS = (
@@ -29,12 +29,16 @@ _RATE_SQL = ", ".join(
         )
     )
 )
-# {what usage is grouped by: its key}. A person's day is the local one.
+# A person's day is the local one.
+_DAY = f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')"
+_PROJECT = "ifnull(coalesce(u.project_id, s.project_id), '')"
+# {what usage is grouped by: its key}
 _KEYS: dict[By, str] = {
-    "day": f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')",
-    "project": "ifnull(coalesce(u.project_id, s.project_id), '')",
+    "day": _DAY,
+    "project": _PROJECT,
     "session": "u.session_id",
     "model": "k.model",
+    "day_and_project": f"{_DAY} || ' ' || {_PROJECT}",
     # A follow-up's prompt counts for its turn. Keys of turns are unique in their session only.
     "turn": "ifnull((SELECT f.turn_key FROM follow_ups f WHERE f.session_id = u.session_id"
     " AND f.prompt_id = u.turn_key), u.turn_key)",
@@ -51,6 +55,21 @@ _SUMS_OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
   LEFT JOIN sessions s ON s.session_id = u.session_id
   LEFT JOIN rates r ON r.kind_id = u.kind_id
     AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter"""
+
+_ROWS_SQL = f"""WITH rates AS MATERIALIZED (SELECT {_RATE_SQL} FROM json_each(:rates)),
+days AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS day,
+  CAST(json_extract(value, '$[1]') AS INTEGER) AS from_quarter,
+  CAST(json_extract(value, '$[2]') AS INTEGER) AS to_quarter FROM json_each(:days))
+SELECT {{key}} AS key,
+  sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
+  sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),
+  sum((u.input_tokens * r.input + u.output_tokens * r.output
+    + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
+    + u.cache_write_1h_tokens * r.write_1h) / 1e6),
+  sum(r.input IS NULL), sum(r.kind_id IS NULL)
+FROM {{source}} WHERE {{where}}
+GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
+  + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0"""
 
 
 class Kind(Record):
@@ -144,21 +163,7 @@ class UsageRateRepo:
         }
         where = [sql for sql, value in conditions.items() if value is not None]
         found = self._connection.execute(
-            f"""WITH rates AS MATERIALIZED (
-              SELECT {_RATE_SQL} FROM json_each(:rates)),
-            days AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS day,
-              CAST(json_extract(value, '$[1]') AS INTEGER) AS from_quarter,
-              CAST(json_extract(value, '$[2]') AS INTEGER) AS to_quarter FROM json_each(:days))
-            SELECT {key} AS key,
-              sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
-              sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),
-              sum((u.input_tokens * r.input + u.output_tokens * r.output
-                + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
-                + u.cache_write_1h_tokens * r.write_1h) / 1e6),
-              sum(r.input IS NULL), sum(r.kind_id IS NULL)
-            FROM {source} WHERE {" AND ".join(where or ["1"])}
-            GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
-              + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0""",
+            _ROWS_SQL.format(key=key, source=source, where=" AND ".join(where or ["1"])),
             {
                 "rates": json.dumps([_as_row(rate) for rate in rates]),
                 "days": json.dumps(days),

@@ -39,7 +39,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
             # Without a Commander no event is waiting for it.
             "new": count_news(connection, seen) if conversation else 0,
         },
-        "jobs": _jobs(connection),
+        "jobs": count_jobs(connection),
         "capture": capture(home, connection),
         "database": database(home),
         "hidden": count_hidden(connection, needing + left),
@@ -113,7 +113,7 @@ def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
 
 
-def _jobs(connection: sqlite3.Connection) -> dict[str, Any]:
+def count_jobs(connection: sqlite3.Connection) -> dict[str, Any]:
     rows = connection.execute(
         "SELECT status, count(*) FROM jobs WHERE status IN ('queued', 'running') GROUP BY status"
     )
