@@ -109,7 +109,7 @@ def _gateway(world: World) -> tuple[str, str, str, str]:
         (gateway,) = (
             child
             for child in psutil.Process().children()
-            if "gateway" in child.cmdline() and child.is_running()
+            if child.status() != psutil.STATUS_ZOMBIE and "gateway" in child.cmdline()
         )
         return "memory of the gateway", f"{_memory(gateway):.0f}", "", ""
 
