@@ -36,12 +36,14 @@ MEMORY_LIMIT_MB, RECEIVED_LIMIT = 60, 400  # RELAY.md: the client's memory, even
 _TEXT = "The login works again, and the test that failed is green. " * 20
 
 
-def measure(folder: Path, late_events: int = LATE_EVENTS, events: int = EVENTS) -> list[Section]:
+def measure(
+    folder: Path, late_events: int = LATE_EVENTS, events: int = EVENTS, delays_of: int = DELAYS
+) -> list[Section]:
     with _relay(folder, ("laptop", "box", "late")) as make:
         laptop, box = make("laptop"), make("box")
         project = _share(laptop)
         idle = [_exchange(laptop) for _ in range(5)][1:]
-        delays, memory = _delays(laptop, box, project)
+        delays, memory = _delays(laptop, box, project, delays_of)
         _add(laptop, project, events)
         sent = _exchange(laptop)
         received = _exchange(box)
@@ -190,7 +192,9 @@ def _exchange(home: Path) -> _Cost:
     return _Cost(time.monotonic() - began, cpu, memory)
 
 
-def _delays(sender: Path, receiver: Path, project_id: str) -> tuple[list[float], float]:
+def _delays(
+    sender: Path, receiver: Path, project_id: str, number_of: int
+) -> tuple[list[float], float]:
     """(seconds from commit to commit, the receiver's memory in MB)."""
     running = [
         subprocess.Popen(
@@ -208,7 +212,7 @@ def _delays(sender: Path, receiver: Path, project_id: str) -> tuple[list[float],
             _add(sender, project_id, 1)
             _wait(lambda: _rows(watching) == 1)
             delays = []
-            for number in range(2, DELAYS + 2):
+            for number in range(2, number_of + 2):
                 _add(sender, project_id, 1)
                 began = time.monotonic()
                 _wait(lambda number=number: _rows(watching) == number)  # type: ignore[misc]
