@@ -127,6 +127,13 @@ def test_session_is_dismissed_snoozed_and_shown_again(api: Api, fleet: Fleet, al
     assert "older than seven days" in api.post("/sessions/stuck/snooze", 400, seconds=week)["error"]["message"]  # fmt: skip
     api.post("/sessions/stuck/snooze", 422, seconds=week + 1)
     api.post("/sessions/unknown/dismiss", 404)
+    # An id of another program may hold anything.
+    fleet.rows("UPDATE sessions SET session_id = 'a/b c' WHERE session_id = 'stuck'")
+    fleet.rows("UPDATE briefings SET session_id = 'a/b c'")
+    assert len(api.get("/sessions/a%2Fb%20c")["turns"]) == 1
+    api.post("/sessions/a%2Fb%20c/dismiss")
+    assert needs() == []
+    fleet.rows("UPDATE sessions SET session_id = 'stuck', hidden_until = NULL")
     stop(fleet, alpha, 2, "It goes on.", "stuck")
     fleet.drain()
     api.post("/sessions/stuck/dismiss", 404)
