@@ -47,7 +47,8 @@ function copyAsOldPagesDo(text) {
 
 // How a session is called in a message.
 export function nameOf(session) {
-  return `${session.project}${session.state ? ` (${words(session.state)})` : ""}`;
+  const { project, machine, state } = session;
+  return `${project}${machine ? `@${machine}` : ""}${state ? ` (${words(state)})` : ""}`;
 }
 
 export function dismiss(session) {
