@@ -206,6 +206,12 @@ def test_timeline_is_paged_to_its_beginning_with_one_row_for_a_turn(
     assert all_rows(project_id=project) == [row for row in rows if row["project_id"] == project]
     assert {row["briefing_id"] for row in all_rows(level="alert")} >= {1, 5}
     assert all_rows(until="2020-01-01") == []
+    # A turn that had another event later is there, too.
+    fleet.rows(
+        "UPDATE outbox_events SET ts = '2026-01-03T00:00:00.000Z' WHERE event_id <= (SELECT"
+        " min(event_id) FROM outbox_events WHERE briefing_id = 5)"
+    )
+    assert 5 in {row["briefing_id"] for row in all_rows(until="2026-01-04")}
     assert len(all_rows(until=clock.ahead(60))) == len(rows)
 
 
