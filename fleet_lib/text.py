@@ -91,3 +91,9 @@ def size(lines: "list[str]") -> int:
     """Characters of the joined lines as Claude Code counts them: UTF-16 code units."""
     beyond = [char for line in lines if not line.isascii() for char in line if char > "\uffff"]
     return sum([len(line) + 1 for line in lines]) + len(beyond)
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold, and without NUL, at which SQLite's
+    functions stop."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -1,13 +1,13 @@
 """Repository identity: the projects table, and how a folder becomes a project."""
 
-import hashlib
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from fleet_lib import clock
+from fleet_lib.digests import sha256
+from fleet_lib.files import with_parents
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
 
@@ -28,7 +28,7 @@ def generate_project_id(repo_name: str, git_remote: str) -> str:
     Where there is no remote, pass the main worktree's root instead.
     """
     name = f"{repo_name}:{without_credentials(git_remote)}"
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", repo_name.lower()).strip("-") or "repo"
     return f"{slug}__{digest[:8]}"
 
@@ -117,8 +117,8 @@ class ProjectRepo:
 
     def find_around(self, folder: str) -> str | None:
         """The id of the project whose root is this folder or the nearest one above it."""
-        for place in (Path(folder), *Path(folder).parents):
-            if found := self.find_by_repo_root(str(place)):
+        for place in with_parents(folder):
+            if found := self.find_by_repo_root(place):
                 return found.project_id
         return None
 

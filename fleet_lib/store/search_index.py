@@ -10,9 +10,9 @@ here, and never raised to a writer.
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 from fleet_lib import clock, words
+from fleet_lib.digests import blake2b
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
 from fleet_lib.store import db, migrate
