@@ -20,7 +20,10 @@ export function say(text, undo = null) {
 }
 
 export async function copy(text, name = "") {
-  if (!text) return;
+  if (!text) {
+    say(name ? `No command of this machine leads to ${name}.` : "There is nothing to copy.");
+    return;
+  }
   try {
     await navigator.clipboard.writeText(text);
   } catch {
