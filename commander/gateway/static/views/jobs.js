@@ -31,7 +31,7 @@ function List() {
   const { data, error } = useData("/jobs", { limit: 100, project_id: project, status });
   const most = roster.value?.may_submit_jobs;
   const held = roster.value?.jobs.held;
-  if (!most) return html`<h1>Jobs</h1><${Waiting} rows=${6} />`;
+  if (!most || (!data && !error)) return html`<h1>Jobs</h1><${Waiting} rows=${6} />`;
   return html`
     <h1>Jobs</h1>
     ${
@@ -48,7 +48,6 @@ function List() {
         onChange=${(value) => changeParameters({ project: value })} />
     </div>
     ${error && html`<${Problem} error=${error} />`}
-    ${!data && !error && html`<${Waiting} rows=${4} />`}
     ${data && html`<ul class="rows" id="jobs" aria-label="Jobs">
       ${data.map(
         (job) => html`
