@@ -171,8 +171,8 @@ def test_one_command_shows_whatever_an_id_stands_for(
     [
         ("5e55", "several sessions begin with '5e55': 5e55b-2, 5e55a-1; type more of it"),
         ("api", "'api' may be project api-web__"),
-        ("99", "'99' is no briefing (12), event (e40), job (job3)"),
-        ("nothing", "run `fleet status`"),
+        ("99", "there is no briefing 99; run `fleet briefings list` to see the latest"),
+        ("nothing", "no session or project begins with 'nothing'; an ID is also a briefing"),
     ],
 )
 def test_an_id_that_is_not_clear_says_which_there_are(home: Fleet, id: str, message: str) -> None:

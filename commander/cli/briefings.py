@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -42,6 +42,7 @@ from fleet_lib.views.briefings import (
     briefing_record,
     ended_at,
 )
+from fleet_lib.views.ids import no_such
 from fleet_lib.views.projects import find_project, project_names
 from fleet_lib.views.usage import briefing_in_words, of_briefing
 
@@ -54,7 +55,7 @@ _IMPORTED = "(Imported from the transcript: no hook captured this turn.)"
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def briefings() -> None:
     """Show what each finished turn did.
 
@@ -146,18 +147,14 @@ def show_(id: str, as_json: bool) -> None:
         if match[1]:
             event = OutboxRepo(connection).get(number)
             if event is None:
-                raise NotFound(
-                    f"there is no event {number}; run `fleet events list` to see the latest"
-                )
+                raise NotFound(no_such("event", number))
             briefing = (
                 BriefingRepo(connection).get(event.briefing_id) if event.briefing_id else None
             )
         else:
             event, briefing = None, BriefingRepo(connection).get(number)
             if briefing is None:
-                raise NotFound(
-                    f"there is no briefing {number}; run `fleet briefings list` to see the latest"
-                )
+                raise NotFound(no_such("briefing", number))
         record = briefing_record(connection, briefing) if briefing else None
         if record is not None and briefing is not None:
             record["usage"] = of_briefing(connection, briefing)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     STYLES,
@@ -39,7 +39,7 @@ _KINDS = {
 _TAIL_WIDTHS = (6, 8, 14, 22)
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def events() -> None:
     """List or follow events.
 

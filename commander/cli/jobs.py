@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -41,7 +41,7 @@ _KIND_STYLES = {"tool": "cyan", "result": "dim", "error": "red", "note": "dim"}
 _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def jobs() -> None:
     """Queue tasks for Claude Code without a terminal.
 

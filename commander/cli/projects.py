@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from commander.cli._app import json_option
+from commander.cli._app import ListGroup, json_option
 from commander.cli._database import reading, writing
 from commander.cli._display import (
     Cell,
@@ -30,7 +30,7 @@ from fleet_lib.views.project_page import project_page
 from fleet_lib.views.projects import find_project, project_names, project_records
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def projects() -> None:
     """List, show, archive and restore projects.
 

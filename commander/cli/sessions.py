@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     STYLES,
@@ -52,7 +52,7 @@ _HEADINGS = ("id", "active", "project", "state", "turns", "title")
 _ATTENTION = {"needs_you": "needs you", "left_open": "left open"}
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def sessions() -> None:
     """List sessions, and show one with all its turns.
 

@@ -15,6 +15,8 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.text import clean
+from fleet_lib.views.sessions import SessionsNow
 
 Kind = Literal["briefing", "event", "job", "session", "project"]
 
@@ -23,10 +25,11 @@ _SHORT = 8  # characters that usually tell sessions apart
 _SHORTEST = 4
 _NUMBERED = re.compile(r"(#?|#?e|#?job)(\d{1,18})")
 _KINDS: dict[str, Kind] = {"": "briefing", "e": "event", "job": "job"}
-_FORMS = (
-    "briefing (12), event (e40), job (job3), beginning of a session's id or project's name;"
-    " run `fleet status` to see what waits for you"
-)
+_LISTS = {
+    "briefing": "fleet briefings list",
+    "event": "fleet events list",
+    "job": "fleet jobs list",
+}
 
 
 class Found(Record):
@@ -56,7 +59,7 @@ def meaning(connection: sqlite3.Connection, text: str) -> Found:
     whole = _whole(connection, text)
     found = whole or _beginning(connection, text)
     if not found:
-        raise NotFound(f"{text!r} is no {_FORMS}")
+        raise NotFound(_nothing(text))
     if len(found) == 1:
         return found[0]
     if all(one.kind == "session" for one in found):
@@ -79,7 +82,7 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
     if found.kind == "project":
         project = ProjectRepo(connection).get(found.id)
         assert project
-        return Meant(SessionRepo(connection).open(project.project_id), project)
+        return Meant(_of_project(connection, project.project_id), project)
     session_id = found.id or _of_number(connection, found)
     if not session_id:
         raise NotFound(
@@ -87,6 +90,14 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
             " run `fleet status` to see what waits for you"
         )
     return Meant([_known(connection, session_id, text)])
+
+
+def _of_project(connection: sqlite3.Connection, project_id: str) -> list[Session]:
+    """Its sessions that wait for a person by what is stored or so now, hidden ones too."""
+    now = SessionsNow(connection)
+    open_now = [one for one in now.needing_you() if one.project_id == project_id]
+    stored = SessionRepo(connection).open(project_id)
+    return list({one.session_id: one for one in (*open_now, *stored)}.values())
 
 
 def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
@@ -109,6 +120,20 @@ def _shared(one: str, other: str) -> int:
     """How many characters both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def no_such(kind: Kind, number: int) -> str:
+    """The error for a number that nothing has."""
+    return f"there is no {kind} {number}; run `{_LISTS[kind]}` to see the latest"
+
+
+def _nothing(text: str) -> str:
+    if match := _NUMBERED.fullmatch(text.lower()):
+        return no_such(_KINDS[match[1].lstrip("#")], int(match[2]))
+    return (
+        f"no session or project begins with {clean(text, 60)!r}; an ID is also a briefing (12), an"
+        " event (e40) or a job (job3). Run `fleet sessions list` to see the sessions"
+    )
 
 
 def _whole(connection: sqlite3.Connection, text: str) -> list[Found]:
