@@ -104,7 +104,8 @@ def _hidden(
     if numbers["dismissed"]:
         words.append(f"{numbers['dismissed']} dismissed")
     if numbers["snoozed"]:
-        words.append(f"{numbers['snoozed']} snoozed until {clock.soon(numbers['until'])}")
+        first = "until" if numbers["snoozed"] == 1 else "the first until"
+        words.append(f"{numbers['snoozed']} snoozed, {first} {clock.soon(numbers['until'])}")
     if not words:
         return
     more = "" if shows_all else " `fleet status --all` shows them."
@@ -114,7 +115,8 @@ def _hidden(
             (
                 Cell(f"Hidden: {', '.join(words)}.", "bold" if shows_all else "dim"),
                 Cell(more, "dim"),
-            )
+            ),
+            wraps=True,
         ),
     )
     names = project_names(connection)
@@ -193,17 +195,18 @@ def _more(rows: list[Any], most: int | None, command: str) -> Iterator[Line]:
 
 def _commander_line(commander: dict[str, Any]) -> Line:
     if not commander["started"]:
-        return Line(("Commander: not started. Run `fleet commander` to start it.",))
+        return Line(("Commander: not started. Run `fleet commander` to start it.",), wraps=True)
     if not commander["new"]:
         return Line(("Commander: up to date.",))
     return Line(
-        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",)
+        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",),
+        wraps=True,
     )
 
 
 def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
     if used:
-        yield Line((f"Used today: {usage.in_words(used)}.",))
+        yield Line((f"Used today: {usage.in_words(used)}.",), wraps=True)
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

@@ -1,6 +1,5 @@
 """`fleet briefings`: what each finished turn did."""
 
-import json
 import re
 import sqlite3
 from typing import Any, get_args
@@ -18,7 +17,6 @@ from commander.cli._display import (
     print_json,
     print_table,
     project,
-    safe,
     say,
     show,
     show_rendered,
@@ -26,22 +24,23 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli._params import TURN_STATUS, complete_briefing, project_option, since_option
 from commander.cli.briefing_diff import diff
+from commander.cli.events import event_cells
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
-from fleet_lib.records import as_dict
+from fleet_lib.levels import BroadcastLevel, ImpactLevel
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.text import clean
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import (
     LISTS,
-    as_markdown,
+    body_of,
     briefing_record,
     ended_at,
 )
+from fleet_lib.views.events import event_record
 from fleet_lib.views.ids import no_such
 from fleet_lib.views.projects import find_project, project_names
 from fleet_lib.views.usage import briefing_in_words, of_briefing
@@ -73,7 +72,7 @@ briefings.add_command(diff)
 @briefings.command("list")
 @project_option
 @click.option("--session", "session_id", help="Only this session: its id.")
-@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
+@click.option("--status", type=TURN_STATUS, help="How the turn ended.")
 @click.option(
     "--impact",
     "impact_level",
@@ -170,12 +169,11 @@ def show_(id: str, as_json: bool) -> None:
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
 @project_option
-@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
+@click.option("--status", type=TURN_STATUS, help="How the turn ended.")
+@since_option("turns that ended")
 @limit_option(20)
 @json_option
-def search(
-    words: tuple[str, ...], project: str | None, status: str | None, limit: int, as_json: bool
-) -> None:
+def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters: Any) -> None:
     """Find briefings that contain all WORDS, best match first.
 
     It looks in titles, summaries, texts, lists, file names and branches. Words are taken
@@ -186,16 +184,12 @@ def search(
     Examples:
       fleet briefings search refund
       fleet briefings search staging cred --project shop-api
-      fleet briefings search '"token refresh"' --status blocked
+      fleet briefings search '"token refresh"' --status blocked --since 30d
     """
     query = " ".join(words)
     with reading() as connection:
         results = search_view.search(
-            connection,
-            query,
-            project_id=_id_of(connection, project),
-            status=status,
-            limit=limit,
+            connection, query, project_id=_id_of(connection, project), **filters
         )
         names = project_names(connection)
     records = results.records
@@ -246,7 +240,7 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     if is_interactive():
         console = terminal()
         facts = [part.rich(console.width) for part in _facts(record, names)]
-        show_rendered(console, *facts, markdown(as_markdown(record)))
+        show_rendered(console, *facts, markdown(body_of(record)))
         return
     say(f"Briefing #{record['briefing_id']}: {record['summary']}")
     if record["title"]:
@@ -268,25 +262,32 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
 
 
 def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
-    """What a terminal shows above the text: the summary, the facts, and the lists."""
+    """What a terminal shows above the text: the summary, the facts, and the lists that the text does
+    not have."""
     title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
-    ended = ended_at(record)
+    ended, number = ended_at(record), record["briefing_id"]
+    used = briefing_in_words(record["usage"])
+    if len(set(used.values())) < len(used):
+        used.pop("session's usage")  # its only turn
     facts = [
         ("title", Cell(record["title"])),
         ("project", Cell(names.get(record["project_id"], record["project_id"]))),
         ("status", state(record["status"])),
-        ("ended", Cell(f"{clock.age(ended)}, {ended}")),
+        ("ended", Cell(f"{clock.local(ended)} ({clock.age(ended)})")),
         ("impact", Cell(record["impact_level"])),
         ("doc drift risk", Cell(record["doc_drift_risk"])),
         ("branch", Cell(record["branch"])),
         ("commit", Cell((record["head_commit"] or "")[:12])),
         ("session", Cell(record["session_id"])),
-        *((name, Cell(words)) for name, words in briefing_in_words(record["usage"]).items()),
+        *((name, Cell(words)) for name, words in used.items()),
+        ("changes", Cell(f"fleet briefings diff {number}" if record["files_touched"] else "")),
+        ("open it", Cell(f"fleet resume {number}" if record["session_id"] else "")),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
     parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]
+    text = body_of(record)
     for name in LISTS:
-        if record[name]:
+        if not all(item in text for item in record[name]) or (record[name] and "touched" in name):
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
             style = _LIST_STYLES.get(name, "")
             parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in record[name]]
@@ -301,13 +302,26 @@ def _notes(record: dict[str, Any]) -> list[str]:
 
 def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> None:
     if as_json:
-        print_json(as_dict(event))
+        print_json(event_record(event))
         return
-    click.secho(f"Event e{event.event_id}: {safe(event.type)}", bold=True)
-    say(f"at: {event.ts}")
-    say(f"project: {names.get(event.project_id or '', event.project_id or '-')}")
     payload = event.payload
-    text = (
-        event.payload_json if payload is None else json.dumps(payload, ensure_ascii=False, indent=2)
-    )
-    say(text)
+    what, line = event_cells(event)
+    facts = [
+        ("at", Cell(f"{clock.local(event.ts)} ({clock.age(event.ts)})", piped=event.ts)),
+        ("project", project(names, event.project_id)),
+        ("session", Cell((payload or {}).get("sessionId") or "")),
+    ]
+    parts: list[Line | Table] = [
+        Line((Cell(f"Event e{event.event_id}: ", "bold"), what)),
+        Table((), [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]),
+        Line((line,), wraps=True),
+    ]
+    if payload is None:
+        parts.append(Line((event.payload_json,), wraps=True))
+    drift = (payload or {}).get("docDrift")
+    for name in ("docs", "sources"):
+        items = drift.get(name) if isinstance(drift, dict) else None
+        if isinstance(items, list) and items:
+            parts.append(Line((Cell(name, "bold"),)))
+            parts += [Line(("  - ", Cell(item)), wraps=True) for item in items]
+    show(*parts)

@@ -45,8 +45,8 @@ def events() -> None:
 
     There is an event for each briefing, each session that gets stuck, each error, each turn that
     left documents behind, and each turn that touched a file of another living session. The
-    Commander, the gateway and other programs follow them. `fleet briefings show e40` prints what
-    event e40 is about.
+    Commander, the gateway and other programs follow them. `fleet show e40` prints what event e40 is
+    about.
 
     \b
     Examples:
@@ -82,7 +82,12 @@ def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> No
         print_json([event_record(event) for event in found])
         return
     rows = [
-        (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_cells(event))
+        (
+            f"e{event.event_id}",
+            when(event.ts),
+            project(names, event.project_id),
+            *event_cells(event),
+        )
         for event in found
     ]
     empty = "No events match." if after or since else "No events yet."
@@ -123,11 +128,11 @@ def tail(after: int | None, as_json: bool) -> None:
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
     place = project(names, event.project_id)
-    row = (f"e{event.event_id}", moment, place, *_cells(event))
+    row = (f"e{event.event_id}", moment, place, *event_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 
 
-def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
+def event_cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     """(what happened in a word or two, one line that says more)."""
     payload = event.payload
     if payload is None:
@@ -142,7 +147,10 @@ def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     elif event.type in ("briefing_added", "session_blocked") and status:
         is_again = event.type == "briefing_added" and revision_of(payload) > 1
         what = state_words(status) + (" (again)" if is_again else "")
-    return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
+    line = line_of(event.type, payload)
+    # "a session started" says nothing more.
+    shown = "" if event.type == "session_started" else line
+    return Cell(what, style, event.type, whole=True), Cell(shown, piped=line)
 
 
 def _time_of_day(moment: str) -> str:

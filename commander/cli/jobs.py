@@ -23,12 +23,13 @@ from commander.cli._display import (
     state,
     when,
 )
-from commander.cli._params import JOB_ID, Prompt, since_option
+from commander.cli._params import JobId, Prompt, Words, since_option
 from commander.cli.running import run
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
 from fleet_lib.jobs import stream
 from fleet_lib.json_text import json_object
+from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
@@ -37,6 +38,7 @@ from fleet_lib.views.projects import find_project, project_names
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+_STATUSES = {state_words(status): status for status in get_args(JobStatus)}
 _KIND_STYLES = {"tool": "cyan", "result": "dim", "error": "red", "note": "dim"}
 _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 
@@ -146,9 +148,7 @@ def submit(
 
 @jobs.command("list")
 @click.option("--project", "name", help="Only jobs of this project.")
-@click.option(
-    "--status", type=click.Choice(get_args(JobStatus)), help="Only jobs with this status."
-)
+@click.option("--status", type=Words(_STATUSES), help="Only jobs with this status.")
 @since_option("jobs queued")
 @limit_option(20)
 @json_option
@@ -175,7 +175,7 @@ def list_(
         return
     rows = [
         (
-            str(job.job_id),
+            Cell(f"job{job.job_id}", piped=job.job_id),
             when(job.ts_created),
             project(names, job.project_id),
             Cell(job.type, whole=True),
@@ -192,7 +192,7 @@ def list_(
 
 
 @jobs.command("show")
-@click.argument("job_id", type=JOB_ID)
+@click.argument("job_id", type=JobId())
 @json_option
 def show_(job_id: int, as_json: bool) -> None:
     """Show one job: its prompt, status, cost and answer.
@@ -232,7 +232,7 @@ def show_(job_id: int, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", type=JOB_ID)
+@click.argument("job_id", type=JobId())
 @click.option(
     "--follow",
     "-f",
@@ -270,7 +270,7 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
+@click.argument("job_ids", type=JobId(), nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
     """Cancel queued or running jobs, and wait for their end.

@@ -13,6 +13,7 @@ from commander.cli._display import (
     Part,
     Table,
     folder,
+    is_interactive,
     print_json,
     print_table,
     say,
@@ -61,19 +62,22 @@ def list_(include_archived: bool, as_json: bool) -> None:
     if as_json:
         print_json(records)
         return
+    # Without --all, all are active; in a pipe the columns stay what they were.
+    shows_status = include_archived or not is_interactive()
     rows = [
         (
             Cell(names[record["project_id"]], piped=record["project_id"]),
-            record["status"],
+            *([record["status"]] if shows_status else []),
             when(record["last_briefing_at"]),
             record["briefings"],
             folder(record["repo_root"]),
         )
         for record in records
     ]
-    headings = ("project", "status", "last briefing", "briefings", "folder")
+    status = ["status"] if shows_status else []
+    headings = ("project", *status, "last briefing", "briefings", "folder")
     empty = "No projects yet. Finish a turn in any Claude Code session."
-    print_table(headings, rows, empty, optional=() if include_archived else ("status",))
+    print_table(headings, rows, empty)
 
 
 @projects.command("show")

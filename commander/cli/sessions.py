@@ -21,7 +21,7 @@ from commander.cli._display import (
     show,
     when,
 )
-from commander.cli._params import complete_open, project_option, since_option
+from commander.cli._params import Words, complete_open, project_option, since_option
 from commander.cli.usage import look_up_prices
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
@@ -49,7 +49,6 @@ _STATES = {
     "done": "completed",
 }
 _HEADINGS = ("id", "active", "project", "state", "turns", "title")
-_ATTENTION = {"needs_you": "needs you", "left_open": "left open"}
 
 
 @click.group(cls=ListGroup)
@@ -66,7 +65,7 @@ def sessions() -> None:
 
 @sessions.command("list")
 @project_option
-@click.option("--state", type=click.Choice(list(_STATES)), help="Only sessions in this state.")
+@click.option("--state", type=Words(_STATES), help="Only sessions in this state.")
 @since_option("sessions that were active")
 @limit_option(20)
 @json_option
@@ -90,7 +89,7 @@ def list_(
             connection,
             names,
             project_id=find_project(connection, project).project_id if project else None,
-            state=_STATES[state] if state else None,
+            state=state,
             since=since,
             limit=limit,
         )
@@ -194,7 +193,7 @@ def _page(page: dict[str, Any], name: str) -> Iterator[Line | Table]:
 def _facts(page: dict[str, Any], name: str) -> Iterator[tuple[str, Cell]]:
     words = state_words(page["state"])
     if page["attention"]:
-        words = f"{_ATTENTION[page['attention']]}: {words}"
+        words = f"left open, {words}" if page["attention"] == "left_open" else words
         words = f"{words}: {page['text']}" if page["text"] else words
     yield "state", Cell(words, STYLES.get(page["state"], ""))
     yield "project", Cell(page["project"])
@@ -202,8 +201,11 @@ def _facts(page: dict[str, Any], name: str) -> Iterator[tuple[str, Cell]]:
         yield "folder", folder(page["folder"])
     if page["branch"]:
         yield "branch", Cell(page["branch"])
-    end = "" if page["is_live"] else ", ended"
-    yield "active", Cell(f"{clock.local(page['first_at'])} to {clock.local(page['last_at'])}{end}")
+    first, last = clock.local(page["first_at"]), page["last_at"]
+    if page["is_live"]:
+        yield "open", Cell(f"since {first}, active {clock.age(last)}")
+    else:
+        yield "ended", Cell(f"{clock.local(last)} ({clock.age(last)}), begun {first}")
     yield "turns", Cell(str(page["turns_in_all"]))
     if page["files"]:
         names = listed(page["files"], _FILES_OF_SESSION)

@@ -79,7 +79,7 @@ def _of_sessions(
     costs = UsageRateRepo(connection).client_costs()
     if own := {row.key: costs[row.key] for row in rows if row.key in costs}:
         more["Claude Code's own"] = {
-            key: Cell(dollars(cost), "", f"{cost:.6f}") for key, cost in own.items()
+            key: Cell(dollars(cost), "", f"{cost:.6f}", whole=True) for key, cost in own.items()
         }
     if is_interactive():  # a program knows sessions by their ids
         more["title"] = {row.key: title_of(connection, row.key) or "-" for row in rows}
@@ -101,7 +101,9 @@ def _parts(
     ]
     if len(rows) > 1:
         table.append([Cell("total", "bold"), *_figures(total(rows)), *[""] * len(more)])
-    parts: list[Line | Table] = [Table(headings, table)]
+    # A figure is shown whole or not at all.
+    optional = (*(name for name in more if name != "title"), "cache write", "cache read")
+    parts: list[Line | Table] = [Table(headings, table, optional)]
     if any(row.is_partly_priced for row in rows):
         parts.append(Line((Cell("+ some of it is of a model without a list price.", "dim"),)))
     return parts
@@ -121,6 +123,6 @@ def _figures(row: UsageRow) -> list[Any]:
         *(row.cache_read_tokens, row.cache_write_tokens),
     )
     return [
-        *(Cell(short_number(count), "", count) for count in counts),
-        Cell(f"{price}{more}", "", "-" if row.usd is None else f"{row.usd:.6f}{more}"),
+        *(Cell(short_number(count), "", count, whole=True) for count in counts),
+        Cell(f"{price}{more}", "", "-" if row.usd is None else f"{row.usd:.6f}{more}", whole=True),
     ]
