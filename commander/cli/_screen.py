@@ -3,6 +3,7 @@ takes you there."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human_size
@@ -87,13 +88,19 @@ def session_lines(
 def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
     return Row(
         name=row["project"],
-        title=row.get("title") or "",
+        title=row.get("title") or _worktree(row),
         state=STATE_OF_REASON[row["reason"]] if "reason" in row else "working",
         since=row["since"],
         command=f"fleet resume {shortest_id(connection, row['session_id'])}",
         text=row.get("text") or "",
         mark=mark,
     )
+
+
+def _worktree(row: Mapping[str, Any]) -> str:
+    """The folder's name, where it says more than the project's."""
+    folder = PurePath(row["folder"]).name
+    return "" if folder == row["project"] else folder
 
 
 def _hidden(

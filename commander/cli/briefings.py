@@ -7,6 +7,7 @@ from typing import Any, get_args
 import click
 
 from commander.cli._app import ListGroup, json_option, limit_option
+from commander.cli._cells import padded, width
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -225,12 +226,22 @@ def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object,
 def _show_matches(records: list[dict[str, Any]], names: dict[str, str], pattern: str) -> None:
     """Two lines each: the briefing, and below it the text around the match."""
     lines: list[Line] = []
-    for record in records:
-        label = Cell(f"#{record['briefing_id']}", "bold")
-        place = clean(project(names, record["project_id"]).text, 24)
-        status, ended = state(record["status"]), when(ended_at(record))
-        summary = Cell(record["summary"], highlight=pattern)
-        lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
+    heads = [
+        (
+            Cell(f"#{record['briefing_id']}", "bold"),
+            Cell(clean(project(names, record["project_id"]).text, 24)),
+            state(record["status"]),
+            when(ended_at(record)),
+        )
+        for record in records
+    ]
+    widths = [max(width(str(cell.text)) for cell in column) for column in zip(*heads, strict=True)]
+    for record, head in zip(records, heads, strict=True):
+        aligned = [
+            Cell(padded(str(cell.text), at + 2), cell.style)
+            for cell, at in zip(head, widths, strict=True)
+        ]
+        lines.append(Line((*aligned, Cell(record["summary"], highlight=pattern))))
         if clean(record["excerpt"], 500).strip("…") not in clean(record["summary"], 500):
             lines.append(Line(("    ", Cell(record["excerpt"], highlight=pattern))))
     show(*lines)
