@@ -81,11 +81,12 @@ def session_lines(
             yield Line((title,))
         for row in rows[:shown]:
             mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
-            yield _row(connection, row, mark)
+            yield session_row(connection, row, mark)
         yield from _more(rows, shown, command)
 
 
-def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+def session_row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+    """A session of the overview."""
     return Row(
         name=row["project"],
         title=row.get("title") or _worktree(row),
