@@ -230,8 +230,9 @@ def test_filters_and_other_words_of_a_project_are_not_mistaken(library: Library)
 def test_console_filters_by_project_and_status(fleet: Fleet) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": "The parser."}, fleet.folder)
     search = ("briefings", "search", "parser", "--json")
-    assert len(json.loads(fleet.console(*search, "--status", "completed").stdout)) == 1
+    assert len(json.loads(fleet.console(*search, "--status", "done").stdout)) == 1
     assert json.loads(fleet.console(*search, "--status", "blocked").stdout) == []
+    assert json.loads(fleet.console(*search, "--since", "0m").stdout) == []
 
 
 # --- order ------------------------------------------------------------------------------------

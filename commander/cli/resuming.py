@@ -62,6 +62,8 @@ def resume(id: str | None, prints: bool, here: bool) -> None:
             say(go(connection, session, here=here))
             return
         say(resume_line(session, configuration_folder(connection, session.session_id)))
+        if not Path(session.folder).is_dir():
+            say("This folder is gone.", err=True)
         if client := living_client(connection, session.session_id):
             say(f"This session is open {client.in_words()}.", err=True)
 

@@ -23,6 +23,7 @@ Kind = Literal["briefing", "event", "job", "session", "project"]
 _SHOWN = 5  # sessions or projects that an error names
 _SHORT = 8  # characters that usually tell sessions apart
 _SHORTEST = 4
+_NO_NUMBER = 10_000_000  # of a briefing, event or job is as large
 _NUMBERED = re.compile(r"(#?|#?e|#?job)(\d{1,18})")
 _KINDS: dict[str, Kind] = {"": "briefing", "e": "event", "job": "job"}
 _LISTS = {
@@ -111,7 +112,9 @@ def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
     projects = ProjectRepo(connection)
     for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(session_id)):
         text = session_id[:length]
-        if not _NUMBERED.fullmatch(text) and text[-1] not in "-_." and not projects.find(text):
+        number = _NUMBERED.fullmatch(text)
+        is_number = number is not None and int(number[2]) < _NO_NUMBER
+        if not is_number and text[-1] not in "-_." and not projects.find(text):
             return shlex.quote(text)
     return shlex.quote(session_id)
 
