@@ -86,8 +86,6 @@ DRAINER = {
         "signal",
     ),
     *("sqlite3", "stat", "struct", "time", "types", "typing", "unicodedata", "warnings"),
-    # As long as drain/ uses pathlib.
-    *("fnmatch", "ipaddress", "pathlib", "urllib"),
 }
 # Asked for on other systems, and not there.
 ELSEWHERE = {"msvcrt", "nt", "ntpath", "org", "winreg"}

@@ -103,7 +103,7 @@ def test_wrapped_text_fits_and_loses_no_word(text: str, cells: int) -> None:
 
 def test_the_shortest_id_means_one_session_and_no_other_thing(fleet: Fleet) -> None:
     folder = make_repository(fleet.folder / "beef")
-    ids = ("abcd1", "abcd2", "1234567-x", "e1234567-x", "beef-1", "0f0f0f0f")
+    ids = ("abcd1", "abcd2", "1234567-x", "e1234567-x", "beef-1", "0f0f0f0f", "59408224-8")
     for session in ids:
         turn(fleet, folder, session, BLOCKED)
     with db.connect_read_only(fleet.home / "fleet.db") as connection:
@@ -115,6 +115,7 @@ def test_the_shortest_id_means_one_session_and_no_other_thing(fleet: Fleet) -> N
         "e1234567-x": "e1234567-x",
         "beef-1": "beef-1",
         "0f0f0f0f": "0f0f",
+        "59408224-8": "59408224",
     }
     for session, typed in short.items():
         line = fleet.console("resume", typed, "--print").stdout
