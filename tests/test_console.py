@@ -66,6 +66,7 @@ def test_before_the_first_capture_every_list_is_empty(fleet: Fleet, noun: str) -
     assert json.loads(fleet.console(noun, "list", "--json").stdout) == []
     assert not fleet.home.exists()
     assert fleet.console(noun).stdout.startswith(f"No {noun} yet.")  # `list` is the default
+    assert fleet.console("prelude").stdout == ""
     assert not fleet.home.exists()
 
 

@@ -15,6 +15,7 @@ from commander.cli._display import (
     Table,
     is_interactive,
     markdown,
+    none_yet,
     print_json,
     print_table,
     project,
@@ -116,7 +117,7 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
         rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
         headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
     has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
-    empty = "No briefings match." if has_filter else "No briefings yet."
+    empty = "No briefings match." if has_filter else none_yet("briefings")
     print_table(headings, rows, empty, optional=optional)
 
 

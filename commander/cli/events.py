@@ -1,7 +1,9 @@
 """`fleet events`: the outbox, listed or followed."""
 
 import contextlib
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,7 @@ from commander.cli._display import (
     STYLES,
     Cell,
     Table,
+    none_yet,
     print_json,
     print_table,
     project,
@@ -90,7 +93,7 @@ def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> No
         )
         for event in found
     ]
-    empty = "No events match." if after or since else "No events yet."
+    empty = "No events match." if after or since else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 
@@ -111,10 +114,10 @@ def tail(after: int | None, as_json: bool) -> None:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
     path = paths.database(paths.home())
     names: dict[str, str] = {}
-    with (
-        contextlib.closing(db.connect_read_only(path)) as connection,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        while not Path(path).exists():  # before the first capture
+            time.sleep(0.5)
+        connection = stack.enter_context(contextlib.closing(db.connect_read_only(path)))
         for page in Tailer(path).follow(cursor):
             for event in page:
                 if as_json:

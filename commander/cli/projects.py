@@ -14,6 +14,7 @@ from commander.cli._display import (
     Table,
     folder,
     is_interactive,
+    none_yet,
     print_json,
     print_table,
     say,
@@ -76,7 +77,7 @@ def list_(include_archived: bool, as_json: bool) -> None:
     ]
     status = ["status"] if shows_status else []
     headings = ("project", *status, "last briefing", "briefings", "folder")
-    empty = "No projects yet. Finish a turn in any Claude Code session."
+    empty = none_yet("projects")
     print_table(headings, rows, empty)
 
 

@@ -15,6 +15,7 @@ from commander.cli._display import (
     count,
     folder,
     is_interactive,
+    none_yet,
     print_json,
     project,
     say,
@@ -97,7 +98,7 @@ def list_(
         print_json(records)
         return
     if not records:
-        say("No sessions match." if project or state or since else "No sessions yet.")
+        say("No sessions match." if project or state or since else none_yet("sessions"))
     elif is_interactive():
         show(*_sections(records, names))
     else:
