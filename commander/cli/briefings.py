@@ -45,6 +45,7 @@ from fleet_lib.views.briefings import (
 from fleet_lib.views.events import event_record
 from fleet_lib.views.ids import no_such
 from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.session_page import find_session
 from fleet_lib.views.usage import briefing_in_words, of_briefing
 
 _FACTS = (
@@ -73,7 +74,7 @@ briefings.add_command(diff)
 
 @briefings.command("list")
 @project_option
-@click.option("--session", "session_id", help="Only this session: its id.")
+@click.option("--session", metavar="ID", help="Only this session: the beginning of its id.")
 @click.option("--status", type=TURN_STATUS, help="How the turn ended.")
 @click.option(
     "--impact",
@@ -90,7 +91,7 @@ briefings.add_command(diff)
 @since_option("turns that ended")
 @limit_option(20)
 @json_option
-def list_(project: str | None, as_json: bool, **filters: Any) -> None:
+def list_(project: str | None, session: str | None, as_json: bool, **filters: Any) -> None:
     """List briefings, newest first.
 
     \b
@@ -100,6 +101,7 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
       fleet briefings list --json -n 500 | jq -r '.[].summary'
     """
     with reading() as connection:
+        filters["session_id"] = find_session(connection, session) if session else None
         found = BriefingRepo(connection).query(project_id=_id_of(connection, project), **filters)
         records = [briefing_record(connection, briefing) for briefing in found]
         names = project_names(connection)

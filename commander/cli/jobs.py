@@ -47,8 +47,8 @@ _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 def jobs() -> None:
     """Queue tasks for Claude Code without a terminal.
 
-    A job runs in its project's folder. Jobs run oldest first, as many at once as the setting jobs.at_once allows and one per project.
-    Each job has a time limit and a budget, and there is a daily budget for all jobs (see the jobs
+    A job runs in its project's folder. Jobs run oldest first, as many at once as the setting
+    jobs.at_once allows and one per project. Each job has a time limit and a budget, and there is a daily budget for all jobs (see the jobs
     settings in `fleet config list`). The session of a job runs no hooks.
 
     \b

@@ -1,6 +1,7 @@
 """`fleet prelude`: what the Commander's next prompt would add."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,7 +32,7 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
     home = paths.home()
     with reading():
         pass  # drains
-    preview = {"after_event_id": 0, "through_event_id": 0, "text": ""}
+    preview: dict[str, Any] = {"after_event_id": 0, "through_event_id": 0, "text": ""}
     if Path(paths.database(home)).exists():
         preview = prelude_preview(home, with_recap=recap, after=after)
     if as_json:
