@@ -1,7 +1,6 @@
 """`fleet briefings`: what each finished turn did."""
 
 import re
-import sqlite3
 from typing import Any, get_args
 
 import click
@@ -44,7 +43,7 @@ from fleet_lib.views.briefings import (
 )
 from fleet_lib.views.events import event_record
 from fleet_lib.views.ids import no_such
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.session_page import find_session
 from fleet_lib.views.usage import briefing_in_words, of_briefing
 
@@ -102,7 +101,9 @@ def list_(project: str | None, session: str | None, as_json: bool, **filters: An
     """
     with reading() as connection:
         filters["session_id"] = find_session(connection, session) if session else None
-        found = BriefingRepo(connection).query(project_id=_id_of(connection, project), **filters)
+        found = BriefingRepo(connection).query(
+            project_id=project_id_of(connection, project), **filters
+        )
         records = [briefing_record(connection, briefing) for briefing in found]
         names = project_names(connection)
     if as_json:
@@ -193,7 +194,7 @@ def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters
     query = " ".join(words)
     with reading() as connection:
         results = search_view.search(
-            connection, query, project_id=_id_of(connection, project), **filters
+            connection, query, project_id=project_id_of(connection, project), **filters
         )
         names = project_names(connection)
     records = results.records
@@ -210,10 +211,6 @@ def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters
         ]
         empty = f"No briefings match {clean(query, 60)!r}."
         print_table(("id", "ended", "project", "status", "summary", "found"), rows, empty)
-
-
-def _id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
-    return find_project(connection, name).project_id if name else None
 
 
 def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ from fleet_lib.text import clean
 from fleet_lib.views.digest import TURNS
 from fleet_lib.views.digest import digest as digest_of
 from fleet_lib.views.ids import shortest_id
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.sessions import STATE_OF_REASON
 from fleet_lib.views.usage import in_words
 
@@ -73,7 +73,7 @@ def digest(
         raise click.UsageError("--until is not after --since")
     with reading() as connection:
         names = project_names(connection)
-        project_id = find_project(connection, project).project_id if project else None
+        project_id = project_id_of(connection, project)
         bounds: dict[str, Any] = {"since": since, "until": until, "project_id": project_id}
         report = digest_of(connection, names, **bounds)
         if look_up_prices(connection, report["usage"]):

@@ -34,7 +34,7 @@ from fleet_lib.store import db
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.text import clean
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import find_project, project_id_of, project_names
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
@@ -164,7 +164,7 @@ def list_(
       fleet jobs list --json | jq '.[].cost_usd'
     """
     with reading() as connection:
-        project_id = find_project(connection, name).project_id if name else None
+        project_id = project_id_of(connection, name)
         found = JobRepo(connection).query(
             project_id=project_id, status=status, since=since, limit=limit
         )

@@ -28,7 +28,7 @@ from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
 from fleet_lib.views.ids import shortest_id
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
 from fleet_lib.views.usage import in_words, session_in_words
@@ -89,7 +89,7 @@ def list_(
         records = session_list(
             connection,
             names,
-            project_id=find_project(connection, project).project_id if project else None,
+            project_id=project_id_of(connection, project),
             state=state,
             since=since,
             limit=limit,

@@ -12,7 +12,7 @@ from commander.cli._display import Cell, Line, Table, is_interactive, print_json
 from commander.cli._params import project_option, since_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.sessions import title_of
 from fleet_lib.views.usage import as_record, dollars, name_of, short_number, total, usage_rows
 
@@ -48,7 +48,7 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
     from fleet_lib.views.list_prices import current_rates  # slow to import
 
     with reading() as connection:
-        project_id = find_project(connection, project).project_id if project else None
+        project_id = project_id_of(connection, project)
         rates = current_rates(connection, paths.home())
         rows = usage_rows(connection, by, rates, since=since, project_id=project_id)
         names = project_names(connection)

@@ -34,6 +34,11 @@ def find_project(connection: sqlite3.Connection, name: str) -> Project:
     return found[0]
 
 
+def project_id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
+    """The same, as a filter that may not be given."""
+    return find_project(connection, name).project_id if name else None
+
+
 def project_records(
     connection: sqlite3.Connection, *, include_archived: bool
 ) -> list[dict[str, Any]]:
