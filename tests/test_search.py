@@ -232,7 +232,9 @@ def test_console_filters_by_project_and_status(fleet: Fleet) -> None:
     search = ("briefings", "search", "parser", "--json")
     assert len(json.loads(fleet.console(*search, "--status", "done").stdout)) == 1
     assert json.loads(fleet.console(*search, "--status", "blocked").stdout) == []
-    assert json.loads(fleet.console(*search, "--since", "0m").stdout) == []
+    assert len(json.loads(fleet.console(*search, "--since", "2h").stdout)) == 1
+    fleet.rows("UPDATE briefings SET ended_at = '2020-01-01T00:00:00.000Z'")
+    assert json.loads(fleet.console(*search, "--since", "2h").stdout) == []
 
 
 # --- order ------------------------------------------------------------------------------------
