@@ -27,7 +27,6 @@ from commander.cli._display import (
 )
 from commander.cli._params import TURN_STATUS, complete_briefing, project_option, since_option
 from commander.cli.briefing_diff import diff
-from commander.cli.events import event_cells
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.levels import BroadcastLevel, ImpactLevel
@@ -315,6 +314,8 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
     if as_json:
         print_json(event_record(event))
         return
+    from commander.cli.events import event_cells  # a list need not wait for it
+
     payload = event.payload
     what, line = event_cells(event)
     facts = [
