@@ -385,7 +385,7 @@ def test_a_projects_name_means_all_of_it_that_waits(fleet: Fleet, api: Path, web
         (("dismiss", "77"), 1, "there is no briefing 77; run `fleet briefings list`"),
         (("dismiss", "nowhere"), 1, "no session or project begins with 'nowhere'"),
         (("dismiss", "3"), 1, "session s-3 does not wait for you; run `fleet status`"),
-        (("dismiss", "e5"), 1, "event e5 belongs to no session; run `fleet status`"),
+        (("dismiss", "e5"), 1, "e5 belongs to no session; run `fleet status`"),
         (("dismiss", "s-"), 1, "several sessions begin with 's-': s-3, s-2, s-1; type more"),
         (("dismiss", "web"), 1, "no session of web waits for you; run `fleet status`"),
         (("snooze", "1", "soon"), 2, "'soon' is not a time; use 30m, 2h, 3d"),

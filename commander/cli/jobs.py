@@ -210,10 +210,10 @@ def show_(job_id: int, as_json: bool) -> None:
         print_json(shown)
         return
     rows = [
-        (Cell("status", "bold"), state(job.status)),
-        (Cell("project", "bold"), project(names, job.project_id)),
-        (Cell("type", "bold"), f"{job.type}, {job.model}"),
-        (Cell("created", "bold"), when(job.ts_created)),
+        (Cell("status", "dim"), state(job.status)),
+        (Cell("project", "dim"), project(names, job.project_id)),
+        (Cell("type", "dim"), f"{job.type}, {job.model}"),
+        (Cell("created", "dim"), when(job.ts_created)),
     ]
     for heading, value in (
         ("took", _took(job)),
@@ -224,7 +224,7 @@ def show_(job_id: int, as_json: bool) -> None:
         ("prompt", shown["prompt"]),
     ):
         if value and value != "-":
-            rows.append((Cell(heading, "bold"), Cell(value)))
+            rows.append((Cell(heading, "dim"), Cell(value)))
     parts: list[Line | Table] = [Table((), rows)]
     if shown["answer"]:
         parts += [Line(()), *(Line((line,), wraps=True) for line in shown["answer"].splitlines())]

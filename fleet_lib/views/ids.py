@@ -87,8 +87,7 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
     session_id = found.id or _of_number(connection, found)
     if not session_id:
         raise NotFound(
-            f"{found.kind} {found.label()} belongs to no session;"
-            " run `fleet status` to see what waits for you"
+            f"{found.label()} belongs to no session; run `fleet status` to see what waits for you"
         )
     return Meant([_known(connection, session_id, text)])
 
