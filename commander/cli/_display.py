@@ -235,6 +235,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def none_yet(noun: str) -> str:
+    """An empty list, and what fills it."""
+    return f"No {noun} yet. Finish a turn in any Claude Code session."
+
+
 def human_size(size: float) -> str:
     """Bytes for a person: `340 kB`, `12.4 MB`."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -5,7 +5,7 @@ errors."""
 import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -100,7 +100,34 @@ class EventId(click.ParamType):  # type: ignore[type-arg]
         return int(match[1])
 
 
-JOB_ID = click.IntRange(1, 2**63 - 1)  # SQLite's largest integer
+class JobId(click.ParamType):  # type: ignore[type-arg]
+    """`3`, or `job3` as `fleet status` prints it."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"#?(?:job)?(\d{1,18})", str(value))
+        if not match or not int(match[1]):
+            self.fail(f"{value!r} is not a job; use 3 or job3", param, ctx)
+        return int(match[1])
+
+
+class Words(click.Choice):  # type: ignore[type-arg]
+    """The words of a screen for the values of the database, which are taken too."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(list(values))
+        self._values = values
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self._values.values():
+            return str(value)
+        return self._values[super().convert(value, param, ctx)]
+
+
+TURN_STATUS = Words(
+    {"done": "completed", "asks-you": "waiting_for_input", "blocked": "blocked", "failed": "failed"}
+)
 
 
 class Prompt(click.ParamType):  # type: ignore[type-arg]

@@ -3,6 +3,7 @@ takes you there."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human_size
@@ -82,20 +83,27 @@ def session_lines(
             yield Line((title,))
         for row in rows[:shown]:
             mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
-            yield _row(connection, row, mark)
+            yield session_row(connection, row, mark)
         yield from _more(rows, shown, command)
 
 
-def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+def session_row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+    """A session of the overview."""
     return Row(
         name=at(row["project"], row.get("machine")),
-        title=row.get("title") or "",
+        title=row.get("title") or _worktree(row),
         state=STATE_OF_REASON[row["reason"]] if "reason" in row else "working",
         since=row["since"],
         command=f"fleet resume {shortest_id(connection, row['session_id'])}",
         text=row.get("text") or "",
         mark=mark,
     )
+
+
+def _worktree(row: Mapping[str, Any]) -> str:
+    """The folder's name, where it says more than the project's."""
+    folder = PurePath(row["folder"]).name
+    return "" if folder == row["project"] else folder
 
 
 def _hidden(
@@ -106,7 +114,8 @@ def _hidden(
     if numbers["dismissed"]:
         words.append(f"{numbers['dismissed']} dismissed")
     if numbers["snoozed"]:
-        words.append(f"{numbers['snoozed']} snoozed until {clock.soon(numbers['until'])}")
+        first = "until" if numbers["snoozed"] == 1 else "the first until"
+        words.append(f"{numbers['snoozed']} snoozed, {first} {clock.soon(numbers['until'])}")
     if not words:
         return
     more = "" if shows_all else " `fleet status --all` shows them."
@@ -116,7 +125,8 @@ def _hidden(
             (
                 Cell(f"Hidden: {', '.join(words)}.", "bold" if shows_all else "dim"),
                 Cell(more, "dim"),
-            )
+            ),
+            wraps=True,
         ),
     )
     names = project_names(connection)
@@ -195,17 +205,18 @@ def _more(rows: list[Any], most: int | None, command: str) -> Iterator[Line]:
 
 def _commander_line(commander: dict[str, Any]) -> Line:
     if not commander["started"]:
-        return Line(("Commander: not started. Run `fleet commander` to start it.",))
+        return Line(("Commander: not started. Run `fleet commander` to start it.",), wraps=True)
     if not commander["new"]:
         return Line(("Commander: up to date.",))
     return Line(
-        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",)
+        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",),
+        wraps=True,
     )
 
 
 def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
     if used:
-        yield Line((f"Used today: {usage.in_words(used)}.",))
+        yield Line((f"Used today: {usage.in_words(used)}.",), wraps=True)
 
 
 def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:

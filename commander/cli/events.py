@@ -1,16 +1,19 @@
 """`fleet events`: the outbox, listed or followed."""
 
 import contextlib
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     STYLES,
     Cell,
     Table,
+    none_yet,
     print_json,
     print_table,
     project,
@@ -40,14 +43,14 @@ _KINDS = {
 _TAIL_WIDTHS = (6, 8, 14, 22)
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def events() -> None:
     """List or follow events.
 
     There is an event for each briefing, each session that gets stuck, each error, each turn that
     left documents behind, and each turn that touched a file of another living session. The
-    Commander, the gateway and other programs follow them. `fleet briefings show e40` prints what
-    event e40 is about.
+    Commander, the gateway and other programs follow them. `fleet show e40` prints what event e40 is
+    about.
 
     \b
     Examples:
@@ -88,12 +91,14 @@ def list_(
         return
     rows = [
         (
-            *(f"e{event.event_id}", when(event.ts)),
-            *(project(names, event.project_id, event.machine), *_cells(event)),
+            f"e{event.event_id}",
+            when(event.ts),
+            project(names, event.project_id, event.machine),
+            *event_cells(event),
         )
         for event in found
     ]
-    empty = "No events match." if after or since else "No events yet."
+    empty = "No events match." if after or since else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 
@@ -116,10 +121,10 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
         wanted = RelayRepo(connection).machine_filter(machine)
     path = paths.database(paths.home())
     names: dict[str, str] = {}
-    with (
-        contextlib.closing(db.connect_read_only(path)) as connection,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        while not Path(path).exists():  # before the first capture
+            time.sleep(0.5)
+        connection = stack.enter_context(contextlib.closing(db.connect_read_only(path)))
         for page in Tailer(path).follow(cursor):
             for event in page:
                 if wanted is not None and (event.machine or "") != wanted:
@@ -135,11 +140,11 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
     place = project(names, event.project_id, event.machine)
-    row = (f"e{event.event_id}", moment, place, *_cells(event))
+    row = (f"e{event.event_id}", moment, place, *event_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 
 
-def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
+def event_cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     """(what happened in a word or two, one line that says more)."""
     payload = event.payload
     if payload is None:
@@ -154,7 +159,10 @@ def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     elif event.type in ("briefing_added", "session_blocked", "colleague_news") and status:
         is_again = event.type != "session_blocked" and revision_of(payload) > 1
         what = state_words(status) + (" (again)" if is_again else "")
-    return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
+    line = line_of(event.type, payload)
+    # "a session started" says nothing more.
+    shown = "" if event.type == "session_started" else line
+    return Cell(what, style, event.type, whole=True), Cell(shown, piped=line)
 
 
 def _time_of_day(moment: str) -> str:

@@ -10,8 +10,8 @@ from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import NoQuery, SessionQuery
 from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
-from fleet_lib.store.hiding import hide
 from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import stored_id
 from fleet_lib.views.places import way_to
 from fleet_lib.views.projects import project_names
@@ -69,8 +69,10 @@ def show(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
 
 def _hidden(context: Context, request: Request, until: str | None) -> messages.Hidden:
     session_id = text_of(request, "session")
+    with context.reading() as connection:
+        session = waiting(connection, stored_id(connection, session_id))
     with context.writing() as connection:
-        hide(connection, stored_id(connection, session_id), until)
+        hide(connection, session, until)
     context.changed()
     wake.start_relay(context.home)
     return messages.Hidden(session_id=session_id, hidden_until=until)

@@ -21,7 +21,7 @@ from fleet_lib.views import overview
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import body_of, briefing_record
 from fleet_lib.views.list_prices import current_rates
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import find_project, project_id_of, project_names
 from fleet_lib.views.usage import as_record, name_of, usage_rows
 
 BUDGET = 9_800  # characters of `whats_new`
@@ -66,7 +66,7 @@ def search(
         found = search_view.search(
             connection,
             query,
-            project_id=find_project(connection, project).project_id if project else None,
+            project_id=project_id_of(connection, project),
             status=status,
             limit=limit,
         )

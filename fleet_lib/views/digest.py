@@ -66,7 +66,7 @@ def digest(
 ) -> dict[str, Any]:
     """`since` and `until` are ISO times, the second excluded; `names` is {project_id: name}.
 
-    `waits`: what waits for a person, unless the time has an end; `days`, newest first, each with
+    `needs_you` and `left_open`: empty if the time has an end; `days`, newest first, each with
     its `projects`; `usage`: a figure or None; `read_since`: later than `since` if there were more
     turns than are read."""
     end = until or "9999"
@@ -80,7 +80,7 @@ def digest(
         "since": since,
         "until": until,
         "read_since": turns[-1].at if is_cut else since,
-        "waits": [] if until else _waiting(connection, names, project_id),
+        **_waiting(connection, names, project_id, is_now=until is None),
         "days": [
             {
                 "day": day,
@@ -273,14 +273,20 @@ def _failed_jobs(
 
 
 def _waiting(
-    connection: sqlite3.Connection, names: dict[str, str], project_id: str | None
-) -> list[dict[str, Any]]:
+    connection: sqlite3.Connection,
+    names: dict[str, str],
+    project_id: str | None,
+    *,
+    is_now: bool,
+) -> dict[str, list[dict[str, Any]]]:
+    if not is_now:
+        return {"needs_you": [], "left_open": []}
     now = SessionsNow(connection)
-    waits = [
-        *({"attention": "needs_you", **row} for row in needs_you(now, names)),
-        *({"attention": "left_open", **row} for row in left_open(now, names)),
-    ]
-    return [row for row in waits if project_id in (None, row["project_id"])]
+    waits = {"needs_you": needs_you(now, names), "left_open": left_open(now, names)}
+    return {
+        name: [row for row in rows if project_id in (None, row["project_id"])]
+        for name, rows in waits.items()
+    }
 
 
 def _usage(

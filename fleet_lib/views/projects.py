@@ -34,6 +34,11 @@ def find_project(connection: sqlite3.Connection, name: str) -> Project:
     return found[0]
 
 
+def project_id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
+    """The same, as a filter that may not be given."""
+    return find_project(connection, name).project_id if name else None
+
+
 def _machine_of(project: Project) -> dict[str, str]:
     """The machine of a project that no other one has: its id ends in `@laptop`."""
     _, mark, machine = project.project_id.partition("@")

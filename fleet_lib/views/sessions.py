@@ -54,7 +54,7 @@ def hidden(
     those that are shown all the same, because they said something new."""
     is_shown = {row["session_id"] for row in shown}
     return [
-        open_record(session, names) | {"hidden_until": session.hidden_until}
+        open_record(_titled(connection, session), names) | {"hidden_until": session.hidden_until}
         for session in SessionRepo(connection).hidden()
         if session.session_id not in is_shown
     ]
@@ -95,6 +95,10 @@ def title_of(connection: sqlite3.Connection, session_id: str) -> str | None:
     session = SessionRepo(connection).get(session_id)
     title = session.title if session else None
     return title or BriefingRepo(connection).last_title(session_id)
+
+
+def _titled(connection: sqlite3.Connection, session: Session) -> Session:
+    return replace(session, title=title_of(connection, session.session_id))
 
 
 class SessionsNow:
@@ -140,10 +144,7 @@ class SessionsNow:
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
                 found.append(session_now(session, live))
-        titled = [
-            replace(session, title=title_of(self._connection, session.session_id))
-            for session in found
-        ]
+        titled = [_titled(self._connection, session) for session in found]
         return sorted(titled, key=order, reverse=True)
 
 
