@@ -8,8 +8,11 @@ CLAUDE_VERSIONS := $(sort $(notdir $(wildcard tests/payloads/*.*.*)))
 # One of them: make test-client CLAUDE_VERSION=2.1.332
 CLAUDE_VERSION ?= $(CLAUDE_VERSIONS)
 CLAUDES := $(CLAUDE_VERSION:%=.tools/claude-%/node_modules/.bin/claude)
+# Checks the dashboard's roles, names and contrast.
+AXE_VERSION := 4.14.1
+AXE := .tools/axe/node_modules/axe-core/axe.min.js
 
-.PHONY: help setup test test-slow test-all test-client check format bench torture fuzz schema docs clean picture
+.PHONY: help setup test test-slow test-all test-client check format bench torture fuzz schema docs clean picture vendor
 
 help:
 	@echo "make setup        the environment in .venv, and the Claude Code clients that tests run"
@@ -18,14 +21,15 @@ help:
 	@echo "make test-all     both"
 	@echo "make test-client  those with the real Claude Code (CLAUDE_VERSION=2.1.332 for one version)"
 	@echo "make check        ruff, ruff format, mypy --strict"
-	@echo "make bench        docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
+	@echo "make bench        docs/benchmarks.md, measured again (12 minutes on an idle machine)"
 	@echo "make torture      kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
 	@echo "make fuzz         100,000 inputs for everything that reads what others wrote"
 	@echo "make schema       fleet_lib/store/schema.sql from the migrations"
 	@echo "make docs         docs/commands/ from the console's help"
+	@echo "make vendor       the dashboard's view library again, at the versions of commander/gateway/vendored.py"
 	@echo "make picture      docs/status.svg and docs/dashboard.png from a real run"
 
-setup: $(VENV)/ready $(CLAUDES)
+setup: $(VENV)/ready $(CLAUDES) $(AXE)
 
 $(VENV)/ready: pyproject.toml .claude-plugin/plugin.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -42,6 +46,11 @@ $(VENV)/ready: pyproject.toml .claude-plugin/plugin.json
 	  { $@ --version >/dev/null 2>&1 || \
 	    node .tools/claude-$*/node_modules/@anthropic-ai/claude-code/install.cjs; }; \
 	else echo "npm is not there: the tests with the real Claude Code $* will be skipped" >&2; fi
+
+$(AXE):
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-fund --no-audit --prefix .tools/axe axe-core@$(AXE_VERSION); \
+	else echo "npm is not there: the dashboard's tests will not check its accessibility" >&2; fi
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
@@ -78,6 +87,9 @@ schema: $(VENV)/ready
 
 picture: $(VENV)/ready
 	$(BIN)/python docs/picture.py $(CHROMIUM)
+
+vendor: $(VENV)/ready
+	$(BIN)/python -m commander.gateway.vendored
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py

@@ -1,4 +1,4 @@
-"""Makes the README's pictures: `make picture`. The real hooks capture five turns in a throwaway
+"""Makes the README's pictures: `make picture`. The real hooks capture six sessions in a throwaway
 home; docs/status.svg is what `fleet status` prints to a terminal, docs/dashboard.png what a browser
 shows of `fleet gateway`. Only the times are made up."""
 
@@ -23,50 +23,77 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 92, 30
-_STAGING = "Staging runs Kubernetes 1.31, production follows"
-_BLOCKED = "Payment tests need the staging credentials"
-_PERMISSION = "Claude needs your permission to use Bash"
-TURNS = (
-    # minutes ago, project, hook, fields of the payload
-    (190, "infra", "stop", {"summary": _STAGING, "impact_level": "major"}),
-    (31, "web", "stop", {"summary": "The login form explains errors", "impact_level": "minor"}),
-    (24, "docs-site", "stop", {"summary": "Search finds headings too", "impact_level": "minor"}),
-    (
-        12,
-        "shop-api",
-        "stop",
+BLOCKED = """I cannot reach the provider's sandbox from here.
+
+```briefing
+status: blocked
+summary: The payment tests need the staging credentials of the provider
+blockers: [staging credentials for the payment provider]
+```"""
+ASKED = {
+    "questions": [
         {
-            "summary": _BLOCKED,
-            "status": "blocked",
-            "blockers": ["staging credentials for the payment provider"],
-        },
-    ),
-    (
-        4,
-        "web",
-        "notification",
-        {"notification_type": "permission_prompt", "message": _PERMISSION},
-    ),
-)
+            "question": "Should expired carts be deleted after 30 days, or kept for the reports?",
+            "header": "Carts",
+            "options": [
+                {"label": "Delete", "description": ""},
+                {"label": "Keep", "description": ""},
+            ],
+            "multiSelect": False,
+        }
+    ]
+}
+COMMAND = {"command": "rm -rf build && npm run build", "description": "Build again"}
+Hook = tuple[str, dict[str, object]]
+
+
+def stop(message: str) -> list[Hook]:
+    """What the client calls when a turn ends."""
+    return [("stop", {"hook_event_name": "Stop", "last_assistant_message": message})]
+
+
+def permission(tool: str, given: dict[str, object]) -> list[Hook]:
+    """What it calls when it asks, and six seconds later when nothing was answered."""
+    request = {"hook_event_name": "PermissionRequest", "tool_name": tool, "tool_input": given}
+    notice = {"notification_type": "permission_prompt", "message": "Claude needs your permission"}
+    return [("permission_request", request), ("notification", notice)]
+
+
+TURNS: tuple[tuple[int, str, str, list[Hook]], ...] = (
+    # minutes ago, project, what was asked, the hooks that the client calls
+    (190, "infra", "Move staging to Kubernetes 1.31",
+     stop("Staging runs Kubernetes 1.31; production follows on Monday.")),
+    (95, "mobile-app", "Why does the Android build fail on CI?",
+     [*stop("The cache key lacks the NDK's version.\n\nShall I pin the NDK, or add it to the key?"),
+      ("session_end", {"reason": "other"})]),
+    (31, "docs-site", "Make the search find headings",
+     stop("Search finds headings too, and ranks them above body text.")),
+    (12, "shop-api", "Run the payment tests against staging", stop(BLOCKED)),
+    (4, "web", "Upgrade to Vite 7 and make the build green", permission("Bash", COMMAND)),
+    (2, "shop-carts", "Clean up old carts", permission("AskUserQuestion", ASKED)),
+)  # fmt: skip
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         env = {"PATH": os.environ["PATH"], "HOME": folder, "FLEET_HOME": str(home)}
-        for number, (_, name, hook, fields) in enumerate(TURNS):
+        for number, (_, name, prompt, hooks) in enumerate(TURNS):
             project = Path(folder) / name
-            project.mkdir(exist_ok=True)
+            project.mkdir()
+            transcript = Path(folder) / f"{name}.jsonl"
+            line = {"type": "user", "promptId": str(number), "message": {"role": "user"}}
+            line["message"]["content"] = prompt  # type: ignore[index]
+            transcript.write_text(json.dumps(line) + "\n")
             call = {"session_id": f"{name}-1", "prompt_id": str(number), "cwd": str(project)}
-            lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
-            block = f"```briefing\n{lines}\n```"
-            payload = fields if hook == "notification" else {"last_assistant_message": block}
-            subprocess.run(
-                [sys.executable, "-I", "-S", ROOT / "hooks" / f"{hook}.py"],
-                input=json.dumps(call | payload).encode(),
-                env=env | {"CLAUDE_PROJECT_DIR": str(project)},
-                check=True,
-            )
+            call["transcript_path"] = str(transcript)
+            for hook, payload in hooks:
+                subprocess.run(
+                    [sys.executable, "-I", "-S", ROOT / "hooks" / f"{hook}.py"],
+                    input=json.dumps(call | payload).encode(),
+                    env=env | {"CLAUDE_PROJECT_DIR": str(project)},
+                    check=True,
+                )
         fleet = [sys.executable, "-m", "commander"]
         subprocess.run([*fleet, "drain"], env=env, cwd=ROOT, check=True, capture_output=True)
         set_moments(home / "fleet.db")
@@ -100,11 +127,11 @@ def photograph(fleet: list[str], env: dict[str, str], arguments: list[str]) -> N
         link = gateway.stdout.readline().split()[-1]
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            size = {"width": 1100, "height": 640}
+            size = {"width": 1240, "height": 640}
             page = browser.new_page(viewport=size, device_scale_factor=1.5)
             page.goto(link)
             page.wait_for_selector("#connection[data-state=live]")
-            page.wait_for_selector("#projects a")
+            page.wait_for_selector("#projects .row")
             page.screenshot(path=ROOT / "docs" / "dashboard.png")
             browser.close()
     finally:
@@ -115,15 +142,13 @@ def photograph(fleet: list[str], env: dict[str, str], arguments: list[str]) -> N
 def set_moments(database: Path) -> None:
     """Spread the turns over some hours."""
     connection = sqlite3.connect(database)
-    for minutes, project, hook, _ in TURNS:
+    for minutes, project, _, _ in TURNS:
         values = (f"-{minutes} minutes", f"{project}-1")
         at = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)"
-        if hook == "stop":
-            connection.execute(
-                f"UPDATE briefings SET ended_at = {at} WHERE session_id = ?2", values
-            )
+        connection.execute(f"UPDATE briefings SET ended_at = {at} WHERE session_id = ?2", values)
         connection.execute(
-            f"UPDATE sessions SET state_at = {at}, last_seen_at = {at} WHERE session_id = ?2",
+            f"UPDATE sessions SET state_at = {at}, last_seen_at = {at},"
+            f" ended_at = CASE WHEN ended_at IS NOT NULL THEN {at} END WHERE session_id = ?2",
             values,
         )
     connection.commit()

@@ -472,8 +472,12 @@ def test_every_endpoint_answers_and_is_described(
     assert described["openapi"].startswith("3.1")
     for path, methods in described["paths"].items():
         if "get" in methods:
-            filled = path.format(briefing_id=1, job_id=1)
-            query = "?q=parser" if path.endswith("/search") else ""
+            ((project_id, session_id),) = fleet.rows("SELECT project_id, session_id FROM sessions")
+            filled = path.format(
+                briefing_id=1, job_id=1, project_id=project_id, session_id=session_id
+            )
+            queries = {"search": "?q=parser", "days": "?since=2026-01-01"}
+            query = queries.get(path.rpartition("/")[2], "")
             answer = gateway.get(filled + query)
             assert answer.status_code == (404 if "{job_id}" in path else 200), (path, answer.text)
     (found,) = gateway.get("/api/v1/briefings/search?q=pars").json()
@@ -529,11 +533,20 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
     assert described_methods == {
         ("get", "/api/v1/health"): [],
         ("get", "/api/v1/overview"): [],
+        ("get", "/api/v1/roster"): ["quiet"],
         ("get", "/api/v1/projects"): [],
-        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "limit"],
-        ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "limit"],
-        ("get", "/api/v1/briefings/{briefing_id}"): ["briefing_id"],
+        ("get", "/api/v1/projects/{project_id}"): ["project_id"],
+        ("get", "/api/v1/sessions"): ["project_id", "state", "since", "before", "before_id", "limit"],
+        ("get", "/api/v1/sessions/{session_id}"): ["session_id"],
+        ("post", "/api/v1/sessions/{session_id}/dismiss"): ["session_id"],
+        ("post", "/api/v1/sessions/{session_id}/snooze"): ["session_id"],
+        ("post", "/api/v1/sessions/{session_id}/show"): ["session_id"],
+        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "since", "limit"],
+        ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "since", "limit"],
+        ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
+        ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "limit"],
         ("get", "/api/v1/usage"): ["by", "since", "project_id"],
+        ("get", "/api/v1/usage/days"): ["since", "top"],
         ("get", "/api/v1/events"): ["after", "limit"],
         ("get", "/api/v1/jobs"): ["project_id", "status", "limit"],
         ("post", "/api/v1/jobs"): [],
@@ -575,7 +588,10 @@ def test_api_handles_malformed_rows_of_other_programs(
         }.items():
             for column in columns:
                 connection.execute(f"UPDATE {table} SET {column} = x'FF00'")
-    for path in ("overview", "projects", "briefings", "briefings/1", "conversations", "prelude"):
+    for path in (
+        *("overview", "roster", "projects", "briefings", "briefings/1", "conversations", "prelude"),
+        *("timeline", "sessions", "sessions/s-1"),
+    ):
         answer = gateway.get("/api/v1/" + path)
         assert answer.status_code == 200, (path, answer.text, _log(fleet))
         answer.json()

@@ -22,7 +22,7 @@ _SHORT_ID = 8  # characters of a session's id
 @click.command()
 @click.option(
     "--by",
-    type=click.Choice([by for by in get_args(By) if by not in ("turn", "all")]),
+    type=click.Choice([by for by in get_args(By) if by not in ("turn", "day_and_project", "all")]),
     default="day",
     show_default=True,
     help="What one row stands for.",

@@ -20,7 +20,8 @@ from starlette.websockets import WebSocket
 from commander.gateway import connections
 from commander.gateway.access import Guard
 from commander.gateway.address import Address
-from commander.gateway.api import Api, no_such_page
+from commander.gateway.api import no_such_page, routes
+from commander.gateway.context import Context
 from commander.gateway.hub import Hub
 from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
@@ -33,6 +34,10 @@ from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
+# The first part of an address that the page shows something for (static/shell.js).
+VIEWS = frozenset(
+    "|timeline|search|sessions|session|project|briefing|jobs|usage|commander|prelude".split("|")
+)
 # {a loopback address, or all addresses of one family: the other family's loopback address}
 _COMPANIONS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::1", "::1": "127.0.0.1"}  # noqa: S104
 _ATTEMPTS = 20  # to find a port that is free on both
@@ -58,7 +63,9 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
             clients.discard(client)
 
     async def page(request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        # The address holds what the page shows, so all of these are the same page.
+        view = request.path_params["rest"].partition("/")[0]
+        return FileResponse(STATIC / "index.html", status_code=200 if view in VIEWS else 404)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
@@ -70,18 +77,18 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
             finally:
                 draining.cancel()
 
+    context = Context(
+        home, queue, address, logins, clients=lambda: len(clients), changed=live_watch.touch
+    )
     mcp = http.Endpoint(home)
-    api = Api(home, queue, lambda: len(clients), address, logins)
     app = Starlette(
         routes=[
-            Mount("/api/v1", routes=api.routes()),
+            Mount("/api/v1", routes=routes(context)),
             WebSocketRoute("/ws", serve),
             Route(http.PATH, mcp),
             Mount("/static", StaticFiles(directory=STATIC)),
-            # The address holds what the page shows, so all of these are the same page.
-            Route("/", page),
-            Route("/{view:str}", page),
-            Route("/{view:str}/{which:str}", page),
+            Mount("/api", routes=[]),
+            Route("/{rest:path}", page),
         ],
         exception_handlers={HTTPException: no_such_page},
         lifespan=lifespan,

@@ -13,6 +13,7 @@ from fleet_lib import live, paths
 from fleet_lib.errors import FleetError
 from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.store import db
+from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.tailer import identity, watching
 
 _POLL_SECONDS = 1.0
@@ -43,6 +44,10 @@ class LiveWatch:
             self._is_over.set()
             self._touched.set()
             await asyncio.to_thread(thread.join, 5.0)
+
+    def touch(self) -> None:
+        """Look now: what a session shows may have changed. From any thread."""
+        self._touched.set()
 
     async def wait(self, changes: int) -> int:
         """Wait until there were more changes than that; how many there were."""
@@ -81,15 +86,23 @@ class LiveWatch:
                 if identity(self._database) != opened:
                     return
                 if self._has_clients():
-                    sessions = live_sessions(connection, is_thorough=True).values()
-                    yield sorted(
-                        (one.session_id, one.state, one.since, one.text) for one in sessions
-                    )
+                    yield _states(connection)
 
     def _wake(self) -> None:
         self.changes += 1
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+def _states(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """What a session shows without an event: its client's file says it, or somebody has hidden it,
+    here or at the console, or the time of that has come."""
+    living = live_sessions(connection, is_thorough=True).values()
+    hidden = SessionRepo(connection).hidden()
+    return [
+        *sorted((one.session_id, one.state, one.since, one.text) for one in living),
+        *sorted((one.session_id, str(one.hidden_until)) for one in hidden),
+    ]
 
 
 def _is_session_file(path: str) -> bool:

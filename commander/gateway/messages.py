@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fleet_lib import lines
 from fleet_lib.jobs.request import PermissionMode
+from fleet_lib.rules import OPEN_ALERT_SECONDS
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.store.outbox import OutboxEvent
 from fleet_lib.views.events import job_number
@@ -158,6 +159,15 @@ class Prelude(BaseModel):
     after_event_id: int
     through_event_id: int
     text: str
+
+
+class SnoozeWish(_Message):
+    seconds: int = Field(ge=60, le=OPEN_ALERT_SECONDS)
+
+
+class Hidden(BaseModel):
+    session_id: str
+    hidden_until: str | None
 
 
 class LoginCode(_Message):

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
+_TEXT_IDS = ("project_id", "session_id")
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -61,7 +63,12 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         for name, field in endpoint.query.model_fields.items()
     ]
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string" if name in _TEXT_IDS else "integer"},
+        }
         for name in re.findall(r"{(.+?)}", endpoint.path)
     ]
     return in_query + in_path

@@ -19,11 +19,18 @@ _SAMPLE, _SCAN = 1000, 10_000  # briefings that are read to see how common a beg
 _TEXT_LIMIT = 8000  # characters of a text by which it is ranked
 _TITLE_WEIGHT = 4
 _USUAL_LENGTH = 1000  # characters of a text
+# A doc is about the second at which the turn ended, so `?3` bounds the time.
 _NEWEST_HITS = (
-    "SELECT rowid AS doc FROM search_fts WHERE search_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2"
+    "SELECT rowid AS doc FROM search_fts WHERE search_fts MATCH ?1 AND rowid >= ?3"
+    " ORDER BY rowid DESC LIMIT ?2"
 )
-_NEWEST = "SELECT doc FROM search_text WHERE ?1 IS NULL ORDER BY doc DESC LIMIT ?2"
+_NEWEST = "SELECT doc FROM search_text WHERE ?1 IS NULL AND doc >= ?3 ORDER BY doc DESC LIMIT ?2"
 _COLUMNS = f"doc, briefing_id, title, substr(body, 1, {_TEXT_LIMIT})"
+
+
+class _Filters(Record):
+    words: tuple[str, ...]  # of the index
+    since: int  # Unix time
 
 
 class _Hit(Record):
@@ -44,17 +51,20 @@ class SearchRepo:
         *,
         project_id: str | None = None,
         status: str | None = None,
+        since: int = 0,
         limit: int = 20,
     ) -> list[int]:
         """The ids of the briefings that have all phrases, best first; equally good ones newest
-        first. Nothing is found for no phrases."""
+        first. `since` is the Unix time after which their turns ended. Nothing is found for no
+        phrases."""
         if not phrases:
             return []
-        filters = []
+        words = []
         if project_id is not None:
-            filters.append(search_index.project_word(project_id))
+            words.append(search_index.project_word(project_id))
         if status is not None:
-            filters.append(search_index.status_word(status))
+            words.append(search_index.status_word(status))
+        filters = _Filters(tuple(words), since)
         changed = self._changed()
         hits = self._in_index(phrases, filters, changed) + self._in_changes(
             phrases, filters, changed
@@ -84,19 +94,21 @@ class SearchRepo:
         return list(dict.fromkeys(row[0] for row in rows))
 
     def _in_changes(
-        self, phrases: list[Phrase], filters: list[str], changed: list[int]
+        self, phrases: list[Phrase], filters: _Filters, changed: list[int]
     ) -> list[_Hit]:
         found = []
         for briefing_id, document in search_index.documents(self._connection, changed).items():
             texts = (document.title, document.body)
-            if all(f" {word} " in document.filters for word in filters) and all(
-                any(phrase.as_text() in text for text in texts) for phrase in phrases
+            if (
+                document.second >= filters.since
+                and all(f" {word} " in document.filters for word in filters.words)
+                and all(any(phrase.as_text() in text for text in texts) for phrase in phrases)
             ):
                 found.append(_Hit(briefing_id, document.second, _score(phrases, *texts)))
         return found
 
     def _in_index(
-        self, phrases: list[Phrase], filters: list[str], changed: Iterable[int]
+        self, phrases: list[Phrase], filters: _Filters, changed: Iterable[int]
     ) -> list[_Hit]:
         known = set(changed)
         return [
@@ -105,7 +117,7 @@ class SearchRepo:
             if briefing_id not in known
         ]
 
-    def _rows(self, phrases: list[Phrase], filters: list[str]) -> list[sqlite3.Row]:
+    def _rows(self, phrases: list[Phrase], filters: _Filters) -> list[sqlite3.Row]:
         """The newest hits: those of whole words, and if these are not enough, those of words that
         begin with the last one."""
         whole = [Phrase(phrase.words) for phrase in phrases]
@@ -115,7 +127,7 @@ class SearchRepo:
         found = {row[0]: row for row in [*rows, *self._begun(phrases, filters)]}
         return list(found.values())
 
-    def _begun(self, phrases: list[Phrase], filters: list[str]) -> list[sqlite3.Row]:
+    def _begun(self, phrases: list[Phrase], filters: _Filters) -> list[sqlite3.Row]:
         """The newest hits, where the last word may be incomplete. FTS5 gives whole words from the
         newest on; but for the beginning of a word it first collects the hits of all words that
         begin so, which takes long for a common one. So that comes last, when the newest briefings
@@ -129,30 +141,30 @@ class SearchRepo:
                 break
         return self._match(phrases, filters, RANKED)
 
-    def _match(self, phrases: list[Phrase], filters: list[str], limit: int) -> list[sqlite3.Row]:
+    def _match(self, phrases: list[Phrase], filters: _Filters, limit: int) -> list[sqlite3.Row]:
         return self._connection.execute(
             f"SELECT {_COLUMNS} FROM ({_NEWEST_HITS}) CROSS JOIN search_text USING (doc)",
-            (_expression(phrases, filters), limit),
+            (_expression(phrases, filters), limit, filters.since),
         ).fetchall()
 
     def _scan(
-        self, others: list[Phrase], last: Phrase, filters: list[str], number: int
+        self, others: list[Phrase], last: Phrase, filters: _Filters, number: int
     ) -> tuple[int, list[sqlite3.Row]]:
         """(how many there are, those that have the last phrase) of the `number` newest briefings
         that have all else."""
-        if others or filters:
+        if others or filters.words:
             newest = counted = _NEWEST_HITS
             first: str | None = _expression(others, filters)
         else:
             newest, first = _NEWEST, None
-            counted = "SELECT briefing_id FROM search_text WHERE ?1 IS NULL LIMIT ?2"
+            counted = "SELECT briefing_id FROM search_text WHERE ?1 IS NULL AND doc >= ?3 LIMIT ?2"
         rows = self._connection.execute(
             f"SELECT {_COLUMNS} FROM ({newest}) CROSS JOIN search_text USING (doc)"
-            f" WHERE instr(body, ?3) OR instr(title, ?3) LIMIT {RANKED}",
-            (first, number, last.as_text()),
+            f" WHERE instr(body, ?4) OR instr(title, ?4) LIMIT {RANKED}",
+            (first, number, filters.since, last.as_text()),
         ).fetchall()
         read = self._connection.execute(
-            f"SELECT count(*) FROM ({counted})", (first, number)
+            f"SELECT count(*) FROM ({counted})", (first, number, filters.since)
         ).fetchone()[0]
         return read, rows
 
@@ -169,13 +181,13 @@ class SearchRepo:
         return found
 
 
-def _expression(phrases: list[Phrase], filters: list[str]) -> str:
+def _expression(phrases: list[Phrase], filters: _Filters) -> str:
     """In FTS5's query language. Words have nothing but letters, marks and digits."""
     parts = [
         f'{{title body}} : "{" ".join(phrase.words)}"{" *" if phrase.is_begun else ""}'
         for phrase in phrases
     ]
-    parts += [f"filters : {word}" for word in filters]
+    parts += [f"filters : {word}" for word in filters.words]
     return " AND ".join(parts)
 
 

@@ -6,7 +6,7 @@ import time
 import unicodedata
 from typing import Any
 
-from fleet_lib import words
+from fleet_lib import clock, words
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.records import Record
 from fleet_lib.store import db, search_index
@@ -30,24 +30,28 @@ def search(
     *,
     project_id: str | None = None,
     status: str | None = None,
+    since: str | None = None,
     limit: int = 20,
 ) -> Results:
-    """The briefings that have all words of the query, best first. Raises DatabaseUnusable where the
+    """The briefings that have all words of the query, best first. `since` is an ISO time after
+    which their turns ended. Raises DatabaseUnusable where the
     index is damaged and cannot be repaired now."""
     phrases = words.phrases(query)
     if not phrases:
         return Results([], "", "A search needs a letter or a digit.")
     _catch_up(connection)
     repo = SearchRepo(connection)
+    filters: dict[str, Any] = {"project_id": project_id, "status": status, "limit": limit}
+    filters["since"] = clock.nanoseconds(since) // 10**9 if since else 0
     try:
         repo.require_sound_index()
-        ids = repo.find(phrases, project_id=project_id, status=status, limit=limit)
+        ids = repo.find(phrases, **filters)
     except (sqlite3.Error, MemoryError) as error:
         if not search_index.is_damage(error) or not _catch_up(connection, is_damaged=True):
             raise DatabaseUnusable(
                 f"the search index cannot be read: {error}; run `fleet db check --fix`"
             ) from None
-        ids = repo.find(phrases, project_id=project_id, status=status, limit=limit)
+        ids = repo.find(phrases, **filters)
     records = []
     briefings = BriefingRepo(connection)
     for briefing_id in ids:

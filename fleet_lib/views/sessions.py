@@ -105,6 +105,11 @@ class SessionsNow:
         self._connection = connection
         self._live = live_sessions(connection, is_thorough=True)
 
+    def has_client(self, session_id: str) -> bool:
+        """Whether a Claude Code has the session open, by its own file."""
+        live = self._live.get(session_id)
+        return live is not None and live.state != "ended"
+
     def needing_you(self) -> list[Session]:
         """Those that wait for a person, newest first."""
         return self._corrected(

@@ -1,70 +1,93 @@
-// The WebSocket: events from a cursor, so that none is missed while the gateway is away, and the
-// output of jobs.
+// The WebSocket: it says when something has happened, from a cursor on, so that nothing is missed
+// while the gateway was away; and it brings the output of a job as it comes.
 
-import { drawSoon, receive } from "./events.js";
+import { get, refreshSoon } from "./data.js";
+import { signal } from "./html.js";
 import { ask, isLoggedIn, loginMessage } from "./login.js";
-import { draw } from "./navigation.js";
-import { send, state } from "./state.js";
-import { receiveJobMessage } from "./views/jobs.js";
 
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 5000;
 
+export const connection = signal({ state: "connecting", text: "connecting", since: Date.now() });
+
+let socket = null;
+let cursor = null; // the newest event that came in
 let pause = FIRST_PAUSE_MS;
 let problem = "";
+let isFirst = true;
+let watched = null; // {jobId, receive}
 
-export function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/ws`);
-  state.socket = socket;
-  socket.onopen = () => {
-    send(loginMessage()); // a browser cannot send headers here
-    send({ type: "fleet.subscribe", from_event_id: state.cursor });
-    if (state.watchedJob) send({ type: "job.watch", job_id: state.watchedJob });
-  };
-  socket.onmessage = (received) => {
-    const message = JSON.parse(received.data);
-    if (message.type === "fleet.event") receive(message);
-    else if (message.type === "fleet.live") becomeLive(message);
-    else if (message.type === "fleet.sessions") drawSoon();
-    else if (message.type === "error") problem = message.message;
-    else if (message.type.startsWith("job.")) receiveJobMessage(message);
-  };
-  socket.onclose = async () => {
-    showConnection("offline", "reconnecting", problem);
-    problem = "";
-    // A failed handshake does not say why, so ask the API.
-    await ask("/health").catch(() => null);
-    if (!isLoggedIn()) {
-      showLoggedOut();
+export async function start() {
+  while (isLoggedIn.value) {
+    try {
+      ({ last_event_id: cursor } = await get("/health"));
+      connect();
       return;
+    } catch {
+      if (isLoggedIn.value) become("offline", "no answer");
+      await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));
     }
-    setTimeout(connect, pause);
-    pause = Math.min(pause * 1.6, LAST_PAUSE_MS);
+  }
+}
+
+// Sends a job's stream to `receive`, from its beginning, also after a reconnection.
+export function watchJob(jobId, receive) {
+  watched = { jobId, receive };
+  send({ type: "job.watch", job_id: jobId });
+  return () => {
+    watched = null;
   };
 }
 
-export function showLoggedOut() {
-  showConnection("offline", "logged out");
-  draw();
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/ws`);
+  socket.onopen = () => {
+    send(loginMessage()); // a browser cannot send headers here
+    send({ type: "fleet.subscribe", from_event_id: cursor });
+    if (watched) send({ type: "job.watch", job_id: watched.jobId });
+  };
+  socket.onmessage = (received) => take(JSON.parse(received.data));
+  socket.onclose = reconnect;
+}
+
+function take(message) {
+  if (message.type === "fleet.event") {
+    cursor = message.event_id;
+    refreshSoon();
+  } else if (message.type === "fleet.live") becomeLive(message);
+  else if (message.type === "fleet.sessions") refreshSoon();
+  else if (message.type === "error") problem = message.message;
+  else if (watched && message.job_id === watched.jobId) watched.receive(message);
+}
+
+async function reconnect() {
+  if (connection.value.state !== "offline") become("offline", "reconnecting", problem);
+  problem = "";
+  // A failed handshake does not say why, so ask the API.
+  await ask("/health").catch(() => null);
+  if (!isLoggedIn.value) return;
+  setTimeout(connect, pause);
+  pause = Math.min(pause * 1.6, LAST_PAUSE_MS);
 }
 
 function becomeLive(message) {
   // The database was replaced by an older one: nothing that the page shows is valid any more.
-  if (message.cursor < state.cursor) {
+  if (message.cursor < cursor) {
     location.reload();
     return;
   }
   pause = FIRST_PAUSE_MS;
-  state.isLive = true;
-  state.drawn = state.cursor ?? 0;
-  showConnection("live", "live");
-  if (state.hasFailed) draw();
+  if (!isFirst) refreshSoon();
+  isFirst = false;
+  become("live", "live");
 }
 
-export function showConnection(kind, text, title = "") {
-  const place = document.getElementById("connection");
-  place.dataset.state = kind;
-  place.textContent = text;
-  place.title = title;
+function send(message) {
+  // While the socket is closed a message is dropped; what matters is sent again.
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+export function become(state, text, title = "") {
+  connection.value = { state, text, title, since: Date.now() };
 }

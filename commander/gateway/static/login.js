@@ -2,12 +2,13 @@
 // kept in this page's storage, whose origin is random at each start of the gateway, and is sent as
 // a header; the browser sends it nowhere by itself.
 
-import { card, h } from "./page.js";
+import { signal } from "./html.js";
 
 const KEY = "fleet-session";
 
 let session = stored();
-let problem = "";
+export const isLoggedIn = signal(session !== "");
+export const loginProblem = signal("");
 
 export function codeHere() {
   return new URLSearchParams(location.hash.slice(1)).get("code");
@@ -25,44 +26,21 @@ export async function logIn() {
   });
   const body = await answer.json();
   if (answer.ok) keep(body.bearer);
-  else problem = body.error.message;
-}
-
-export function isLoggedIn() {
-  return session !== "";
+  else loginProblem.value = body.error.message;
 }
 
 export function loginMessage() {
   return { type: "login", bearer: session };
 }
 
-// Asks the API. The whole answer is read into memory, so a download is a blob of this page.
-export async function ask(path) {
-  const answer = await fetch(`/api/v1${path}`, { headers: { Authorization: `Bearer ${session}` } });
+// Asks the API; with a body, which may be {}, it posts.
+export async function ask(path, body) {
+  const headers = { Authorization: `Bearer ${session}` };
+  const posting = { method: "POST", body: JSON.stringify(body) };
+  const answer = await fetch(`/api/v1${path}`, { headers, ...(body && posting) });
   // 403: the gateway was started again, under another name.
   if (answer.status === 401 || answer.status === 403) keep("");
   return answer;
-}
-
-export function loginNeeded() {
-  return [
-    h("h1", {}, "This browser is not logged in"),
-    card(
-      [
-        problem && h("p", { role: "alert" }, `The link did not work: ${problem}.`),
-        h("p", {}, "Run this in a terminal and open the link that it prints:"),
-        h("pre", {}, "fleet gateway link"),
-        h(
-          "p",
-          { class: "note" },
-          "A link logs one browser in, once, within 15 minutes. A login ends when the gateway ends.",
-          problem && " If you did not use this link, another program did: start the gateway again.",
-        ),
-      ],
-      "",
-      { class: "card prose", id: "login" },
-    ),
-  ];
 }
 
 function stored() {
@@ -75,6 +53,7 @@ function stored() {
 
 function keep(value) {
   session = value;
+  isLoggedIn.value = value !== "";
   try {
     if (value) localStorage.setItem(KEY, value);
     else localStorage.removeItem(KEY);

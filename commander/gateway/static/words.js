@@ -14,7 +14,7 @@ const OTHER_WORDS = {
   file_overlap: "same file",
 };
 export const EVENT_TYPES = {
-  briefing_added: "briefings",
+  briefing_added: "turns",
   session_started: "started sessions",
   session_blocked: "sessions that need you",
   doc_drift_warning: "stale documents",
@@ -23,11 +23,12 @@ export const EVENT_TYPES = {
   job_completed: "jobs",
   error: "errors",
 };
-export const BROADCAST_LEVELS = ["silent", "mention", "highlight"];
+export const LEVELS = ["alert", "highlight", "mention", "silent"];
+export const STATUSES = ["completed", "waiting_for_input", "blocked", "failed"];
 
 const TONES = {
-  bad: ["blocked", "failed", "error", "doc_drift_warning"],
-  wait: ["waiting_for_input", "waiting_for_permission", "session_blocked", "file_overlap", "queued"],
+  bad: ["blocked", "failed", "error"],
+  wait: ["waiting_for_input", "waiting_for_permission", "session_blocked", "file_overlap", "doc_drift_warning", "queued"],
   busy: ["working", "running"],
   good: ["completed"],
 };

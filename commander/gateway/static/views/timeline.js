@@ -1,126 +1,162 @@
-// The newest events by day, filtered by type, project and broadcast level.
+// What happened, by day, as far back as the database goes. Filters are in the address and in the
+// server's SQL; a turn with all its events is one row.
 
-import { eventRow } from "../events.js";
-import { changeAddress, draw, here } from "../navigation.js";
-import { card, dayOf, h } from "../page.js";
-import { nameOf, state } from "../state.js";
-import { usedBy } from "../usage.js";
-import { BROADCAST_LEVELS, EVENT_TYPES, words } from "../words.js";
+import { addressOf, get, useData } from "../data.js";
+import { html, useEffect, useState } from "../html.js";
+import { Choice, Empty, Machine, Problem, ProjectChoice, Row, Tag, Waiting } from "../parts.js";
+import { changeParameters, link, route } from "../router.js";
+import { dayOf } from "../time.js";
+import { EVENT_TYPES, LEVELS, words } from "../words.js";
 
-const EVENTS_SHOWN = 200;
-const FILTERS = ["project", "type", "level"];
+const PAGE = 50;
 
-export const timeline = {
-  title: "Timeline",
-
-  async draw() {
-    const { parameters } = here();
-    const project = parameters.get("project");
-    const used = project ? await usedBy(project) : "";
-    const chosen = state.events.filter((event) => matches(event, parameters));
-    const rows = [];
-    let day = "";
-    for (const event of chosen.slice(-EVENTS_SHOWN).reverse()) {
-      if (dayOf(event.ts) !== day) {
-        day = dayOf(event.ts);
-        rows.push(h("h2", { class: "day" }, day));
+export function Timeline() {
+  const { project, type, level, until } = route.value.parameters;
+  const filters = { project_id: project, type, level, until: until && endOf(until), limit: PAGE };
+  const { data: projects } = useData("/projects");
+  const { data, error, isOther } = useData("/timeline", filters);
+  const address = addressOf("/timeline", filters);
+  const earlier = useEarlier(address, isOther ? null : data);
+  const rows = merged(data?.rows ?? [], earlier.rows);
+  const isFiltered = project || type || level || until;
+  return html`
+    <h1>Timeline</h1>
+    <div class="filters" role="group" aria-label="Filters">
+      <${Choice} name="type" label="What" value=${type}
+        options=${[["", "Everything"], ...Object.entries(EVENT_TYPES).map(([one, text]) => [one, capital(text)])]}
+        onChange=${(value) => changeParameters({ type: value })} />
+      <${ProjectChoice} projects=${projects} value=${project}
+        onChange=${(value) => changeParameters({ project: value })} />
+      <${Choice} name="level" label="Level" value=${level}
+        options=${[["", "All levels"], ...LEVELS.map((one) => [one, capital(one)])]}
+        onChange=${(value) => changeParameters({ level: value })} />
+      <label class="choice"><span>Until</span>
+        <input type="date" id="filter-until" value=${until ?? ""}
+          onChange=${(change) => changeParameters({ until: change.target.value })} /></label>
+      ${
+        isFiltered &&
+        html`<button type="button" class="quiet" id="show-all"
+          onClick=${() => changeParameters({ project: "", type: "", level: "", until: "" })}>
+          Show everything</button>`
       }
-      rows.push(eventRow(event, state.isLive && event.event_id > state.drawn));
-    }
-    state.drawn = state.cursor ?? 0;
-    const note = `Showing the newest ${EVENTS_SHOWN} of ${chosen.length} events.`;
-    return [
-      h("h1", {}, "Timeline"),
-      filters(parameters),
-      used ? h("p", { class: "note", id: "used" }, used) : null,
-      card(rows, emptyText(parameters), { id: "events" }),
-      chosen.length > EVENTS_SHOWN ? h("p", { class: "note" }, note) : null,
-    ];
-  },
+    </div>
+    ${error && html`<${Problem} error=${error} />`}
+    ${!data && !error && html`<${Waiting} rows=${10} />`}
+    <div id="events">
+      ${byDay(rows).map(
+        ([day, own]) => html`
+          <section key=${day} aria-label=${day}>
+            <h2 class="day">${day}</h2>
+            <ul class="rows">${own.map((row) => html`<${Happening} key=${row.event_id} row=${row} />`)}</ul>
+          </section>
+        `,
+      )}
+      ${
+        data && !rows.length
+          ? html`<${Empty} title=${isFiltered ? "Nothing of this kind has happened." : "Nothing has happened yet."}>
+              <p>${isFiltered ? "Choose fewer filters." : "Everything that your sessions do appears here."}</p>
+            <//>`
+          : null
+      }
+    </div>
+    <${More} earlier=${earlier} hasRows=${rows.length > 0} />
+  `;
+}
 
-  live: () => draw(),
-};
-
-// `except` names a filter that does not count.
-function matches({ event }, parameters, except) {
-  const values = {
-    project: event.project_id,
-    type: event.type,
-    level: event.broadcast_level || "mention",
+// The pages before the first one. The first is asked for again when something happens, these are not:
+// what is there stays as it is.
+function useEarlier(address, first) {
+  const [found, setFound] = useState({});
+  const own = found.address === address ? found : { address, rows: [], isLoading: false };
+  const next = own.next === undefined ? first?.next : own.next;
+  const load = async () => {
+    if (!next || own.isLoading) return;
+    setFound({ ...own, isLoading: true });
+    const page = await get(`${address}&before=${next}`).catch(() => null);
+    const change = (before) => {
+      if (before.address !== address) return before; // another filter was chosen meanwhile
+      if (!page) return { ...before, isLoading: false };
+      // The rows of the first page stay too when that moves on.
+      const known = before.rows.length ? before.rows : first.rows;
+      return { address, rows: [...known, ...page.rows], next: page.next, isLoading: false };
+    };
+    setFound(change);
   };
-  return FILTERS.every((name) => {
-    const wanted = parameters.get(name);
-    return name === except || !wanted || wanted === values[name];
+  return { rows: own.rows, next, load, isLoading: own.isLoading };
+}
+
+// A turn that has another event since is in the first page, and not where it was.
+function merged(first, earlier) {
+  const seen = new Set();
+  return [...first, ...earlier].filter((row) => {
+    const key = row.briefing_id ? `b${row.briefing_id}` : row.event_id;
+    return !seen.has(key) && seen.add(key);
   });
 }
 
-function emptyText(parameters) {
-  if (!state.isLive) return "Loading…";
-  if (!FILTERS.some((name) => parameters.get(name))) {
-    return "No events yet. Everything that your sessions do appears here.";
+function More({ earlier, hasRows }) {
+  const [place, setPlace] = useState(null);
+  useEffect(() => {
+    if (!place) return undefined;
+    const watch = new IntersectionObserver((seen) => seen[0].isIntersecting && earlier.load(), {
+      rootMargin: "600px",
+    });
+    watch.observe(place);
+    return () => watch.disconnect();
+  }, [place, earlier.next, earlier.isLoading]);
+  if (earlier.next) {
+    return html`<p class="more" ref=${setPlace}>
+      <button type="button" class="quiet" id="earlier" onClick=${earlier.load}>Show what was before</button>
+    </p>`;
   }
-  const showAll = () => changeAddress({ project: "", type: "", level: "" });
-  return [
-    `None of the newest ${state.events.length} events matches. `,
-    h("button", { type: "button", onclick: showAll }, "Show all"),
-  ];
+  return hasRows && html`<p class="more note" id="beginning">This is the beginning.</p>`;
 }
 
-function filters(parameters) {
-  const projects = new Set(state.names.keys());
-  for (const { event } of state.events) if (event.project_id) projects.add(event.project_id);
-  return h(
-    "div",
-    { class: "filters" },
-    typeChips(parameters),
-    choice("project", "project", [...projects], nameOf, parameters),
-    choice("level", "broadcast level", BROADCAST_LEVELS, words, parameters),
-  );
-}
-
-function choice(name, label, values, textOf, parameters) {
-  const options = values.map((value) =>
-    h("option", { value, selected: parameters.get(name) === value }, textOf(value)),
-  );
-  const onchange = (change) => changeAddress({ [name]: change.target.value });
-  const select = h(
-    "select",
-    { name, id: `filter-${name}`, onchange },
-    h("option", { value: "" }, "all"),
-    options,
-  );
-  return h("label", {}, label, select);
-}
-
-function typeChips(parameters) {
-  const counts = new Map();
-  let total = 0;
-  for (const event of state.events) {
-    if (!matches(event, parameters, "type")) continue;
-    total += 1;
-    counts.set(event.event.type, (counts.get(event.event.type) || 0) + 1);
+function byDay(rows) {
+  const days = new Map();
+  for (const row of rows) {
+    const day = dayOf(row.ts);
+    days.set(day, [...(days.get(day) ?? []), row]);
   }
-  const chosen = parameters.get("type") || "";
-  const chip = (value, text, count) =>
-    h(
-      "button",
-      {
-        class: "chip",
-        type: "button",
-        id: `type-${value || "all"}`,
-        value,
-        "aria-pressed": String(value === chosen),
-        onclick: () => changeAddress({ type: value }),
-      },
-      `${text} `,
-      h("span", { class: "count" }, String(count)),
-    );
-  const types = [...new Set([...Object.keys(EVENT_TYPES), ...counts.keys()])];
-  const shown = types.filter((type) => counts.get(type) || type === chosen);
-  return h(
-    "div",
-    { class: "chips", id: "filter-type", role: "group", "aria-label": "Type" },
-    chip("", "everything", total),
-    shown.map((type) => chip(type, EVENT_TYPES[type] || words(type), counts.get(type) || 0)),
-  );
+  return [...days];
+}
+
+export function Happening({ row }) {
+  const status = row.type === "doc_drift_warning" ? row.type : row.status || row.type;
+  const label = row.type === "job_completed" ? `job ${words(row.status)}` : words(status);
+  return html`
+    <${Row} id=${row.event_id} to=${addressOfRow(row)} data-session=${row.session_id}
+      name=${row.project ?? "–"} nameTo=${row.project_id ? link("project", row.project_id) : null}
+      tag=${html`<${Tag} value=${status} text=${label} />`} text=${row.line || row.title || words(row.type)}
+      at=${row.ts} kind="clock"
+      more=${
+        row.also.length || row.title || row.machine
+          ? html`
+              <${Machine} name=${row.machine} />
+              ${row.title && row.line && html`<span class="asked">${row.title}</span>`}
+              ${row.also.map(
+                (one) => html`<span class="also" key=${one.event_id}>
+                  <${Tag} value=${one.type} /> ${one.line}</span>`,
+              )}
+            `
+          : null
+      } />
+  `;
+}
+
+function addressOfRow(row) {
+  if (row.job_id) return link("jobs", row.job_id);
+  if (row.briefing_id) return link("briefing", row.briefing_id);
+  if (row.session_id) return link("session", row.session_id);
+  return row.project_id ? link("project", row.project_id) : "/timeline";
+}
+
+// The end of a local day, for the server.
+function endOf(day) {
+  const then = new Date(`${day}T23:59:59.999`);
+  return Number.isNaN(then.getTime()) ? "" : then.toISOString();
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
 }

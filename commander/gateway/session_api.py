@@ -1,0 +1,117 @@
+"""The API's endpoints about sessions, and hiding one that waits for a person."""
+
+from typing import Any
+
+from starlette.requests import Request
+
+from commander.gateway import messages, usage_api
+from commander.gateway.context import Context, text_of
+from commander.gateway.openapi import Endpoint
+from commander.gateway.queries import NoQuery, SessionQuery
+from fleet_lib import clock
+from fleet_lib.rules import DISMISSED
+from fleet_lib.store.hiding import hide
+from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.views.places import way_to
+from fleet_lib.views.projects import project_names
+from fleet_lib.views.session_list import session_list
+from fleet_lib.views.session_page import session_page
+from fleet_lib.views.usage import in_words, session_in_words
+from fleet_lib.views.whereabouts import living_client
+
+TURNS = 300  # of a session's page
+
+
+def sessions(context: Context, request: Request, query: SessionQuery) -> list[dict[str, Any]]:
+    before = (query.before, query.before_id) if query.before else None
+    with context.reading() as connection:
+        return session_list(
+            connection,
+            project_names(connection),
+            project_id=query.project_id,
+            state=query.state,
+            since=query.since,
+            before=before,
+            limit=query.limit,
+        )
+
+
+def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any]:
+    session_id = text_of(request, "session")
+    with context.reading() as connection:
+        usage_api.look_up_prices(connection, context.home)
+        page = session_page(connection, project_names(connection), session_id, limit=TURNS)
+        for turn in page["turns"]:
+            turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
+        used = page["usage"]
+        stored = SessionRepo(connection).get(session_id)
+        client = living_client(connection, session_id) if stored else None
+        return page | {
+            "usage": session_in_words(used) if used else None,
+            "where": client.in_words() if client else None,
+            "resume": way_to(connection, stored, is_open=client is not None) if stored else None,
+        }
+
+
+def dismiss(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
+    return _hidden(context, request, DISMISSED)
+
+
+def snooze(context: Context, request: Request, wish: messages.SnoozeWish) -> messages.Hidden:
+    return _hidden(context, request, clock.ahead(wish.seconds))
+
+
+def show(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
+    return _hidden(context, request, None)
+
+
+def _hidden(context: Context, request: Request, until: str | None) -> messages.Hidden:
+    session_id = text_of(request, "session")
+    with context.writing() as connection:
+        hide(connection, session_id, until)
+    context.changed()
+    return messages.Hidden(session_id=session_id, hidden_until=until)
+
+
+ENDPOINTS = [
+    Endpoint(
+        "/sessions",
+        "Sessions: those that have not ended first, then the ended ones, newest first. `before` and"
+        " `before_id` are the last_at and session_id of the last one of the page before",
+        SessionQuery,
+        list[dict[str, Any]],
+        sessions,
+    ),
+    Endpoint(
+        "/sessions/{session_id}",
+        "One session with its turns, the newest 300",
+        NoQuery,
+        dict[str, Any],
+        session,
+    ),
+    Endpoint(
+        "/sessions/{session_id}/dismiss",
+        "Hide a session that waits for a person until its next event",
+        NoQuery,
+        messages.Hidden,
+        dismiss,
+        "POST",
+    ),
+    Endpoint(
+        "/sessions/{session_id}/snooze",
+        "Hide a session that waits for a person for some seconds",
+        NoQuery,
+        messages.Hidden,
+        snooze,
+        "POST",
+        messages.SnoozeWish,
+    ),
+    Endpoint(
+        "/sessions/{session_id}/show",
+        "Show a hidden session again",
+        NoQuery,
+        messages.Hidden,
+        show,
+        "POST",
+    ),
+]

@@ -1,0 +1,225 @@
+"""What happened, newest first, a page at a time, as far back as the database goes. One row is one
+thing that happened: a turn with all its events, a job, an alert of its own. The cost of a page does
+not grow with the history: each kind of event is walked back along an index of its own."""
+
+import heapq
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from fleet_lib import lines
+from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION
+from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.views.events import job_number
+from fleet_lib.views.projects import project_names
+
+Level = Literal["alert", "highlight", "mention", "silent"]
+_CLASSES: dict[Level, int] = {
+    "alert": ALERT,
+    "highlight": HIGHLIGHT,
+    "mention": MENTION,
+    "silent": 4,
+}
+_TYPES = 40  # kinds of event, of other programs too, that are looked at
+_LOOKED_AT = 10  # times the rows of a page: so many events may be part of another row
+_OF_BRIEFING = 30  # events of one turn that its row counts
+_NEWEST = 2**62
+_UNASKED = "session_started"  # a third of all events, and none of them news
+
+# Letter for letter the beginnings of the indexes outbox_events_by_type and outbox_events_by_group.
+_OF_TYPE = f"({CLASS}) = :kind AND type = :type"
+_OF_GROUP = f"({CLASS}) = :kind AND ifnull(project_id, '') = :project AND type = :type"
+
+
+@dataclass(frozen=True)
+class Also:
+    """Another event of the same turn."""
+
+    event_id: int
+    type: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Row:
+    event_id: int
+    ts: str
+    type: str
+    level: str | None
+    project_id: str | None
+    project: str | None
+    briefing_id: int | None
+    job_id: int | None
+    session_id: str | None
+    status: str
+    title: str | None
+    line: str
+    also: list[Also]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    rows: list[Row]
+    next: int | None  # None: this is the beginning
+
+
+class _Kind(NamedTuple):
+    """Events that an index holds in a row."""
+
+    kind: int
+    type: str
+    project: str | None
+
+
+def timeline(
+    connection: sqlite3.Connection,
+    *,
+    before: int | None = None,
+    project_id: str | None = None,
+    type: str | None = None,
+    level: Level | None = None,
+    until: str | None = None,
+    limit: int = 50,
+) -> Timeline:
+    """A page of the rows before an event; a filter that is None does not filter. `until` is an ISO
+    time, to begin there instead."""
+    start = min(before or _NEWEST, event_before(connection, until) + 1 if until else _NEWEST)
+    classes = [_CLASSES[level]] if level else list(_CLASSES.values())
+    kinds = [
+        _Kind(kind, name, project_id)
+        for kind in classes
+        for name in ([type] if type else _types(connection, kind, project_id))
+        if type or name != _UNASKED
+    ]
+    names = project_names(connection)
+    rows: list[Row] = []
+    seen: set[int] = set()
+    last: int | None = None
+    merged = heapq.merge(*(_ids(connection, kind, start) for kind in kinds), reverse=True)
+    for number, event_id in enumerate(merged):
+        if len(rows) == limit or number == limit * _LOOKED_AT:
+            return Timeline(rows, last)
+        last = event_id
+        event = OutboxRepo(connection).get(event_id)
+        if event is None:
+            continue
+        key = event.briefing_id
+        if key is not None and (key in seen or _is_shown_later(connection, event, start, kinds)):
+            continue
+        if key is not None:
+            seen.add(key)
+        rows.append(_row(connection, event, names, is_turn=type is None))
+    return Timeline(rows, None)
+
+
+def event_before(connection: sqlite3.Connection, moment: str) -> int:
+    """The newest event that is not later than a time. Numbers grow with time, so it is searched by
+    halves: there is no index over the times."""
+    low, high = 0, OutboxRepo(connection).latest_id()
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(
+            "SELECT event_id, ts FROM outbox_events WHERE event_id <= ?"
+            " ORDER BY event_id DESC LIMIT 1",
+            (middle,),
+        ).fetchone()
+        # Another program's text that is no time says nothing.
+        if row is None or str(row[1]) <= moment or not str(row[1])[:1].isdigit():
+            low = middle
+        else:
+            high = min(middle - 1, int(row[0]) - 1)
+    return low
+
+
+def _types(connection: sqlite3.Connection, kind: int, project_id: str | None) -> list[str]:
+    """The types of a class, of one project if it is given. It hops along the index."""
+    where = f"({CLASS}) = :kind"
+    if project_id is not None:
+        where += " AND ifnull(project_id, '') = :project"
+    found = [""]
+    while len(found) <= _TYPES:
+        row = connection.execute(
+            f"SELECT type FROM outbox_events WHERE {where} AND type > :after ORDER BY type LIMIT 1",
+            {"kind": kind, "project": project_id, "after": found[-1]},
+        ).fetchone()
+        if row is None or not isinstance(row[0], str) or row[0] <= found[-1]:
+            break
+        found.append(row[0])
+    return found[1:]
+
+
+def _ids(connection: sqlite3.Connection, kind: _Kind, before: int) -> Iterator[int]:
+    """The ids of a kind before an event, newest first, read as they are wanted."""
+    where = _OF_TYPE if kind.project is None else _OF_GROUP
+    rows = connection.execute(
+        f"SELECT event_id FROM outbox_events WHERE {where} AND event_id < :before"
+        " ORDER BY event_id DESC",
+        kind._asdict() | {"before": before},
+    )
+    return (int(row[0]) for row in rows)
+
+
+def _is_shown_later(
+    connection: sqlite3.Connection, event: OutboxEvent, start: int, kinds: list[_Kind]
+) -> bool:
+    """Whether a page before this one has the row of the event's turn: a later event of the turn
+    passes the filters too."""
+    rows = connection.execute(
+        f"SELECT ({CLASS}), type FROM outbox_events WHERE briefing_id = ? AND event_id >= ?"
+        f" AND event_id > ? LIMIT {_OF_BRIEFING}",
+        (event.briefing_id, start, event.event_id),
+    )
+    wanted = {(kind.kind, kind.type) for kind in kinds}
+    return start < _NEWEST and any((row[0], row[1]) in wanted for row in rows)
+
+
+def _row(
+    connection: sqlite3.Connection, event: OutboxEvent, names: dict[str, str], *, is_turn: bool
+) -> Row:
+    others = _of_briefing(connection, event.briefing_id) if is_turn else []
+    # The turn's own words stand for it, whichever of its events came last.
+    main = next((one for one in others if one.type == "briefing_added"), event)
+    payload = main.payload or {}
+    number, session_id = job_number(payload), payload.get("sessionId")
+    briefing_id = event.briefing_id if isinstance(event.briefing_id, int) else None
+    turn = BriefingRepo(connection).turn_of(briefing_id) if briefing_id else None
+    project_id = None if event.project_id is None else str(event.project_id)
+    return Row(
+        event_id=event.event_id,
+        ts=str(event.ts),
+        type=str(main.type),
+        level=None if main.broadcast_level is None else str(main.broadcast_level),
+        project_id=project_id,
+        project=names.get(project_id, project_id) if project_id else None,
+        briefing_id=briefing_id,
+        job_id=number if isinstance(number, int) else None,
+        session_id=session_id if isinstance(session_id, str) else None,
+        status=lines.event_status(payload),
+        title=turn.title if turn else None,
+        line=lines.line_of(main.type, payload),
+        also=[
+            Also(
+                event_id=one.event_id,
+                type=str(one.type),
+                line=lines.line_of(one.type, one.payload or {}),
+            )
+            for one in others
+            # The row's status and line say these already.
+            if one is not main and one.type not in ("briefing_added", "session_blocked", "error")
+        ],
+    )
+
+
+def _of_briefing(connection: sqlite3.Connection, briefing_id: object) -> list[OutboxEvent]:
+    """The events of a turn, newest first."""
+    if not isinstance(briefing_id, int):
+        return []
+    rows = connection.execute(
+        "SELECT event_id FROM outbox_events WHERE briefing_id = ?"
+        f" ORDER BY event_id DESC LIMIT {_OF_BRIEFING}",
+        (briefing_id,),
+    ).fetchall()
+    found = [OutboxRepo(connection).get(row[0]) for row in rows]
+    return [event for event in found if event]
