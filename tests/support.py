@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -191,6 +192,7 @@ class Fleet:
             wake.ring(str(self.home), wake.LEAVE)
             if not self.drainers():
                 return
+            time.sleep(0.02)
         raise AssertionError("a drainer is still running")
 
     def drainers(self) -> list[int]:

@@ -329,8 +329,9 @@ def test_killed_prune_leaves_only_whole_briefings(history: History) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while len(history.briefings()) == before:
+        while history.fleet.rows("SELECT count(*) FROM briefings") == [(before,)]:
             assert process.poll() is None
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
         assert 1100 < len(history.briefings()) < before

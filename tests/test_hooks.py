@@ -925,7 +925,7 @@ _changed = st.builds(
 
 
 @settings(
-    max_examples=80,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -952,7 +952,7 @@ def test_files_of_hooks_and_drainer_are_private_to_the_user(fleet: Fleet, umask:
             fleet.hook("stop", data, fleet.folder)
         fleet.hook("session_start", payload("SessionStart-startup"), fleet.folder)
         fleet.hook("session_start", payload("SessionStart-startup"), fleet.home)
-        fleet.drain()
+        fleet.drain_process()
         fleet.hook("user_prompt_submit", payload("UserPromptSubmit"), fleet.home)
         shutil.rmtree(fleet.home / "spool" / "tmp")
         (fleet.home / "spool" / "tmp").write_text("")
