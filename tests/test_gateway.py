@@ -716,7 +716,7 @@ def test_events_tail_follows_without_a_gateway(
         began = time.monotonic()
         insert_events(fleet, 1)
         assert json.loads(tail.stdout.readline())["event_id"] == 601
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
     finally:
         tail.kill()
         tail.communicate()
