@@ -128,7 +128,7 @@ def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fl
     before = tree(healthy.home.parent)
     findings = doctor(healthy, 0)
     assert {row["level"] for row in findings} <= {"ok", "note"}, findings
-    silent = {"other hooks", "managed settings", "gateway"}  # where there are none
+    silent = {"other hooks", "managed settings", "gateway", "relay"}  # where there are none
     assert {row["check"] for row in findings} == set(CHECKS) - silent
     assert findings_of(findings, "hooks")[0]["found"].startswith("7 hooks ran on a sample")
     assert "1 briefing," in findings_of(findings, "database")[0]["found"]

@@ -541,7 +541,7 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("post", "/api/v1/sessions/{session_id}/dismiss"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/snooze"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/show"): ["session_id"],
-        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "since", "limit"],
+        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "machine", "since", "limit"],
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "since", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
         ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "limit"],

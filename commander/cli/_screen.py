@@ -9,6 +9,7 @@ from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human
 from commander.cli._listing import Listing, Row
 from fleet_lib import clock
 from fleet_lib.lines import state_words
+from fleet_lib.machines import at
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.views import usage
 from fleet_lib.views.ids import shortest_id
@@ -44,6 +45,7 @@ def screen(
         Line(()),
         _commander_line(report["commander"]),
         *_usage_lines(usage.today(connection)),
+        *_relay_lines(report.get("relay")),
         *_capture_lines(report["capture"]),
         _database_line(report["database"]),
     ]
@@ -61,7 +63,7 @@ def session_lines(
     marks: bool = False,
 ) -> Iterator[Line | Row]:
     """What needs you, is working and is left open, by sections of at most `most` rows."""
-    numbers = {row["session_id"]: at for at, row in enumerate(waiting(report)[:9], start=1)}
+    numbers = {row["session_id"]: number for number, row in enumerate(waiting(report)[:9], start=1)}
     needing, left, working = report["needs_you"], report["left_open"], report["working"]
     if needing:
         yield Line((Cell(f"Needs you: {len(needing)}", "bold red"),))
@@ -86,7 +88,7 @@ def session_lines(
 
 def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
     return Row(
-        name=row["project"],
+        name=at(row["project"], row.get("machine")),
         title=row.get("title") or "",
         state=STATE_OF_REASON[row["reason"]] if "reason" in row else "working",
         since=row["since"],
@@ -121,7 +123,7 @@ def _hidden(
     for record in hidden(connection, waiting(report), names) if shows_all else ():
         short = shortest_id(connection, record["session_id"])
         yield Row(
-            name=record["project"],
+            name=at(record["project"], record.get("machine")),
             title=record.get("title") or "",
             state=STATE_OF_REASON[record["reason"]],
             since=record["since"],
@@ -136,7 +138,7 @@ def _projects(roster: list[dict[str, Any]], most: int | None) -> list[Part]:
         return [Line(()), Line((Cell("Projects", "bold"),)), Line(("  No projects yet.",))]
     rows = [
         (
-            row["project"],
+            at(row["project"], row.get("machine")),
             _state(row["status"]),
             Cell(clock.age(row["at"]), "dim", whole=True),
             Cell(
@@ -204,6 +206,18 @@ def _commander_line(commander: dict[str, Any]) -> Line:
 def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
     if used:
         yield Line((f"Used today: {usage.in_words(used)}.",))
+
+
+def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:
+    """When the other machines were heard of: what they show may be old."""
+    if not relay:
+        return
+    heard = [f"{one['machine']} {clock.age(one['heard_at'])}" for one in relay["machines"]]
+    if heard:
+        yield Line((f"Machines last heard of: {', '.join(heard)}.",))
+    if relay["failing_since"]:
+        trouble = f"  Not connected since {clock.local(relay['failing_since'])}: {relay['trouble']}"
+        yield Line((Cell(f"{trouble}.", "yellow"),))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

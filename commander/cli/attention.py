@@ -9,9 +9,10 @@ from commander.cli._app import json_option
 from commander.cli._database import reading, writing
 from commander.cli._display import print_json, say
 from commander.cli._params import Later, complete_open
-from fleet_lib import clock
+from fleet_lib import clock, paths, wake
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.lines import state_words
+from fleet_lib.machines import apart, at
 from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
@@ -73,6 +74,7 @@ def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
         changed = [session for session in found.values() if repo.hide(session, until)]
     if not changed:
         raise BadInput("the session has gone on just now; run `fleet status` to see where it is")
+    wake.start_relay(paths.home())
     if as_json:
         records = [open_record(session, names) | {"hidden_until": until} for session in changed]
         print_json(records)
@@ -127,6 +129,7 @@ def _short(connection: sqlite3.Connection, sessions: Sequence[Session]) -> str:
 
 
 def _line(session: Session, names: dict[str, str]) -> str:
-    project = clean(names.get(session.project_id, session.project_id), 80)
+    name = names.get(session.project_id, session.project_id)
+    project = clean(at(name, apart(session.session_id)[1]), 80)
     label = f"#{session.briefing_id} " if session.briefing_id else ""
     return f"{label}{project} · {state_words(session.state)}: {clean(session.detail, 200)}"

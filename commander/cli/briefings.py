@@ -26,7 +26,12 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli._params import (
+    complete_briefing,
+    machine_option,
+    project_option,
+    since_option,
+)
 from commander.cli.briefing_diff import diff
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
@@ -34,6 +39,7 @@ from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
 from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import (
@@ -86,9 +92,10 @@ briefings.add_command(diff)
     help="Broadcast level: silent, mention or highlight.",
 )
 @since_option("turns that ended")
+@machine_option
 @limit_option(20)
 @json_option
-def list_(project: str | None, as_json: bool, **filters: Any) -> None:
+def list_(project: str | None, machine: str | None, as_json: bool, **filters: Any) -> None:
     """List briefings, newest first.
 
     \b
@@ -98,7 +105,10 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
       fleet briefings list --json -n 500 | jq -r '.[].summary'
     """
     with reading() as connection:
-        found = BriefingRepo(connection).query(project_id=_id_of(connection, project), **filters)
+        wanted = RelayRepo(connection).machine_filter(machine)
+        found = BriefingRepo(connection).query(
+            project_id=_id_of(connection, project), machine=wanted, **filters
+        )
         records = [briefing_record(connection, briefing) for briefing in found]
         names = project_names(connection)
     if as_json:
@@ -114,7 +124,9 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
         titles = (record["title"] or "-" for record in records)
         rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
         headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
-    has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
+    has_filter = bool(project or machine) or any(
+        filters[name] for name in filters if name != "limit"
+    )
     empty = "No briefings match." if has_filter else "No briefings yet."
     print_table(headings, rows, empty, optional=optional)
 
@@ -226,7 +238,7 @@ def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object,
     return (
         f"#{record['briefing_id']}",
         when(ended_at(record)),
-        project(names, record["project_id"]),
+        project(names, record["project_id"], record.get("machine")),
         record["status"],
     )
 
@@ -236,7 +248,7 @@ def _show_matches(records: list[dict[str, Any]], names: dict[str, str], pattern:
     lines: list[Line] = []
     for record in records:
         label = Cell(f"#{record['briefing_id']}", "bold")
-        place = clean(project(names, record["project_id"]).text, 24)
+        place = clean(project(names, record["project_id"], record.get("machine")).text, 24)
         status, ended = state(record["status"]), when(ended_at(record))
         summary = Cell(record["summary"], highlight=pattern)
         lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
@@ -257,6 +269,8 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     for name in _FACTS:
         if record[name]:
             say(f"{name.replace('_', ' ')}: {record[name]}")
+    if record.get("machine"):
+        say(f"machine: {record['machine']}")
     for name, words in briefing_in_words(record["usage"]).items():
         say(f"{name}: {words}")
     for name in LISTS:
@@ -284,6 +298,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
         ("branch", Cell(record["branch"])),
         ("commit", Cell((record["head_commit"] or "")[:12])),
         ("session", Cell(record["session_id"])),
+        ("machine", Cell(record.get("machine"))),
         *((name, Cell(words)) for name, words in briefing_in_words(record["usage"]).items()),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]

@@ -19,11 +19,12 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._display import as_json as json_text
-from commander.cli._params import EventId, since_option
+from commander.cli._params import EventId, machine_option, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.events import event_record, job_number, latest_events, revision_of
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.tailer import Tailer
@@ -59,9 +60,12 @@ def events() -> None:
 @events.command("list")
 @click.option("--after", type=EventId(), help="Only events after this one, oldest first.")
 @since_option("events")
+@machine_option
 @limit_option(20)
 @json_option
-def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    after: int | None, since: str | None, machine: str | None, limit: int, as_json: bool
+) -> None:
     """List the latest events, or the events after an id. The newest comes last.
 
     \b
@@ -72,17 +76,21 @@ def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> No
       fleet events list --json | jq -r '.[].type'
     """
     with reading() as connection:
+        wanted = RelayRepo(connection).machine_filter(machine)
         if after is None:
-            found = latest_events(connection, limit, since)
+            found = latest_events(connection, limit, since, wanted)
         else:
-            found = OutboxRepo(connection).get_after(after, limit)
+            found = OutboxRepo(connection).get_after(after, limit, wanted)
             found = [event for event in found if event.ts >= (since or "")]
         names = project_names(connection)
     if as_json:
         print_json([event_record(event) for event in found])
         return
     rows = [
-        (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_cells(event))
+        (
+            *(f"e{event.event_id}", when(event.ts)),
+            *(project(names, event.project_id, event.machine), *_cells(event)),
+        )
         for event in found
     ]
     empty = "No events match." if after or since else "No events yet."
@@ -91,8 +99,9 @@ def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> No
 
 @events.command()
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
+@machine_option
 @json_option
-def tail(after: int | None, as_json: bool) -> None:
+def tail(after: int | None, machine: str | None, as_json: bool) -> None:
     """Follow events as they arrive.
 
     Each is one line; with --json, one JSON object. Stop with Ctrl-C.
@@ -104,6 +113,7 @@ def tail(after: int | None, as_json: bool) -> None:
     """
     with reading() as connection:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
+        wanted = RelayRepo(connection).machine_filter(machine)
     path = paths.database(paths.home())
     names: dict[str, str] = {}
     with (
@@ -112,6 +122,8 @@ def tail(after: int | None, as_json: bool) -> None:
     ):
         for page in Tailer(path).follow(cursor):
             for event in page:
+                if wanted is not None and (event.machine or "") != wanted:
+                    continue
                 if as_json:
                     say(json_text(event_record(event)))
                     continue
@@ -122,7 +134,7 @@ def tail(after: int | None, as_json: bool) -> None:
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
-    place = project(names, event.project_id)
+    place = project(names, event.project_id, event.machine)
     row = (f"e{event.event_id}", moment, place, *_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 
@@ -139,8 +151,8 @@ def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
         what, style = _KINDS[event.type]
     elif event.type == "job_completed":
         what = f"job {job_number(payload) or ''} {state_words(status or 'completed')}"
-    elif event.type in ("briefing_added", "session_blocked") and status:
-        is_again = event.type == "briefing_added" and revision_of(payload) > 1
+    elif event.type in ("briefing_added", "session_blocked", "colleague_news") and status:
+        is_again = event.type != "session_blocked" and revision_of(payload) > 1
         what = state_words(status) + (" (again)" if is_again else "")
     return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
 

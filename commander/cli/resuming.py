@@ -16,6 +16,7 @@ from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.command import claude_program
 from fleet_lib.lines import state_words
+from fleet_lib.machines import apart
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
 from fleet_lib.views.ids import Meant, sessions_meant, short_ids, shortest_id
@@ -57,6 +58,11 @@ def resume(id: str | None, prints: bool, here: bool) -> None:
     """
     with reading() as connection:
         session = _named(connection, id) if id else _waiting(connection)
+        own_id, machine = apart(session.session_id)
+        if machine:
+            raise BadInput(
+                f"this session is on {machine}; run `claude --resume {own_id}` there, in its folder"
+            )
         if not prints:
             say(go(connection, session, here=here))
             return

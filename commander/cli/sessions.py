@@ -21,10 +21,11 @@ from commander.cli._display import (
     show,
     when,
 )
-from commander.cli._params import complete_open, project_option, since_option
+from commander.cli._params import complete_open, machine_option, project_option, since_option
 from commander.cli.usage import look_up_prices
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.ids import shortest_id
 from fleet_lib.views.projects import find_project, project_names
@@ -32,6 +33,7 @@ from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
 from fleet_lib.views.usage import in_words, session_in_words
 
+_OF_ALL_MACHINES = 1000  # sessions among which those of one machine are looked for
 _SHORT_ID = 8  # characters of a session's id
 _FILES_SHOWN = 4  # of one turn
 _FILES_OF_SESSION = 12
@@ -68,10 +70,16 @@ def sessions() -> None:
 @project_option
 @click.option("--state", type=click.Choice(list(_STATES)), help="Only sessions in this state.")
 @since_option("sessions that were active")
+@machine_option
 @limit_option(20)
 @json_option
 def list_(
-    project: str | None, state: str | None, since: str | None, limit: int, as_json: bool
+    project: str | None,
+    state: str | None,
+    since: str | None,
+    machine: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List sessions: first those that live, then those that ended.
 
@@ -92,13 +100,16 @@ def list_(
             project_id=find_project(connection, project).project_id if project else None,
             state=_STATES[state] if state else None,
             since=since,
-            limit=limit,
+            limit=limit if machine is None else _OF_ALL_MACHINES,
         )
+        wanted = RelayRepo(connection).machine_filter(machine)
+    if wanted is not None:
+        records = [one for one in records if (one.get("machine") or "") == wanted][:limit]
     if as_json:
         print_json(records)
         return
     if not records:
-        say("No sessions match." if project or state or since else "No sessions yet.")
+        say("No sessions match." if project or state or since or machine else "No sessions yet.")
     elif is_interactive():
         show(*_sections(records, names))
     else:
@@ -162,7 +173,7 @@ def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     return (
         Cell(record["session_id"][:_SHORT_ID], "", record["session_id"], whole=True),
         when(record["last_at"]),
-        project(names, record["project_id"]),
+        project(names, record["project_id"], record.get("machine")),
         record["state"],
         str(record["turns"]),
         words,

@@ -28,7 +28,7 @@ BUDGET = 9_800  # characters of `whats_new`
 _BODY = 40_000  # characters of a briefing's text
 _DRAIN_SECONDS = 10.0
 _BRIEFINGS_SHOWN = 10  # of a project
-_LINE = ("briefing_id", "status", "title", "summary", "ended_at", "session_id")
+_LINE = ("briefing_id", "status", "title", "summary", "ended_at", "session_id", "machine")
 
 
 def needs_you(home: str) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def usage(home: str, by: Literal["day", "project", "model"], since: str | None) 
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: record[key] for key in _LINE if record[key] is not None}
+    return {key: record[key] for key in _LINE if record.get(key) is not None}
 
 
 @contextlib.contextmanager

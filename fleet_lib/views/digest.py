@@ -11,6 +11,7 @@ from typing import Any
 from fleet_lib import clock, words
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
+from fleet_lib.machines import record_ids
 from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
@@ -216,7 +217,7 @@ def _item(turn: _Turn) -> dict[str, Any]:
     text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
     return {
         "briefing_id": turn.briefing_id,
-        "session_id": turn.session_id,
+        **record_ids(turn.session_id),
         "status": turn.status,
         "impact_level": turn.impact,
         "text": text.rstrip(": ") or "(without words)",

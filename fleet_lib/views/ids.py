@@ -8,6 +8,7 @@ import sqlite3
 from typing import Literal
 
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.machines import MARK, apart
 from fleet_lib.records import Record
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.job_runs import JobRunRepo
@@ -89,8 +90,21 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
     return Meant([_known(connection, session_id, text)])
 
 
+def stored_id(connection: sqlite3.Connection, session_id: str) -> str:
+    """The id under which a session is kept here; that of a record of another machine is marked."""
+    marked = f"{session_id}{MARK}"
+    row = connection.execute(
+        "SELECT session_id FROM sessions WHERE session_id = ?1 UNION ALL"
+        " SELECT min(session_id) FROM sessions WHERE session_id >= ?2 AND session_id < ?3"
+        " LIMIT 1",
+        (session_id, marked, f"{marked}~"),
+    ).fetchone()
+    return str(row[0]) if row and row[0] else session_id
+
+
 def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
     """The fewest characters that mean this session, quoted for the shell where that is needed."""
+    session_id = stored_id(connection, session_id)
     near = connection.execute(
         "SELECT max(session_id) FROM sessions WHERE session_id < ?1"
         " UNION ALL SELECT min(session_id) FROM sessions WHERE session_id > ?1",
@@ -98,11 +112,12 @@ def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
     )
     shared = [_shared(session_id, row[0]) for row in near if row[0]]
     projects = ProjectRepo(connection)
-    for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(session_id)):
+    own_id = apart(session_id)[0] or ""
+    for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(own_id)):
         text = session_id[:length]
         if not _NUMBERED.fullmatch(text) and text[-1] not in "-_." and not projects.find(text):
             return shlex.quote(text)
-    return shlex.quote(session_id)
+    return shlex.quote(own_id if max(shared, default=0) < len(own_id) else session_id)
 
 
 def _shared(one: str, other: str) -> int:
@@ -150,9 +165,12 @@ def _exists(connection: sqlite3.Connection, found: Found) -> bool:
 def short_ids(sessions: list[Session]) -> str:
     """The sessions in a sentence, as a person may type them."""
     length = _SHORT
-    while len({session.session_id[:length] for session in sessions}) < len(sessions):
+    ids = [apart(session.session_id)[0] or "" for session in sessions]
+    if len(set(ids)) < len(ids):  # of several machines
+        ids = [session.session_id for session in sessions]
+    while len({one[:length] for one in ids}) < len(ids):
         length += 4
-    named = ", ".join(session.session_id[:length] for session in sessions[:_SHOWN])
+    named = ", ".join(one[:length] for one in ids[:_SHOWN])
     return f"{named}, …" if len(sessions) > _SHOWN else named
 
 

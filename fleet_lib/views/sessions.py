@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from fleet_lib.machines import record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import DISMISSED
@@ -76,7 +77,7 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The sessions that have not ended, the most recently seen first."""
     return [
         {
-            "session_id": session.session_id,
+            **record_ids(session.session_id),
             "project_id": session.project_id,
             "state": session.state,
             "since": session.state_at,
@@ -172,9 +173,9 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
+def _place(session: Session, names: dict[str, str]) -> dict[str, str | None]:
     return {
-        "session_id": session.session_id,
+        **record_ids(session.session_id),
         "project_id": session.project_id,
         "project": names.get(session.project_id, session.project_id),
         **({"title": session.title} if session.title else {}),
