@@ -125,18 +125,16 @@ def captured(fleet: Fleet) -> Fleet:
     return fleet
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("command", COMMANDS[:4] + COMMANDS[5:6], ids=" ".join)
-def test_lines_do_not_wrap_and_columns_align(
-    captured: Fleet, command: tuple[str, ...], columns: int
-) -> None:
-    lines = SGR.sub("", run_in_terminal(captured, *command, columns=columns)).splitlines()
-    assert len(lines) >= 2
-    assert max(cell_len(line) for line in lines) <= columns
-    if command[1:] == ("list",):
-        column = lines[0].index(lines[0].split()[-1])
-        for line in lines[1:]:
-            assert line[_index_at_cell(line, column) - 2 :].startswith("  ")
+def test_lines_do_not_wrap_and_columns_align(captured: Fleet) -> None:
+    for command in COMMANDS[:4] + COMMANDS[5:6]:
+        for columns in (80, 120):
+            lines = SGR.sub("", run_in_terminal(captured, *command, columns=columns)).splitlines()
+            assert len(lines) >= 2, command
+            assert max(cell_len(line) for line in lines) <= columns, command
+            if command[1:] == ("list",):
+                column = lines[0].index(lines[0].split()[-1])
+                for line in lines[1:]:
+                    assert line[_index_at_cell(line, column) - 2 :].startswith("  "), command
 
 
 def _index_at_cell(line: str, cells: int) -> int:
