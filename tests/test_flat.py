@@ -47,6 +47,7 @@ COMMANDS = (
 # are the events of a few given ids, `d` the days of a report.
 _SMALL = {
     *("projects", "p", "conversations", "client_folders", "job_hold", "usage_rates", "usage_kinds"),
+    *("relay_self", "relay_machines"),
     *(
         "d",
         "e",

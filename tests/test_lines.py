@@ -11,7 +11,9 @@ from support_prelude import section
 
 from commander.cli._params import complete_project
 from commander.gateway import messages
-from commander.gateway.api import Api, NoQuery
+from commander.gateway.context import Context
+from commander.gateway.project_api import projects
+from commander.gateway.queries import NoQuery
 from fleet_lib.lines import (
     BRIEFING_SUMMARY,
     EVENT_LINE,
@@ -276,7 +278,8 @@ def test_every_reader_names_two_projects_of_one_name_by_their_ids(
     status = json.loads(fleet.console("status", "--json").stdout)
     assert {row["project_id"]: row["project"] for row in status["projects"]} == named
     unused = cast(Any, None)
-    served = Api(str(fleet.home), unused, int, unused, unused).projects(unused, NoQuery())
+    context = Context(str(fleet.home), unused, unused, unused, int, int)
+    served = projects(context, unused, NoQuery())
     assert {project.project_id: project.name for project in served} == named
     monkeypatch.setenv("FLEET_HOME", str(fleet.home))
     offered = complete_project(cast(Any, None), cast(Any, None), "")
