@@ -489,3 +489,36 @@ def test_git_is_asked_again_only_about_what_may_have_changed(
     state()
     state()
     assert "config" in asked  # what other files say is not known
+
+
+def test_folder_that_comes_to_be_in_another_repository_has_that_ones_remote_and_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_SETTLED_NS", 0)
+    first, second = (f"https://example.com/a/{name}.git" for name in ("first", "second"))
+    folder = make_repository(tmp_path / "app", first)
+    other = make_repository(tmp_path / "other", second)
+    inside, link = folder / "inside", tmp_path / "link"
+    inside.mkdir()
+    link.symlink_to(folder)
+
+    def facts(place: Path) -> tuple[str | None, str | None]:
+        state = git.read_git_state(str(place))
+        assert state is not None
+        return state.remote, state.branch
+
+    assert [facts(place)[0] for place in (inside, link, inside, link)] == [first] * 4
+    (other / ".git").rename(inside / ".git")
+    assert facts(inside)[0] == second
+    link.unlink()
+    link.symlink_to(inside)
+    assert facts(link)[0] == second
+    (inside / ".git").rename(other / ".git")
+    assert facts(inside)[0] == facts(link)[0] == first
+
+    branch = facts(folder)[1]
+    subprocess.run(["git", "-C", str(folder), "tag", str(branch)], check=True)
+    subprocess.run(["git", "-C", str(folder), "pack-refs", "--all"], check=True)
+    assert facts(folder)[1] == branch
+    shutil.rmtree(folder / ".git" / "objects")
+    assert git.read_git_state(str(folder)) is None
