@@ -75,8 +75,8 @@ def name(descriptor: int, doing: str = "") -> None:
     """Write into a lock file that this process holds it since now, and what it does. A disk that
     is full stops nothing."""
     doing = "".join(char if char.isprintable() else "?" for char in doing[:_LONGEST_TEXT])
-    lines = (os.getpid(), os.path.realpath(sys.prefix), _started(os.getpid()), time.time(), doing)
-    _write(descriptor, lines)
+    process = (os.getpid(), os.path.realpath(sys.prefix), _started(os.getpid()), time.time())
+    _write(descriptor, (*process, doing, _mount_namespace()))
 
 
 def say(descriptor: int, doing: str) -> None:
@@ -84,7 +84,7 @@ def say(descriptor: int, doing: str) -> None:
     lines = os.pread(descriptor, 8192, 0).decode("utf-8", "replace").split("\n")
     if len(lines) > 3:
         doing = "".join(char if char.isprintable() else "?" for char in doing[:_LONGEST_TEXT])
-        _write(descriptor, (*lines[:4], doing))
+        _write(descriptor, (*lines[:4], doing, *lines[5:6]))
 
 
 def release(descriptor: int) -> None:
@@ -167,6 +167,14 @@ def _fields(pid: int) -> list[str]:
     except OSError:
         return []
     return text.decode("ascii", "replace").split()
+
+
+def _mount_namespace() -> str:
+    """What hooks compare with their own (wake.end_stranger); "" where the system has none."""
+    try:
+        return str(Path("/proc/self/ns/mnt").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:

@@ -512,6 +512,22 @@ def test_wake_that_another_program_reads_starts_a_drainer(
     os.close(reader)
 
 
+@LINUX
+def test_drainer_of_another_mount_namespace_makes_way_for_one_that_sees_the_folders(
+    fleet: Fleet,
+) -> None:
+    put(str(fleet.home), 1)
+    other = patched_drainer(fleet, 'held._mount_namespace = lambda: "1"')
+    until(lambda: is_idle(fleet))
+    stop(fleet, 2)
+    until(lambda: applied(fleet) == 2 and is_idle(fleet))
+    assert other.wait(5) == drain.DONE
+    (pid,) = fleet.drainers()
+    stop(fleet, 3)
+    until(lambda: applied(fleet) == 3 and is_idle(fleet))
+    assert fleet.drainers() == [pid]
+
+
 def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
