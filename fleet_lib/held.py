@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from fleet_lib import wake
 from fleet_lib.records import Record
 
 # A drainer says something new more often, and its watchdog ends it before that if it can.
@@ -76,7 +77,7 @@ def name(descriptor: int, doing: str = "") -> None:
     is full stops nothing."""
     doing = "".join(char if char.isprintable() else "?" for char in doing[:_LONGEST_TEXT])
     process = (os.getpid(), os.path.realpath(sys.prefix), _started(os.getpid()), time.time())
-    _write(descriptor, (*process, doing, _mount_namespace()))
+    _write(descriptor, (*process, doing, wake.view()))
 
 
 def say(descriptor: int, doing: str) -> None:
@@ -167,14 +168,6 @@ def _fields(pid: int) -> list[str]:
     except OSError:
         return []
     return text.decode("ascii", "replace").split()
-
-
-def _mount_namespace() -> str:
-    """What hooks compare with their own (wake.end_stranger); "" where the system has none."""
-    try:
-        return str(Path("/proc/self/ns/mnt").stat().st_ino)
-    except OSError:
-        return ""
 
 
 def _started(pid: int) -> str:

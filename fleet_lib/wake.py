@@ -59,19 +59,27 @@ def ring(home: str, message: bytes = WAKE) -> bool:
         os.close(fifo)
 
 
-def end_stranger(home: str) -> None:
-    """End a drainer that lingers in another mount namespace, such as that of a container: it does not
-    see the folders of the entry that is about to be written. Waits for at most 50 ms."""
+def view() -> str:
+    """What decides over what a process sees: its user and its mount namespace, if there are such."""
     try:
-        mine = os.stat("/proc/self/ns/mnt").st_ino
+        return f"{os.geteuid()} {os.stat('/proc/self/ns/mnt').st_ino}"
+    except OSError:
+        return f"{os.geteuid()}"
+
+
+def end_stranger(home: str) -> None:
+    """End a drainer that lingers and that does not see the entry that is about to be written, or its
+    folders: one of another user, or in another mount namespace, such as that of a container. Waits
+    for at most 50 ms."""
+    try:
         lock = os.open(paths.lock(home), os.O_RDONLY | os.O_NONBLOCK)
         try:
             holder = os.read(lock, 4096).split(b"\n")  # as held.py writes it
         finally:
             os.close(lock)
     except OSError:
-        return  # a system without such namespaces, or the first entry
-    if len(holder) > 5 and holder[5] not in (b"", str(mine).encode()):
+        return  # the first entry
+    if len(holder) > 6 and holder[5] != view().encode():
         for _ in range(50):
             if not ring(home, LEAVE):
                 break

@@ -513,11 +513,11 @@ def test_wake_that_another_program_reads_starts_a_drainer(
 
 
 @LINUX
-def test_drainer_of_another_mount_namespace_makes_way_for_one_that_sees_the_folders(
+def test_drainer_of_another_user_or_mount_namespace_makes_way_for_one_that_sees_the_folders(
     fleet: Fleet,
 ) -> None:
     put(str(fleet.home), 1)
-    other = patched_drainer(fleet, 'held._mount_namespace = lambda: "1"')
+    other = patched_drainer(fleet, 'wake.view = lambda: "1 1"')
     until(lambda: is_idle(fleet))
     stop(fleet, 2)
     until(lambda: applied(fleet) == 2 and is_idle(fleet))
