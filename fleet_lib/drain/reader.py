@@ -184,6 +184,8 @@ class Reader:
         if child == 0:
             try:
                 serve(self._home, requests[0], replies[1], self._board, silent)
+            except BrokenPipeError:
+                pass  # the drainer was killed
             except Exception as error:
                 what = f"the reader failed: {type(error).__name__}: {error}"
                 log.write(self._home, "drain", what)
