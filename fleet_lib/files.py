@@ -8,12 +8,14 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fleet_lib.json_text import json_object
 from fleet_lib.outside import asking, require_answer
 from fleet_lib.spool import sync_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and RENAME_SWAP on macOS
 
@@ -45,10 +47,18 @@ def open_regular(path: str) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def with_parents(folder: str) -> list[str]:
+    """A folder and those above it, the nearest first."""
+    parts = [part for part in folder.split("/") if part not in ("", ".")]
+    root = "/" if folder.startswith("/") else ""
+    return [f"{root}{'/'.join(parts[:count])}" or "." for count in range(len(parts), -1, -1)]
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
     """The JSON object in a file; {} if there is no such file or it holds anything else."""
     try:
-        return json_object(path.read_text("utf-8-sig"))
+        with open(path, encoding="utf-8-sig") as file:
+            return json_object(file.read())
     except (OSError, ValueError):
         return {}
 

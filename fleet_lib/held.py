@@ -6,13 +6,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_lib import wake
 from fleet_lib.records import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A drainer says something new more often, and its watchdog ends it before that if it can.
 STUCK_SECONDS = 200.0
@@ -142,7 +144,8 @@ def _listed(path: Path) -> Holder | None:
     """The holder as Linux lists it, where the file does not name it."""
     try:
         facts = path.stat()
-        lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
+        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
@@ -164,7 +167,8 @@ def _write(descriptor: int, lines: tuple[object, ...]) -> None:
 def _fields(pid: int) -> list[str]:
     """The fields of /proc/<pid>/stat after the program's name; [] where there is none."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read().rpartition(b")")[2]
     except OSError:
         return []
     return text.decode("ascii", "replace").split()
@@ -190,6 +194,8 @@ def _state_of(pid: int) -> str:
     """The letter of a process's state: T is stopped, D waits for a disk and cannot be ended."""
     if fields := _fields(pid):
         return fields[0]
+    import subprocess  # here, since only a system without /proc needs it
+
     try:
         command = ["ps", "-o", "state=", "-p", str(pid)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)

@@ -1,35 +1,42 @@
-"""Regular expressions that are compiled when they are first needed. The large ones take milliseconds
-each, which would be most of what a turn costs, and an ordinary turn needs few of them."""
+"""Regular expressions that are compiled when they are first needed, and once for all processes. The
+large ones take milliseconds each, which would be most of what a turn costs, and an ordinary turn
+needs few of them."""
 
+import marshal
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, AnyStr, cast
+
+from fleet_lib.compiled import checksum, compiled, kept
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
-# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
-# a class, the beginning or the end of a group, a quantifier, or a single character.
-_PART = re.compile(
-    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
-    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
-)
 _SPECIAL = frozenset("\\[{(|.^$*+?")
 _Literals = tuple[str, ...]
 
 
-def lazy(source: str, flags: int = 0) -> re.Pattern[str]:
+def lazy(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """`re.compile` at the first use."""
-    return cast("re.Pattern[str]", _Lazy(source, flags))
+    return cast("re.Pattern[AnyStr]", _Lazy(source, flags))
 
 
 class _Lazy:
-    def __init__(self, source: str, flags: int) -> None:
-        self._source, self._flags = source, flags
+    def __init__(self, source: str | bytes, flags: int) -> None:
+        self._source, self._flags = source, int(flags)
 
     def __getattr__(self, name: str) -> Any:
-        compiled = re.compile(self._source, self._flags)
+        pattern = compiled(self._source, self._flags)
         # From now on this class is no detour.
-        self.__dict__.update({method: getattr(compiled, method) for method in _METHODS})
-        return getattr(compiled, name)
+        self.__dict__.update({method: getattr(pattern, method) for method in _METHODS})
+        return getattr(pattern, name)
+
+
+# Literal characters (the last one apart if a quantifier follows that allows none of it), an escape,
+# a class, the beginning or the end of a group, a quantifier, or a single character.
+_PARTS = (
+    r"(?s)[^\\\[{}()|.^$*+?]+(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+    r"|\(\?(?:[:=!]|<[=!]|P<\w+>)|[()|]|(?:[*+?]|\{\d*,?\d*\})[?+]?|."
+)
+_PART = lazy(_PARTS)
 
 
 class AnyOf:
@@ -42,12 +49,23 @@ class AnyOf:
 
     def search(self, text: str) -> bool:
         """Whether one of them matches somewhere in the text."""
-        self._known = self._known or [(needed(each), lazy(each)) for each in self._sources]
+        self._known = self._known or [
+            (literals, lazy(source))
+            for source, literals in zip(self._sources, _needed_of(self._sources), strict=True)
+        ]
         return any(
             pattern.search(text)
             for literals, pattern in self._known
             if not literals or any([literal in text for literal in literals])  # noqa: C419 (faster)
         )
+
+
+def _needed_of(sources: tuple[str, ...]) -> tuple[_Literals, ...]:
+    """`needed` of each. It takes as long as compiling them, so it is kept from one process to the
+    next, as long as nothing of it changes."""
+    parts = (needed.__code__, _needed.__code__, _may_be_left_out.__code__, _best.__code__, _PARTS)
+    key = (checksum(marshal.dumps(parts)), sources)
+    return kept(key, lambda: tuple(needed(source) for source in sources))
 
 
 def needed(source: str) -> _Literals:

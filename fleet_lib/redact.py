@@ -6,21 +6,22 @@ import re
 from collections.abc import Iterator
 
 from fleet_lib import secret_names
+from fleet_lib.lazy import lazy
 from fleet_lib.secret_kinds import KINDS
 from fleet_lib.secret_shapes import Kind
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
-_MASKED = re.compile(r"\(redacted:[a-z0-9-]{1,40}\)")
+_MASKED = lazy(r"\(redacted:[a-z0-9-]{1,40}\)")
 _SHORTEST = 8  # characters; no shorter secret can be distinguished from a word
 _ROUNDS = 5  # a mask can uncover a second secret beside it
 # No secret without a hint is shorter, or has no digit.
-_LONG_WORD = re.compile(r"[A-Za-z0-9_.:/|+=-]{22,}")
-_DIGIT = re.compile(r"[0-9]")
-_PRIVATE_TAG = re.compile(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
+_LONG_WORD = lazy(r"[A-Za-z0-9_.:/|+=-]{22,}")
+_DIGIT = lazy(r"[0-9]")
+_PRIVATE_TAG = lazy(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 
 # What stands around a secret and is none of it. An underscore counts where it is emphasis.
-_MARKUP = re.compile(
+_MARKUP = lazy(
     r"\x1b\[[0-9;]{0,20}[A-Za-z]"
     r"|^[ \t>]{0,8}(?:`{3,}|~{3,})[^\n`]{0,80}$"
     r"|(?<=\n)[ \t]{0,3}>[ \t>]{0,8}"

@@ -5,13 +5,16 @@ import os
 import re
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+
+from fleet_lib.lazy import lazy
+from fleet_lib.text import storable
 
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
 SshHost = Callable[[str, str], tuple[str, int | None]]
 
-_URL = re.compile(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
-_SCP_FORM = re.compile(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
+_DROPPED = frozenset("\t\r\n")  # urlsplit takes these out before it looks
+_URL = lazy(r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?#]*)(?P<path>[^#]*)")
+_SCP_FORM = lazy(r"(?s)(?:(?P<user>[^@/\s]+)@)?(?P<host>[^:/\s\[\]]{2,}):(?!//)(?P<path>.+)")
 # `[user@host:port]:path` and `user@[host]:path`, which git understands too.
 _SCP_BRACKETS = r"(?s)(?:(?P<user>[^@/\s]+)@)?\[(?P<place>[^\]/\s]+)\]:(?!//)(?P<path>.+)"
 _SSH = ("ssh", "git+ssh", "ssh+git")
@@ -59,6 +62,11 @@ class _Address(NamedTuple):
 
 def without_credentials(remote: str) -> str:
     """The URL without its user and password; ssh's user name is no secret and stays."""
+    # Most addresses have none, and the import takes a tenth of what a turn's does.
+    if "@" not in remote or not ("//" in remote or _DROPPED.intersection(remote)):
+        return remote
+    from urllib.parse import urlsplit, urlunsplit
+
     try:
         parts = urlsplit(remote)
     except ValueError:
@@ -77,6 +85,14 @@ def without_credentials(remote: str) -> str:
     return urlunsplit(parts._replace(netloc=kept))
 
 
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
 def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
     """One form for what is one repository: `host/path`, from ssh, scp-like and https forms; the
     path of a local one. `ssh_host` resolves the host of the forms that ssh connects to."""
@@ -85,14 +101,14 @@ def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
         return _codecommit(found["region"].lower(), found["name"])
     address = _taken_apart(remote)
     if address is None:
-        return _storable(_local(remote))
+        return storable(_local(remote))
     if address.scheme == "codecommit" or not (address.host or address.path):
-        return _storable(remote)  # the user's default region is not known; or it is no address
+        return storable(remote)  # the user's default region is not known; or it is no address
     if address.scheme == "file" or not address.host:
-        return _storable("/" + "/".join(_without_suffix(address.path)))
+        return storable("/" + "/".join(_without_suffix(address.path)))
     if ssh_host and address.scheme in _SSH:
         address = _resolved(address, ssh_host)
-    return _storable(_canonical(address))
+    return storable(_canonical(address))
 
 
 def _taken_apart(remote: str) -> _Address | None:
@@ -102,7 +118,7 @@ def _taken_apart(remote: str) -> _Address | None:
         user, _, place = found["place"].rpartition("@")
         host, port, more = _host_and_port(place)
         # As git does; a `file:` URL stays as it was always read.
-        path = found["path"] if scheme == "file" else unquote(found["path"])
+        path = found["path"] if scheme == "file" else _unquoted(found["path"])
         return _Address(scheme, user, host, port, _parts(f"{more}/{path}"))
     if "[" in remote and (found := re.fullmatch(_SCP_BRACKETS, remote)):
         user, _, place = found["place"].rpartition("@")
@@ -154,7 +170,7 @@ def _canonical(address: _Address) -> str:
     path = _without_suffix(address.path)
     if "codecommit" in host and (found := re.fullmatch(_CODECOMMIT_HOST, host)):
         return _codecommit(found["region"], path[-1] if path else "")
-    if azure := _azure(host, address.user, [unquote(part) for part in path]):
+    if azure := _azure(host, address.user, [_unquoted(part) for part in path]):
         return "/".join(("dev.azure.com", *azure)).lower()
     if host.removeprefix("www.") in _FORGES:
         host = host.removeprefix("www.")
@@ -220,7 +236,3 @@ def _azure(host: str, user: str, path: list[str]) -> list[str] | None:
 
 def _codecommit(region: str, name: str) -> str:
     return f"git-codecommit.{region}.amazonaws.com/v1/repos/{name}"
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Set
 from typing import NamedTuple
 
-from fleet_lib.secret_shapes import compiled
+from fleet_lib.compiled import compiled
 from fleet_lib.secret_values import is_key, is_password, is_random, is_said
 
 Span = tuple[int, int]

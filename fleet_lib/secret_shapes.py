@@ -6,8 +6,9 @@ No pattern uses `\\b`: to it, an underscore belongs to the word beside it.
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
+
+from fleet_lib.compiled import compiled
 
 START = r"(?<![A-Za-z0-9])"
 # Inside base64, `/` and `+` are no boundary.
@@ -66,9 +67,3 @@ def mixed(name: str, prefixes: str, characters: str, least: int) -> Kind:
 
 def _either(prefixes: str) -> str:
     return f"(?:{'|'.join(prefixes.translate(_ESCAPED).split())})"
-
-
-@cache
-def compiled(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Compiled when it is first needed: all patterns together would take a tenth of a second."""
-    return re.compile(source, flags)

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from fleet_lib.secret_shapes import compiled
+from fleet_lib.compiled import compiled
 
 # What stands where a secret will be.
 _PLACEHOLDER = (

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
@@ -50,24 +51,24 @@ _MAY_BE_OTHER = lazy("[\u0700-\u1cff\u2e80-\ufaff\U0001b000-\U0001b16f\U00020000
 
 @cache
 def _word() -> re.Pattern[str]:
-    return re.compile(rf"[{_SINGLE}]|(?:[^\W_{_SINGLE}]|[{_SIGNED}])+")
+    return compiled(rf"[{_SINGLE}]|(?:[^\W_{_SINGLE}]|[{_SIGNED}])+")
 
 
 @cache
 def _run() -> re.Pattern[str]:
     """A word as it was written, in composed form: the marks that follow a letter are its accents."""
     letter = rf"[^\W_{_SINGLE}]|[{_SIGNED}]"
-    return re.compile(rf"[{_SINGLE}][{_DROPPED}]*|(?:{letter})(?:{letter}|[{_DROPPED}])*")
+    return compiled(rf"[{_SINGLE}][{_DROPPED}]*|(?:{letter})(?:{letter}|[{_DROPPED}])*")
 
 
 @cache
 def _common_run() -> re.Pattern[str]:
-    return re.compile(rf"[^\W_](?:[^\W_]|[{_DROPPED}])*")
+    return compiled(rf"[^\W_](?:[^\W_]|[{_DROPPED}])*")
 
 
 @cache
 def _single() -> re.Pattern[str]:
-    return re.compile(f"[{_SINGLE}]")
+    return compiled(f"[{_SINGLE}]")
 
 
 def _is_single(word: str) -> bool:

@@ -27,7 +27,8 @@ from fleet_lib.store import db
 from fleet_lib.text import clean
 from fleet_lib.turn import briefing_parser, transcript
 from fleet_lib.turn.asks import question_of
-from fleet_lib.turn.prepare import NotRead, prepare, read_more
+from fleet_lib.turn.prepare import prepare, read_more
+from fleet_lib.turn.prepared import NotRead
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.summary import summary_of
 

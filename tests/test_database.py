@@ -360,6 +360,7 @@ def test_failed_migration_leaves_everything_unchanged(
         (scripts[-1][0] + 1, "CREATE TABLE half (x);\nINSERT INTO nowhere VALUES (1);"),
     )
     monkeypatch.setattr(migrate, "scripts", lambda: broken)
+    monkeypatch.setattr(migrate, "latest_version", lambda: broken[-1][0])
     with pytest.raises(sqlite3.OperationalError):
         db.connect(path)
     monkeypatch.undo()

@@ -19,8 +19,9 @@ from support_transcripts import Session, configured
 from fleet_lib import clock
 from fleet_lib.errors import GitTimeout
 from fleet_lib.turn import transcript
-from fleet_lib.turn.git import GitState, ReflogEntry, head_at, read_git_state
+from fleet_lib.turn.git import GitState, head_at, read_git_state
 from fleet_lib.turn.own_commits import Call, own_commits
+from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.tool_calls import ToolCall
 from fleet_lib.turn.transcript import read_turn, turn_lines

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from support import ROOT
 
 from fleet_lib.lazy import AnyOf, lazy, needed
 from fleet_lib.records import MutableRecord, Record, as_dict, field, replace
-from fleet_lib.turn import asking_words, prose
+from fleet_lib.turn import asking_words, blocks, prose, sections
 from fleet_lib.turn.asks import _key
 
 CASES = json.loads((ROOT / "tests" / "cases" / "messages.json").read_text())
@@ -153,6 +154,41 @@ _PIECES = (
     *("\0", "\\", "<b>", "&amp;", "=", "~", "!", "*i*", "\ufeff", "<!-- c -->", "12)", "+1", " "),
 )
 _BETWEEN = ("\n", "\n\n", " ", "", "\n \n", "\r\n", "\r", "\n\t\n", " \n", "\n  ")
+
+
+WHOLE = MarkdownIt("commonmark").disable("inline")
+FOR_PROSE = MarkdownIt("commonmark").enable("table").disable(["inline", "lheading", "html_block"])
+PARSERS = [(sections.markdown, WHOLE), (prose._PARSER, FOR_PROSE)]
+_SEEN = ("type", "tag", "nesting", "map", "level", "content", "markup", "info", "hidden", "attrs")
+
+
+def tokens_of(parser: Any, text: str) -> list[tuple[Any, ...]]:
+    """What is seen of the tokens. A parser of ours must not have fallen back on the whole library."""
+    if isinstance(parser, blocks.BlockParser) and "]:" not in text:
+        return [tuple(getattr(each, name) for name in _SEEN) for each in parser._light.parse(text)]
+    return [tuple(getattr(token, name) for name in _SEEN) for token in parser.parse(text)]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_PIECES), st.sampled_from(_BETWEEN)), max_size=24))
+def test_tokens_of_the_library_s_block_rules_alone_are_those_of_the_whole_library(
+    pieces: list[tuple[str, str]],
+) -> None:
+    text = "".join(itertools.chain.from_iterable(pieces))
+    for light, whole in PARSERS:
+        assert tokens_of(light, text) == tokens_of(whole, text)
+
+
+def test_tokens_of_the_cases_are_those_of_the_whole_library() -> None:
+    for case in CASES:
+        for light, whole in PARSERS:
+            assert tokens_of(light, case["message"]) == tokens_of(whole, case["message"])
+
+
+def test_library_of_another_shape_is_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_block_rules", lambda: object())
+    found = [token.type for token in blocks.BlockParser().parse("# a\n\n- b\n")]
+    assert found == [token.type for token in WHOLE.parse("# a\n\n- b\n")]
 
 
 def as_parsed(text: str) -> list[prose.Block]:

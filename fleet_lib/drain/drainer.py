@@ -8,10 +8,10 @@ are read by a child (reader.py).
 import contextlib
 import faulthandler
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
@@ -27,7 +27,7 @@ from fleet_lib.redact import redact
 from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.store.outbox import renumber_outliers
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 32 * 1024 * 1024
@@ -98,7 +98,7 @@ class _Drainer:
 
     def run(self) -> None:
         spool.make_folders(self._home)
-        Path(paths.log_file(self._home)).parent.mkdir(mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(paths.log_file(self._home)), mode=0o700, exist_ok=True)
         spool.recover(self._home)
         self._apply_pending()
         while self._usage.waiting:  # the rest of a large transcript, portion by portion
@@ -173,7 +173,7 @@ class _Drainer:
             if len(chosen) == BATCH_ENTRIES:
                 break
             with contextlib.suppress(OSError):
-                size += (Path(paths.spool(self._home, "new")) / name).stat().st_size
+                size += os.stat(os.path.join(paths.spool(self._home, "new"), name)).st_size
             if chosen and size > BATCH_BYTES:
                 break
             chosen.append(name)
@@ -331,7 +331,7 @@ def _watchdog(home: str) -> Iterator[None]:
     """End the process if a C function never returns, so that an entry's own time limit cannot be
     raised. The attempts stay in the journal, and the next drainer takes the batch's entries one by
     one."""
-    with Path(paths.log_file(home)).open("a") as log_file:
+    with open(paths.log_file(home), "a") as log_file:
         faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
         try:
             yield
@@ -350,7 +350,7 @@ def _keep_history_in_bounds(home: str) -> None:
 def _remove_leftovers(home: str) -> None:
     """Remove half entries of killed hooks from `tmp/`."""
     oldest = time.time() - _LEFTOVER_SECONDS
-    for path in Path(paths.spool(home, "tmp")).iterdir():
+    for file in os.scandir(paths.spool(home, "tmp")):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
+            if file.stat().st_mtime < oldest:
+                os.unlink(file.path)

@@ -2,11 +2,11 @@
 when they are tried again. An entry that is put off stays in the spool, and nothing counts against
 it."""
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Collection
-from pathlib import Path
 
 from fleet_lib import outside, paths, spool
 from fleet_lib.errors import NoAnswer
@@ -49,7 +49,7 @@ class Place(MutableRecord):
 def read(home: str) -> list[Place]:
     """The places that do not answer, those first that have waited for the longest time."""
     try:
-        rows = read_json_object(_file(home)).get("places", [])
+        rows = read_json_object(paths.put_off(home)).get("places", [])
         places = [Place(**row) for row in rows]
         for place in places:
             place.processes = [(int(pid), float(started)) for pid, started in place.processes]
@@ -144,17 +144,25 @@ class PutOff:
     def _write(self, places: list[Place]) -> None:
         self._has_changed = False
         if not places:
-            _file(self._home).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(paths.put_off(self._home))
             return
+        from pathlib import Path  # here, since hardly any drain puts an entry off
+
         rows = [as_dict(place) | {"is_being_tried": False} for place in places]
         aside = Path(paths.spool(self._home, "tmp"))
-        write_whole(_file(self._home), json.dumps({"places": rows}), folder=aside, durable=False)
+        write_whole(
+            Path(paths.put_off(self._home)),
+            json.dumps({"places": rows}),
+            folder=aside,
+            durable=False,
+        )
 
 
 def place_to_note(path: str, folder: str, home: str) -> str:
     """The place that a path stands for which did not answer: the mount that it lies on, else the
     session's folder, else the path's own folder, but never one that has Fleet's home in it."""
-    places = (_mount_of(path), outside.place_of(path, [folder]), str(Path(path).parent), path)
+    places = (_mount_of(path), outside.place_of(path, [folder]), os.path.dirname(path), path)
     for place in places:
         if place.startswith("/") and not outside.place_of(home, [place]):
             return place
@@ -165,7 +173,8 @@ def _mount_of(path: str) -> str:
     """Where the file system of a path is mounted; "" if the system does not say. The list of mounts
     can be read without asking any."""
     try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        with open("/proc/self/mountinfo", "rb") as file:
+            lines = file.read().splitlines()
     except OSError:
         return ""
     mounts = [os.fsdecode(_unescaped(line.split()[4])) for line in lines if line.count(b" ") > 4]
@@ -180,7 +189,3 @@ def _unescaped(name: bytes) -> bytes:
 
 def _holds(place: Place) -> bool:
     return not place.is_being_tried
-
-
-def _file(home: str) -> Path:
-    return Path(paths.put_off(home))

@@ -6,10 +6,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_lib import paths
 from fleet_lib.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_DAYS = 30
 MAX_ENTRIES = 1000
@@ -18,13 +21,19 @@ _REASON = ".reason"
 _NAME_BYTES = 200  # of 255 that a file name may have: the reason's name is longer than its entry's
 
 
-def folder(home: str) -> Path:
+def folder(home: str) -> "Path":
+    from pathlib import Path  # here: most drains find an empty quarantine
+
     return Path(paths.spool(home, "bad"))
 
 
 def move(home: str, rejected: Mapping[str, str]) -> None:
     """Move entries out of the spool; `rejected` is {entry: reason}. The reason is stored first,
     durably, so that an entry in quarantine has one even after a crash."""
+    if not rejected:
+        return
+    from pathlib import Path
+
     targets = {}
     for name, reason in rejected.items():
         # Another program's file may have a name that leaves no room for ".reason".
@@ -53,11 +62,11 @@ def reason_of(home: str, name: str) -> str:
     return ""
 
 
-def is_reason(path: Path) -> bool:
+def is_reason(path: "Path") -> bool:
     return path.suffix == _REASON
 
 
-def release(home: str, file: Path) -> None:
+def release(home: str, file: "Path") -> None:
     """Remove an entry that has been applied, if `file` is one of the quarantine."""
     if file.resolve().parent == folder(home).resolve():
         file.unlink()
@@ -66,6 +75,8 @@ def release(home: str, file: Path) -> None:
 
 def sweep(home: str) -> None:
     """Keep the quarantine within its limits; the oldest entries are removed first."""
+    if not os.listdir(paths.spool(home, "bad")):
+        return
     entries: defaultdict[str, list[Path]] = defaultdict(list)
     for path in folder(home).iterdir():
         entries[path.name.removesuffix(_REASON)].append(path)
@@ -81,5 +92,5 @@ def sweep(home: str) -> None:
                     path.unlink()
 
 
-def _reason_file(entry: Path) -> Path:
+def _reason_file(entry: "Path") -> "Path":
     return entry.with_name(entry.name + _REASON)

@@ -20,7 +20,6 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from fleet_lib import log, outside, spool
@@ -29,7 +28,7 @@ from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
-from fleet_lib.turn.prepare import NotRead, Prepared
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 POLL_SECONDS = 0.25
 _LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
@@ -39,7 +38,7 @@ _HANGS = 5  # of one question, each at another place
 _UNSEEN_SECONDS = 10.0  # for an answer where the system does not say what a process does
 
 
-_HAS_PROC = Path("/proc/self/stat").exists()
+_HAS_PROC = os.path.exists("/proc/self/stat")
 
 
 class TookTooLong(BadEntry):
@@ -314,7 +313,8 @@ def _activity(child: int) -> tuple[bytes, int]:
     """(the letter of a process's state, the CPU time that it has used); (b"", -1) if that is
     unknown."""
     try:
-        fields = Path(f"/proc/{child}/stat").read_bytes().rpartition(b")")[2].split()
+        with open(f"/proc/{child}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
         return fields[0], int(fields[11]) + int(fields[12])
     except (OSError, IndexError, ValueError):
         return b"", -1
@@ -326,7 +326,7 @@ def _left_of_group(group: int) -> list[tuple[int, float]]:
     from fleet_lib.processes import name_of
 
     left = []
-    named = [entry.name for entry in Path("/proc").iterdir()] if _HAS_PROC else [str(group)]
+    named = os.listdir("/proc") if _HAS_PROC else [str(group)]
     for pid in [int(name) for name in named if name.isdigit()]:
         with contextlib.suppress(OSError):
             if os.getpgid(pid) == group and (process := name_of(pid)):

@@ -17,7 +17,8 @@ from typing import Any, cast
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
-from fleet_lib.turn.prepare import NotRead, Prepared, prepare, read_more
+from fleet_lib.turn.prepare import prepare, read_more
+from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.usage import read_usage, usage_files
 

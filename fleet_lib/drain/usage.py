@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from fleet_lib.store import db
 from fleet_lib.store.usage import FilePlace, UsageReading, UsageRepo
 from fleet_lib.turn.payload import TURN_ENDS
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.usage import file_digest, read_usage, usage_files
 
 _READ_BYTES = 32 * 1024 * 1024  # before what was read is stored

@@ -15,12 +15,12 @@ from fleet_lib.history_import.transcripts import Transcript
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
+from fleet_lib.text import storable
 from fleet_lib.turn import briefing_parser
 from fleet_lib.turn.git import GitState, head_at
 from fleet_lib.turn.payload import Payload
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.repositories import Repositories, relative_files
-from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits

@@ -19,7 +19,8 @@ from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.store import db, search_index
 from fleet_lib.store.imports import ImportRepo, TurnIdentity
-from fleet_lib.turn.prepare import NotRead, read_more
+from fleet_lib.turn.prepare import read_more
+from fleet_lib.turn.prepared import NotRead
 from fleet_lib.turn.repositories import Repositories
 
 BATCH_TURNS = 100

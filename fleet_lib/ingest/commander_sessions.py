@@ -3,7 +3,7 @@ own echo; they move cursors, and only a Stop does: it is the evidence that what 
 arrived."""
 
 from fleet_lib.store.conversations import ConversationRepo
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 
 
 def apply(conversations: ConversationRepo, home: str, prepared: Prepared) -> str:

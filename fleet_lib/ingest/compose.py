@@ -1,10 +1,10 @@
 """A turn, composed once as a value: what was written, else what is derived. Pure: no database, no
 files."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from fleet_lib.digests import sha256
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.lines import state_words
 from fleet_lib.records import Record, field
@@ -16,7 +16,7 @@ from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import (
     TEXT_LIMIT,
     TITLE_LIMIT,
@@ -113,7 +113,7 @@ def words_of(prepared: Prepared, known: Session | None) -> Words:
     if prepared.block is not None:
         return Words(prepared.block, "block")
     if prepared.status_file is not None and prepared.entry.status:
-        status_digest = hashlib.sha256(prepared.entry.status).hexdigest()
+        status_digest = sha256(prepared.entry.status).hexdigest()
         is_old = known is not None and known.status_digest == status_digest
         # An old file is not news; for another Stop of the turn that wrote it, it still is.
         if not is_old or (known is not None and known.status_turn == prepared.turn_key):
@@ -131,7 +131,7 @@ def compose(
     """The turn that a Stop or StopFailure ended.
 
     `known` is its session before this, `before` the briefing that an earlier Stop of the same turn
-    left, with the values that were derived then. Raises turn.prepare.NotRead.
+    left, with the values that were derived then. Raises turn.prepared.NotRead.
     """
     words = words_of(prepared, known)
     written = words.written

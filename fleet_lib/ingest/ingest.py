@@ -22,7 +22,8 @@ from fleet_lib.store import db
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.client_folder import ClientFolder
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS
-from fleet_lib.turn.prepare import NotRead, Prepared, read_more
+from fleet_lib.turn.prepare import read_more
+from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.stored_text import TEXT_LIMIT
 

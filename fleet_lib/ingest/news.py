@@ -10,7 +10,7 @@ from fleet_lib.levels import BroadcastLevel
 from fleet_lib.records import Record
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.documents import is_skill
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_path, stored_paths
 
 
@@ -41,7 +41,7 @@ def news_of(
     prepared: Prepared, turn: ComposedTurn, announced: Sequence[str], held: News | None
 ) -> News:
     """The turn's news. `announced` are the files of the briefing that was announced before; `held`
-    is what an earlier Stop of the turn has not announced. Raises turn.prepare.NotRead."""
+    is what an earlier Stop of the turn has not announced. Raises turn.prepared.NotRead."""
     skills = [path for path in turn.files_touched if is_skill(path) and path not in announced]
     return News(
         turn.broadcast_level,

@@ -8,8 +8,8 @@ from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.lines import listed
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.touched_files import Overlap
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
+from fleet_lib.turn.prepared import Prepared
 
 KEPT_SECONDS = 2 * 86400  # longer than the day that counts: a spool may wait to be drained
 _DAY_NS = 86400 * 1_000_000_000

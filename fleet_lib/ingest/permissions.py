@@ -8,9 +8,10 @@ from fleet_lib.records import replace
 from fleet_lib.store.live_state import PermissionRequest
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState
+from fleet_lib.text import storable
 from fleet_lib.turn.permission import QUESTION_TOOL, words_of
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.stored_text import stored_text
 
 _MAIN_THREAD = ""
 # Copies of a hook run within this; the client shows no second prompt so soon after the first one's

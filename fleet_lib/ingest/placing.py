@@ -12,14 +12,14 @@ from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.follow_ups import Place
-from fleet_lib.turn.prepare import EarlierTurn, Prepared
+from fleet_lib.turn.prepared import EarlierTurn, Prepared
 from fleet_lib.turn.stored_text import stored_paths
 from fleet_lib.turn.title import title_or
 
 
 def place(repos: Repos, prepared: Prepared) -> Prepared:
     """The entry of a Stop, StopFailure or SessionEnd with the turn that it belongs to; turns that
-    the transcript shows to be follow-ups are merged. Raises turn.prepare.NotRead."""
+    the transcript shows to be follow-ups are merged. Raises turn.prepared.NotRead."""
     session_id, prompt = prepared.session_id, prepared.payload.prompt_id
     _place_others(repos, prepared)
     if not prompt or prepared.entry.event == "SessionEnd":

@@ -1,15 +1,16 @@
 """The project of an entry's folder, found or made."""
 
-from pathlib import Path
+import os
 
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.remotes import without_credentials
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
+from fleet_lib.text import storable
 from fleet_lib.turn.git import GitState
 from fleet_lib.turn.gone_folder import lay_inside
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.stored_text import stored_text
 
 
 class ProjectFinder:
@@ -70,7 +71,7 @@ class ProjectFinder:
         root = git.root if git else prepared.real_folder
         remote = git.remote if git else None
         return self._repos.projects.ensure_project(
-            repo_name=stored_text(Path(root).name, 200),
+            repo_name=stored_text(os.path.basename(root.rstrip("/")), 200),
             repo_root=storable(root),
             git_remote=stored_text(without_credentials(remote), 1000) if remote else None,
             canonical=git.canonical_remotes if git else (),

@@ -15,7 +15,7 @@ from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import SessionState
-from fleet_lib.turn.prepare import Prepared
+from fleet_lib.turn.prepared import Prepared
 
 WAIT_SECONDS = 6 * 3600
 

@@ -7,8 +7,9 @@ from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.records import replace
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session, SessionState
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_text
+from fleet_lib.text import storable
+from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.stored_text import stored_text
 
 _NEEDS_A_PERSON = (
     "elicitation",

@@ -15,8 +15,9 @@ from fleet_lib.store.background import ProvisionalTurn
 from fleet_lib.store.briefings import BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
-from fleet_lib.turn.prepare import Prepared
-from fleet_lib.turn.stored_text import storable, stored_paths, stored_text
+from fleet_lib.text import storable
+from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.stored_text import stored_paths, stored_text
 from fleet_lib.turn.title import title_or
 
 

@@ -9,8 +9,8 @@ from fleet_lib.records import replace
 from fleet_lib.store.imports import TurnIdentity
 from fleet_lib.store.repos import Repos
 from fleet_lib.store.sessions import Session
-from fleet_lib.turn.prepare import NotRead, Prepared
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
+from fleet_lib.turn.prepared import NotRead, Prepared
 
 
 def apply_missed_turn(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:

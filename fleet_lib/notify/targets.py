@@ -5,7 +5,6 @@ so nothing heavy is imported here."""
 import json
 import os
 import re
-from pathlib import Path
 
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, NotFound
@@ -56,7 +55,7 @@ def exist(home: str) -> bool:
 
 def read(home: str) -> list[Target]:
     """The targets, in the order in which they were added. What is no target is left out."""
-    found = read_json_object(Path(paths.notify_targets(home))).get("targets")
+    found = read_json_object(paths.notify_targets(home)).get("targets")
     return [
         Target(one["id"], one["name"], one["url"])
         for one in (found if isinstance(found, list) else [])
@@ -68,8 +67,8 @@ def read(home: str) -> list[Target]:
 def add(home: str, url: str, name: str | None) -> Target:
     """Add a target. Raises BadInput for a name or an address that is there already."""
     before = read(home)
-    path = Path(paths.notify_targets(home))
-    if path.exists() and not read_json_object(path):
+    path = paths.notify_targets(home)
+    if exist(home) and not read_json_object(path):
         raise BadInput(f"{path} holds no JSON; repair it, or remove it")
     names = {target.name for target in before}
     if name is not None and not NAME.fullmatch(name):
@@ -143,6 +142,8 @@ def _free_name(url: str, taken: set[str]) -> str:
 
 
 def _write(home: str, targets: list[Target]) -> None:
+    from pathlib import Path  # here: the drainer imports this module, and only reads
+
     path = Path(paths.notify_targets(home))
     if not targets:
         path.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-from pathlib import Path
 
 from fleet_lib import paths
 from fleet_lib.store import db
@@ -53,6 +52,8 @@ def holders_of_deleted_log(home: str) -> list[int]:
     """The processes that still use a log of the database which was deleted. Only Linux says it."""
     names = [f"{os.path.realpath(paths.database(home))}{end} (deleted)" for end in ("-wal", "-shm")]
     found = set()
+    from pathlib import Path  # here, as all that only trouble needs
+
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or belongs to another user
             for link in (process / "fd").iterdir():

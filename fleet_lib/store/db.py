@@ -6,12 +6,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from fleet_lib import paths
+from fleet_lib import compiled, paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import migrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -52,20 +54,22 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
+def connect(
+    path: "str | Path", *, busy_timeout: float = BUSY_TIMEOUT_SECONDS
+) -> sqlite3.Connection:
     """Open for reading and writing, creating and migrating as needed.
 
     Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
     that `is_unusable` knows.
     """
-    path = Path(path)
+    path = str(path)
     _require_target(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
         _make_private(path)
     except OSError as error:
         raise DatabaseUnusable(f"{path}: {error.strerror}") from None
-    connection = _open(paths.uri(str(path), "rw"), busy_timeout)
+    connection = _open(paths.uri(path, "rw"), busy_timeout)
     try:
         migrate.require_known_version(connection)
         _set_file_modes(connection, busy_timeout)
@@ -78,9 +82,8 @@ def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> 
     return connection
 
 
-def connect_read_only(path: str | Path) -> sqlite3.Connection:
+def connect_read_only(path: "str | Path") -> sqlite3.Connection:
     """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
-    path = Path(path)
     connection = open_as_it_is(path)
     try:
         version = migrate.require_known_version(connection)
@@ -95,15 +98,16 @@ def connect_read_only(path: str | Path) -> sqlite3.Connection:
     return connection
 
 
-def open_as_it_is(path: Path) -> sqlite3.Connection:
+def open_as_it_is(path: "str | Path") -> sqlite3.Connection:
     """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is
     none."""
+    path = str(path)
     _require_target(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise DatabaseUnusable(
             f"nothing was captured yet (no {path}): finish a turn in any Claude Code session"
         )
-    return _open(paths.uri(str(path), "ro"), BUSY_TIMEOUT_SECONDS)
+    return _open(paths.uri(path, "ro"), BUSY_TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -113,13 +117,17 @@ def transaction(
     """Commit on success, roll back on any exception. Writers take IMMEDIATE: a deferred one that
     reads first fails at once, without waiting, when another writer got in between."""
     connection.execute(f"BEGIN {mode}")
+    compiled.hold(True)
     try:
-        yield connection
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    finally:
+        compiled.hold(False)
 
 
 def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
@@ -130,17 +138,17 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def _require_target(path: Path) -> None:
+def _require_target(path: str) -> None:
     """Raises DatabaseUnusable for a link that leads nowhere: SQLite only says that it cannot open
     it."""
-    if path.is_symlink() and not path.exists():
+    if os.path.islink(path) and not os.path.exists(path):
         raise DatabaseUnusable(
-            f"{path} is a link to {path.readlink()}, which does not exist: mount or restore what it"
+            f"{path} is a link to {os.readlink(path)}, which does not exist: mount or restore what it"
             " names, or remove the link to begin anew"
         )
 
 
-def _make_private(path: Path) -> None:
+def _make_private(path: str) -> None:
     """SQLite would create it with the umask's mode; the -wal and -shm that it makes take the
     file's. The original system's file may be readable by others.
 
@@ -150,10 +158,10 @@ def _make_private(path: Path) -> None:
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+    for file in (path, f"{path}-wal", f"{path}-shm"):
         with contextlib.suppress(FileNotFoundError):
-            if file.stat().st_mode & 0o077:
-                file.chmod(0o600)
+            if os.stat(file).st_mode & 0o077:
+                os.chmod(file, 0o600)
 
 
 def _set_file_modes(connection: sqlite3.Connection, busy_timeout: float) -> None:

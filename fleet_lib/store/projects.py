@@ -1,13 +1,13 @@
 """Repository identity: the projects table, and how a folder becomes a project."""
 
-import hashlib
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from fleet_lib import clock
+from fleet_lib.digests import sha256
+from fleet_lib.files import with_parents
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
 
@@ -28,7 +28,7 @@ def generate_project_id(repo_name: str, git_remote: str) -> str:
     Where there is no remote, pass the main worktree's root instead.
     """
     name = f"{repo_name}:{without_credentials(git_remote)}"
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", repo_name.lower()).strip("-") or "repo"
     return f"{slug}__{digest[:8]}"
 
@@ -101,11 +101,13 @@ class ProjectRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def activity(self) -> dict[str, tuple[int, str]]:
-        """{project_id: (how many briefings, when the newest of them ended)}."""
+    def activity(self) -> dict[str, tuple[int, str | None]]:
+        """{project_id: (how many briefings, when the newest of them ended)}. Each is a question to
+        one index: a GROUP BY would read every row."""
         rows = self._connection.execute(
-            "SELECT project_id, count(*), max(ifnull(ended_at, created_at)) FROM briefings"
-            " GROUP BY project_id"
+            "SELECT project_id, (SELECT count(*) FROM briefings b WHERE b.project_id = p.project_id),"
+            " (SELECT max(ifnull(ended_at, created_at)) FROM briefings b"
+            " WHERE b.project_id = p.project_id) FROM projects p"
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -117,8 +119,8 @@ class ProjectRepo:
 
     def find_around(self, folder: str) -> str | None:
         """The id of the project whose root is this folder or the nearest one above it."""
-        for place in (Path(folder), *Path(folder).parents):
-            if found := self.find_by_repo_root(str(place)):
+        for place in with_parents(folder):
+            if found := self.find_by_repo_root(place):
                 return found.project_id
         return None
 

@@ -10,9 +10,9 @@ here, and never raised to a writer.
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 from fleet_lib import clock, words
+from fleet_lib.digests import blake2b
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
 from fleet_lib.store import db, migrate
@@ -190,6 +190,8 @@ def count_differences(connection: sqlite3.Connection) -> tuple[int, int]:
 def documents(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, Document]:
     """{briefing id: what the index should hold of it}, for the briefings that exist."""
     chosen = list(ids)
+    if not chosen:
+        return {}
     marks = ", ".join("?" * len(chosen))
     spoken: dict[int, list[tuple[object, ...]]] = {}
     for briefing_id, *texts in connection.execute(

@@ -91,7 +91,7 @@ def find_block(message: str) -> str | None:
         return None
     blocks = [
         token.content
-        for token in markdown().parse(message)
+        for token in markdown.parse(message)
         if token.type == "fence" and token.info.split()[:1] and _is_briefing_info(token.info)
     ]
     return blocks[-1] if blocks else None

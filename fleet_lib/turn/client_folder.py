@@ -2,9 +2,9 @@
 client's own files there say of the session."""
 
 import json
+import os
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from fleet_lib import clock, live, outside
 from fleet_lib.records import Record
@@ -20,18 +20,18 @@ class ClientFolder(Record):
 
 def client_folder_of(transcript_path: str | None) -> ClientFolder | None:
     """The folder with `projects/<project>/<session>.jsonl`; None if there is none."""
-    place = Path(transcript_path or "")
-    if not place.is_absolute() or len(place.parts) < 4 or place.parts[-3] != "projects":
+    parts = [part for part in (transcript_path or "").split("/") if part not in ("", ".")]
+    if not (transcript_path or "").startswith("/") or parts[-3:-2] != ["projects"]:
         return None
     # Once every ten minutes is enough to know that it answers.
-    return _checked(str(place.parents[2]), int(clock.nanoseconds(clock.now()) / 600e9))
+    return _checked("/" + "/".join(parts[:-3]), int(clock.nanoseconds(clock.now()) / 600e9))
 
 
 @lru_cache(maxsize=64)
 def _checked(folder: str, _period: int) -> ClientFolder | None:
     outside.asking(folder)
     try:
-        device = Path(folder).stat().st_dev
+        device = os.stat(folder).st_dev
     except OSError as error:
         outside.require_answer(error, folder)
         return None

@@ -2,11 +2,13 @@
 
 Which documents are living is in `living.py`."""
 
-import hashlib
+import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+from fleet_lib.digests import sha256
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
@@ -21,7 +23,15 @@ _LATER_SECONDS = 30 * 86400  # a dated document that was changed so long after i
 _REACH = 500  # bytes on each side of a file's name that may belong to its path
 
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
-_PLAIN_DOCUMENT = lazy(r"(?i)^(?:readme|changelog|changes|contributing|install|news)(?:\.txt)?$")
+_PLAIN_DOCUMENTS = ("readme", "changelog", "changes", "contributing", "install", "news")
+_PLAIN_DOCUMENT = lazy(rf"(?i)^(?:{'|'.join(_PLAIN_DOCUMENTS)})(?:\.txt)?$")
+# The same for git, which compares the ends of names much faster than whole names.
+_ANY_DOCUMENT = [
+    f":(icase)*{end}"
+    for end in (*_DOCUMENT_SUFFIXES, *(n + t for n in _PLAIN_DOCUMENTS for t in ("", ".txt")))
+]
+_SPECIAL = lazy(r"[\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]")  # to PCRE, perhaps
+_GLOB = lazy(r"[*?\[\]\\]")
 # A path as prose has it; `[id]` is a folder's name in some web frameworks.
 _PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 # The scripts that put no blank between a name and the words around it.
@@ -54,14 +64,20 @@ def is_skill(path: str) -> bool:
 
 class Documents:
     """Which living, tracked documents of one working tree mention which files. Git is asked and a
-    document is read only for a file that a document could describe."""
+    document is read only for a file that a document could describe, and only those documents that
+    have its name somewhere: a repository may have thousands."""
 
     def __init__(self, toplevel: str) -> None:
         self._toplevel = toplevel
         self._lives_on: dict[str, bool] = {}  # of dated documents
+        self._texts: dict[str, bytes] = {}  # of the documents that have one of the names
+        self._room = _ALL_DOCUMENTS_BYTES_LIMIT
+        self._looked_for: set[str] = set()  # the base names
+        self._named: dict[str, set[str]] = {}  # {base name: the tracked files that have it}
 
     def mentioning(self, source: str) -> list[str]:
         """The documents that name this file: by its path, or by a base name that is unique here."""
+        self._look_for([source])
         return sorted(self._living({document: [source] for document in self._mentions(source)}))
 
     def stale(self, files: Sequence[str], documents: Iterable[str]) -> dict[str, list[str]]:
@@ -70,7 +86,9 @@ class Documents:
         touched = {*files, *documents}
         found: dict[str, list[str]] = {}
         by_path: set[str] = set()
-        for source in [file for file in files if self._may_be_described(file)][:_SOURCES_LIMIT]:
+        sources = [file for file in files if self._may_be_described(file)][:_SOURCES_LIMIT]
+        self._look_for(sources)
+        for source in sources:
             for document, is_path in self._mentions(source).items():
                 if document not in touched:
                     found.setdefault(document, []).append(source)
@@ -82,50 +100,69 @@ class Documents:
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""
         data = read_regular_file(os.path.join(self._toplevel, path), _DOCUMENT_BYTES_LIMIT)
-        return "absent" if data is None else hashlib.sha256(data).hexdigest()
+        return "absent" if data is None else sha256(data).hexdigest()
 
-    @cached_property
-    def _files(self) -> list[str]:
-        try:
-            listing = git.ask(self._toplevel, "ls-files", "-z") or ""
-        except GitTimeout:
-            listing = ""
-        return list(dict.fromkeys(file for file in listing.split("\0") if file))
-
-    @cached_property
-    def _tracked(self) -> frozenset[str]:
-        return frozenset(self._files)
-
-    @cached_property
-    def _names(self) -> dict[str, int]:
-        """{base name: how many files have it}."""
-        names: dict[str, int] = {}
-        for file in self._files:
-            name = file.rpartition("/")[2]
-            names[name] = names.get(name, 0) + 1
-        return names
-
-    @cached_property
-    def _kinds(self) -> dict[str, living.Kind]:
-        """{document that is no record of the past: what it is by its name}."""
-        folders = living.code_folders(self._files)
-        documents = [file for file in self._files if is_document(file)]
-        kinds = {file: living.kind_of(file, folders) for file in documents}
-        found = [file for file in documents if kinds[file] != "record"]
-        return {file: kinds[file] for file in found[:_DOCUMENTS_LIMIT]}
-
-    @cached_property
-    def _texts(self) -> dict[str, bytes]:
-        texts: dict[str, bytes] = {}
-        room = _ALL_DOCUMENTS_BYTES_LIMIT
-        for document in self._kinds:
+    def _look_for(self, sources: Sequence[str]) -> None:
+        """Read the living documents that have the base name of one of these files."""
+        names = {source.rpartition("/")[2] for source in sources} - self._looked_for
+        self._looked_for |= names
+        names = {name for name in names if "\n" not in name}
+        if not names:
+            return
+        documents = self._containing(sorted(names))
+        living = [file for file in documents if is_document(file) and self._kind(file) != "record"]
+        for document in dict.fromkeys(living):
+            if document in self._texts or len(self._texts) >= _DOCUMENTS_LIMIT:
+                continue
             text = read_regular_file(os.path.join(self._toplevel, document), _DOCUMENT_BYTES_LIMIT)
-            room -= len(text or b"")
-            if room < 0:
+            self._room -= len(text or b"")
+            if self._room < 0:
                 break
             if text:
-                texts[document] = text
-        return texts
+                self._texts[document] = text
+
+    def _containing(self, names: Sequence[str]) -> list[str]:
+        """The documents that have one of these words somewhere."""
+        # One thread: more of them only cost more.
+        grep = ("grep", "-lz", "--text", "--threads=1", "--no-color", "--no-recurse-submodules")
+        if len(names) > 1:
+            # One expression is found much faster than several words, where git has PCRE.
+            either = "|".join(_SPECIAL.sub(_escaped, name) for name in names)
+            with contextlib.suppress(FileNotFoundError, GitTimeout):
+                done = git.run(self._toplevel, *grep, "-P", "-e", either, "--", *_ANY_DOCUMENT)
+                if done and done.returncode in (0, 1):
+                    return _names_in(done.stdout)
+        words = [part for name in names for part in ("-e", name)]
+        return self._ask(*grep, "-F", *words, "--", *_ANY_DOCUMENT)
+
+    def _kind(self, document: str) -> living.Kind:
+        """What a document is by its name, and by what lies with it where that matters."""
+        folder = document.rpartition("/")[0]
+        kind, beside_code = living.kind_of(document), living.kind_of(document, {folder})
+        return beside_code if kind != beside_code and folder in self._code_folders else kind
+
+    @cached_property
+    def _code_folders(self) -> set[str]:
+        return living.code_folders(self._ask("ls-files", "-z"))
+
+    def _files_named(self, name: str) -> set[str]:
+        """The tracked files with this base name. Asked for all names at once that are looked for."""
+        if name not in self._named:
+            missing = self._looked_for - self._named.keys()
+            self._named |= {one: set() for one in missing}
+            ends = [f"*{_GLOB.sub(_escaped, one)}" for one in sorted(missing)]
+            for file in self._ask("ls-files", "-z", "--", *ends):
+                if (base := file.rpartition("/")[2]) in missing:
+                    self._named[base].add(file)
+        return self._named[name]
+
+    def _ask(self, *question: str) -> list[str]:
+        """The files that git names; none where it is silent."""
+        try:
+            listing = git.ask(self._toplevel, *question) or ""
+        except GitTimeout:
+            listing = ""
+        return _names_in(listing)
 
     def _may_be_described(self, source: str) -> bool:
         """Whether a change of this file can make a document wrong. One that is gone always can."""
@@ -139,7 +176,7 @@ class Documents:
     def _mentions(self, source: str) -> dict[str, bool]:
         """{document that names the file: whether it does by a path}."""
         name = source.rpartition("/")[2]
-        is_telling = self._names.get(name, 0) <= 1 and _FILE_NAME.fullmatch(name)
+        is_file_name = bool(_FILE_NAME.fullmatch(name))
         found: dict[str, bool] = {}
         for document, text in self._texts.items():
             is_instruction = living.is_instruction(document)
@@ -149,24 +186,27 @@ class Documents:
                 if self._is_path_of(word, source, document):
                     found[document] = True
                     break
-                if is_telling and word == name:
+                if is_file_name and word == name and self._is_unique(name):
                     found[document] = False
         return found
+
+    def _is_unique(self, name: str) -> bool:
+        return len(self._files_named(name)) <= 1
 
     def _is_path_of(self, word: str, source: str, document: str) -> bool:
         if source in (word, _FORGE.sub("", word)):
             return True
         if os.path.normpath(os.path.join(document.rpartition("/")[0], word)) == source:
             return True  # a link relative to the document
-        if "/" in source and word.endswith("/" + source) and word not in self._tracked:
+        name = source.rpartition("/")[2]
+        if "/" in source and word.endswith("/" + source) and word not in self._files_named(name):
             return True
-        is_unique = self._names.get(source.rpartition("/")[2], 0) <= 1
-        return is_unique and "/" in word and source.endswith("/" + word)
+        return "/" in word and source.endswith("/" + word) and self._is_unique(name)
 
     def _living(self, found: dict[str, list[str]]) -> dict[str, list[str]]:
         """The documents among these that are living: the dated ones only if they were changed long
         after they were added."""
-        dated = [document for document in found if self._kinds[document] == "dated"]
+        dated = [document for document in found if self._kind(document) == "dated"]
         unknown = [document for document in dated if document not in self._lives_on][:_DATED_LIMIT]
         if unknown:
             changed = _changed_later(self._toplevel, unknown)
@@ -176,6 +216,14 @@ class Documents:
             for document, sources in found.items()
             if document not in dated or self._lives_on.get(document)
         }
+
+
+def _names_in(listing: str) -> list[str]:
+    return [file for file in listing.split("\0") if file]
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "\\" + match[0]
 
 
 def _words_around(text: bytes, name: str, is_ascii: bool) -> Iterator[str]:

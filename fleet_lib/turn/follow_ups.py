@@ -7,13 +7,14 @@ from typing import Any
 
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
+from fleet_lib.text import storable
 from fleet_lib.turn import transcript as transcripts
 from fleet_lib.turn.payload import ID_LIMIT
-from fleet_lib.turn.stored_text import storable
 
 _TEXTS = ("<task-notification>", "<teammate-message>", "<teammate-message ")
-_TASK_ID = re.compile(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
+_TASK_ID = lazy(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
 _TEXT_LIMIT = 100_000  # characters of a prompt that are searched for agents
 _AGENT_LIMIT = 1 << 20  # bytes of an agent's transcript in which its prompt must be named
 _DEPTH = 100  # follow-ups of follow-ups

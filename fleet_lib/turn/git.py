@@ -1,62 +1,29 @@
 """What git says about one working tree.
 
-Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees are its business. A
-repository's own configuration may name programs to run; the switches in `ask` keep them off.
+Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees are its business. The
+one exception is a reflog that is a plain file (reflog.py). A repository's own configuration may name programs to run; the switches in `ask` keep them off.
 """
 
 import contextlib
 import os
-import re
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
-from fleet_lib.turn import remembered, remote_names
+from fleet_lib.turn import git_process, reflog, remembered, remote_names
 from fleet_lib.turn.git_environment import git_environment
 from fleet_lib.turn.plain_repository import repository_around
+from fleet_lib.turn.reflog import ReflogEntry
 
 TIMEOUT_SECONDS = 5.0
-_REFLOG_LIMIT = 500
 _FILES_LIMIT = 1000
 _NS = 1_000_000_000
-_COMMIT_SUBJECT = re.compile(r"(commit|cherry-pick|revert|am)(?: \([\w-]+\))?:")
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OBJECT_ID = lazy(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
-
-
-class ReflogEntry(Record):
-    """One movement of HEAD."""
-
-    time: int  # Unix seconds
-    commit: str  # where HEAD went
-    subject: str  # e.g. "commit: message", "pull: Fast-forward"
-    previous: str | None = None  # where HEAD was before, None if the reflog does not say
-
-    @property
-    def is_commit(self) -> bool:
-        """Whether it was made here. A merge, a pull and a rebase bring commits that were made
-        before; what was resolved in them by hand is a commit of its own."""
-        return bool(self.kind) and self.message != "fast-forward"
-
-    @property
-    def kind(self) -> str:
-        """The subcommand of git that made the commit, "" if none did."""
-        found = _COMMIT_SUBJECT.match(self.subject)
-        return found[1] if found else ""
-
-    @property
-    def amends(self) -> bool:
-        return self.subject.startswith("commit (amend)")
-
-    @property
-    def message(self) -> str:
-        """The first line of the commit's message."""
-        return self.subject.partition(": ")[2]
 
 
 class GitState(Record):
@@ -100,17 +67,17 @@ def read_git_state(folder: str) -> GitState | None:
     toplevel = facts.toplevel
     if os.path.realpath(facts.git_dir) == os.path.realpath(common) and toplevel:
         root = toplevel  # the main worktree, or a submodule: its own top level
-    elif not toplevel or facts.bare == "true" or Path(common).name == ".git":
-        root = str(Path(common).parent)
+    elif not toplevel or facts.bare == "true" or os.path.basename(common) == ".git":
+        root = os.path.dirname(common)
     else:
         root = _main_worktree(folder, common)
     settings = _read_settings(folder, os.path.join(here, facts.git_dir), common)
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
-    reflog = read_reflog(folder) if head else ()
-    made_ns = _read_made_ns(objects, reflog)
+    moves = read_reflog(folder, facts.git_dir) if head else ()
+    made_ns = _read_made_ns(objects, moves)
     return GitState(
-        toplevel or root, root, remote, head, branch, reflog, made_ns, read_at_ns, canonical
+        toplevel or root, root, remote, head, branch, moves, made_ns, read_at_ns, canonical
     )
 
 
@@ -182,25 +149,15 @@ def command_line(folder: str, *arguments: str) -> list[str]:
     return ["git", *switches, "-C", folder, *arguments]
 
 
-def run(
-    folder: str, *arguments: str, stdin: str | None = None
-) -> "subprocess.CompletedProcess[str] | None":
+def run(folder: str, *arguments: str, stdin: str | None = None) -> git_process.Answer | None:
     """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
     FileNotFoundError where git is not installed."""
     asking(folder, TIMEOUT_SECONDS + 1)
     try:
-        return subprocess.run(
-            command_line(folder, *arguments),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=TIMEOUT_SECONDS,
-            env=git_environment(os.environ),
-            check=False,
+        return git_process.run(
+            command_line(folder, *arguments), git_environment(os.environ), stdin, TIMEOUT_SECONDS
         )
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         raise GitTimeout(f"git {arguments[0]} took more than {TIMEOUT_SECONDS:.0f} s") from None
     except FileNotFoundError:
         raise
@@ -272,7 +229,7 @@ def _files_of(folder: str, said: str) -> list[str]:
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     named = (ask(folder, "config", "--file", f"{common}/config", "core.worktree") or "").strip()
-    return os.path.normpath(os.path.join(common, named)) if named else str(Path(common).parent)
+    return os.path.normpath(os.path.join(common, named)) if named else os.path.dirname(common)
 
 
 def _read_settings(folder: str, git_folder: str, common: str) -> str:
@@ -289,26 +246,22 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     return remembered.answer((*where, *question), files, asked) or ""
 
 
-def read_reflog(folder: str) -> tuple[ReflogEntry, ...]:
-    """The movements of HEAD, newest first; none where there is no repository."""
+def read_reflog(folder: str, git_dir: str = "") -> tuple[ReflogEntry, ...]:
+    """The movements of HEAD, newest first; none where there is no repository. `git_dir` is the
+    folder's own git folder, if that is known: git need not be asked then."""
+    if git_dir and (entries := reflog.read(git_dir)) is not None:
+        return entries
     text = ask(
         folder,
         "log",
         "-g",
-        f"-n{_REFLOG_LIMIT}",
+        f"-n{reflog.LIMIT}",
         "-z",
         "--date=raw",
         "--format=%H%n%gd%n%gs",
         "HEAD",
     )
-    entries: list[ReflogEntry] = []
-    for record in reversed((text or "").split("\0")):
-        commit, _, rest = record.partition("\n")
-        selector, _, subject = rest.partition("\n")
-        if match := re.search(r"@\{(\d+)", selector):
-            previous = entries[-1].commit if entries else None
-            entries.append(ReflogEntry(int(match[1]), commit, subject.strip(), previous))
-    return tuple(reversed(entries))
+    return reflog.parse(text or "")
 
 
 def read_commit_files(folder: str, entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:

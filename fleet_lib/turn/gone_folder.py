@@ -2,8 +2,8 @@
 drainer looks."""
 
 import os
-from pathlib import Path
 
+from fleet_lib.files import with_parents
 from fleet_lib.spool import Entry
 from fleet_lib.turn.git import GitState
 from fleet_lib.turn.plain_repository import common_folder, repository_around
@@ -23,10 +23,9 @@ def repository_of(folder: str, entry: Entry, repositories: Repositories) -> GitS
 
 
 def _what_is_left(folder: str) -> str:
-    places = (Path(folder), *Path(folder).parents)
-    return next((str(place) for place in places if os.access(place, os.F_OK)), "/")
+    return next((place for place in with_parents(folder) if os.access(place, os.F_OK)), "/")
 
 
 def lay_inside(folder: str, state: GitState) -> bool:
     """Whether the folder lay in the state's working tree."""
-    return Path(os.path.realpath(folder)).is_relative_to(state.toplevel)
+    return state.toplevel in with_parents(os.path.realpath(folder))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fleet_lib.records import Record
-from fleet_lib.turn.git import ReflogEntry
+from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.shell_commits import CommitCommand
 from fleet_lib.turn.tool_calls import ToolCall
 

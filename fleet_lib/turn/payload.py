@@ -1,15 +1,15 @@
 """A hook's input as Fleet reads it: parsed and checked at the boundary, nothing looked up."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Self
 
 from fleet_lib import paths
+from fleet_lib.digests import sha256
 from fleet_lib.errors import BadEntry
 from fleet_lib.records import Record
 from fleet_lib.spool import Entry
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
 
 EVENTS = (
     *("SessionStart", "UserPromptSubmit", "Stop", "StopFailure"),
@@ -98,7 +98,7 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
 
 def digest(value: object) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(_canonical.encode(value).encode()).hexdigest()
+    return sha256(_canonical.encode(value).encode()).hexdigest()
 
 
 def _running_subagents(tasks: list[Any]) -> tuple[str, ...]:

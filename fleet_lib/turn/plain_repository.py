@@ -2,9 +2,8 @@
 where it is; what is in it stays unread."""
 
 import os
-from pathlib import Path
 
-from fleet_lib.files import read_regular_file
+from fleet_lib.files import read_regular_file, with_parents
 
 _POINTER_BYTES = 8192
 
@@ -12,16 +11,15 @@ _POINTER_BYTES = 8192
 def repository_around(folder: str) -> tuple[str, str] | None:
     """(top level, root of the main worktree) of the repository that a folder is in."""
     try:
-        place = Path(os.path.realpath(folder))
-        for candidate in (place, *place.parents):
-            git = candidate / ".git"
-            if git.is_dir() and _is_git_folder(git):
-                return str(candidate), str(candidate)
-            if pointer := pointer_in(str(git)):
+        for candidate in with_parents(os.path.realpath(folder)):
+            git = os.path.join(candidate, ".git")
+            if os.path.isdir(git) and _is_git_folder(git):
+                return candidate, candidate
+            if pointer := pointer_in(git):
                 common = common_folder(pointer)
-                return str(candidate), os.path.dirname(common) or str(candidate)
+                return candidate, os.path.dirname(common) or candidate
             if _is_git_folder(candidate):  # bare, or a `.git` folder itself
-                return str(candidate.parent), str(candidate.parent)
+                return os.path.dirname(candidate), os.path.dirname(candidate)
     except (OSError, ValueError):
         pass
     return None
@@ -43,5 +41,5 @@ def common_folder(pointer: str) -> str:
     return "" if not mark or "/" in name or "/.git/modules/" in folder else folder
 
 
-def _is_git_folder(folder: Path) -> bool:
-    return all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
+def _is_git_folder(folder: str) -> bool:
+    return all(os.path.exists(os.path.join(folder, name)) for name in ("HEAD", "objects", "refs"))

@@ -7,14 +7,12 @@ says first and what it says last.
 
 import re
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
+from fleet_lib.turn.blocks import COMMONMARK, BlockParser
+from fleet_lib.turn.blocks import Block as Token
 
 Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
 
@@ -24,12 +22,12 @@ HIDDEN = "\ue000"  # stands for each character of code, of an address and of a q
 # A line that may begin something else than a paragraph: a list, a heading, a quotation, a table,
 # code, a rule, the definition of a link. Or one with a rare blank at its end, which is trimmed or
 # not by the version of the parser.
-_MAY_BE_MARKUP = re.compile(
+_MAY_BE_MARKUP = lazy(
     r"(?m)^[ \t]*(?:[-+*#>`~_|:\[]|[0-9])|^ {0,3}\t|^ {4}|^[ \t]*[^\S \t\n]|[^\S \t\n][ \t]*$"
 )
 
-_FENCE = re.compile(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
-_MARKUP = re.compile(
+_FENCE = lazy(r"(?m)^[ >]*(`{3,}|~{3,})([^\n]*)$")
+_MARKUP = lazy(
     r"(?P<ticks>`{1,5})(?!`)(?P<code>[^`]{1,500}?|[^`](?:[^\n]{0,300}?[^`])?)(?<!`)(?P=ticks)(?!`)"
     r"|!?\[(?P<text>[^\[\]]{0,500})\]\((?P<target>[^()\s]{0,500}(?:\([^()\s]{0,100}\))?["
     r"^()\s]{0,100})\)"
@@ -40,24 +38,24 @@ _MARKUP = re.compile(
     r"|(?<!\w)(?P<pair>[*_])(?=[^\s*_](?:[^*_\n]{0,300}[^\s*_/(\[])?(?P=pair)(?![\w/]|\.\w))"
     r"|(?<=[^\s/(\[])[*_](?![\w/]|\.\w)|\\(?=[^\w\s]))"
 )
-_FILE = re.compile(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
-_QUOTATION = re.compile(
+_FILE = lazy(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
+_QUOTATION = lazy(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
     r"|(?<![\w\"])\"[^\"\n]{1,400}\"(?!\w)|‘[^‘’\n]{2,400}’(?!\w)|(?<![\w'])'[^'\n]{2,200}'(?!\w)"
 )
 _CLOSING = "*_`)\\]\"'”’»」』）"
-_END = re.compile(
+_END = lazy(
     rf"[.!?…‽⁇⁈⁉]+[{_CLOSING}]*(?=\s|\Z)|[!?]+[{_CLOSING}]*(?=[{HIDDEN}\W])(?=[^\w\s.,;:)/|-])"
     rf"|[。！？؟｡।]+[…!?！？]*[{_CLOSING}]*|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e]["
     rf"{_CLOSING}]*(?=\s|\Z)"
     r"|\n"
 )
-_ABBREVIATION = re.compile(
+_ABBREVIATION = lazy(
     r"\b(?:e\.g|i\.e|vs|cf|approx|incl|resp|d\.h|z\.b|p\.ej|mr|mrs|dr|fig)\.\Z",
     re.IGNORECASE,
 )
 # A line that begins like this is no continuation of the line before it.
-_NEW_LINE = re.compile(
+_NEW_LINE = lazy(
     r"\s*(?:\*\*|__|[-*+•·▪→▶►✓✔✅❌⚠☐☑]|[0-9]{1,3}[.):]\s|[(]?[A-Za-z0-9][.)]\s"
     r"|[^\w\s\"'“‘(\[`<¿¡*_~$@/.\\-])"
 )
@@ -139,13 +137,8 @@ def _blocks(text: str) -> list[Block]:
     return list(_Walk(text).blocks())
 
 
-@cache
-def _markdown() -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").enable("table")
-    # Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
-    return parser.disable(["inline", "lheading", "html_block"])
+# Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
+_PARSER = BlockParser((COMMONMARK | {"table"}) - {"lheading", "html_block"})
 
 
 class _Walk:
@@ -153,7 +146,7 @@ class _Walk:
 
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
-        self._tokens = _markdown().parse(text)
+        self._tokens = _PARSER.parse(text)
         self._lists: list[bool] = []  # of each open list: whether it is ordered
         self._number = 0
         self._quotes = 0
@@ -194,7 +187,7 @@ class _Walk:
         kind = "item" if kind == "paragraph" else kind
         return Block(kind, text, len(self._lists), self._number, self._lists[-1])
 
-    def _paragraph(self, token: "Token") -> Iterator[Block]:
+    def _paragraph(self, token: Token) -> Iterator[Block]:
         """A paragraph. In a list or a quotation, lines that forgot their indentation or their `>`
         and begin a sentence are a paragraph of their own."""
         lines = token.content.split("\n")
@@ -210,7 +203,7 @@ class _Walk:
         if cut < len(lines):
             yield Block("paragraph", "\n".join(lines[cut:]))
 
-    def _table(self, token: "Token") -> Iterator[Block]:
+    def _table(self, token: Token) -> Iterator[Block]:
         """A table. A line without a bar that follows it directly is a paragraph of its own."""
         first, end = token.map or (0, 0)
         lines = self._lines[first:end]

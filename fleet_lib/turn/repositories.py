@@ -2,22 +2,22 @@
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Sequence
 
 from fleet_lib import outside
 from fleet_lib.errors import GitTimeout, NoAnswer
+from fleet_lib.lazy import lazy
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import (
     GitState,
-    ReflogEntry,
     read_commit_files,
     read_git_state,
     read_reflog,
 )
+from fleet_lib.turn.reflog import ReflogEntry
 
-_STATUS_FILE = re.compile(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
+_STATUS_FILE = lazy(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
 
 class Repositories:

@@ -4,16 +4,12 @@ values of it."""
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
 
 from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, field
+from fleet_lib.turn.blocks import Block as Token
+from fleet_lib.turn.blocks import BlockParser
 from fleet_lib.turn.prose import plain
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"
@@ -117,14 +113,8 @@ class _Part(MutableRecord):
 _LEAD_LEVEL = 7  # below any heading
 
 
-@cache
-def markdown() -> "MarkdownIt":
-    """A parser of blocks alone: that is all that is needed, and without the inline rules no text can
-    make it slow. Most turns need none, and importing it takes longer than all that such a turn does.
-    """
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("commonmark").disable("inline")
+# Blocks are all that is needed here.
+markdown = BlockParser()
 
 
 def may_have_sections(text: str) -> bool:
@@ -136,7 +126,7 @@ def sections(text: str) -> list[Section]:
     """The sections that name a field, in order. What looks like one in code or HTML is none."""
     found: list[Section] = []
     current: Section | None = None
-    parts = list(_parts(markdown().parse(text)))
+    parts = list(_parts(markdown.parse(text)))
     for index, part in enumerate(parts):
         name, rest = _named(parts, index)
         if name and part.kind == "item":  # `- **Remaining:** the docs` stands for itself
@@ -223,7 +213,7 @@ def _announces(text: str) -> bool:
     return plain(text).rstrip(" *_").endswith((":", "："))
 
 
-def _parts(tokens: "list[Token]") -> Iterator[_Part]:
+def _parts(tokens: list[Token]) -> Iterator[_Part]:
     depth = base = paragraph = 0
     item: _Part | None = None
     heading = 0

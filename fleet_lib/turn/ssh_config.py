@@ -2,20 +2,21 @@
 `Match exec` block never applies. Where ssh would ask the network (CanonicalizeHostname), the name
 stays as it is."""
 
-import glob
 import os
 import pwd
 import re
 import stat
 
+from fleet_lib.lazy import lazy
+
 _BYTES_LIMIT = 1 << 20  # of all files together
 _FILES_LIMIT = 200
 _DEPTH_LIMIT = 16  # ssh's own
 
-_LINE = re.compile(r"\s*(?P<keyword>[A-Za-z]+)(?:\s*=\s*|\s+)(?P<value>.*)")
-_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
+_LINE = lazy(r"\s*(?P<keyword>[A-Za-z]+)(?:\s*=\s*|\s+)(?P<value>.*)")
+_WORD = lazy(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _OF_SECOND_PASS = ("canonical", "final")  # criteria that hold when the files are read again
-_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+_LOOPBACK = lazy(r"localhost|127\.\d+\.\d+\.\d+|::1")
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 
 
@@ -78,6 +79,8 @@ class _Lookup:
     def _include(self, patterns: list[str], folder: str, depth: int) -> None:
         for pattern in patterns:
             path = os.path.join(os.path.expanduser(folder), os.path.expanduser(pattern))
+            import glob  # here, since few repositories lead to a look at these files
+
             for file in sorted(glob.glob(path)):
                 self.read(file, folder, depth + 1)
 

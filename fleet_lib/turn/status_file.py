@@ -3,6 +3,7 @@ at every start and fills it in later, or never: a skeleton is no briefing."""
 
 import re
 
+from fleet_lib.lazy import lazy
 from fleet_lib.records import replace
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import (
@@ -17,8 +18,8 @@ from fleet_lib.turn.summary import summary_of
 
 # The statuses that no program writes before the turn has ended.
 _TELLING = ("blocked", "failed", "waiting_for_input")
-_HEADING = re.compile(r"^[ \t]*(?:#{1,6}(?:[ \t]|$)|[=\-*_]{3,}[ \t]*$)")
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_HEADING = lazy(r"^[ \t]*(?:#{1,6}(?:[ \t]|$)|[=\-*_]{3,}[ \t]*$)")
+_COMMENT = lazy(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
 def read(text: str, message: str) -> Briefing | None:

@@ -5,7 +5,9 @@ recognised."""
 import re
 from collections.abc import Iterable
 
+from fleet_lib.lazy import lazy
 from fleet_lib.redact import redact
+from fleet_lib.text import storable
 from fleet_lib.turn.briefing_parser import ITEM_LIMIT, folded
 
 TITLE_LIMIT = 120  # characters of a session's name
@@ -13,17 +15,11 @@ TEXT_LIMIT = 300  # characters of a detail, a message, a reason
 PATH_LIMIT = 4096  # characters of a file's name
 
 # What stands for bytes that are not UTF-8, as Python and git's answers have them.
-_UNDECODABLE = re.compile(r"[\udc80-\udcff]")
-_LOOKS_QUOTED = re.compile(r'".*\\.*"', re.DOTALL)
+_UNDECODABLE = lazy(r"[\udc80-\udcff]")
+_LOOKS_QUOTED = lazy(r'".*\\.*"', re.DOTALL)
 _QUOTED = str.maketrans(
     {"\\": "\\\\", '"': '\\"'} | {0xDC00 + b: f"\\{b:03o}" for b in range(128, 256)}
 )
-
-
-def storable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot hold, and without NUL, at which SQLite's
-    functions stop."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def stored_text(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -4,6 +4,7 @@ needed. Of a message that asks, the question stands for it (`asks.py`)."""
 import re
 from collections.abc import Iterator
 
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.turn import summary_words as words
 from fleet_lib.turn.prose import HIDDEN, Block, Sentence, first_blocks, plain, sentences
@@ -16,10 +17,10 @@ _CHARACTERS = 4  # that it needs in a script that writes no spaces
 
 _KEY_LIMIT = 1_000  # characters of a sentence that are looked at
 _COLONS = (":", "：")
-_EMPHASIS = re.compile(r"(?P<mark>\*\*|__)(?:(?!(?P=mark)).)+(?P=mark):?")
-_SYMBOLS = re.compile(r"^[\s\u2190-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff•·▪*_>|=-]+")
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+_EMPHASIS = lazy(r"(?P<mark>\*\*|__)(?:(?!(?P=mark)).)+(?P=mark):?")
+_SYMBOLS = lazy(r"^[\s\u2190-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff•·▪*_>|=-]+")
+_WORD = lazy(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_UNSPACED = lazy(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
 class _Candidate(Record):

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from fleet_lib.lazy import lazy
 from fleet_lib.redact import redact
+from fleet_lib.text import storable
 from fleet_lib.turn.briefing_parser import folded
-from fleet_lib.turn.stored_text import TITLE_LIMIT, storable
+from fleet_lib.turn.stored_text import TITLE_LIMIT
 
 SHORT = 13  # a narrower title ("yes", "go on") says less than the session's last one
 

@@ -5,17 +5,18 @@ import re
 from typing import Any
 
 from fleet_lib import clock
+from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
-from fleet_lib.turn.stored_text import storable
+from fleet_lib.text import storable
 
 _CALLS_LIMIT = 5000  # of one turn
 _COMMAND_LIMIT = 16_384  # characters
 _HASHES_LIMIT = 200  # of one call
 # What git prints of a commit that it made: "[main 1a2b3c4] message". A tool that shows a file puts
 # the number of the line before it.
-_MADE = re.compile(r"^(?:\s*\d+[\t→])?\[[^\[\n]* ([0-9a-f]{4,64})\] ", re.MULTILINE)
-_HASH = re.compile(r"\b[0-9a-f]{7,64}\b")
-_BACKGROUND = re.compile(r"^Command (?:running in|was \S+ (?:to the )?)background")
+_MADE = lazy(r"^(?:\s*\d+[\t→])?\[[^\[\n]* ([0-9a-f]{4,64})\] ", re.MULTILINE)
+_HASH = lazy(r"\b[0-9a-f]{7,64}\b")
+_BACKGROUND = lazy(r"^Command (?:running in|was \S+ (?:to the )?)background")
 
 
 class ToolCall(Record):

@@ -8,13 +8,13 @@ turns.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from fleet_lib import clock
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, Record, field
 from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.transcript import (
@@ -31,7 +31,7 @@ _INTERRUPTED = "[Request interrupted by user"
 # What a client writes as a user's line when a command was run without the model.
 _COMMANDS = ("<command-name>", "<command-message>", "<local-command-", "<bash-")
 _FOLLOW_UPS = ("<task-notification>", "<teammate-message>", "<teammate-message ")
-_TASK_ID = re.compile(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
+_TASK_ID = lazy(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")
 _TEXT_LIMIT = 100_000  # characters of a follow-up in which agents are looked for
 
 

@@ -5,17 +5,17 @@ A message stands on a line for each of its blocks, each with the output so far, 
 files of resumed and forked conversations. Its id says that it is the same one.
 """
 
-import hashlib
 import os
-import re
 from typing import Any
 
 from fleet_lib import clock, outside
+from fleet_lib.digests import blake2b
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
+from fleet_lib.lazy import lazy
 from fleet_lib.store.usage import QUARTER_SECONDS, FilePlace, Owner, Tokens, UsageReading
+from fleet_lib.text import storable
 from fleet_lib.turn.payload import ID_LIMIT
-from fleet_lib.turn.stored_text import storable
 from fleet_lib.turn.transcript import is_synthetic, opens_turn
 
 PORTION_BYTES = 16 * 1024 * 1024  # read at once; the rest of a larger file is read later
@@ -24,8 +24,8 @@ _TAIL_BYTES = 1024  # of a real line at least its id and time
 _LARGEST = (
     10**9
 )  # tokens or dollars: what is more is no number of anything, and sums must not overflow
-_USER = re.compile(rb'"type"\s*:\s*"user"')
-_PROMPT = re.compile(rb'"promptId"\s*:\s*"([^"\\]{1,200})"')
+_USER = lazy(rb'"type"\s*:\s*"user"')
+_PROMPT = lazy(rb'"promptId"\s*:\s*"([^"\\]{1,200})"')
 _INTERRUPTED = b"[Request interrupted by user"
 
 
@@ -208,5 +208,5 @@ def _tail(descriptor: int, end: int) -> int:
 
 
 def _digest(data: bytes) -> int:
-    digest = hashlib.blake2b(data, digest_size=8).digest()
+    digest = blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
