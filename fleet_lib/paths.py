@@ -17,6 +17,7 @@ def drainer_of(program: str) -> str:
 DRAINER = drainer_of(PROGRAM)
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 NOTIFIER = os.path.join(PROGRAM, "fleet_lib", "notify", "run.py")
+RELAY = os.path.join(PROGRAM, "fleet_lib", "relay", "process.py")
 
 # install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
@@ -79,6 +80,11 @@ def log_file(home: str) -> str:
 
 def backups(home: str) -> str:
     return os.path.join(home, "backups")
+
+
+def relay(home: str, name: str) -> str:
+    """A file of the home's membership in a relay: its key, its locks."""
+    return os.path.join(home, "relay", name)
 
 
 def history_lock(home: str) -> str:
