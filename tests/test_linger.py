@@ -562,6 +562,7 @@ def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
     fifo = Path(paths.wake(str(home)))
     assert end_of(lambda: fifo.chmod(0)) == [(str(home), str(ROOT))]
     fifo.chmod(0o600)
+    monkeypatch.setattr(linger, "LOOK_SECONDS", 5.0)  # from now on it is rung
     # A newer program is to apply what its hooks captured.
     assert end_of(lambda: ring(home, other), works=True) == [(str(home), str(other))]
     # One that is not there, or is this one by another name, is no other.
