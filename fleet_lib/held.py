@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from fleet_lib import wake
 from fleet_lib.records import Record
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def name(descriptor: int, doing: str = "") -> None:
     """Write into a lock file that this process holds it since now, and what it does. A disk that
     is full stops nothing."""
     doing = "".join(char if char.isprintable() else "?" for char in doing[:_LONGEST_TEXT])
-    lines = (os.getpid(), os.path.realpath(sys.prefix), _started(os.getpid()), time.time(), doing)
-    _write(descriptor, lines)
+    process = (os.getpid(), os.path.realpath(sys.prefix), _started(os.getpid()), time.time())
+    _write(descriptor, (*process, doing, wake.view()))
 
 
 def say(descriptor: int, doing: str) -> None:
@@ -86,7 +87,7 @@ def say(descriptor: int, doing: str) -> None:
     lines = os.pread(descriptor, 8192, 0).decode("utf-8", "replace").split("\n")
     if len(lines) > 3:
         doing = "".join(char if char.isprintable() else "?" for char in doing[:_LONGEST_TEXT])
-        _write(descriptor, (*lines[:4], doing))
+        _write(descriptor, (*lines[:4], doing, *lines[5:6]))
 
 
 def release(descriptor: int) -> None:

@@ -8,8 +8,13 @@ MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 # The folder of the packages `hooks`, `fleet_lib` and `commander`: a checkout or site-packages.
 PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# A room that needs the drainer and stands below it starts it as a process, by this path.
-DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
+
+def drainer_of(program: str) -> str:
+    """The drainer's file, by which a room that stands below it starts it as a process."""
+    return os.path.join(program, "fleet_lib", "drain", "drain.py")
+
+
+DRAINER = drainer_of(PROGRAM)
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 NOTIFIER = os.path.join(PROGRAM, "fleet_lib", "notify", "run.py")
 RELAY = os.path.join(PROGRAM, "fleet_lib", "relay", "process.py")

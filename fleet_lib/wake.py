@@ -9,8 +9,9 @@ import time
 from fleet_lib import paths
 
 RELAY_SECONDS = 10.0  # between two exchanges that nobody asked for
-# What the drainer that lingers is written (drain/linger.py): look at the spool; end.
-WAKE, LEAVE = b"\n", b"q"
+# What the drainer that lingers is written (drain/linger.py), a line each: look at the spool, which may
+# name the hook's program; end.
+WAKE, LEAVE = b"\n", b"q\n"
 _STALE_NS = 10_000_000_000  # an entry of this age should have been applied
 _LOOKED_AT = 100  # entries
 
@@ -20,9 +21,9 @@ _GIVEN_BACK = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT)
 _notifiers: "list[int]" = []  # process ids of those that this process has started
 
 
-def wake_drainer(home: str) -> None:
-    """Have what waits in the spool applied: wake the drainer that lingers, or start a detached one.
-    Call it when the entry is durable. Raises OSError if no drainer can be started."""
+def wake_drainer(home: str, program: str = paths.PROGRAM) -> None:
+    """Have what waits in the spool applied: wake the drainer that lingers, or start a detached one of
+    this program. Call it when the entry is durable. Raises OSError if no drainer can be started."""
     stale = f"{time.time_ns() - _STALE_NS:020d}"
     is_waiting = is_stale = False
     try:
@@ -38,8 +39,9 @@ def wake_drainer(home: str) -> None:
     # An entry that has waited for so long shows that the one who takes the wakes applies nothing,
     # unless it waits for a place that does not answer.
     is_stale = is_stale and not os.path.exists(paths.put_off(home))
-    if not ring(home) or is_stale:
-        _start_drainer(home)
+    name = b"" if "\n" in program else os.fsencode(program)
+    if not ring(home, name + WAKE) or is_stale or not _is_draining(home):
+        _start_drainer(home, program)
 
 
 def ring(home: str, message: bytes = WAKE) -> bool:
@@ -58,11 +60,56 @@ def ring(home: str, message: bytes = WAKE) -> bool:
         os.close(fifo)
 
 
-def _start_drainer(home: str) -> None:
+def view() -> str:
+    """What decides over what a process sees: its user and its mount namespace, if there are such."""
+    try:
+        return f"{os.geteuid()} {os.stat('/proc/self/ns/mnt').st_ino}"
+    except OSError:
+        return f"{os.geteuid()}"
+
+
+def end_stranger(home: str) -> None:
+    """End a drainer that lingers and that does not see the entry that is about to be written, or its
+    folders: one of another user, or in another mount namespace, such as that of a container. Waits
+    for at most 50 ms."""
+    try:
+        lock = os.open(paths.lock(home), os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            holder = os.read(lock, 4096).split(b"\n")  # as held.py writes it
+        finally:
+            os.close(lock)
+    except OSError:
+        return  # the first entry
+    if len(holder) > 6 and holder[5] != view().encode():
+        for _ in range(50):
+            if not ring(home, LEAVE):
+                break
+            time.sleep(0.001)
+
+
+def _is_draining(home: str) -> bool:
+    """Whether a drainer holds its lock. If not, another program reads the FIFO, and the caller must
+    start a drainer: one that starts at this moment finds the lock held."""
+    import fcntl
+
+    try:
+        lock = os.open(paths.lock(home), os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _start_drainer(home: str, program: str) -> None:
     """Start a detached drainer. A second one ends by itself, so the caller need not look for a
     running one, and must not: one that is about to end would miss the entry."""
     python = _interpreter(home)
-    command = [python, "-I", paths.DRAINER, home]
+    command = [python, "-I", paths.drainer_of(program), home]
     # Without what would lead git to another repository: an inherited GIT_DIR would override
     # `git -C`. The others are needed to build a plugin's environment (the package index), to run a
     # job (the model), and for git's own settings, as safe.directory.

@@ -62,6 +62,7 @@ class Call:
         """Spool the payload, or the bytes that stand for it. A failure is logged and shown to the
         user once."""
         try:
+            wake.end_stranger(self.home)
             spool.put(
                 self.home,
                 self.event,

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from support import ROOT, Fleet, make_repository, payload
 from commander.setup import uninstall
 from fleet_lib import held, hot_settings, paths, spool, wake
 from fleet_lib.drain import drain, linger, put_off
+from fleet_lib.prelude.database import SCHEMA_VERSION
 from fleet_lib.store import restore
 from fleet_lib.turn import git, remembered
 from fleet_lib.turn.repositories import Repositories
@@ -194,8 +196,12 @@ def test_whatever_takes_the_lock_does_not_wait_for_one_that_lingers(
     stop(fleet, 4)
     until(lambda: is_idle(fleet))
     backup = Path(fleet.console("db", "backup", str(tmp_path)).stdout.strip())
-    restore.restore(str(fleet.home), backup)
-    assert not fleet.drainers()
+    with pytest.MonkeyPatch.context() as patch:
+        move = restore._move_aside
+        patch.setattr(restore, "_move_aside", lambda *a: (put(str(fleet.home), 9), move(*a))[1])
+        restore.restore(str(fleet.home), backup)
+    until(lambda: not fleet.waiting() and is_idle(fleet))  # what came meanwhile is not left behind
+    fleet.wait_for_drainers()
 
     stop(fleet, 5)
     until(lambda: is_idle(fleet))
@@ -233,6 +239,24 @@ def test_drainer_ends_when_home_database_or_program_was_replaced_and_the_turn_is
     third = turn(4)
     assert third not in (first, second)
     assert applied(fleet) == 4
+    # A plugin's newer version stands beside the one before it, and may have changed the database.
+    later = fleet.folder / "later version"
+    shutil.copytree(program, later)
+    module = later / "fleet_lib" / "prelude" / "database.py"
+    newer = f"SCHEMA_VERSION = {SCHEMA_VERSION + 1}"
+    module.write_text(module.read_text().replace(f"SCHEMA_VERSION = {SCHEMA_VERSION}", newer))
+    (
+        later / "fleet_lib" / "store" / "migrations" / f"{SCHEMA_VERSION + 1:04d}_more.sql"
+    ).write_text("CREATE TABLE more (id INTEGER);")
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection:
+        connection.executescript(
+            f"CREATE TABLE more (id); PRAGMA user_version = {SCHEMA_VERSION + 1}"
+        )
+    hook[-1] = str(later / "hooks" / "stop.py")
+    fourth = turn(5)
+    with contextlib.closing(sqlite3.connect(fleet.home / "fleet.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM briefings").fetchone() == (5,)
+    assert str(later) in " ".join(psutil.Process(fourth).cmdline())
 
 
 def test_drainer_that_is_large_or_old_ends_instead_of_waiting(fleet: Fleet) -> None:
@@ -285,7 +309,7 @@ def test_entry_that_comes_while_the_drainer_ends_is_applied_by_it(
     # What a hook does; the drainer that it starts found the lock held.
     patch = f"""
 hot_settings.linger_seconds = lambda home: 0.001
-wake._start_drainer = lambda home: None
+wake._start_drainer = lambda *_: None
 came = []
 def come():
     if not came:
@@ -301,7 +325,7 @@ MOMENTS = {
     "it waits": "linger.Bell.wait, real = (lambda *a: die()), linger.Bell.wait",
     "it begins": "linger.Bell.__init__, real = (lambda *a: (real(*a), die())), linger.Bell.__init__",
     "it applies": "drainer.drain, real = (lambda *a, **k: die()), drainer.drain",
-    "it is woken": "os.read, real = (lambda *a: (real(*a), a[1] == 4096 and die())[0]), os.read",
+    "it is woken": "os.read, real = (lambda *a: (real(*a), a[1] == 65536 and die())[0]), os.read",
     "it ends": "linger.Bell.close, real = (lambda *a: (real(*a), die())), linger.Bell.close",
 }
 
@@ -339,7 +363,7 @@ def test_stopped_drainer_is_named_and_goes_on_where_it_was(fleet: Fleet) -> None
     (new / entry).rename(new / old)
     started = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wake, "_start_drainer", started.append)
+        patch.setattr(wake, "_start_drainer", lambda home, _: started.append(home))
         wake.wake_drainer(str(fleet.home))
     assert started == [str(fleet.home)]
     process.send_signal(signal.SIGCONT)
@@ -444,6 +468,113 @@ def test_no_entry_of_thousands_is_left_behind(fleet: Fleet) -> None:
         write_entries(fleet, 4, 600)
 
 
+@LINUX
+def test_reader_that_is_stopped_or_killed_holds_up_nothing(fleet: Fleet) -> None:
+    process = start_lingering(fleet)
+    (reader,) = process.children()
+    reader.suspend()
+    stop(fleet, 2)
+    until(lambda: applied(fleet) == 2, 3)
+    until(lambda: is_idle(fleet))
+    assert fleet.drainers() == [process.pid]
+    process.kill()
+
+    put(str(fleet.home), 3)
+    patch = """
+from fleet_lib.drain import reader
+real = reader.Reader.forget
+def killed(self):
+    os.kill(self._child, signal.SIGKILL)
+    time.sleep(0.1)
+    real(self)
+reader.Reader.forget = killed
+"""
+    other = patched_drainer(fleet, patch)
+    until(lambda: applied(fleet) == 3 and is_idle(fleet))
+    assert other.poll() is None and fleet.quarantine() == {}
+
+
+def test_wake_that_another_program_reads_starts_a_drainer(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = str(fleet.home)
+    put(home, 1)
+    started: list[str] = []
+    monkeypatch.setattr(wake, "_start_drainer", lambda home, _: started.append(home))
+    os.mkfifo(paths.wake(home))
+    reader = os.open(paths.wake(home), os.O_RDONLY | os.O_NONBLOCK)
+    wake.wake_drainer(home)
+    lock = fleet.hold_lock()
+    assert lock is not None and started == [home]
+    wake.wake_drainer(home)
+    assert started == [home] and os.read(reader, 99) == 2 * os.fsencode(f"{ROOT}\n")
+    os.close(lock)
+    os.close(reader)
+
+
+@LINUX
+def test_drainer_of_another_user_or_mount_namespace_makes_way_for_one_that_sees_the_folders(
+    fleet: Fleet,
+) -> None:
+    put(str(fleet.home), 1)
+    other = patched_drainer(fleet, 'wake.view = lambda: "1 1"')
+    until(lambda: is_idle(fleet))
+    stop(fleet, 2)
+    until(lambda: applied(fleet) == 2 and is_idle(fleet))
+    assert other.wait(5) == drain.DONE
+    (pid,) = fleet.drainers()
+    stop(fleet, 3)
+    until(lambda: applied(fleet) == 3 and is_idle(fleet))
+    assert fleet.drainers() == [pid]
+
+
+def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = fleet.home
+    put(str(home), 1)
+    monkeypatch.setattr(linger, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(linger, "memory_bytes", lambda: 0)  # this process is no drainer
+    monkeypatch.setattr(linger.Bell, "_notice_removal", lambda _: None)
+    other = fleet.folder / "other program"
+    (other / "fleet_lib" / "drain").mkdir(parents=True)
+    (other / "fleet_lib" / "drain" / "drain.py").touch()
+    moved = home.with_name("moved")
+
+    def end_of(change: Callable[[], object], *, works: bool = False) -> list[tuple[str, str]]:
+        """What a drainer that waits does after the change."""
+        bell = linger.Bell(str(home), str(ROOT), True)
+        timer = threading.Timer(0.1, change)
+        began = time.monotonic()
+        timer.start()
+        assert not bell.wait(lambda: works and not timer.is_alive(), lambda: None)
+        assert 0.05 < time.monotonic() - began < 5
+        timer.join()
+        found = bell.successors()
+        bell.close()
+        return found
+
+    def ring(place: Path, program: object) -> bool:
+        return wake.ring(str(place), f"{program}\n".encode())
+
+    assert end_of(lambda: (home / "config.toml").write_text("[drain]\nlinger_seconds = 0\n")) == []
+    (home / "config.toml").unlink()
+    fifo = Path(paths.wake(str(home)))
+    assert end_of(lambda: fifo.chmod(0)) == [(str(home), str(ROOT))]
+    fifo.chmod(0o600)
+    monkeypatch.setattr(linger, "LOOK_SECONDS", 5.0)  # from now on it is rung
+    # A newer program is to apply what its hooks captured.
+    assert end_of(lambda: ring(home, other), works=True) == [(str(home), str(other))]
+    # One that is not there, or is this one by another name, is no other.
+    (fleet.folder / "link").symlink_to(ROOT)
+    for program in ("/nowhere", fleet.folder / "link"):
+        assert end_of(lambda p=program: (ring(home, p), wake.ring(str(home), wake.LEAVE))) == []  # type: ignore[misc]
+    # Hooks at the home's new place rang this drainer.
+    successors = end_of(lambda: (home.rename(moved), ring(moved, ROOT)))
+    assert (str(home), str(ROOT)) in successors
+    assert sys.platform != "linux" or (str(moved), str(ROOT)) in successors
+
+
 # --- what it remembers ---
 
 
@@ -489,3 +620,36 @@ def test_git_is_asked_again_only_about_what_may_have_changed(
     state()
     state()
     assert "config" in asked  # what other files say is not known
+
+
+def test_folder_that_comes_to_be_in_another_repository_has_that_ones_remote_and_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_SETTLED_NS", 0)
+    first, second = (f"https://example.com/a/{name}.git" for name in ("first", "second"))
+    folder = make_repository(tmp_path / "app", first)
+    other = make_repository(tmp_path / "other", second)
+    inside, link = folder / "inside", tmp_path / "link"
+    inside.mkdir()
+    link.symlink_to(folder)
+
+    def facts(place: Path) -> tuple[str | None, str | None]:
+        state = git.read_git_state(str(place))
+        assert state is not None
+        return state.remote, state.branch
+
+    assert [facts(place)[0] for place in (inside, link, inside, link)] == [first] * 4
+    (other / ".git").rename(inside / ".git")
+    assert facts(inside)[0] == second
+    link.unlink()
+    link.symlink_to(inside)
+    assert facts(link)[0] == second
+    (inside / ".git").rename(other / ".git")
+    assert facts(inside)[0] == facts(link)[0] == first
+
+    branch = facts(folder)[1]
+    subprocess.run(["git", "-C", str(folder), "tag", str(branch)], check=True)
+    subprocess.run(["git", "-C", str(folder), "pack-refs", "--all"], check=True)
+    assert facts(folder)[1] == branch
+    shutil.rmtree(folder / ".git" / "objects")
+    assert git.read_git_state(str(folder)) is None

@@ -29,29 +29,34 @@ def main(home: str, is_forced: bool = False, lingers: bool = False) -> int:
             return BUSY
         except OSError as error:
             return _without_locks(root, home, error)
-        code, is_replaced = DONE, False
+        code = DONE
+        successors: list[tuple[str, str]] = []
         if _has_work(home):
-            code, is_replaced = _work(home, root, lock, is_forced, lingers)
+            code, successors = _work(home, root, lock, is_forced, lingers)
+        if successors:
+            from fleet_lib import wake
+
+            for place, program in successors:
+                wake.wake_drainer(place, program)
+            return code
         if code == UNUSABLE:
             return code
         fcntl.flock(lock, fcntl.LOCK_UN)
         # An entry may have come after the last look and before the release. The drainer started for
         # it found the lock held and ended, so this one looks once more.
         is_forced = False
-        if is_replaced or not _has_entries(home):
+        if not _has_entries(home):
             break
-    if is_replaced:
-        from fleet_lib import wake
-
-        wake.wake_drainer(home)  # the program that is there now
-    elif sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
+    if sys.prefix == os.path.join(os.environ.get("CLAUDE_PLUGIN_DATA", ""), "venv"):
         _make_environment(root, home)  # ends at once unless the plugin was updated
     return DONE
 
 
-def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "tuple[int, bool]":
-    """Apply the spool, and what comes while the drainer lingers; (DONE or UNUSABLE, whether it ends
-    because home, database or program were replaced)."""
+def _work(
+    home: str, root: str, lock: int, is_forced: bool, lingers: bool
+) -> "tuple[int, list[tuple[str, str]]]":
+    """Apply the spool, and what comes while the drainer lingers; (DONE or UNUSABLE, the homes that
+    are to be drained by another drainer now, each with its program)."""
     if root not in sys.path:
         sys.path.insert(0, root)
     try:
@@ -73,7 +78,7 @@ def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "t
             "drain",
             f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
         )
-        return UNUSABLE, False
+        return UNUSABLE, []
     reading = reader.Reader(home) if bell.lingers else None
 
     def say(doing: str) -> None:
@@ -87,13 +92,13 @@ def _work(home: str, root: str, lock: int, is_forced: bool, lingers: bool) -> "t
         while True:
             usable = drainer.drain(home, say, is_forced=is_forced, reader=reading)
             is_forced = False
-            if not usable:
-                return UNUSABLE, False
+            if not usable:  # perhaps because a newer program has migrated the database
+                return UNUSABLE, bell.successors() if bell.is_called_by_other() else []
             say(held.IDLE)
             if not bell.wait(lambda: put_off.waiting(home), let_go):
-                return DONE, not bell.is_same()
+                return DONE, bell.successors()
             if not bell.is_same():
-                return DONE, True
+                return DONE, bell.successors()
     finally:
         bell.close()  # before the lock is released: from now on a hook starts a drainer
         held.release(lock)

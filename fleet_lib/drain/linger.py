@@ -35,9 +35,13 @@ class Bell:
 
     def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
+        self._root = root
         self._files = _program_files(root)
         self._began = time.monotonic()
+        self._is_to_end = False
+        self._caller = ""  # another program, whose hooks rang
         self._installation = _installation(home, self._files)
+        self._own: tuple[Facts, ...] = ((), _identity(paths.drainer_of(root)))
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
         if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
@@ -80,20 +84,51 @@ class Bell:
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         # Neither the clock on the wall nor a laptop's sleep counts.
-        far = time.monotonic() + READER_SECONDS
-        end = time.monotonic() + hot_settings.linger_seconds(self._home)
-        end = min(end, self._began + LONGEST_LIFE_SECONDS)
-        while not has_work():
+        began = time.monotonic()
+        while not self.is_called_by_other():
+            if has_work():
+                return True
             self._notice_removal()  # it is noticed once
-            left = end - time.monotonic()
-            if left <= 0 or not self._is_in_place() or memory_bytes() > LARGEST_BYTES:
+            end = began + hot_settings.linger_seconds(self._home)
+            left = min(end, self._began + LONGEST_LIFE_SECONDS) - time.monotonic()
+            is_needed = left > 0 and not self._is_to_end and memory_bytes() <= LARGEST_BYTES
+            if not is_needed or not self._is_in_place():
                 return False
-            if time.monotonic() > far:
+            if time.monotonic() > began + READER_SECONDS:
                 let_go()
-            is_rung = poll.poll(1000 * min(left, LOOK_SECONDS))
-            if is_rung and wake.LEAVE in os.read(self._reader, 4096):
-                return False
-        return True
+            poll.poll(1000 * min(left, LOOK_SECONDS))
+        return False
+
+    def is_called_by_other(self) -> bool:
+        """Read what was written to the FIFO; whether hooks of another program rang, as of a plugin's
+        newer version: that one is to drain, since this one may not know what it stores."""
+        try:
+            said = os.read(self._reader, 1 << 16) if self._reader >= 0 else b""
+        except BlockingIOError:
+            said = b""
+        for line in {*said.splitlines(keepends=True)} - {b"\n"}:
+            program = os.fsdecode(line.rstrip(b"\n"))
+            if line == wake.LEAVE:
+                self._is_to_end = True
+            elif program != self._root and _identity(paths.drainer_of(program)) not in self._own:
+                self._caller = program
+        return bool(self._caller)
+
+    def successors(self) -> list[tuple[str, str]]:
+        """(home, program) of the drainers that are to go on where this one ends."""
+        if self._caller:
+            return [(self._home, self._caller)]
+        return (
+            [] if self.is_same() else [(home, self._root) for home in {self._home, self._there()}]
+        )
+
+    def _there(self) -> str:
+        """Where the home is now. It may have been moved, and hooks there have rung this FIFO."""
+        try:
+            spool = os.readlink(f"/proc/self/fd/{self._folder}")
+        except OSError:
+            return self._home  # it did not linger, or the system does not say
+        return os.path.dirname(spool)
 
     def is_same(self) -> bool:
         """Whether home, database and program are those that this drainer began with."""
@@ -108,7 +143,8 @@ class Bell:
         if self._reader < 0:
             return True
         facts = os.fstat(self._reader)
-        return _identity(paths.wake(self._home)) == (facts.st_dev, facts.st_ino)
+        is_open = facts.st_mode & 0o600 == 0o600  # else no hook can ring
+        return is_open and _identity(paths.wake(self._home)) == (facts.st_dev, facts.st_ino)
 
     def _notice_removal(self) -> None:
         """Where the system can say that the FIFO was removed, it rings. Elsewhere the drainer sees it

@@ -117,8 +117,10 @@ class Reader:
     def forget(self) -> None:
         """A batch is done: what was read for it is not asked for again."""
         if self._child:
-            with contextlib.suppress(_Died):
+            try:
                 self._send("forget", ())
+            except _Died:  # it had answered everything
+                self._drop()
             self._begin_batch()
 
     def close(self) -> None:
@@ -181,6 +183,8 @@ class Reader:
         if child == 0:
             try:
                 serve(self._home, requests[0], replies[1], self._board, silent)
+            except BrokenPipeError:
+                pass  # the drainer was killed
             except Exception as error:
                 what = f"the reader failed: {type(error).__name__}: {error}"
                 log.write(self._home, "drain", what)
@@ -290,8 +294,10 @@ class _Watch:
         self._polls += 1
         asked, seconds, path = outside.read_board(self._board)
         seconds = max(seconds, outside.QUESTION_SECONDS)  # before the first question it is 0
-        is_working, cpu_ticks = _activity(self._child)
-        is_silent = not is_working and self._seen == (asked, cpu_ticks)
+        state, cpu_ticks = _activity(self._child)
+        if state == b"T":  # stopped by a signal, which is no place's silence: another child goes on
+            os.kill(self._child, signal.SIGKILL)
+        is_silent = state != b"R" and self._seen == (asked, cpu_ticks)
         self._seen = (asked, cpu_ticks)
         self._silent_polls = self._silent_polls + 1 if is_silent else 0
         waited = self._silent_polls * POLL_SECONDS
@@ -303,15 +309,15 @@ class _Watch:
             raise TookTooLong("reading it took too long")
 
 
-def _activity(child: int) -> tuple[bool, int]:
-    """(whether a process runs now, the CPU time that it has used); (False, -1) if that is
+def _activity(child: int) -> tuple[bytes, int]:
+    """(the letter of a process's state, the CPU time that it has used); (b"", -1) if that is
     unknown."""
     try:
         with open(f"/proc/{child}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return fields[0] == b"R", int(fields[11]) + int(fields[12])
+        return fields[0], int(fields[11]) + int(fields[12])
     except (OSError, IndexError, ValueError):
-        return False, -1
+        return b"", -1
 
 
 def _left_of_group(group: int) -> list[tuple[int, float]]:

@@ -45,6 +45,8 @@ def restore(home: str, backup: Path) -> Restored:
             for name in ("", *_LOG_FILES, "-journal"):
                 Path(f"{copy}{name}").unlink(missing_ok=True)
         spool.sync_folder(home)
+    with contextlib.suppress(OSError):  # the next hook starts a drainer
+        wake.wake_drainer(home)  # for what came while the lock was held
     return Restored(version, last_event, clamped, replaced)
 
 

@@ -182,12 +182,13 @@ _PLACES = ("--is-bare-repository", "--absolute-git-dir", "--git-common-dir")
 
 def _read_facts(folder: str) -> _Facts | None:
     """None where git reads no repository."""
-    more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--abbrev-ref=loose")
+    # A branch's full name: the short one of a branch that a tag is called like is `heads/<name>`.
+    more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--symbolic-full-name")
     question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
     said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
     lines = (said or "").removesuffix("\n").split("\n")
     if len(lines) == len(_Facts._fields):
-        return _Facts(*lines)._replace(branch="" if lines[-1] == "HEAD" else lines[-1])
+        return _Facts(*lines)._replace(branch=_short(lines[-1]))
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
     if ask(folder, "rev-parse", *_PLACES) is None:
         return None
@@ -196,9 +197,15 @@ def _read_facts(folder: str) -> _Facts | None:
         ("rev-parse", "--git-path", "objects"),
         ("rev-parse", "--show-toplevel"),
         ("rev-parse", "-q", "--verify", "HEAD^{commit}"),
-        ("symbolic-ref", "-q", "--short", "HEAD"),
+        ("symbolic-ref", "-q", "HEAD"),
     ]
-    return _Facts(*((ask(folder, *question) or "").removesuffix("\n") for question in questions))
+    facts = _Facts(*((ask(folder, *each) or "").removesuffix("\n") for each in questions))
+    return facts._replace(branch=_short(facts.branch))
+
+
+def _short(reference: str) -> str:
+    """A branch by its full name; "" of a HEAD that is detached."""
+    return "" if reference == "HEAD" else reference.removeprefix("refs/").removeprefix("heads/")
 
 
 def _files_of(folder: str, said: str) -> list[str]:
@@ -209,13 +216,14 @@ def _files_of(folder: str, said: str) -> list[str]:
     if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
         return []
     head, branch = lines[-2:]
-    reference = os.path.join(git, "refs", "heads", branch)
-    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: refs/heads/{branch}\n":
+    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: {branch}\n":
         return []
+    reference = os.path.join(git, branch)
     if remembered.text(reference) != f"{head}\n":
         return []  # packed, or of another kind of storage
+    places = [f"{git}/objects", git, folder]
     settings = remembered.settings_files(git, git)
-    return [reference, f"{git}/HEAD", *settings, git, folder] if settings else []
+    return [reference, f"{git}/HEAD", *settings, *places] if settings else []
 
 
 def _main_worktree(folder: str, common: str) -> str:
@@ -233,7 +241,9 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     def files(_answer: str) -> list[str]:
         return remembered.settings_files(git_folder, common)
 
-    return remembered.answer((folder, *question), files, asked) or ""
+    # A folder may come to be in another repository, whose settings are in other files.
+    where = (folder, git_folder, common)
+    return remembered.answer((*where, *question), files, asked) or ""
 
 
 def read_reflog(folder: str, git_dir: str = "") -> tuple[ReflogEntry, ...]:
