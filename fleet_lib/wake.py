@@ -61,7 +61,7 @@ def _start_drainer(home: str) -> None:
     """Start a detached drainer. A second one ends by itself, so the caller need not look for a
     running one, and must not: one that is about to end would miss the entry."""
     python = _interpreter(home)
-    command = [python, "-I", paths.DRAINER, home]
+    command = [python, "-I", "-S", paths.DRAINER, home]
     # Without what would lead git to another repository: an inherited GIT_DIR would override
     # `git -C`. The others are needed to build a plugin's environment (the package index), to run a
     # job (the model), and for git's own settings, as safe.directory.

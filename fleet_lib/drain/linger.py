@@ -35,12 +35,14 @@ class Bell:
 
     def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
-        self._files = _program_files(root)
+        self._files: list[str] = []
         self._began = time.monotonic()
-        self._installation = _installation(home, self._files)
+        self._installation: Facts = ()
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
         if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
+            self._files = _program_files(root)
+            self._installation = _installation(home, self._files)
             self._open()
 
     def _open(self) -> None:
@@ -97,7 +99,7 @@ class Bell:
 
     def is_same(self) -> bool:
         """Whether home, database and program are those that this drainer began with."""
-        return (
+        return not self._files or (
             self._is_in_place()
             and _installation(self._home, self._files) == self._installation
             and self._database in ((), _identity(paths.database(self._home)))
