@@ -17,8 +17,8 @@ DONE, BUSY, UNUSABLE = 0, 75, 74
 
 def main(home: str, is_forced: bool = False, lingers: bool = False) -> int:
     _detach()
-    _find_environment()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    _find_environment(root)
     try:
         lock = os.open(os.path.join(home, "spool", "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
@@ -113,14 +113,15 @@ def _detach() -> None:
     os.closerange(3, 1024)  # descriptors inherited from Claude Code must not stay open
 
 
-def _find_environment() -> None:
+def _find_environment(root: str) -> None:
     """Do what the drainer needs of `site`, without which hooks start it (`-S`): that takes half as
     long as starting Python, and longer in an environment with many packages."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(sys.executable)))
     if sys.flags.no_site and os.path.exists(os.path.join(folder, "pyvenv.cfg")):
         sys.prefix = sys.exec_prefix = folder
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-        sys.path.append(os.path.join(folder, "lib", version, "site-packages"))
+        # After Python's own library, which is where most is: each folder before it costs a look.
+        sys.path += [root, os.path.join(folder, "lib", version, "site-packages")]
 
 
 def _has_work(home: str) -> bool:

@@ -6,10 +6,10 @@ Standard library only: it is opened before the drainer imports the rest. While i
 has no database open. Its reader stays for a while: to fork one is half of what a turn costs.
 """
 
+import _signal
 import fcntl
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -123,7 +123,7 @@ class Bell:
                 pass
 
         if hasattr(fcntl, "F_NOTIFY"):
-            signal.signal(signal.SIGIO, ring)
+            _signal.signal(_signal.SIGIO, ring)
             try:
                 fcntl.fcntl(self._folder, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME)
             except OSError:

@@ -11,13 +11,13 @@ A thread would hang with the whole process, and asking only for mounts that are 
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
 """
 
+import _signal
 import contextlib
 import io
 import mmap
 import os
 import pickle
 import select
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -145,8 +145,8 @@ class Reader:
                 return self._result(self._receive())
             except _Died as died:
                 self._drop()
-                kills += died.number in (signal.SIGKILL, signal.SIGTERM)
-                crashes += died.number not in (signal.SIGKILL, signal.SIGTERM)
+                kills += died.number in (_signal.SIGKILL, _signal.SIGTERM)
+                crashes += died.number not in (_signal.SIGKILL, _signal.SIGTERM)
                 if crashes >= _CRASHES or kills >= _KILLS:
                     raise BadEntry(
                         f"it ended the process that read it {crashes + kills} times"
@@ -198,7 +198,7 @@ class Reader:
         child = self._child
         path = outside.read_board(self._board)[2]
         with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
+            os.killpg(child, _signal.SIGKILL)
         self._drop()
         time.sleep(0.1)
         place = place_to_note(path, self._folder_of(entry), self._home)
