@@ -21,7 +21,7 @@ help:
 	@echo "make test-all     both"
 	@echo "make test-client  those with the real Claude Code (CLAUDE_VERSION=2.1.332 for one version)"
 	@echo "make check        ruff, ruff format, mypy --strict"
-	@echo "make bench        docs/benchmarks.md, measured again (10 minutes on a quiet machine)"
+	@echo "make bench        docs/benchmarks.md, measured again (12 minutes on an idle machine)"
 	@echo "make torture      kills, crowds, full disks and power cuts, the long form (SEED=N replays one)"
 	@echo "make fuzz         100,000 inputs for everything that reads what others wrote"
 	@echo "make schema       fleet_lib/store/schema.sql from the migrations"

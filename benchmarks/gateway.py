@@ -16,15 +16,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import connect
 
-from benchmarks.report import Plot, Section, table
+from benchmarks.report import Plot, Section, held, table
+from benchmarks.running import ROOT
 from fleet_lib.store import db
 
-ROOT = Path(__file__).resolve().parent.parent
 CLIENTS, EVENTS, BURST = 100, 500, 10_000
 MEDIAN_LIMIT_MS, P99_LIMIT_MS = 20, 100  # DESIGN section 11
 
@@ -54,8 +55,9 @@ while received := client.recv(4096):
 """
 
 
-def measure(folder: Path) -> list[Section]:
-    home = folder / "gateway"
+@contextlib.contextmanager
+def running_gateway(home: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """(host and port, headers that let a client in) of a gateway of this home."""
     db.connect(home / "fleet.db").close()
     gateway = subprocess.Popen(
         [sys.executable, "-m", "commander", "gateway", "--port", "0", "--no-browser"],
@@ -69,19 +71,29 @@ def measure(folder: Path) -> list[Section]:
         found = re.search(r":(\d+)/#code=", gateway.stdout.readline())
         assert found
         token = (home / "gateway.token").read_text().strip()
-        address = f"ws://127.0.0.1:{found[1]}/ws"
-        headers = {"Authorization": f"Bearer {token}"}
-        database = str(home / "fleet.db")
-        delays = sorted(asyncio.run(_delays(address, headers, database)))
-        began = time.monotonic()
-        asyncio.run(_burst(address, headers, database))
-        seconds = time.monotonic() - began
+        yield f"127.0.0.1:{found[1]}", {"Authorization": f"Bearer {token}"}
     finally:
         gateway.terminate()
         gateway.wait()
+
+
+def measure(folder: Path, events: int = EVENTS, burst: int = BURST) -> list[Section]:
+    home = folder / "gateway"
+    with running_gateway(home) as (place, headers):
+        address, database = f"ws://{place}/ws", str(home / "fleet.db")
+        delays = sorted(asyncio.run(_delays(address, headers, database, events)))
+        began = time.monotonic()
+        asyncio.run(_burst(address, headers, database, events, burst))
+        seconds = time.monotonic() - began
     trip = _round_trip()
     rows = [
-        (name, f"{1000 * value:.1f}", f"{value / trip:.0f}", f"{limit} ms")
+        (
+            name,
+            f"{1000 * value:.1f}",
+            f"{value / trip:.0f}",
+            f"{limit} ms",
+            held(1000 * value, limit),
+        )
         for name, value, limit in (
             ("median", statistics.median(delays), MEDIAN_LIMIT_MS),
             ("99th percentile", delays[int(len(delays) * 0.99)], P99_LIMIT_MS),
@@ -103,13 +115,18 @@ def measure(folder: Path) -> list[Section]:
         Section(
             "What the gateway costs",
             "python -m benchmarks gateway",
-            f"An event is committed every 20 ms, {EVENTS} times, and received by each of {CLIENTS}"
-            f" clients, which share one process. Then {BURST:,} events are written at once. The"
+            f"An event is committed every 20 ms, {events} times, and received by each of {CLIENTS}"
+            f" clients, which share one process. Then {burst:,} events are written at once. The"
             " delay counts from the moment at which the commit returned.",
-            [table(("commit to client", "ms", "times a loopback round trip", "limit"), rows)],
+            [
+                table(
+                    ("commit to client", "ms", "times a loopback round trip", "limit", "holds"),
+                    rows,
+                )
+            ],
             [Plot("gateway", "How long an event takes from its commit to a client", draw)],
-            f"{BURST:,} events written at once reach {CLIENTS} clients in {seconds:.1f} s:"
-            f" {CLIENTS * BURST / seconds:,.0f} messages per second. A loopback round trip takes"
+            f"{burst:,} events written at once reach {CLIENTS} clients in {seconds:.1f} s:"
+            f" {CLIENTS * burst / seconds:,.0f} messages per second. A loopback round trip takes"
             f" {1e6 * trip:.0f} µs.",
         )
     ]
@@ -134,15 +151,15 @@ async def _follow(
     return arrived
 
 
-async def _delays(address: str, headers: dict[str, str], database: str) -> list[float]:
+async def _delays(address: str, headers: dict[str, str], database: str, events: int) -> list[float]:
     live = asyncio.Semaphore(0)
     following = [
-        asyncio.create_task(_follow(address, headers, 0, EVENTS, live)) for _ in range(CLIENTS)
+        asyncio.create_task(_follow(address, headers, 0, events, live)) for _ in range(CLIENTS)
     ]
     for _ in range(CLIENTS):
         await live.acquire()
     writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _WRITER, database, str(EVENTS), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", _WRITER, database, str(events), stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await writer.communicate()
     committed = [float(line) for line in printed.split()]
@@ -153,14 +170,16 @@ async def _delays(address: str, headers: dict[str, str], database: str) -> list[
     ]
 
 
-async def _burst(address: str, headers: dict[str, str], database: str) -> None:
+async def _burst(
+    address: str, headers: dict[str, str], database: str, events: int, burst: int
+) -> None:
     live = asyncio.Semaphore(0)
     following = [
-        asyncio.create_task(_follow(address, headers, EVENTS, EVENTS + BURST, live))
+        asyncio.create_task(_follow(address, headers, events, events + burst, live))
         for _ in range(CLIENTS)
     ]
     writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _INSERT_BURST, database, str(BURST)
+        sys.executable, "-c", _INSERT_BURST, database, str(burst)
     )
     await asyncio.gather(*following)
     await writer.wait()

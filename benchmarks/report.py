@@ -24,6 +24,12 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 
+_ABOUT = (
+    "What Fleet costs, with the limits that it has to hold. Times depend on the machine, so limits"
+    " are multiples of a *bare* interpreter, `python3 -I -c pass`, measured in the same interleaved"
+    " run. `make bench` measures all of this and writes this page."
+)
+
 
 @dataclass
 class Plot:
@@ -58,8 +64,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write(sections: Sequence[Section], path: Path) -> None:
-    """The page, and its plots in a folder of the same name beside it."""
+def ratio_cells(found: tuple[float, float, float]) -> tuple[str, str]:
+    """A ratio and its quartiles, for a table."""
+    digits = 2 if found[0] < 10 else 1
+    return f"{found[0]:.{digits}f}", f"{found[1]:.{digits}f} to {found[2]:.{digits}f}"
+
+
+def held(value: float, limit: float | None) -> str:
+    """Whether a figure holds its limit, for a table."""
+    if limit is None:
+        return ""
+    return "yes" if value <= limit else "**no**"
+
+
+def write(sections: Sequence[Section], path: Path, beside: str) -> None:
+    """The page, and its plots in a folder of the same name beside it. `beside` says what else the
+    machine did meanwhile."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -67,6 +87,8 @@ def write(sections: Sequence[Section], path: Path) -> None:
 
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.svg"):
+        old.unlink()
     for section in sections:
         for plot in section.plots:
             with pyplot.rc_context(STYLE):
@@ -74,7 +96,7 @@ def write(sections: Sequence[Section], path: Path) -> None:
                 plot.draw(axes)
                 figure.savefig(folder / f"{plot.name}.svg", metadata={"Date": None})
                 pyplot.close(figure)
-    head = wrapped(f"`make bench` measures all of this and writes this page. {machine()}")
+    head = wrapped(f"{_ABOUT} {machine()} {beside}".strip())
     path.write_text(
         "\n".join(
             [f"# Benchmarks\n\n{head}\n", *(section.markdown(folder.name) for section in sections)]
@@ -97,8 +119,7 @@ def machine() -> str:
         f"Measured on {day} at commit {commit or 'unknown'}, on a machine with {os.cpu_count()}"
         f" cores ({_processor()}), {memory} GB of memory, {platform.system()}"
         f" {platform.release().split('-')[0]}, Python {platform.python_version()} and SQLite"
-        f" {sqlite3.sqlite_version}. Other programs may have run at the same time, so compare"
-        " ratios rather than milliseconds."
+        f" {sqlite3.sqlite_version}."
     )
 
 

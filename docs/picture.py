@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import uuid
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -74,6 +75,10 @@ TURNS: tuple[tuple[int, str, str, list[Hook]], ...] = (
 )  # fmt: skip
 
 
+def session_of(project: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, project))
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -85,7 +90,7 @@ def main() -> None:
             line = {"type": "user", "promptId": str(number), "message": {"role": "user"}}
             line["message"]["content"] = prompt  # type: ignore[index]
             transcript.write_text(json.dumps(line) + "\n")
-            call = {"session_id": f"{name}-1", "prompt_id": str(number), "cwd": str(project)}
+            call = {"session_id": session_of(name), "prompt_id": str(number), "cwd": str(project)}
             call["transcript_path"] = str(transcript)
             for hook, payload in hooks:
                 subprocess.run(
@@ -143,13 +148,17 @@ def set_moments(database: Path) -> None:
     """Spread the turns over some hours."""
     connection = sqlite3.connect(database)
     for minutes, project, _, _ in TURNS:
-        values = (f"-{minutes} minutes", f"{project}-1")
+        values = (f"-{minutes} minutes", session_of(project))
         at = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)"
         connection.execute(f"UPDATE briefings SET ended_at = {at} WHERE session_id = ?2", values)
         connection.execute(
             f"UPDATE sessions SET state_at = {at}, last_seen_at = {at},"
             f" ended_at = CASE WHEN ended_at IS NOT NULL THEN {at} END WHERE session_id = ?2",
             values,
+        )
+        connection.execute(
+            f"UPDATE projects SET updated_at = {at} WHERE repo_name = ?2",
+            (values[0], project),
         )
     connection.commit()
     connection.close()

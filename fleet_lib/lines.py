@@ -119,15 +119,15 @@ def _sql_of(places: "tuple[tuple[str, ...], ...]") -> str:
 EVENT_STATUS = f"coalesce({_sql_of(_STATUS_PLACES)})"
 
 
-# `_documents` in SQL.
+# `_documents` in SQL. Asked first whether there are any: the rest costs more than all other places.
 _DOCS = (
     "FROM json_each(CASE WHEN json_type(j, '$.docDrift.docs') = 'array' THEN j END,"
     " '$.docDrift.docs') WHERE type = 'text' AND value <> ''"
 )
-_DOCUMENTS_SQL = f"""(SELECT group_concat(value, ', ') FROM (SELECT value {_DOCS} LIMIT {DOCUMENTS_NAMED}))
+_DOCUMENTS_SQL = f"""CASE WHEN json_type(j, '$.docDrift.docs') = 'array' THEN (SELECT group_concat(value, ', ') FROM (SELECT value {_DOCS} LIMIT {DOCUMENTS_NAMED}))
     || (SELECT CASE WHEN rest > 0 THEN ' and ' || rest || ' more' ELSE '' END FROM (SELECT
       max(count(*) - {DOCUMENTS_NAMED}, 0) + CASE json_type(j, '$.docDrift.moreDocs') WHEN 'integer'
-        THEN max(json_extract(j, '$.docDrift.moreDocs'), 0) ELSE 0 END AS rest {_DOCS}))"""
+        THEN max(json_extract(j, '$.docDrift.moreDocs'), 0) ELSE 0 END AS rest {_DOCS})) END"""
 
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is
 # the event's. NULL if there are no words.

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
 from fleet_lib.records import Record
 
 _HAS_PROC = Path("/proc/self/stat").exists()
@@ -55,6 +53,8 @@ def _since_boot(pid: int) -> float | None:
 
 
 def _by_the_clock(pid: int) -> float | None:
+    import psutil  # slow to import, and Linux needs it only to end a process
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -87,6 +87,8 @@ def end_group(leader: int) -> None:
 
 
 def _descendants(process: ProcessName) -> list[ProcessName]:
+    import psutil
+
     try:
         children = psutil.Process(process.pid).children(recursive=True)
     except psutil.Error:

@@ -89,8 +89,11 @@ def _without_escapes(text: str) -> str:
 
 def size(lines: "list[str]") -> int:
     """Characters of the joined lines as Claude Code counts them: UTF-16 code units."""
-    beyond = [char for line in lines if not line.isascii() for char in line if char > "\uffff"]
-    return sum([len(line) + 1 for line in lines]) + len(beyond)
+    return sum([1 + (len(line) if line.isascii() else _code_units(line)) for line in lines])
+
+
+def _code_units(line: str) -> int:
+    return len(line.encode("utf-16", "surrogatepass")) // 2 - 1  # less the byte order mark
 
 
 def storable(text: str) -> str:

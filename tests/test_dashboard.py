@@ -284,15 +284,25 @@ def test_page_says_that_the_gateway_is_away_and_catches_up(
         is_live(page)
         rows = page.locator("#events .row")
         expect(rows).to_have_count(1)
+        # The network is away, and back: nothing is loaded again but what happened meanwhile.
+        page.evaluate("window.mark = 1")
+        page.context.set_offline(True)
+        expect(page.locator("#offline")).to_be_visible()
+        stop_turn(fleet, alpha, 9, "While it was away.", "s-9")
+        page.context.set_offline(False)
+        is_live(page)
+        expect(rows).to_have_count(2)
+        expect(page.locator("#offline")).to_have_count(0)
+        assert page.evaluate("window.mark") == 1
         gateway.stop()
         expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
         expect(page.locator("#offline")).to_have_text(
             re.compile(r"does not answer\. What you see is of \d\d:\d\d [AP]M, just now\.")
         )
-        expect(rows).to_have_count(1)
+        expect(rows).to_have_count(2)
         for number in range(2, 5):
             stop_turn(fleet, alpha, number, f"Meanwhile {number}.", f"s-{number}")
-        _until_briefings(fleet, 4)
+        _until_briefings(fleet, 5)
         gateway.start()
         # A login ends with the gateway, and the page's name is another one.
         expect(page.locator("h1")).to_have_text("This browser is not logged in")
@@ -301,10 +311,11 @@ def test_page_says_that_the_gateway_is_away_and_catches_up(
         is_live(page)
         assert page.url == gateway.page + "/timeline", "the code must not stay in the address"
         texts = page.locator("#events .text").all_inner_texts()
-        assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", "Before."]
+        before = ["While it was away.", "Before."]
+        assert texts == ["Meanwhile 4.", "Meanwhile 3.", "Meanwhile 2.", *before]
         # An older database is restored.
         insert_events(fleet, 3, "lost")
-        expect(rows).to_have_count(7)
+        expect(rows).to_have_count(8)
         fleet.wait_for_drainers()
         for name in ("fleet.db-wal", "fleet.db-shm"):
             (fleet.home / name).unlink(missing_ok=True)

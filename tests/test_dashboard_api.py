@@ -127,6 +127,13 @@ def test_session_is_dismissed_snoozed_and_shown_again(api: Api, fleet: Fleet, al
     assert "older than seven days" in api.post("/sessions/stuck/snooze", 400, seconds=week)["error"]["message"]  # fmt: skip
     api.post("/sessions/stuck/snooze", 422, seconds=week + 1)
     api.post("/sessions/unknown/dismiss", 404)
+    # An id of another program may hold anything.
+    fleet.rows("UPDATE sessions SET session_id = 'a/b c' WHERE session_id = 'stuck'")
+    fleet.rows("UPDATE briefings SET session_id = 'a/b c'")
+    assert len(api.get("/sessions/a%2Fb%20c")["turns"]) == 1
+    api.post("/sessions/a%2Fb%20c/dismiss")
+    assert needs() == []
+    fleet.rows("UPDATE sessions SET session_id = 'stuck', hidden_until = NULL")
     stop(fleet, alpha, 2, "It goes on.", "stuck")
     fleet.drain()
     api.post("/sessions/stuck/dismiss", 404)
@@ -199,6 +206,12 @@ def test_timeline_is_paged_to_its_beginning_with_one_row_for_a_turn(
     assert all_rows(project_id=project) == [row for row in rows if row["project_id"] == project]
     assert {row["briefing_id"] for row in all_rows(level="alert")} >= {1, 5}
     assert all_rows(until="2020-01-01") == []
+    # A turn that had another event later is there, too.
+    fleet.rows(
+        "UPDATE outbox_events SET ts = '2026-01-03T00:00:00.000Z' WHERE event_id <= (SELECT"
+        " min(event_id) FROM outbox_events WHERE briefing_id = 5)"
+    )
+    assert 5 in {row["briefing_id"] for row in all_rows(until="2026-01-04")}
     assert len(all_rows(until=clock.ahead(60))) == len(rows)
 
 

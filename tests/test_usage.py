@@ -744,7 +744,7 @@ def test_the_api_has_the_same_rows(fleet: Fleet, counted: Conversation) -> None:
 # --- what it costs ---
 
 
-def test_the_price_library_is_imported_by_usage_and_the_gateway_alone() -> None:
+def test_the_price_library_is_asked_by_usage_the_gateway_and_mcp_alone() -> None:
     importing = {
         str(path.relative_to(ROOT))
         for room in ("fleet_lib", "commander", "hooks")
@@ -755,6 +755,7 @@ def test_the_price_library_is_imported_by_usage_and_the_gateway_alone() -> None:
         "fleet_lib/views/list_prices.py",
         "commander/cli/usage.py",
         "commander/gateway/usage_api.py",
+        "commander/mcp/answers.py",
     }
 
 

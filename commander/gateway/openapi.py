@@ -42,7 +42,8 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         if endpoint.body:
             content = _as_json(schemas[number, "validation"])
             operation["requestBody"] = {"required": True, "content": content}
-        paths.setdefault("/api/v1" + endpoint.path, {})[endpoint.method.lower()] = operation
+        path = endpoint.path.replace(":path", "")  # an id of another program may have a slash
+        paths.setdefault("/api/v1" + path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fleet's gateway", "version": version("fleet")},
@@ -69,7 +70,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             "required": True,
             "schema": {"type": "string" if name in _TEXT_IDS else "integer"},
         }
-        for name in re.findall(r"{(.+?)}", endpoint.path)
+        for name in re.findall(r"{(\w+)", endpoint.path)
     ]
     return in_query + in_path
 

@@ -89,5 +89,5 @@ ENDPOINTS = [
         show_roster,
     ),
     Endpoint("/projects", "All projects", NoQuery, list[NamedProject], projects),
-    Endpoint("/projects/{project_id}", "One project", NoQuery, ProjectPage, project),
+    Endpoint("/projects/{project_id:path}", "One project", NoQuery, ProjectPage, project),
 ]

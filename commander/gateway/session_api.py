@@ -83,14 +83,14 @@ ENDPOINTS = [
         sessions,
     ),
     Endpoint(
-        "/sessions/{session_id}",
+        "/sessions/{session_id:path}",
         "One session with its turns, the newest 300",
         NoQuery,
         dict[str, Any],
         session,
     ),
     Endpoint(
-        "/sessions/{session_id}/dismiss",
+        "/sessions/{session_id:path}/dismiss",
         "Hide a session that waits for a person until its next event",
         NoQuery,
         messages.Hidden,
@@ -98,7 +98,7 @@ ENDPOINTS = [
         "POST",
     ),
     Endpoint(
-        "/sessions/{session_id}/snooze",
+        "/sessions/{session_id:path}/snooze",
         "Hide a session that waits for a person for some seconds",
         NoQuery,
         messages.Hidden,
@@ -107,7 +107,7 @@ ENDPOINTS = [
         messages.SnoozeWish,
     ),
     Endpoint(
-        "/sessions/{session_id}/show",
+        "/sessions/{session_id:path}/show",
         "Show a hidden session again",
         NoQuery,
         messages.Hidden,

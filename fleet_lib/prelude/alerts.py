@@ -1,13 +1,28 @@
 """The alerts of a delta: all of them, merged by session or turn, as many singly as fit."""
 
 from fleet_lib.prelude.database import sqlite3
-from fleet_lib.prelude.events import INDIVIDUAL, Event, count_types, read_events, read_groups
+from fleet_lib.prelude.events import (
+    CHOSEN,
+    EVENT_SESSION,
+    INDIVIDUAL,
+    Event,
+    count_types,
+    read_events,
+    read_groups,
+    read_keys,
+)
 from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
 from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
 from fleet_lib.text import size
 
-_EXAMINED = 400  # events that are read one by one; more than that are counted in SQL
+TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
+if TYPE_CHECKING:
+    from fleet_lib.prelude.live_sessions import LiveSession
+
+_EXAMINED = 400  # events that are looked at one by one; more than that are counted in SQL
+_FIRST = 120  # of these, where there are more: their lines usually fill the budget
+_BLOCK = 30  # alerts that are read at once
 _HEAD = "Alerts:"
 _LIMITS = (WORDS_LIMIT, 100, 60)  # characters of an alert's words, the first that lets all fit
 _REST_SIZE = 400  # characters of the line that counts what does not fit
@@ -27,21 +42,23 @@ def alert_lines(
     if not rows:
         return []
     has_all = len(rows) <= _EXAMINED
-    alerts = _merged(connection, read_events(connection, [row[0] for row in rows[:_EXAMINED]]))
+    newest = [row[0] for row in rows[:_EXAMINED]]
+    alerts = _grouped(connection, newest if has_all else newest[:_FIRST])
+    live = live_sessions(connection)
     if has_all and len(alerts) <= INDIVIDUAL:
+        _read(connection, alerts)
+        _resolve(connection, live, alerts)
+        alerts.sort(key=lambda alert: alert.is_resolved)
         for limit in _LIMITS:
             lines = [_single_line(names, alert, limit) for alert in alerts]
             if size([_HEAD, *lines]) <= budget:
                 return [_HEAD, *lines]
-    lines = [_HEAD]
-    for alert in alerts[:INDIVIDUAL]:
-        line = _single_line(names, alert, _LIMITS[-1])
-        if size([*lines, line]) > budget - _REST_SIZE:
-            break
-        lines.append(line)
-    shown, rest = alerts[: len(lines) - 1], alerts[len(lines) - 1 :]
+    lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
+    if not has_all and len(shown) == len(alerts):
+        alerts = _grouped(connection, newest)
+        lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
     if has_all:
-        counts = _count_projects([(alert.events[0].project_id, 1) for alert in rest])
+        counts = _count_projects([(alert.project_id, 1) for alert in alerts if alert not in shown])
         noun = "more"
     else:
         # Too many to be read one by one: the rest is counted in events, which is exact.
@@ -53,6 +70,43 @@ def alert_lines(
         counts[_OTHERS] = total - sum([len(alert.events) for alert in shown]) - sum(counts.values())
         noun = "more events"
     return [*lines, _rest_line(names, counts, noun, after)]
+
+
+def _as_many_as_fit(
+    connection: sqlite3.Connection,
+    live: "dict[str, LiveSession]",
+    names: Names,
+    alerts: "list[_Alert]",
+    budget: int,
+) -> "tuple[list[str], list[_Alert]]":
+    """(the lines with their head, the alerts that they show): unresolved ones first. Of many alerts
+    only those are looked at, and read, that come before the budget's end."""
+    lines: list[str] = [_HEAD]
+    shown: list[_Alert] = []
+    resolved: list[_Alert] = []
+    left = budget - size(lines)
+
+    def add(some: "list[_Alert]") -> bool:
+        nonlocal left
+        for number, alert in enumerate(some):
+            if number % _BLOCK == 0:
+                _read(connection, some[number : number + _BLOCK])
+            line = _single_line(names, alert, _LIMITS[-1])
+            left -= size([line])
+            if left < 0:
+                return False
+            lines.append(line)
+            shown.append(alert)
+        return True
+
+    for start in range(0, min(len(alerts), INDIVIDUAL), _BLOCK):
+        block = alerts[start : start + _BLOCK]
+        _resolve(connection, live, block)
+        resolved += [alert for alert in block if alert.is_resolved]
+        if not add([alert for alert in block if not alert.is_resolved]):
+            return lines, shown
+    add(resolved)
+    return lines, shown
 
 
 def _count_projects(numbers: "list[tuple[str | None, int]]") -> "dict[str | None, int]":
@@ -92,10 +146,14 @@ def _rest_line(names: Names, counts: "dict[str | None, int]", noun: str, after: 
 class _Alert:
     """The alerts of one session, or of one turn if the session is not known, newest first."""
 
-    __slots__ = ("events", "is_resolved")
+    __slots__ = ("events", "ids", "is_resolved", "project_id", "stuck_at")
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    def __init__(self, project_id: "str | None") -> None:
+        self.project_id = project_id  # of the newest
+        self.ids: list[int] = []
+        # (session, event) of the newest that a later turn may resolve, if the session is known
+        self.stuck_at: tuple[object, int] | None = None
+        self.events: list[Event] = []  # once they are read
         self.is_resolved = False
 
     def stuck(self) -> "list[Event]":
@@ -108,44 +166,54 @@ class _Alert:
         return list(dict.fromkeys([event_text(event, limit) for event in warnings]))
 
 
-def _merged(connection: sqlite3.Connection, events: "list[Event]") -> "list[_Alert]":
-    """The alerts by session or turn, unresolved ones first, then newest first."""
+def _grouped(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[_Alert]":
+    """The alerts by session or turn, newest first. Their events are not read yet."""
     by_key: dict[tuple[str, object], _Alert] = {}
-    for event in events:
-        if event.session_id is not None:
-            key = ("session", event.session_id)
-        elif event.briefing_id is not None:
-            key = ("briefing", event.briefing_id)
+    for event_id, type_, project_id, session_id, briefing_id in read_keys(connection, event_ids):
+        if session_id is not None:
+            key = ("session", session_id)
+        elif briefing_id is not None:
+            key = ("briefing", briefing_id)
         else:
-            key = ("event", event.event_id)
-        by_key.setdefault(key, _Alert()).events.append(event)
-    live = live_sessions(connection)
-    for alert in list(by_key.values())[:INDIVIDUAL]:  # no more than that are shown
-        stuck = alert.stuck()
-        if stuck and stuck[0].session_id is not None:
-            session = live.get(str(stuck[0].session_id))
-            alert.is_resolved = (session is not None and session.went_on()) or _completed_after(
-                connection, stuck[0]
-            )
-    return sorted(by_key.values(), key=lambda alert: (alert.is_resolved, -alert.events[0].event_id))
+            key = ("event", event_id)
+        alert = by_key.setdefault(key, _Alert(project_id or None))
+        alert.ids.append(event_id)
+        if alert.stuck_at is None and type_ != "doc_drift_warning" and session_id is not None:
+            alert.stuck_at = session_id, event_id
+    return list(by_key.values())
 
 
-def _completed_after(connection: sqlite3.Connection, event: Event) -> bool:
-    """Whether the event's session completed a later turn, a silent one included."""
-    row = connection.execute(
-        f"""
-        SELECT 1 FROM outbox_events
-          WHERE type = 'briefing_added' AND ({STATUS}) = 'completed'
-            AND ({SESSION}) = ?1 AND event_id > ?2
-        UNION ALL
-        SELECT 1 FROM briefings b JOIN outbox_events o ON o.briefing_id = b.briefing_id
-          WHERE b.session_id = ?1 AND o.event_id > ?2 AND o.type = 'briefing_added'
-            AND coalesce(({STATUS}), b.status) = 'completed'
-        LIMIT 1
-        """,
-        (event.session_id, event.event_id),
-    ).fetchone()
-    return row is not None
+def _read(connection: sqlite3.Connection, alerts: "list[_Alert]") -> None:
+    """Read the events of these alerts."""
+    found = read_events(connection, [event_id for alert in alerts for event_id in alert.ids])
+    events = {event.event_id: event for event in found}
+    for alert in alerts:
+        alert.events = [events[event_id] for event_id in alert.ids]
+
+
+def _resolve(
+    connection: sqlite3.Connection, live: "dict[str, LiveSession]", alerts: "list[_Alert]"
+) -> None:
+    """Find out whether the sessions of these alerts went on: by their live state, or by a turn that
+    they completed later, a silent one included."""
+    asked = [alert.stuck_at[1] for alert in alerts if alert.stuck_at is not None]
+    completed = {row[0] for row in connection.execute(_COMPLETED_SQL, (str(asked),))}
+    for alert in alerts:
+        if alert.stuck_at is not None:
+            session = live.get(str(alert.stuck_at[0]))
+            went_on = session is not None and session.went_on()
+            alert.is_resolved = went_on or alert.stuck_at[1] in completed
+
+
+# Those of some events after which their session completed a turn.
+_COMPLETED_SQL = f"""
+SELECT k.event_id FROM (SELECT event_id, {EVENT_SESSION} AS session FROM {CHOSEN}) k
+WHERE EXISTS (SELECT 1 FROM outbox_events WHERE type = 'briefing_added'
+    AND ({STATUS}) = 'completed' AND ({SESSION}) = k.session AND event_id > k.event_id)
+  OR EXISTS (SELECT 1 FROM briefings b JOIN outbox_events o ON o.briefing_id = b.briefing_id
+    WHERE b.session_id = k.session AND o.event_id > k.event_id AND o.type = 'briefing_added'
+      AND coalesce(({STATUS}), b.status) = 'completed')
+"""
 
 
 def _single_line(names: Names, alert: _Alert, limit: int) -> str:

@@ -78,9 +78,11 @@ def delta_lines(
             continue
         chosen, represented = choose(connection, after, listed)
         section = [title + ":"]
+        left = budget - _CLOSING_BUDGET - size([*lines, *section])
         for event, stands_for in chosen:
             line = event_line(names, event)
-            if size([*lines, *section, line]) > budget - _CLOSING_BUDGET:
+            left -= size([line])
+            if left < 0:
                 break
             section.append(line)
             represented += stands_for

@@ -13,17 +13,22 @@ COUNTED = 5_000  # what is left out is counted exactly up to here
 INDIVIDUAL = 150  # more single lines than this never fit a budget
 
 # `j` is the payload if it is JSON, else NULL. A briefing that is gone gives its event no id.
+# The briefing and the session of the event `e`; NULL where they are not known.
+_BRIEFING = "(SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id)"
+EVENT_SESSION = (
+    "coalesce(json_extract(j, '$.sessionId'),"
+    " (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id))"
+)
+# `e`: the events of some ids, newest first. `j` is the payload if it is JSON, else NULL.
+CHOSEN = f"""(SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
+  WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e"""
+_KEYS_SQL = f"SELECT event_id, type, project_id, {EVENT_SESSION}, {_BRIEFING} FROM {CHOSEN}"
 _EVENT_SQL = f"""
-SELECT event_id, type, project_id,
-  (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
-  coalesce(json_extract(j, '$.sessionId'),
-    (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id)),
-  {EVENT_STATUS},
+SELECT event_id, type, project_id, {_BRIEFING}, ts, {EVENT_SESSION}, {EVENT_STATUS},
   substr(coalesce({EVENT_LINE},
     (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
   json_extract(j, '$.job.jobId'), j IS NULL
-FROM (SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
-  WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e
+FROM {CHOSEN}
 """
 
 
@@ -85,6 +90,12 @@ def newest_of_class(
         f" WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
         (kind, after),
     ).fetchall()
+
+
+def read_keys(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Any]":
+    """(event_id, type, project_id, session_id, briefing_id) of these events, newest first: a tenth
+    of what `read_events` costs."""
+    return connection.execute(_KEYS_SQL, (str(event_ids),)).fetchall()
 
 
 def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Event]":

@@ -165,7 +165,7 @@ class BriefingRepo:
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
-        `since` is an ISO time."""
+        `since` is the ISO time at or after which the turn ended."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -186,6 +186,20 @@ class BriefingRepo:
             (*values, limit),
         )
         return [_from_row(row) for row in rows]
+
+    def newest_of_projects(self) -> list[tuple[Any, ...]]:
+        """(project_id, updated_at, then of its newest briefing: id, status, when its turn ended, the
+        turn's summary, and the text where there is no summary) of every active project."""
+        return self._connection.execute(
+            "SELECT p.project_id, p.updated_at, b.briefing_id, b.status,"
+            " ifnull(b.ended_at, b.created_at), t.summary,"
+            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END FROM projects p"
+            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
+            f" WHERE project_id = p.project_id ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
+            " LEFT JOIN turns t ON t.rowid ="
+            " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
+            " WHERE ifnull(p.status, 'active') = 'active'"
+        ).fetchall()
 
     def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:
         """The briefings of the turns before and after it in its session."""

@@ -174,11 +174,14 @@ class JobRepo:
         limit: int = 50,
     ) -> list[Job]:
         """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
+        # Only the filters that are given: SQLite uses no index for `? IS NULL OR project_id = ?`.
+        filters = {"project_id = ?": project_id, "status = ?": status, "ts_created >= ?": since}
+        given = {sql: value for sql, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(given)}" if given else ""
+        # With a time, by its index: in the order of ids all older ones would be read, too.
+        order = "job_id" if since is None else "+job_id"
         rows = self._connection.execute(
-            "SELECT * FROM jobs WHERE (?1 IS NULL OR project_id = ?1)"
-            " AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR ts_created >= ?3)"
-            " ORDER BY job_id DESC LIMIT ?4",
-            (project_id, status, since, limit),
+            f"SELECT * FROM jobs {where} ORDER BY {order} DESC LIMIT ?", (*given.values(), limit)
         )
         return [_from_row(row) for row in rows]
 

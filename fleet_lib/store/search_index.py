@@ -190,6 +190,8 @@ def count_differences(connection: sqlite3.Connection) -> tuple[int, int]:
 def documents(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, Document]:
     """{briefing id: what the index should hold of it}, for the briefings that exist."""
     chosen = list(ids)
+    if not chosen:
+        return {}
     marks = ", ".join("?" * len(chosen))
     spoken: dict[int, list[tuple[object, ...]]] = {}
     for briefing_id, *texts in connection.execute(

@@ -2,9 +2,11 @@
 is slow to import, so every figure is made of the prices that are stored here;
 views/list_prices.py fills the table."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from fleet_lib.records import Record
@@ -12,6 +14,7 @@ from fleet_lib.store.usage import QUARTER_SECONDS
 
 By = Literal["day", "project", "session", "model", "turn", "day_and_project", "all"]
 
+_END = 1 << 40  # a quarter of an hour that never comes
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
     " cache_write_5m_usd, cache_write_1h_usd, library, priced_at"
@@ -41,6 +44,32 @@ _KEYS: dict[By, str] = {
     " AND f.prompt_id = u.turn_key), u.turn_key)",
     "all": "''",
 }
+
+# What is summed, with its rate. The sums of all sessions have few rows, and are read by day and rate;
+# those of each turn are needed where a session or a project is asked for.
+_SUMS_OF_ALL = """days d CROSS JOIN usage_kinds k LEFT JOIN rates r ON r.kind_id = k.kind_id
+  CROSS JOIN usage_quarters u ON u.kind_id = k.kind_id
+    AND u.quarter >= max(d.from_quarter, ifnull(r.from_quarter, 0))
+    AND u.quarter < min(d.to_quarter, ifnull(r.to_quarter, d.to_quarter))"""
+_SUMS_OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
+  LEFT JOIN sessions s ON s.session_id = u.session_id
+  LEFT JOIN rates r ON r.kind_id = u.kind_id
+    AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter"""
+
+_ROWS_SQL = f"""WITH rates AS MATERIALIZED (SELECT {_RATE_SQL} FROM json_each(:rates)),
+days AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS day,
+  CAST(json_extract(value, '$[1]') AS INTEGER) AS from_quarter,
+  CAST(json_extract(value, '$[2]') AS INTEGER) AS to_quarter FROM json_each(:days))
+SELECT {{key}} AS key,
+  sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
+  sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),
+  sum((u.input_tokens * r.input + u.output_tokens * r.output
+    + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
+    + u.cache_write_1h_tokens * r.write_1h) / 1e6),
+  sum(r.input IS NULL), sum(r.kind_id IS NULL)
+FROM {{source}} WHERE {{where}}
+GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
+  + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0"""
 
 
 class Kind(Record):
@@ -120,6 +149,10 @@ class UsageRateRepo:
         turn_key: str | None = None,
     ) -> Iterator[UsageRow]:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
+        of_all = by in ("day", "model", "all") and not (project_id or session_id)
+        source = _SUMS_OF_ALL if of_all else _SUMS_OF_TURNS
+        key = "d.day" if of_all and by == "day" else _KEYS[by]
+        days = self._days(since_quarter or 0) if of_all and by == "day" else [("", 0, _END)]
         conditions = {
             "u.quarter >= :since_quarter": since_quarter,
             "u.quarter < :until_quarter": until_quarter,
@@ -130,24 +163,10 @@ class UsageRateRepo:
         }
         where = [sql for sql, value in conditions.items() if value is not None]
         found = self._connection.execute(
-            f"""WITH rates AS MATERIALIZED (
-              SELECT {_RATE_SQL} FROM json_each(:rates))
-            SELECT {_KEYS[by]} AS key,
-              sum(u.input_tokens), sum(u.output_tokens), sum(u.cache_read_tokens),
-              sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens),
-              sum((u.input_tokens * r.input + u.output_tokens * r.output
-                + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
-                + u.cache_write_1h_tokens * r.write_1h) / 1e6),
-              sum(r.input IS NULL), sum(r.kind_id IS NULL)
-            FROM usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
-            LEFT JOIN sessions s ON s.session_id = u.session_id
-            LEFT JOIN rates r ON r.kind_id = u.kind_id
-              AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter
-            WHERE {" AND ".join(where or ["1"])}
-            GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
-              + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0""",
+            _ROWS_SQL.format(key=key, source=source, where=" AND ".join(where or ["1"])),
             {
                 "rates": json.dumps([_as_row(rate) for rate in rates]),
+                "days": json.dumps(days),
                 "since_quarter": since_quarter,
                 "until_quarter": until_quarter,
                 "project_id": project_id,
@@ -167,6 +186,19 @@ class UsageRateRepo:
                 is_to_be_priced=row[7] > 0,
             )
 
+    def _days(self, since_quarter: int) -> list[tuple[str, int, int]]:
+        """(a local day, its first quarter, the next day's) of each day on which something was used.
+        To ask SQLite for the day of each quarter would take most of a report's time."""
+        days: list[tuple[str, int, int]] = []
+        query = "SELECT min(quarter) FROM usage_sums WHERE quarter >= ?"
+        after = since_quarter
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # the end of the calendar
+            while (quarter := self._connection.execute(query, (after,)).fetchone()[0]) is not None:
+                day = datetime.fromtimestamp(quarter * QUARTER_SECONDS).date()
+                begin, after = _first_quarter(day), _first_quarter(day + timedelta(days=1))
+                days.append((day.isoformat(), begin, after))
+        return days
+
     def client_costs(self) -> dict[str, float]:
         """{session: what the client itself says that it cost}: its own total, else that of the jobs
         that ran it."""
@@ -185,6 +217,12 @@ class UsageRateRepo:
             (session_id,),
         ).fetchone()
         return None if row is None else row[0]
+
+
+def _first_quarter(day: date) -> int:
+    """The first quarter of an hour that begins on a local day."""
+    midnight = datetime(day.year, day.month, day.day).timestamp()
+    return -int(-midnight // QUARTER_SECONDS)
 
 
 def _as_row(rate: Rate) -> tuple[Any, ...]:

@@ -1,16 +1,17 @@
-"""List prices from the price library, genai-prices. It is slow to import, so only `fleet usage` and
-the gateway import this; what they find is stored for everything else. Nothing here asks the network.
+"""List prices from the price library, genai-prices, which is slow to import: it is, when a model or
+the library is new. What it says is stored for everything else, and only `fleet usage` and the
+gateway ask here. Nothing here asks the network.
 """
 
 import contextlib
 import itertools
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-import genai_prices
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import DatabaseUnusable
@@ -18,6 +19,10 @@ from fleet_lib.store import db
 from fleet_lib.store.usage import QUARTER_SECONDS
 from fleet_lib.store.usage_rates import Kind, Prices, Rate, UsageRateRepo
 
+if TYPE_CHECKING:
+    import genai_prices
+
+_LIBRARY = "genai_prices"
 _MILLION = 1_000_000
 _BEGINNING, _END = date(2000, 1, 1), 1 << 40  # _END: a quarter of an hour that never comes
 # Bedrock's regions and versions, Vertex's and OpenRouter's forms of a model's name.
@@ -33,10 +38,11 @@ def current_rates(connection: sqlite3.Connection, home: str) -> list[Rate]:
     asked for and stored; if they cannot be stored, they are asked for again next time."""
     repo = UsageRateRepo(connection)
     kinds, rates = repo.kinds(), repo.rates()
-    known = {rate.kind_id for rate in rates if rate.library == genai_prices.__version__}
+    library = _library_version()
+    known = {rate.kind_id for rate in rates if rate.library == library}
     if all(kind.kind_id in known for kind in kinds):
         return rates
-    rates = [rate for kind in kinds for rate in _rates_of(kind)]
+    rates = [rate for kind in kinds for rate in _rates_of(kind, library)]
     with contextlib.suppress(sqlite3.Error, DatabaseUnusable, OSError):
         path = paths.database(home)
         with contextlib.closing(db.connect(path)) as writer, db.transaction(writer):
@@ -44,17 +50,28 @@ def current_rates(connection: sqlite3.Connection, home: str) -> list[Rate]:
     return rates
 
 
-def _rates_of(kind: Kind) -> Iterator[Rate]:
+def _library_version() -> str:
+    """The library's version, by the name of the folder that its installer made. To import it, or
+    importlib.metadata, would take longer than the rest of the command."""
+    for folder in sys.path:
+        for found in Path(folder).glob(f"{_LIBRARY}-*.dist-info"):
+            return found.stem.removeprefix(f"{_LIBRARY}-")
+    return ""
+
+
+def _rates_of(kind: Kind, library: str) -> Iterator[Rate]:
     """The kind's rates in the order of their time."""
     starts = sorted(_starts(kind))
     bounds = [0, *(_quarter(start) for start in starts[1:]), _END]
     for start, (begin, end) in zip(starts, itertools.pairwise(bounds), strict=True):
         usd = _usd(kind, start)
-        yield Rate(kind.kind_id, begin, end, usd, genai_prices.__version__, clock.now())
+        yield Rate(kind.kind_id, begin, end, usd, library, clock.now())
 
 
 def _starts(kind: Kind) -> set[date]:
     """The days on which a price of the kind began."""
+    import genai_prices
+
     found = {_BEGINNING}
     try:
         model = _priced(kind, genai_prices.Usage(input_tokens=1), _BEGINNING).model
@@ -70,6 +87,8 @@ def _starts(kind: Kind) -> set[date]:
 
 
 def _usd(kind: Kind, day: date) -> Prices:
+    import genai_prices
+
     context = _CONTEXTS[kind.tier]
 
     def price(**tokens: int) -> float:
@@ -90,8 +109,10 @@ def _usd(kind: Kind, day: date) -> Prices:
         return Prices()
 
 
-def _priced(kind: Kind, usage: genai_prices.Usage, day: date) -> Any:
+def _priced(kind: Kind, usage: "genai_prices.Usage", day: date) -> Any:
     """Raises LookupError for a model that the library does not know."""
+    import genai_prices
+
     return genai_prices.calc_price(
         usage,
         _AFTER.sub("", _BEFORE.sub("", kind.model.lower())),

@@ -15,7 +15,6 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
-from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
@@ -99,23 +98,18 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
 
 
 def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
-    briefings = BriefingRepo(connection)
-    roster: list[dict[str, Any]] = []
-    for project in ProjectRepo(connection).get_active():
-        latest = next(iter(briefings.get_by_project(project.project_id, limit=1)), None)
-        turn = briefings.turn_of(latest.briefing_id) if latest else None
-        roster.append(
-            {
-                "project_id": project.project_id,
-                "project": names[project.project_id],
-                "status": latest.status if latest else None,
-                "briefing_id": latest.briefing_id if latest else None,
-                "at": (latest.ended_at or latest.created_at) if latest else project.updated_at,
-                "summary": summary_of(turn.summary if turn else None, latest.raw_markdown)
-                if latest
-                else "",
-            }
-        )
+    rows = BriefingRepo(connection).newest_of_projects()
+    roster = [
+        {
+            "project_id": project_id,
+            "project": names[project_id],
+            "status": status,
+            "briefing_id": briefing_id,
+            "at": updated_at if briefing_id is None else ended_at,
+            "summary": "" if briefing_id is None else summary_of(summary, text),
+        }
+        for project_id, updated_at, briefing_id, status, ended_at, summary, text in rows
+    ]
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
 
 

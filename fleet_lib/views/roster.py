@@ -33,16 +33,18 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
     `hidden` are the sessions that would wait, but are dismissed or snoozed."""
     names = project_names(connection)
     now = SessionsNow(connection)
-    sessions = _sessions(connection, now)
+    rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
+    active = {row[0] for row in rows}
+    found = _sessions(connection, now)
+    sessions = {project_id: own for project_id, own in found.items() if project_id in active}
     counts = dict.fromkeys(GROUPS, 0)
     waiting = set()  # also those that were hidden and have said something new
-    for found in sessions.values():
-        for session in found:
+    for own in sessions.values():
+        for session in own:
             counts[session["group"]] += 1
             if session["group"] in GROUPS[:2]:
                 waiting.add(session["session_id"])
     projects, left = [], quiet
-    rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
     for project_id, remote, at in rows:
         own = sessions.get(project_id, [])
         left -= not own

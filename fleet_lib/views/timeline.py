@@ -85,7 +85,10 @@ def timeline(
 ) -> Timeline:
     """A page of the rows before an event; a filter that is None does not filter. `until` is an ISO
     time, to begin there instead."""
-    start = min(before or _NEWEST, event_before(connection, until) + 1 if until else _NEWEST)
+    last_event = event_before(connection, until) if until else _NEWEST
+    start = min(before or _NEWEST, last_event + 1)
+    # The events of the pages before this one.
+    pages_before = range(start, last_event + 1) if before else range(0)
     classes = [_CLASSES[level]] if level else list(_CLASSES.values())
     kinds = [
         _Kind(kind, name, project_id)
@@ -106,7 +109,9 @@ def timeline(
         if event is None:
             continue
         key = event.briefing_id
-        if key is not None and (key in seen or _is_shown_later(connection, event, start, kinds)):
+        if key is not None and (
+            key in seen or _is_in(connection, event.briefing_id, pages_before, kinds)
+        ):
             continue
         if key is not None:
             seen.add(key)
@@ -161,18 +166,19 @@ def _ids(connection: sqlite3.Connection, kind: _Kind, before: int) -> Iterator[i
     return (int(row[0]) for row in rows)
 
 
-def _is_shown_later(
-    connection: sqlite3.Connection, event: OutboxEvent, start: int, kinds: list[_Kind]
+def _is_in(
+    connection: sqlite3.Connection, briefing_id: int | None, events: range, kinds: list[_Kind]
 ) -> bool:
-    """Whether a page before this one has the row of the event's turn: a later event of the turn
-    passes the filters too."""
+    """Whether an event of the turn that passes the filters is among these."""
+    if not events:
+        return False
     rows = connection.execute(
-        f"SELECT ({CLASS}), type FROM outbox_events WHERE briefing_id = ? AND event_id >= ?"
-        f" AND event_id > ? LIMIT {_OF_BRIEFING}",
-        (event.briefing_id, start, event.event_id),
+        f"SELECT ({CLASS}), type FROM outbox_events WHERE briefing_id = ?"
+        f" AND event_id BETWEEN ? AND ? LIMIT {_OF_BRIEFING}",
+        (briefing_id, events[0], events[-1]),
     )
     wanted = {(kind.kind, kind.type) for kind in kinds}
-    return start < _NEWEST and any((row[0], row[1]) in wanted for row in rows)
+    return any((row[0], row[1]) in wanted for row in rows)
 
 
 def _row(

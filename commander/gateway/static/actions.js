@@ -20,7 +20,10 @@ export function say(text, undo = null) {
 }
 
 export async function copy(text, name = "") {
-  if (!text) return;
+  if (!text) {
+    say(name ? `No command of this machine leads to ${name}.` : "There is nothing to copy.");
+    return;
+  }
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -47,7 +50,8 @@ function copyAsOldPagesDo(text) {
 
 // How a session is called in a message.
 export function nameOf(session) {
-  return `${session.project}${session.state ? ` (${words(session.state)})` : ""}`;
+  const { project, machine, state } = session;
+  return `${project}${machine ? `@${machine}` : ""}${state ? ` (${words(state)})` : ""}`;
 }
 
 export function dismiss(session) {

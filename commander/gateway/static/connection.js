@@ -7,6 +7,10 @@ import { ask, isLoggedIn, loginMessage } from "./login.js";
 
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 5000;
+// A connection that a network lost without a word stays open for minutes: so it is asked, and given up
+// if it does not answer.
+const PING_MS = 20000;
+const ANSWER_MS = 8000;
 
 export const connection = signal({ state: "connecting", text: "connecting", since: Date.now() });
 
@@ -41,14 +45,35 @@ export function watchJob(jobId, receive) {
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/ws`);
-  socket.onopen = () => {
+  const own = new WebSocket(`${scheme}://${location.host}/ws`);
+  let patience = null;
+  const giveUp = () => {
+    own.close();
+    own.onclose?.();
+  };
+  const asking = setInterval(() => {
+    send({ type: "ping" });
+    patience ??= setTimeout(giveUp, ANSWER_MS);
+  }, PING_MS);
+  socket = own;
+  own.onopen = () => {
     send(loginMessage()); // a browser cannot send headers here
     send({ type: "fleet.subscribe", from_event_id: cursor });
     if (watched) send({ type: "job.watch", job_id: watched.jobId });
   };
-  socket.onmessage = (received) => take(JSON.parse(received.data));
-  socket.onclose = reconnect;
+  own.onmessage = (received) => {
+    clearTimeout(patience);
+    patience = null;
+    take(JSON.parse(received.data));
+  };
+  own.onclose = () => {
+    own.onclose = own.onmessage = null;
+    clearInterval(asking);
+    clearTimeout(patience);
+    removeEventListener("offline", giveUp);
+    reconnect();
+  };
+  addEventListener("offline", giveUp);
 }
 
 function take(message) {

@@ -1,7 +1,8 @@
 // What the page knows besides its address, and how it asks the API.
 
-import { signal, useEffect, useState } from "./html.js";
+import { signal, useEffect, useRef, useState } from "./html.js";
 import { ask } from "./login.js";
+import { clock } from "./time.js";
 
 const KEPT = 60; // answers, so that going back shows at once what was there
 const kept = new Map(); // {address: answer}
@@ -32,28 +33,42 @@ export function addressOf(path, parameters = {}) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-// {data, error, isOther}: the answer for an address, asked for again whenever it may be old. Until it
-// is there, what was there for this address before; while a filter changes, the rows of the one
-// before it, which `isOther` says.
-export function useData(path, parameters) {
+// {data, error, isOther}: the answer for an address, asked for again when it may be old: at each
+// event, each minute, or never ("once"). Until it is there, what was there for this address before;
+// while a filter changes, the rows of the one before it, which `isOther` says.
+export function useData(path, parameters, again = "event") {
   const address = addressOf(path, parameters);
   const [found, setFound] = useState({});
-  const seen = version.value;
+  const running = useRef(null); // one request at a time, however fast events come in
+  const minute = again === "minute" ? Math.floor(clock.value / 60000) : 0;
+  const seen = again === "event" ? version.value : 0;
   useEffect(() => {
-    let isOver = false;
-    get(address).then(
-      (data) => {
-        keep(address, data);
-        if (!isOver) setFound({ path, address, data });
-      },
-      (error) => {
-        if (!isOver) setFound((before) => ({ ...before, path, address, error }));
-      },
-    );
-    return () => {
-      isOver = true;
+    const begin = () => {
+      const own = { address, isOld: false };
+      running.current = own;
+      const finish = (change) => {
+        if (running.current !== own) return; // the address has changed, or the view has gone
+        running.current = null;
+        setFound(change);
+        if (own.isOld) begin();
+      };
+      get(address).then(
+        (data) => {
+          keep(address, data);
+          finish({ path, address, data });
+        },
+        (error) => finish((before) => ({ ...before, path, address, error })),
+      );
     };
-  }, [address, seen]);
+    if (running.current?.address === address) running.current.isOld = true;
+    else begin();
+  }, [address, seen, minute]);
+  useEffect(
+    () => () => {
+      running.current = null;
+    },
+    [],
+  );
   if (found.address === address) return found;
   if (kept.has(address)) return { data: kept.get(address) };
   return { data: found.path === path ? found.data : undefined, isOther: true };
@@ -65,13 +80,21 @@ function keep(address, data) {
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);
 }
 
+let isAsked = false;
+let isOld = false;
+
 export async function refreshRoster() {
+  isOld = isAsked;
+  if (isAsked) return;
+  isAsked = true;
   try {
     roster.value = await get(addressOf("/roster", { quiet: quiet.value }));
     rosterProblem.value = "";
   } catch (error) {
     rosterProblem.value = error.message;
   }
+  isAsked = false;
+  if (isOld) refreshRoster();
 }
 
 const DELAY_MS = 120;

@@ -16,6 +16,7 @@ const GROUPS = [
   ["working", "working", "Working", 12],
 ];
 const MORE = 100;
+const HERE = "-"; // the filter of this machine
 const COUNTED = 5000; // of what is new to the Commander; more are not counted
 const unfolded = signal(new Set()); // groups and projects of which everything is shown
 
@@ -37,7 +38,7 @@ export function Home() {
   return html`
     <h1>${heading}</h1>
     <${Summary} found=${found} />
-    ${machines.length > 1 && html`<${MachineFilter} machines=${machines} chosen=${machine} />`}
+    ${machines.length > 0 && html`<${MachineFilter} machines=${machines} chosen=${machine} />`}
     <div id="projects">
       ${GROUPS.map(([group, id, name, most]) => {
         const chosen = projects.filter((project) => groupOf(project) === group);
@@ -270,19 +271,20 @@ function machinesOf(projects) {
   return [...new Set(names.filter(Boolean))].sort();
 }
 
+// Rows of this machine carry no name.
 function isOn(project, machine) {
-  return project.machine === machine || project.sessions.some((one) => one.machine === machine);
+  const name = machine === HERE ? undefined : machine;
+  const all = project.sessions.length ? project.sessions : [project];
+  return all.some((one) => (one.machine || undefined) === name);
 }
 
 function MachineFilter({ machines, chosen }) {
   return html`
     <div class="chips" role="group" aria-label="Machine">
-      ${["", ...machines].map(
-        (name) => html`
+      ${[["", "All machines"], [HERE, "This machine"], ...machines.map((one) => [one, `@${one}`])].map(
+        ([name, text]) => html`
           <button type="button" class="chip" key=${name} aria-pressed=${String(name === (chosen ?? ""))}
-            onClick=${() => changeParameters({ machine: name })}>
-            ${name ? `@${name}` : "All machines"}
-          </button>
+            onClick=${() => changeParameters({ machine: name })}>${text}</button>
         `,
       )}
     </div>

@@ -27,11 +27,11 @@ export function Jobs() {
 
 function List() {
   const { project, status } = route.value.parameters;
-  const { data: projects } = useData("/projects");
+  const { data: projects } = useData("/projects", {}, "once");
   const { data, error } = useData("/jobs", { limit: 100, project_id: project, status });
   const most = roster.value?.may_submit_jobs;
   const held = roster.value?.jobs.held;
-  if (!most) return html`<h1>Jobs</h1><${Waiting} rows=${6} />`;
+  if (!most || (!data && !error)) return html`<h1>Jobs</h1><${Waiting} rows=${6} />`;
   return html`
     <h1>Jobs</h1>
     ${
@@ -48,7 +48,6 @@ function List() {
         onChange=${(value) => changeParameters({ project: value })} />
     </div>
     ${error && html`<${Problem} error=${error} />`}
-    ${!data && !error && html`<${Waiting} rows=${4} />`}
     ${data && html`<ul class="rows" id="jobs" aria-label="Jobs">
       ${data.map(
         (job) => html`
@@ -181,7 +180,8 @@ export function Job() {
         ${(live.error ?? job.error) && html`<p class="problem">${live.error ?? job.error}</p>`}
         ${job.answer_html && html`<h2>Answer</h2><article class="card"><${Prose} id="answer" text=${job.answer_html} /></article>`}
         <h2>Output</h2>
-        <div class="log" id="log" ref=${log} tabindex="0" role="log" aria-label="Output">${live.lines}</div>
+        <div class=${`log${isOver ? " over" : ""}`} id="log" ref=${log} tabindex="0" role="log"
+          aria-label="Output">${live.lines}</div>
       </div>
       <aside aria-label="Facts">
         <${Facts} facts=${[

@@ -20,7 +20,11 @@ export function Project() {
   const filter = { project_id: which };
   const { data: turns } = useData("/briefings", { ...filter, limit: TURNS });
   const { data: sessions } = useData("/sessions", { ...filter, limit: SESSIONS });
-  const { data: used } = useData("/usage", { by: "project", ...filter, since: sinceDays(USED_DAYS) });
+  const { data: used } = useData(
+    "/usage",
+    { by: "project", ...filter, since: sinceDays(USED_DAYS) },
+    "minute",
+  );
   useEffect(() => {
     if (data) title.value = data.name;
   }, [data?.name]);

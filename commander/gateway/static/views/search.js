@@ -21,7 +21,7 @@ const NAMES = 5; // projects that are named
 export function Search() {
   const { q = "", project, status, days, machine } = route.value.parameters;
   const query = q.trim();
-  const { data: projects } = useData("/projects");
+  const { data: projects } = useData("/projects", {}, "once");
   const filters = { project_id: project, status, since: since(days), limit: 50 };
   const path = query ? "/briefings/search" : "/briefings";
   const { data, error } = useData(path, query ? { q, ...filters } : filters);

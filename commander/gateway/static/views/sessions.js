@@ -28,7 +28,7 @@ const FILES_SHOWN = 40;
 
 export function Sessions() {
   const { project, state } = route.value.parameters;
-  const { data: projects } = useData("/projects");
+  const { data: projects } = useData("/projects", {}, "once");
   const filters = { project_id: project, state, limit: PAGE };
   const { data, error } = useData("/sessions", filters);
   const address = addressOf("/sessions", filters);
@@ -86,10 +86,10 @@ export function SessionLine({ session, hasProject = true }) {
       more=${html`
         <${Machine} name=${session.machine} />
         <span class="asked">${[
-          plural(turns, "turn"),
+          turns ? plural(turns, "turn") : "no turn has ended yet",
           session.branch,
           session.is_live ? null : "ended",
-          session.attention && text !== asked ? text : null,
+          session.attention && asked && text !== asked ? text : null,
         ].filter(Boolean).join(" · ")}</span>
       `} />
   `;

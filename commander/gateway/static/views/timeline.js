@@ -13,7 +13,7 @@ const PAGE = 50;
 export function Timeline() {
   const { project, type, level, until } = route.value.parameters;
   const filters = { project_id: project, type, level, until: until && endOf(until), limit: PAGE };
-  const { data: projects } = useData("/projects");
+  const { data: projects } = useData("/projects", {}, "once");
   const { data, error, isOther } = useData("/timeline", filters);
   const address = addressOf("/timeline", filters);
   const earlier = useEarlier(address, isOther ? null : data);

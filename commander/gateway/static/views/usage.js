@@ -14,8 +14,8 @@ const OTHERS = "other";
 export function Usage() {
   const { days = "30", measure = "usd" } = route.value.parameters;
   const count = Math.min(Math.max(Number(days) || 30, 1), 3660);
-  const { data, error } = useData("/usage/days", { since: sinceDays(count) });
-  const { data: models } = useData("/usage", { by: "model", since: sinceDays(count) });
+  const { data, error } = useData("/usage/days", { since: sinceDays(count) }, "minute");
+  const { data: models } = useData("/usage", { by: "model", since: sinceDays(count) }, "minute");
   const valueOf = measure === "usd" ? (row) => row.usd ?? 0 : tokensOf;
   const text = measure === "usd" ? dollars : short;
   const series = seriesOf(data ?? [], valueOf);

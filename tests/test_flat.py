@@ -1,0 +1,230 @@
+"""Reading commands cost the same over any history: each statement is answered by an index. Proved by
+the plans that SQLite makes of it, since times depend on the machine."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Fleet
+
+from benchmarks import history
+from fleet_lib.prelude.status_line import status_line
+from fleet_lib.store import db
+from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.store.usage_rates import UsageRateRepo
+from fleet_lib.views.usage import usage_rows
+
+COMMANDS = (
+    *("status", "status --json", "projects list", "projects list --all", "prelude"),
+    *("events list", "events list --after e10", "jobs list", "jobs list --status failed"),
+    *("jobs list --project repo-3", "jobs list --project repo-3 --status queued", "jobs show 3"),
+    *("briefings list", "briefings list --project repo-3", "briefings list --status failed"),
+    *("briefings list --project repo-3 --status failed", "briefings list --impact major"),
+    *(
+        "briefings list --level highlight",
+        "briefings list --since 1h",
+        "briefings list --session s-2",
+    ),
+    *("briefings show 12", "briefings show e13", "briefings search zebra"),
+    *("briefings search other", "briefings search refund parser", "briefings search oth"),
+    *("briefings search other --status blocked", "briefings search other --project repo-3"),
+    *(
+        "sessions list",
+        "sessions list --state failed",
+        "sessions list --state ended",
+        "sessions show s-3",
+    ),
+    *("digest --since 1h", "show 12", "show e40", "show s-3"),
+    *("usage", "usage --by model", "usage --since 1d", "resume 12 --print"),
+)
+
+# Tables that do not grow with history, by name or by the alias that the statements give them; `e`
+# are the events of a few given ids, `d` the days of a report.
+_SMALL = {
+    *("projects", "p", "conversations", "client_folders", "job_hold", "usage_rates", "usage_kinds"),
+    *(
+        "d",
+        "e",
+        "k",
+        "r",
+        "json_each",
+        "search_progress",
+        "search_changes",
+        "sqlite_master",
+        "CONSTANT",
+    ),
+}
+# The newest or oldest rows of a table, in an order that is the table's own or an index's.
+_ENDS = re.compile(
+    r"FROM \w+ (?:WHERE NULL IS NULL )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
+    r"(?:, \w+ DESC)? )?LIMIT \d+",
+)
+# Lists of sessions in the order of these: of those that live, and of those that ended, which most
+# have.
+_ENDS_BY_INDEX = ("USING INDEX sessions_living", "USING INDEX sessions_by_time")
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every statement that is executed."""
+    found: list[str] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(found.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    yield found
+    monkeypatch.undo()
+
+
+@pytest.fixture
+def filled(fleet: Fleet) -> Fleet:
+    history.fill(fleet.home, 400)
+    return fleet
+
+
+def scans(home: Path, statements: list[str]) -> list[str]:
+    """What SQLite would read whole for these statements, of tables that grow."""
+    found = []
+    connection = sqlite3.connect(home / "fleet.db")
+    for sql in statements:
+        text = " ".join(sql.split())
+        if not text.startswith(("SELECT", "WITH")):
+            continue
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        is_sorted = any("TEMP B-TREE FOR ORDER BY" in step for step in plan)
+        for step in plan:
+            # `SEARCH t` without an index is the highest value of a column, looked for in each row.
+            kind, _, rest = step.partition(" ")
+            table = rest.split(" ")[0]
+            is_whole = kind == "SCAN" or (kind == "SEARCH" and "USING" not in step)
+            if not is_whole or table in _SMALL or table.startswith(("search_fts", "(")):
+                continue
+            if step.endswith(_ENDS_BY_INDEX) and "LIMIT" in text:
+                continue
+            if not re.search(rf"(?:FROM|JOIN) (?:\w+ (?:AS )?)?{table}\b", text):
+                continue  # a subquery's name: what it reads has a step of its own
+            if "max(event_id)" in text and step == "SEARCH outbox_events":
+                continue  # its last row
+            if "search_fts" in table or (_ENDS.search(text) and not is_sorted):
+                continue
+            found.append(f"{step}: {text[:300]}")
+    connection.close()
+    return found
+
+
+def test_no_reading_command_scans_a_table_that_grows(filled: Fleet, statements: list[str]) -> None:
+    found = {}
+    for command in COMMANDS:
+        statements.clear()
+        filled.console(*command.split())
+        assert statements, command
+        if scanned := scans(filled.home, list(statements)):
+            found[command] = scanned
+    assert found == {}
+
+
+def test_neither_does_what_a_prompt_and_the_status_line_ask(
+    filled: Fleet, statements: list[str]
+) -> None:
+    # Their connections are of SQLite's C half, so what they ask is asked here through the library.
+    assert "new" in status_line(str(filled.home))
+    with db.connect_read_only(filled.home / "fleet.db") as connection:
+        SessionRepo(connection).beginning_with("s-1", 5)
+        UsageRateRepo(connection).client_cost("s-1")
+        BriefingRepo(connection).get_high_doc_drift_risk()
+        usage_rows(connection, "day", [])
+    assert scans(filled.home, list(statements)) == []
+
+
+def test_the_check_finds_a_scan(filled: Fleet) -> None:
+    for sql in (
+        "SELECT * FROM briefings WHERE branch = 'x' ORDER BY ended_at DESC LIMIT 20",
+        "SELECT max(head_at) FROM sessions",
+        "SELECT count(*) FROM briefings GROUP BY status",
+    ):
+        assert scans(filled.home, [sql]), sql
+
+
+def test_usage_by_the_quarter_is_the_sum_of_all_turns(fleet: Fleet) -> None:
+    history.fill(fleet.home, 400)
+    connection = db.connect(fleet.home / "fleet.db")
+    columns = "input_tokens, output_tokens, cache_write_1h_tokens"
+    with db.transaction(connection):
+        connection.execute("UPDATE usage_sums SET output_tokens = output_tokens * 2")
+        connection.execute("DELETE FROM usage_sums WHERE sum_id % 3 = 0")
+        connection.execute(
+            "INSERT OR REPLACE INTO usage_sums VALUES (900, 's', 't', NULL, 7, 2, 1, 2, 3, 4, 5)"
+        )
+    sums = ", ".join(f"sum({name})" for name in columns.split(", "))
+    expected = connection.execute(
+        f"SELECT kind_id, quarter, {sums} FROM usage_sums GROUP BY kind_id, quarter"
+    ).fetchall()
+    stored = connection.execute(
+        f"SELECT kind_id, quarter, {columns} FROM usage_quarters"
+        " WHERE output_tokens > 0 ORDER BY kind_id, quarter"
+    ).fetchall()
+    assert [tuple(row) for row in stored] == [tuple(row) for row in expected]
+    connection.close()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/Sao_Paulo"])
+def test_a_day_of_usage_is_the_local_day(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    history.fill(fleet.home, 8000)
+    connection = db.connect(fleet.home / "fleet.db")
+    connection.execute("UPDATE usage_sums SET quarter = quarter - sum_id % 3 * 20000")
+    connection.execute("DELETE FROM usage_quarters")
+    connection.execute(
+        "INSERT INTO usage_quarters SELECT kind_id, quarter, sum(input_tokens), sum(output_tokens),"
+        " 0, 0, 0 FROM usage_sums GROUP BY kind_id, quarter"
+    )
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for since in (None, 1_940_000):
+            rows = UsageRateRepo(connection).rows("day", [], since_quarter=since)
+            expected = connection.execute(
+                "SELECT strftime('%Y-%m-%d', quarter * 900, 'unixepoch', 'localtime') AS day,"
+                " sum(output_tokens) FROM usage_sums WHERE quarter >= ? GROUP BY day",
+                (since or 0,),
+            ).fetchall()
+            assert {row.key: row.output_tokens for row in rows} == dict(map(tuple, expected))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+        connection.close()
+
+
+def test_since_is_when_the_turn_ended(fleet: Fleet) -> None:
+    history.fill(fleet.home, 400)
+    connection = db.connect(fleet.home / "fleet.db")
+    times = [
+        row[0]
+        for row in connection.execute("SELECT ended_at FROM briefings ORDER BY ended_at DESC")
+    ]
+    with db.transaction(connection):  # captured late: it waited in the spool
+        connection.execute("UPDATE briefings SET created_at = '2999-01-01T00:00:00.000Z'")
+    found = BriefingRepo(connection).query(since=times[4])
+    assert [briefing.ended_at for briefing in found] == times[:5]
+    connection.close()
+
+
+def test_a_sessions_beginning_is_taken_literally(fleet: Fleet) -> None:
+    history.fill(fleet.home, 4000)
+    connection = db.connect(fleet.home / "fleet.db")
+    repo = SessionRepo(connection)
+    assert {session.session_id for session in repo.beginning_with("s-12", 50)} == {
+        *("s-12", *(f"s-12{digit}" for digit in range(10)))
+    }
+    assert repo.beginning_with("s_", 5) == [] and repo.beginning_with("%", 5) == []
+    connection.close()
