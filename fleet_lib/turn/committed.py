@@ -11,10 +11,10 @@ from fleet_lib.errors import GitTimeout
 from fleet_lib.records import MutableRecord, field, replace
 from fleet_lib.turn import git
 from fleet_lib.turn.git import GitState
-from fleet_lib.turn.own_commits import MAKES_COMMITS, Call, commits_during, is_around, own_commits
+from fleet_lib.turn.own_commits import Call, commits_during, is_around, own_commits
 from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.repositories import Repositories, is_status_file, relative_files
-from fleet_lib.turn.tool_calls import ToolCall
+from fleet_lib.turn.tool_calls import MAKES_COMMITS, ToolCall
 
 if TYPE_CHECKING:
     from fleet_lib.turn.shell_commits import CommitCommand, Reading

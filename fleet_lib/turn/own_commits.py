@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.tool_calls import ToolCall
@@ -18,10 +17,6 @@ from fleet_lib.turn.tool_calls import ToolCall
 if TYPE_CHECKING:
     from fleet_lib.turn.shell_commits import CommitCommand
 
-# Of a command that may make commits; what it says of them is in shell_commits.
-MAKES_COMMITS = lazy(
-    r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
-)
 _TOLERANCE_SECONDS = 1.0  # a reflog counts in whole seconds
 _WORD = 8  # characters of a message that counts wherever it stands in a command
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
-from fleet_lib.turn.own_commits import MAKES_COMMITS
+from fleet_lib.turn.tool_calls import MAKES_COMMITS
 
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
