@@ -1,4 +1,4 @@
-"""The drainer's process: `python -I drain.py FLEET_HOME [--once] [--now]`, started detached by hooks.
+"""The drainer's process: `python -I [-S] drain.py FLEET_HOME [--once] [--now]`, detached by hooks.
 It lingers (linger.py), but not with `--once`. With `--now` it also tries what is put off.
 
 Standard library only until the lock is held and an entry waits: a start that finds another drainer
