@@ -52,8 +52,11 @@ $(AXE):
 	  npm install --silent --no-fund --no-audit --prefix .tools/axe axe-core@$(AXE_VERSION); \
 	else echo "npm is not there: the dashboard's tests will not check its accessibility" >&2; fi
 
+# The fast lane leaves the compiled tests to the next run, also where Python is not to leave any.
+test test-slow test-client: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --ignore tests/client
 
 test-slow: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import commands, drain, footprint, gateway, hooks, report, tokens, turns
+from benchmarks import commands, drain, footprint, gateway, hooks, relay, report, tokens, turns
 from benchmarks.load import Load
 from benchmarks.running import adopt_orphans, end_orphans
 
@@ -71,6 +71,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
             "drain": lambda folder: drain.measure(folder, 1, (200,)),
             "gateway": lambda folder: gateway.measure(folder, 20, 500),
             "footprint": lambda folder: footprint.measure(folder, 40),
+            "relay": lambda folder: relay.measure(folder, 60, 30, 10),
             "tokens": tokens.measure,
         }
     return {
@@ -80,6 +81,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
         "drain": lambda folder: drain.measure(folder, 2, drain.SIZES),
         "gateway": gateway.measure,
         "footprint": footprint.measure,
+        "relay": relay.measure,
         "tokens": tokens.measure,
     }
 

@@ -74,8 +74,12 @@ def age(moment: str) -> str:
 
 
 def local(moment: str) -> str:
-    """A stored time in the machine's time zone, for a person: "2026-11-23 07:55"."""
-    return f"{parse(moment).astimezone():%Y-%m-%d %H:%M}"
+    """A stored time in the machine's time zone, for a person: "2026-11-23 07:55". A text that is
+    no time is cut to 16 characters."""
+    try:
+        return f"{parse(moment).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return clean(moment, 16)
 
 
 def soon(moment: str) -> str:

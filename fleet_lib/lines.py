@@ -26,11 +26,17 @@ STATE_WORDS = {
 }
 
 # Where a payload has the status of what the event is about; the first that is a text.
-_STATUS_PLACES = (("briefing", "status"), ("session", "status"), ("job", "status"), ("status",))
+_STATUS_PLACES = (
+    *(("briefing", "status"), ("session", "status"), ("job", "status"), ("status",)),
+    ("colleague", "status"),  # which makes no alert
+)
 
 # The name of the project `p`: its repository's, or its id if several projects share that name.
 PROJECT_NAME = (
-    "CASE WHEN (SELECT count(*) FROM projects q WHERE q.repo_name = p.repo_name) = 1"
+    # One of another machine alone, whose id ends in `@laptop`, makes no other name unclear.
+    "CASE WHEN instr(p.project_id, '@') > 0"
+    " THEN p.repo_name || substr(p.project_id, instr(p.project_id, '@')) WHEN (SELECT count(*) FROM projects q"
+    " WHERE q.repo_name = p.repo_name AND instr(q.project_id, '@') = 0) = 1"
     " THEN p.repo_name ELSE p.project_id END"
 )
 

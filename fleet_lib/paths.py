@@ -12,6 +12,7 @@ PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DRAINER = os.path.join(PROGRAM, "fleet_lib", "drain", "drain.py")
 JOB_RUNNER = os.path.join(PROGRAM, "fleet_lib", "jobs", "run.py")
 NOTIFIER = os.path.join(PROGRAM, "fleet_lib", "notify", "run.py")
+RELAY = os.path.join(PROGRAM, "fleet_lib", "relay", "process.py")
 
 # install.sh writes the home that it installed into to this file beside the packages.
 _INSTALLED_HOME = os.path.join(PROGRAM, "fleet-home.txt")
@@ -74,6 +75,11 @@ def log_file(home: str) -> str:
 
 def backups(home: str) -> str:
     return os.path.join(home, "backups")
+
+
+def relay(home: str, name: str) -> str:
+    """A file of the home's membership in a relay: its key, its locks."""
+    return os.path.join(home, "relay", name)
 
 
 def history_lock(home: str) -> str:

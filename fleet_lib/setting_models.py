@@ -138,6 +138,26 @@ class ProjectsSettings(_Section):
     )
 
 
+class RelaySettings(_Section):
+    auto: bool = Field(
+        True,
+        description="Once this machine has joined a relay, exchange news with the other machines"
+        " after each turn and when you look.",
+    )
+    share: tuple[_Name, ...] = Field(
+        (),
+        strict=False,
+        description="Repositories whose projects are shared with your other machines, as globs over"
+        " their addresses, such as github.com/acme/*.",
+    )
+    people: tuple[_Name, ...] = Field(
+        (),
+        strict=False,
+        description="Machines of other people, as globs: their alerts are mentions. A machine that"
+        " the server does not vouch for as yours counts as one anyway.",
+    )
+
+
 class NotifySettings(_Section):
     grace_seconds: int = Field(
         30,
@@ -173,6 +193,7 @@ class Config(_Section):
     semantics: SemanticsSettings = SemanticsSettings()  # type: ignore[call-arg]
     projects: ProjectsSettings = ProjectsSettings()  # type: ignore[call-arg]
     notify: NotifySettings = NotifySettings()  # type: ignore[call-arg]
+    relay: RelaySettings = RelaySettings()  # type: ignore[call-arg]
 
 
 # What hooks and the drainer read, line by line.
@@ -180,5 +201,5 @@ HOT = (
     *("capture.prompts", "worker.facts", "prelude.budget"),
     "drain.linger_seconds",
     *("semantics.enabled", "semantics.wait_minutes", "history.keep_days"),
-    *("notify.grace_seconds", "notify.quiet_hours", "notify.titles"),
+    *("notify.grace_seconds", "notify.quiet_hours", "notify.titles", "relay.auto"),
 )

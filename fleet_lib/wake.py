@@ -8,6 +8,7 @@ import time
 
 from fleet_lib import paths
 
+RELAY_SECONDS = 10.0  # between two exchanges that nobody asked for
 # What the drainer that lingers is written (drain/linger.py): look at the spool; end.
 WAKE, LEAVE = b"\n", b"q"
 _STALE_NS = 10_000_000_000  # an entry of this age should have been applied
@@ -86,6 +87,32 @@ def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
 
     subprocess.Popen(
         [sys.executable, "-I", paths.JOB_RUNNER, home, f"{delay_seconds:.1f}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def start_relay(home: str) -> None:
+    """Start a detached exchange with the other machines, unless this home has joined no relay, or
+    one was tried just now. One runs at a time, and at most one more waits for its time."""
+    if not os.path.exists(paths.relay(home, "seed")):
+        return
+    from fleet_lib import hot_settings
+
+    try:
+        ahead = os.stat(paths.relay(home, "not-before")).st_mtime - time.time()
+    except OSError:
+        ahead = 0.0
+    # The file's time is when the next one may begin: after a failure that is later.
+    if ahead > RELAY_SECONDS or hot_settings.setting(home, "relay", "auto") == "false":
+        return
+    import subprocess
+
+    subprocess.Popen(
+        [_interpreter(home), "-I", paths.RELAY, home],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

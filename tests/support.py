@@ -10,11 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 from unittest import mock
 
@@ -22,8 +23,10 @@ import psutil
 from click.testing import CliRunner
 
 from commander.cli import main as console_main
-from fleet_lib import paths, spool, wake
-from fleet_lib.drain import drain, drainer
+from fleet_lib import outside, paths, spool, wake
+from fleet_lib.drain import drain, drainer, reader_child
+from fleet_lib.drain.put_off import PutOff
+from fleet_lib.drain.reader import Reader
 from fleet_lib.store import db
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,6 +192,7 @@ class Fleet:
             wake.ring(str(self.home), wake.LEAVE)
             if not self.drainers():
                 return
+            time.sleep(0.02)
         raise AssertionError("a drainer is still running")
 
     def drainers(self) -> list[int]:
@@ -212,8 +216,8 @@ class Fleet:
 
     def drain(self) -> None:
         """Apply the pending entries in this process, with the drainer's lock, environment, folder
-        and umask. Tests of the drainer's own process are in test_drain.py, test_hooks.py, torture/
-        and tests/client."""
+        and umask, and without the child that reads for it. Tests of the drainer's own process and of
+        its child are in test_drain.py, test_put_off.py, test_hooks.py, torture/ and tests/client."""
         try:
             lock = os.open(paths.lock(str(self.home)), os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
@@ -224,13 +228,27 @@ class Fleet:
         try:
             wake.ring(str(self.home), wake.LEAVE)
             fcntl.flock(lock, fcntl.LOCK_EX)  # a drainer that a hook started may still be running
+            self._put_database()
             with _as_another_process(self.env(), Path("/")):
-                assert drainer.drain(str(self.home)), self.log()
+                reader = _ReaderHere(str(self.home))
+                try:
+                    assert drainer.drain(str(self.home), reader=reader), self.log()
+                finally:
+                    reader.close()
         finally:
             os.umask(umask)
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, *left)
             os.close(lock)
+
+    def _put_database(self) -> None:
+        """A home that has no database yet gets a copy of an empty one, which is what the drainer
+        would create with all migrations. tests/test_database.py has the migrations."""
+        with (
+            contextlib.suppress(OSError),
+            open(self.home / "fleet.db", "xb", opener=_private) as new,
+        ):
+            new.write(_empty_database())
 
     def drain_process(self) -> None:
         """Apply the pending entries in a process of its own."""
@@ -310,6 +328,32 @@ class Fleet:
         return text
 
 
+class _ReaderHere(Reader):
+    """Answers in this process what the drainer asks its child: forking a process of this size costs
+    more than all the rest of a drain."""
+
+    def begin(self, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        super().begin(put_off, on_wait)
+        outside.note_on(self._board, put_off.silent_places())
+        signal.signal(signal.SIGALRM, reader_child._expire)
+        self._here = reader_child._Child(self._home)
+
+    def forget(self) -> None:
+        self._here.forget()
+        self._begin_batch()
+
+    def close(self) -> None:
+        outside._board, outside._silent = None, frozenset()
+        super().close()
+
+    def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
+        self._received.seek(0)
+        self._received.truncate()
+        self._received.write(self._here.reply(what, arguments))
+        self._received.seek(0)
+        return self._result(self._unpickler.load())
+
+
 @contextlib.contextmanager
 def _as_another_process(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
     """Within the block, this process has the environment and working folder of another one."""
@@ -362,6 +406,18 @@ def _init_and_commit(folder: Path, init: tuple[str, ...], files: dict[str, str])
         path.write_text(text)
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "first")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@cache
+def _empty_database() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "fleet.db"
+        db.connect(path).close()
+        return path.read_bytes()
 
 
 @cache

@@ -382,10 +382,10 @@ def test_a_projects_name_means_all_of_it_that_waits(fleet: Fleet, api: Path, web
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("dismiss", "77"), 1, "'77' is no briefing (12), event (e40)"),
-        (("dismiss", "nowhere"), 1, "run `fleet status`"),
+        (("dismiss", "77"), 1, "there is no briefing 77; run `fleet briefings list`"),
+        (("dismiss", "nowhere"), 1, "no session or project begins with 'nowhere'"),
         (("dismiss", "3"), 1, "session s-3 does not wait for you; run `fleet status`"),
-        (("dismiss", "e5"), 1, "event e5 belongs to no session; run `fleet status`"),
+        (("dismiss", "e5"), 1, "e5 belongs to no session; run `fleet status`"),
         (("dismiss", "s-"), 1, "several sessions begin with 's-': s-3, s-2, s-1; type more"),
         (("dismiss", "web"), 1, "no session of web waits for you; run `fleet status`"),
         (("snooze", "1", "soon"), 2, "'soon' is not a time; use 30m, 2h, 3d"),
@@ -416,7 +416,7 @@ def test_an_error_says_what_to_do_next(
 def test_without_a_database_nothing_can_be_dismissed(fleet: Fleet) -> None:
     for arguments in (("dismiss", "1"), ("snooze", "1", "2h"), ("resume", "1")):
         done = fleet.console(*arguments, check=False)
-        assert done.returncode == 1 and "nothing was captured yet" in done.stderr
+        assert done.returncode == 1 and "there is no briefing 1;" in done.stderr
 
 
 def test_a_tab_offers_what_waits(fleet: Fleet, api: Path, monkeypatch: pytest.MonkeyPatch) -> None:

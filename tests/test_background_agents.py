@@ -509,7 +509,7 @@ def check_announcements(world: World) -> None:
 
 
 PROPERTY = settings(
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )

@@ -62,11 +62,12 @@ def test_status_lists_what_needs_attention_first(captured: Fleet) -> None:
 
 
 @pytest.mark.parametrize("noun", ["projects", "briefings", "events", "jobs"])
-def test_json_before_the_first_capture_is_an_empty_list(fleet: Fleet, noun: str) -> None:
+def test_before_the_first_capture_every_list_is_empty(fleet: Fleet, noun: str) -> None:
     assert json.loads(fleet.console(noun, "list", "--json").stdout) == []
     assert not fleet.home.exists()
-    person = fleet.console(noun, "list", check=False)
-    assert person.returncode == 1 and "nothing was captured yet" in person.stderr
+    assert fleet.console(noun).stdout.startswith(f"No {noun} yet.")  # `list` is the default
+    assert fleet.console("prelude").stdout == ""
+    assert not fleet.home.exists()
 
 
 def test_pending_captures_are_not_reported_as_no_captures(
@@ -387,8 +388,10 @@ def test_broken_home_is_one_line_and_not_called_no_captures(
 
 
 def test_a_group_without_a_command_prints_help_and_fleet_alone_the_status(fleet: Fleet) -> None:
-    done = fleet.console("briefings")
+    done = fleet.console("db")
     assert done.stdout.startswith("Usage:") and "Examples:" in done.stdout
+    assert "`fleet jobs` alone is `fleet jobs list`" in fleet.console("jobs", "--help").stdout
+    assert fleet.console("jobs", "-n", "3", "--json").stdout == "[]\n"
     first, second = fleet.console().stdout.splitlines()
     assert first.startswith("Nothing was captured yet. Finish a turn in any Claude Code session")
     assert "`fleet doctor`" in second

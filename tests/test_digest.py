@@ -109,8 +109,8 @@ def test_a_note_of_real_turns_says_what_was_done_and_what_waits(fleet: Fleet) ->
     turn(fleet, web, "s-4", BLOCKED)
     end(fleet, web, "s-4")
     note = fleet.console("digest").stdout
-    assert "Waits for you: 2" in note and f"web asks you: {QUESTION} (fleet resume 3)" in note
-    assert "web blocked: the staging key (fleet resume 4)" in note
+    assert "Needs you: 1" in note and f"web asks you: {QUESTION} (fleet resume s-3)" in note
+    assert "web blocked: the staging key (fleet resume s-4)" in note
     assert "  api  2 turns\n    - Added refunds (#1)\n    - and 1 small turn\n" in note
     assert note.count(QUESTION) == 1
     # With an end there is no now: what waited stands in its day.
@@ -122,7 +122,7 @@ def test_a_note_of_real_turns_says_what_was_done_and_what_waits(fleet: Fleet) ->
 def test_an_empty_digest_says_so(fleet: Fleet, world: World) -> None:
     assert world.note().endswith("Nothing happened in this time.\n")
     report = world.report("--since", "monday")
-    assert (report["days"], report["waits"], report["usage"]) == ([], [], None)
+    assert (report["days"], report["needs_you"], report["usage"]) == ([], [], None)
     done = fleet.console("digest", "--since", "today", "--until", "yesterday", check=False)
     assert done.returncode == 2 and "--until is not after --since" in done.stderr
 

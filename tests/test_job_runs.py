@@ -239,8 +239,8 @@ def test_process_ignoring_sigterm_is_killed_with_its_children() -> None:
     assert child is not None
     began = time.monotonic()
     processes.end(name, 0.5)
-    assert process.wait(5) == -signal.SIGKILL
-    assert 0.5 <= time.monotonic() - began < 5
+    assert process.wait(30) == -signal.SIGKILL
+    assert 0.5 <= time.monotonic() - began < 30
     assert not processes.is_alive(child)
     process.stdout.close()
 
@@ -249,7 +249,7 @@ def test_process_that_obeys_sigterm_ends_without_the_grace_period() -> None:
     process, name = start("import time; time.sleep(60)")
     began = time.monotonic()
     processes.end(name, 30)
-    assert process.wait(5) == -signal.SIGTERM and time.monotonic() - began < 5
+    assert process.wait(20) == -signal.SIGTERM and time.monotonic() - began < 20
     assert process.stdout is not None
     process.stdout.close()
 

@@ -287,12 +287,12 @@ def test_a_configuration_that_includes_itself_or_is_no_file_comes_to_an_end(
 ) -> None:
     config = ssh_folder / "config"
     config.write_text("Include config\n" * 50 + "Host gh\n HostName github.com\n")
-    began = time.monotonic()
+    began = time.process_time()
     ssh_config.ssh_host("gh", "")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     config.write_text("Host x\n" * 2_000_000)
     assert ssh_config.ssh_host("gh", "") == ("gh", None)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     config.unlink()
     os.mkfifo(config)
     assert ssh_config.ssh_host("gh", "") == ("gh", None)

@@ -12,8 +12,7 @@ from support import ROOT
 ROOMS = (
     *("fleet_lib", "fleet_lib.store", "fleet_lib.turn", "fleet_lib.history", "fleet_lib.prelude"),
     *("fleet_lib.ingest", "fleet_lib.notify", "fleet_lib.drain", "fleet_lib.views"),
-    "fleet_lib.jobs",
-    "fleet_lib.history_import",
+    *("fleet_lib.jobs", "fleet_lib.history_import", "fleet_lib.relay"),
     *("commander.setup", "commander.doctor", "commander.mcp", "commander.gateway"),
     *("commander.cli", "hooks"),
 )
@@ -21,7 +20,7 @@ HOT_GROUND = {
     f"fleet_lib.{name}"
     for name in (
         *("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings", "live"),
-        "ignored",
+        *("ignored", "machines"),
     )
 }
 HOT_ROOMS = {"fleet_lib.prelude", "hooks"}

@@ -230,8 +230,11 @@ def test_filters_and_other_words_of_a_project_are_not_mistaken(library: Library)
 def test_console_filters_by_project_and_status(fleet: Fleet) -> None:
     fleet.hook("stop", payload("Stop") | {"last_assistant_message": "The parser."}, fleet.folder)
     search = ("briefings", "search", "parser", "--json")
-    assert len(json.loads(fleet.console(*search, "--status", "completed").stdout)) == 1
+    assert len(json.loads(fleet.console(*search, "--status", "done").stdout)) == 1
     assert json.loads(fleet.console(*search, "--status", "blocked").stdout) == []
+    assert len(json.loads(fleet.console(*search, "--since", "2h").stdout)) == 1
+    fleet.rows("UPDATE briefings SET ended_at = '2020-01-01T00:00:00.000Z'")
+    assert json.loads(fleet.console(*search, "--since", "2h").stdout) == []
 
 
 # --- order ------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def test_a_session_that_only_briefings_know_has_a_page(fleet: Fleet, api: Path) 
     (living,) = listed(fleet, "--state", "working")
     assert (living["session_id"], living["is_live"]) == ("other-program", True)
     for name, reason in (
-        ("nothing", "is no briefing (12)"),
+        ("nothing", "no session or project begins with"),
         ("api", "no session of api waits for you; `fleet sessions list --project api`"),
     ):
         done = fleet.console("sessions", "show", name, check=False)

@@ -380,7 +380,7 @@ def _put_with_others(barrier: Any, home: str, failures: Any) -> None:
 
 def test_concurrent_first_captures_of_a_new_home_all_succeed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    for attempt in range(20):
+    for attempt in range(8):
         home = str(tmp_path / f"home-{attempt}")
         barrier, failures = context.Barrier(8), context.SimpleQueue()
         writers = [

@@ -103,7 +103,7 @@ def test_wrapped_text_fits_and_loses_no_word(text: str, cells: int) -> None:
 
 def test_the_shortest_id_means_one_session_and_no_other_thing(fleet: Fleet) -> None:
     folder = make_repository(fleet.folder / "beef")
-    ids = ("abcd1", "abcd2", "1234567-x", "e1234567-x", "beef-1", "0f0f0f0f")
+    ids = ("abcd1", "abcd2", "1234567-x", "e1234567-x", "beef-1", "0f0f0f0f", "59408224-8")
     for session in ids:
         turn(fleet, folder, session, BLOCKED)
     with db.connect_read_only(fleet.home / "fleet.db") as connection:
@@ -115,6 +115,7 @@ def test_the_shortest_id_means_one_session_and_no_other_thing(fleet: Fleet) -> N
         "e1234567-x": "e1234567-x",
         "beef-1": "beef-1",
         "0f0f0f0f": "0f0f",
+        "59408224-8": "59408224",
     }
     for session, typed in short.items():
         line = fleet.console("resume", typed, "--print").stdout
@@ -171,8 +172,8 @@ def test_one_command_shows_whatever_an_id_stands_for(
     [
         ("5e55", "several sessions begin with '5e55': 5e55b-2, 5e55a-1; type more of it"),
         ("api", "'api' may be project api-web__"),
-        ("99", "'99' is no briefing (12), event (e40), job (job3)"),
-        ("nothing", "run `fleet status`"),
+        ("99", "there is no briefing 99; run `fleet briefings list` to see the latest"),
+        ("nothing", "no session or project begins with 'nothing'; an ID is also a briefing"),
     ],
 )
 def test_an_id_that_is_not_clear_says_which_there_are(home: Fleet, id: str, message: str) -> None:

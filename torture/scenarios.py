@@ -9,6 +9,7 @@ from torture.ground import Ground
 from torture.kills import kills
 from torture.power import power_loss
 from torture.races import crowd, lingering, migrations
+from torture.relay import relay
 
 Scenario = Callable[[Ground, int], str]
 
@@ -25,5 +26,6 @@ SCENARIOS: dict[str, tuple[Scenario, int, int]] = {
     "read-only": (read_only, 5, 50),
     "clock-back": (clock_back, 8, 100),
     "dead-mount": (dead_folders, 6, 100),
+    "relay": (relay, 4, 60),
     "power-loss": (power_loss, 4, 300),
 }

@@ -31,6 +31,7 @@ GROUPS = {
         "gateway": ("gateway", "Serve the dashboard and the HTTP API."),
         "notify": ("notify", "Send a message when something needs you."),
         "mcp": ("mcp", "Answer an MCP client: who needs you, what is new, search, usage."),
+        "relay": ("relay", "Share news with your other machines and with colleagues."),
         "statusline": ("statusline", "Print one line for Claude Code's status line."),
     },
     "Manage": {

@@ -38,6 +38,21 @@ def limit_option(default: int) -> Callable[[F], F]:
     )
 
 
+class ListGroup(click.Group):
+    """A group that lists when no command is named: `fleet jobs -n 3` is `fleet jobs list -n 3`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_bare = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        # TAB asks for what may follow the bare group.
+        if is_bare and not ctx.resilient_parsing:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.write_text(f"`{ctx.command_path}` alone is `{ctx.command_path} list`.")
+
+
 class Console(click.Group):
     """Imports a command's module only when that command is used. An error becomes one line on
     stderr with exit code 1, or 2 for wrong usage; --debug shows the traceback instead."""

@@ -20,8 +20,7 @@ from fleet_lib.text import clean
 @contextlib.contextmanager
 def reading() -> Iterator[sqlite3.Connection]:
     """The database for a reading command. The spool is drained first; if that fails, the command
-    still answers from what is stored. Before the first capture --json gets an empty database, and a
-    person an error that says so."""
+    still answers from what is stored. Before the first capture it is an empty database."""
     home = paths.home()
     require_usable(home)
     undrained = drain_spool(home)
@@ -37,13 +36,8 @@ def reading() -> Iterator[sqlite3.Connection]:
             connection = db.connect_read_only(path)
         elif undrained:
             raise DatabaseUnusable(f"new captures could not be applied: {undrained}") from None
-        elif click.get_current_context().params.get("as_json"):
-            connection = _empty_database()
         else:
-            raise NotFound(
-                "nothing was captured yet; finish a turn in any Claude Code session,"
-                " or run `fleet doctor` if you already did"
-            ) from None
+            connection = _empty_database()
     if undrained:
         say(
             f"fleet: new captures could not be applied: {undrained};"

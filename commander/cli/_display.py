@@ -16,6 +16,7 @@ import click
 from commander.cli._cells import padded, width
 from fleet_lib import clock
 from fleet_lib.lines import state_words
+from fleet_lib.machines import at
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
@@ -214,9 +215,12 @@ def when(moment: str | None) -> Cell:
     return Cell(clock.age(moment), "dim", moment) if moment else Cell("-")
 
 
-def project(names: Mapping[str, str], project_id: str | None) -> Cell:
-    """A project: its name for a person, its id for a pipe."""
-    return Cell(names.get(project_id, project_id), "", project_id) if project_id else Cell("-")
+def project(names: Mapping[str, str], project_id: str | None, machine: str | None = None) -> Cell:
+    """A project: its name for a person, its id for a pipe; with the machine if that is another
+    one: `web@laptop`."""
+    if not project_id:
+        return Cell(f"@{machine}" if machine else "-")
+    return Cell(at(names.get(project_id, project_id), machine), "", at(project_id, machine))
 
 
 def folder(path: str) -> Cell:
@@ -229,6 +233,11 @@ def folder(path: str) -> Cell:
 def count(number: int, noun: str) -> str:
     """`1 event`, `3 events`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def none_yet(noun: str) -> str:
+    """An empty list, and what fills it."""
+    return f"No {noun} yet. Finish a turn in any Claude Code session."
 
 
 def human_size(size: float) -> str:

@@ -5,7 +5,7 @@ errors."""
 import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from fleet_lib import clock, paths, typed_time
 from fleet_lib.errors import BadInput
 from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, state_words, without_front_matter
+from fleet_lib.machines import apart
 from fleet_lib.prelude.database import open_database
 from fleet_lib.rules import LEFT_OPEN, STUCK, moments
 from fleet_lib.store.jobs import PROMPT_LIMIT
@@ -99,7 +100,34 @@ class EventId(click.ParamType):  # type: ignore[type-arg]
         return int(match[1])
 
 
-JOB_ID = click.IntRange(1, 2**63 - 1)  # SQLite's largest integer
+class JobId(click.ParamType):  # type: ignore[type-arg]
+    """`3`, or `job3` as `fleet status` prints it."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"#?(?:job)?(\d{1,18})", str(value))
+        if not match or not int(match[1]):
+            self.fail(f"{value!r} is not a job; use 3 or job3", param, ctx)
+        return int(match[1])
+
+
+class Words(click.Choice):  # type: ignore[type-arg]
+    """The words of a screen for the values of the database, which are taken too."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(list(values))
+        self._values = values
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self._values.values():
+            return str(value)
+        return self._values[super().convert(value, param, ctx)]
+
+
+TURN_STATUS = Words(
+    {"done": "completed", "asks-you": "waiting_for_input", "blocked": "blocked", "failed": "failed"}
+)
 
 
 class Prompt(click.ParamType):  # type: ignore[type-arg]
@@ -193,13 +221,29 @@ def complete_open(
     )
     items = []
     for briefing_id, session_id, name, state, detail in rows:
-        number, session = str(briefing_id or ""), clean(session_id, 200)
+        number, session = str(briefing_id or ""), clean(apart(str(session_id))[0], 200)
         by_session = (incomplete and session.startswith(incomplete)) or not number
         value = session if by_session else number
         if value.startswith(incomplete):
             words = f"{clean(name, 30)} {state_words(state)}: {clean(detail, 60)}"
             items.append(CompletionItem(value, help=words))
     return [*items, *(complete_project(ctx, param, incomplete) if incomplete else [])]
+
+
+def complete_machine(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The machines of the relay that were heard of, and this one."""
+    rows = _rows("SELECT machine FROM relay_self UNION SELECT machine FROM relay_machines")
+    return [CompletionItem(str(row[0])) for row in rows if str(row[0]).startswith(incomplete)]
+
+
+machine_option = click.option(
+    "--machine",
+    metavar="NAME",
+    shell_complete=complete_machine,
+    help="Only what comes from this machine, as `fleet relay status` names it.",
+)
 
 
 def complete_anything(

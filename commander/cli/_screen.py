@@ -3,12 +3,14 @@ takes you there."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from commander.cli._display import STYLES, Cell, Line, Part, Table, count, human_size
 from commander.cli._listing import Listing, Row
 from fleet_lib import clock
 from fleet_lib.lines import state_words
+from fleet_lib.machines import at
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.views import usage
 from fleet_lib.views.ids import shortest_id
@@ -44,6 +46,7 @@ def screen(
         Line(()),
         _commander_line(report["commander"]),
         *_usage_lines(usage.today(connection)),
+        *_relay_lines(report.get("relay")),
         *_capture_lines(report["capture"]),
         _database_line(report["database"]),
     ]
@@ -61,7 +64,7 @@ def session_lines(
     marks: bool = False,
 ) -> Iterator[Line | Row]:
     """What needs you, is working and is left open, by sections of at most `most` rows."""
-    numbers = {row["session_id"]: at for at, row in enumerate(waiting(report)[:9], start=1)}
+    numbers = {row["session_id"]: number for number, row in enumerate(waiting(report)[:9], start=1)}
     needing, left, working = report["needs_you"], report["left_open"], report["working"]
     if needing:
         yield Line((Cell(f"Needs you: {len(needing)}", "bold red"),))
@@ -80,20 +83,27 @@ def session_lines(
             yield Line((title,))
         for row in rows[:shown]:
             mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
-            yield _row(connection, row, mark)
+            yield session_row(connection, row, mark)
         yield from _more(rows, shown, command)
 
 
-def _row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+def session_row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
+    """A session of the overview."""
     return Row(
-        name=row["project"],
-        title=row.get("title") or "",
+        name=at(row["project"], row.get("machine")),
+        title=row.get("title") or _worktree(row),
         state=STATE_OF_REASON[row["reason"]] if "reason" in row else "working",
         since=row["since"],
         command=f"fleet resume {shortest_id(connection, row['session_id'])}",
         text=row.get("text") or "",
         mark=mark,
     )
+
+
+def _worktree(row: Mapping[str, Any]) -> str:
+    """The folder's name, where it says more than the project's."""
+    folder = PurePath(row["folder"]).name
+    return "" if folder == row["project"] else folder
 
 
 def _hidden(
@@ -104,7 +114,8 @@ def _hidden(
     if numbers["dismissed"]:
         words.append(f"{numbers['dismissed']} dismissed")
     if numbers["snoozed"]:
-        words.append(f"{numbers['snoozed']} snoozed until {clock.soon(numbers['until'])}")
+        first = "until" if numbers["snoozed"] == 1 else "the first until"
+        words.append(f"{numbers['snoozed']} snoozed, {first} {clock.soon(numbers['until'])}")
     if not words:
         return
     more = "" if shows_all else " `fleet status --all` shows them."
@@ -114,14 +125,15 @@ def _hidden(
             (
                 Cell(f"Hidden: {', '.join(words)}.", "bold" if shows_all else "dim"),
                 Cell(more, "dim"),
-            )
+            ),
+            wraps=True,
         ),
     )
     names = project_names(connection)
     for record in hidden(connection, waiting(report), names) if shows_all else ():
         short = shortest_id(connection, record["session_id"])
         yield Row(
-            name=record["project"],
+            name=at(record["project"], record.get("machine")),
             title=record.get("title") or "",
             state=STATE_OF_REASON[record["reason"]],
             since=record["since"],
@@ -136,7 +148,7 @@ def _projects(roster: list[dict[str, Any]], most: int | None) -> list[Part]:
         return [Line(()), Line((Cell("Projects", "bold"),)), Line(("  No projects yet.",))]
     rows = [
         (
-            row["project"],
+            at(row["project"], row.get("machine")),
             _state(row["status"]),
             Cell(clock.age(row["at"]), "dim", whole=True),
             Cell(
@@ -193,17 +205,30 @@ def _more(rows: list[Any], most: int | None, command: str) -> Iterator[Line]:
 
 def _commander_line(commander: dict[str, Any]) -> Line:
     if not commander["started"]:
-        return Line(("Commander: not started. Run `fleet commander` to start it.",))
+        return Line(("Commander: not started. Run `fleet commander` to start it.",), wraps=True)
     if not commander["new"]:
         return Line(("Commander: up to date.",))
     return Line(
-        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",)
+        (f"Commander: {count(commander['new'], 'event')} behind. `fleet prelude` shows them.",),
+        wraps=True,
     )
 
 
 def _usage_lines(used: dict[str, Any] | None) -> Iterator[Line]:
     if used:
-        yield Line((f"Used today: {usage.in_words(used)}.",))
+        yield Line((f"Used today: {usage.in_words(used)}.",), wraps=True)
+
+
+def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:
+    """When the other machines were heard of: what they show may be old."""
+    if not relay:
+        return
+    heard = [f"{one['machine']} {clock.age(one['heard_at'])}" for one in relay["machines"]]
+    if heard:
+        yield Line((f"Machines last heard of: {', '.join(heard)}.",))
+    if relay["failing_since"]:
+        trouble = f"  Not connected since {clock.local(relay['failing_since'])}: {relay['trouble']}"
+        yield Line((Cell(f"{trouble}.", "yellow"),))
 
 
 def _capture_lines(capture: dict[str, Any]) -> Iterator[Line]:

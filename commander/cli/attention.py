@@ -1,5 +1,6 @@
 """`fleet dismiss`, `fleet snooze`: hiding a session that waits, and showing it again."""
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 
@@ -9,12 +10,14 @@ from commander.cli._app import json_option
 from commander.cli._database import reading, writing
 from commander.cli._display import print_json, say
 from commander.cli._params import Later, complete_open
-from fleet_lib import clock
-from fleet_lib.errors import BadInput, NotFound
+from fleet_lib import clock, paths, wake
+from fleet_lib.errors import NotFound
 from fleet_lib.lines import state_words
+from fleet_lib.machines import apart, at
 from fleet_lib.rules import DISMISSED, OPEN_ALERT_SECONDS
-from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.store.sessions import Session
 from fleet_lib.text import clean
+from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import sessions_meant, shortest_id
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import open_record
@@ -69,10 +72,8 @@ def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
         names = project_names(connection)
         shown = {one: shortest_id(connection, one) for one in found}
     with writing() as connection:
-        repo = SessionRepo(connection)
-        changed = [session for session in found.values() if repo.hide(session, until)]
-    if not changed:
-        raise BadInput("the session has gone on just now; run `fleet status` to see where it is")
+        changed = [hide(connection, session, until) for session in found.values()]
+    wake.start_relay(paths.home())
     if as_json:
         records = [open_record(session, names) | {"hidden_until": until} for session in changed]
         print_json(records)
@@ -88,9 +89,8 @@ def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
 
 
 def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> list[Session]:
-    """The sessions that the ID means, each as it is stored. Raises NotFound if none of them waits,
-    BadInput if it would be too old when it is shown again."""
-    meant, repo = sessions_meant(connection, id), SessionRepo(connection)
+    """The sessions that the ID means, each as it is now. Raises NotFound if none of them waits."""
+    meant = sessions_meant(connection, id)
     name = meant.project.repo_name if meant.project else ""
     if until is None:
         now = clock.now()
@@ -104,22 +104,18 @@ def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> lis
                 f"{what} {is_not} dismissed or snoozed; run `fleet status --all` to see what is"
             )
         return hidden
-    waiting = [session for session in meant.sessions if repo.is_open(session.session_id)]
-    if not waiting:
+    found = []
+    for session in meant.sessions:
+        with contextlib.suppress(NotFound):
+            found.append(waiting(connection, session.session_id))
+    if not found:
         what = (
             f"no session of {name} waits"
             if name
             else (f"session {_short(connection, meant.sessions)} does not wait")
         )
         raise NotFound(f"{what} for you; run `fleet status` to see which sessions do")
-    last = max(clock.nanoseconds(session.state_at) for session in waiting)
-    end = clock.iso(last + OPEN_ALERT_SECONDS * 1_000_000_000)
-    if end <= until < DISMISSED:
-        raise BadInput(
-            f"what is older than seven days is not shown, which it will be at {clock.local(end)};"
-            " use a shorter time, or `fleet dismiss`"
-        )
-    return waiting
+    return found
 
 
 def _short(connection: sqlite3.Connection, sessions: Sequence[Session]) -> str:
@@ -127,6 +123,7 @@ def _short(connection: sqlite3.Connection, sessions: Sequence[Session]) -> str:
 
 
 def _line(session: Session, names: dict[str, str]) -> str:
-    project = clean(names.get(session.project_id, session.project_id), 80)
+    name = names.get(session.project_id, session.project_id)
+    project = clean(at(name, apart(session.session_id)[1]), 80)
     label = f"#{session.briefing_id} " if session.briefing_id else ""
     return f"{label}{project} · {state_words(session.state)}: {clean(session.detail, 200)}"

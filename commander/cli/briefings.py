@@ -1,13 +1,12 @@
 """`fleet briefings`: what each finished turn did."""
 
-import json
 import re
-import sqlite3
 from typing import Any, get_args
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
+from commander.cli._cells import padded, width
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -15,10 +14,10 @@ from commander.cli._display import (
     Table,
     is_interactive,
     markdown,
+    none_yet,
     print_json,
     print_table,
     project,
-    safe,
     say,
     show,
     show_rendered,
@@ -26,23 +25,32 @@ from commander.cli._display import (
     terminal,
     when,
 )
-from commander.cli._params import complete_briefing, project_option, since_option
+from commander.cli._params import (
+    TURN_STATUS,
+    complete_briefing,
+    machine_option,
+    project_option,
+    since_option,
+)
 from commander.cli.briefing_diff import diff
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.levels import BroadcastLevel, ImpactLevel, Status
-from fleet_lib.records import as_dict
+from fleet_lib.levels import BroadcastLevel, ImpactLevel
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import (
     LISTS,
-    as_markdown,
+    body_of,
     briefing_record,
     ended_at,
 )
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.events import event_record
+from fleet_lib.views.ids import no_such
+from fleet_lib.views.projects import project_id_of, project_names
+from fleet_lib.views.session_page import find_session
 from fleet_lib.views.usage import briefing_in_words, of_briefing
 
 _FACTS = (
@@ -54,7 +62,7 @@ _IMPORTED = "(Imported from the transcript: no hook captured this turn.)"
 _PARTIAL = "(The transcript was incomplete: the list of files may be, too.)"
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def briefings() -> None:
     """Show what each finished turn did.
 
@@ -71,8 +79,8 @@ briefings.add_command(diff)
 
 @briefings.command("list")
 @project_option
-@click.option("--session", "session_id", help="Only this session: its id.")
-@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
+@click.option("--session", metavar="ID", help="Only this session: the beginning of its id.")
+@click.option("--status", type=TURN_STATUS, help="How the turn ended.")
 @click.option(
     "--impact",
     "impact_level",
@@ -86,9 +94,12 @@ briefings.add_command(diff)
     help="Broadcast level: silent, mention or highlight.",
 )
 @since_option("turns that ended")
+@machine_option
 @limit_option(20)
 @json_option
-def list_(project: str | None, as_json: bool, **filters: Any) -> None:
+def list_(
+    project: str | None, session: str | None, machine: str | None, as_json: bool, **filters: Any
+) -> None:
     """List briefings, newest first.
 
     \b
@@ -98,7 +109,11 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
       fleet briefings list --json -n 500 | jq -r '.[].summary'
     """
     with reading() as connection:
-        found = BriefingRepo(connection).query(project_id=_id_of(connection, project), **filters)
+        wanted = RelayRepo(connection).machine_filter(machine)
+        filters["session_id"] = find_session(connection, session) if session else None
+        found = BriefingRepo(connection).query(
+            project_id=project_id_of(connection, project), machine=wanted, **filters
+        )
         records = [briefing_record(connection, briefing) for briefing in found]
         names = project_names(connection)
     if as_json:
@@ -114,8 +129,10 @@ def list_(project: str | None, as_json: bool, **filters: Any) -> None:
         titles = (record["title"] or "-" for record in records)
         rows = [(*row[:-1], title, row[-1]) for row, title in zip(rows, titles, strict=True)]
         headings, optional = (*headings[:-1], "title", "summary"), ("impact", "title")
-    has_filter = bool(project) or any(filters[name] for name in filters if name != "limit")
-    empty = "No briefings match." if has_filter else "No briefings yet."
+    has_filter = bool(project or machine) or any(
+        filters[name] for name in filters if name != "limit"
+    )
+    empty = "No briefings match." if has_filter else none_yet("briefings")
     print_table(headings, rows, empty, optional=optional)
 
 
@@ -146,18 +163,14 @@ def show_(id: str, as_json: bool) -> None:
         if match[1]:
             event = OutboxRepo(connection).get(number)
             if event is None:
-                raise NotFound(
-                    f"there is no event {number}; run `fleet events list` to see the latest"
-                )
+                raise NotFound(no_such("event", number))
             briefing = (
                 BriefingRepo(connection).get(event.briefing_id) if event.briefing_id else None
             )
         else:
             event, briefing = None, BriefingRepo(connection).get(number)
             if briefing is None:
-                raise NotFound(
-                    f"there is no briefing {number}; run `fleet briefings list` to see the latest"
-                )
+                raise NotFound(no_such("briefing", number))
         record = briefing_record(connection, briefing) if briefing else None
         if record is not None and briefing is not None:
             record["usage"] = of_briefing(connection, briefing)
@@ -173,12 +186,11 @@ def show_(id: str, as_json: bool) -> None:
 @briefings.command()
 @click.argument("words", nargs=-1, required=True)
 @project_option
-@click.option("--status", type=click.Choice(get_args(Status)), help="How the turn ended.")
+@click.option("--status", type=TURN_STATUS, help="How the turn ended.")
+@since_option("turns that ended")
 @limit_option(20)
 @json_option
-def search(
-    words: tuple[str, ...], project: str | None, status: str | None, limit: int, as_json: bool
-) -> None:
+def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters: Any) -> None:
     """Find briefings that contain all WORDS, best match first.
 
     It looks in titles, summaries, texts, lists, file names and branches. Words are taken
@@ -189,16 +201,12 @@ def search(
     Examples:
       fleet briefings search refund
       fleet briefings search staging cred --project shop-api
-      fleet briefings search '"token refresh"' --status blocked
+      fleet briefings search '"token refresh"' --status blocked --since 30d
     """
     query = " ".join(words)
     with reading() as connection:
         results = search_view.search(
-            connection,
-            query,
-            project_id=_id_of(connection, project),
-            status=status,
-            limit=limit,
+            connection, query, project_id=project_id_of(connection, project), **filters
         )
         names = project_names(connection)
     records = results.records
@@ -217,16 +225,12 @@ def search(
         print_table(("id", "ended", "project", "status", "summary", "found"), rows, empty)
 
 
-def _id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
-    return find_project(connection, name).project_id if name else None
-
-
 def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     """The cells that every list of briefings begins with."""
     return (
         f"#{record['briefing_id']}",
         when(ended_at(record)),
-        project(names, record["project_id"]),
+        project(names, record["project_id"], record.get("machine")),
         record["status"],
     )
 
@@ -234,12 +238,22 @@ def _first_cells(record: dict[str, Any], names: dict[str, str]) -> tuple[object,
 def _show_matches(records: list[dict[str, Any]], names: dict[str, str], pattern: str) -> None:
     """Two lines each: the briefing, and below it the text around the match."""
     lines: list[Line] = []
-    for record in records:
-        label = Cell(f"#{record['briefing_id']}", "bold")
-        place = clean(project(names, record["project_id"]).text, 24)
-        status, ended = state(record["status"]), when(ended_at(record))
-        summary = Cell(record["summary"], highlight=pattern)
-        lines.append(Line((label, "  ", place, "  ", status, "  ", ended, "  ", summary)))
+    heads = [
+        (
+            Cell(f"#{record['briefing_id']}", "bold"),
+            Cell(clean(project(names, record["project_id"], record.get("machine")).text, 24)),
+            state(record["status"]),
+            when(ended_at(record)),
+        )
+        for record in records
+    ]
+    widths = [max(width(str(cell.text)) for cell in column) for column in zip(*heads, strict=True)]
+    for record, head in zip(records, heads, strict=True):
+        aligned = [
+            Cell(padded(str(cell.text), at + 2), cell.style)
+            for cell, at in zip(head, widths, strict=True)
+        ]
+        lines.append(Line((*aligned, Cell(record["summary"], highlight=pattern))))
         if clean(record["excerpt"], 500).strip("…") not in clean(record["summary"], 500):
             lines.append(Line(("    ", Cell(record["excerpt"], highlight=pattern))))
     show(*lines)
@@ -249,7 +263,7 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     if is_interactive():
         console = terminal()
         facts = [part.rich(console.width) for part in _facts(record, names)]
-        show_rendered(console, *facts, markdown(as_markdown(record)))
+        show_rendered(console, *facts, markdown(body_of(record)))
         return
     say(f"Briefing #{record['briefing_id']}: {record['summary']}")
     if record["title"]:
@@ -257,6 +271,8 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     for name in _FACTS:
         if record[name]:
             say(f"{name.replace('_', ' ')}: {record[name]}")
+    if record.get("machine"):
+        say(f"machine: {record['machine']}")
     for name, words in briefing_in_words(record["usage"]).items():
         say(f"{name}: {words}")
     for name in LISTS:
@@ -271,25 +287,33 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
 
 
 def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
-    """What a terminal shows above the text: the summary, the facts, and the lists."""
+    """What a terminal shows above the text: the summary, the facts, and the lists that the text does
+    not have."""
     title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
-    ended = ended_at(record)
+    ended, number = ended_at(record), record["briefing_id"]
+    used = briefing_in_words(record["usage"])
+    if len(set(used.values())) < len(used):
+        used.pop("session's usage")  # its only turn
     facts = [
         ("title", Cell(record["title"])),
         ("project", Cell(names.get(record["project_id"], record["project_id"]))),
         ("status", state(record["status"])),
-        ("ended", Cell(f"{clock.age(ended)}, {ended}")),
+        ("ended", Cell(f"{clock.local(ended)} ({clock.age(ended)})")),
         ("impact", Cell(record["impact_level"])),
         ("doc drift risk", Cell(record["doc_drift_risk"])),
         ("branch", Cell(record["branch"])),
         ("commit", Cell((record["head_commit"] or "")[:12])),
         ("session", Cell(record["session_id"])),
-        *((name, Cell(words)) for name, words in briefing_in_words(record["usage"]).items()),
+        ("machine", Cell(record.get("machine"))),
+        *((name, Cell(words)) for name, words in used.items()),
+        ("changes", Cell(f"fleet briefings diff {number}" if record["files_touched"] else "")),
+        ("open it", Cell(f"fleet resume {number}" if record["session_id"] else "")),
     ]
     rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
     parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]
+    text = body_of(record)
     for name in LISTS:
-        if record[name]:
+        if not all(item in text for item in record[name]) or (record[name] and "touched" in name):
             parts.append(Line((Cell(name.replace("_", " "), "bold"),)))
             style = _LIST_STYLES.get(name, "")
             parts += [Line(("  - ", Cell(item, style)), wraps=True) for item in record[name]]
@@ -304,13 +328,28 @@ def _notes(record: dict[str, Any]) -> list[str]:
 
 def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> None:
     if as_json:
-        print_json(as_dict(event))
+        print_json(event_record(event))
         return
-    click.secho(f"Event e{event.event_id}: {safe(event.type)}", bold=True)
-    say(f"at: {event.ts}")
-    say(f"project: {names.get(event.project_id or '', event.project_id or '-')}")
+    from commander.cli.events import event_cells  # a list need not wait for it
+
     payload = event.payload
-    text = (
-        event.payload_json if payload is None else json.dumps(payload, ensure_ascii=False, indent=2)
-    )
-    say(text)
+    what, line = event_cells(event)
+    facts = [
+        ("at", Cell(f"{clock.local(event.ts)} ({clock.age(event.ts)})", piped=event.ts)),
+        ("project", project(names, event.project_id)),
+        ("session", Cell((payload or {}).get("sessionId") or "")),
+    ]
+    parts: list[Line | Table] = [
+        Line((Cell(f"Event e{event.event_id}: ", "bold"), what)),
+        Table((), [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]),
+        Line((line,), wraps=True),
+    ]
+    if payload is None:
+        parts.append(Line((event.payload_json,), wraps=True))
+    drift = (payload or {}).get("docDrift")
+    for name in ("docs", "sources"):
+        items = drift.get(name) if isinstance(drift, dict) else None
+        if isinstance(items, list) and items:
+            parts.append(Line((Cell(name, "bold"),)))
+            parts += [Line(("  - ", Cell(item)), wraps=True) for item in items]
+    show(*parts)

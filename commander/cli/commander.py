@@ -8,7 +8,7 @@ import click
 
 from commander.cli._database import drain_spool, writing
 from commander.cli._display import say
-from fleet_lib import paths
+from fleet_lib import paths, wake
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
 from fleet_lib.jobs.command import claude_program, last_conversation
 from fleet_lib.jobs.open_commander import commander_is_open
@@ -48,6 +48,7 @@ def commander(new: bool, reset: bool, claude_options: tuple[str, ...]) -> None:
     if reset:
         _reset(home)
         return
+    wake.start_relay(str(home))
     program = claude_program(str(home))
     session = None if new else _last_conversation(home)
     arguments = [program, *(["--resume", session] if session else [])]

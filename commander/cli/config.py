@@ -2,7 +2,7 @@
 
 import click
 
-from commander.cli._app import json_option
+from commander.cli._app import ListGroup, json_option
 from commander.cli._display import is_interactive, print_json, print_table, say
 from fleet_lib import config as settings
 from fleet_lib import paths
@@ -10,7 +10,7 @@ from fleet_lib.records import as_dict
 from fleet_lib.text import clean
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def config() -> None:
     """Read and change settings.
 

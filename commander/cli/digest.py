@@ -28,7 +28,8 @@ from fleet_lib.lines import listed, state_words
 from fleet_lib.text import clean
 from fleet_lib.views.digest import TURNS
 from fleet_lib.views.digest import digest as digest_of
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.ids import shortest_id
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.sessions import STATE_OF_REASON
 from fleet_lib.views.usage import in_words
 
@@ -72,15 +73,17 @@ def digest(
         raise click.UsageError("--until is not after --since")
     with reading() as connection:
         names = project_names(connection)
-        project_id = find_project(connection, project).project_id if project else None
+        project_id = project_id_of(connection, project)
         bounds: dict[str, Any] = {"since": since, "until": until, "project_id": project_id}
         report = digest_of(connection, names, **bounds)
         if look_up_prices(connection, report["usage"]):
             report = digest_of(connection, names, **bounds)
+        waiting = [*report["needs_you"], *report["left_open"]]
+        short = {row["session_id"]: shortest_id(connection, row["session_id"]) for row in waiting}
     if as_json:
         print_json(report)
         return
-    note = _Note(is_markdown=markdown)
+    note = _Note(short, is_markdown=markdown)
     note.write(report)
     if is_interactive() and not markdown:
         show(*note.lines)
@@ -93,8 +96,9 @@ def digest(
 class _Note:
     """The lines of the note, each wrapped with its continuation below its text."""
 
-    def __init__(self, *, is_markdown: bool) -> None:
+    def __init__(self, short_ids: dict[str, str], *, is_markdown: bool) -> None:
         self.lines: list[Line] = []
+        self._short = short_ids  # of the sessions that wait
         self._is_markdown = is_markdown
         self._text_limit = 0  # characters of an item's text
         self._named: set[int] = set()  # briefings that wait, which their day need not repeat
@@ -103,9 +107,10 @@ class _Note:
     def write(self, report: dict[str, Any]) -> None:
         until = report["until"]
         self._heading(1, f"{_moment(report['since'])} to {_moment(until) if until else 'now'}")
-        if not report["days"] and not report["waits"]:
+        if not (report["days"] or report["needs_you"] or report["left_open"]):
             self._line("Nothing happened in this time.")
-        self._write_waits(report["waits"])
+        self._write_waiting("Needs you", report["needs_you"])
+        self._write_waiting("Left open", report["left_open"])
         days = report["days"][:_DAYS]
         detail = next(row for row in _DETAIL if len(days) <= row[0])
         for number, day in enumerate(days):
@@ -125,16 +130,15 @@ class _Note:
             self._gap()
             self._line(f"Used: {in_words(report['usage'])}.")
 
-    def _write_waits(self, waits: Sequence[dict[str, Any]]) -> None:
+    def _write_waiting(self, title: str, waits: Sequence[dict[str, Any]]) -> None:
         if not waits:
             return
-        self._heading(2, f"Waits for you: {len(waits)}")
+        self._heading(2, f"{title}: {len(waits)}")
         for row in waits[:_WAITS]:
             words = state_words(STATE_OF_REASON[row["reason"]])
             text = f"{row['project']} {words}: {row['text'] or row.get('title') or 'no words'}"
             self._named |= {row["briefing_id"]} - {None}
-            name = row["briefing_id"] or row["session_id"][:8]
-            self._item(f"{text} (fleet resume {name})", style="yellow")
+            self._item(f"{text} (fleet resume {self._short[row['session_id']]})", style="yellow")
         if len(waits) > _WAITS:
             self._item(f"and {len(waits) - _WAITS} more: `fleet status`")
 

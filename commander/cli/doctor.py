@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import count, print_json, say
+from commander.cli._cells import wrapped
+from commander.cli._display import count, is_interactive, print_json, say, terminal
 from commander.doctor import checks, report
 from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
@@ -65,7 +66,8 @@ def _summary(findings: list[Finding]) -> str:
 
 def _print(finding: Finding) -> None:
     click.secho(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level], nl=False)
-    say(f"{finding.check.ljust(18)}{clean(finding.found, 400)}")
-    for line in (finding.means, f"fix: {finding.fix}" if finding.fix else ""):
-        if line:
-            say(f"{'':26}{clean(line, 400)}")
+    say(finding.check.ljust(18), nl=False)
+    texts = (finding.found, finding.means, f"fix: {finding.fix}" if finding.fix else "")
+    room = max(20, terminal().width - 26) if is_interactive() else 10_000
+    lines = [line for text in texts if text for line in wrapped(clean(text, 400), room, 20)]
+    say(f"\n{'':26}".join(lines))

@@ -1,16 +1,19 @@
 """`fleet events`: the outbox, listed or followed."""
 
 import contextlib
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     STYLES,
     Cell,
     Table,
+    none_yet,
     print_json,
     print_table,
     project,
@@ -19,11 +22,12 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._display import as_json as json_text
-from commander.cli._params import EventId, since_option
+from commander.cli._params import EventId, machine_option, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.events import event_record, job_number, latest_events, revision_of
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.tailer import Tailer
@@ -39,14 +43,14 @@ _KINDS = {
 _TAIL_WIDTHS = (6, 8, 14, 22)
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def events() -> None:
     """List or follow events.
 
     There is an event for each briefing, each session that gets stuck, each error, each turn that
     left documents behind, and each turn that touched a file of another living session. The
-    Commander, the gateway and other programs follow them. `fleet briefings show e40` prints what
-    event e40 is about.
+    Commander, the gateway and other programs follow them. `fleet show e40` prints what event e40 is
+    about.
 
     \b
     Examples:
@@ -59,9 +63,12 @@ def events() -> None:
 @events.command("list")
 @click.option("--after", type=EventId(), help="Only events after this one, oldest first.")
 @since_option("events")
+@machine_option
 @limit_option(20)
 @json_option
-def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    after: int | None, since: str | None, machine: str | None, limit: int, as_json: bool
+) -> None:
     """List the latest events, or the events after an id. The newest comes last.
 
     \b
@@ -72,27 +79,34 @@ def list_(after: int | None, since: str | None, limit: int, as_json: bool) -> No
       fleet events list --json | jq -r '.[].type'
     """
     with reading() as connection:
+        wanted = RelayRepo(connection).machine_filter(machine)
         if after is None:
-            found = latest_events(connection, limit, since)
+            found = latest_events(connection, limit, since, wanted)
         else:
-            found = OutboxRepo(connection).get_after(after, limit)
+            found = OutboxRepo(connection).get_after(after, limit, wanted)
             found = [event for event in found if event.ts >= (since or "")]
         names = project_names(connection)
     if as_json:
         print_json([event_record(event) for event in found])
         return
     rows = [
-        (f"e{event.event_id}", when(event.ts), project(names, event.project_id), *_cells(event))
+        (
+            f"e{event.event_id}",
+            when(event.ts),
+            project(names, event.project_id, event.machine),
+            *event_cells(event),
+        )
         for event in found
     ]
-    empty = "No events match." if after or since else "No events yet."
+    empty = "No events match." if after or since else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 
 @events.command()
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
+@machine_option
 @json_option
-def tail(after: int | None, as_json: bool) -> None:
+def tail(after: int | None, machine: str | None, as_json: bool) -> None:
     """Follow events as they arrive.
 
     Each is one line; with --json, one JSON object. Stop with Ctrl-C.
@@ -104,14 +118,17 @@ def tail(after: int | None, as_json: bool) -> None:
     """
     with reading() as connection:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
+        wanted = RelayRepo(connection).machine_filter(machine)
     path = paths.database(paths.home())
     names: dict[str, str] = {}
-    with (
-        contextlib.closing(db.connect_read_only(path)) as connection,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        while not Path(path).exists():  # before the first capture
+            time.sleep(0.5)
+        connection = stack.enter_context(contextlib.closing(db.connect_read_only(path)))
         for page in Tailer(path).follow(cursor):
             for event in page:
+                if wanted is not None and (event.machine or "") != wanted:
+                    continue
                 if as_json:
                     say(json_text(event_record(event)))
                     continue
@@ -122,12 +139,12 @@ def tail(after: int | None, as_json: bool) -> None:
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
-    place = project(names, event.project_id)
-    row = (f"e{event.event_id}", moment, place, *_cells(event))
+    place = project(names, event.project_id, event.machine)
+    row = (f"e{event.event_id}", moment, place, *event_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 
 
-def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
+def event_cells(event: OutboxEvent) -> tuple[Cell, Cell]:
     """(what happened in a word or two, one line that says more)."""
     payload = event.payload
     if payload is None:
@@ -139,10 +156,13 @@ def _cells(event: OutboxEvent) -> tuple[Cell, Cell]:
         what, style = _KINDS[event.type]
     elif event.type == "job_completed":
         what = f"job {job_number(payload) or ''} {state_words(status or 'completed')}"
-    elif event.type in ("briefing_added", "session_blocked") and status:
-        is_again = event.type == "briefing_added" and revision_of(payload) > 1
+    elif event.type in ("briefing_added", "session_blocked", "colleague_news") and status:
+        is_again = event.type != "session_blocked" and revision_of(payload) > 1
         what = state_words(status) + (" (again)" if is_again else "")
-    return Cell(what, style, event.type, whole=True), Cell(line_of(event.type, payload))
+    line = line_of(event.type, payload)
+    # "a session started" says nothing more.
+    shown = "" if event.type == "session_started" else line
+    return Cell(what, style, event.type, whole=True), Cell(shown, piped=line)
 
 
 def _time_of_day(moment: str) -> str:

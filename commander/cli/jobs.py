@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -23,30 +23,32 @@ from commander.cli._display import (
     state,
     when,
 )
-from commander.cli._params import JOB_ID, Prompt, since_option
+from commander.cli._params import JobId, Prompt, Words, since_option
 from commander.cli.running import run
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
 from fleet_lib.jobs import stream
 from fleet_lib.json_text import json_object
+from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.text import clean
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import find_project, project_id_of, project_names
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
+_STATUSES = {state_words(status): status for status in get_args(JobStatus)}
 _KIND_STYLES = {"tool": "cyan", "result": "dim", "error": "red", "note": "dim"}
 _MARKS = {"tool": "· ", "result": "  ", "error": "! ", "note": "- "}
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def jobs() -> None:
     """Queue tasks for Claude Code without a terminal.
 
-    A job runs in its project's folder. Jobs run oldest first, as many at once as the setting jobs.at_once allows and one per project.
-    Each job has a time limit and a budget, and there is a daily budget for all jobs (see the jobs
+    A job runs in its project's folder. Jobs run oldest first, as many at once as the setting
+    jobs.at_once allows and one per project. Each job has a time limit and a budget, and there is a daily budget for all jobs (see the jobs
     settings in `fleet config list`). The session of a job runs no hooks.
 
     \b
@@ -146,9 +148,7 @@ def submit(
 
 @jobs.command("list")
 @click.option("--project", "name", help="Only jobs of this project.")
-@click.option(
-    "--status", type=click.Choice(get_args(JobStatus)), help="Only jobs with this status."
-)
+@click.option("--status", type=Words(_STATUSES), help="Only jobs with this status.")
 @since_option("jobs queued")
 @limit_option(20)
 @json_option
@@ -164,7 +164,7 @@ def list_(
       fleet jobs list --json | jq '.[].cost_usd'
     """
     with reading() as connection:
-        project_id = find_project(connection, name).project_id if name else None
+        project_id = project_id_of(connection, name)
         found = JobRepo(connection).query(
             project_id=project_id, status=status, since=since, limit=limit
         )
@@ -175,7 +175,7 @@ def list_(
         return
     rows = [
         (
-            str(job.job_id),
+            Cell(f"job{job.job_id}", piped=job.job_id),
             when(job.ts_created),
             project(names, job.project_id),
             Cell(job.type, whole=True),
@@ -192,7 +192,7 @@ def list_(
 
 
 @jobs.command("show")
-@click.argument("job_id", type=JOB_ID)
+@click.argument("job_id", type=JobId())
 @json_option
 def show_(job_id: int, as_json: bool) -> None:
     """Show one job: its prompt, status, cost and answer.
@@ -210,10 +210,10 @@ def show_(job_id: int, as_json: bool) -> None:
         print_json(shown)
         return
     rows = [
-        (Cell("status", "bold"), state(job.status)),
-        (Cell("project", "bold"), project(names, job.project_id)),
-        (Cell("type", "bold"), f"{job.type}, {job.model}"),
-        (Cell("created", "bold"), when(job.ts_created)),
+        (Cell("status", "dim"), state(job.status)),
+        (Cell("project", "dim"), project(names, job.project_id)),
+        (Cell("type", "dim"), f"{job.type}, {job.model}"),
+        (Cell("created", "dim"), when(job.ts_created)),
     ]
     for heading, value in (
         ("took", _took(job)),
@@ -224,7 +224,7 @@ def show_(job_id: int, as_json: bool) -> None:
         ("prompt", shown["prompt"]),
     ):
         if value and value != "-":
-            rows.append((Cell(heading, "bold"), Cell(value)))
+            rows.append((Cell(heading, "dim"), Cell(value)))
     parts: list[Line | Table] = [Table((), rows)]
     if shown["answer"]:
         parts += [Line(()), *(Line((line,), wraps=True) for line in shown["answer"].splitlines())]
@@ -232,7 +232,7 @@ def show_(job_id: int, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", type=JOB_ID)
+@click.argument("job_id", type=JobId())
 @click.option(
     "--follow",
     "-f",
@@ -270,7 +270,7 @@ def logs(job_id: int, follow: bool, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", type=JOB_ID, nargs=-1, required=True)
+@click.argument("job_ids", type=JobId(), nargs=-1, required=True)
 @json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
     """Cancel queued or running jobs, and wait for their end.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import drain_spool, reading
 from commander.cli._display import Cell, count, print_json, print_table, say
 from fleet_lib import clock, paths
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _STYLES = {"sent": "green", "failed": "red", "noted": "yellow"}
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def notify() -> None:
     """Send a message when something needs you.
 

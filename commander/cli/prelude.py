@@ -1,5 +1,8 @@
 """`fleet prelude`: what the Commander's next prompt would add."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from commander.cli._app import json_option
@@ -26,9 +29,12 @@ def prelude(recap: bool, after: int | None, as_json: bool) -> None:
       fleet prelude --recap
       fleet prelude --after 0
     """
+    home = paths.home()
     with reading():
-        pass  # drains, and answers before the first capture
-    preview = prelude_preview(paths.home(), with_recap=recap, after=after)
+        pass  # drains
+    preview: dict[str, Any] = {"after_event_id": 0, "through_event_id": 0, "text": ""}
+    if Path(paths.database(home)).exists():
+        preview = prelude_preview(home, with_recap=recap, after=after)
     if as_json:
         print_json(preview)
     elif preview["text"]:

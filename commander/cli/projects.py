@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from commander.cli._app import json_option
+from commander.cli._app import ListGroup, json_option
 from commander.cli._database import reading, writing
 from commander.cli._display import (
     Cell,
@@ -13,6 +13,8 @@ from commander.cli._display import (
     Part,
     Table,
     folder,
+    is_interactive,
+    none_yet,
     print_json,
     print_table,
     say,
@@ -30,7 +32,7 @@ from fleet_lib.views.project_page import project_page
 from fleet_lib.views.projects import find_project, project_names, project_records
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def projects() -> None:
     """List, show, archive and restore projects.
 
@@ -61,19 +63,22 @@ def list_(include_archived: bool, as_json: bool) -> None:
     if as_json:
         print_json(records)
         return
+    # Without --all, all are active; in a pipe the columns stay what they were.
+    shows_status = include_archived or not is_interactive()
     rows = [
         (
             Cell(names[record["project_id"]], piped=record["project_id"]),
-            record["status"],
+            *([record["status"]] if shows_status else []),
             when(record["last_briefing_at"]),
             record["briefings"],
             folder(record["repo_root"]),
         )
         for record in records
     ]
-    headings = ("project", "status", "last briefing", "briefings", "folder")
-    empty = "No projects yet. Finish a turn in any Claude Code session."
-    print_table(headings, rows, empty, optional=() if include_archived else ("status",))
+    status = ["status"] if shows_status else []
+    headings = ("project", *status, "last briefing", "briefings", "folder")
+    empty = none_yet("projects")
+    print_table(headings, rows, empty)
 
 
 @projects.command("show")

@@ -10,17 +10,19 @@ from pathlib import Path
 import click
 
 from commander.cli._database import reading
-from commander.cli._display import is_interactive, say
+from commander.cli._display import is_interactive, say, show
+from commander.cli._listing import Listing
 from commander.cli._params import complete_open
+from commander.cli._screen import session_row
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
 from fleet_lib.jobs.command import claude_program
-from fleet_lib.lines import state_words
+from fleet_lib.machines import apart
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
 from fleet_lib.views.ids import Meant, sessions_meant, short_ids, shortest_id
 from fleet_lib.views.projects import project_names
-from fleet_lib.views.sessions import SessionsNow
+from fleet_lib.views.sessions import SessionsNow, open_record
 from fleet_lib.views.whereabouts import (
     Client,
     Pane,
@@ -57,10 +59,17 @@ def resume(id: str | None, prints: bool, here: bool) -> None:
     """
     with reading() as connection:
         session = _named(connection, id) if id else _waiting(connection)
+        own_id, machine = apart(session.session_id)
+        if machine:
+            raise BadInput(
+                f"this session is on {machine}; run `claude --resume {own_id}` there, in its folder"
+            )
         if not prints:
             say(go(connection, session, here=here))
             return
         say(resume_line(session, configuration_folder(connection, session.session_id)))
+        if not Path(session.folder).is_dir():
+            say("This folder is gone.", err=True)
         if client := living_client(connection, session.session_id):
             say(f"This session is open {client.in_words()}.", err=True)
 
@@ -185,9 +194,11 @@ def _waiting(connection: sqlite3.Connection) -> Session:
         raise BadInput(f"several sessions wait for you: {short_ids(waiting)}; name one of them")
     names = project_names(connection)
     offered = waiting[:_OFFERED]
-    for number, session in enumerate(offered, start=1):
-        project = clean(names.get(session.project_id, session.project_id), 40)
-        say(f"  {number}  {project}  {state_words(session.state)}  {clean(session.detail, 60)}")
+    rows = [
+        session_row(connection, open_record(session, names), f"{number} ")
+        for number, session in enumerate(offered, start=1)
+    ]
+    show(Listing(rows))
     say(f"Press 1 to {len(offered)} to go there, or another key to stay here. ", nl=False)
     key = click.getchar()
     say()

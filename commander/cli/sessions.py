@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from commander.cli._app import json_option, limit_option
+from commander.cli._app import ListGroup, json_option, limit_option
 from commander.cli._database import reading
 from commander.cli._display import (
     STYLES,
@@ -15,23 +15,26 @@ from commander.cli._display import (
     count,
     folder,
     is_interactive,
+    none_yet,
     print_json,
     project,
     say,
     show,
     when,
 )
-from commander.cli._params import complete_open, project_option, since_option
+from commander.cli._params import Words, complete_open, machine_option, project_option, since_option
 from commander.cli.usage import look_up_prices
 from fleet_lib import clock
 from fleet_lib.lines import listed, state_words
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.ids import shortest_id
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
 from fleet_lib.views.usage import in_words, session_in_words
 
+_OF_ALL_MACHINES = 1000  # sessions among which those of one machine are looked for
 _SHORT_ID = 8  # characters of a session's id
 _FILES_SHOWN = 4  # of one turn
 _FILES_OF_SESSION = 12
@@ -49,10 +52,9 @@ _STATES = {
     "done": "completed",
 }
 _HEADINGS = ("id", "active", "project", "state", "turns", "title")
-_ATTENTION = {"needs_you": "needs you", "left_open": "left open"}
 
 
-@click.group()
+@click.group(cls=ListGroup)
 def sessions() -> None:
     """List sessions, and show one with all its turns.
 
@@ -66,12 +68,18 @@ def sessions() -> None:
 
 @sessions.command("list")
 @project_option
-@click.option("--state", type=click.Choice(list(_STATES)), help="Only sessions in this state.")
+@click.option("--state", type=Words(_STATES), help="Only sessions in this state.")
 @since_option("sessions that were active")
+@machine_option
 @limit_option(20)
 @json_option
 def list_(
-    project: str | None, state: str | None, since: str | None, limit: int, as_json: bool
+    project: str | None,
+    state: str | None,
+    since: str | None,
+    machine: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List sessions: first those that live, then those that ended.
 
@@ -89,16 +97,20 @@ def list_(
         records = session_list(
             connection,
             names,
-            project_id=find_project(connection, project).project_id if project else None,
-            state=_STATES[state] if state else None,
+            project_id=project_id_of(connection, project),
+            state=state,
             since=since,
-            limit=limit,
+            limit=limit if machine is None else _OF_ALL_MACHINES,
         )
+        wanted = RelayRepo(connection).machine_filter(machine)
+    if wanted is not None:
+        records = [one for one in records if (one.get("machine") or "") == wanted][:limit]
     if as_json:
         print_json(records)
         return
     if not records:
-        say("No sessions match." if project or state or since else "No sessions yet.")
+        is_filtered = project or state or since or machine
+        say("No sessions match." if is_filtered else none_yet("sessions"))
     elif is_interactive():
         show(*_sections(records, names))
     else:
@@ -162,7 +174,7 @@ def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     return (
         Cell(record["session_id"][:_SHORT_ID], "", record["session_id"], whole=True),
         when(record["last_at"]),
-        project(names, record["project_id"]),
+        project(names, record["project_id"], record.get("machine")),
         record["state"],
         str(record["turns"]),
         words,
@@ -194,7 +206,7 @@ def _page(page: dict[str, Any], name: str) -> Iterator[Line | Table]:
 def _facts(page: dict[str, Any], name: str) -> Iterator[tuple[str, Cell]]:
     words = state_words(page["state"])
     if page["attention"]:
-        words = f"{_ATTENTION[page['attention']]}: {words}"
+        words = f"left open, {words}" if page["attention"] == "left_open" else words
         words = f"{words}: {page['text']}" if page["text"] else words
     yield "state", Cell(words, STYLES.get(page["state"], ""))
     yield "project", Cell(page["project"])
@@ -202,8 +214,11 @@ def _facts(page: dict[str, Any], name: str) -> Iterator[tuple[str, Cell]]:
         yield "folder", folder(page["folder"])
     if page["branch"]:
         yield "branch", Cell(page["branch"])
-    end = "" if page["is_live"] else ", ended"
-    yield "active", Cell(f"{clock.local(page['first_at'])} to {clock.local(page['last_at'])}{end}")
+    first, last = clock.local(page["first_at"]), page["last_at"]
+    if page["is_live"]:
+        yield "open", Cell(f"since {first}, active {clock.age(last)}")
+    else:
+        yield "ended", Cell(f"{clock.local(last)} ({clock.age(last)}), begun {first}")
     yield "turns", Cell(str(page["turns_in_all"]))
     if page["files"]:
         names = listed(page["files"], _FILES_OF_SESSION)

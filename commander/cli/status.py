@@ -8,7 +8,7 @@ from commander.cli._app import json_option
 from commander.cli._database import reading, require_usable
 from commander.cli._display import print_json, show
 from commander.cli._screen import nothing_yet, screen
-from fleet_lib import paths, spool
+from fleet_lib import paths, spool, wake
 from fleet_lib.notify.due import start_if_due
 from fleet_lib.views import overview
 
@@ -61,6 +61,7 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
         report = overview.overview(connection, home)
         start_if_due(connection, home)  # what quiet hours held back
         parts = [] if as_json else screen(connection, report, shows_all=shows_all)
+    wake.start_relay(home)
     if as_json:
         print_json(report)
     else:

@@ -12,7 +12,7 @@ from commander.cli._display import Cell, Line, Table, is_interactive, print_json
 from commander.cli._params import project_option, since_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.sessions import title_of
 from fleet_lib.views.usage import as_record, dollars, name_of, short_number, total, usage_rows
 
@@ -48,7 +48,7 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
     from fleet_lib.views.list_prices import current_rates  # slow to import
 
     with reading() as connection:
-        project_id = find_project(connection, project).project_id if project else None
+        project_id = project_id_of(connection, project)
         rates = current_rates(connection, paths.home())
         rows = usage_rows(connection, by, rates, since=since, project_id=project_id)
         names = project_names(connection)
@@ -79,7 +79,7 @@ def _of_sessions(
     costs = UsageRateRepo(connection).client_costs()
     if own := {row.key: costs[row.key] for row in rows if row.key in costs}:
         more["Claude Code's own"] = {
-            key: Cell(dollars(cost), "", f"{cost:.6f}") for key, cost in own.items()
+            key: Cell(dollars(cost), "", f"{cost:.6f}", whole=True) for key, cost in own.items()
         }
     if is_interactive():  # a program knows sessions by their ids
         more["title"] = {row.key: title_of(connection, row.key) or "-" for row in rows}
@@ -101,7 +101,9 @@ def _parts(
     ]
     if len(rows) > 1:
         table.append([Cell("total", "bold"), *_figures(total(rows)), *[""] * len(more)])
-    parts: list[Line | Table] = [Table(headings, table)]
+    # A figure is shown whole or not at all.
+    optional = (*(name for name in more if name != "title"), "cache write", "cache read")
+    parts: list[Line | Table] = [Table(headings, table, optional)]
     if any(row.is_partly_priced for row in rows):
         parts.append(Line((Cell("+ some of it is of a model without a list price.", "dim"),)))
     return parts
@@ -121,6 +123,6 @@ def _figures(row: UsageRow) -> list[Any]:
         *(row.cache_read_tokens, row.cache_write_tokens),
     )
     return [
-        *(Cell(short_number(count), "", count) for count in counts),
-        Cell(f"{price}{more}", "", "-" if row.usd is None else f"{row.usd:.6f}{more}"),
+        *(Cell(short_number(count), "", count, whole=True) for count in counts),
+        Cell(f"{price}{more}", "", "-" if row.usd is None else f"{row.usd:.6f}{more}", whole=True),
     ]

@@ -13,6 +13,7 @@ from commander.doctor.findings import Finding, Installation, open_untouched, spa
 from commander.setup import hook_entries, settings
 from fleet_lib import clock, ignored, paths, spool
 from fleet_lib.json_text import json_object
+from fleet_lib.machines import is_here
 from fleet_lib.text import clean
 from fleet_lib.turn.transcript_turns import newest_turn
 
@@ -153,7 +154,7 @@ def _last_capture(home: Path) -> float:
                 moments = [
                     connection.execute(query).fetchone()[0]
                     for query in (
-                        "SELECT max(last_seen_at) FROM sessions",
+                        f"SELECT max(last_seen_at) FROM sessions WHERE {is_here('session_id')}",
                         "SELECT max(updated_at) FROM commander_sessions",
                     )
                 ]

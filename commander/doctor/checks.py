@@ -13,6 +13,7 @@ from commander.doctor import (
     notifications,
     programs,
     registration,
+    relay,
     repositories,
 )
 from commander.doctor.findings import Finding, Installation
@@ -81,6 +82,7 @@ CHECKS: dict[str, Check] = {
     "repositories": repositories.repositories,
     "jobs": data.jobs,
     "gateway": programs.gateway,
+    "relay": relay.relay,
     "notifications": notifications.notifications,
     "commander": data.commander,
 }

@@ -17,7 +17,8 @@ _NEWEST = 20  # projects that are looked at
 _NAMED = 5  # problems that are shown
 _NEWEST_SQL = (
     "SELECT p.repo_root FROM projects p JOIN (SELECT project_id, max(last_seen_at) AS seen"
-    " FROM sessions GROUP BY project_id) s USING (project_id) ORDER BY s.seen DESC LIMIT ?"
+    " FROM sessions GROUP BY project_id) s USING (project_id) WHERE p.repo_root <> ''"
+    " ORDER BY s.seen DESC LIMIT ?"
 )
 
 

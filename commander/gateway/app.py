@@ -27,6 +27,7 @@ from commander.gateway.jobs import JobQueue
 from commander.gateway.live_watch import LiveWatch
 from commander.gateway.logins import Logins
 from commander.gateway.notifying import Notifying
+from commander.gateway.relay import exchanging
 from commander.gateway.socket import Client
 from commander.mcp import http
 from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
@@ -69,7 +70,7 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:
-        async with hub.running(), live_watch.running(), mcp.running():
+        async with hub.running(), live_watch.running(), mcp.running(), exchanging(home):
             draining = asyncio.create_task(_drain_forgotten(home))
             try:
                 with Notifying(home).running():

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import Request
 
 from commander.gateway import messages, usage_api
@@ -12,8 +11,10 @@ from commander.gateway.markdown import to_html
 from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import BriefingPageQuery, BriefingQuery, SearchQuery
 from fleet_lib.errors import NotFound
+from fleet_lib.records import replace
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import as_markdown, body_of, briefing_record
 from fleet_lib.views.places import Place, places_of
@@ -23,7 +24,7 @@ from fleet_lib.views.usage import briefing_in_words, of_briefing
 dataclass(init=False, repr=False, eq=False)(BriefingRecord)  # so that pydantic knows its fields
 
 
-class BriefingLine(BaseModel):
+class BriefingLine(messages.OfMachine):
     """A briefing without its text."""
 
     briefing_id: int
@@ -40,7 +41,7 @@ class BriefingLine(BaseModel):
     excerpt: str | None = None
 
 
-class BriefingPage(BaseModel):
+class BriefingPage(messages.OfMachine):
     """A whole briefing; `html` is its markdown, rendered and sanitised. `usage` is in words.
     `places` says where a file or commit can be opened, by its name."""
 
@@ -60,7 +61,9 @@ class BriefingPage(BaseModel):
 
 def briefings(context: Context, request: Request, query: BriefingQuery) -> list[BriefingLine]:
     with context.reading() as connection:
-        found = BriefingRepo(connection).query(**query.model_dump())
+        machine = RelayRepo(connection).machine_filter(query.machine)
+        filters = query.model_dump() | {"machine": machine}
+        found = BriefingRepo(connection).query(**filters)
         names = project_names(connection)
         return [_line(briefing_record(connection, briefing), names) for briefing in found]
 
@@ -94,7 +97,8 @@ def briefing(context: Context, request: Request, query: BriefingPageQuery) -> Br
         project = ProjectRepo(connection).get(found.project_id)
         places, resume = places_of(connection, found, project)
         return BriefingPage.model_construct(
-            briefing=found,
+            briefing=replace(found, session_id=record["session_id"]),
+            machine=record.get("machine"),
             project=project_names(connection).get(found.project_id, found.project_id),
             title=record["title"],
             summary=record["summary"],
@@ -111,7 +115,7 @@ def briefing(context: Context, request: Request, query: BriefingPageQuery) -> Br
 
 def _line(record: dict[str, Any], names: dict[str, str]) -> BriefingLine:
     project = names.get(record["project_id"], record["project_id"])
-    fields = {"excerpt": None} | record | {"project": project}
+    fields = {"excerpt": None, "machine": None} | record | {"project": project}
     # Unchecked: another program may have stored a value that no field here allows.
     return BriefingLine.model_construct(
         **{name: fields[name] for name in BriefingLine.model_fields}

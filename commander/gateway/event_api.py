@@ -1,5 +1,8 @@
 """The API's endpoints about events: as they are stored, and as a timeline."""
 
+from dataclasses import asdict
+from typing import Any
+
 from starlette.requests import Request
 
 from commander.gateway import messages
@@ -19,9 +22,11 @@ def events(context: Context, request: Request, query: EventQuery) -> messages.Ev
     )
 
 
-def show_timeline(context: Context, request: Request, query: TimelineQuery) -> Timeline:
+def show_timeline(
+    context: Context, request: Request, query: TimelineQuery
+) -> Timeline | dict[str, Any]:
     with context.reading() as connection:
-        return timeline(
+        found = timeline(
             connection,
             before=query.before,
             project_id=query.project_id,
@@ -30,6 +35,11 @@ def show_timeline(context: Context, request: Request, query: TimelineQuery) -> T
             until=query.until,
             limit=query.limit,
         )
+    record = asdict(found)
+    for row in record["rows"]:
+        if row["machine"] is None:  # of this one
+            del row["machine"]
+    return record
 
 
 ENDPOINTS = [

@@ -2,14 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from fleet_lib import lines
 from fleet_lib.jobs.request import PermissionMode
 from fleet_lib.rules import OPEN_ALERT_SECONDS
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.store.outbox import OutboxEvent
-from fleet_lib.views.events import job_number
+from fleet_lib.views.events import job_number, payload_for_programs
 
 # Characters. At four bytes each that is 1 MiB, the most that common WebSocket clients accept.
 FRAME_LIMIT = 250_000
@@ -92,7 +99,20 @@ class EventBody(BaseModel):
     data: dict[str, Any]  # the payload; {} if another program wrote something unreadable
 
 
-class FleetEvent(BaseModel):
+class OfMachine(BaseModel):
+    """A row that may be another machine's: then it has its name, else no such field."""
+
+    machine: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_machine_of_here(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = write(self)
+        if record.get("machine") is None:
+            record.pop("machine", None)
+        return record
+
+
+class FleetEvent(OfMachine):
     type: Literal["fleet.event"] = "fleet.event"
     event_id: int
     ts: str
@@ -220,6 +240,7 @@ def _event_of(stored: OutboxEvent) -> FleetEvent:
     number = job_number(payload)
     return FleetEvent(
         event_id=stored.event_id,
+        machine=stored.machine,
         ts=text_of(stored.ts),
         event=EventBody(
             type=text_of(stored.type),
@@ -230,6 +251,6 @@ def _event_of(stored: OutboxEvent) -> FleetEvent:
             if stored.broadcast_level is None
             else text_of(stored.broadcast_level),
             line=lines.line_of(stored.type, payload),
-            data=payload,
+            data=payload_for_programs(payload),
         ),
     )

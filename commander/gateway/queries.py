@@ -18,6 +18,7 @@ class BriefingQuery(BaseModel):
     status: Status | None = None
     impact_level: ImpactLevel | None = None
     session_id: str | None = None
+    machine: str | None = Field(default=None, max_length=100)
     since: Moment | None = None
     limit: Limit = 50
 

@@ -8,10 +8,11 @@ from commander.gateway import messages, usage_api
 from commander.gateway.context import Context, text_of
 from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import NoQuery, SessionQuery
-from fleet_lib import clock
+from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
-from fleet_lib.store.hiding import hide
 from fleet_lib.store.sessions import SessionRepo
+from fleet_lib.views.hiding import hide, waiting
+from fleet_lib.views.ids import stored_id
 from fleet_lib.views.places import way_to
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.session_list import session_list
@@ -40,6 +41,7 @@ def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any
     session_id = text_of(request, "session")
     with context.reading() as connection:
         usage_api.look_up_prices(connection, context.home)
+        session_id = stored_id(connection, session_id)
         page = session_page(connection, project_names(connection), session_id, limit=TURNS)
         for turn in page["turns"]:
             turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
@@ -67,9 +69,12 @@ def show(context: Context, request: Request, query: NoQuery) -> messages.Hidden:
 
 def _hidden(context: Context, request: Request, until: str | None) -> messages.Hidden:
     session_id = text_of(request, "session")
+    with context.reading() as connection:
+        session = waiting(connection, stored_id(connection, session_id))
     with context.writing() as connection:
-        hide(connection, session_id, until)
+        hide(connection, session, until)
     context.changed()
+    wake.start_relay(context.home)
     return messages.Hidden(session_id=session_id, hidden_until=until)
 
 

@@ -21,14 +21,14 @@ from fleet_lib.views import overview
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import body_of, briefing_record
 from fleet_lib.views.list_prices import current_rates
-from fleet_lib.views.projects import find_project, project_names
+from fleet_lib.views.projects import find_project, project_id_of, project_names
 from fleet_lib.views.usage import as_record, name_of, usage_rows
 
 BUDGET = 9_800  # characters of `whats_new`
 _BODY = 40_000  # characters of a briefing's text
 _DRAIN_SECONDS = 10.0
 _BRIEFINGS_SHOWN = 10  # of a project
-_LINE = ("briefing_id", "status", "title", "summary", "ended_at", "session_id")
+_LINE = ("briefing_id", "status", "title", "summary", "ended_at", "session_id", "machine")
 
 
 def needs_you(home: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def search(
         found = search_view.search(
             connection,
             query,
-            project_id=find_project(connection, project).project_id if project else None,
+            project_id=project_id_of(connection, project),
             status=status,
             limit=limit,
         )
@@ -127,7 +127,7 @@ def usage(home: str, by: Literal["day", "project", "model"], since: str | None) 
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: record[key] for key in _LINE if record[key] is not None}
+    return {key: record[key] for key in _LINE if record.get(key) is not None}
 
 
 @contextlib.contextmanager

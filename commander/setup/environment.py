@@ -21,8 +21,15 @@ CANDIDATES = ("python3.14", "python3.13", "python3.12", "python3.11", "python3",
 _IS_NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 _YOUNG_SECONDS = 900
 
-# {extra: a package that it alone installs}
-EXTRAS = {"gateway": "nh3", "mcp": "mcp", "notify": "apprise", "studio": "datasette"}
+# {extra: what an environment has that has it}
+EXTRAS = {
+    "gateway": "app/nh3",
+    "mcp": "app/mcp",
+    "notify": "app/apprise",
+    "relay": "app/nats",
+    "relay-server": "bin/nats-server",
+    "studio": "app/datasette",
+}
 
 
 class BuildFailed(OSError):
@@ -83,7 +90,7 @@ def build(
 
 def extras_of(link: Path) -> "list[str]":
     """The extras that are installed in an environment."""
-    return [name for name, package in EXTRAS.items() if (link / "app" / package).is_dir()]
+    return [name for name, place in EXTRAS.items() if (link / place).exists()]
 
 
 _SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"

@@ -220,7 +220,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         default=[],
         choices=sorted(environment.EXTRAS),
         help="also install an optional part: gateway is the dashboard, mcp answers MCP clients,"
-        " notify sends messages, studio is Datasette; upgrades keep it",
+        " notify sends messages, relay joins several machines, relay-server is the server for that,"
+        " studio is Datasette; upgrades keep it",
     )
     add(
         "--import",

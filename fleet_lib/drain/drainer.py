@@ -65,6 +65,7 @@ def drain(
         drainer.checkpoint()
         drainer.start_job_runner_if_due()
         drainer.start_notifier_if_due()
+        wake.start_relay(home)
         _keep_history_in_bounds(home)
     except Exception as error:  # this process has no terminal: only the log can say it
         why = causes.cause_of(error, home) or redact(f"{type(error).__name__}: {error}")

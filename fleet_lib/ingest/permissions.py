@@ -78,7 +78,14 @@ def _alerted(repos: Repos, prepared: Prepared, session: Session) -> Session:
         return session
     if request:
         repos.permissions.save(replace(request, is_announced=True))
-    return needs_a_person(repos, session, state, detail, prepared.received_at)
+    # A person who saw the prompt before its notification may have hidden it already.
+    is_hidden = (
+        request is not None
+        and (session.state, session.detail) == (state, detail)
+        and session.state_at >= request.asked_at
+    )
+    alerted = needs_a_person(repos, session, state, detail, prepared.received_at)
+    return replace(alerted, hidden_until=session.hidden_until if is_hidden else None)
 
 
 def after_turn(

@@ -37,6 +37,10 @@ def submit(
         raise BadInput("the prompt is empty")
     requests.permission_mode(type, request, settings)
     budget.check_max_usd(request, settings)
+    if project and not project.repo_root:
+        raise BadInput(
+            f"{project.repo_name} is a project of another machine: no folder of it is here"
+        )
     if project and not Path(project.repo_root).is_dir():
         raise BadInput(f"the project's folder {project.repo_root} does not exist any more")
     if project and ignored.is_ignored(home, project.repo_root):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fleet_lib import clock
 from fleet_lib.json_text import json_object
 from fleet_lib.lines import PROJECT_NAME, line_of, state_words
+from fleet_lib.machines import apart, at
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import Record
 from fleet_lib.rules import STUCK, moments
@@ -58,7 +59,7 @@ class AlertsNow:
         words = state_words(state)
         return Alert(
             waiting.event_id,
-            self._project(session.project_id),
+            at(self._project(session.project_id), apart(session.session_id)[1]),
             _BE.get(words, words),
             text,
             title or "",

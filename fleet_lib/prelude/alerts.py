@@ -11,7 +11,15 @@ from fleet_lib.prelude.events import (
     read_groups,
     read_keys,
 )
-from fleet_lib.prelude.lines import WORDS_LIMIT, Names, event_text, is_briefing, kind_of, minute
+from fleet_lib.prelude.lines import (
+    WORDS_LIMIT,
+    Names,
+    event_text,
+    is_briefing,
+    kind_of,
+    minute,
+    place,
+)
 from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
 from fleet_lib.text import size
@@ -218,7 +226,7 @@ WHERE EXISTS (SELECT 1 FROM outbox_events WHERE type = 'briefing_added'
 
 def _single_line(names: Names, alert: _Alert, limit: int) -> str:
     newest = alert.events[0]
-    parts = [f"- {newest.label()} {names(newest.project_id)}"]
+    parts = [f"- {newest.label()} {place(names, newest)}"]
     if alert.is_resolved:
         parts.append("resolved")
     stuck = alert.stuck()

@@ -10,6 +10,7 @@ from fleet_lib.prelude.events import (
     count_class,
     newest_event,
     newest_of_class,
+    newest_of_types,
     read_events,
     read_groups,
 )
@@ -20,11 +21,14 @@ from fleet_lib.text import size
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
     # ([(event, how many events it stands for)], how many are listed above)
     Chosen = tuple[list[tuple[Event, int]], int]
 
 MENTIONS_SHOWN = 10
+COLLEAGUES_SHOWN = 3  # of them, where there are others
+COLLEAGUE = "colleague_news"
 _CONSIDERED = 60  # the newest events of a class, from which those to show are chosen
 _CLOSING_BUDGET = 200  # characters kept free for the closing line
 
@@ -117,6 +121,14 @@ def _newest_highlights(
     return [(event, 1) for event in read_events(connection, shown)], in_list
 
 
+def _mention_rows(connection: sqlite3.Connection, after: int) -> "list[Any]":
+    """The newest mentions; of colleagues no more than could be shown, however many came."""
+    rows = newest_of_class(connection, MENTION, after, _CONSIDERED)
+    if len(rows) < _CONSIDERED or COLLEAGUE not in [row[1] for row in rows]:
+        return rows
+    return newest_of_types(connection, MENTION, after, _CONSIDERED, {COLLEAGUE: MENTIONS_SHOWN})
+
+
 def _newest_mentions(
     connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
 ) -> "Chosen":
@@ -124,10 +136,11 @@ def _newest_mentions(
     shown as one."""
     chosen: dict[tuple[str, int], list[int]] = {}
     asking = []
+    of_colleagues = []
     in_list = 0
-    for row in newest_of_class(connection, MENTION, after, _CONSIDERED):
+    for row in _mention_rows(connection, after):
         event_id, type_, _, briefing_id, status = row
-        revision = type_ == "briefing_added" and isinstance(briefing_id, int)
+        revision = type_ in ("briefing_added", COLLEAGUE) and isinstance(briefing_id, int)
         key = ("briefing", briefing_id) if revision else ("event", event_id)
         if revision and briefing_id in listed:
             in_list += 1
@@ -135,9 +148,15 @@ def _newest_mentions(
             chosen[key][1] += 1
         else:
             chosen[key] = [event_id, 1]
-            if status == "waiting_for_input":
+            if type_ == COLLEAGUE:
+                of_colleagues.append(key)
+            elif status == "waiting_for_input":
                 asking.append(key)
-    first = [*asking, *[key for key in chosen if key not in asking]][:MENTIONS_SHOWN]
+    # A busy colleague fills a few lines, and more only where nothing else wants them.
+    places = MENTIONS_SHOWN - (len(chosen) - len(of_colleagues))
+    left_out = of_colleagues[max(COLLEAGUES_SHOWN, places) :]
+    rest = [key for key in chosen if key not in asking and key not in left_out]
+    first = [*asking, *rest][:MENTIONS_SHOWN]
     events = {
         event.event_id: event
         for event in read_events(connection, [chosen[key][0] for key in first])

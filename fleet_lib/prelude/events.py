@@ -27,7 +27,8 @@ _EVENT_SQL = f"""
 SELECT event_id, type, project_id, {_BRIEFING}, ts, {EVENT_SESSION}, {EVENT_STATUS},
   substr(coalesce({EVENT_LINE},
     (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
-  json_extract(j, '$.job.jobId'), j IS NULL
+  json_extract(j, '$.job.jobId'), j IS NULL,
+  CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END
 FROM {CHOSEN}
 """
 
@@ -40,6 +41,7 @@ class Event:
         "briefing_id",
         "event_id",
         "job_id",
+        "machine",
         "project_id",
         "session_id",
         "status",
@@ -52,7 +54,8 @@ class Event:
     def __init__(self, row: "tuple[Any, ...]") -> None:
         self.event_id, self.type, project_id, self.briefing_id, self.ts = row[:5]
         self.project_id = project_id or None
-        self.session_id, self.status, text, self.job_id, self.unreadable = row[5:]
+        self.session_id, self.status, text, self.job_id, self.unreadable = row[5:10]
+        self.machine = row[10]  # None: this one
         self.text = without_front_matter(text)
 
     def label(self) -> str:
@@ -90,6 +93,21 @@ def newest_of_class(
         f" WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT {limit}",
         (kind, after),
     ).fetchall()
+
+
+def newest_of_types(
+    connection: sqlite3.Connection, kind: int, after: int, limit: int, limits: "dict[str, int]"
+) -> "list[Any]":
+    """The same, where some types have a limit of their own."""
+    found = []
+    for type_, _, _ in count_types(connection, kind, after):
+        found += connection.execute(
+            f"SELECT event_id, type, project_id, briefing_id, {STATUS} FROM outbox_events"
+            f" WHERE ({CLASS}) = ? AND type = ? AND event_id > ? ORDER BY event_id DESC"
+            f" LIMIT {min(limit, limits.get(type_, limit))}",
+            (kind, type_, after),
+        ).fetchall()
+    return sorted(found, key=lambda row: -row[0])
 
 
 def read_keys(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Any]":

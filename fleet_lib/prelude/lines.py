@@ -1,6 +1,7 @@
 """The parts of a prelude's line: the project's name, what happened, the words, and when."""
 
 from fleet_lib.lines import PROJECT_NAME, state_words
+from fleet_lib.machines import at
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import Event
 from fleet_lib.text import clean
@@ -24,11 +25,15 @@ class Names:
         return self._known[project_id]
 
 
+def place(names: Names, event: Event) -> str:
+    """The project of the event, with the machine if that is another one: `web@laptop`."""
+    return at(names(event.project_id), clean(event.machine, 40))
+
+
 def event_line(names: Names, event: Event) -> str:
     words = event_text(event, WORDS_LIMIT)
     return (
-        f"- {event.label()} {names(event.project_id)} · {kind_of(event)}: {words}"
-        f" · {minute(event.ts)}"
+        f"- {event.label()} {place(names, event)} · {kind_of(event)}: {words} · {minute(event.ts)}"
     )
 
 
@@ -38,6 +43,8 @@ def kind_of(event: Event) -> str:
         return clean(event.type, 30)
     if event.type == "briefing_added":
         return state_in_words(event.status or "briefing")
+    if event.type == "colleague_news":
+        return state_in_words(event.status or "news")
     if event.type == "session_blocked":
         return state_in_words(event.status or "blocked")
     if event.type == "job_completed":

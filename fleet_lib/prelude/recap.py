@@ -2,6 +2,7 @@
 those that are left open, and the delta."""
 
 from fleet_lib.lines import BRIEFING_SUMMARY, without_front_matter
+from fleet_lib.machines import apart, at, of_session
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
@@ -54,7 +55,7 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
         connection,
         f"""
         SELECT p.project_id, b.briefing_id, b.status, ifnull(b.ended_at, b.created_at),
-          {BRIEFING_SUMMARY}
+          {BRIEFING_SUMMARY}, {of_session("b.session_id")}
         """,
         source,
         "ORDER BY ifnull(b.ended_at, b.created_at) DESC, b.briefing_id DESC",
@@ -62,9 +63,9 @@ def _roster(connection: sqlite3.Connection) -> "tuple[list[str], int]":
     )
     names = Names(connection)
     return [
-        f"- #{briefing_id} {names(project_id)} · {state_in_words(status)}"
+        f"- #{briefing_id} {at(names(project_id), clean(machine, 40))} · {state_in_words(status)}"
         f" · {clean(without_front_matter(text), 120)} · {minute(moment)}"
-        for project_id, briefing_id, status, moment, text in rows
+        for project_id, briefing_id, status, moment, text, machine in rows
     ], total
 
 
@@ -117,7 +118,8 @@ def _open_sessions(
         asking.append(briefing_id if state == "waiting_for_input" else None)
         label = f"#e{event_id}" if briefing_id is None else f"#{briefing_id}"
         lines.append(
-            f"- {label} {names(project_id)} · {state_in_words(state)} · {clean(detail, 160)}"
+            f"- {label} {at(names(project_id), clean(apart(session_id)[1], 40))}"
+            f" · {state_in_words(state)} · {clean(detail, 160)}"
             f" · since {minute(state_at)}"
         )
     return lines, asking, total

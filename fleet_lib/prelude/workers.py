@@ -4,6 +4,7 @@ in the same repository."""
 import os
 
 from fleet_lib import hot_settings
+from fleet_lib.machines import is_here
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
 from fleet_lib.prelude.lines import state_in_words
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
@@ -84,6 +85,7 @@ def _other_sessions(
               (SELECT value FROM json_each(b.files_touched_json) LIMIT {_FILES})) END
         FROM sessions s LEFT JOIN briefings b ON b.briefing_id = s.briefing_id
         WHERE s.project_id = :project_id AND s.session_id <> :session_id AND {AT_WORK}
+          AND {is_here("s.session_id")}
         ORDER BY shared IS NULL, s.last_seen_at DESC, s.session_id LIMIT 20
         """,
         {

@@ -8,6 +8,7 @@ from typing import Any, Required, TypedDict, Unpack
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.machines import is_here, of_session
 from fleet_lib.records import Record
 
 
@@ -162,10 +163,12 @@ class BriefingRepo:
         broadcast_level: str | None = None,
         doc_drift_risk: str | None = None,
         since: str | None = None,
+        machine: str | None = None,
         limit: int = 50,
     ) -> list[BriefingRecord]:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
-        `since` is the ISO time at or after which the turn ended."""
+        `since` is the ISO time at or after which the turn ended; `machine` is another machine's
+        name, or "" for this one."""
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -180,6 +183,11 @@ class BriefingRepo:
         if since is not None:
             conditions.append(f"{ENDED} >= ?")
             values.append(since)
+        if machine:
+            conditions.append(f"{of_session('session_id')} = ?")
+            values.append(machine)
+        elif machine is not None:
+            conditions.append(is_here("session_id"))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(
             f"SELECT * FROM briefings {where} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT ?",
@@ -189,11 +197,13 @@ class BriefingRepo:
 
     def newest_of_projects(self) -> list[tuple[Any, ...]]:
         """(project_id, updated_at, then of its newest briefing: id, status, when its turn ended, the
-        turn's summary, and the text where there is no summary) of every active project."""
+        turn's summary, the text where there is no summary, and the machine, if that is another
+        one) of every active project."""
         return self._connection.execute(
             "SELECT p.project_id, p.updated_at, b.briefing_id, b.status,"
             " ifnull(b.ended_at, b.created_at), t.summary,"
-            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END FROM projects p"
+            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
+            f" {of_session('b.session_id')} FROM projects p"
             " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
             f" WHERE project_id = p.project_id ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
             " LEFT JOIN turns t ON t.rowid ="
@@ -250,6 +260,15 @@ class BriefingRepo:
             (session_id, before, other_than),
         ).fetchone()
         return str(row[0]) if row else None
+
+    def titles_of(self, session_id: str, limit: int) -> dict[str, str]:
+        """{number of a briefing: title} of the session's newest turns that have one."""
+        rows = self._connection.execute(
+            "SELECT briefing_id, title FROM turns WHERE session_id = ? AND title IS NOT NULL"
+            " ORDER BY stopped_at DESC LIMIT ?",
+            (session_id, limit),
+        )
+        return {str(row[0]): row[1] for row in rows}
 
     def set_title(self, session_id: str, turn_key: str, title: str | None) -> None:
         self._connection.execute(

@@ -144,7 +144,7 @@ class JobRepo:
         """Raises NotFound."""
         job = self.get(job_id)
         if job is None:
-            raise NotFound(f"there is no job {job_id}; `fleet jobs list` lists the jobs")
+            raise NotFound(f"there is no job {job_id}; run `fleet jobs list` to see the latest")
         return job
 
     def has_queued(self, type: JobType | None = None) -> bool:

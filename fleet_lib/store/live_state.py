@@ -4,6 +4,7 @@ prompts that wait for an answer with the words in which they ask."""
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 
+from fleet_lib.machines import is_here
 from fleet_lib.records import Record
 
 
@@ -97,6 +98,7 @@ class ClientFileRepo:
         rows = self._connection.execute(
             "SELECT s.session_id, f.folder, s.last_seen_at FROM sessions s"
             " LEFT JOIN client_files f USING (session_id) WHERE s.ended_at IS NULL"
+            f" AND {is_here('s.session_id')}"
         )
         return [(row[0], row[1], row[2]) for row in rows]
 

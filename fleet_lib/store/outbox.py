@@ -22,6 +22,9 @@ EventType = Literal[
     "error",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+# Whatever came from another person's machine (relay/apply.py): never an alert.
+ColleagueNews = Literal["colleague_news"]
+COLLEAGUE_NEWS: ColleagueNews = "colleague_news"
 
 
 class OutboxEvent(Record):
@@ -33,6 +36,12 @@ class OutboxEvent(Record):
     broadcast_level: str | None
     payload_json: str
     delivered: bool
+
+    @property
+    def machine(self) -> str | None:
+        """The machine that it came from; None for this one's."""
+        machine = (self.payload or {}).get("machine")
+        return machine if isinstance(machine, str) else None
 
     @property
     def payload(self) -> dict[str, Any] | None:
@@ -77,7 +86,7 @@ class OutboxRepo:
     def add(
         self,
         *,
-        type: EventType,
+        type: EventType | ColleagueNews,
         payload: dict[str, Any] | None = None,
         payload_json: str | None = None,
         project_id: str | None = None,
@@ -88,7 +97,7 @@ class OutboxRepo:
         """Append an event and return its id. Raises BadInput for an unknown type.
 
         `payload` gets its `line` here; a `payload_json` is stored as it is."""
-        if type not in EVENT_TYPES:
+        if type not in (*EVENT_TYPES, COLLEAGUE_NEWS):
             raise BadInput(f"{type!r} is not an event type; use one of {', '.join(EVENT_TYPES)}")
         text = payload_json if payload_json is not None else _text(_with_line(type, payload or {}))
         cursor = self._connection.execute(
@@ -122,11 +131,15 @@ class OutboxRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
-    def get_after(self, event_id: int, limit: int = 100) -> list[OutboxEvent]:
-        """The events after a cursor, oldest first; page on from the last one's id."""
+    def get_after(
+        self, event_id: int, limit: int = 100, machine: str | None = None
+    ) -> list[OutboxEvent]:
+        """The events after a cursor, oldest first; page on from the last one's id. `machine` is
+        another machine's name, or "" for this one."""
         rows = self._connection.execute(
-            "SELECT * FROM outbox_events WHERE event_id > ? ORDER BY event_id LIMIT ?",
-            (event_id, limit),
+            f"SELECT * FROM outbox_events e WHERE event_id > :after AND {_of_machine(machine)}"
+            " ORDER BY event_id LIMIT :limit",
+            {"after": event_id, "limit": limit, "machine": machine},
         )
         return [_from_row(row) for row in rows]
 
@@ -137,11 +150,19 @@ class OutboxRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def get_latest(self, limit: int = 20, before: int | None = None) -> list[OutboxEvent]:
-        """The newest events, or the newest before an event, oldest of them first."""
+    def get_latest(
+        self, limit: int = 20, before: int | None = None, machine: str | None = None
+    ) -> list[OutboxEvent]:
+        """The newest events, or the newest before an event, oldest of them first. `machine` as for
+        `get_after`."""
         rows = self._connection.execute(
-            "SELECT * FROM outbox_events WHERE event_id < ? ORDER BY event_id DESC LIMIT ?",
-            (2**63 - 1 if before is None else before, limit),
+            f"SELECT * FROM outbox_events e WHERE event_id < :before AND {_of_machine(machine)}"
+            " ORDER BY event_id DESC LIMIT :limit",
+            {
+                "before": 2**63 - 1 if before is None else before,
+                "limit": limit,
+                "machine": machine,
+            },
         ).fetchall()
         return [_from_row(row) for row in reversed(rows)]
 
@@ -170,7 +191,15 @@ class OutboxRepo:
         return cursor.rowcount
 
 
-def _with_line(type: EventType, payload: dict[str, Any]) -> dict[str, Any]:
+def _of_machine(machine: str | None) -> str:
+    """In SQL: whether the event `e` is of this machine ("") or of `:machine`."""
+    if machine is None:
+        return "1"
+    came = "EXISTS (SELECT 1 FROM relay_events r WHERE r.local_event_id = e.event_id"
+    return f"{came} AND r.machine = :machine)" if machine else f"NOT {came})"
+
+
+def _with_line(type: str, payload: dict[str, Any]) -> dict[str, Any]:
     line = lines.line_of(type, payload)
     return {**payload, "line": line} if line else payload
 

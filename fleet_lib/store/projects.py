@@ -117,6 +117,25 @@ class ProjectRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
+    def find_by_forms(self, canonical: Sequence[str]) -> Project | None:
+        """The project whose remote is known by one of these forms."""
+        return self._find_by_remote(canonical, "")
+
+    def add_remote_one(
+        self, project_id: str, repo_name: str, git_remote: str | None, canonical: Sequence[str]
+    ) -> None:
+        """A project of another machine, unless it is here: no folder of this machine holds it
+        yet. Once one does, `ensure_project` finds it by its remote."""
+        now = clock.now()
+        cursor = self._connection.execute(
+            "INSERT INTO projects (project_id, repo_name, repo_root, git_remote, status,"
+            " created_at, updated_at) VALUES (?, ?, '', ?, 'active', ?, ?)"
+            " ON CONFLICT (project_id) DO NOTHING",
+            (project_id, repo_name, git_remote, now, now),
+        )
+        if cursor.rowcount == 1 and git_remote:
+            self._remember(project_id, canonical)
+
     def find_around(self, folder: str) -> str | None:
         """The id of the project whose root is this folder or the nearest one above it."""
         for place in with_parents(folder):
@@ -132,7 +151,9 @@ class ProjectRepo:
         rows = self._connection.execute(
             "SELECT * FROM projects WHERE lower(repo_name) = lower(?) ORDER BY project_id", (name,)
         )
-        return [_from_row(row) for row in rows]
+        found = [_from_row(row) for row in rows]
+        # A project of another machine, whose id ends in `@laptop`, gives way to one of this one.
+        return [project for project in found if "@" not in project.project_id] or found
 
     def archive(self, project_id: str) -> bool:
         """Hide it from roster and recap until a turn of it comes in. False if it was hidden."""

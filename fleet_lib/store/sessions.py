@@ -127,11 +127,15 @@ class SessionRepo:
 
     def hide(self, session: Session, until: str | None) -> bool:
         """Do not show the session as open before this time (ISO), or before its next event; None
-        shows it. False if it has gone on since it was read."""
+        shows it. Its state becomes the given one, which Claude Code's own file may have said.
+        False if the session has gone on since it was read."""
         cursor = self._connection.execute(
-            "UPDATE sessions SET hidden_until = ?"
-            " WHERE session_id = ? AND state = ? AND state_at = ?",
-            (until, session.session_id, session.state, session.state_at),
+            "UPDATE sessions SET hidden_until = ?, state = ?, state_at = ?, detail = ?"
+            " WHERE session_id = ? AND last_seen_at = ?",
+            (
+                *(until, session.state, session.state_at, session.detail),
+                *(session.session_id, session.last_seen_at),
+            ),
         )
         return cursor.rowcount == 1
 

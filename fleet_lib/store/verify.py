@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from fleet_lib import paths
+from fleet_lib.machines import is_here
 from fleet_lib.store import search_index
 
 SLOW_SECONDS = 20.0
@@ -26,6 +27,8 @@ def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
         orphans = connection.execute(
             "SELECT count(*) FROM turns t LEFT JOIN outbox_events e ON e.briefing_id = t.briefing_id"
             " AND e.type = 'briefing_added' WHERE e.event_id IS NULL"
+            # Of another machine's the event that announced it may have been too old to be sent.
+            f" AND {is_here('t.session_id')}"
             # What was imported is history, and was never announced.
             " AND t.briefing_id NOT IN (SELECT briefing_id FROM imported_turns)"
         ).fetchone()[0]

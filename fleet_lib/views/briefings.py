@@ -5,6 +5,7 @@ import sqlite3
 from typing import Any
 
 from fleet_lib.lines import summary_of, without_front_matter
+from fleet_lib.machines import apart
 from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.imports import ImportRepo
@@ -15,7 +16,10 @@ LISTS = ("blockers", "next_steps", "files_touched", "docs_touched", "warnings")
 def briefing_record(connection: sqlite3.Connection, briefing: BriefingRecord) -> dict[str, Any]:
     """The whole briefing, and what is known of its turn; a briefing of another program has none."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
+    own_id, machine = apart(briefing.session_id)
     return as_dict(briefing) | {
+        "session_id": own_id,
+        **({"machine": machine} if machine else {}),
         "title": turn.title if turn else None,
         "summary": summary_of(turn.summary if turn else None, briefing.raw_markdown),
         "revision": turn.revision if turn else 1,

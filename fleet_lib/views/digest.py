@@ -11,6 +11,7 @@ from typing import Any
 from fleet_lib import clock, words
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
+from fleet_lib.machines import record_ids
 from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
@@ -65,7 +66,7 @@ def digest(
 ) -> dict[str, Any]:
     """`since` and `until` are ISO times, the second excluded; `names` is {project_id: name}.
 
-    `waits`: what waits for a person, unless the time has an end; `days`, newest first, each with
+    `needs_you` and `left_open`: empty if the time has an end; `days`, newest first, each with
     its `projects`; `usage`: a figure or None; `read_since`: later than `since` if there were more
     turns than are read."""
     end = until or "9999"
@@ -79,7 +80,7 @@ def digest(
         "since": since,
         "until": until,
         "read_since": turns[-1].at if is_cut else since,
-        "waits": [] if until else _waiting(connection, names, project_id),
+        **_waiting(connection, names, project_id, is_now=until is None),
         "days": [
             {
                 "day": day,
@@ -216,7 +217,7 @@ def _item(turn: _Turn) -> dict[str, Any]:
     text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
     return {
         "briefing_id": turn.briefing_id,
-        "session_id": turn.session_id,
+        **record_ids(turn.session_id),
         "status": turn.status,
         "impact_level": turn.impact,
         "text": text.rstrip(": ") or "(without words)",
@@ -272,14 +273,20 @@ def _failed_jobs(
 
 
 def _waiting(
-    connection: sqlite3.Connection, names: dict[str, str], project_id: str | None
-) -> list[dict[str, Any]]:
+    connection: sqlite3.Connection,
+    names: dict[str, str],
+    project_id: str | None,
+    *,
+    is_now: bool,
+) -> dict[str, list[dict[str, Any]]]:
+    if not is_now:
+        return {"needs_you": [], "left_open": []}
     now = SessionsNow(connection)
-    waits = [
-        *({"attention": "needs_you", **row} for row in needs_you(now, names)),
-        *({"attention": "left_open", **row} for row in left_open(now, names)),
-    ]
-    return [row for row in waits if project_id in (None, row["project_id"])]
+    waits = {"needs_you": needs_you(now, names), "left_open": left_open(now, names)}
+    return {
+        name: [row for row in rows if project_id in (None, row["project_id"])]
+        for name, rows in waits.items()
+    }
 
 
 def _usage(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from fleet_lib.machines import apart
 from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
@@ -95,7 +96,7 @@ def _as_markdown(briefing: BriefingRecord, title: str | None) -> str:
         ("impact", briefing.impact_level),
         ("branch", briefing.branch),
         ("commit", briefing.head_commit),
-        ("session", briefing.session_id),
+        *zip(("session", "machine"), apart(briefing.session_id), strict=True),
     ]
     moment = (briefing.ended_at or briefing.created_at)[:16]
     lines = [f"\n## #{briefing.briefing_id} · {moment}Z", ""]

@@ -8,6 +8,7 @@ import sqlite3
 from typing import Literal
 
 from fleet_lib.errors import BadInput, NotFound
+from fleet_lib.machines import MARK, apart
 from fleet_lib.records import Record
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.job_runs import JobRunRepo
@@ -15,18 +16,22 @@ from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.sessions import Session, SessionRepo
+from fleet_lib.text import clean
+from fleet_lib.views.sessions import SessionsNow
 
 Kind = Literal["briefing", "event", "job", "session", "project"]
 
 _SHOWN = 5  # sessions or projects that an error names
 _SHORT = 8  # characters that usually tell sessions apart
 _SHORTEST = 4
+_NO_NUMBER = 10_000_000  # of a briefing, event or job is as large
 _NUMBERED = re.compile(r"(#?|#?e|#?job)(\d{1,18})")
 _KINDS: dict[str, Kind] = {"": "briefing", "e": "event", "job": "job"}
-_FORMS = (
-    "briefing (12), event (e40), job (job3), beginning of a session's id or project's name;"
-    " run `fleet status` to see what waits for you"
-)
+_LISTS = {
+    "briefing": "fleet briefings list",
+    "event": "fleet events list",
+    "job": "fleet jobs list",
+}
 
 
 class Found(Record):
@@ -56,7 +61,7 @@ def meaning(connection: sqlite3.Connection, text: str) -> Found:
     whole = _whole(connection, text)
     found = whole or _beginning(connection, text)
     if not found:
-        raise NotFound(f"{text!r} is no {_FORMS}")
+        raise NotFound(_nothing(text))
     if len(found) == 1:
         return found[0]
     if all(one.kind == "session" for one in found):
@@ -79,18 +84,38 @@ def sessions_meant(connection: sqlite3.Connection, text: str) -> Meant:
     if found.kind == "project":
         project = ProjectRepo(connection).get(found.id)
         assert project
-        return Meant(SessionRepo(connection).open(project.project_id), project)
+        return Meant(_of_project(connection, project.project_id), project)
     session_id = found.id or _of_number(connection, found)
     if not session_id:
         raise NotFound(
-            f"{found.kind} {found.label()} belongs to no session;"
-            " run `fleet status` to see what waits for you"
+            f"{found.label()} belongs to no session; run `fleet status` to see what waits for you"
         )
     return Meant([_known(connection, session_id, text)])
 
 
+def stored_id(connection: sqlite3.Connection, session_id: str) -> str:
+    """The id under which a session is kept here; that of a record of another machine is marked."""
+    marked = f"{session_id}{MARK}"
+    row = connection.execute(
+        "SELECT session_id FROM sessions WHERE session_id = ?1 UNION ALL"
+        " SELECT min(session_id) FROM sessions WHERE session_id >= ?2 AND session_id < ?3"
+        " LIMIT 1",
+        (session_id, marked, f"{marked}~"),
+    ).fetchone()
+    return str(row[0]) if row and row[0] else session_id
+
+
+def _of_project(connection: sqlite3.Connection, project_id: str) -> list[Session]:
+    """Its sessions that wait for a person by what is stored or so now, hidden ones too."""
+    now = SessionsNow(connection)
+    open_now = [one for one in now.needing_you() if one.project_id == project_id]
+    stored = SessionRepo(connection).open(project_id)
+    return list({one.session_id: one for one in (*open_now, *stored)}.values())
+
+
 def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
     """The fewest characters that mean this session, quoted for the shell where that is needed."""
+    session_id = stored_id(connection, session_id)
     near = connection.execute(
         "SELECT max(session_id) FROM sessions WHERE session_id < ?1"
         " UNION ALL SELECT min(session_id) FROM sessions WHERE session_id > ?1",
@@ -98,17 +123,34 @@ def shortest_id(connection: sqlite3.Connection, session_id: str) -> str:
     )
     shared = [_shared(session_id, row[0]) for row in near if row[0]]
     projects = ProjectRepo(connection)
-    for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(session_id)):
+    own_id = apart(session_id)[0] or ""
+    for length in range(max(_SHORTEST, 1 + max(shared, default=0)), len(own_id)):
         text = session_id[:length]
-        if not _NUMBERED.fullmatch(text) and text[-1] not in "-_." and not projects.find(text):
+        number = _NUMBERED.fullmatch(text)
+        is_number = number is not None and int(number[2]) < _NO_NUMBER
+        if not is_number and text[-1] not in "-_." and not projects.find(text):
             return shlex.quote(text)
-    return shlex.quote(session_id)
+    return shlex.quote(own_id if max(shared, default=0) < len(own_id) else session_id)
 
 
 def _shared(one: str, other: str) -> int:
     """How many characters both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def no_such(kind: Kind, number: int) -> str:
+    """The error for a number that nothing has."""
+    return f"there is no {kind} {number}; run `{_LISTS[kind]}` to see the latest"
+
+
+def _nothing(text: str) -> str:
+    if match := _NUMBERED.fullmatch(text.lower()):
+        return no_such(_KINDS[match[1].lstrip("#")], int(match[2]))
+    return (
+        f"no session or project begins with {clean(text, 60)!r}; an ID is also a briefing (12), an"
+        " event (e40) or a job (job3). Run `fleet sessions list` to see the sessions"
+    )
 
 
 def _whole(connection: sqlite3.Connection, text: str) -> list[Found]:
@@ -150,9 +192,12 @@ def _exists(connection: sqlite3.Connection, found: Found) -> bool:
 def short_ids(sessions: list[Session]) -> str:
     """The sessions in a sentence, as a person may type them."""
     length = _SHORT
-    while len({session.session_id[:length] for session in sessions}) < len(sessions):
+    ids = [apart(session.session_id)[0] or "" for session in sessions]
+    if len(set(ids)) < len(ids):  # of several machines
+        ids = [session.session_id for session in sessions]
+    while len({one[:length] for one in ids}) < len(ids):
         length += 4
-    named = ", ".join(session.session_id[:length] for session in sessions[:_SHOWN])
+    named = ", ".join(one[:length] for one in ids[:_SHOWN])
     return f"{named}, …" if len(sessions) > _SHOWN else named
 
 

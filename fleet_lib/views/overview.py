@@ -10,11 +10,13 @@ from fleet_lib.drain import put_off, quarantine
 from fleet_lib.drain.foreground import lock_trouble
 from fleet_lib.history import daily, space
 from fleet_lib.lines import summary_of
+from fleet_lib.machines import is_here
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
@@ -43,6 +45,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         "capture": capture(home, connection),
         "database": database(home),
         "hidden": count_hidden(connection, needing + left),
+        **_machines(connection),
     }
 
 
@@ -76,7 +79,9 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     now = time.time()
     last = None
     if connection:
-        last = connection.execute("SELECT max(last_seen_at) FROM sessions").fetchone()[0]
+        last = connection.execute(
+            f"SELECT max(last_seen_at) FROM sessions s WHERE {is_here('s.session_id')}"
+        ).fetchone()[0]
     return {
         "last_capture_at": last,
         "waiting": len(spool.pending(home)),
@@ -103,14 +108,36 @@ def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[
         {
             "project_id": project_id,
             "project": names[project_id],
+            **({"machine": machine} if machine else {}),
             "status": status,
             "briefing_id": briefing_id,
             "at": updated_at if briefing_id is None else ended_at,
             "summary": "" if briefing_id is None else summary_of(summary, text),
         }
-        for project_id, updated_at, briefing_id, status, ended_at, summary, text in rows
+        for project_id, updated_at, briefing_id, status, ended_at, summary, text, machine in rows
     ]
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
+
+
+def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
+    """When each other machine was last heard of; nothing for a home that has joined no relay."""
+    repo = RelayRepo(connection)
+    member = repo.member()
+    if member is None:
+        return {}
+    heard: dict[str, str] = {}
+    for peer in repo.peers():
+        if peer.machine != member.machine:
+            heard[peer.machine] = max(heard.get(peer.machine, ""), peer.heard_at)
+    machines = [{"machine": name, "heard_at": at} for name, at in heard.items()]
+    return {
+        "relay": {
+            "machine": member.machine,
+            "failing_since": member.failing_since,
+            "trouble": member.trouble,
+            "machines": machines,
+        }
+    }
 
 
 def count_jobs(connection: sqlite3.Connection) -> dict[str, Any]:

@@ -3,11 +3,13 @@ commits and files on the web. Every text is somebody's words, so an address is p
 parts that were checked or quoted."""
 
 import re
+import shlex
 import sqlite3
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from fleet_lib.machines import apart
 from fleet_lib.remotes import canonical_remote
 from fleet_lib.store.briefings import BriefingRecord
 from fleet_lib.store.projects import Project
@@ -37,6 +39,9 @@ def way_to(
     """What to type at a terminal to be in the session: it is opened again, or, where a Claude Code
     has it open, `fleet resume` goes there. With `is_listed` its transcript is not looked for, which
     says under which configuration it ran."""
+    own_id, machine = apart(session.session_id)
+    if machine:
+        return f"claude --resume {shlex.quote(own_id or '')}  # on {machine}"
     if is_open:
         return f"fleet resume {shortest_id(connection, session.session_id)}"
     configuration = None if is_listed else configuration_folder(connection, session.session_id)

@@ -34,6 +34,17 @@ def find_project(connection: sqlite3.Connection, name: str) -> Project:
     return found[0]
 
 
+def project_id_of(connection: sqlite3.Connection, name: str | None) -> str | None:
+    """The same, as a filter that may not be given."""
+    return find_project(connection, name).project_id if name else None
+
+
+def _machine_of(project: Project) -> dict[str, str]:
+    """The machine of a project that no other one has: its id ends in `@laptop`."""
+    _, mark, machine = project.project_id.partition("@")
+    return {"machine": machine} if mark else {}
+
+
 def project_records(
     connection: sqlite3.Connection, *, include_archived: bool
 ) -> list[dict[str, Any]]:
@@ -41,7 +52,7 @@ def project_records(
     repo = ProjectRepo(connection)
     activity = repo.activity()
     records = [
-        as_dict(project) | {"briefings": number, "last_briefing_at": last}
+        as_dict(project) | {"briefings": number, "last_briefing_at": last} | _machine_of(project)
         for project in (repo.get_all() if include_archived else repo.get_active())
         for number, last in [activity.get(project.project_id, (0, None))]
     ]

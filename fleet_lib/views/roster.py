@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.lines import summary_of
+from fleet_lib.machines import record_ids
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
@@ -135,7 +136,7 @@ def _record(
         turn = BriefingRepo(connection).turn_of(session.briefing_id)
         text = turn.summary if turn else ""
     return {
-        "session_id": session.session_id,
+        **record_ids(session.session_id),
         "group": group,
         "state": session.state,
         "title": session.title,
@@ -165,5 +166,5 @@ def _latest(connection: sqlite3.Connection, project_id: str, at: object) -> dict
         "briefing_id": latest.briefing_id,
         "at": latest.ended_at or latest.created_at,
         "summary": summary_of(turn.summary if turn else None, latest.raw_markdown),
-        "session_id": latest.session_id,
+        **record_ids(latest.session_id),
     }

@@ -6,6 +6,7 @@ import time
 from typing import Any, cast, get_args
 
 from fleet_lib import live
+from fleet_lib.machines import apart, record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import LEFT_OPEN, SESSION, STUCK, moments
@@ -108,7 +109,8 @@ def _is_after(session: Session, place: Place) -> bool:
     """Whether an ended session comes after a place of the list."""
     if session.ended_at is None or session.last_seen_at > place[0]:
         return False
-    return session.last_seen_at < place[0] or session.session_id > place[1]
+    own_id = apart(session.session_id)[0] or ""  # as the record has it
+    return session.last_seen_at < place[0] or own_id > place[1]
 
 
 def _when_ended(state: SessionState) -> SessionState:
@@ -194,7 +196,7 @@ class SessionRecords:
         attention = self.attention(session)
         newest = self._newest(session.session_id)
         return {
-            "session_id": session.session_id,
+            **record_ids(session.session_id),
             "project_id": session.project_id,
             "project": self._names.get(session.project_id, session.project_id),
             "folder": session.folder or None,

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from fleet_lib.machines import record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import DISMISSED
@@ -53,7 +54,7 @@ def hidden(
     those that are shown all the same, because they said something new."""
     is_shown = {row["session_id"] for row in shown}
     return [
-        open_record(session, names) | {"hidden_until": session.hidden_until}
+        open_record(_titled(connection, session), names) | {"hidden_until": session.hidden_until}
         for session in SessionRepo(connection).hidden()
         if session.session_id not in is_shown
     ]
@@ -76,7 +77,7 @@ def open_sessions(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The sessions that have not ended, the most recently seen first."""
     return [
         {
-            "session_id": session.session_id,
+            **record_ids(session.session_id),
             "project_id": session.project_id,
             "state": session.state,
             "since": session.state_at,
@@ -94,6 +95,10 @@ def title_of(connection: sqlite3.Connection, session_id: str) -> str | None:
     session = SessionRepo(connection).get(session_id)
     title = session.title if session else None
     return title or BriefingRepo(connection).last_title(session_id)
+
+
+def _titled(connection: sqlite3.Connection, session: Session) -> Session:
+    return replace(session, title=title_of(connection, session.session_id))
 
 
 class SessionsNow:
@@ -139,10 +144,7 @@ class SessionsNow:
         for live in self._live.values():
             if is_one(live) and (session := self._repo.get(live.session_id)):
                 found.append(session_now(session, live))
-        titled = [
-            replace(session, title=title_of(self._connection, session.session_id))
-            for session in found
-        ]
+        titled = [_titled(self._connection, session) for session in found]
         return sorted(titled, key=order, reverse=True)
 
 
@@ -172,9 +174,9 @@ def open_record(session: Session, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _place(session: Session, names: dict[str, str]) -> dict[str, str]:
+def _place(session: Session, names: dict[str, str]) -> dict[str, str | None]:
     return {
-        "session_id": session.session_id,
+        **record_ids(session.session_id),
         "project_id": session.project_id,
         "project": names.get(session.project_id, session.project_id),
         **({"title": session.title} if session.title else {}),

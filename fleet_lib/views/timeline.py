@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from fleet_lib import lines
+from fleet_lib.machines import apart
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
@@ -53,6 +54,7 @@ class Row:
     briefing_id: int | None
     job_id: int | None
     session_id: str | None
+    machine: str | None  # another one's name
     status: str
     title: str | None
     line: str
@@ -201,7 +203,8 @@ def _row(
         project=names.get(project_id, project_id) if project_id else None,
         briefing_id=briefing_id,
         job_id=number if isinstance(number, int) else None,
-        session_id=session_id if isinstance(session_id, str) else None,
+        session_id=apart(session_id)[0] if isinstance(session_id, str) else None,
+        machine=main.machine,
         status=lines.event_status(payload),
         title=turn.title if turn else None,
         line=lines.line_of(main.type, payload),

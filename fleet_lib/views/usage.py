@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from fleet_lib import clock
-from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.json_text import json_object_or_none
+from fleet_lib.machines import apart
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
+from fleet_lib.store.relay_rows import RelayRowRepo
 from fleet_lib.store.usage import COMMANDER, QUARTER_SECONDS
 from fleet_lib.store.usage_rates import By, Rate, UsageRateRepo, UsageRow
 
@@ -80,10 +83,22 @@ def of_briefing(connection: sqlite3.Connection, briefing: BriefingRecord) -> dic
     """{"turn": its figure, "session": its session's}, None where nothing was counted. The session's
     has `client_usd`, what the client itself says that the session cost."""
     turn = BriefingRepo(connection).turn_of(briefing.briefing_id)
-    of_turn = None
-    if turn:
-        of_turn = _figure(connection, session_id=turn.session_id, turn_key=turn.turn_key)
-    return {"turn": of_turn, "session": of_session(connection, briefing.session_id)}
+    if apart(briefing.session_id)[1]:
+        return {"turn": _of_other_machine(connection, briefing.briefing_id), "session": None}
+    turn_figure = of_turn(connection, turn) if turn else None
+    return {"turn": turn_figure, "session": of_session(connection, briefing.session_id)}
+
+
+def of_turn(connection: sqlite3.Connection, turn: Turn) -> dict[str, Any] | None:
+    """A turn's figure; None if nothing was counted."""
+    return _figure(connection, session_id=turn.session_id, turn_key=turn.turn_key)
+
+
+def _of_other_machine(connection: sqlite3.Connection, briefing_id: int) -> dict[str, Any] | None:
+    """What the machine that ran the turn says of it, at its prices."""
+    stored = json_object_or_none(RelayRowRepo(connection).usage_of(briefing_id))
+    more = {"is_partly_priced": False, "is_to_be_priced": False, "priced_at": clock.now()}
+    return stored | more if stored else None
 
 
 def of_session(connection: sqlite3.Connection, session_id: str | None) -> dict[str, Any] | None:

@@ -94,6 +94,7 @@ def test_a_question_does_not_wait_behind_the_queue(jobs: Jobs) -> None:
     assert turns[0]["ts_started"] <= jobs.job(queued[1])["ts_started"]
 
 
+@pytest.mark.one_client
 def test_failed_question_prints_the_reason_and_repeats_its_events(jobs: Jobs) -> None:
     jobs.fleet.script("an unlucky question", Fail(400, "no such luck"))
     done = jobs.console("ask", "an unlucky question")
@@ -108,6 +109,7 @@ def test_failed_question_prints_the_reason_and_repeats_its_events(jobs: Jobs) ->
     assert {event["level"] for event in jobs.events()} == {"silent"}
 
 
+@pytest.mark.one_client
 def test_reset_starts_a_new_conversation_but_keeps_cursor_and_alerts(jobs: Jobs) -> None:
     fleet = jobs.fleet
     jobs.console("ask", "the first question")
@@ -150,6 +152,7 @@ def test_every_turn_of_a_conversation_uses_its_own_system_prompt(jobs: Jobs) -> 
     assert "turn one" in json.dumps(request["messages"]), "it is not the same conversation"
 
 
+@pytest.mark.one_client
 @pytest.mark.usefixtures("terminal")
 def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: Jobs) -> None:
     fleet = jobs.fleet

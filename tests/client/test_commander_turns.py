@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from fleet_world import Fleet, blocked_by
 from scripted_model import Fail, Request, Text, newest_prompt
 
@@ -12,6 +13,7 @@ def _mentioning(preludes: Sequence[str], text: str) -> int:
     return sum(text in prelude for prelude in preludes)
 
 
+@pytest.mark.one_client
 def test_new_session_after_a_failed_turn_shows_the_same_events_again(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
 
@@ -77,6 +79,7 @@ def test_events_between_resumed_turns_are_shown_exactly_once(fleet: Fleet) -> No
         assert _mentioning(fleet.preludes_up_to("third"), text) == 1
 
 
+@pytest.mark.one_client
 def test_events_during_a_turn_are_left_for_the_next_turn(fleet: Fleet) -> None:
     alpha, beta = fleet.repository("alpha"), fleet.repository("beta")
     fleet.worker(alpha, "get stuck", blocked_by("a key"))
@@ -97,6 +100,7 @@ def test_events_during_a_turn_are_left_for_the_next_turn(fleet: Fleet) -> None:
     assert "Stuck on a key" not in delta
 
 
+@pytest.mark.one_client
 def test_two_commander_sessions_have_separate_cursors(fleet: Fleet) -> None:
     fleet.worker(fleet.repository("alpha"), "get stuck", blocked_by("a key"))
     first_session = fleet.commander("one looks").session_id

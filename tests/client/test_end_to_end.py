@@ -98,6 +98,7 @@ def test_ten_concurrent_workers_leave_exactly_ten_briefings(fleet: Fleet) -> Non
         assert {row["id"] for row in sessions} == set(expected)
 
 
+@pytest.mark.one_client
 @pytest.mark.parametrize("start", ["", "service"], ids=["cd in the turn", "started in a subfolder"])
 def test_worker_in_a_subfolder_belongs_to_its_repository(fleet: Fleet, start: str) -> None:
     repository = fleet.repository("alpha", {"service/main.py": "1\n"})
@@ -213,6 +214,7 @@ def test_worker_with_a_failing_model_leaves_a_failed_briefing_and_error(fleet: F
     assert fleet.event_counts() == {"session_started": 1, "briefing_added": 1, "error": 1}
 
 
+@pytest.mark.one_client
 def test_on_a_loaded_machine_no_failed_turn_is_lost(fleet: Fleet) -> None:
     """2.1.332 terminates the hook of a failure as it exits; before Fleet ignored that, a third was lost."""
     turns = int(os.environ.get("FLEET_FAILED_TURNS", "10"))
@@ -238,6 +240,7 @@ def test_on_a_loaded_machine_no_failed_turn_is_lost(fleet: Fleet) -> None:
     assert (counts["briefing_added"], counts["error"]) == (turns, turns)
 
 
+@pytest.mark.one_client
 def test_a_commander_goes_on_where_a_registered_hook_is_missing(
     fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -284,6 +287,7 @@ def test_hooks_registered_twice_store_one_briefing_and_inject_once(fleet: Fleet)
     }
 
 
+@pytest.mark.one_client
 def test_worker_context_has_the_briefing_format_and_other_workers(fleet: Fleet) -> None:
     repository = fleet.repository("alpha")
     others: list[str] = []

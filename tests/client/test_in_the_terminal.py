@@ -34,6 +34,7 @@ def test_status_line_names_sessions_that_need_attention(fleet: Fleet) -> None:
             second.wait_for("fleet: 1 needs you")
 
 
+@pytest.mark.one_client
 def test_session_continues_after_fleet_is_uninstalled_under_it(
     fleet: Fleet, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_interactive_resume_shows_the_missed_events(fleet: Fleet, commander: Int
     assert len(fleet.preludes_up_to("nothing happened")) == 2
 
 
+@pytest.mark.one_client
 def test_opening_the_commander_does_not_move_its_cursor(
     fleet: Fleet, commander: Interactive
 ) -> None:
@@ -121,6 +122,7 @@ def test_opening_the_commander_does_not_move_its_cursor(
     assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
 
 
+@pytest.mark.one_client
 def test_two_clients_of_one_session_have_a_cursor_each(
     fleet: Fleet, commander: Interactive
 ) -> None:
@@ -138,6 +140,7 @@ def test_two_clients_of_one_session_have_a_cursor_each(
     assert fleet.preludes_with("nothing happened") == []
 
 
+@pytest.mark.one_client
 def test_a_reset_is_not_undone_by_a_turn_that_is_running(
     fleet: Fleet, commander: Interactive
 ) -> None:
@@ -174,6 +177,7 @@ def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) ->
     assert "Stuck on a review" in delta
 
 
+@pytest.mark.one_client
 def test_events_of_a_crashed_turn_are_shown_again(fleet: Fleet, commander: Interactive) -> None:
     fleet.script("what is new", Text("too late", delay_seconds=10))
     commander.send("what is new")

@@ -60,6 +60,7 @@ def test_usage_limit_holds_the_queue_with_one_alert_until_the_time_that_the_clie
     assert jobs.fleet.rows("SELECT * FROM job_hold") == []
 
 
+@pytest.mark.one_client
 def test_waiting_runner_tries_again_when_the_limit_is_over(jobs: Jobs) -> None:
     jobs.client(before=SUBSCRIPTION)
     jobs.fleet.script("soon", used_up(3))
@@ -80,6 +81,7 @@ def test_expired_login_is_named_and_holds_the_queue(jobs: Jobs) -> None:
     assert [jobs.job(number)["status"] for number in ids] == ["queued"] * 2
 
 
+@pytest.mark.one_client
 def test_question_to_the_commander_is_answered_with_the_reason(jobs: Jobs) -> None:
     jobs.client(before=SUBSCRIPTION)
     jobs.fleet.script("what needs me", used_up(7200))

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter
 
+import pytest
 from job_world import Jobs, is_alive
 from scripted_model import Fail, Text, ToolUse
 
@@ -43,6 +44,7 @@ def test_job_runs_in_its_project_and_reports_its_outcome(jobs: Jobs) -> None:
     assert f"alpha · job {job_id} done: The note is written." in prelude
 
 
+@pytest.mark.one_client
 def test_job_gets_its_prompt_on_stdin_and_no_session_environment(
     jobs: Jobs,
 ) -> None:
@@ -99,6 +101,7 @@ def test_api_error_fails_the_job_and_raises_an_alert(jobs: Jobs) -> None:
     assert f"alpha · job {job_id} failed: API Error: 400 no such luck" in alerts
 
 
+@pytest.mark.one_client
 def test_running_job_can_be_watched(jobs: Jobs) -> None:
     jobs.fleet.script(
         "work for a while", ToolUse("Bash", {"command": "echo midway"}), Text("End.", 1.5)
@@ -122,6 +125,7 @@ def test_job_over_its_own_cap_fails_with_that_reason(jobs: Jobs) -> None:
     assert "the job reached its budget" in jobs.job(job_id)["error"]
 
 
+@pytest.mark.one_client
 def test_permission_bypass_needs_both_job_and_configuration(jobs: Jobs) -> None:
     bypass = ("--permission-mode", "bypassPermissions")
     refused = jobs.console("jobs", "submit", "--project", "alpha", *bypass, "do anything")
@@ -142,6 +146,7 @@ def test_permission_bypass_needs_both_job_and_configuration(jobs: Jobs) -> None:
     assert argv[argv.index("--permission-mode") + 1] == "bypassPermissions"
 
 
+@pytest.mark.one_client
 def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
     job_id = jobs.submit("think for ever", "--timeout", "2")
@@ -156,6 +161,7 @@ def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
     assert run["ended_at"] and (run["cost_usd"] is None or run["cost_usd"] == 0)
 
 
+@pytest.mark.one_client
 def test_processes_started_by_a_job_end_with_it(jobs: Jobs) -> None:
     """Claude Code's Bash tool runs in its own session, which a signal to the process group
     does not reach."""
@@ -170,6 +176,7 @@ def test_processes_started_by_a_job_end_with_it(jobs: Jobs) -> None:
     assert (event["status"], event["level"]) == ("canceled", "mention")
 
 
+@pytest.mark.one_client
 def test_started_job_of_a_killed_runner_fails_and_its_client_ends(
     jobs: Jobs,
 ) -> None:

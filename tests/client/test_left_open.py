@@ -8,6 +8,7 @@ import shlex
 import sys
 from typing import Any
 
+import pytest
 from claude_client import Interactive
 from fleet_world import Fleet, blocked_by
 from scripted_model import Text
@@ -25,6 +26,7 @@ def waiting(fleet: Fleet) -> dict[str, list[tuple[str, str, str]]]:
     }
 
 
+@pytest.mark.one_client
 def test_what_a_headless_run_left_open_is_shown_after_others_of_its_repository(
     fleet: Fleet,
 ) -> None:

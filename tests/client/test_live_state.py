@@ -101,6 +101,7 @@ def test_a_refused_prompt_is_over_and_a_second_one_is_an_alert_of_its_own(
     assert look(fleet) == ([("permission", "Bash: touch two")], 0, "fleet: 1 needs you")
 
 
+@pytest.mark.one_client
 def test_a_killed_client_needs_no_person(fleet: Fleet, session: Interactive) -> None:
     prompt_for(fleet, session, "touch one")
     fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
@@ -139,6 +140,7 @@ def test_a_later_turn_is_work_and_its_end_is_none(fleet: Fleet, session: Interac
     quiet(fleet)
 
 
+@pytest.mark.one_client
 def test_without_the_clients_file_the_hooks_last_word_holds(
     fleet: Fleet, session: Interactive
 ) -> None:
@@ -149,6 +151,7 @@ def test_without_the_clients_file_the_hooks_last_word_holds(
     assert look(fleet) == ([("permission", "Bash: touch one")], 0, "fleet: 1 needs you")
 
 
+@pytest.mark.one_client
 def test_a_headless_session_asks_no_person(fleet: Fleet, repository: Path) -> None:
     fleet.script("please do", ToolUse("Bash", {"command": "touch one"}), Text("It was denied."))
     fleet.world.run("please do", repository, extra_args=["--disallowed-tools", "none"])

@@ -37,6 +37,7 @@ def prompt_for(fleet: Fleet, session: Interactive, command: str) -> None:
     session.wait_for("Do you want to proceed")
 
 
+@pytest.mark.one_client
 def test_an_unanswered_prompt_is_one_message_and_an_answered_one_none(
     fleet: Fleet, session: Interactive, server: Server
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_unanswered_prompt_is_one_message_and_an_answered_one_none(
     assert len(server.requests) == 1
 
 
+@pytest.mark.one_client
 def test_a_headless_turn_that_asks_sends_nothing(fleet: Fleet, server: Server) -> None:
     fleet.console("config", "set", "notify.grace_seconds", "0")
     fleet.console("notify", "add", f"http://{server.place}/hook")

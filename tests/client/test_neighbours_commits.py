@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from fleet_world import Fleet, configure, git
 from scripted_model import Text, ToolUse
 
@@ -57,6 +58,7 @@ def test_turn_that_explains_has_no_files_of_the_neighbour_that_commits_meanwhile
     ]
 
 
+@pytest.mark.one_client
 def test_commit_in_a_submodule_is_the_turns(fleet: Fleet) -> None:
     shop, library = fleet.repository("shop"), fleet.repository("library")
     git(

@@ -192,6 +192,7 @@ def test_turn_without_changes_is_not_sent_to_the_model(jobs: Jobs) -> None:
     assert requests == []
 
 
+@pytest.mark.one_client
 @pytest.mark.parametrize(
     ("reply", "message"),
     [

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from fleet_world import Fleet, blocked_by
 from scripted_model import Fail, Text, ToolUse
 
 
+@pytest.mark.one_client
 def test_what_was_done_before_fleet_was_installed_is_imported(fleet: Fleet) -> None:
     fleet.world.write_settings({})
     repository = fleet.repository("alpha")

@@ -61,6 +61,7 @@ def test_a_resumed_and_a_forked_session_count_each_message_once(fleet: Fleet) ->
     assert [row["output_tokens"] for row in before if row["key"] == first.session_id] == [3400]
 
 
+@pytest.mark.one_client
 def test_a_jobs_tokens_count_beside_what_the_client_says(jobs: Jobs) -> None:
     jobs.fleet.script("do it", Text("Done.", usage=LOOKED))
     job_id = jobs.submit("do it")

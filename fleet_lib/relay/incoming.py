@@ -1,0 +1,176 @@
+"""What came from another machine, made harmless before it is written: read by strict models, redacted
+again, without control characters and terminal escapes, never of the future. Needs no database."""
+
+from typing import Any
+
+from fleet_lib import clock
+from fleet_lib.machines import MARK
+from fleet_lib.records import Record
+from fleet_lib.redact import redact
+from fleet_lib.relay import names, payloads, wire
+from fleet_lib.relay.link import Message
+from fleet_lib.relay.outgoing import is_address
+from fleet_lib.remotes import canonical_remote, without_credentials
+from fleet_lib.text import one_line, printable
+
+_SUMMARY, _DETAIL, _ITEM, _PATH, _TITLE = 500, 300, 1000, 1000, 120
+
+
+class Received(Record):
+    """One message: whose it is by its subject, and what it says or why that cannot be read."""
+
+    sender: names.Sender
+    stored_at: str
+    event: wire.EventMessage | None = None
+    state: wire.StateMessage | None = None
+    heartbeat: wire.HeartbeatMessage | None = None
+    own: wire.OwnMessage | None = None
+    trouble: str = ""
+    is_newer: bool = False
+
+
+def received(message: Message) -> Received | None:
+    """The message as it may be applied. None for a subject that no Fleet publishes to. Whatever it
+    holds, nothing raises."""
+    sender = names.sender_of(message.subject)
+    if sender is None:
+        return None
+    stored_at = clock.iso(message.stored_ns)
+    try:
+        return _read(message.data, sender, stored_at)
+    except wire.NewerVersion:
+        return Received(sender, stored_at, is_newer=True)
+    except wire.Unreadable as error:
+        return Received(sender, stored_at, trouble=clean_line(str(error), 200))
+    except Exception as error:  # a peer must not stop the others
+        words = clean_line(f"{type(error).__name__}: {error}", 200)
+        return Received(sender, stored_at, trouble=words)
+
+
+def _read(body: bytes, sender: names.Sender, stored_at: str) -> Received:
+    if sender.session == names.HEARTBEAT:
+        return Received(sender, stored_at, heartbeat=wire.read_heartbeat(body))
+    if sender.kind == "own":
+        return Received(sender, stored_at, own=_own(wire.read_own(body)))
+    if sender.kind == "state":
+        return Received(sender, stored_at, state=_state(wire.read_state(body, sender)))
+    return Received(sender, stored_at, event=_event(wire.read_event(body, sender)))
+
+
+def clean_line(text: str, limit: int) -> str:
+    """One redacted, harmless line."""
+    return one_line(redact(one_line(text, 4 * limit)), limit)
+
+
+def _event(message: wire.EventMessage) -> wire.EventMessage:
+    event, briefing, turn = message.event, message.briefing, message.turn
+    payload = payloads.kept(event.type, event.payload, clean_line)
+    changes: dict[str, Any] = {
+        "project": _project(message.project),
+        "session_id": _id(message.session_id),
+        "event": event.model_copy(update={"ts": _past(event.ts), "payload": payload}),
+    }
+    if briefing:
+        changes["briefing"] = _briefing(briefing)
+    if turn:
+        question = clean_line(turn.question, _SUMMARY) if turn.question else None
+        changes["turn"] = turn.model_copy(
+            update={
+                "key": _harmless_id(turn.key) or "-",
+                "summary": clean_line(turn.summary, _SUMMARY),
+                "question": question or None,
+                "source": turn.source if turn.source in _SOURCES else "message",
+            }
+        )
+    return message.model_copy(update=changes)
+
+
+_SOURCES = ("block", "status_file", "message")
+
+
+def _briefing(briefing: wire.BriefingPart) -> wire.BriefingPart:
+    changes: dict[str, Any] = {
+        "session_id": _id(briefing.session_id),
+        "raw_markdown": printable(redact(printable(briefing.raw_markdown))),
+        "started_at": _past(briefing.started_at) if briefing.started_at else None,
+        "ended_at": _past(briefing.ended_at) if briefing.ended_at else None,
+    }
+    for name in ("task_id", "branch", "base_commit", "head_commit"):
+        value = getattr(briefing, name)
+        changes[name] = clean_line(value, _DETAIL) or None if value is not None else None
+    for name, limit in (
+        ("blockers", _ITEM),
+        ("next_steps", _ITEM),
+        ("docs_touched", _PATH),
+        ("files_touched", _PATH),
+    ):
+        changes[name] = tuple(clean_line(one, limit) for one in getattr(briefing, name))
+    return briefing.model_copy(update=changes)
+
+
+def _state(message: wire.StateMessage) -> wire.StateMessage:
+    return message.model_copy(
+        update={
+            "project": _project(message.project),
+            "session_id": _id(message.session_id) or "-",
+            "state_at": _past(message.state_at),
+            "last_seen_at": _past(message.last_seen_at),
+            "ended_at": _past(message.ended_at) if message.ended_at else None,
+            "detail": clean_line(message.detail, _DETAIL),
+        }
+    )
+
+
+def _own(message: wire.OwnMessage) -> wire.OwnMessage:
+    hidden = message.hidden
+    if hidden:
+        hidden = hidden.model_copy(
+            update={
+                "session_id": _id(hidden.session_id) or "-",
+                "state_at": _past(hidden.state_at),
+                "until": clock.normal(hidden.until),
+            }
+        )
+    return message.model_copy(
+        update={
+            "session_id": _id(message.session_id),
+            "title": clean_line(message.title, _TITLE) or None if message.title else None,
+            "titles": {
+                number: clean_line(title, _TITLE)
+                for number, title in message.titles.items()
+                if number.isdecimal() and len(number) < 17
+            },
+            "hidden": hidden,
+        }
+    )
+
+
+def _project(project: wire.ProjectPart) -> wire.ProjectPart:
+    remote = without_credentials(one_line(project.remote, 1000)) if project.remote else None
+    forms = [canonical_remote(remote)] if remote else []
+    forms += [one_line(form, 500) for form in project.remotes]
+    usable = tuple(dict.fromkeys(form for form in forms if is_address(form)))
+    return project.model_copy(
+        update={
+            "name": clean_line(project.name, 100) or "project",
+            "remote": clean_line(remote, 500) if remote and usable else None,
+            "remotes": usable,
+        }
+    )
+
+
+def _id(session_id: str | None) -> str | None:
+    """A session's id, in which nothing can pass for another machine's mark."""
+    return _harmless_id(session_id) or None if session_id is not None else None
+
+
+def _harmless_id(text: str) -> str:
+    """An id as it is, or what stands for it if it holds a secret."""
+    harmless = one_line(text, 200).replace(MARK, "-")
+    return harmless if redact(harmless) == harmless else wire.token_of(harmless)
+
+
+def _past(moment: str) -> str:
+    """A time in the database's form; what is in the future counts as now. Raises ValueError."""
+    normal = clock.normal(moment)
+    return clock.now() if clock.is_ahead(normal) else normal

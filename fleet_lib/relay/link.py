@@ -1,0 +1,312 @@
+"""The requests that Fleet makes over a connection to the relay's server, and the readers of its
+streams. Every wait has a limit. A refused request gets no answer, only a line to the error callback,
+so that is where its reason comes from."""
+
+import asyncio
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from fleet_lib.errors import FleetError
+from fleet_lib.records import Record
+from fleet_lib.relay import names
+from fleet_lib.relay.names import Filter
+from fleet_lib.text import clean
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+REQUEST_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
+BATCH = 256  # messages of one fetch
+_BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
+_IDLE_SECONDS = 0.01  # after a message, when no other follows at once
+_FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
+_SECOND_NS = 10**9
+_VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
+_WRONG_SEQUENCE, _NO_SUCH_STREAM = 10071, 10059  # JetStream's error codes
+
+
+class RelayTrouble(FleetError):
+    """The server cannot be reached, or does not do what it is asked; why."""
+
+
+class Refused(RelayTrouble):
+    """The server's permissions do not allow it."""
+
+
+class NoStream(RelayTrouble):
+    """There is no such stream (yet)."""
+
+
+class WrongSequence(RelayTrouble):
+    """Something was published to the subject that this connection does not know of."""
+
+
+class Message(Record):
+    subject: str
+    sequence: int
+    stored_ns: int
+    pending: int  # messages that come after it
+    headers: dict[str, str]
+    data: bytes
+
+
+class Rights(Record):
+    """Who the server says that this connection is, and which projects it may read and publish."""
+
+    machine: str
+    person: str
+    grants: tuple[str, ...]
+    is_owner: bool  # it may create the streams
+
+
+class Link:
+    """An open connection."""
+
+    def __init__(self, client: "Client", machine: str) -> None:
+        self._client = client
+        self.machine = machine
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    async def rights(self) -> Rights:
+        """Raises RelayTrouble."""
+        answer = await self._ask("$SYS.REQ.USER.INFO", b"")
+        publish = ((answer.get("data") or {}).get("permissions") or {}).get("publish") or {}
+        allowed = [str(one) for one in publish.get("allow") or []]
+        machine, person, grants = names.rights_in(allowed)
+        if not machine:
+            raise RelayTrouble(
+                "the server gives this key no permissions of a Fleet machine: make its"
+                " configuration with `fleet relay server init`"
+            )
+        is_owner = names.create_stream_subject(names.EVENTS) in allowed
+        return Rights(machine, person, tuple(grants), is_owner)
+
+    async def create_streams(self) -> None:
+        """Make the streams; that they are there already is no trouble. Raises RelayTrouble."""
+        for stream in (names.EVENTS, names.STATES):
+            config = json.dumps(names.stream_config(stream)).encode()
+            answer = await self._ask(names.create_stream_subject(stream), config)
+            if error := answer.get("error"):
+                raise RelayTrouble(f"the stream {stream} cannot be used: {_words(error)}")
+
+    async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+        """The message's sequence once the server has stored it. Raises Refused, WrongSequence,
+        NoStream, RelayTrouble."""
+        answer = await self._ask(subject, body, headers)
+        if error := answer.get("error"):
+            if error.get("err_code") == _WRONG_SEQUENCE:
+                raise WrongSequence(_words(error))
+            raise RelayTrouble(f"the server did not store a message: {_words(error)}")
+        return int(answer["seq"])
+
+    async def consumer(
+        self, filter: Filter, *, start: int = 0, only_last: bool = False
+    ) -> "Consumer":
+        """A reader of these subjects, from a sequence on; with `only_last` the headers of each
+        subject's last message. One of the same name, which this machine left behind, goes first.
+        Raises Refused, NoStream, RelayTrouble."""
+        policy: dict[str, Any] = {"deliver_policy": "all"}
+        if start:
+            policy = {"deliver_policy": "by_start_sequence", "opt_start_seq": start}
+        if only_last:
+            policy = {"deliver_policy": "last_per_subject", "headers_only": True}
+        config = {
+            "name": filter.consumer,
+            "filter_subject": filter.subjects,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "inactive_threshold": _FORGOTTEN_SECONDS * _SECOND_NS,
+            **policy,
+        }
+        wish = {"stream_name": filter.stream, "config": config, "action": "create"}
+        await self._delete(filter)
+        answer = await self._ask(filter.create_subject, json.dumps(wish).encode())
+        if error := answer.get("error"):
+            if error.get("err_code") == _NO_SUCH_STREAM:
+                raise NoStream("the server has no stream yet: one of its owner's machines makes it")
+            raise RelayTrouble(f"the server does not let {filter.consumer} read: {_words(error)}")
+        made = Consumer(self, filter, int(answer.get("num_pending") or 0))
+        await made.listen()
+        return made
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._client.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._client.is_closed)
+
+    def note_error(self, error: Exception) -> None:
+        """What the server says apart from its answers."""
+        if "violation for subscription" in str(error).lower():
+            for asked in self._waiting.values():
+                if not asked.done():
+                    asked.set_exception(Refused(f"this is not the key of {self.machine}"))
+        elif found := _VIOLATION.search(str(error)):
+            waiting = self._waiting.get(found[1].lower())
+            if waiting and not waiting.done():
+                waiting.set_exception(
+                    Refused(f"the server refuses {clean(found[1], 200)} to {self.machine}")
+                )
+
+    async def _delete(self, filter: Filter) -> None:
+        answer = await self._ask(filter.delete_subject, b"")
+        error = answer.get("error") or {}
+        if error.get("err_code") == _NO_SUCH_STREAM:
+            raise NoStream("the server has no stream yet: one of its owner's machines makes it")
+
+    async def _ask(
+        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        from nats.errors import Error, NoRespondersError
+
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[subject.lower()] = refused  # nats-py lowers the error
+        asking = asyncio.ensure_future(
+            self._client.request(subject, body, timeout=REQUEST_SECONDS, headers=headers)
+        )
+        try:
+            await asyncio.wait(
+                (asking, refused),
+                timeout=REQUEST_SECONDS + 1,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if refused.done():
+                refused.result()
+            if not asking.done():
+                raise TimeoutError
+            answer = json.loads(asking.result().data)
+        except NoRespondersError:
+            raise NoStream(
+                "the server has no stream yet: one of its owner's machines makes it"
+            ) from None
+        except TimeoutError:
+            raise RelayTrouble(
+                f"the server gave no answer within {REQUEST_SECONDS:.0f} s"
+            ) from None
+        except (Error, OSError, ValueError) as error:
+            raise RelayTrouble(
+                f"the connection failed: {clean(error, 200) or type(error).__name__}"
+            ) from None
+        finally:
+            asking.cancel()
+            refused.cancel()
+            with contextlib.suppress(BaseException):
+                asking.exception() if asking.done() else None
+            self._waiting.pop(subject.lower(), None)
+        return answer if isinstance(answer, dict) else {}
+
+
+class Consumer:
+    """Reads the messages of a filter, batch by batch."""
+
+    def __init__(self, link: Link, filter: Filter, pending: int) -> None:
+        self.filter = filter
+        self.pending = pending  # when it was made
+        self._link = link
+        self._client = link._client
+        self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
+        self._queue: asyncio.Queue[Msg] = asyncio.Queue()
+        self._pulls, self._left, self._ends = 0, 0, 0.0
+        self._ready: list[Message] = []
+
+    def put_back(self, messages: list[Message]) -> None:
+        """Let the next fetch return these."""
+        self._ready = messages
+
+    async def listen(self) -> None:
+        async def take(message: "Msg") -> None:
+            self._queue.put_nowait(message)
+
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=take)
+
+    async def close(self) -> None:
+        """Leave nothing behind on the server."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._subscription.unsubscribe()
+        with contextlib.suppress(RelayTrouble):
+            await self._link._delete(self.filter)
+
+    async def fetch(self, seconds: float = 0.0) -> list[Message]:
+        """The next messages, at most BATCH; waits up to `seconds` for the first. Raises
+        RelayTrouble when the consumer or the connection is gone."""
+        if ready := self._ready:
+            self._ready = []
+            return ready
+        found: list[Message] = []
+        while len(found) < BATCH:
+            loop = asyncio.get_running_loop()
+            if self._left <= 0 or loop.time() >= self._ends:
+                if found:
+                    break
+                await self._pull(seconds)
+            limit = _IDLE_SECONDS if found else max(self._ends - loop.time(), 0) + 2.0
+            try:
+                async with asyncio.timeout(limit):
+                    message = await self._queue.get()
+            except TimeoutError:
+                if found:
+                    break
+                raise RelayTrouble("the server does not answer any more") from None
+            status = (message.headers or {}).get("Status")
+            if status is None or message.reply:
+                self._left -= 1
+                found.append(_message(message))
+            elif message.subject != self._reply:
+                continue  # the end of an earlier request
+            elif status in ("404", "408"):
+                self._left = 0
+                break
+            elif status == "409":
+                self._left = 0
+                words = (message.headers or {}).get("Description", "")
+                if "deleted" in words.lower():
+                    raise RelayTrouble("another program reads with this machine's key")
+                break
+        return found
+
+    @property
+    def _reply(self) -> str:
+        """Where the answers to the newest request go."""
+        return f"{self._inbox}.{self._pulls}"
+
+    async def _pull(self, seconds: float) -> None:
+        wish: dict[str, Any] = {"batch": BATCH, "max_bytes": _BATCH_BYTES}
+        if seconds > 0:
+            wish["expires"] = int(seconds * _SECOND_NS)
+        else:
+            wish["no_wait"] = True
+        self._pulls += 1
+        self._left = BATCH
+        self._ends = asyncio.get_running_loop().time() + (seconds or REQUEST_SECONDS)
+        try:
+            await self._client.publish(
+                self.filter.next_subject, json.dumps(wish).encode(), reply=self._reply
+            )
+        except Exception as error:
+            raise RelayTrouble(f"the connection failed: {clean(error, 200)}") from None
+
+
+def _message(message: "Msg") -> Message:
+    # $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING; newer servers may
+    # put a domain and an account before the stream.
+    parts = (message.reply or "").split(".")
+    at = 2 if len(parts) == 9 else 4
+    try:
+        sequence, stored_ns, pending = int(parts[at + 3]), int(parts[at + 5]), int(parts[at + 6])
+    except (IndexError, ValueError):
+        raise RelayTrouble("the server sent a message without its place in the stream") from None
+    headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
+    return Message(message.subject, sequence, stored_ns, pending, headers, message.data)
+
+
+def _words(error: dict[str, Any]) -> str:
+    return clean(error.get("description") or error, 200)

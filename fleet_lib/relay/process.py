@@ -1,0 +1,84 @@
+"""The relay's process: `python -I process.py FLEET_HOME [run]`, started detached by
+wake.start_relay, and with `run` by the gateway, as whose child it lives until its stdin ends.
+
+Standard library only until the lock is held: most starts find another at work and end here."""
+
+import os
+import sys
+import threading
+import time
+
+_EXCHANGE_SECONDS = 130.0  # longer than an exchange takes
+
+
+def main(home: str, mode: str) -> int:
+    os.chdir("/")
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    return _run(home) if mode == "run" else _once(home)
+
+
+def _once(home: str) -> int:
+    from fleet_lib.relay.backoff import Lock, is_running, seconds_left
+    from fleet_lib.wake import RELAY_SECONDS
+
+    try:
+        waiting, exchange = Lock(home, "waiting"), Lock(home, "exchange")
+    except OSError:
+        return 0  # the home has left the relay
+    if not waiting.take():
+        return 0  # another process waits, and will see what there is to send
+    left = seconds_left(home)
+    if left > RELAY_SECONDS or is_running(home):
+        return 0
+    time.sleep(max(0.0, left))
+    if is_running(home) or not exchange.take(_EXCHANGE_SECONDS):
+        return 0
+    waiting.close()
+    from fleet_lib import log
+    from fleet_lib.errors import FleetError
+    from fleet_lib.redact import redact
+    from fleet_lib.relay.exchange import once
+
+    try:
+        once(home)
+    except FleetError:
+        return 1  # noted, and in the log
+    except Exception as error:
+        log.write_once(home, "relay", redact(f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+def _run(home: str) -> int:
+    from fleet_lib.relay.backoff import Lock
+
+    try:
+        running, exchange = Lock(home, "running"), Lock(home, "exchange")
+    except OSError:
+        return 0
+    if not running.take() or not exchange.take(_EXCHANGE_SECONDS):
+        return 0
+    from fleet_lib import log
+    from fleet_lib.redact import redact
+    from fleet_lib.relay.exchange import Runner
+
+    runner = Runner(home)
+
+    def wait_for_parent() -> None:
+        while os.read(0, 4096):
+            pass
+        runner.stop(at_once_after=5.0)
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
+    try:
+        runner.run()
+    except Exception as error:
+        log.write_once(home, "relay", redact(f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""))

@@ -1,0 +1,447 @@
+"""Several machines over a real server: nothing is lost and nothing comes twice, whatever is killed,
+lost, copied or set back."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from gateway_world import Gateway
+from relay_world import Machine, Server, joined, wait_for
+from support import make_repository
+
+from fleet_lib import clock
+from fleet_lib.relay.link import RelayTrouble
+from fleet_lib.store.migrate import backup
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path / "server", ("laptop", "box", "desk"))
+    made.start()
+    yield made
+    made.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, relay: Server) -> Machine:
+    return joined(tmp_path, relay, "laptop")
+
+
+@pytest.fixture
+def box(tmp_path: Path, relay: Server) -> Machine:
+    return joined(tmp_path, relay, "box")
+
+
+def turns(first: int, last: int) -> list[str]:
+    return [f"turn {number}" for number in range(first, last + 1)]
+
+
+def test_an_alert_of_one_machine_is_shown_on_the_other_as_its_own(
+    laptop: Machine, box: Machine
+) -> None:
+    repository = make_repository(laptop.folder / "web", "https://github.com/acme/web.git")
+    text = (
+        "```briefing\n---\nstatus: blocked\nsummary: waiting for the key\nblockers: [a key]\n---\n"
+        f"```\nSee {repository}/app.py and {laptop.home}."
+    )
+    payload = {
+        "hook_event_name": "Stop",
+        "session_id": "s1",
+        "prompt_id": "p1",
+        "cwd": str(repository),
+        "last_assistant_message": text,
+    }
+    laptop.hook("stop", payload, repository)
+    laptop.drain()
+    laptop.console("relay", "share", "web")
+    assert laptop.json("relay", "once") == {"sent": 2, "received": 0}
+    box.console("relay", "once")
+
+    status = box.json("status")
+    (row,) = status["needs_you"]
+    assert (row["session_id"], row["machine"], row["project"]) == ("s1", "laptop", "web")
+    assert (row["reason"], row["text"], row["folder"]) == ("blocked", "a key", "")
+    assert status["projects"][0]["machine"] == "laptop"
+    assert "web@laptop" in box.console("status").stdout
+    assert "web@laptop · blocked: waiting for the key — a key" in box.console("prelude").stdout
+    assert "web@laptop" in box.console("prelude", "--recap").stdout
+    (briefing,) = box.json("briefings", "list", "--machine", "laptop")
+    assert (briefing["machine"], briefing["session_id"]) == ("laptop", "s1")
+    assert briefing["summary"] == "waiting for the key"
+    assert str(laptop.folder) not in briefing["raw_markdown"]
+    assert box.json("briefings", "list", "--machine", "box") == []
+    events = box.json("events", "list", "--machine", "laptop")
+    assert [(one["type"], one["machine"]) for one in events] == [
+        ("briefing_added", "laptop"),
+        ("session_blocked", "laptop"),
+    ]
+    assert all(one["payload"]["sessionId"] == "s1" for one in events)
+    # Of this machine's own rows none has a machine.
+    assert "machine" not in laptop.json("status")["needs_you"][0]
+    assert "machine" not in laptop.json("events", "list")[0]
+    resumed = box.console("resume", "s1", check=False)
+    assert resumed.returncode == 1 and "on laptop" in resumed.stderr
+    unknown = box.console("events", "list", "--machine", "nowhere", check=False)
+    assert unknown.returncode == 1 and "laptop" in unknown.stderr
+    # The session goes on: the other machine does not show it any more.
+    laptop.hook(
+        "stop", payload | {"prompt_id": "p2", "last_assistant_message": "Done."}, repository
+    )
+    laptop.drain()
+    laptop.once()
+    box.once()
+    assert box.json("status")["needs_you"] == []
+    assert "resolved" in box.console("prelude").stdout
+    # A machine that sleeps for a day keeps its alerts, and the screen says how old they are.
+    laptop.hook("stop", payload | {"prompt_id": "p3"}, repository)
+    laptop.drain()
+    laptop.once()
+    box.once()
+    day_ago = clock.ago(1.5 * 86400)
+    with box.writing() as made:
+        made.execute("UPDATE relay_machines SET heard_at = ?", (day_ago,))
+        made.execute("UPDATE sessions SET state_at = ?1, last_seen_at = ?1", (day_ago,))
+    box.hook("stop", payload | {"session_id": "other"}, make_repository(box.folder / "api"))
+    box.drain()
+    assert [row.get("machine") for row in box.json("status")["needs_you"]] == [None, "laptop"]
+    assert "laptop 1d ago" in box.console("status").stdout
+    # Nothing that came from a machine is sent by another one.
+    box.project("web")
+    box.share("web__3bd96ff6")
+    assert box.once().sent == 0
+
+
+def test_titles_and_dismissals_travel_between_ones_own_machines(
+    tmp_path: Path, relay: Server, laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turn(project, 1, status="blocked")
+    with laptop.writing() as made:
+        made.execute("UPDATE turns SET title = 'Mend the login'")
+    other = box.project("other")
+    box.share(other)
+    laptop.once()
+    box.once()
+    assert box.json("status")["needs_you"][0]["title"] == "Mend the login"
+    box.console("dismiss", "s1")
+    assert box.json("status")["needs_you"] == []
+    box.once()
+    laptop.once()
+    assert laptop.json("status")["needs_you"] == []
+    desk = joined(tmp_path, relay, "desk")
+    desk.once()
+    assert desk.json("status")["needs_you"] == []
+    laptop.turn(project, 2, status="blocked")
+    laptop.once()
+    box.once()
+    assert len(box.json("status")["needs_you"]) == 1
+
+
+def test_a_kill_between_acknowledgement_and_cursor_or_inside_a_transaction_loses_nothing(
+    laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turns(project, 1, 5)
+    laptop.exchange_that_dies("note_sent")
+    laptop.turn(project, 6)
+    assert laptop.once().sent == 1
+    box.exchange_that_dies("save_position")
+    assert box.told() == []
+    box.once()
+    assert box.told() == turns(1, 6)
+    box.once()
+    assert box.told() == turns(1, 6)
+
+
+def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_nothing(
+    tmp_path: Path, relay: Server, laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turns(project, 1, 300)
+    killer = threading.Timer(0.35, lambda: relay.stop(signal.SIGKILL))
+    killer.start()
+    with contextlib.suppress(RelayTrouble):
+        laptop.once()
+    killer.join()
+    relay.start()
+    laptop.once()
+    box.once()
+    assert box.told() == turns(1, 300)
+    relay.lose_disk()
+    laptop.turn(project, 301)
+    box.once()  # nothing is there, not even the streams
+    laptop.once()
+    box.once()
+    assert box.told() == turns(1, 301)
+    desk = joined(tmp_path, relay, "desk")
+    desk.once()
+    assert desk.told() == turns(1, 301)
+    # Another stream that has grown past the place to which it was read before.
+    relay.lose_disk()
+    other = laptop.project("api")
+    laptop.share(other)
+    laptop.turns(other, 0, 399, "s2")
+    laptop.once()
+    box.once()
+    assert len(box.told()) == 701
+    assert box.told()[301:] == turns(0, 399)
+
+
+def test_copied_homes_keep_their_rows_apart_and_lose_none(
+    tmp_path: Path, relay: Server, laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turn(project, 1)
+    laptop.once()
+    laptop.turn(project, 2)  # not sent before the copy is made
+    shutil.copytree(laptop.home, tmp_path / "copy" / "fleet home")
+    copy = Machine(tmp_path / "copy" / "fleet home", tmp_path / "copy")
+    laptop.turn(project, 3, text="of the laptop")
+    copy.turn(project, 3, text="of the copy")
+    laptop.once()
+    copy.once()
+    box.once()
+    assert sorted(box.told("laptop")) == ["of the copy", "of the laptop", "turn 1", "turn 2"]
+    assert copy.member().epoch != laptop.member().epoch
+    laptop.turn(project, 4, text="later on the laptop")
+    laptop.once()
+    copy.once()
+    laptop.once()
+    # The two see each other's news, and not what both have.
+    assert copy.told() == ["of the laptop", "later on the laptop"]
+    assert laptop.told() == ["of the copy"]
+    desk = joined(tmp_path, relay, "desk")
+    desk.once()
+    assert sorted(desk.told()) == sorted([*box.told(), "later on the laptop"])
+    assert "Another home uses the key" in laptop.console("doctor", check=False).stdout
+
+
+def test_a_database_that_is_set_back_begins_a_new_epoch(
+    tmp_path: Path, laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turn(project, 1)
+    laptop.once()
+    saved = backup(Path(laptop.database), tmp_path / "backups")
+    laptop.turn(project, 2)
+    laptop.turn(project, 3)
+    laptop.once()
+    epoch = laptop.member().epoch
+    laptop.console("db", "restore", str(saved))
+    laptop.turn(project, 2, text="another turn 2")
+    laptop.once()
+    assert laptop.member().epoch != epoch
+    laptop.turn(project, 3, text="another turn 3")
+    laptop.once()
+    box.once()
+    assert box.told() == ["turn 1", "turn 2", "turn 3", "another turn 2", "another turn 3"]
+    # What the home has lost comes back from the server.
+    assert laptop.told() == ["turn 2", "turn 3"]
+    laptop.once()
+    box.once()
+    assert len(box.told()) == 5
+
+
+def test_a_project_that_is_shared_late_comes_from_its_beginning_and_an_old_event_never(
+    tmp_path: Path, relay: Server, laptop: Machine, box: Machine
+) -> None:
+    web, api = laptop.project("web"), laptop.project("api")
+    laptop.share(web)
+    for number in range(1, 6):
+        laptop.turn(web, number, session="s1")
+        laptop.turn(api, number + 10, session="s2")
+    with laptop.writing() as made:
+        made.execute("UPDATE outbox_events SET ts = ? WHERE event_id = 1", (clock.ago(91 * 86400),))
+    laptop.once()
+    box.once()
+    assert box.told() == turns(2, 5)
+    laptop.share(api)
+    laptop.once()
+    box.once()
+    assert box.told() == [*turns(2, 5), *turns(11, 15)]
+    # The setting shares by address, and `unshare` takes precedence.
+    other = laptop.project("other")
+    laptop.turn(other, 21, session="s3")
+    laptop.console("config", "set", "relay.share", "github.com/acme/*")
+    laptop.console("relay", "unshare", "api")
+    laptop.turn(api, 16, session="s2")
+    laptop.once()
+    box.once()
+    assert box.told() == [*turns(2, 5), *turns(11, 15), "turn 21"]
+    laptop.console("config", "unset", "relay.share")
+    laptop.turn(other, 22, session="s3")
+    assert laptop.once().sent == 0
+    # A project without a remote is another one on each machine.
+    mine, theirs = laptop.project("notes", None), box.project("notes", None)
+    laptop.share(mine)
+    laptop.turn(mine, 31, session="s4")
+    box.turn(theirs, 41, session="s5")
+    laptop.once()
+    box.once()
+    ids = {
+        row["project_id"] for row in box.json("briefings", "list") if "note" in row["project_id"]
+    }
+    assert ids == {theirs, f"{mine}@laptop"}
+    assert "notes@laptop" in box.console("status").stdout
+    assert box.json("projects", "list")
+    # Cloned here later, under another folder's name, a project stays the same one.
+    repository = make_repository(box.folder / "elsewhere", "git@github.com:acme/web.git")
+    payload = {"hook_event_name": "Stop", "session_id": "s9", "prompt_id": "p9"}
+    box.hook(
+        "stop", payload | {"cwd": str(repository), "last_assistant_message": "Done."}, repository
+    )
+    box.drain()
+    (row,) = box.json("briefings", "list", "--session", "s9")
+    assert row["project_id"] == web
+    assert box.rows("SELECT repo_root FROM projects WHERE project_id = ?", web) == [
+        (str(repository),)
+    ]
+
+
+def test_ten_homes_see_each_other_s_news_in_order(tmp_path: Path) -> None:
+    names = tuple(f"m{number}" for number in range(10))
+    relay = Server(tmp_path / "server", names)
+    relay.start()
+    try:
+        homes = [joined(tmp_path, relay, name) for name in names]
+        for number, home in enumerate(homes):
+            project = home.project("web")
+            home.share(project)
+            for turn in range(3):
+                home.turn(project, turn, session=f"s{number}", text=f"{number}.{turn}")
+        for home in homes:
+            home.once()
+        for number, home in enumerate(homes):
+            home.once()
+            others = [each for each in range(10) if each != number]
+            assert sorted(home.told()) == [f"{each}.{turn}" for each in others for turn in range(3)]
+            for each in others:
+                assert home.told(f"m{each}") == [f"{each}.{turn}" for turn in range(3)]
+    finally:
+        relay.stop(signal.SIGKILL)
+
+
+def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
+    tmp_path: Path, relay: Server, laptop: Machine, box: Machine
+) -> None:
+    project = laptop.project("web")
+    laptop.share(project)
+    # The gateway exchanges as `fleet relay run` does.
+    box.console("config", "set", "relay.auto", "true")
+    gateway = Gateway(box)
+    gateway.start()
+    running = [laptop.running()]
+    try:
+        for home in (laptop, box):
+            wait_for(lambda home=home: home.member().connected_at)
+        times = []
+        for number in range(10):
+            laptop.turn(project, number, status="blocked", session=f"s{number}")
+            times.append(wait_for(lambda number=number: len(box.told()) == 2 * (number + 1)))
+            time.sleep(0.05)
+        assert sorted(times)[5] < 1.0, times
+        wait_for(lambda: len(box.json("status")["needs_you"]) == 10, 2.0)
+        overview = gateway.get("/api/v1/overview").json()
+        assert {row["machine"] for row in overview["needs_you"]} == {"laptop"}
+        assert {row["machine"] for row in overview["projects"]} == {"laptop"}
+        events = gateway.get("/api/v1/events").json()["events"]
+        assert {(one["machine"], one["event"]["data"]["machine"]) for one in events} == {
+            ("laptop", "laptop")
+        }
+        briefing = gateway.get("/api/v1/briefings?machine=laptop&limit=1").json()[0]
+        assert (briefing["machine"], briefing["session_id"]) == ("laptop", "s9")
+        page = gateway.get(f"/api/v1/briefings/{briefing['briefing_id']}").json()
+        assert (page["machine"], page["briefing"]["session_id"]) == ("laptop", "s9")
+        assert psutil.Process(running[0].pid).memory_info().rss < 60e6
+        relay.stop(signal.SIGKILL)
+        laptop.turn(project, 100)
+        time.sleep(0.3)
+        relay.start()
+        wait_for(lambda: len(box.told()) == 21, 20.0)
+        assert box.told("laptop")[-1] == "turn 100"
+        # A database that is put back while it runs: it goes on with that one.
+        saved = backup(Path(laptop.database), tmp_path / "backups")
+        laptop.turn(project, 101)
+        wait_for(lambda: "turn 101" in box.told())
+        laptop.console("db", "restore", str(saved))
+        laptop.turn(project, 102)
+        wait_for(lambda: "turn 102" in box.told() and laptop.told() == ["turn 101"])
+        # A home that has left ends it, and SIGTERM does.
+        laptop.console("relay", "leave")
+        assert running[0].wait(10) == 1
+        (child,) = psutil.Process(gateway.process.pid).children()
+        gateway.stop(signal.SIGKILL)
+        wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        gateway.stop(signal.SIGKILL)
+        for process in running:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def test_a_server_that_does_not_answer_costs_three_seconds_and_is_left_alone_for_a_while(
+    tmp_path: Path, relay: Server, laptop: Machine
+) -> None:
+    relay.stop()
+    silent = socket.socket()
+    silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    silent.bind(("127.0.0.1", relay.port))
+    silent.listen()
+    began = time.monotonic()
+    with pytest.raises(RelayTrouble):
+        laptop.once()
+    assert time.monotonic() - began < 4.0
+    silent.close()
+    assert laptop.member().failing_since
+    status = laptop.console("status").stdout
+    assert "Not connected since" in status
+    findings = laptop.console("doctor", check=False).stdout
+    assert "It fails since" in findings
+    # A drain starts no further attempt before its time.
+    from fleet_lib import wake
+
+    laptop.console("config", "set", "relay.auto", "true")
+    started: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", lambda *_, **__: started.append(1))
+        wake.start_relay(str(laptop.home))
+    assert started == []
+    relay.start()
+    laptop.once()
+    assert laptop.member().failing_since is None
+
+
+def test_a_drain_starts_an_exchange_by_itself(laptop: Machine, box: Machine) -> None:
+    repository = make_repository(laptop.folder / "web", "https://github.com/acme/web.git")
+    laptop.share(laptop.project("web"))
+    laptop.console("config", "set", "relay.auto", "true")
+    payload = {"hook_event_name": "Stop", "session_id": "s1", "cwd": str(repository)}
+    laptop.hook("stop", payload | {"prompt_id": "p1", "last_assistant_message": "One."}, repository)
+    laptop.drain_process()
+
+    def came() -> bool:
+        box.once()
+        return box.told() == ["One."]
+
+    wait_for(came, 15.0)
+    laptop.console("config", "set", "relay.auto", "false")
+    laptop.hook("stop", payload | {"prompt_id": "p2", "last_assistant_message": "Two."}, repository)
+    laptop.drain_process()
+    time.sleep(0.5)
+    box.once()
+    assert box.told() == ["One."]

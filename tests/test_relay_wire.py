@@ -1,0 +1,176 @@
+"""What goes over the relay's wire, and what does not: pure code, without a server."""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import Fleet
+
+from fleet_lib.machines import MARK, apart, at, marked
+from fleet_lib.relay import incoming, names, payloads, wire
+from fleet_lib.relay.link import Message
+from fleet_lib.relay.outgoing import is_address
+from fleet_lib.relay.scrub import Scrubber
+from fleet_lib.store import db
+from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.sessions import Session, SessionRepo
+
+PROJECT = "web__12345678"
+machines = st.from_regex(names.MACHINE, fullmatch=True).filter(lambda name: len(name) <= 32)
+projects = st.builds(
+    lambda slug, digest: f"{slug}__{digest}",
+    st.text("abc-09", min_size=1, max_size=12),
+    st.text("0123456789abcdef", min_size=8, max_size=8),
+)
+
+
+def matches(allowed: str, subject: str) -> bool:
+    """Whether a subject of a permission allows one, as NATS compares them."""
+    wanted, given = allowed.split("."), subject.split(".")
+    for place, part in enumerate(wanted):
+        if part == ">":
+            return len(given) > place
+        if place >= len(given) or part not in ("*", given[place]):
+            return False
+    return len(wanted) == len(given)
+
+
+@settings(max_examples=25)
+@given(machines, machines, projects, projects)
+def test_no_machine_may_publish_read_or_delete_as_another(
+    mine: str, other: str, granted: str, secret: str
+) -> None:
+    if mine == other or granted == secret:
+        return
+    allowed = names.allowed_subjects(mine, mine, [granted], is_owner=False)
+    epoch = "0" * 16
+    theirs = [
+        names.events_of(other, "*"),
+        names.events_of(other, granted),
+        names.sent_events(other),
+    ]
+    theirs += [names.states_of(other, "*"), names.own_of(other, other), names.events_of(mine, "*")]
+    refused = [
+        names.event_subject(other, epoch, granted),
+        names.event_subject(mine, epoch, secret),
+        names.state_subject(other, epoch, granted, "s"),
+        names.own_subject(other, mine, epoch, granted, "s"),
+        names.own_subject(mine, other, epoch, granted, "s"),
+        *(one.create_subject for one in theirs),
+        *(one.next_subject for one in theirs),
+        *(one.delete_subject for one in theirs),
+        *(names.create_stream_subject(stream) for stream in (names.EVENTS, names.STATES)),
+    ]
+    for subject in refused:
+        assert not any(matches(one, subject) for one in allowed), subject
+    for subject in (names.event_subject(mine, epoch, granted), "$SYS.REQ.USER.INFO"):
+        assert any(matches(one, subject) for one in allowed)
+    assert names.rights_in(allowed) == (mine, mine, [granted])
+
+
+@given(st.binary(max_size=400), st.sampled_from(["fleet.v1", "fleet.state.v1", "fleet.own.v1.p"]))
+def test_no_body_raises(body: bytes, kind: str) -> None:
+    session = "" if kind == "fleet.v1" else ".s"
+    subject = f"{kind}.bob.{'0' * 16}.{PROJECT}{session}"
+    found = incoming.received(Message(subject, 1, 1, 0, {}, body))
+    assert found is not None and found.sender.machine == "bob"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["fleet.v1.bob.x.web__12345678", f"fleet.v1.Bob.{'0' * 16}.{PROJECT}", "fleet.v1", "", "a.b"],
+)
+def test_a_subject_of_another_form_is_nobody_s(subject: str) -> None:
+    assert incoming.received(Message(subject, 1, 1, 0, {}, b"{}")) is None
+
+
+def test_a_payload_keeps_only_what_is_listed() -> None:
+    clean = incoming.clean_line
+    job = {
+        "jobId": 3,
+        "type": "worker_task",
+        "status": "failed",
+        "summary": "output",
+        "error": "output",
+        "prompt": "a prompt",
+    }
+    payload = {"job": job, "summary": "output", "message": "output", "sessionId": "s1"}
+    assert payloads.kept("job_completed", payload, clean) == {
+        "job": {"jobId": 3, "type": "worker_task", "status": "failed"}
+    }
+    overlap = {"files": ["a.py"], "sessions": ["s2"], "isOtherWorktree": True}
+    kept = payloads.kept("file_overlap", {"fileOverlap": overlap, "line": "by a title"}, clean)
+    assert kept == {"fileOverlap": {"files": ["a.py"]}, "line": "a.py: touched by two sessions"}
+    odd: dict[str, Any] = {"briefing": {"summary": {"a": 1}, "revision": True, "status": ["x", 1]}}
+    assert payloads.kept("briefing_added", odd, clean) == {"briefing": {"status": ["x"]}}
+    assert payloads.kept("error", {"error": "no object"}, clean) == {}
+
+
+def test_local_folders_are_left_out_of_what_is_sent(fleet: Fleet) -> None:
+    root = fleet.folder / "my web"
+    with db.transaction(made := db.connect(fleet.home / "fleet.db")):
+        project_id = ProjectRepo(made).ensure_project(
+            repo_name="web", repo_root=str(root), git_remote="https://github.com/acme/web"
+        )
+        worktree = str(fleet.folder / "elsewhere" / "branch")
+        SessionRepo(made).save(
+            Session(
+                *("s1", project_id, worktree, "working", "2026", "", None, None, "2026"),  # type: ignore[arg-type]
+                *(None, None, None, None, None, None),
+            )
+        )
+    scrubber = Scrubber(made, str(fleet.home), project_id)
+    user = str(Path.home())
+    text = (
+        f"Edited {root}/src/app.py and `{worktree}/b.py`; see {fleet.home}/fleet.db,"
+        f" {user}/notes.md, /home/someone/x, /etc/hosts and"
+        f" {user}/.claude/projects/-x/1.jsonl. https://example.org/home/page stays."
+    )
+    assert scrubber.text(text) == (
+        "Edited src/app.py and `b.py`; see ~/fleet.db, ~/notes.md, ~/x, /etc/hosts and"
+        " (a file of Claude Code). https://example.org/home/page stays."
+    )
+    assert scrubber.file("/etc/passwd") == "passwd"
+    assert scrubber.file(f"{root}/src/app.py") == "src/app.py"
+    made.close()
+
+
+def test_a_machine_s_mark_cannot_be_forged() -> None:
+    assert apart(marked("s1", "laptop")) == ("s1", "laptop")
+    assert apart("s1") == ("s1", "") and apart(None) == (None, "")
+    assert apart(marked("", "laptop")) == (None, "laptop")
+    assert at("web", "laptop") == "web@laptop" == at("web@laptop", "laptop")
+    assert MARK not in str(incoming._id(f"s1{MARK}desk"))
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("github.com/acme/web", True),
+        ("[::1]:2222/srv/git/web", True),
+        ("/srv/git/web", False),
+        ("../web", False),
+        ("web", False),
+    ],
+)
+def test_only_a_remote_with_a_host_is_sent(form: str, expected: bool) -> None:
+    assert is_address(form) is expected
+
+
+@given(st.text(string.printable, max_size=200))
+def test_a_session_is_one_part_of_a_subject(session_id: str) -> None:
+    token = wire.session_token(session_id)
+    assert names.SESSION.fullmatch(token) and token != names.HEARTBEAT
+
+
+def test_a_later_version_is_skipped_and_a_later_field_ignored() -> None:
+    sender = names.Sender("own", "bob", "0" * 16, PROJECT, "s")
+    with pytest.raises(wire.NewerVersion):
+        wire.read_own(json.dumps({"v": 2, "session_id": 7}).encode())
+    assert wire.read_own(b'{"v": 1, "of_later": []}').v == 1
+    with pytest.raises(wire.Unreadable):
+        wire.read_event(b'{"v": 1}', sender)
