@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 # (flags, code, number of groups, {name: group})
 _Parts = tuple[int, bytes, int, dict[str, int]]
-_known: dict[Any, Any] | None
+_known: dict[Any, bytes] | None  # values as marshal has them: a turn needs a third of them
 
 
 @cache
@@ -42,10 +42,12 @@ def kept(key: Any, make: Callable[[], T]) -> T:
     global _known
     if _known is None:
         _known = _read()
-    if key not in _known:
-        _known[key] = make()
-        _add(key, _known[key])
-    return cast("T", _known[key])
+    if key in _known:
+        return cast("T", marshal.loads(_known[key]))  # noqa: S302 (from a file of ours)
+    value = make()
+    _known[key] = marshal.dumps(cast("Any", value))
+    _add(key, _known[key])
+    return value
 
 
 def checksum(data: bytes) -> bytes:
@@ -57,7 +59,7 @@ def _file() -> str:
     """Another interpreter has another file: the code is its own business."""
     import _sre  # undocumented, as all that is imported inside functions here
 
-    name = f"expressions.{sys.implementation.cache_tag}-{sys.hexversion:x}-{_sre.MAGIC}"
+    name = f"patterns.{sys.implementation.cache_tag}-{sys.hexversion:x}-{_sre.MAGIC}"
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "__pycache__", name)
 
 
@@ -85,9 +87,9 @@ def _made(source: str | bytes, parts: _Parts) -> re.Pattern[Any]:
     return made
 
 
-def _read() -> dict[Any, Any]:
+def _read() -> dict[Any, bytes]:
     """What was kept. A file that was not written to its end is removed, and made anew."""
-    found: dict[Any, Any] = {}
+    found: dict[Any, bytes] = {}
     path = ""
     try:
         path = _file()
@@ -109,7 +111,7 @@ def _read() -> dict[Any, Any]:
     return found
 
 
-def _add(key: Any, value: Any) -> None:
+def _add(key: Any, value: bytes) -> None:
     """Add one value to the file, in one write, since other processes do so too."""
     if sys.dont_write_bytecode:
         return

@@ -1,7 +1,6 @@
 """Whether a value looks like a secret, or like a word, a placeholder or a piece of program."""
 
 import itertools
-import re
 
 from fleet_lib.compiled import compiled
 
@@ -86,7 +85,7 @@ def is_password(value: str) -> bool:
         and inner.lower() != inner
         and inner.upper() != inner
         and inner.isascii()
-        and not re.search(r"[=|&]{2}|=>|\(|\w=\w", value)
+        and not compiled(r"[=|&]{2}|=>|\(|\w=\w").search(value)
         and not is_placeholder(value)
     )
 
@@ -140,7 +139,7 @@ def is_stand_in(value: str) -> bool:
 
 def is_token(prefix: str, tail: str) -> bool:
     """After the prefix of no known kind of id, what only chance writes."""
-    parts = re.split(r"[_-]", prefix.lower())
+    parts = compiled(r"[_-]").split(prefix.lower())
     if (
         parts[0] in _IDS
         or parts[-1] in _IDS

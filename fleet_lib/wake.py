@@ -109,7 +109,7 @@ def _start_drainer(home: str, program: str) -> None:
     """Start a detached drainer. A second one ends by itself, so the caller need not look for a
     running one, and must not: one that is about to end would miss the entry."""
     python = _interpreter(home)
-    command = [python, "-I", paths.drainer_of(program), home]
+    command = [python, "-I", "-S", paths.drainer_of(program), home]
     # Without what would lead git to another repository: an inherited GIT_DIR would override
     # `git -C`. The others are needed to build a plugin's environment (the package index), to run a
     # job (the model), and for git's own settings, as safe.directory.

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -537,13 +538,49 @@ def test_only_an_entry_that_was_forgotten_is_applied_by_a_long_running_program(
     assert spool.pending(str(fleet.home)) == []
 
 
-def test_python_without_the_libraries_leaves_an_entry_that_would_need_them(fleet: Fleet) -> None:
+def bare_environment(folder: Path) -> Path:
+    """The Python of an environment without any library."""
+    python = folder / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(os.path.realpath(sys.executable))
+    (folder / "pyvenv.cfg").write_text(
+        f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n"
+    )
+    return python
+
+
+@pytest.mark.parametrize("options", [[], ["-S"]])
+def test_python_without_the_libraries_leaves_an_entry_that_would_need_them(
+    fleet: Fleet, options: list[str]
+) -> None:
     put(fleet, 1, last_assistant_message="```briefing\n---\nsummary: Needs YAML\n---\n```")
+    python = bare_environment(fleet.folder / "bare")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", drain.__file__, str(fleet.home), "--once"],
+        [python, "-I", *options, drain.__file__, str(fleet.home), "--once"],
         env=fleet.env(),
         check=False,
     )
     assert done.returncode == drain.UNUSABLE
     assert len(spool.pending(str(fleet.home))) == 1 and fleet.quarantine() == {}
     assert "cannot drain: No module named" in fleet.log()
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_drainer_without_site_finds_the_libraries_of_its_environment(
+    fleet: Fleet, is_beside: bool
+) -> None:
+    """Hooks start it so. The libraries lie beside it, or where only `site` finds them."""
+    python = bare_environment(fleet.folder / "own")
+    site = python.parents[1] / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site.mkdir(parents=True)
+    libraries = sysconfig.get_path("purelib")
+    if is_beside:
+        (site / "site-packages").symlink_to(libraries)
+    else:
+        (site / "site-packages").mkdir()
+        (site / "site-packages" / "others.pth").write_text(f"{libraries}\n")
+    put(fleet, 1, last_assistant_message="```briefing\n---\nsummary: Needs YAML\n---\n```")
+    command = [python, "-I", "-S", drain.__file__, str(fleet.home), "--once"]
+    done = subprocess.run(command, env=fleet.env(), check=False)
+    assert (done.returncode, fleet.log()) == (drain.DONE, "")
+    assert fleet.rows("SELECT summary FROM turns") == [("Needs YAML",)]

@@ -429,7 +429,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """)
     python = fleet.home / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f"#!/bin/sh\nshift\nexec '{sys.executable}' -I '{runner}' \"$@\"\n")
+    python.write_text(f"#!/bin/sh\nshift 2\nexec '{sys.executable}' -I '{runner}' \"$@\"\n")
     python.chmod(0o700)
     yield
     python.unlink()

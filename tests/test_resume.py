@@ -128,7 +128,7 @@ def test_dismissed_and_snoozed_sessions_are_counted_and_shown_again(
     assert (hidden["dismissed"], hidden["snoozed"]) == (2, 1)
     assert clock.ahead(19 * 3600) < hidden["until"] < clock.ahead(21 * 3600)
     shown = fleet.console("status").stdout
-    assert f"Hidden: 2 dismissed, 1 snoozed until {clock.soon(hidden['until'])}." in shown
+    assert f"Hidden: 2 dismissed, 1 snoozed, until {clock.soon(hidden['until'])}." in shown
     assert "fleet dismiss --undo s-1" in fleet.console("status", "--all").stdout
 
     assert "Shown again: s-3" in fleet.console("dismiss", "--undo", "s-3").stdout

@@ -6,10 +6,10 @@ Standard library only: it is opened before the drainer imports the rest. While i
 has no database open. Its reader stays for a while: to fork one is half of what a turn costs.
 """
 
+import _signal
 import fcntl
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -36,15 +36,17 @@ class Bell:
     def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
         self._root = root
-        self._files = _program_files(root)
+        self._files: list[str] = []
         self._began = time.monotonic()
         self._is_to_end = False
         self._caller = ""  # another program, whose hooks rang
-        self._installation = _installation(home, self._files)
+        self._installation: Facts = ()
         self._own: tuple[Facts, ...] = ((), _identity(paths.drainer_of(root)))
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
         if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
+            self._files = _program_files(root)
+            self._installation = _installation(home, self._files)
             self._open()
 
     def _open(self) -> None:
@@ -132,7 +134,7 @@ class Bell:
 
     def is_same(self) -> bool:
         """Whether home, database and program are those that this drainer began with."""
-        return (
+        return not self._files or (
             self._is_in_place()
             and _installation(self._home, self._files) == self._installation
             and self._database in ((), _identity(paths.database(self._home)))
@@ -157,7 +159,7 @@ class Bell:
                 pass
 
         if hasattr(fcntl, "F_NOTIFY"):
-            signal.signal(signal.SIGIO, ring)
+            _signal.signal(_signal.SIGIO, ring)
             try:
                 fcntl.fcntl(self._folder, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME)
             except OSError:

@@ -11,13 +11,13 @@ A thread would hang with the whole process, and asking only for mounts that are 
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
 """
 
+import _signal
 import contextlib
 import io
 import mmap
 import os
 import pickle
 import select
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -147,8 +147,8 @@ class Reader:
                 return self._result(self._receive())
             except _Died as died:
                 self._drop()
-                kills += died.number in (signal.SIGKILL, signal.SIGTERM)
-                crashes += died.number not in (signal.SIGKILL, signal.SIGTERM)
+                kills += died.number in (_signal.SIGKILL, _signal.SIGTERM)
+                crashes += died.number not in (_signal.SIGKILL, _signal.SIGTERM)
                 if crashes >= _CRASHES or kills >= _KILLS:
                     raise BadEntry(
                         f"it ended the process that read it {crashes + kills} times"
@@ -202,7 +202,7 @@ class Reader:
         child = self._child
         path = outside.read_board(self._board)[2]
         with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
+            os.killpg(child, _signal.SIGKILL)
         self._drop()
         time.sleep(0.1)
         place = place_to_note(path, self._folder_of(entry), self._home)
@@ -296,7 +296,7 @@ class _Watch:
         seconds = max(seconds, outside.QUESTION_SECONDS)  # before the first question it is 0
         state, cpu_ticks = _activity(self._child)
         if state == b"T":  # stopped by a signal, which is no place's silence: another child goes on
-            os.kill(self._child, signal.SIGKILL)
+            os.kill(self._child, _signal.SIGKILL)
         is_silent = state != b"R" and self._seen == (asked, cpu_ticks)
         self._seen = (asked, cpu_ticks)
         self._silent_polls = self._silent_polls + 1 if is_silent else 0

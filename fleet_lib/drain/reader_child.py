@@ -1,13 +1,13 @@
 """The child's part of reader.py: it reads entries and asks the world, until its requests end. It is
 forked from the drainer, and touches neither the database nor the drainer's lock."""
 
+import _signal
 import contextlib
 import gc
 import io
 import mmap
 import os
 import pickle
-import signal
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -39,7 +39,7 @@ def serve(
     # An inherited descriptor would hold the drainer's lock, or keep the reader of a pipe waiting, for
     # as long as this process hangs.
     _close_all_but(requests, replies)
-    signal.signal(signal.SIGALRM, _expire)
+    _signal.signal(_signal.SIGALRM, _expire)
     gc.freeze()  # the collector would copy every page that is shared with the drainer
     outside.note_on(board, silent)
     child = _Child(home)
@@ -151,11 +151,11 @@ def _within_limit(size: int, work: Callable[..., Any], *arguments: object) -> An
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    _signal.setitimer(_signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
 
 
 def _expire(_signal: int, _frame: FrameType | None) -> None:

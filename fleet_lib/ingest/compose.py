@@ -13,7 +13,6 @@ from fleet_lib.store.sessions import Session
 from fleet_lib.turn import briefing_parser, derive
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import Briefing
-from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepared import Prepared
@@ -197,9 +196,17 @@ def _paths(
         names, stored = written.files_touched, stored_paths(written.files_touched)
     files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
     if not written.docs_touched:
-        docs = [tuple(filter(is_document, each)) for each in files]
+        docs = [_documents_in(each) for each in files]
         return files, _Paths(docs[0], docs[1])
     return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))
+
+
+def _documents_in(files: Sequence[str]) -> tuple[str, ...]:
+    if not files:
+        return ()
+    from fleet_lib.turn.documents import is_document  # most turns of a talk touch no file
+
+    return tuple(filter(is_document, files))
 
 
 def with_more_files(
@@ -212,7 +219,7 @@ def with_more_files(
     if derived.get("files_touched"):
         touched = tuple(dict.fromkeys([*touched, *files]))
     if derived.get("docs_touched"):
-        docs = tuple(file for file in touched if is_document(file))
+        docs = _documents_in(touched)
     if derived.get("impact_level") is not None and derived["impact_level"] == impact:
         level = derive.impact_of([*touched, *docs])
         if derived.get("broadcast_level") is not None and derived["broadcast_level"] == broadcast:

@@ -9,7 +9,6 @@ from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.levels import BroadcastLevel
 from fleet_lib.records import Record
 from fleet_lib.store.repos import Repos
-from fleet_lib.turn.documents import is_skill
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_path, stored_paths
 
@@ -42,13 +41,17 @@ def news_of(
 ) -> News:
     """The turn's news. `announced` are the files of the briefing that was announced before; `held`
     is what an earlier Stop of the turn has not announced. Raises turn.prepared.NotRead."""
-    skills = [path for path in turn.files_touched if is_skill(path) and path not in announced]
+    skills = [path for path in turn.files_touched if _is_skill(path) and path not in announced]
     return News(
         turn.broadcast_level,
         prepared.entry.event == "Stop" and bool(turn.files_touched or turn.docs_touched),
         tuple(dict.fromkeys([*(held.skills if held else ()), *skills])),
         _drift_of(prepared, turn) if turn.doc_drift_risk == "high" else (),
     )
+
+
+def _is_skill(path: str) -> bool:
+    return path.rpartition("/")[2] == "SKILL.md"
 
 
 def announce(repos: Repos, events: TurnEvents, project_id: str, news: News) -> None:

@@ -8,15 +8,14 @@ import sqlite3
 import time
 
 from fleet_lib import clock, log, paths, wake
-from fleet_lib.notify import settings, targets
-from fleet_lib.store.notifications import NotificationRepo
 
 
 def start_if_due(connection: sqlite3.Connection | None, home: str) -> None:
     """Start the sender if an alert waits that may be sent now or after its grace. Whatever goes
     wrong is only logged: it is no trouble of what was captured."""
     try:
-        if connection is None or not targets.exist(home):
+        # Most homes have no targets: then nothing of this package is imported.
+        if connection is None or not os.path.exists(paths.notify_targets(home)):  # noqa: PTH110
             return
         seconds = seconds_to_next(connection, home)
         if seconds is not None and not is_running(home):
@@ -28,6 +27,9 @@ def start_if_due(connection: sqlite3.Connection | None, home: str) -> None:
 def seconds_to_next(connection: sqlite3.Connection, home: str) -> float | None:
     """Seconds until the first alert is due, by the stored state; None if none waits, or in quiet
     hours."""
+    from fleet_lib.notify import settings, targets
+    from fleet_lib.store.notifications import NotificationRepo
+
     wanted = settings.read(home)
     if wanted.is_quiet(time.time()):
         return None

@@ -1,11 +1,11 @@
 """Repository identity: the projects table, and how a folder becomes a project."""
 
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Sequence
 
 from fleet_lib import clock
+from fleet_lib.compiled import compiled
 from fleet_lib.digests import sha256
 from fleet_lib.files import with_parents
 from fleet_lib.records import Record
@@ -29,7 +29,7 @@ def generate_project_id(repo_name: str, git_remote: str) -> str:
     """
     name = f"{repo_name}:{without_credentials(git_remote)}"
     digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    slug = re.sub(r"[^a-z0-9]+", "-", repo_name.lower()).strip("-") or "repo"
+    slug = compiled(r"[^a-z0-9]+").sub("-", repo_name.lower()).strip("-") or "repo"
     return f"{slug}__{digest[:8]}"
 
 

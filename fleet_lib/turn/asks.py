@@ -8,6 +8,7 @@ only as the last words, since a text answers most of its questions itself.
 import re
 from collections.abc import Iterator
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, Record, replace
 from fleet_lib.turn import asking_words as words
@@ -237,7 +238,7 @@ def _is_foreign(key: str) -> bool:
     known well enough to tell its kinds apart."""
     if "¿" in key or _OTHER_SCRIPT.search(key):
         return True
-    found = re.findall(r"[^\W\d_]+", key)
+    found = compiled(r"[^\W\d_]+").findall(key)
     return len(found) >= _FOREIGN_WORDS and words.ENGLISH.isdisjoint(found)
 
 
@@ -252,7 +253,7 @@ def _key(sentence: Sentence) -> str:
     if len(masked) > 2 * _KEY_LIMIT:
         masked = f"{masked[:_KEY_LIMIT]} {masked[-_KEY_LIMIT:]}"
     folded = _FILE.sub(words.HIDDEN, " ".join(masked.lower().replace("’", "'").split()))
-    return re.sub(f"{HIDDEN}+", words.HIDDEN, folded)
+    return compiled(f"{HIDDEN}+").sub(words.HIDDEN, folded)
 
 
 def _is_last(blocks: list[Block], index: int) -> bool:
@@ -329,7 +330,9 @@ def _choices(blocks: list[Block], index: int) -> Iterator[Sentence]:
 
 def _shown(sentence: Sentence) -> str:
     """The sentence as one line, without what stands around it."""
-    text = re.sub(r"^\s*(?:[0-9]{1,3}[.)]\s+|[-*•>#]\s+)", "", " ".join(sentence.text.split()))
+    text = compiled(r"^\s*(?:[0-9]{1,3}[.)]\s+|[-*•>#]\s+)").sub(
+        "", " ".join(sentence.text.split())
+    )
     text = text.strip("*_` ").lstrip('"“‘').rstrip('"”’')
     if text.startswith("(") and text.endswith(")"):
         return text[1:-1].strip()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from fleet_lib import clock
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.records import Record
@@ -149,10 +150,10 @@ def split_front_matter(text: str, bare: bool) -> tuple[str | None, str]:
     text = text.lstrip("\ufeff")
     if match := _FRONT_MATTER.match(text[:_FRONT_MATTER_LIMIT]):
         return match[1], text[match.end() :]
-    start = re.match(r"\s*---[ \t]*\r?\n", text)
+    start = compiled(r"\s*---[ \t]*\r?\n").match(text)
     rest = text[start.end() :] if start else text.lstrip()
     # Never closed: it ends at the first empty line or heading.
-    end = re.search(r"(?m)^(?:[ \t]*$|#{1,6}[ \t])", rest)
+    end = compiled(r"(?m)^(?:[ \t]*$|#{1,6}[ \t])").search(rest)
     cut = end.start() if end else len(rest)
     keys = [_KEY_LINE.match(line.rstrip()) for line in rest[:cut][:_FRONT_MATTER_LIMIT].split("\n")]
     if (bare or start) and keys[0] and any(k and _field_name(k[1]) in _KNOWN for k in keys):
@@ -223,8 +224,8 @@ def _top_level_chunks(front: str) -> Iterator[tuple[str, str, str]]:
 
 def _field_name(key: object) -> str:
     """`nextSteps`, `next-steps` and `Next steps` are all next_steps."""
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(key))
-    return re.sub(r"[\s_-]+", "_", snake.strip()).lower()
+    snake = compiled(r"(?<=[a-z])(?=[A-Z])").sub("_", str(key))
+    return compiled(r"[\s_-]+").sub("_", snake.strip()).lower()
 
 
 def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
@@ -239,7 +240,7 @@ def _read_field(name: str, value: Any, warnings: list[str]) -> Any:
     if _NOTHING.fullmatch(value) or (name in ("title", "summary") and is_placeholder(value)):
         return None
     if name in _ENUMS:
-        word = re.sub(r"[\s-]+", "_", value.lower())
+        word = compiled(r"[\s-]+").sub("_", value.lower())
         if word in _ENUMS[name]:
             return word
         if not (name == "status" and word in _NOT_A_STATUS):
@@ -261,7 +262,7 @@ def _items(name: str, value: Any) -> tuple[str, ...] | None:
         value = value.splitlines() if "\n" in value else [value]
         if name in _PATH_LISTS:
             value = [part for line in value for part in line.split(",")]
-        value = [re.sub(r"^\s*[-*+]\s+", "", line) for line in value]
+        value = [compiled(r"^\s*[-*+]\s+").sub("", line) for line in value]
     elif isinstance(value, dict):
         value = [value]
     texts = (_item_text(item) for item in list(value)[:ITEMS_LIMIT])
@@ -302,7 +303,7 @@ def _sections(body: str) -> dict[str, Any]:
 def _section_items(name: str, items: list[str]) -> tuple[str, ...] | None:
     if name in _PATH_LISTS:
         return _items(name, [_path_in(item) for item in items])
-    words = (re.sub(r"^\[[ xX]\]\s+", "", plain(item).strip()) for item in items)
+    words = (compiled(r"^\[[ xX]\]\s+").sub("", plain(item).strip()) for item in items)
     # "**Remaining:** 7" is a count, and what is ticked off is no step.
     return _items(name, [w for w in words if any(map(str.isalpha, w)) and w[0] not in "✅☑✔"])
 
@@ -313,4 +314,4 @@ def _path_in(item: str) -> str:
     fence = item[: len(item) - len(item.lstrip("`"))]
     if fence and (end := item.find(fence, len(fence))) > 0:
         return item[len(fence) : end].strip()
-    return re.split(r" [-–—(]|: ", plain(item), maxsplit=1)[0]
+    return compiled(r" [-–—(]|: ").split(plain(item), maxsplit=1)[0]

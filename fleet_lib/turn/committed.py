@@ -5,6 +5,7 @@ decided in own_commits; here git is asked, and only if a command may have commit
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.records import MutableRecord, field, replace
@@ -13,9 +14,10 @@ from fleet_lib.turn.git import GitState
 from fleet_lib.turn.own_commits import Call, commits_during, is_around, own_commits
 from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.repositories import Repositories, is_status_file, relative_files
-from fleet_lib.turn.scripts import read_script_commits
-from fleet_lib.turn.shell_commits import MAKES_COMMITS, CommitCommand, Reading, read_command
-from fleet_lib.turn.tool_calls import ToolCall
+from fleet_lib.turn.tool_calls import MAKES_COMMITS, ToolCall
+
+if TYPE_CHECKING:
+    from fleet_lib.turn.shell_commits import CommitCommand, Reading
 
 _PLACES_LIMIT = 8  # repositories that the commands of one turn went to
 _SUBMODULES_LIMIT = 50
@@ -49,7 +51,11 @@ def committed_files(
     return list(dict.fromkeys([*found, *relative_files(others, state, folder)]))
 
 
-def _read(calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Reading]]:
+def _read(calls: Sequence[ToolCall]) -> "list[tuple[ToolCall, Reading]]":
+    # Only a turn that may have committed needs them.
+    from fleet_lib.turn.scripts import read_script_commits
+    from fleet_lib.turn.shell_commits import read_command
+
     readings = []
     for call in calls:
         reading = read_command(call.command, call.folder)
@@ -66,7 +72,7 @@ class _Turn(MutableRecord):
     state: GitState | None
     folder: str
     edited: tuple[str, ...]
-    readings: list[tuple[ToolCall, Reading]]
+    readings: "list[tuple[ToolCall, Reading]]"
     reflogs: dict[str, tuple[ReflogEntry, ...]] = field(default_factory=dict)
 
     @property
@@ -120,7 +126,7 @@ class _Turn(MutableRecord):
     def _is_main(self, top: str) -> bool:
         return os.path.realpath(top) == os.path.realpath(self.main)
 
-    def _is_in(self, command: CommitCommand, top: str) -> bool:
+    def _is_in(self, command: "CommitCommand", top: str) -> bool:
         place = _top(command.folder) or self.main
         return os.path.realpath(place) == os.path.realpath(top)
 

@@ -58,10 +58,6 @@ def is_document(path: str) -> bool:
     return name.lower().endswith(_DOCUMENT_SUFFIXES) or bool(_PLAIN_DOCUMENT.match(name))
 
 
-def is_skill(path: str) -> bool:
-    return path.rpartition("/")[2] == "SKILL.md"
-
-
 class Documents:
     """Which living, tracked documents of one working tree mention which files. Git is asked and a
     document is read only for a file that a document could describe, and only those documents that

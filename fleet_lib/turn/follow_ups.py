@@ -2,9 +2,9 @@
 ended or a teammate has written; they are follow-ups of the turn that started the agent."""
 
 import os
-import re
 from typing import Any
 
+from fleet_lib.compiled import compiled
 from fleet_lib.files import open_regular
 from fleet_lib.json_text import json_object
 from fleet_lib.lazy import lazy
@@ -71,7 +71,7 @@ def _parent(transcript: str, prompt_id: str, opening: dict[str, Any]) -> str | N
 
 def _prompt_of_agent(transcript: str, agent_id: str) -> str | None:
     """The promptId of the first line of an agent's transcript that has one."""
-    if not re.fullmatch(r"[\w-]{1,200}", agent_id):
+    if not compiled(r"[\w-]{1,200}").fullmatch(agent_id):
         return None
     path = f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent_id}.jsonl"
     with open_regular(path) as descriptor:

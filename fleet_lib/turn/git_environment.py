@@ -1,7 +1,7 @@
 """The environment in which git is asked: without what would lead it to another repository, with what
 the user set for every repository."""
 
-import shlex
+import contextlib
 from collections.abc import Iterator, Mapping
 
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
@@ -31,10 +31,12 @@ def _is_kept(key: str) -> bool:
 
 def _settings(inherited: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """(key, value) of every setting in variables: those of `git -c`, and the counted ones."""
-    try:
-        words = shlex.split(inherited.get("GIT_CONFIG_PARAMETERS", ""))
-    except ValueError:
-        words = []
+    words = []
+    if given := inherited.get("GIT_CONFIG_PARAMETERS"):
+        import shlex  # few have it
+
+        with contextlib.suppress(ValueError):
+            words = shlex.split(given)
     for word in words:
         name, _, value = word.partition("=")
         yield name, value

@@ -8,11 +8,14 @@ says nothing of it, and there is no other commit that it could be.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fleet_lib.records import Record
 from fleet_lib.turn.reflog import ReflogEntry
-from fleet_lib.turn.shell_commits import CommitCommand
 from fleet_lib.turn.tool_calls import ToolCall
+
+if TYPE_CHECKING:
+    from fleet_lib.turn.shell_commits import CommitCommand
 
 _TOLERANCE_SECONDS = 1.0  # a reflog counts in whole seconds
 _WORD = 8  # characters of a message that counts wherever it stands in a command
@@ -25,7 +28,7 @@ class Call(Record):
     """A tool call, and what its command says about this repository."""
 
     call: ToolCall
-    commands: tuple[CommitCommand, ...] = ()  # those that commit here
+    commands: "tuple[CommitCommand, ...]" = ()  # those that commit here
     words: frozenset[str] = frozenset()
 
 
@@ -154,7 +157,7 @@ def _shown_by(each: Call, entries: Sequence[ReflogEntry]) -> list[ReflogEntry]:
     return [entry for entry in entries if entry.commit.startswith(each.call.made)]
 
 
-def _is_of_kind(entry: ReflogEntry, command: CommitCommand) -> bool:
+def _is_of_kind(entry: ReflogEntry, command: "CommitCommand") -> bool:
     if command.amends:
         return entry.amends
     return entry.kind == command.kind and not entry.amends

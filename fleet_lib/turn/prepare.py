@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from fleet_lib import clock, hot_settings, ignored, outside, paths
 from fleet_lib.errors import BadEntry
@@ -22,7 +23,6 @@ from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import client_folder_of, is_headless
 from fleet_lib.turn.committed import committed_files
 from fleet_lib.turn.derive import risk_of
-from fleet_lib.turn.documents import is_document
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
@@ -30,7 +30,9 @@ from fleet_lib.turn.prepared import EarlierTurn, NotRead, Prepared, stored_time
 from fleet_lib.turn.repositories import Repositories, relative_files
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
-from fleet_lib.turn.transcript_turns import FinishedTurn, newest_turn
+
+if TYPE_CHECKING:
+    from fleet_lib.turn.transcript_turns import FinishedTurn
 
 _NS = 1_000_000_000
 _counted_as_now = 0  # the last time that was in the future, as it was counted
@@ -119,9 +121,11 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     )
 
 
-def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> FinishedTurn | None:
+def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> "FinishedTurn | None":
     """The newest finished turn of a session that ended; its hook may have been killed with the
     client."""
+    from fleet_lib.turn.transcript_turns import newest_turn  # only a session's end asks
+
     wait_until = prepared.entry.received_ns / _NS + transcript.WAIT_SECONDS
     while True:
         turn, is_coming = newest_turn(prepared.payload.transcript_path or "")
@@ -232,6 +236,8 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
     files = written.files_touched or touched
     if git is None or not files:
         return prepared
+    from fleet_lib.turn.documents import is_document
+
     docs = written.docs_touched
     docs = tuple(file for file in files if is_document(file)) if docs is None else docs
     documents = repositories.documents(git)

@@ -2,6 +2,7 @@
 prepare.py."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from fleet_lib import clock
 from fleet_lib.errors import BadEntry
@@ -15,7 +16,9 @@ from fleet_lib.turn.payload import Payload
 from fleet_lib.turn.payload import digest as digest_of
 from fleet_lib.turn.stored_text import TITLE_LIMIT, stored_text
 from fleet_lib.turn.transcript import TurnFacts
-from fleet_lib.turn.transcript_turns import FinishedTurn
+
+if TYPE_CHECKING:
+    from fleet_lib.turn.transcript_turns import FinishedTurn
 
 Touched = tuple[tuple[str, ...], tuple[str, ...]]  # files and documents
 
@@ -85,7 +88,7 @@ class Prepared(Record):
     is_imported: bool = False  # history: no hook reported it, and none of it is news
     # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry
     # of its own.
-    newest: FinishedTurn | None = None
+    newest: "FinishedTurn | None" = None
     missed: "Prepared | None" = None
     earlier_turns: Mapping[str, EarlierTurn] = field(default_factory=dict)  # {prompt_id: its turn}
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.turn.blocks import COMMONMARK, BlockParser
@@ -132,7 +133,7 @@ def _open_fence(before: str) -> str:
 def _blocks(text: str) -> list[Block]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not _MAY_BE_MARKUP.search(text):  # as the parser sees it, without importing the parser
-        paragraphs = re.split(r"\n(?:[ \t]*\n)+", text.replace("\0", "\ufffd"))
+        paragraphs = compiled(r"\n(?:[ \t]*\n)+").split(text.replace("\0", "\ufffd"))
         return [Block("paragraph", one.strip()) for one in paragraphs if one.strip(" \t\n")]
     return list(_Walk(text).blocks())
 

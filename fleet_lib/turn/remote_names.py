@@ -5,7 +5,6 @@ import os
 
 from fleet_lib.redact import redact
 from fleet_lib.remotes import canonical_remote, without_credentials
-from fleet_lib.turn.ssh_config import ssh_host
 
 # For `git config -z --get-regexp`: everything that decides over a remote's address.
 SETTINGS = r"^(remote\..*\.url|url\..*\.insteadof)$"
@@ -32,8 +31,14 @@ def remote_of(listing: str, folder: str) -> tuple[str | None, tuple[str, ...]]:
     configured = _absolute(configured, folder)
     # The surest first: where git and ssh really go. Then the address as it is written, which is all
     # that is known where the user's settings are not at hand, as in a container.
-    forms = (canonical_remote(_public(used), ssh_host), canonical_remote(_public(configured)))
+    forms = (canonical_remote(_public(used), _ssh_host), canonical_remote(_public(configured)))
     return configured, tuple(dict.fromkeys(form[:_FORM_LIMIT] for form in forms))
+
+
+def _ssh_host(host: str, user: str) -> tuple[str, int | None]:
+    from fleet_lib.turn.ssh_config import ssh_host  # an address of the web needs no ssh
+
+    return ssh_host(host, user)
 
 
 def _public(url: str) -> str:

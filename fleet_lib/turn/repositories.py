@@ -4,11 +4,11 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fleet_lib import outside
 from fleet_lib.errors import GitTimeout, NoAnswer
 from fleet_lib.lazy import lazy
-from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import (
     GitState,
     read_commit_files,
@@ -16,6 +16,9 @@ from fleet_lib.turn.git import (
     read_reflog,
 )
 from fleet_lib.turn.reflog import ReflogEntry
+
+if TYPE_CHECKING:
+    from fleet_lib.turn.documents import Documents
 
 _STATUS_FILE = lazy(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
@@ -63,8 +66,10 @@ class Repositories:
             return read_reflog(toplevel)
         return ()
 
-    def documents(self, state: GitState) -> Documents:
+    def documents(self, state: GitState) -> "Documents":
         """The index of the working tree's documents, read again for each newer state."""
+        from fleet_lib.turn.documents import Documents  # most turns of a talk touch no file
+
         read_at, known = self._documents.get(state.toplevel, (-1, None))
         if known is None or read_at < state.read_at_ns:
             known = Documents(state.toplevel)

@@ -2,9 +2,9 @@
 bold lead such as `**Next steps:**`. What stands in them is text here; briefing_parser.py makes
 values of it."""
 
-import re
 from collections.abc import Iterator, Sequence
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn.blocks import Block as Token
@@ -167,10 +167,10 @@ def _field(heading: str) -> str | None:
     if len(heading) > _NAME_LIMIT:
         return None
     words = _SHORTCODE.sub("", plain(heading).lower().replace("’", "'"))
-    words = re.sub(r"\([^()]*\)\W*$", "", words.strip(" :：.*_"))
-    words = re.sub(r"^[^\w(]+|[^\w)]+$", "", words)
-    words = re.sub(r"^\W+", "", _NUMBER.sub("", words))
-    words = re.sub(r"[\s_‐-]+", " ", words)
+    words = compiled(r"\([^()]*\)\W*$").sub("", words.strip(" :：.*_"))
+    words = compiled(r"^[^\w(]+|[^\w)]+$").sub("", words)
+    words = compiled(r"^\W+").sub("", _NUMBER.sub("", words))
+    words = compiled(r"[\s_‐-]+").sub(" ", words)
     return next((name for name, known in _NAMES.items() if known.fullmatch(words)), None)
 
 

@@ -7,12 +7,11 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
+from fleet_lib.turn.tool_calls import MAKES_COMMITS
 
-MAKES_COMMITS = lazy(
-    r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
-)
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
 INTERPRETER = lazy(r"(?:ba|z|da|k)?sh|python[\d.]*|node|ruby|perl|source|\.")
@@ -42,7 +41,7 @@ class Message(Record):
     @property
     def decides(self) -> bool:
         """Whether enough of it is literal to tell one commit from another."""
-        literal = re.sub(r"\s", "", _SUBSTITUTION.sub("", self.text))
+        literal = compiled(r"\s").sub("", _SUBSTITUTION.sub("", self.text))
         return bool(literal) and (not self.varies or len(literal) >= _DECIDES)
 
     @property
@@ -110,7 +109,7 @@ def _programs(words: list[str], documents: list[str]) -> Iterator[tuple[str, boo
         yield words[-1], True
     if not INTERPRETER.fullmatch(name):
         return
-    options = (at for at, word in enumerate(words) if re.fullmatch(r"-\w*[ce]", word))
+    options = (at for at, word in enumerate(words) if compiled(r"-\w*[ce]").fullmatch(word))
     texts = [words[at + 1] for at in options if at + 1 < len(words)]
     texts += [documents[int(found[1])] for word in words if (found := _HERE_NAME.search(word))]
     yield from ((text, name in _SHELLS) for text in texts)
@@ -131,7 +130,7 @@ def _tokens(command: str) -> tuple[list[str], list[str]]:
         return f" @here-document-{len(documents) - 1}@ {found[3]}\n"
 
     text = _HERE_DOCUMENT.sub(name, command.replace("\\\n", " "))
-    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    text = compiled(r"(?m)^\s*#.*$").sub("", text)
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
     try:

@@ -1,9 +1,9 @@
 """The one sentence that stands for a message: the first one that says something. No model is
 needed. Of a message that asks, the question stands for it (`asks.py`)."""
 
-import re
 from collections.abc import Iterator
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.turn import summary_words as words
@@ -146,5 +146,5 @@ def _is_summary(block: Block) -> bool:
     if block.kind != "heading":
         return False
     name = " ".join(sentence.masked for sentence in sentences(block.text)).lower()
-    name = re.sub(r"^[\W\d]+", "", name)
+    name = compiled(r"^[\W\d]+").sub("", name)
     return bool(words.SECTION.fullmatch(" ".join(name.split()).strip(" :：.!")))

@@ -16,6 +16,10 @@ _HASHES_LIMIT = 200  # of one call
 # the number of the line before it.
 _MADE = lazy(r"^(?:\s*\d+[\t→])?\[[^\[\n]* ([0-9a-f]{4,64})\] ", re.MULTILINE)
 _HASH = lazy(r"\b[0-9a-f]{7,64}\b")
+# A command that may make commits; what it says of them is in shell_commits.
+MAKES_COMMITS = lazy(
+    r"\bgit\b['\",]*(?:\s+-\S+(?:\s+[^\s-]\S*)?)*?\s+['\"]?(?:commit|cherry-pick|revert|am)(?![\w-])"
+)
 _BACKGROUND = lazy(r"^Command (?:running in|was \S+ (?:to the )?)background")
 
 
