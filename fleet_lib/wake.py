@@ -8,7 +8,7 @@ import time
 
 from fleet_lib import paths
 
-RELAY_SECONDS = 10.0  # between two exchanges that nobody asked for
+RELAY_SECONDS = 10.0  # between two exchanges that no one asked for
 # What the drainer that lingers is written (drain/linger.py), a line each: look at the spool, which may
 # name the hook's program; end.
 WAKE, LEAVE = b"\n", b"q\n"

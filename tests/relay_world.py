@@ -137,7 +137,7 @@ class Machine(Fleet):
     def once(self) -> exchange.Outcome:
         return exchange.once(str(self.home))
 
-    def told(self, machine: str | None = None) -> list[str]:
+    def heard(self, machine: str | None = None) -> list[str]:
         """The lines of the events that came from a machine, or from any other one, in order."""
         rows = self.rows(
             "SELECT json_extract(e.payload_json, '$.line') FROM outbox_events e"

@@ -158,11 +158,11 @@ def test_a_kill_between_acknowledgement_and_cursor_or_inside_a_transaction_loses
     laptop.turn(project, 6)
     assert laptop.once().sent == 1
     box.exchange_that_dies("save_position")
-    assert box.told() == []
+    assert box.heard() == []
     box.once()
-    assert box.told() == turns(1, 6)
+    assert box.heard() == turns(1, 6)
     box.once()
-    assert box.told() == turns(1, 6)
+    assert box.heard() == turns(1, 6)
 
 
 def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_nothing(
@@ -179,16 +179,16 @@ def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_not
     relay.start()
     laptop.once()
     box.once()
-    assert box.told() == turns(1, 300)
+    assert box.heard() == turns(1, 300)
     relay.lose_disk()
     laptop.turn(project, 301)
     box.once()  # nothing is there, not even the streams
     laptop.once()
     box.once()
-    assert box.told() == turns(1, 301)
+    assert box.heard() == turns(1, 301)
     desk = joined(tmp_path, relay, "desk")
     desk.once()
-    assert desk.told() == turns(1, 301)
+    assert desk.heard() == turns(1, 301)
     # Another stream that has grown past the place to which it was read before.
     relay.lose_disk()
     other = laptop.project("api")
@@ -196,8 +196,8 @@ def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_not
     laptop.turns(other, 0, 399, "s2")
     laptop.once()
     box.once()
-    assert len(box.told()) == 701
-    assert box.told()[301:] == turns(0, 399)
+    assert len(box.heard()) == 701
+    assert box.heard()[301:] == turns(0, 399)
 
 
 def test_copied_homes_keep_their_rows_apart_and_lose_none(
@@ -215,18 +215,18 @@ def test_copied_homes_keep_their_rows_apart_and_lose_none(
     laptop.once()
     copy.once()
     box.once()
-    assert sorted(box.told("laptop")) == ["of the copy", "of the laptop", "turn 1", "turn 2"]
+    assert sorted(box.heard("laptop")) == ["of the copy", "of the laptop", "turn 1", "turn 2"]
     assert copy.member().epoch != laptop.member().epoch
     laptop.turn(project, 4, text="later on the laptop")
     laptop.once()
     copy.once()
     laptop.once()
     # The two see each other's news, and not what both have.
-    assert copy.told() == ["of the laptop", "later on the laptop"]
-    assert laptop.told() == ["of the copy"]
+    assert copy.heard() == ["of the laptop", "later on the laptop"]
+    assert laptop.heard() == ["of the copy"]
     desk = joined(tmp_path, relay, "desk")
     desk.once()
-    assert sorted(desk.told()) == sorted([*box.told(), "later on the laptop"])
+    assert sorted(desk.heard()) == sorted([*box.heard(), "later on the laptop"])
     assert "Another home uses the key" in laptop.console("doctor", check=False).stdout
 
 
@@ -249,12 +249,12 @@ def test_a_database_that_is_set_back_begins_a_new_epoch(
     laptop.turn(project, 3, text="another turn 3")
     laptop.once()
     box.once()
-    assert box.told() == ["turn 1", "turn 2", "turn 3", "another turn 2", "another turn 3"]
+    assert box.heard() == ["turn 1", "turn 2", "turn 3", "another turn 2", "another turn 3"]
     # What the home has lost comes back from the server.
-    assert laptop.told() == ["turn 2", "turn 3"]
+    assert laptop.heard() == ["turn 2", "turn 3"]
     laptop.once()
     box.once()
-    assert len(box.told()) == 5
+    assert len(box.heard()) == 5
 
 
 def test_a_project_that_is_shared_late_comes_from_its_beginning_and_an_old_event_never(
@@ -269,11 +269,11 @@ def test_a_project_that_is_shared_late_comes_from_its_beginning_and_an_old_event
         made.execute("UPDATE outbox_events SET ts = ? WHERE event_id = 1", (clock.ago(91 * 86400),))
     laptop.once()
     box.once()
-    assert box.told() == turns(2, 5)
+    assert box.heard() == turns(2, 5)
     laptop.share(api)
     laptop.once()
     box.once()
-    assert box.told() == [*turns(2, 5), *turns(11, 15)]
+    assert box.heard() == [*turns(2, 5), *turns(11, 15)]
     # The setting shares by address, and `unshare` takes precedence.
     other = laptop.project("other")
     laptop.turn(other, 21, session="s3")
@@ -282,7 +282,7 @@ def test_a_project_that_is_shared_late_comes_from_its_beginning_and_an_old_event
     laptop.turn(api, 16, session="s2")
     laptop.once()
     box.once()
-    assert box.told() == [*turns(2, 5), *turns(11, 15), "turn 21"]
+    assert box.heard() == [*turns(2, 5), *turns(11, 15), "turn 21"]
     laptop.console("config", "unset", "relay.share")
     laptop.turn(other, 22, session="s3")
     assert laptop.once().sent == 0
@@ -329,9 +329,11 @@ def test_ten_homes_see_each_other_s_news_in_order(tmp_path: Path) -> None:
         for number, home in enumerate(homes):
             home.once()
             others = [each for each in range(10) if each != number]
-            assert sorted(home.told()) == [f"{each}.{turn}" for each in others for turn in range(3)]
+            assert sorted(home.heard()) == [
+                f"{each}.{turn}" for each in others for turn in range(3)
+            ]
             for each in others:
-                assert home.told(f"m{each}") == [f"{each}.{turn}" for turn in range(3)]
+                assert home.heard(f"m{each}") == [f"{each}.{turn}" for turn in range(3)]
     finally:
         relay.stop(signal.SIGKILL)
 
@@ -352,7 +354,7 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
         times = []
         for number in range(10):
             laptop.turn(project, number, status="blocked", session=f"s{number}")
-            times.append(wait_for(lambda number=number: len(box.told()) == 2 * (number + 1)))
+            times.append(wait_for(lambda number=number: len(box.heard()) == 2 * (number + 1)))
             time.sleep(0.05)
         assert sorted(times)[5] < 1.0, times
         wait_for(lambda: len(box.json("status")["needs_you"]) == 10, 2.0)
@@ -372,15 +374,15 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
         laptop.turn(project, 100)
         time.sleep(0.3)
         relay.start()
-        wait_for(lambda: len(box.told()) == 21, 20.0)
-        assert box.told("laptop")[-1] == "turn 100"
+        wait_for(lambda: len(box.heard()) == 21, 20.0)
+        assert box.heard("laptop")[-1] == "turn 100"
         # A database that is put back while it runs: it goes on with that one.
         saved = backup(Path(laptop.database), tmp_path / "backups")
         laptop.turn(project, 101)
-        wait_for(lambda: "turn 101" in box.told())
+        wait_for(lambda: "turn 101" in box.heard())
         laptop.console("db", "restore", str(saved))
         laptop.turn(project, 102)
-        wait_for(lambda: "turn 102" in box.told() and laptop.told() == ["turn 101"])
+        wait_for(lambda: "turn 102" in box.heard() and laptop.heard() == ["turn 101"])
         # A home that has left ends it, and SIGTERM does.
         laptop.console("relay", "leave")
         assert running[0].wait(10) == 1
@@ -436,7 +438,7 @@ def test_a_drain_starts_an_exchange_by_itself(laptop: Machine, box: Machine) -> 
 
     def came() -> bool:
         box.once()
-        return box.told() == ["One."]
+        return box.heard() == ["One."]
 
     wait_for(came, 15.0)
     laptop.console("config", "set", "relay.auto", "false")
@@ -444,4 +446,4 @@ def test_a_drain_starts_an_exchange_by_itself(laptop: Machine, box: Machine) -> 
     laptop.drain_process()
     time.sleep(0.5)
     box.once()
-    assert box.told() == ["One."]
+    assert box.heard() == ["One."]

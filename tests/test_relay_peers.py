@@ -94,7 +94,7 @@ def test_a_colleague_gets_exactly_the_projects_that_were_granted_as_mentions(
     colleague(relay, "bob", web)
     bob = joined(tmp_path, relay, "bob")
     bob.once()
-    assert bob.told() == ["web needs a key", "web needs a key"]
+    assert bob.heard() == ["web needs a key", "web needs a key"]
     assert bob.rows("SELECT project_id FROM projects") == [(web,)]
     assert bob.json("status")["needs_you"] == []
     prelude = bob.console("prelude").stdout
@@ -111,8 +111,8 @@ def test_a_colleague_gets_exactly_the_projects_that_were_granted_as_mentions(
     server.grant(relay.folder, "bob", [secret])
     relay.reloaded()
     bob.once()
-    assert [line for line in bob.told() if line == "hidden work"] == ["hidden work"] * 2
-    # What bob may not publish waits, and he is told so.
+    assert [line for line in bob.heard() if line == "hidden work"] == ["hidden work"] * 2
+    # What bob may not publish waits, and he gets to know it.
     other = bob.project("other")
     bob.share(other)
     bob.turn(other, 5)
@@ -124,14 +124,14 @@ def test_a_colleague_gets_exactly_the_projects_that_were_granted_as_mentions(
     relay.reloaded()
     bob.once()
     laptop.once()
-    assert laptop.told() == ["turn 5"]
+    assert laptop.heard() == ["turn 5"]
     # What is revoked is not read any more, and a key that is removed opens nothing.
     server.revoke(relay.folder, "bob", [web, secret])
     relay.reloaded()
     laptop.turn(web, 3)
     laptop.once()
     bob.once()
-    assert "turn 3" not in bob.told()
+    assert "turn 3" not in bob.heard()
     server.remove_machine(relay.folder, "bob")
     relay.reloaded()
     with pytest.raises(RelayTrouble, match="does not know this key"):
@@ -268,8 +268,8 @@ def test_a_key_allows_nothing_but_its_own_subjects_and_consumers(
     # Nothing of it reached the machine, which still reads and sends.
     laptop.turn(web, 2)
     assert laptop.once().sent == 1
-    assert laptop.told() == []
-    # Without a key, or with one that the server does not know, nobody gets in.
+    assert laptop.heard() == []
+    # Without a key, or with one that the server does not know, no one gets in.
     stranger = tmp_path / "stranger.seed"
     from fleet_lib.relay import keys
 
@@ -490,7 +490,7 @@ def test_a_message_that_is_too_large_is_cut_and_says_so(
     laptop.turn(web, 3)
     laptop.once()
     box.once()
-    assert box.told() == ["turn 1", "turn 2", "turn 3"]
+    assert box.heard() == ["turn 1", "turn 2", "turn 3"]
     (row, *_) = box.rows("SELECT files_touched_json, raw_markdown FROM briefings")
     assert len(json.loads(row[0])) == 20
     assert row[1].endswith("(The text was cut.)")

@@ -37,7 +37,7 @@ _WIDTH, _MOST_WIDTH = 80, 100
 _WAITS = 10
 _DAYS = 14
 # (up to so many days, projects of a day, things that a project did in it, characters of each): a
-# longer time is told in fewer words a day.
+# longer time is summed up in fewer words a day.
 _DETAIL = ((1, 15, 8, 200), (3, 8, 5, 200), (7, 6, 3, 130), (_DAYS, 3, 2, 64))
 _NAMES = 3  # documents, next steps
 # A name with an underscore or an asterisk would become bold or italic.
@@ -59,7 +59,7 @@ def digest(
 
     It says what was done, what waits for you, what failed, which documents went stale, and what was
     used. Small turns, which touched no file, are only counted. Several turns with the same words
-    are one. No model is asked. A longer time is told in fewer words a day; `fleet briefings list`
+    are one. No model is asked. A longer time is summed up in fewer words a day; `fleet briefings list`
     has every turn.
 
     \b

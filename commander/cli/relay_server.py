@@ -92,7 +92,7 @@ def init(
         say(f"On {name}:  fleet relay join {scheme}://{host}:{port} --seed-file {seed}{ca}")
     if roster.machines:
         files = "its seed and ca.pem" if tls else "its seed"
-        say(f"Copy {files} to each machine first, by a way that nobody else can read.")
+        say(f"Copy {files} to each machine first, by a way that no one else can read.")
     if not tls and (listen or "127.0.0.1") not in ("127.0.0.1", "::1", "localhost"):
         say("Without --tls others on the network can read what is sent.", err=True)
 
@@ -120,7 +120,7 @@ def add_machine(
     place = _folder(folder)
     grants = [_project_id(project) for project in projects]
     seed = made.add_machine(place, name, person or name, grants)
-    say(f"{name} is added. Its key is {seed}; hand it over by a way that nobody else can read.")
+    say(f"{name} is added. Its key is {seed}; hand it over by a way that no one else can read.")
     if not grants:
         say(f"Grant it projects: `fleet relay server grant {name} PROJECT`.")
     _say_state(place)

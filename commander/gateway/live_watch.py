@@ -95,7 +95,7 @@ class LiveWatch:
 
 
 def _states(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
-    """What a session shows without an event: its client's file says it, or somebody has hidden it,
+    """What a session shows without an event: its client's file says it, or it was hidden,
     here or at the console, or the time of that has come."""
     living = live_sessions(connection, is_thorough=True).values()
     hidden = SessionRepo(connection).hidden()

@@ -27,7 +27,7 @@ _NICENESS = 10
 
 
 class LastPrune(Record):
-    """What is known of the last prune, whoever asked for it; "" and 0 if there was none."""
+    """What is known of the last prune, by itself or not; "" and 0 if there was none."""
 
     tried_at: str = ""  # when the last one by itself began
     pruned_at: str = ""  # when the last one ended well

@@ -1,4 +1,4 @@
-"""When the next exchange may begin that nobody asked for: the time of the file `not-before`. And the
+"""When the next exchange may begin that no one asked for: the time of the file `not-before`. And the
 locks: one exchange at a time, at most one more that waits, and a runner that makes both needless.
 Standard library only, since most starts end here."""
 

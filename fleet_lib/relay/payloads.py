@@ -1,5 +1,5 @@
 """Which fields of an event's payload travel. Both sides take these and nothing else: the sender, so
-that no path, prompt or output leaves by a field that nobody thought of, and the receiver, because a
+that no path, prompt or output leaves by a field that no one thought of, and the receiver, because a
 peer may send anything."""
 
 from collections.abc import Callable, Mapping

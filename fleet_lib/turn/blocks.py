@@ -98,7 +98,7 @@ def _block_rules() -> Any:
         "common.entities": {"entities": {}},  # only what stands inside a block has them
     }
     modules = {f"{_NAME}.{name}": contents for name, contents in ours.items()}
-    # Each rule says that it was entered, which nobody reads. Without threads no other import can meet this.
+    # Each rule says that it was entered, which is not read. Without threads no other import can meet this.
     if is_alone := not {"logging", "threading"} & sys.modules.keys():
         modules["logging"] = {"getLogger": lambda _: _Silence()}
     for name, contents in modules.items():

@@ -44,7 +44,7 @@ class Client(Record):
 
     pid: int
     is_near: bool  # its process is one of this machine and container
-    is_headless: bool  # `claude -p`: nobody can be taken there
+    is_headless: bool  # `claude -p`: no one can be taken there
     terminal: str = ""  # /dev/pts/3
     pane: Pane | None = None
 
