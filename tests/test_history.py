@@ -167,6 +167,35 @@ def test_unseen_events_stay_but_a_long_dead_session_holds_nothing(
     assert history.briefings() == briefing_ids[2:]
 
 
+def test_mcp_client_of_long_ago_holds_nothing(history: History) -> None:
+    history.project("api")
+    briefing_ids = history.turns("api", [100, 99, 1])
+    sql = "INSERT INTO conversations VALUES (?, 'mcp', '/', '', NULL, 0, ?, ?)"
+    history.run(sql, "mcp:alive", ago(60), ago(1))
+    history.prune("--older-than", "90d")
+    assert history.briefings() == briefing_ids
+    history.run("UPDATE conversations SET updated_at = ?", ago(60))
+    history.prune("--older-than", "90d")
+    assert history.briefings() == briefing_ids[2:]
+
+
+def test_what_other_machines_were_not_sent_yet_stays_while_it_is_still_sent(
+    history: History,
+) -> None:
+    for project in ("shared", "private"):
+        history.project(project)
+    briefing_ids = history.turns("shared", [100, 60, 50, 1])
+    private = history.turns("private", [70, 1])
+    share = "INSERT OR REPLACE INTO relay_shares VALUES (?, ?, 0, ?, '')"
+    history.run(share, "shared", 1, 0)
+    history.run(share, "private", 0, 0)
+    history.prune("--older-than", "30d")
+    assert history.briefings() == [*briefing_ids[1:], *private], "too old to be sent"
+    history.run(share, "shared", 1, 10_000)
+    history.prune("--older-than", "30d")
+    assert history.briefings() == [briefing_ids[3], private[1]]
+
+
 def test_open_alert_keeps_its_briefing_and_event(history: History) -> None:
     history.project("api")
     first, second, third = history.turns("api", [100, 99, 1])

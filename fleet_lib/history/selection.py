@@ -3,10 +3,10 @@
 Deleted: briefings with their turns, inputs, events and search rows; events of no briefing; finished
 jobs; sessions; Commander sessions that have long been silent. Kept, however old:
 
-- every event after a cursor, with its briefing and job. A conversation's cursor always counts; the
-  cursor of a Commander session counts only while the session moved within CURSOR_DAYS (resumed
-  later, it is shown what is left). Where no Commander ever looked there is no cursor, and only age
-  decides.
+- every event after a cursor, with its briefing and job. The Commander's cursor always counts; that
+  of one of its sessions, or of an MCP client, counts only while it moved within CURSOR_DAYS (asked
+  later, it is shown what is left). Where none ever looked there is no cursor, and only age decides.
+- what other machines have not been sent yet, as long as the relay still sends it
 - what waits for a person: the session that needs you or is left open, snoozed or not; its event, its
   briefing
 - the newest briefing of each project (the roster), and the latest of each session that is at work
@@ -22,14 +22,19 @@ from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, OPEN, OPEN_ALERT_SE
 from fleet_lib.store.job_runs import start_of_day
 
 CURSOR_DAYS = 30
+SENT_DAYS = 90  # relay/names.py: nothing older is sent
 
 _LAST_ID = (1 << 63) - 1
 
 # The smallest cursor. Every statement reads it again: a hook may move one between two transactions.
 _SMALLEST_CURSOR = f"""ifnull((SELECT min(cursor) FROM (
     SELECT ifnull(last_outbox_event_id_seen, 0) AS cursor FROM conversations
+      WHERE kind <> 'mcp' OR updated_at >= :cursors_since
     UNION ALL SELECT cursor_event_id FROM commander_sessions WHERE updated_at >= :cursors_since
     UNION ALL SELECT cursor_event_id FROM commander_branches WHERE updated_at >= :cursors_since
+    UNION ALL SELECT min(o.event_id) - 1 FROM relay_shares r JOIN outbox_events o
+      ON o.project_id = r.project_id AND o.event_id > r.scanned_through AND o.ts >= :sent_since
+      WHERE ifnull(r.is_shared, 1) = 1 AND r.refused = ''
   )), {_LAST_ID})"""
 
 _OPEN = f"FROM sessions s WHERE {OPEN}"
@@ -90,6 +95,7 @@ def bounds(before: str | None) -> dict[str, Any]:
         "before": before or "",
         "today": start_of_day(),
         "cursors_since": clock.ago(CURSOR_DAYS * 86400),
+        "sent_since": clock.ago(SENT_DAYS * 86400),
         "alerts_since": clock.ago(OPEN_ALERT_SECONDS),
         "active_since": clock.ago(ACTIVE_SESSION_SECONDS),
     }
