@@ -64,8 +64,15 @@ def _needed_of(sources: tuple[str, ...]) -> tuple[_Literals, ...]:
     """`needed` of each. It takes as long as compiling them, so it is kept from one process to the
     next, as long as nothing of it changes."""
     parts = (needed.__code__, _needed.__code__, _may_be_left_out.__code__, _best.__code__, _PARTS)
-    key = (checksum(marshal.dumps(parts)), sources)
-    return kept(key, lambda: tuple(needed(source) for source in sources))
+
+    def found() -> tuple[_Literals, ...]:
+        return tuple(needed(source) for source in sources)
+
+    try:
+        key = (checksum(marshal.dumps(parts)), sources)
+    except ValueError:  # a tool has changed the code in memory, as one that measures coverage does
+        return found()
+    return kept(key, found)
 
 
 def needed(source: str) -> _Literals:
