@@ -31,7 +31,7 @@ from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 
 ROOT = Path(__file__).resolve().parent.parent
-DELAYS, EVENTS, LATE_EVENTS = 200, 5_000, 100_000
+DELAYS, EVENTS, LATE_EVENTS = 200, 5_000, 20_000
 MEMORY_LIMIT_MB, RECEIVED_LIMIT = 60, 400  # RELAY.md: the client's memory, events a second
 _TEXT = "The login works again, and the test that failed is green. " * 20
 
