@@ -129,17 +129,16 @@ def _start_drainer(home: str, program: str) -> None:
 
 def start_job_runner(home: str, delay_seconds: float = 0.0) -> None:
     """Start a detached job runner, which begins after a delay and ends if it is not needed."""
+    start_detached([sys.executable, "-I", paths.JOB_RUNNER, home, f"{delay_seconds:.1f}"])
+
+
+def start_detached(command: "list[str]") -> None:
+    """Start a program that goes on by itself, in a session of its own and with null streams."""
     # Too heavy for the hot path. Popen also reaps the many that a gateway starts.
     import subprocess
 
-    subprocess.Popen(
-        [sys.executable, "-I", paths.JOB_RUNNER, home, f"{delay_seconds:.1f}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    null = subprocess.DEVNULL
+    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, cwd="/", start_new_session=True)
 
 
 def start_relay(home: str) -> None:
@@ -156,16 +155,7 @@ def start_relay(home: str) -> None:
     # The file's time is when the next one may begin: after a failure that is later.
     if ahead > RELAY_SECONDS or hot_settings.setting(home, "relay", "auto") == "false":
         return
-    import subprocess
-
-    subprocess.Popen(
-        [_interpreter(home), "-I", paths.RELAY, home],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    start_detached([_interpreter(home), "-I", paths.RELAY, home])
 
 
 def start_notifier(home: str, delay_seconds: float) -> None:

@@ -128,12 +128,12 @@ def test_titles_and_dismissals_travel_between_ones_own_machines(
     laptop.share(project)
     laptop.turn(project, 1, status="blocked")
     with laptop.writing() as made:
-        made.execute("UPDATE turns SET title = 'Mend the login'")
+        made.execute("UPDATE turns SET title = 'Fix the login'")
     other = box.project("other")
     box.share(other)
     laptop.once()
     box.once()
-    assert box.json("status")["needs_you"][0]["title"] == "Mend the login"
+    assert box.json("status")["needs_you"][0]["title"] == "Fix the login"
     box.console("dismiss", "s1")
     assert box.json("status")["needs_you"] == []
     box.once()

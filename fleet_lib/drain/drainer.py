@@ -330,8 +330,7 @@ class _Drainer:
 @contextlib.contextmanager
 def _watchdog(home: str) -> Iterator[None]:
     """End the process if a C function never returns, so that an entry's own time limit cannot be
-    raised. The attempts stay in the journal, and the next drainer takes the batch's entries one by
-    one."""
+    raised. The entries stay in the spool for the next drainer."""
     with open(paths.log_file(home), "a") as log_file:
         faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
         try:

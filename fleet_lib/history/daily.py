@@ -17,7 +17,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:  # started by its path
     sys.path.insert(0, ROOT)
 
-from fleet_lib import clock, files, hot_settings, log, paths  # noqa: E402
+from fleet_lib import clock, files, hot_settings, log, paths, wake  # noqa: E402
 from fleet_lib.json_text import json_object  # noqa: E402
 from fleet_lib.records import Record, replace  # noqa: E402
 
@@ -67,16 +67,7 @@ def start_if_due(home: str) -> None:
 
 
 def _start(home: str) -> None:
-    import subprocess  # slow, and a drain that starts nothing does not need it
-
-    subprocess.Popen(
-        [sys.executable, "-I", __file__, home],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    wake.start_detached([sys.executable, "-I", __file__, home])
 
 
 def main(home: str) -> int:

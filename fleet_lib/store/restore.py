@@ -5,7 +5,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,38 +53,39 @@ def restore(home: str, backup: Path) -> Restored:
 @contextlib.contextmanager
 def _without_drainer(home: str) -> Iterator[None]:
     spool.make_folders(home)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with Path(paths.lock(home)).open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                wake.ring(home, wake.LEAVE)
-                if time.monotonic() > deadline:
-                    holder = held.named(Path(paths.lock(home)))
-                    words = f" ({holder.trouble() or holder.in_words()})" if holder else ""
-                    raise DatabaseUnusable(
-                        f"a drainer is running and does not end{words}"
-                    ) from None
-                time.sleep(0.05)
+
+    def trouble() -> str:
+        holder = held.named(Path(paths.lock(home)))
+        words = f" ({holder.trouble() or holder.in_words()})" if holder else ""
+        return f"a drainer is running and does not end{words}"
+
+    with _holding(paths.lock(home), lambda: wake.ring(home, wake.LEAVE), trouble):
         yield
 
 
 @contextlib.contextmanager
 def _without_prune(home: str) -> Iterator[None]:
     """What the daily prune writes into a file that has just been replaced would be lost."""
+    trouble = "old history is being deleted; try again in some minutes"
+    with _holding(paths.history_lock(home), lambda: None, lambda: trouble):
+        yield
+
+
+@contextlib.contextmanager
+def _holding(
+    path: str, on_wait: Callable[[], object], trouble: Callable[[], str]
+) -> Iterator[None]:
+    """With this lock. Raises DatabaseUnusable with what is in the way if another process keeps it."""
     deadline = time.monotonic() + LOCK_SECONDS
-    with Path(paths.history_lock(home)).open("a") as lock:
+    with Path(path).open("a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                on_wait()
                 if time.monotonic() > deadline:
-                    raise DatabaseUnusable(
-                        "old history is being deleted; try again in some minutes"
-                    ) from None
+                    raise DatabaseUnusable(trouble()) from None
                 time.sleep(0.05)
         yield
 

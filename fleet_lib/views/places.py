@@ -1,5 +1,5 @@
 """Where a briefing's work can be opened: its session at a terminal, its files in an editor, its
-commits and files on the web. Every text is somebody's words, so an address is put together from
+commits and files on the web. Every text is other people's words, so an address is put together from
 parts that were checked or quoted."""
 
 import re
