@@ -219,6 +219,23 @@ def test_a_headless_session_and_an_imported_turn_send_nothing(
     assert post.sent == [] and states(fleet) == [("one", "over")]
 
 
+def test_a_session_whose_client_is_about_to_say_that_it_ended_sends_nothing(
+    fleet: Fleet, api: Path, post: Post, started: list[float]
+) -> None:
+    """A client, `claude -p` above all, removes its file a moment before its SessionEnd."""
+    fleet.console("config", "set", "notify.grace_seconds", "0")
+    stop(fleet, api, "s-1", QUESTION)
+    assert 0 < look(fleet, 0) <= 5 and post.sent == []
+    fleet.hook("session_end", payload("SessionEnd-other") | {"session_id": "s-1"}, api)
+    fleet.drain()
+    look(fleet, 6)
+    assert post.sent == [] and states(fleet) == [("one", "over")]
+    stop(fleet, api, "s-2", QUESTION)
+    client_file(fleet, "s-2", status="idle")
+    look(fleet, 0)
+    assert len(post.sent) == 1, "this one lives"
+
+
 def test_several_become_one_message(fleet: Fleet, api: Path, post: Post) -> None:
     for number in range(12):
         stop(fleet, api, f"s-{number:02}", f"Shall I delete table {number}?")

@@ -16,6 +16,9 @@ from fleet_lib.store.notifications import Waiting
 from fleet_lib.store.sessions import SessionRepo
 
 _SAME_NS = 1_000_000_000
+# A client removes its file a moment before its SessionEnd is in the database: until then a session
+# without a file is not known to live.
+_ENDING_SECONDS = 5
 _BE = {"blocked": "is blocked"}  # the others are verbs already
 
 
@@ -29,6 +32,7 @@ class Alert(Record):
     title: str  # what the session is called, "" if nothing
     since: str
     is_job: bool = False
+    least_seconds: int = 0  # not sent before it is as old, however short the grace is
 
 
 class AlertsNow:
@@ -64,6 +68,7 @@ class AlertsNow:
             text,
             title or "",
             since,
+            least_seconds=0 if live else _ENDING_SECONDS,
         )
 
     def _is_stuck(self, session_id: str) -> bool:

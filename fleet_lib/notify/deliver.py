@@ -48,7 +48,7 @@ def look(home: str) -> float:
             over[target] = [event_id for event_id, alert in found if alert is None]
             due[target] = []
             for alert in [alert for _, alert in found if alert]:
-                left = seconds_left(alert.since, wanted.grace_seconds)
+                left = seconds_left(alert.since, max(wanted.grace_seconds, alert.least_seconds))
                 if left <= 0:
                     due[target].append(alert)
                 else:
