@@ -88,9 +88,7 @@ def _secrets(text: str) -> list[_Span]:
     if _MAY_BE_MARKUP.search(text):
         plain = _MARKUP.sub(lambda markup: " " * len(markup[0]), text)
     lowered = _lowered(plain)
-    copies = [
-        (copy, _long_words(copy)) for copy in ((text,) if plain == text else (text, plain))
-    ]
+    copies = [(copy, _long_words(copy)) for copy in ((text,) if plain == text else (text, plain))]
     found: list[_Span] = []
     # There are hundreds of hints. The first three letters rule out most of them, in one step.
     beginnings = set(map("".join, zip(lowered, lowered[1:], lowered[2:], strict=False)))
@@ -114,9 +112,7 @@ def _long_words(text: str) -> list[tuple[int, int]]:
     ]
 
 
-def _possible(
-    lowered: str, beginnings: set[str], has_long_words: bool
-) -> list[tuple[int, Kind]]:
+def _possible(lowered: str, beginnings: set[str], has_long_words: bool) -> list[tuple[int, Kind]]:
     """The kinds of which a hint is in the text, and those that need none where there is a long
     word. Each with its place in the table."""
     places = {

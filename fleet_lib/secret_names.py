@@ -65,6 +65,7 @@ _LOGINS = (
 )
 _MNEMONICS = ("mnemonic", "seed phrase", "seed_phrase", "recovery phrase", "seed words")
 
+
 def _by_beginning(names: Iterable[_Name]) -> dict[str, list[_Name]]:
     """The words by their first three letters; those that have fewer under ""."""
     table: dict[str, list[_Name]] = {"": []}
