@@ -74,12 +74,8 @@ class ComposedTurn(Record):
 
     def fields(self) -> BriefingFields:
         """The briefing's columns."""
-        names = BriefingFields.__annotations__
-        return {name: getattr(self, name) for name in names}  # type: ignore[return-value]
-
-    @property
-    def meaning(self) -> str:
-        return meaning_of(self.summary, self.fields(), self.question)
+        values = self.__dict__
+        return {name: values[name] for name in BriefingFields.__annotations__}  # type: ignore[return-value]
 
     @property
     def detail(self) -> str:
