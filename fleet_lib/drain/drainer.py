@@ -252,6 +252,7 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            db.keep_savepoints_in_memory(self._connection)
             try:
                 search_index.repair(self._connection)
             except Exception as error:  # what is captured is worth more
