@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support import ROOT
 
+from fleet_lib import redact
 from fleet_lib.lazy import AnyOf, lazy, needed
 from fleet_lib.records import MutableRecord, Record, as_dict, field, replace
 from fleet_lib.turn import asking_words, blocks, prose, sections
@@ -132,6 +134,43 @@ def test_every_expression_of_the_words_that_ask_is_tried_where_it_could_match(na
     ]
     for key in sentences:
         assert table.search(key) == bool(whole.search(key)), key
+
+
+_SIGNS = "ab1 .,;:/?!<>[]()`*_~\\|&%=@#\n\t\"'“”‘’„«»「」『』\u200b\u00a0\u3000\x1b-"
+_WORDS = (
+    "www.",
+    "http://",
+    "<br>",
+    "&quot;",
+    "%20",
+    "**a**",
+    "_a_",
+    "“a b”",
+    '"a b"',
+    "\\n",
+    "```",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(_SIGNS), st.sampled_from(_WORDS)), max_size=12))
+def test_a_text_that_a_quick_look_finds_plain_has_no_markup(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    for quick, whole in (
+        (prose._MAY_HAVE_INLINE, prose._MARKUP),
+        (prose._MAY_HAVE_QUOTATION, prose._QUOTATION),
+        (redact._MAY_BE_MARKUP, redact._MARKUP),
+    ):
+        assert quick.search(text) or not whole.search(text), text
+
+
+@given(st.uuids(), st.binary(min_size=20, max_size=20))
+def test_no_kind_of_secret_that_needs_no_hint_looks_like_a_uuid_or_a_commit(
+    uuid: UUID, commit: bytes
+) -> None:
+    for word in (str(uuid), commit.hex()):
+        for place in redact._WITHOUT_HINT:
+            assert not redact.KINDS[place].pattern.search(f" {word} "), redact.KINDS[place].name
 
 
 # --- paragraphs ---
