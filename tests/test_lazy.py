@@ -230,8 +230,8 @@ def test_library_of_another_shape_is_used_whole(monkeypatch: pytest.MonkeyPatch)
     assert found == [token.type for token in WHOLE.parse("# a\n\n- b\n")]
 
 
-def as_parsed(text: str) -> list[prose.Block]:
-    return list(prose._Walk(text.replace("\r\n", "\n").replace("\r", "\n")).blocks())
+def as_parsed(text: str) -> tuple[prose.Block, ...]:
+    return tuple(prose._Walk(text.replace("\r\n", "\n").replace("\r", "\n")).blocks())
 
 
 @settings(max_examples=400, deadline=None)
