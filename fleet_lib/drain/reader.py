@@ -2,10 +2,15 @@
 
 The drainer forks it once its modules are imported, and asks it for one thing after the other. The fork
 is cheap, but every page that either of them writes afterwards is copied: most of what a turn would
-cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile. Where the child waits for an answer that does not come, it is killed and
-never waited for: on a mount that is gone not even SIGKILL ends a process. The place is noted as
-silent, another child goes on, and asks nothing there. An entry that ends its child is tried in
-another one; the third time it is refused.
+cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile.
+
+While a batch is written, the child prepares the next one. That is work which nothing waits for: what
+fails in it is asked again when its batch comes, and only then counts.
+
+Where the child waits for an answer that does not come, it is killed and never waited for: on a mount
+that is gone not even SIGKILL ends a process. The place is noted as silent, another child goes on,
+and asks nothing there. An entry that ends its child is tried in another one; the third time it is
+refused.
 
 A thread would hang with the whole process, and asking only for mounts that are not local needs to
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
@@ -67,8 +72,9 @@ class _Hangs(Exception):
 
 
 class Reader:
-    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
-    hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
+    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or
+    spool.Malformed, and notes a place that hangs in `put_off`. `on_wait(what)` is called when an
+    answer takes long."""
 
     def __init__(self, home: str) -> None:
         self._home = home
