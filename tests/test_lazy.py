@@ -5,6 +5,8 @@ import dataclasses
 import itertools
 import json
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from support import ROOT
 from fleet_lib import redact
 from fleet_lib.lazy import AnyOf, lazy, needed
 from fleet_lib.records import MutableRecord, Record, as_dict, field, replace
-from fleet_lib.turn import asking_words, blocks, prose, sections
+from fleet_lib.turn import asking_words, blocks, prose, sections, transcript
 from fleet_lib.turn.asks import _key
 
 CASES = json.loads((ROOT / "tests" / "cases" / "messages.json").read_text())
@@ -250,3 +252,31 @@ def test_blocks_of_plain_paragraphs_are_the_parser_s(text: str) -> None:
 def test_blocks_of_the_cases_are_the_parser_s() -> None:
     for case in CASES:
         assert prose._blocks(case["message"]) == as_parsed(case["message"])
+
+
+# --- transcripts ---
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from("aaabbbcc.-tx"), max_size=14),
+    st.lists(st.sampled_from("abcd"), min_size=3, max_size=8),
+    st.booleans(),
+)
+def test_lines_of_a_turn_are_the_same_whatever_was_read_before(
+    kinds: list[str], asked: list[str], is_cut: bool
+) -> None:
+    """A letter is a user's line of that prompt; the others are lines without one."""
+    others = {".": {"type": "assistant"}, "-": {"type": "user"}, "t": {"type": "custom-title"}}
+    lines = [
+        json.dumps({**others.get(kind, {"type": "user", "promptId": kind}), "number": number})
+        for number, kind in enumerate(kinds)
+    ]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "t.jsonl"
+        path.write_text("\n".join(lines) + ("" if is_cut else "\n"))
+        transcript._ends.clear()
+        found = [transcript.turn_lines(str(path), prompt) for prompt in asked]
+        for prompt, seen in zip(asked, found, strict=True):
+            transcript._ends.clear()
+            assert transcript.turn_lines(str(path), prompt) == seen

@@ -147,18 +147,12 @@ def store(
         briefing_id = before.briefing_id
         repos.briefings.update(briefing_id, **fields)
         repos.imports.note_reported(briefing_id)
-    elif taken is None:
-        briefing_id = repos.briefings.add(**fields)
     else:
-        briefing_id = repos.briefings.insert(**fields)
+        insert = repos.briefings.add if taken is None else repos.briefings.insert
+        briefing_id = insert(**fields)
     has_changes = bool(turn.files_touched or turn.docs_touched) and not is_provisional
-    repos.derivations.save(
-        briefing_id,
-        derived,
-        changed_something=prepared.entry.event == "Stop"
-        and has_changes
-        and not prepared.is_imported,
-    )
+    is_work = prepared.entry.event == "Stop" and has_changes and not prepared.is_imported
+    repos.derivations.save(briefing_id, derived, changed_something=is_work)
     record = Turn(
         session_id=turn.session_id,
         turn_key=turn.turn_key,
