@@ -141,12 +141,12 @@ def find(raw: str, plain: str, lowered: str, beginnings: Set[str]) -> Iterator[S
     same length. `beginnings` are all strings of three letters in `lowered`.
     """
     found = False
-    for name in _in_text(_BY_BEGINNING, beginnings):
+    for name in _in_text(_BY_BEGINNING, lowered, beginnings):
         for start, end in _places(name.word, lowered):
             if _is_name(name, raw, lowered, start, end):
                 found = True
                 yield from _values(name, raw, plain, start, end)
-    for login in _in_text(_LOGINS_BY_BEGINNING, beginnings):
+    for login in _in_text(_LOGINS_BY_BEGINNING, lowered, beginnings):
         for _, end in _places(login.word, lowered):
             yield from _accepted(compiled(_PAIR).match(plain, end), plain, _is_login_password)
     for words in _MNEMONICS:
@@ -160,11 +160,14 @@ def find(raw: str, plain: str, lowered: str, beginnings: Set[str]) -> Iterator[S
             yield from _kubernetes(raw)
 
 
-def _in_text(table: Mapping[str, Sequence[_Name]], beginnings: Set[str]) -> Iterator[_Name]:
+def _in_text(
+    table: Mapping[str, Sequence[_Name]], text: str, beginnings: Set[str]
+) -> Iterator[_Name]:
     """The words of a table that may be in a text with these strings of three letters."""
     for beginning in table.keys() & beginnings:
         yield from table[beginning]
-    yield from table[""]
+    if not text.isascii():  # as no word of fewer letters is
+        yield from table[""]
 
 
 def _places(word: str, text: str) -> Iterator[Span]:
