@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commander.cli._cells import padded, width
+from commander.cli._cells import padded, width, wrapped_text
 from fleet_lib import clock
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
@@ -64,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of cells, cut or wrapped at the terminal's edge."""
+    """One line of cells, cut at the terminal's edge, or wrapped below its own beginning."""
 
     cells: tuple[object, ...]
     wraps: bool = False
@@ -75,10 +75,10 @@ class Line:
     def rich(self, room: int) -> "RenderableType":
         from rich.text import Text
 
-        text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
+        text = Text(no_wrap=True, overflow="ellipsis")
         for cell in self.cells:
-            text.append_text(_rich_text(cell, 2000, True))
-        return text
+            text.append_text(rich_text(cell, 2000, True))
+        return wrapped_text(text, room) if self.wraps else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Table:
         from rich.table import Table as RichTable
 
         rows = [[self._styled(cell, at) for at, cell in enumerate(row)] for row in self.rows]
-        headings = [_rich_text(Cell(name, "bold"), 80) for name in self.headings]
+        headings = [rich_text(Cell(name, "bold"), 80) for name in self.headings]
         table = [headings, *rows] if headings else rows
         shown, widths = self._layout(table, room - self.indent)
         # The gaps are columns: the width of a column's padding differs between rich's versions.
@@ -147,7 +147,7 @@ class Table:
         is_state = bool(self.headings) and self.headings[column] in _STATE_HEADINGS
         if is_state and not isinstance(cell, Cell):
             cell = state(cell)
-        return _rich_text(cell, _CELL_LIMIT)
+        return rich_text(cell, _CELL_LIMIT)
 
 
 def _fit(
@@ -182,7 +182,7 @@ def _piped(cell: object, limit: int, is_part: bool = False) -> str:
     return _cleaned(cell, limit, is_part)
 
 
-def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
+def rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
     from rich.text import Text
 
     given = cell if isinstance(cell, Cell) else Cell(cell)
