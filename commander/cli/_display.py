@@ -374,10 +374,14 @@ class Harmless:
         from rich.segment import Segment
 
         for part in self._parts:
-            for lines in console.render_lines(part, options, pad=False):
-                for text, style, control in lines:
+            for line in console.render_lines(part, options, pad=False):
+                # Blanks up to the edge wrap where a terminal draws an emoji wider than rich knows.
+                while line and not line[-1].text.strip(" "):
+                    line.pop()
+                for number, (text, style, control) in enumerate(line, start=1):
                     if control is None:
                         unlinked = style.update_link(None) if style and style.link else style
+                        text = text.rstrip(" ") if number == len(line) else text
                         yield Segment(safe(text), unlinked)
                 yield Segment.line()
 
