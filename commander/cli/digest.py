@@ -168,7 +168,8 @@ class _Note:
             *([count(small, "small turn")] if small > 0 else []),
         ]
         if counted:
-            self._item(f"and {' and '.join(counted)}", depth=2, style="dim")
+            also = "and " if done else ""
+            self._item(f"{also}{' and '.join(counted)}", depth=2, style="dim")
         for item in self._not_named(project["open"])[:things]:
             words = state_words(item["status"])
             self._item(

@@ -98,6 +98,8 @@ class Reader:
     def _read_folder(self, path: str) -> _Folder:
         if not path or "\0" in path:
             return _Folder(False, "", False, False, None, False)
+        if not path.startswith("/"):  # of a transcript from Windows; here it would be below `.`
+            return _Folder(False, path, False, False, None, False)
         # A worktree or a subfolder that is gone belongs to the repository that is left.
         place = Path(path)
         while not place.is_dir() and place != place.parent:
