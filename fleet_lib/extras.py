@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet_lib import paths
 
+_NAME = re.compile(r"[\w.-]+(?:\[[\w,.-]+\])?")
 _EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 
 
@@ -36,7 +37,8 @@ def _is_by_install_sh() -> bool:
 
 
 def _packages(extra: str) -> list[str]:
-    """By the program's own list. The name `fleet` is another program's in the package index."""
+    """By the program's own list, without versions: a shell would read `<`. The name `fleet` is
+    another program's in the package index."""
     from importlib import metadata  # most processes need none of it
 
     try:
@@ -46,6 +48,6 @@ def _packages(extra: str) -> list[str]:
     named = []
     for requirement in listed:
         package, _, marker = requirement.partition(";")
-        if extra in _EXTRA.findall(marker):
-            named.append(package.strip())
+        if extra in _EXTRA.findall(marker) and (name := _NAME.match(package)):
+            named.append(name[0])
     return named

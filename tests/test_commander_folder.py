@@ -58,6 +58,10 @@ def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
             ["jobs", "list"],
             ["jobs", "show"],
             ["doctor"],
+            ["show"],
+            ["sessions"],
+            ["digest"],
+            ["usage"],
         )
 
 
