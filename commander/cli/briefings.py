@@ -342,7 +342,7 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
     parts: list[Part] = [
         Line((Cell(f"Event e{event.event_id}: ", "bold"), what)),
         Facts(facts),
-        Line((line,), wraps=True),
+        *([Line((line,), wraps=True)] if line.text else []),
     ]
     if payload is None:
         parts.append(Line((event.payload_json,), wraps=True))
