@@ -110,6 +110,7 @@ class _Note:
         until = report["until"]
         self._heading(1, f"{_moment(report['since'])} to {_moment(until) if until else 'now'}")
         if not (report["days"] or report["needs_you"] or report["left_open"]):
+            self._gap()
             self._line("Nothing happened in this time.")
         self._write_waiting("Needs you", report["needs_you"])
         self._write_waiting("Left open", report["left_open"])
