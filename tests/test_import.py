@@ -236,6 +236,14 @@ def test_a_folder_that_is_gone(fleet: Fleet, projects: Path, shop: Path) -> None
     assert len({row[0] for row in found}) == 2
 
 
+def test_a_folder_of_windows_is_not_looked_for_below_the_own_one(
+    fleet: Fleet, projects: Path
+) -> None:
+    Conversation("C:\\work\\api", "s1").turn("Was elsewhere.").write(projects)
+    assert imports(fleet)["imported"] == 1
+    assert fleet.rows("SELECT repo_root FROM projects") == [("C:\\work\\api",)]
+
+
 def test_git_is_asked_once_for_each_folder(
     fleet: Fleet, projects: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
