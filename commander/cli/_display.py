@@ -125,8 +125,9 @@ class Table:
     def _layout(self, table: "list[list[Text]]", room: int) -> tuple[list[int], list[int]]:
         """(the columns that are shown, their widths in cells)."""
         last = len(table[0]) - 1
-        # A column without a word would cost its gap.
-        shown = [at for at in range(last) if self.widths or any(row[at].plain for row in table)]
+        # A column without a word would cost its width and its gap.
+        rows = table[1:] if self.headings else table
+        shown = [at for at in range(last) if self.widths or any(row[at].plain for row in rows)]
         shown.append(last)
         whole = {
             at
