@@ -62,7 +62,7 @@ def serve(
 class _Child:
     def __init__(self, home: str) -> None:
         self._home = home
-        self._repositories = Repositories()
+        self._repositories = Repositories(home)
         self._answers: dict[str, Callable[..., Any]] = {
             "prepare": self._prepare,
             "memory": lambda: memory_bytes(only_own=True),

@@ -41,6 +41,8 @@ class GitState(Record):
     made_ns: Mapping[str, int]
     read_at_ns: int
     canonical_remotes: tuple[str, ...] = ()  # the forms by which it is known, the surest first
+    git_folder: str = ""  # of this worktree; "" if git refuses the repository
+    objects: str = ""  # the folder of its loose objects
     refusal: str = ""  # why git does not read this repository, in git's words; "" if it does
 
     @property
@@ -77,7 +79,9 @@ def read_git_state(folder: str) -> GitState | None:
     moves = read_reflog(folder, facts.git_dir) if head else ()
     made_ns = _read_made_ns(objects, moves)
     return GitState(
-        toplevel or root, root, remote, head, branch, moves, made_ns, read_at_ns, canonical
+        *(toplevel or root, root, remote, head, branch, moves, made_ns, read_at_ns, canonical),
+        git_folder=facts.git_dir,
+        objects=objects,
     )
 
 

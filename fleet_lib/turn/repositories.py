@@ -24,9 +24,11 @@ _STATUS_FILE = lazy(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
 
 class Repositories:
-    """Git states for one drain. A state serves every entry that was received before it was read."""
+    """Git states for one drain. A state serves every entry that was received before it was read.
+    With a home, what is found of documents is kept there for the next drain."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str = "") -> None:
+        self._home = home
         self._states: dict[str, GitState | None] = {}
         self._read_at: dict[str, int] = {}
         self._commit_files: dict[str, tuple[str, ...]] = {}
@@ -72,7 +74,7 @@ class Repositories:
 
         read_at, known = self._documents.get(state.toplevel, (-1, None))
         if known is None or read_at < state.read_at_ns:
-            known = Documents(state.toplevel)
+            known = Documents(state.toplevel, self._home, state.git_folder)
             self._documents[state.toplevel] = (time.time_ns(), known)
         return known
 

@@ -1,0 +1,195 @@
+"""Which documents have the name of a file somewhere, without reading them all again.
+
+Of each tracked document the names in it are kept, as numbers of four bytes, for as long as the
+document is as it was. So a turn reads only the documents that changed since an earlier one, and asks
+of the others only when they changed. This is for names as most files have them (`app.py`). Others
+need not be words of their own in a document, so git looks for them."""
+
+import os
+import re
+import stat
+import time
+from binascii import crc32
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+
+from fleet_lib import outside
+from fleet_lib.files import read_regular_file
+from fleet_lib.lazy import lazy
+from fleet_lib.records import MutableRecord, field
+from fleet_lib.turn import git_index, kept
+
+DOCUMENT_BYTES = 512 * 1024  # of one document; what follows is not looked at
+_AT_ONCE_BYTES = 12 * 1024 * 1024  # of documents that are read in one turn
+_MANY_BYTES = 1024 * 1024  # that are not read if the names in them cannot be kept
+_NAMES_BYTES = 2 * 1024 * 1024  # of all documents of one repository
+_INDEX_BYTES = 256 * 1024 * 1024
+_SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
+_AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tried again
+_QUESTIONS = 100  # files that are asked about before the next sign of life
+
+_NAME = lazy(r"[\w.@+~-]*\.[\w.@+~-]*[\w@+~-]", re.ASCII)
+# Of each byte that can be part of such a name itself, of all others a blank.
+_ONLY_NAMES = bytes(
+    code if code < 128 and (chr(code).isalnum() or chr(code) in "_.@+~-") else 32
+    for code in range(256)
+)
+_NUMBER_BYTES = 4
+
+Facts = tuple[int, ...]  # a file's number, size and times
+
+
+class _Known(MutableRecord):
+    """What is known of the documents of one working tree."""
+
+    index: Facts | None = None  # how the index was when it named these documents
+    documents: list[str] = field(default_factory=list)
+    facts: list[Facts | None] = field(default_factory=list)  # None: not there, or not read
+    names: list[bytes] = field(default_factory=list)  # in each of them, as numbers
+    too_many_ns: int = 0  # when it was found that there are too many names to keep
+
+
+class DocumentNames:
+    """The names in the tracked documents of one working tree. `ends` are the ends of documents'
+    names."""
+
+    def __init__(
+        self,
+        home: str,
+        toplevel: str,
+        git_folder: str,
+        ends: Sequence[str],
+        is_document: Callable[[str], bool],
+    ) -> None:
+        self._home = home
+        self._toplevel = toplevel
+        self._index = os.path.join(git_folder, "index")
+        self._ends = [end.encode() for end in ends]
+        self._is_document = is_document
+        self._file = kept.name_of("documents", toplevel)
+
+    def containing(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """{name: the documents that may have it}, without the names for which git has to look."""
+        wanted = [name for name in names if _NAME.fullmatch(name)]
+        known = self._read() if wanted else None
+        if known is None:
+            return {}
+        ends = list(accumulate(map(len, known.names)))
+        every = b"".join(known.names)
+        return {
+            name: [known.documents[at] for at in _places(every, ends, _number(name.encode()))]
+            for name in wanted
+        }
+
+    def files_named(self, name: str) -> list[str] | None:
+        """The tracked files with this base name; None where git has to be asked."""
+        data = read_regular_file(self._index, _INDEX_BYTES)
+        return None if data is None else git_index.files_named(data, name)
+
+    def _read(self) -> _Known | None:
+        """What is known now; None where git has to be asked."""
+        began = time.time_ns()
+        found = kept.read(self._home, self._file)
+        before = _Known(*found) if found else _Known()
+        if began - _AGAIN_NS < before.too_many_ns <= began:
+            return None
+        known = self._listed(before, began)
+        if known is None:
+            return None
+        facts = self._facts_of(known.documents)
+        is_complete = facts == known.facts or self._read_changed(known, facts, began)
+        if sum(map(len, known.names)) > _NAMES_BYTES:
+            known, is_complete = _Known(too_many_ns=began), False
+        if known != before:
+            self._keep(known)
+        return known if is_complete else None
+
+    def _keep(self, known: _Known) -> bool:
+        return kept.write(self._home, self._file, tuple(known.__dict__.values()))
+
+    def _listed(self, before: _Known, began: int) -> _Known | None:
+        """The documents that are tracked now, each with what was known of it."""
+        (index,) = _facts([self._index])
+        if index is not None and index == before.index:
+            return _Known(*before.__dict__.values())
+        data = b"" if index is None else read_regular_file(self._index, _INDEX_BYTES)
+        files = git_index.files_ending(data, self._ends) if data else []
+        if data is None or files is None:
+            return None
+        documents = [file for file in files if self._is_document(file)]
+        index = index if _is_settled(index, began) else None
+        if documents == before.documents:
+            return _Known(index, documents, before.facts, before.names)
+        was = dict(zip(before.documents, zip(before.facts, before.names, strict=True), strict=True))
+        old = [was.get(document, (None, b"")) for document in documents]
+        return _Known(index, documents, [facts for facts, _ in old], [names for _, names in old])
+
+    def _facts_of(self, documents: Sequence[str]) -> list[Facts | None]:
+        return _facts([f"{self._toplevel}/{document}" for document in documents])
+
+    def _read_changed(self, known: _Known, facts: list[Facts | None], began: int) -> bool:
+        """Read the documents that are not as they were. False if they are too many."""
+        changed = [at for at, now in enumerate(facts) if now is None or now != known.facts[at]]
+        sizes = {at: min(now[1], DOCUMENT_BYTES) for at in changed if (now := facts[at])}
+        if sum(sizes.values()) > _MANY_BYTES and not self._keep(known):
+            return False
+        known.facts, known.names = facts[:], known.names[:]
+        room = _AT_ONCE_BYTES
+        for at in changed:
+            known.names[at] = b""
+            if at not in sizes:
+                continue
+            room -= sizes[at]
+            if room >= 0:
+                path = f"{self._toplevel}/{known.documents[at]}"
+                known.names[at] = _names_in(read_regular_file(path, DOCUMENT_BYTES) or b"")
+            if room < 0 or not _is_settled(facts[at], began):
+                known.facts[at] = None
+        return room >= 0
+
+
+def _facts(paths: Sequence[str]) -> list[Facts | None]:
+    """Of each regular file, what changes whenever the file does; None of what is no such file."""
+    found: list[Facts | None] = []
+    for number, path in enumerate(paths):
+        if number % _QUESTIONS == 0:
+            outside.asking(path)
+        try:
+            facts = os.lstat(path)
+        except OSError as error:
+            outside.require_answer(error, path)
+            found.append(None)
+            continue
+        is_file = stat.S_ISREG(facts.st_mode)
+        now = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        found.append(now if is_file else None)
+    return found
+
+
+def _is_settled(facts: Facts | None, began: int) -> bool:
+    return facts is not None and facts[3] < began - _SETTLED_NS
+
+
+def _names_in(text: bytes) -> bytes:
+    """The names in a text, as numbers in ascending order."""
+    words = {word for word in set(text.translate(_ONLY_NAMES).split()) if b"." in word}
+    ended = (word.rstrip(b".") for word in words)  # a full stop ends a sentence
+    return b"".join(sorted({_number(word) for word in ended if b"." in word}))
+
+
+def _number(name: bytes) -> bytes:
+    return crc32(name).to_bytes(_NUMBER_BYTES, "little")
+
+
+def _places(every: bytes, ends: Sequence[int], number: bytes) -> list[int]:
+    """Where in a row of documents that end there a number stands."""
+    found: list[int] = []
+    at = every.find(number)
+    while at >= 0:
+        if at % _NUMBER_BYTES:
+            at = every.find(number, at + 1)
+            continue
+        found.append(bisect_right(ends, at))
+        at = every.find(number, ends[found[-1]])
+    return found
