@@ -6,17 +6,14 @@ of the others only when they changed. This is for names as most files have them 
 need not be words of their own in a document, so git looks for them."""
 
 import os
-import re
 import stat
 import time
 from binascii import crc32
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from functools import cache
 
 from fleet_lib import outside
 from fleet_lib.files import read_regular_file
-from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn import git_index, kept
 
@@ -29,12 +26,7 @@ _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within on
 _AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tried again
 _QUESTIONS = 100  # files that are asked about before the next sign of life
 
-_NAME = lazy(r"[\w.@+~-]*\.[\w.@+~-]*[\w@+~-]", re.ASCII)
-# Of each byte that can be part of such a name itself, of all others a blank.
-_ONLY_NAMES = bytes(
-    code if code < 128 and (chr(code).isalnum() or chr(code) in "_.@+~-") else 32
-    for code in range(256)
-)
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+~-"
 _NUMBER_BYTES = 4
 
 Facts = tuple[int, ...]  # a file's number, size and times
@@ -71,16 +63,16 @@ class DocumentNames:
 
     def containing(self, names: Iterable[str]) -> dict[str, list[str]]:
         """{name: the documents that may have it}, without the names for which git has to look."""
-        wanted = [name for name in names if _NAME.fullmatch(name)]
+        wanted = [name for name in names if _is_usual(name)]
         known = self._read() if wanted else None
         if known is None:
             return {}
-        ends = list(accumulate(map(len, known.names)))
-        every = b"".join(known.names)
-        return {
-            name: [known.documents[at] for at in _places(every, ends, _number(name.encode()))]
-            for name in wanted
-        }
+        found = {}
+        for name in wanted:
+            number = _number(name.encode())
+            pairs = zip(known.documents, known.names, strict=True)
+            found[name] = [document for document, numbers in pairs if number in numbers]
+        return found
 
     def files_named(self, name: str) -> list[str] | None:
         """The tracked files with this base name; None where git has to be asked."""
@@ -171,25 +163,24 @@ def _is_settled(facts: Facts | None, began: int) -> bool:
     return facts is not None and facts[3] < began - _SETTLED_NS
 
 
+def _is_usual(name: str) -> bool:
+    """Whether the name is a word of its own in every text that has it, and no word of a language."""
+    return "." in name and name[-1] != "." and not name.strip(_LETTERS)
+
+
+@cache
+def _only_names() -> bytes:
+    """Of each byte that can be part of such a name itself, of all others a blank."""
+    letters = _LETTERS.encode()
+    return bytes(code if code in letters else ord(" ") for code in range(256))
+
+
 def _names_in(text: bytes) -> bytes:
     """The names in a text, as numbers in ascending order."""
-    words = {word for word in set(text.translate(_ONLY_NAMES).split()) if b"." in word}
+    words = {word for word in set(text.translate(_only_names()).split()) if b"." in word}
     ended = (word.rstrip(b".") for word in words)  # a full stop ends a sentence
     return b"".join(sorted({_number(word) for word in ended if b"." in word}))
 
 
 def _number(name: bytes) -> bytes:
     return crc32(name).to_bytes(_NUMBER_BYTES, "little")
-
-
-def _places(every: bytes, ends: Sequence[int], number: bytes) -> list[int]:
-    """Where in a row of documents that end there a number stands."""
-    found: list[int] = []
-    at = every.find(number)
-    while at >= 0:
-        if at % _NUMBER_BYTES:
-            at = every.find(number, at + 1)
-            continue
-        found.append(bisect_right(ends, at))
-        at = every.find(number, ends[found[-1]])
-    return found
