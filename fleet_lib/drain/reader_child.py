@@ -17,6 +17,7 @@ from typing import Any, cast
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.turn import remembered
 from fleet_lib.turn.prepare import prepare, read_more
 from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
@@ -42,6 +43,7 @@ def serve(
     _signal.signal(_signal.SIGALRM, _expire)
     gc.freeze()  # the collector would copy every page that is shared with the drainer
     outside.note_on(board, silent)
+    remembered.keep_in(home)
     child = _Child(home)
     with open(requests, "rb") as received, open(replies, "wb") as sent:
         while head := received.read(LENGTH.size):

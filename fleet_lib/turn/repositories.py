@@ -52,14 +52,14 @@ class Repositories:
         return folder in self._silent
 
     def files_of_commits(
-        self, toplevel: str, entries: Sequence[ReflogEntry]
+        self, toplevel: str, entries: Sequence[ReflogEntry], objects: str = ""
     ) -> dict[str, tuple[str, ...]]:
         """{commit: the files that it changed, relative to the repository}; no files where git is
-        silent."""
+        silent. `objects` is the folder of the repository's loose objects, if that is known."""
         missing = [entry for entry in entries if entry.commit not in self._commit_files]
         if missing:
             with contextlib.suppress(GitTimeout):
-                self._commit_files.update(read_commit_files(toplevel, missing))
+                self._commit_files.update(read_commit_files(toplevel, missing, objects))
         return {entry.commit: self._commit_files.get(entry.commit, ()) for entry in entries}
 
     def reflog(self, toplevel: str) -> tuple[ReflogEntry, ...]:
