@@ -6,7 +6,6 @@ version) it leaves to git: None.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 _ID_BYTES = 20
 _TAIL_BYTES = 3  # of a name
@@ -14,9 +13,7 @@ _HEAD_BYTES = 62  # of an entry, before its name: times, numbers, size, id, flag
 _EXTENDED, _LONGEST = 0x40, 0xFFF  # in the flags
 
 
-class _Found(NamedTuple):
-    names: list[bytes]
-    end: int  # of the entries
+_Found = tuple[list[bytes], int]  # names, and where the entries end
 
 
 def files_ending(data: bytes, ends: Collection[bytes]) -> list[str] | None:
@@ -27,12 +24,12 @@ def files_ending(data: bytes, ends: Collection[bytes]) -> list[str] | None:
         return None
     tails = frozenset(end[-_TAIL_BYTES:].lower() for end in ends)
     try:
-        found = (_compressed if version == 4 else _plain)(data, count, tails)
+        found, end = (_compressed if version == 4 else _plain)(data, count, tails)
     except IndexError:
         return None
-    if not _is_whole(data, found.end):
+    if not _is_whole(data, end):
         return None
-    names = (name.decode("utf-8", "surrogateescape") for name in found.names)
+    names = (name.decode("utf-8", "surrogateescape") for name in found)
     return list(dict.fromkeys(names))  # of a conflict there are several entries
 
 
@@ -82,7 +79,7 @@ def _plain(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
         if data[end - 1] in last and data[end - 3 : end].lower() in tails:
             names.append(data[begin:end])
         at += (end - at + 8) & ~7
-    return _Found(names, at)
+    return names, at
 
 
 def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
@@ -104,7 +101,7 @@ def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
         if name[-3:].lower() in tails:
             names.append(name)
         at = end + 1
-    return _Found(names, at)
+    return names, at
 
 
 def _is_whole(data: bytes, at: int) -> bool:

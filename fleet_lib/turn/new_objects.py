@@ -6,10 +6,10 @@ git: None."""
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 
 _OBJECT_BYTES = 64 * 1024 * 1024
 _TREE = b"40000"
@@ -20,7 +20,7 @@ _ENTRIES = {  # of a tree, by the bytes of an id; as many as there are
 _Entry = tuple[bytes, bytes]  # mode, id
 
 
-class _Reader(NamedTuple):
+class _Reader(Record):
     """Reads the objects of one folder."""
 
     objects: str
