@@ -10,7 +10,8 @@ configuration may name programs to run; the switches in `ask` keep them off.
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
@@ -262,24 +263,32 @@ def _files_of(folder: str, said: str) -> list[str]:
 def _main_worktree(folder: str, common: str) -> str:
     """The main worktree where the git folder lies apart from it (a submodule's linked worktree)."""
     file = os.path.join(common, "config")
-    question = (folder, "config", "--file", file, "core.worktree")
-    named = remembered.answer(question, lambda _: [file], lambda: ask(*question) or "") or ""
-    named = named.strip()
+    question = ("--file", file, "core.worktree")
+    named = _remembered_settings(folder, (folder,), question, lambda: [file]).strip()
     return os.path.normpath(os.path.join(common, named)) if named else os.path.dirname(common)
 
 
 def _read_settings(folder: str, git_folder: str, common: str) -> str:
-    question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
-
-    def asked() -> str | None:
-        return ask(folder, *question)
-
-    def files(_answer: str) -> list[str]:
-        return remembered.settings_files(git_folder, common)
-
+    question = ("-z", "--get-regexp", remote_names.SETTINGS)
     # A folder may come to be in another repository, whose settings are in other files.
     where = (folder, git_folder, common)
-    return remembered.answer((*where, *question), files, asked) or ""
+    files = partial(remembered.settings_files, git_folder, common)
+    return _remembered_settings(folder, where, question, files)
+
+
+def _remembered_settings(
+    folder: str, where: tuple[str, ...], question: tuple[str, ...], files: Callable[[], list[str]]
+) -> str:
+    """What `git config` says, "" where there is no such setting."""
+
+    def asked() -> str | None:
+        try:
+            done = run(folder, "config", *question)
+        except FileNotFoundError:
+            return None
+        return done.stdout if done and done.returncode in (0, 1) else None  # 1: there is none
+
+    return remembered.answer((*where, "config", *question), lambda _: files(), asked) or ""
 
 
 def read_reflog(folder: str, git_dir: str = "") -> tuple[ReflogEntry, ...]:
