@@ -214,7 +214,7 @@ def test_documents_are_found_when_what_was_kept_of_them_is_damaged_or_cannot_be_
     (file,) = Path(paths.cache(home)).glob("documents-*")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and b"app.py" not in file.read_bytes()
     whole = file.read_bytes()
-    for damaged in (b"", whole[:-1], whole[:20] + b"\xff" + whole[21:], b"x" * 5_000_000):
+    for damaged in (b"", whole[:-1], whole[:20] + b"\xff" + whole[21:], b"x" * 9_000_000):
         file.write_bytes(damaged)
         assert stale() == pages and not asked
     with monkeypatch.context() as patch:
@@ -242,7 +242,7 @@ def test_what_is_kept_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     files = list(Path(paths.cache(home)).iterdir())
     assert sum(file.stat().st_size for file in files) <= 3000
     assert kept.read(home, "file8") == b"x" * 900 and kept.read(home, "file0") is None
-    assert not kept.write(home, "large", b"x" * 5_000_000)
+    assert not kept.write(home, "large", b"x" * 9_000_000)
     (tmp_path / "file").touch()
     assert not kept.write(str(tmp_path / "file"), "name", 1)
 

@@ -20,7 +20,7 @@ from fleet_lib.turn import git_index, kept
 DOCUMENT_BYTES = 512 * 1024  # of one document; what follows is not looked at
 _AT_ONCE_BYTES = 12 * 1024 * 1024  # of documents that are read in one turn
 _MANY_BYTES = 1024 * 1024  # that are not read if the names in them cannot be kept
-_NAMES_BYTES = 2 * 1024 * 1024  # of all documents of one repository
+_NAMES_BYTES = 6 * 1024 * 1024  # of all documents of one repository
 _INDEX_BYTES = 256 * 1024 * 1024
 _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
 _AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tried again

@@ -142,10 +142,10 @@ def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
     return entry.time > moment_ns // _NS
 
 
-def ask(folder: str, *arguments: str, stdin: str | None = None) -> str | None:
+def ask(folder: str, *arguments: str, stdin: str | None = None, **variables: str) -> str | None:
     """Git's answer, None where it says no. Raises GitTimeout: silence is no answer."""
     try:
-        done = run(folder, *arguments, stdin=stdin)
+        done = run(folder, *arguments, stdin=stdin, **variables)
     except FileNotFoundError:
         return None
     return done.stdout if done and done.returncode == 0 else None
@@ -163,14 +163,16 @@ def command_line(folder: str, *arguments: str) -> list[str]:
     return ["git", *switches, "-C", folder, *arguments]
 
 
-def run(folder: str, *arguments: str, stdin: str | None = None) -> git_process.Answer | None:
-    """What git says, also where it says no; None where it cannot be asked. Raises GitTimeout, or
-    FileNotFoundError where git is not installed."""
+def run(
+    folder: str, *arguments: str, stdin: str | None = None, **variables: str
+) -> git_process.Answer | None:
+    """What git says, also where it says no; None where it cannot be asked. `variables` are more of
+    its environment. Raises GitTimeout, or FileNotFoundError where git is not installed."""
     asking(folder, TIMEOUT_SECONDS + 1)
+    environment = git_environment(os.environ) | variables
+    command = command_line(folder, *arguments)
     try:
-        return git_process.run(
-            command_line(folder, *arguments), git_environment(os.environ), stdin, TIMEOUT_SECONDS
-        )
+        return git_process.run(command, environment, stdin, TIMEOUT_SECONDS)
     except TimeoutError:
         raise GitTimeout(f"git {arguments[0]} took more than {TIMEOUT_SECONDS:.0f} s") from None
     except FileNotFoundError:
@@ -323,10 +325,14 @@ def read_commit_files(
         if files is not None:
             known[commit] = files
     left = {commit: parent for commit, parent in parents.items() if commit not in known}
-    return known | (_ask_commit_files(folder, left) if left else {})
+    # Git would read the index for nothing; there is none of this name.
+    variables = {"GIT_INDEX_FILE": os.path.join(objects, "no-index")} if objects else {}
+    return known | (_ask_commit_files(folder, left, variables) if left else {})
 
 
-def _ask_commit_files(folder: str, parents: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
+def _ask_commit_files(
+    folder: str, parents: Mapping[str, str | None], variables: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
     # --cc: of a merge, only what was resolved by hand.
     answer = ask(
         folder,
@@ -334,6 +340,7 @@ def _ask_commit_files(folder: str, parents: Mapping[str, str | None]) -> dict[st
         stdin="".join(
             f"{commit} {parent or ''}".strip() + "\n" for commit, parent in parents.items()
         ),
+        **variables,
     )
     found: dict[str, list[str]] = {commit: [] for commit in parents}
     current: list[str] = []

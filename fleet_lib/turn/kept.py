@@ -11,7 +11,7 @@ from fleet_lib.compiled import checksum
 from fleet_lib.digests import sha256
 
 _FORMAT = 1  # of what is kept; another one is not read
-_FILE_BYTES = 4 * 1024 * 1024
+_FILE_BYTES = 8 * 1024 * 1024
 _ALL_BYTES = 64 * 1024 * 1024
 _CHECKSUM_BYTES = 8
 
