@@ -120,7 +120,7 @@ def _intend(folder: Path, chance: random.Random) -> None:
 
 
 def _untrack(folder: Path, _: random.Random) -> None:
-    git(folder, "rm", "-rq", "--cached", "--ignore-unmatch", "docs")
+    git(folder, "rm", "-rqf", "--cached", "--ignore-unmatch", "docs")
 
 
 STEPS: tuple[Callable[[Path, random.Random], None], ...] = (
@@ -146,11 +146,11 @@ def test_documents_are_found_as_git_finds_them_however_they_change(
         step(project, chance)
         state = state_of(project)
         expected = Documents(state.toplevel).stale(SOURCES, ())
-        known = Documents(state.toplevel, home, state.git_folder)
+        known = Documents(state.toplevel, home, state.git_folder, state.objects)
         assert known.stale(SOURCES, ()) == expected, step
         asked.clear()
         usual = ("src/app.py", "src/lib/a.b.c", "a+b-1.py")
-        Documents(state.toplevel, home, state.git_folder).stale(usual, ())
+        Documents(state.toplevel, home, state.git_folder, state.objects).stale(usual, ())
         searches += asked.count("grep") + asked.count("ls-files")
     assert bool(searches) == (index in INDEXES[2:])
 
@@ -175,7 +175,9 @@ def test_only_documents_that_changed_are_read_again(
         opened.clear()
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", noting)
-            found = Documents(state.toplevel, home, state.git_folder).stale(sources, ())
+            found = Documents(state.toplevel, home, state.git_folder, state.objects).stale(
+                sources, ()
+            )
         assert asked == []
         return sorted(found)
 
@@ -208,7 +210,9 @@ def test_documents_are_found_when_what_was_kept_of_them_is_damaged_or_cannot_be_
     def stale() -> list[str]:
         state = state_of(project)
         asked.clear()
-        return sorted(Documents(state.toplevel, home, state.git_folder).stale(("app.py",), ()))
+        return sorted(
+            Documents(state.toplevel, home, state.git_folder, state.objects).stale(("app.py",), ())
+        )
 
     assert stale() == pages and not asked
     (file,) = Path(paths.cache(home)).glob("documents-*")

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from fleet_lib import outside
-from fleet_lib.files import read_regular_file
+from fleet_lib.files import open_regular, read_regular_file
 from fleet_lib.records import MutableRecord, field
-from fleet_lib.turn import git_index, kept
+from fleet_lib.turn import git_index, kept, new_objects
 
 DOCUMENT_BYTES = 512 * 1024  # of one document; what follows is not looked at
 _AT_ONCE_BYTES = 12 * 1024 * 1024  # of documents that are read in one turn
 _MANY_BYTES = 1024 * 1024  # that are not read if the names in them cannot be kept
 _NAMES_BYTES = 6 * 1024 * 1024  # of all documents of one repository
 _INDEX_BYTES = 256 * 1024 * 1024
+_END_BYTES = 512 * 1024  # of an index, which usually has its trees there
 _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
 _AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tried again
 _QUESTIONS = 100  # files that are asked about before the next sign of life
@@ -36,6 +37,7 @@ class _Known(MutableRecord):
     """What is known of the documents of one working tree."""
 
     index: Facts | None = None  # how the index was when it named these documents
+    tree: bytes = b""  # that has the same files, if there is one
     documents: list[str] = field(default_factory=list)
     facts: list[Facts | None] = field(default_factory=list)  # None: not there, or not read
     names: list[bytes] = field(default_factory=list)  # in each of them, as numbers
@@ -51,12 +53,14 @@ class DocumentNames:
         home: str,
         toplevel: str,
         git_folder: str,
+        objects: str,
         ends: Sequence[str],
         is_document: Callable[[str], bool],
     ) -> None:
         self._home = home
         self._toplevel = toplevel
         self._index = os.path.join(git_folder, "index")
+        self._objects = objects
         self._ends = [end.encode() for end in ends]
         self._is_document = is_document
         self._file = kept.name_of("documents", toplevel)
@@ -105,17 +109,34 @@ class DocumentNames:
         (index,) = _facts([self._index])
         if index is not None and index == before.index:
             return _Known(*before.__dict__.values())
-        data = b"" if index is None else read_regular_file(self._index, _INDEX_BYTES)
-        files = git_index.files_ending(data, self._ends) if data else []
-        if data is None or files is None:
+        found = self._documents(before) if index is not None else ([], b"")
+        if found is None:
             return None
-        documents = [file for file in files if self._is_document(file)]
+        documents, tree = found
         index = index if _is_settled(index, began) else None
         if documents == before.documents:
-            return _Known(index, documents, before.facts, before.names)
+            return _Known(index, tree, documents, before.facts, before.names)
         was = dict(zip(before.documents, zip(before.facts, before.names, strict=True), strict=True))
         old = [was.get(document, (None, b"")) for document in documents]
-        return _Known(index, documents, [facts for facts, _ in old], [names for _, names in old])
+        return _Known(index, tree, documents, [each for each, _ in old], [each for _, each in old])
+
+    def _documents(self, before: _Known) -> tuple[list[str], bytes] | None:
+        """(those that the index names, the tree that has the same files)."""
+        tree = git_index.root_tree(_end_of(self._index))
+        if tree and before.tree:
+            # After most commits these trees say what is otherwise in one file with all others.
+            changes = new_objects.changes(self._objects, before.tree, tree)
+            if changes is not None:
+                left = [file for file in before.documents if changes.get(file, True)]
+                known = set(left)
+                there = (file for file, is_there in changes.items() if is_there)
+                new = [file for file in there if file not in known and self._is_document(file)]
+                return left + new, tree
+        data = read_regular_file(self._index, _INDEX_BYTES)
+        files = None if data is None else git_index.files_ending(data, self._ends)
+        if data is None or files is None:
+            return None
+        return [file for file in files if self._is_document(file)], git_index.root_tree(data)
 
     def _facts_of(self, documents: Sequence[str]) -> list[Facts | None]:
         return _facts([f"{self._toplevel}/{document}" for document in documents])
@@ -157,6 +178,15 @@ def _facts(paths: Sequence[str]) -> list[Facts | None]:
         now = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         found.append(now if is_file else None)
     return found
+
+
+def _end_of(path: str) -> bytes:
+    """The last bytes of a file, b"" of none."""
+    with open_regular(path) as descriptor:
+        if descriptor is None:
+            return b""
+        size = os.fstat(descriptor).st_size
+        return os.pread(descriptor, _END_BYTES, max(0, size - _END_BYTES))
 
 
 def _is_settled(facts: Facts | None, began: int) -> bool:

@@ -65,11 +65,15 @@ class Documents:
     have its name somewhere: a repository may have thousands. Of a repository whose git folder is
     given, what these readings found is kept in the home for the next one."""
 
-    def __init__(self, toplevel: str, home: str = "", git_folder: str = "") -> None:
+    def __init__(
+        self, toplevel: str, home: str = "", git_folder: str = "", objects: str = ""
+    ) -> None:
         self._toplevel = toplevel
         self._kept: DocumentNames | None = None
         if home and git_folder:
-            self._kept = DocumentNames(home, toplevel, git_folder, _DOCUMENT_ENDS, is_document)
+            self._kept = DocumentNames(
+                *(home, toplevel, git_folder, objects, _DOCUMENT_ENDS, is_document)
+            )
         self._lives_on: dict[str, bool] = {}  # of dated documents
         self._texts: dict[str, bytes] = {}  # of the documents that have one of the names
         self._room = _ALL_DOCUMENTS_BYTES_LIMIT

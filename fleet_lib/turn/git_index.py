@@ -48,6 +48,18 @@ def files_named(data: bytes, name: str) -> list[str] | None:
     return files and [file for file in dict.fromkeys(files) if file.rpartition("/")[2] == name]
 
 
+def root_tree(data: bytes) -> bytes:
+    """The id of the tree that has the same files as the index, whose last bytes these are; b"" if
+    there is none, or it is not known."""
+    at = data.rfind(b"TREE")
+    while at >= 0:
+        if _is_whole(data, at):
+            counts, _, rest = data[at + 8 + 1 :].partition(b"\n")
+            return b"" if counts.startswith(b"-") else rest[:_ID_BYTES]
+        at = data.rfind(b"TREE", 0, at)
+    return b""
+
+
 def _ending(data: bytes, wanted: bytes) -> list[bytes] | None:
     """The names of version 2 and 3 that end so, found by what stands before them; None if one has
     something else there than almost every name: a zero byte and its length."""
@@ -106,7 +118,7 @@ def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
 
 def _is_whole(data: bytes, at: int) -> bool:
     """Whether nothing but extensions, of which none names more files, follows up to the checksum."""
-    while at < len(data) - _ID_BYTES:
+    while 0 <= at < len(data) - _ID_BYTES:
         if data[at : at + 4] == b"link":
             return False
         at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")

@@ -42,8 +42,11 @@ class _Reader(Record):
     def tree(self, id: bytes | None) -> bytes:
         return b"" if id is None else self.read(b"tree", id.hex())
 
-    def changed(self, before: bytes | None, after: bytes | None, folder: bytes) -> Iterator[bytes]:
-        """The files that differ between two trees, None for none, in git's order."""
+    def changed(
+        self, before: bytes | None, after: bytes | None, folder: bytes = b""
+    ) -> Iterator[tuple[bytes, bool]]:
+        """(file, whether it is there now) of each that differs between two trees, None for none, in
+        git's order."""
         old, new = self._different(self.tree(before), self.tree(after))
         for name in sorted(old.keys() | new.keys()):
             one, other = old.get(name), new.get(name)
@@ -53,7 +56,7 @@ class _Reader(Record):
                 ids = [each[1] if each else None for each in (one, other)]
                 yield from self.changed(ids[0], ids[1], folder + name)
             else:
-                yield folder + name
+                yield folder + name, other is not None
 
     def _different(
         self, one: bytes, other: bytes
@@ -98,13 +101,22 @@ def changed_files(
         base = against or next(iter(parents), None)
         before = _head_of(reader.read(b"commit", base))[0] if base else None
         found: list[str] = []
-        for name in reader.changed(before, tree, b""):
+        for name, _ in reader.changed(before, tree):
             if len(found) == most:
                 break
             found.append(name.decode("utf-8", "surrogateescape"))
     except (LookupError, ValueError, RecursionError):
         return None
     return tuple(found)
+
+
+def changes(objects: str, before: bytes, after: bytes) -> dict[str, bool] | None:
+    """{file: whether it is there now} of those that differ between two trees; None as above."""
+    try:
+        found = list(_Reader(objects, len(after)).changed(before, after))
+    except (LookupError, RecursionError):
+        return None
+    return {name.decode("utf-8", "surrogateescape"): is_there for name, is_there in found}
 
 
 def _head_of(commit: bytes) -> tuple[bytes, list[str]]:
