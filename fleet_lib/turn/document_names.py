@@ -86,8 +86,7 @@ class DocumentNames:
     def _read(self) -> _Known | None:
         """What is known now; None where git has to be asked."""
         began = time.time_ns()
-        found = kept.read(self._home, self._file)
-        before = _Known(*found) if found else _Known()
+        before = self._kept()
         if began - _AGAIN_NS < before.too_many_ns <= began:
             return None
         known = self._listed(before, began)
@@ -101,8 +100,13 @@ class DocumentNames:
             self._keep(known)
         return known if is_complete else None
 
+    def _kept(self) -> _Known:
+        found, empty = kept.read(self._home, self._file), _Known()
+        is_ours = isinstance(found, dict) and found.keys() == empty.__dict__.keys()
+        return _Known(**found) if is_ours else empty
+
     def _keep(self, known: _Known) -> bool:
-        return kept.write(self._home, self._file, tuple(known.__dict__.values()))
+        return kept.write(self._home, self._file, dict(known.__dict__))
 
     def _listed(self, before: _Known, began: int) -> _Known | None:
         """The documents that are tracked now, each with what was known of it."""
