@@ -30,7 +30,7 @@ _QUESTIONS = 100  # files that are asked about before the next sign of life
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+~-"
 _NUMBER_BYTES = 4
 
-Facts = tuple[int, ...]  # a file's number, size and times
+Facts = tuple[int, ...]  # a file's number, size and time of its last change
 
 
 class _Known(MutableRecord):
@@ -60,6 +60,7 @@ class DocumentNames:
         self._home = home
         self._toplevel = toplevel
         self._index = os.path.join(git_folder, "index")
+        self._index_data: bytes | None = None
         self._objects = objects
         self._ends = [end.encode() for end in ends]
         self._is_document = is_document
@@ -80,8 +81,13 @@ class DocumentNames:
 
     def files_named(self, name: str) -> list[str] | None:
         """The tracked files with this base name; None where git has to be asked."""
-        data = read_regular_file(self._index, _INDEX_BYTES)
-        return None if data is None else git_index.files_named(data, name)
+        if self._index_data is None:
+            self._index_data = read_regular_file(self._index, _INDEX_BYTES)
+        return None if self._index_data is None else git_index.files_named(self._index_data, name)
+
+    def forget_index(self) -> None:
+        """It may have as many megabytes as all else of a reader."""
+        self._index_data = None
 
     def _read(self) -> _Known | None:
         """What is known now; None where git has to be asked."""
@@ -169,18 +175,18 @@ class DocumentNames:
 def _facts(paths: Sequence[str]) -> list[Facts | None]:
     """Of each regular file, what changes whenever the file does; None of what is no such file."""
     found: list[Facts | None] = []
-    for number, path in enumerate(paths):
-        if number % _QUESTIONS == 0:
-            outside.asking(path)
-        try:
-            facts = os.lstat(path)
-        except OSError as error:
-            outside.require_answer(error, path)
-            found.append(None)
-            continue
-        is_file = stat.S_ISREG(facts.st_mode)
-        now = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-        found.append(now if is_file else None)
+    for first in range(0, len(paths), _QUESTIONS):
+        outside.asking(paths[first])
+        for path in paths[first : first + _QUESTIONS]:
+            try:
+                facts = os.lstat(path)
+            except OSError as error:
+                outside.require_answer(error, path)
+                found.append(None)
+                continue
+            # A program may set the other times.
+            now = (facts.st_ino, facts.st_size, facts.st_ctime_ns)
+            found.append(now if stat.S_ISREG(facts.st_mode) else None)
     return found
 
 
@@ -194,7 +200,7 @@ def _end_of(path: str) -> bytes:
 
 
 def _is_settled(facts: Facts | None, began: int) -> bool:
-    return facts is not None and facts[3] < began - _SETTLED_NS
+    return facts is not None and facts[2] < began - _SETTLED_NS
 
 
 def _is_usual(name: str) -> bool:

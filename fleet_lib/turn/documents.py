@@ -98,6 +98,8 @@ class Documents:
                 if document not in touched:
                     found.setdefault(document, []).append(source)
                     by_path.update([document] if is_path else [])
+        if self._kept:
+            self._kept.forget_index()
         stale = self._living(found)
         order = sorted(stale, key=lambda name: (name not in by_path, -len(stale[name]), name))
         return {document: stale[document] for document in order}

@@ -18,6 +18,10 @@ _ENTRIES = {  # of a tree, by the bytes of an id; as many as there are
 }
 
 _Entry = tuple[bytes, bytes]  # mode, id
+# Unpacking a folder of 20,000 files takes milliseconds, and a turn asks for it more than once.
+_large_trees: dict[bytes, bytes] = {}
+_LARGE_TREES = 4
+_LARGE_BYTES, _LARGEST_BYTES = 32 * 1024, 2 * 1024 * 1024
 
 
 class _Reader(Record):
@@ -40,7 +44,16 @@ class _Reader(Record):
         return body
 
     def tree(self, id: bytes | None) -> bytes:
-        return b"" if id is None else self.read(b"tree", id.hex())
+        if id is None:
+            return b""
+        if id in _large_trees:
+            return _large_trees[id]
+        body = self.read(b"tree", id.hex())
+        if _LARGE_BYTES < len(body) < _LARGEST_BYTES:
+            if len(_large_trees) == _LARGE_TREES:
+                del _large_trees[next(iter(_large_trees))]
+            _large_trees[id] = body
+        return body
 
     def changed(
         self, before: bytes | None, after: bytes | None, folder: bytes = b""
