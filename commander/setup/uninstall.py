@@ -31,6 +31,7 @@ _DATA = (
     "spool",
     "log",
     "backups",
+    "cache",
     "config.toml",
     "gateway.token",
     "gateway.lock",

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.turn import remembered
 from fleet_lib.turn.prepare import prepare, read_more
 from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
@@ -43,6 +44,7 @@ def serve(
     _signal.signal(_signal.SIGALRM, _expire)
     gc.freeze()  # the collector would copy every page that is shared with the drainer
     outside.note_on(board, silent)
+    remembered.keep_in(home)
     child = _Child(home)
     asked = select.poll()
     asked.register(requests, select.POLLIN)
@@ -86,7 +88,7 @@ def _send(sent: BinaryIO, data: bytes) -> None:
 class _Child:
     def __init__(self, home: str) -> None:
         self._home = home
-        self._repositories = Repositories()
+        self._repositories = Repositories(home)
         self._answers: dict[str, Callable[..., Any]] = {
             "prepare": self._prepare,
             "memory": lambda: memory_bytes(only_own=True),

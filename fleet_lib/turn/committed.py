@@ -95,8 +95,10 @@ class _Turn(MutableRecord):
         main = os.path.realpath(self.main)
         edited = {os.path.join(main, file).removeprefix(below) for file in self.edited}
 
+        objects = self.state.objects if self.state and self._is_main(top) else ""
+
         def files_of(entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:
-            return self.repositories.files_of_commits(top, entries)
+            return self.repositories.files_of_commits(top, entries, objects)
 
         own = own_commits(reflog, made_ns, calls, edited, files_of)
         return [file for files in (files_of(own) if own else {}).values() for file in files]
