@@ -30,9 +30,11 @@ CHOSEN = f"""({_WITH_JSON}
   WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e"""
 _NEWEST = f"""({_WITH_JSON}
   WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT ?) e"""
-# A briefing that is gone gives its event no id.
-_COLUMNS = f"""event_id, type, project_id,
-  (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id), ts,
+# A briefing that is gone gives its event no id. Nearly every briefing has a turn, whose index is a
+# hundredth of the pages.
+_COLUMNS = f"""event_id, type, project_id, coalesce(
+    (SELECT t.briefing_id FROM turns t WHERE t.briefing_id = e.briefing_id),
+    (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id)), ts,
   {EVENT_SESSION}, {EVENT_STATUS}, substr({WRITTEN_LINE}, 1, 2000),
   json_extract(j, '$.job.jobId'), j IS NULL,
   CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END"""
