@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than
 if TYPE_CHECKING:
     from typing import Any
 
-COUNTED = 1_000  # what is left out is counted exactly up to here
+COUNTED = 1_500  # what is left out is counted exactly up to here
 _HOPS = 250  # groups that are looked at, with those that have nothing new
 INDIVIDUAL = 150  # more single lines than this never fit a budget
 
@@ -88,9 +88,7 @@ def count_news(connection: sqlite3.Connection, after: int) -> int:
     return sum([count_class(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
 
 
-def count_class(
-    connection: sqlite3.Connection, kind: int, after: int, limit: int = COUNTED
-) -> int:
+def count_class(connection: sqlite3.Connection, kind: int, after: int, limit: int = COUNTED) -> int:
     """How many of a class, exactly up to `limit`."""
     row = connection.execute(
         f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
@@ -126,9 +124,7 @@ def newest_of_types(
     return sorted(found, key=lambda row: -row[0])
 
 
-def read_newest(
-    connection: sqlite3.Connection, kind: int, after: int, limit: int
-) -> "list[Event]":
+def read_newest(connection: sqlite3.Connection, kind: int, after: int, limit: int) -> "list[Event]":
     """The newest events of a class, newest first."""
     return _events(connection, _NEWEST, (kind, after, limit))
 
@@ -185,7 +181,7 @@ SELECT nullif(project, ''), type,
   CASE WHEN ?3 THEN (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = ?1
     AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > ?2) ELSE 0 END,
   (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = ?1
-    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > ?2) 
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > ?2)
 FROM hop
 """
 

@@ -45,17 +45,32 @@ _KEYS: dict[By, str] = {
     "all": "''",
 }
 
-# What is summed, with its rate. The sums of all sessions have few rows, and are read by day and rate;
-# those of each turn are needed where a session or a project is asked for.
-_SUMS_OF_ALL = """days d CROSS JOIN usage_kinds k LEFT JOIN rates r ON r.kind_id = k.kind_id
-  CROSS JOIN usage_quarters u ON u.kind_id = k.kind_id
-    AND u.quarter >= max(d.from_quarter, ifnull(r.from_quarter, 0))
-    AND u.quarter < min(d.to_quarter, ifnull(r.to_quarter, d.to_quarter))"""
-_SUMS_OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
+# What is summed, with its rate. Those of all sessions, and of a project's, are summed up by quarter of
+# an hour, hour and day; those of each turn are needed where a session is asked for.
+_OF_TIMES = """days d CROSS JOIN usage_kinds k LEFT JOIN rates r ON r.kind_id = k.kind_id
+  CROSS JOIN {table} u ON u.kind_id = k.kind_id {of}
+    AND u.{at} >= max(d.from_quarter, ifnull(r.from_quarter, 0), :since_quarter) / {quarters}
+    AND u.{at} < min(d.to_quarter, ifnull(r.to_quarter, d.to_quarter), :until_quarter) / {quarters}"""
+_OF_QUARTERS = _OF_TIMES.format(table="usage_quarters", of="", at="quarter", quarters=1)
+_OF_HOURS = _OF_TIMES.format(
+    table="usage_rollups",
+    of="AND u.quarters = 4 AND u.project_id = ifnull(:project_id, '*')",
+    at="at",
+    quarters=4,
+)
+_OF_PROJECTS = """usage_rollups u JOIN usage_kinds k ON k.kind_id = u.kind_id AND u.quarters = 96
+    AND u.at >= :since_quarter / 96 AND u.at < :until_quarter / 96
+  LEFT JOIN rates r ON r.kind_id = u.kind_id
+    AND u.at >= r.from_quarter / 96 AND u.at < r.to_quarter / 96"""
+_OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
   LEFT JOIN sessions s ON s.session_id = u.session_id
   LEFT JOIN rates r ON r.kind_id = u.kind_id
     AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter"""
 
+_ALL_TOKENS = (
+    "(u.input_tokens + u.output_tokens + u.cache_read_tokens"
+    " + u.cache_write_5m_tokens + u.cache_write_1h_tokens)"
+)
 _ROWS_SQL = f"""WITH rates AS MATERIALIZED (SELECT {_RATE_SQL} FROM json_each(:rates)),
 days AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS day,
   CAST(json_extract(value, '$[1]') AS INTEGER) AS from_quarter,
@@ -66,10 +81,9 @@ SELECT {{key}} AS key,
   sum((u.input_tokens * r.input + u.output_tokens * r.output
     + u.cache_read_tokens * r.cache_read + u.cache_write_5m_tokens * r.write_5m
     + u.cache_write_1h_tokens * r.write_1h) / 1e6),
-  sum(r.input IS NULL), sum(r.kind_id IS NULL)
+  sum(r.input IS NULL AND {_ALL_TOKENS} > 0), sum(r.kind_id IS NULL AND {_ALL_TOKENS} > 0)
 FROM {{source}} WHERE {{where}}
-GROUP BY key HAVING sum(u.input_tokens + u.output_tokens + u.cache_read_tokens
-  + u.cache_write_5m_tokens + u.cache_write_1h_tokens) > 0"""
+GROUP BY key HAVING sum({_ALL_TOKENS}) > 0"""
 
 
 class Kind(Record):
@@ -114,6 +128,28 @@ class UsageRow(Record):
     is_partly_priced: bool  # some of it has no price
     is_to_be_priced: bool  # some of it is of a model whose price was not asked for yet
 
+    def plus(self, other: "UsageRow") -> "UsageRow":
+        """What both say of the same key."""
+        prices = [row.usd for row in (self, other) if row.usd is not None]
+        return UsageRow(
+            key=self.key,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            usd=round(sum(prices), 6) if prices else None,
+            is_partly_priced=self.is_partly_priced or other.is_partly_priced,
+            is_to_be_priced=self.is_to_be_priced or other.is_to_be_priced,
+        )
+
+
+class _Part(NamedTuple):
+    """A part of the time that is asked for, and what is read of it."""
+
+    source: str
+    since: int  # quarters
+    until: int
+
 
 class UsageRateRepo:
     """Uses the caller's connection and transaction."""
@@ -149,30 +185,44 @@ class UsageRateRepo:
         turn_key: str | None = None,
     ) -> Iterator[UsageRow]:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
-        of_all = by in ("day", "model", "all") and not (project_id or session_id)
-        source = _SUMS_OF_ALL if of_all else _SUMS_OF_TURNS
-        key = "d.day" if of_all and by == "day" else _KEYS[by]
-        days = self._days(since_quarter or 0) if of_all and by == "day" else [("", 0, _END)]
-        conditions = {
-            "u.quarter >= :since_quarter": since_quarter,
-            "u.quarter < :until_quarter": until_quarter,
-            "coalesce(u.project_id, s.project_id) = :project_id": project_id,
-            "u.session_id = :session_id": session_id,
-            "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
-            " WHERE session_id = :session_id AND turn_key = :turn_key)": turn_key,
+        rates = list(rates)
+        since, until = since_quarter or 0, _END if until_quarter is None else until_quarter
+        days = self._days(since) if by == "day" and not session_id else [("", 0, _END)]
+        bounds = [bound for rate in rates for bound in (rate.from_quarter, rate.to_quarter)]
+        bounds += [bound for day in days for bound in day[1:]]
+        values = {
+            "rates": json.dumps([_as_row(rate) for rate in rates]),
+            "days": json.dumps(days),
+            "project_id": project_id,
+            "session_id": session_id,
+            "turn_key": turn_key,
         }
-        where = [sql for sql, value in conditions.items() if value is not None]
+        found: dict[str, UsageRow] = {}
+        for part in _parts(by, since, until, bounds, project_id, session_id):
+            for row in self._rows_of(by, part, values):
+                found[row.key] = found[row.key].plus(row) if row.key in found else row
+        yield from found.values()
+
+    def _rows_of(self, by: By, part: _Part, values: dict[str, Any]) -> Iterator[UsageRow]:
+        where, key = ["1"], _KEYS[by]
+        if part.source == _OF_PROJECTS:
+            key = "u.project_id"
+            where += ["u.project_id = :project_id"] if values["project_id"] else []
+        elif part.source != _OF_TURNS:
+            key = "d.day" if by == "day" else key
+        else:
+            conditions = {
+                "u.quarter >= :since_quarter": part.since > 0,
+                "u.quarter < :until_quarter": part.until < _END,
+                "coalesce(u.project_id, s.project_id) = :project_id": values["project_id"],
+                "u.session_id = :session_id": values["session_id"],
+                "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
+                " WHERE session_id = :session_id AND turn_key = :turn_key)": values["turn_key"],
+            }
+            where += [sql for sql, value in conditions.items() if value not in (None, False)]
         found = self._connection.execute(
-            _ROWS_SQL.format(key=key, source=source, where=" AND ".join(where or ["1"])),
-            {
-                "rates": json.dumps([_as_row(rate) for rate in rates]),
-                "days": json.dumps(days),
-                "since_quarter": since_quarter,
-                "until_quarter": until_quarter,
-                "project_id": project_id,
-                "session_id": session_id,
-                "turn_key": turn_key,
-            },
+            _ROWS_SQL.format(key=key, source=part.source, where=" AND ".join(where)),
+            values | {"since_quarter": part.since, "until_quarter": part.until},
         )
         for row in found:
             yield UsageRow(
@@ -217,6 +267,34 @@ class UsageRateRepo:
             (session_id,),
         ).fetchone()
         return None if row is None else row[0]
+
+
+def _parts(
+    by: By,
+    since: int,
+    until: int,
+    bounds: Iterable[int],
+    project_id: str | None,
+    session_id: str | None,
+) -> Iterator[_Part]:
+    """The parts of a time. What is summed up by hour or day is read wherever the time has whole ones
+    and no price, and no day, begins within one."""
+    source, length, exact = _OF_TURNS, 1, _OF_TURNS
+    if by == "project" and not session_id:
+        source, length = _OF_PROJECTS, 96
+    elif by in ("day", "model", "all") and not session_id:
+        source, length = _OF_HOURS, 4
+        exact = _OF_TURNS if project_id else _OF_QUARTERS
+    begin = -(-since // length) * length
+    end = until if until == _END else until // length * length
+    if begin >= end or any(bound % length for bound in bounds if bound != _END):
+        begin, end = until, until
+    if since < begin:
+        yield _Part(exact, since, begin)
+    if begin < end:
+        yield _Part(source, begin, end)
+    if end < until:
+        yield _Part(exact, end, until)
 
 
 def _first_quarter(day: date) -> int:
