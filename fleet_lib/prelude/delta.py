@@ -123,7 +123,8 @@ def _newest_highlights(
         return [], 0
     newest: dict[str | None, int] = {}
     in_list, considered = 0, _CONSIDERED
-    groups, are_all = [], False
+    groups: list[Any] = []
+    are_all = False
     if count > considered:
         groups, are_all = read_groups(connection, HIGHLIGHT, after, is_counted=False)
         considered *= 4  # where there are too many projects, the newest events fill the budget

@@ -688,6 +688,18 @@ CREATE TABLE usage_rollups (
   PRIMARY KEY (quarters, project_id, kind_id, at)
 ) WITHOUT ROWID;
 
+CREATE TABLE usage_sessions (
+  session_id TEXT NOT NULL,
+  kind_id INTEGER NOT NULL,
+  project_id TEXT NOT NULL,           -- '' if it is not known
+  weight INTEGER NOT NULL,            -- twentieths of an input token
+  PRIMARY KEY (session_id, kind_id, project_id)
+) WITHOUT ROWID;
+
+CREATE INDEX usage_sessions_by_weight ON usage_sessions(kind_id, weight);
+
+CREATE INDEX usage_sessions_by_project ON usage_sessions(project_id, kind_id, weight);
+
 CREATE TRIGGER usage_rollups_insert AFTER INSERT ON usage_sums BEGIN
   INSERT INTO usage_rollups SELECT quarters, project, new.kind_id, new.quarter / quarters, 0, 0, 0, 0, 0
     FROM (SELECT 4 AS quarters, '*' AS project UNION ALL SELECT 4, ifnull(new.project_id, '')
@@ -704,6 +716,13 @@ CREATE TRIGGER usage_rollups_insert AFTER INSERT ON usage_sums BEGIN
       AND kind_id = new.kind_id AND at = new.quarter / 4)
     OR (quarters = 96 AND project_id = ifnull(new.project_id, '')
       AND kind_id = new.kind_id AND at = new.quarter / 96);
+  INSERT INTO usage_sessions SELECT new.session_id, new.kind_id, ifnull(new.project_id, ''), 0
+    WHERE NOT EXISTS (SELECT 1 FROM usage_sessions WHERE session_id = new.session_id AND kind_id = new.kind_id
+      AND project_id = ifnull(new.project_id, ''));
+  UPDATE usage_sessions SET weight = weight + new.input_tokens * 20 + new.output_tokens * 100 + new.cache_read_tokens * 2
+      + new.cache_write_5m_tokens * 25 + new.cache_write_1h_tokens * 40
+  WHERE session_id = new.session_id AND kind_id = new.kind_id
+    AND project_id = ifnull(new.project_id, '');
   UPDATE usage_sums SET project_id =
     (SELECT s.project_id FROM sessions s WHERE s.session_id = new.session_id)
   WHERE sum_id = new.sum_id AND project_id IS NULL
@@ -736,6 +755,17 @@ CREATE TRIGGER usage_rollups_update AFTER UPDATE ON usage_sums BEGIN
       AND kind_id = new.kind_id AND at = new.quarter / 4)
     OR (quarters = 96 AND project_id = ifnull(new.project_id, '')
       AND kind_id = new.kind_id AND at = new.quarter / 96);
+  UPDATE usage_sessions SET weight = weight - (old.input_tokens * 20 + old.output_tokens * 100 + old.cache_read_tokens * 2
+      + old.cache_write_5m_tokens * 25 + old.cache_write_1h_tokens * 40)
+  WHERE session_id = old.session_id AND kind_id = old.kind_id
+    AND project_id = ifnull(old.project_id, '');
+  INSERT INTO usage_sessions SELECT new.session_id, new.kind_id, ifnull(new.project_id, ''), 0
+    WHERE NOT EXISTS (SELECT 1 FROM usage_sessions WHERE session_id = new.session_id AND kind_id = new.kind_id
+      AND project_id = ifnull(new.project_id, ''));
+  UPDATE usage_sessions SET weight = weight + new.input_tokens * 20 + new.output_tokens * 100 + new.cache_read_tokens * 2
+      + new.cache_write_5m_tokens * 25 + new.cache_write_1h_tokens * 40
+  WHERE session_id = new.session_id AND kind_id = new.kind_id
+    AND project_id = ifnull(new.project_id, '');
 END;
 
 CREATE TRIGGER usage_rollups_delete AFTER DELETE ON usage_sums BEGIN
@@ -749,6 +779,10 @@ CREATE TRIGGER usage_rollups_delete AFTER DELETE ON usage_sums BEGIN
       AND kind_id = old.kind_id AND at = old.quarter / 4)
     OR (quarters = 96 AND project_id = ifnull(old.project_id, '')
       AND kind_id = old.kind_id AND at = old.quarter / 96);
+  UPDATE usage_sessions SET weight = weight - (old.input_tokens * 20 + old.output_tokens * 100 + old.cache_read_tokens * 2
+      + old.cache_write_5m_tokens * 25 + old.cache_write_1h_tokens * 40)
+  WHERE session_id = old.session_id AND kind_id = old.kind_id
+    AND project_id = ifnull(old.project_id, '');
 END;
 
 CREATE TRIGGER usage_rollups_session AFTER INSERT ON sessions BEGIN

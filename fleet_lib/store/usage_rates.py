@@ -5,7 +5,7 @@ views/list_prices.py fills the table."""
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +14,9 @@ from fleet_lib.store.usage import QUARTER_SECONDS
 
 By = Literal["day", "project", "session", "model", "turn", "day_and_project", "all"]
 
+# What a token of each kind weighs in `usage_sessions`, as in migration 0020: the proportions of list
+# prices.
+_WEIGHTS = (20, 100, 2, 25, 40)
 _END = 1 << 40  # a quarter of an hour that never comes
 _COLUMNS = (
     "kind_id, from_quarter, to_quarter, input_usd, output_usd, cache_read_usd,"
@@ -183,6 +186,7 @@ class UsageRateRepo:
         project_id: str | None = None,
         session_id: str | None = None,
         turn_key: str | None = None,
+        session_ids: Collection[str] | None = None,
     ) -> Iterator[UsageRow]:
         """Usage by one of its keys, in no order. A turn's is that of its follow-ups, too."""
         rates = list(rates)
@@ -196,6 +200,7 @@ class UsageRateRepo:
             "project_id": project_id,
             "session_id": session_id,
             "turn_key": turn_key,
+            "session_ids": None if session_ids is None else json.dumps(list(session_ids)),
         }
         found: dict[str, UsageRow] = {}
         for part in _parts(by, since, until, bounds, project_id, session_id):
@@ -216,6 +221,9 @@ class UsageRateRepo:
                 "u.quarter < :until_quarter": part.until < _END,
                 "coalesce(u.project_id, s.project_id) = :project_id": values["project_id"],
                 "u.session_id = :session_id": values["session_id"],
+                "u.session_id IN (SELECT value FROM json_each(:session_ids))": values[
+                    "session_ids"
+                ],
                 "u.turn_key IN (SELECT :turn_key UNION ALL SELECT prompt_id FROM follow_ups"
                 " WHERE session_id = :session_id AND turn_key = :turn_key)": values["turn_key"],
             }
@@ -236,6 +244,51 @@ class UsageRateRepo:
                 is_to_be_priced=row[7] > 0,
             )
 
+    def dearest_sessions(
+        self, rates: Iterable[Rate], project_id: str | None, limit: int
+    ) -> list[UsageRow]:
+        """At least the `limit` dearest sessions of all time, in no order, and not many more.
+
+        Only those with the largest weights are read and priced: a session that is not among them
+        costs no more than what weighs as much as the last one does at the dearest rates."""
+        rates = list(rates)
+        dearest = {kind.kind_id: 0.0 for kind in self.kinds()}  # USD for a million of the weight
+        for rate in rates:
+            of_rate = [
+                (usd or 0.0) / weight for usd, weight in zip(rate.usd, _WEIGHTS, strict=True)
+            ]
+            dearest[rate.kind_id] = max(dearest.get(rate.kind_id, 0.0), *of_rate)
+        where = "kind_id = ?" + (" AND project_id = ?" if project_id else "")
+        values = (project_id,) if project_id else ()
+        number = limit
+        while True:
+            bound, are_all, sessions = 0.0, True, set[str]()
+            for kind_id, usd in dearest.items():
+                rows = self._connection.execute(
+                    f"SELECT session_id, weight FROM usage_sessions WHERE {where}"
+                    " ORDER BY weight DESC LIMIT ?",
+                    (kind_id, *values, number),
+                ).fetchall()
+                sessions |= {row[0] for row in rows}
+                if len(rows) == number:
+                    are_all = False
+                    bound += usd * rows[-1][1] / 1e6
+            found = list(self.rows("session", rates, project_id=project_id, session_ids=sessions))
+            prices = sorted((row.usd or 0.0 for row in found), reverse=True)
+            if are_all or (len(prices) >= limit and prices[limit - 1] >= bound - 1e-6):
+                return found
+            number *= 4
+
+    def count_sessions(self, at_most: int, project_id: str | None = None) -> int:
+        """How many sessions used something, exactly up to a number."""
+        where = "project_id = :project_id" if project_id else "1"
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT session_id FROM usage_sessions"
+            f" WHERE {where} LIMIT :at_most)",
+            {"at_most": at_most, "project_id": project_id},
+        ).fetchone()
+        return int(row[0])
+
     def _days(self, since_quarter: int) -> list[tuple[str, int, int]]:
         """(a local day, its first quarter, the next day's) of each day on which something was used.
         To ask SQLite for the day of each quarter would take most of a report's time."""
@@ -249,18 +302,9 @@ class UsageRateRepo:
                 days.append((day.isoformat(), begin, after))
         return days
 
-    def client_costs(self) -> dict[str, float]:
-        """{session: what the client itself says that it cost}: its own total, else that of the jobs
-        that ran it."""
-        rows = self._connection.execute(
-            "SELECT session_id, sum(cost_usd) FROM job_runs"
-            " WHERE session_id IS NOT NULL AND cost_usd IS NOT NULL GROUP BY session_id"
-            " UNION ALL SELECT session_id, cost_usd FROM client_costs"
-        )
-        return {row[0]: row[1] for row in rows}
-
     def client_cost(self, session_id: str) -> float | None:
-        """The same of one session."""
+        """What the client itself says that a session cost: its own total, else that of the jobs that
+        ran it."""
         row = self._connection.execute(
             "SELECT coalesce((SELECT cost_usd FROM client_costs WHERE session_id = ?1),"
             " (SELECT sum(cost_usd) FROM job_runs WHERE session_id = ?1))",

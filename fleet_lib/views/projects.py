@@ -1,7 +1,9 @@
 """Projects by the name that a person uses, and as records for programs."""
 
 import difflib
+import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from fleet_lib.errors import BadInput, NotFound
@@ -10,10 +12,17 @@ from fleet_lib.records import as_dict
 from fleet_lib.store.projects import Project, ProjectRepo
 
 
-def project_names(connection: sqlite3.Connection) -> dict[str, str]:
-    """{project_id: the repository's name, or the id if several projects share that name}."""
-    rows = connection.execute(f"SELECT project_id, {PROJECT_NAME} FROM projects p")
-    return dict(rows)
+def project_names(
+    connection: sqlite3.Connection, project_ids: Iterable[str] | None = None
+) -> dict[str, str]:
+    """{project_id: the repository's name, or the id if several projects share that name}, of these
+    projects or of all."""
+    sql = f"SELECT project_id, {PROJECT_NAME} FROM projects p"
+    if project_ids is None:
+        return dict(connection.execute(sql).fetchall())
+    chosen = json.dumps(list(project_ids))
+    sql += " WHERE project_id IN (SELECT value FROM json_each(?))"
+    return dict(connection.execute(sql, (chosen,)).fetchall())
 
 
 def find_project(connection: sqlite3.Connection, name: str) -> Project:
