@@ -34,7 +34,7 @@ _RATE_SQL = ", ".join(
 )
 # A person's day is the local one.
 _DAY = f"strftime('%Y-%m-%d', u.quarter * {QUARTER_SECONDS}, 'unixepoch', 'localtime')"
-_PROJECT = "ifnull(coalesce(u.project_id, s.project_id), '')"
+_PROJECT = "ifnull(u.project_id, '')"
 # {what usage is grouped by: its key}
 _KEYS: dict[By, str] = {
     "day": _DAY,
@@ -66,7 +66,6 @@ _OF_PROJECTS = """usage_rollups u JOIN usage_kinds k ON k.kind_id = u.kind_id AN
   LEFT JOIN rates r ON r.kind_id = u.kind_id
     AND u.at >= r.from_quarter / 96 AND u.at < r.to_quarter / 96"""
 _OF_TURNS = """usage_sums u JOIN usage_kinds k ON k.kind_id = u.kind_id
-  LEFT JOIN sessions s ON s.session_id = u.session_id
   LEFT JOIN rates r ON r.kind_id = u.kind_id
     AND u.quarter >= r.from_quarter AND u.quarter < r.to_quarter"""
 
@@ -219,7 +218,7 @@ class UsageRateRepo:
             conditions = {
                 "u.quarter >= :since_quarter": part.since > 0,
                 "u.quarter < :until_quarter": part.until < _END,
-                "coalesce(u.project_id, s.project_id) = :project_id": values["project_id"],
+                "u.project_id = :project_id": values["project_id"],
                 "u.session_id = :session_id": values["session_id"],
                 "u.session_id IN (SELECT value FROM json_each(:session_ids))": values[
                     "session_ids"

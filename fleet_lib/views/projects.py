@@ -3,6 +3,7 @@
 import difflib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,12 +18,19 @@ def project_names(
 ) -> dict[str, str]:
     """{project_id: the repository's name, or the id if several projects share that name}, of these
     projects or of all."""
-    sql = f"SELECT project_id, {PROJECT_NAME} FROM projects p"
-    if project_ids is None:
-        return dict(connection.execute(sql).fetchall())
-    chosen = json.dumps(list(project_ids))
-    sql += " WHERE project_id IN (SELECT value FROM json_each(?))"
-    return dict(connection.execute(sql, (chosen,)).fetchall())
+    if project_ids is not None:
+        sql = f"""SELECT project_id, {PROJECT_NAME} FROM projects p
+            WHERE project_id IN (SELECT value FROM json_each(?))"""
+        return dict(connection.execute(sql, (json.dumps(list(project_ids)),)).fetchall())
+    # PROJECT_NAME of all: to count each name's projects one by one takes five times as long.
+    rows = connection.execute("SELECT project_id, repo_name FROM projects").fetchall()
+    numbers = Counter(name for project_id, name in rows if "@" not in project_id)
+    return {
+        project_id: f"{name}{project_id[project_id.index('@') :]}"
+        if "@" in project_id
+        else (name if numbers[name] == 1 else project_id)
+        for project_id, name in rows
+    }
 
 
 def find_project(connection: sqlite3.Connection, name: str) -> Project:
