@@ -231,7 +231,11 @@ def summed(rows: list[tuple[str, int, int, tuple[int, ...]]], rates: list[Rate])
         )
         before = found.get(key, (0, 0.0))
         found[key] = (before[0] + sum(tokens), before[1] + usd)
-    return {key: (number, pytest.approx(usd, abs=2e-6)) for key, (number, usd) in found.items() if number}
+    return {
+        key: (number, pytest.approx(usd, abs=2e-6))
+        for key, (number, usd) in found.items()
+        if number
+    }
 
 
 @pytest.mark.parametrize("by", ["day", "project", "model", "session", "all"])
@@ -278,7 +282,7 @@ def test_usage_is_the_sum_of_all_turns_however_it_is_asked_for(fleet: Fleet, by:
 
 
 def test_the_dearest_sessions_are_found_among_all(fleet: Fleet) -> None:
-    history.fill(fleet.home, 4000, 3)
+    history.fill(fleet.home, 1500, 3)
     connection = db.connect(fleet.home / "fleet.db")
     rates = change_usage(connection)
     for project in (None, "repo-2__00000000", "repo-9"):
@@ -289,7 +293,7 @@ def test_the_dearest_sessions_are_found_among_all(fleet: Fleet) -> None:
     connection.close()
     shown = fleet.console("usage", "--by", "session", "--limit", "7").stdout
     assert "more are left out (--limit N shows more)" in shown
-    assert len(json.loads(fleet.console("usage", "--by", "session", "--json").stdout)) > 100
+    assert len(json.loads(fleet.console("usage", "--by", "session", "--json").stdout)) > 50
 
 
 def test_the_check_finds_wrong_sums_of_usage_and_makes_them_anew(fleet: Fleet) -> None:
