@@ -99,7 +99,7 @@ def status_(as_json: bool) -> None:
 )
 @json_option
 def check(fix: bool, as_json: bool) -> None:
-    """Check integrity, foreign keys, the search index and the sums of usage.
+    """Check integrity, foreign keys, search index and usage.
 
     The exit code is 1 if there is a problem.
 

@@ -1,7 +1,6 @@
 """The database as a hook reads it: read-only, in one read transaction, and only in the schema that
 this program knows. Also the choice of the quickest `sqlite3`, which the rest of the room uses."""
 
-import _operator
 import os
 import sys
 
@@ -90,6 +89,6 @@ def read_conversation(connection: sqlite3.Connection) -> "Any":
     ).fetchone()
 
 
-# Text of any program: what is not UTF-8 must not stop a hook. A function of ours would be called a
-# thousand times for a prelude.
-decode = _operator.methodcaller("decode", "utf-8", "replace")
+def decode(raw: bytes) -> str:
+    """Text of any program: what is not UTF-8 must not stop a hook."""
+    return raw.decode("utf-8", "replace")
