@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PAYLOADS, Fleet, git, make_repository, payload
+from support import PAYLOADS, Fleet, cpu_seconds, git, is_fast, make_repository, payload
 from support_transcripts import Session, configured
 
 from fleet_lib import clock
@@ -658,13 +658,13 @@ def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) ->
             file.write(text[40:])
 
     thread = threading.Thread(target=append)
-    thread.start()
     start = time.monotonic()
-    turn = read_turn(path, "p1", "done", time.time() + 2)
+    thread.start()
+    turn = read_turn(path, "p1", "done", time.time() + 60)
     taken = time.monotonic() - start
     thread.join()
     assert (turn.files, turn.partial) == (["/code/a.py", "/code/late.py"], False)
-    assert 0.35 < taken < 1.5
+    assert 0.35 < taken < 30
 
 
 def test_transcript_that_does_not_change_is_read_once(
@@ -688,7 +688,7 @@ def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fl
     start_session(fleet, project)
     start = time.monotonic()
     stop(fleet, project, transcript_path=path, prompt_id="p1", last_assistant_message="done")
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
     assert files(fleet) == [["a.py"]]
     assert fleet.rows("SELECT facts_partial FROM turns") == [(1,)]
 
@@ -753,9 +753,8 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("prompt", ["p1", None])
 def test_huge_transcript_is_read_from_its_end(huge: Path, prompt: str | None) -> None:
-    start = time.process_time()
     turn = read_turn(str(huge), prompt, "done", 0)
-    assert time.process_time() - start < 0.1
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(str(huge), prompt, "done", 0)) < 0.1)
     assert (turn.files, turn.partial) == (["/code/a.py"], False)
 
 
@@ -826,19 +825,17 @@ def test_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
             assistant("done"),
         ],
     )
-    start = time.process_time()
     turn = read_turn(path, "p1", "done", 0)
     assert (turn.files, turn.partial) == (["/code/a.py"], False)
-    assert time.process_time() - start < 1
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(path, "p1", "done", 0)) < 1)
 
 
 def test_search_in_a_sparse_file_without_a_line_end_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    start = time.process_time()
     assert read_turn(str(path), "p1", "done", 0).partial
-    assert time.process_time() - start < 3
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(str(path), "p1", "done", 0)) < 3)
 
 
 def test_files_are_relative_to_the_repository(tmp_path: Path) -> None:
