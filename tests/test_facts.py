@@ -702,13 +702,16 @@ def test_turn_that_is_not_written_yet_gets_nothing_from_the_one_before(tmp_path:
         assert (turn.files, turn.final_text, turn.partial) == ([], "", True)
 
 
-def test_turn_with_the_same_text_as_the_one_before_is_waited_for(fleet: Fleet) -> None:
+def test_turn_with_the_same_text_as_the_one_before_is_waited_for(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "WAIT_SECONDS", 60.0)
     project = make_repository(fleet.folder / "api")
     start_session(fleet, project)
     lines = [user("a", "p1"), assistant("Done."), user("b", "p2")]
     path = save(fleet.folder / "t.jsonl", lines)
     more = [assistant(edit(f"{project}/a.py")), result(prompt="p2"), assistant("Done.")]
-    late = threading.Timer(1.2, save, (Path(path), lines + more))
+    late = threading.Timer(0.5, save, (Path(path), lines + more))
     late.start()
     stop(fleet, project, transcript_path=path, prompt_id="p2", last_assistant_message="Done.")
     late.join()

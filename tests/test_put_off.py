@@ -195,7 +195,7 @@ def test_entry_that_waits_for_most_of_its_time_is_put_off(
         return real(entry, *rest)
 
     monkeypatch.setattr(reader_child, "prepare", prepare)
-    monkeypatch.setattr(reader_child, "ENTRY_SECONDS", 1.0)
+    monkeypatch.setattr(reader_child, "ENTRY_SECONDS", 3.0)
     assert drainer.drain(str(fleet.home))
     assert slow in put_off.names(str(fleet.home)) and fleet.quarantine() == {}
 
@@ -338,7 +338,7 @@ def test_stopped_drainer_is_named_with_how_it_goes_on(fleet: Fleet) -> None:
         shown = fleet_command(fleet, "status")
         assert f"kill -CONT {process.pid}" in " ".join(shown.stdout.split())
         assert f"kill -9 {process.pid}" in " ".join(fleet_command(fleet, "doctor").stdout.split())
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 90
         process.send_signal(signal.SIGCONT)
     assert briefings(fleet) == {"p1", "p2"}
 
