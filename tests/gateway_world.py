@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support import ROOT, Fleet, payload
+from support import ROOT, Fleet, payload, reserved_port
 from websockets.sync.client import ClientConnection, connect
 
 
@@ -28,6 +28,8 @@ class Gateway:
 
     def start(self, *arguments: str) -> None:
         """Start it, on its earlier port if it had one, and wait until it serves."""
+        if not self.port and "--plain-address" not in arguments:
+            self.port = reserved_port()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "commander.cli", "gateway", "--no-browser"),

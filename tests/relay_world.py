@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from support import ROOT, Fleet
+from support import ROOT, Fleet, reserved_port
 
 from fleet_lib import clock, paths
 from fleet_lib.ingest.turn_events import TurnEvents
@@ -31,19 +31,13 @@ REMOTE = "https://github.com/acme/{}.git"
 _STATES = {"completed": "completed", "blocked": "blocked", "waiting_for_input": "waiting_for_input"}
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 class Server:
     """One nats-server and its folder."""
 
     def __init__(self, folder: Path, machines: tuple[str, ...], *, tls: bool = True) -> None:
         program = server.program()
         assert program, "the relay's tests need nats-server: the extra relay-server"
-        self.program, self.folder, self.port = program, folder, free_port()
+        self.program, self.folder, self.port = program, folder, reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
         server.init(
             folder, listen="127.0.0.1", port=self.port, hosts=[], tls=tls, machines=list(machines)

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -348,6 +349,19 @@ class _ReaderHere(Reader):
         self._received.write(self._here.reply(what, arguments))
         self._received.seek(0)
         return self._result(self._unpickler.load())
+
+
+_reserved: list[socket.socket] = []
+
+
+def reserved_port() -> int:
+    """A free port of 127.0.0.1 that the system gives to no other program as long as this process
+    lives. The socket that holds it does not listen, so a server that reuses addresses can."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _reserved.append(holder)
+    return int(holder.getsockname()[1])
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
