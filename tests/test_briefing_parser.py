@@ -681,7 +681,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=40).map("".join)))
-@settings(max_examples=600, deadline=2000)
+@settings(max_examples=600)
 def test_no_text_raises(text: str) -> None:
     briefing = parse(text)
     block = find_block(text)
