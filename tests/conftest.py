@@ -13,6 +13,7 @@ from support import Fleet
 
 from fleet_lib import wake
 from fleet_lib.store import db
+from fleet_lib.turn import git
 
 if TYPE_CHECKING:
     from gateway_world import Gateway
@@ -67,6 +68,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("FLEET_HOME", str(tmp_path / "user" / "fleet home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setattr(git, "TIMEOUT_SECONDS", 60.0)  # on a busy machine a git may take its time
     yield
     for depth in range(5):
         for fifo in tmp_path.glob("*/" * depth + "spool/wake"):

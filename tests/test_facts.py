@@ -117,6 +117,7 @@ def test_git_timeout_does_not_make_a_project_of_a_subfolder(
     (slow / "git").chmod(0o755)
     fleet.hook("stop", call | {"session_id": "s2"}, repository / "sub")
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    monkeypatch.setattr("fleet_lib.turn.git.TIMEOUT_SECONDS", 0.3)
     fleet.drain()
     assert fleet.quarantine() == {}
     assert fleet.rows("SELECT count(*), count(DISTINCT project_id) FROM briefings") == [(2, 1)]

@@ -94,7 +94,7 @@ def newest_event(fleet: Fleet) -> float:
 
 def look(fleet: Fleet, seconds_later: float = LATER) -> float:
     """Let the sender look, as it does so many seconds after the newest event."""
-    with at(newest_event(fleet) + seconds_later):
+    with at(newest_event(fleet) + seconds_later + 0.001):  # times have milliseconds
         return deliver.look(str(fleet.home))
 
 

@@ -20,6 +20,7 @@ from fleet_lib import apart, held, outside, paths, spool
 from fleet_lib.drain import drain, drainer, put_off, reader_child
 from fleet_lib.errors import NoAnswer
 from fleet_lib.turn import repositories
+from fleet_lib.turn import transcript as turn_transcript
 from torture import dead_mount
 
 needs_fuse = pytest.mark.skipif(not dead_mount.is_possible(), reason="needs root and FUSE")
@@ -195,7 +196,7 @@ def test_entry_that_waits_for_most_of_its_time_is_put_off(
         return real(entry, *rest)
 
     monkeypatch.setattr(reader_child, "prepare", prepare)
-    monkeypatch.setattr(reader_child, "ENTRY_SECONDS", 3.0)
+    monkeypatch.setattr(reader_child, "ENTRY_SECONDS", 1.0)
     assert drainer.drain(str(fleet.home))
     assert slow in put_off.names(str(fleet.home)) and fleet.quarantine() == {}
 
@@ -252,6 +253,7 @@ def write_places(fleet: Fleet, *places: put_off.Place) -> None:
 def test_trouble_of_the_disk_is_tried_again(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, number: int, what: str
 ) -> None:
+    monkeypatch.setattr(turn_transcript, "WAIT_SECONDS", 0.2)
     transcript = fleet.folder / "t.jsonl"
     transcript.write_text('{"type":"user","promptId":"p1","message":{"content":"Do it."}}\n')
     put(fleet, 1, healthy(fleet), transcript_path=str(transcript))

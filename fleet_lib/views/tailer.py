@@ -125,8 +125,8 @@ def watching(
             ):
                 changed()
 
-    observer = Observer()
     try:
+        observer = Observer()
         observer.schedule(Handler(), str(folder))
         observer.start()
     except OSError:  # there is no such folder, or the system allows no more watches
