@@ -1,5 +1,6 @@
 """Fixtures and options of every test: above all, a home folder of its own."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -40,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if CLIENT in item.path.parents:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each worker begins to import all tests at another place: to compile them takes as long as to
+    run some hundred of them, and what one worker has compiled, the others find."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    names = sorted(path.stem for path in CLIENT.parent.glob("test_*.py"))
+    first = int(worker) * len(names) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for name in names[first:] + names[:first]:
+        importlib.import_module(name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
