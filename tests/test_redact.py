@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from secret_samples import samples
 from support import Fleet, cpu_seconds, git, is_fast, make_repository, payload
 from support_transcripts import Session
