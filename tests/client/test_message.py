@@ -9,7 +9,7 @@ import pytest
 from claude_client import Interactive
 from fleet_world import Fleet
 from scripted_model import Text, ToolUse
-from test_notify_sending import Server
+from test_notify_sending import Server, senders, wait_for
 
 pytestmark = pytest.mark.usefixtures("terminal")
 
@@ -47,7 +47,8 @@ def test_an_unanswered_prompt_is_one_message_and_an_answered_one_none(
     session.wait_for("All done")
     fleet.wait_for_rows("SELECT 1 FROM briefings")
     fleet.console("config", "set", "notify.grace_seconds", "1")
-    fleet.wait_for_rows("SELECT 1 FROM notifications WHERE state = 'over'")
+    fleet.console("status")
+    wait_for(lambda: not senders(fleet))  # nothing is left to send
     assert server.requests == [], "it was answered within the grace"
 
     prompt_for(fleet, session, "touch two")
