@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import re
@@ -27,7 +26,6 @@ from websockets.sync.client import connect
 
 from fleet_lib import paths, spool
 from fleet_lib.store import db, migrate
-from fleet_lib.views import tailer
 
 
 @pytest.fixture(scope="module")
@@ -722,17 +720,6 @@ def test_events_tail_follows_without_a_gateway(
     finally:
         tail.kill()
         tail.communicate()
-
-
-def test_database_is_looked_at_where_the_system_allows_no_more_watches(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def none_left() -> None:
-        raise OSError(errno.EMFILE, "inotify instance limit reached")
-
-    monkeypatch.setattr("watchdog.observers.Observer", none_left)
-    with tailer.watching(tmp_path, lambda _: True, lambda: None) as is_watched:
-        assert not is_watched
 
 
 def test_idle_gateway_uses_no_cpu_time(gateway: Gateway) -> None:
