@@ -224,7 +224,7 @@ def test_page_without_a_login_says_what_to_do(gateway: Gateway, browser: Browser
     gateway.stop()
     expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
     gateway.start()
-    expect(page.locator("h1")).to_have_text("This browser is not logged in", timeout=15_000)
+    expect(page.locator("h1")).to_have_text("This browser is not logged in")
     answer = page.reload()
     assert answer is not None and answer.status == 403
     expect(page.locator("body")).to_contain_text("fleet gateway link")
