@@ -7,10 +7,11 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.lines import summary_of
-from fleet_lib.machines import record_ids
+from fleet_lib.machines import apart, record_ids
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.overview import capture, count_jobs
 from fleet_lib.views.places import way_to, web_address
@@ -28,15 +29,19 @@ FROM projects p WHERE ifnull(status, 'active') = 'active' ORDER BY at DESC, proj
 """
 
 
-def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str, Any]:
-    """{counts, projects, quiet_projects, hidden, commander, jobs, capture}. `quiet` is how many
-    projects without a session are wanted, the latest ones; `quiet_projects` is how many there are.
-    `hidden` are the sessions that would wait, but are dismissed or snoozed."""
+def roster(
+    connection: sqlite3.Connection, home: str, *, quiet: int, machine: str | None = None
+) -> dict[str, Any]:
+    """{counts, projects, quiet_projects, hidden, machines, commander, jobs, capture}. `quiet` is how
+    many projects without a session are wanted, the latest ones; `quiet_projects` is how many there
+    are. `hidden` are the sessions that would wait, but are dismissed or snoozed. `machine` leaves
+    only the sessions of a machine, "" for this one, and the quiet projects whose latest turn was
+    there. `machines` are the names of the others."""
     names = project_names(connection)
     now = SessionsNow(connection)
     rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
     active = {row[0] for row in rows}
-    found = _sessions(connection, now)
+    found = _sessions(connection, now, machine)
     sessions = {project_id: own for project_id, own in found.items() if project_id in active}
     counts = dict.fromkeys(GROUPS, 0)
     waiting = set()  # also those that were hidden and have said something new
@@ -45,11 +50,13 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
             counts[session["group"]] += 1
             if session["group"] in GROUPS[:2]:
                 waiting.add(session["session_id"])
-    projects, left = [], quiet
+    projects, quiet_projects = [], 0
     for project_id, remote, at in rows:
         own = sessions.get(project_id, [])
-        left -= not own
-        if own or left >= 0:
+        if not own and machine is not None and not _is_latest_of(connection, project_id, machine):
+            continue
+        quiet_projects += not own
+        if own or quiet_projects <= quiet:
             projects.append(
                 {
                     "project_id": project_id,
@@ -64,7 +71,7 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
     return {
         "counts": counts,
         "projects": _in_order(projects),
-        "quiet_projects": sum(row[0] not in sessions for row in rows),
+        "quiet_projects": quiet_projects,
         "hidden": [
             _record(connection, now, "hidden", session)
             | {
@@ -73,8 +80,9 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
                 "hidden_until": session.hidden_until,
             }
             for session in SessionRepo(connection).hidden()
-            if session.session_id not in waiting
+            if session.session_id not in waiting and _is_of(session.session_id, machine)
         ],
+        "machines": RelayRepo(connection).other_machines(),
         "commander": {
             "started": conversation is not None,
             "new": count_news(connection, seen) if conversation else 0,
@@ -105,13 +113,25 @@ def _second(moment: object) -> float:
         return 0.0
 
 
-def _sessions(connection: sqlite3.Connection, now: SessionsNow) -> dict[str, list[dict[str, Any]]]:
+def _is_of(session_id: str | None, machine: str | None) -> bool:
+    return machine is None or apart(session_id)[1] == machine
+
+
+def _is_latest_of(connection: sqlite3.Connection, project_id: str, machine: str) -> bool:
+    """Whether the project's newest turn was on a machine; a project without one is of this one."""
+    latest = next(iter(BriefingRepo(connection).get_by_project(project_id, limit=1)), None)
+    return _is_of(latest.session_id if latest else None, machine)
+
+
+def _sessions(
+    connection: sqlite3.Connection, now: SessionsNow, machine: str | None
+) -> dict[str, list[dict[str, Any]]]:
     """{project: its sessions}, those that need you first, and in each group the newest first."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     known: set[str] = set()
 
     def add(group: str, session: Session) -> None:
-        if session.session_id not in known:
+        if session.session_id not in known and _is_of(session.session_id, machine):
             known.add(session.session_id)
             found[session.project_id].append(_record(connection, now, group, session, len(known)))
 
