@@ -2,6 +2,7 @@
 
 import { copy } from "./actions.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { changeParameters } from "./router.js";
 import { Time } from "./time.js";
 import { toneOf, words } from "./words.js";
 
@@ -15,6 +16,25 @@ export function Link({ to, children, ...more }) {
 
 export function Machine({ name }) {
   return name ? html`<span class="chip machine">@${name}</span>` : null;
+}
+
+// [value, text] of a filter. "-" is this machine, whose rows carry no name.
+export function machineOptions(machines) {
+  return [["", "All machines"], ["-", "This machine"], ...machines.map((one) => [one, `@${one}`])];
+}
+
+export function MachineChips({ machines, chosen }) {
+  if (!machines.length) return null;
+  return html`
+    <div class="chips" role="group" aria-label="Machine">
+      ${machineOptions(machines).map(
+        ([name, text]) => html`
+          <button type="button" class="chip" key=${name} aria-pressed=${String(name === chosen)}
+            onClick=${() => changeParameters({ machine: name })}>${text}</button>
+        `,
+      )}
+    </div>
+  `;
 }
 
 // A row that leads somewhere: the whole of it can be clicked, its link is what the keys move to.
@@ -48,6 +68,33 @@ export function Section({ id, title, count, children }) {
 // What to do where there is nothing yet.
 export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
+}
+
+// What to do where nothing was captured at all.
+export function Beginning({ title = "Nothing was captured yet." }) {
+  return html`
+    <${Empty} title=${title}>
+      <ol class="steps">
+        <li>Start Claude Code in any repository and finish a turn. It appears here by itself.</li>
+        <li>Or take in what is there already: <${Command} text="fleet import --since 30d" /></li>
+        <li>If nothing comes: <${Command} text="fleet doctor" /></li>
+      </ol>
+    <//>
+  `;
+}
+
+// A part of a long list, and a button for the rest of it.
+export function Folding({ items, most, children }) {
+  const [isWhole, setWhole] = useState(false);
+  const left = items.length - most;
+  return html`
+    ${(isWhole ? items : items.slice(0, most)).map(children)}
+    ${
+      left > 0 && !isWhole &&
+      html`<li class="rest"><button type="button" class="quiet" onClick=${() => setWhole(true)}>
+        Show ${left.toLocaleString("en")} more</button></li>`
+    }
+  `;
 }
 
 export function Command({ text }) {

@@ -6,7 +6,7 @@ import { html, useEffect, useState } from "../html.js";
 import { shownSession } from "../keys.js";
 import { title } from "../notify.js";
 import {
-  Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Facts, Folding, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { clock, duration, Time } from "../time.js";
@@ -61,9 +61,9 @@ export function Sessions() {
     }
     ${
       data && !rows.length
-        ? html`<${Empty} title="There is no such session.">
-            <p>${state || project ? "Choose fewer filters." : "Start Claude Code in any repository."}</p>
-          <//>`
+        ? state || project
+          ? html`<${Empty} title="There is no such session."><p>Choose fewer filters.</p><//>`
+          : html`<${Beginning} title="There are no sessions yet." />`
         : null
     }
     ${
@@ -166,8 +166,9 @@ export function Session() {
           data.files.length > 0 &&
           html`<h2>${plural(data.files.length, "file")}</h2>
             <ul class="files">
-              ${data.files.slice(0, FILES_SHOWN).map((file) => html`<li key=${file}><${Copied} text=${file} /></li>`)}
-              ${data.files.length > FILES_SHOWN && html`<li class="note">and ${data.files.length - FILES_SHOWN} more</li>`}
+              <${Folding} items=${data.files} most=${FILES_SHOWN}>
+                ${(file) => html`<li key=${file}><${Copied} text=${file} /></li>`}
+              <//>
             </ul>`
         }
       </aside>
