@@ -37,7 +37,10 @@ MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
 # The first part of an address that the page shows something for (static/shell.js).
 VIEWS = frozenset(
-    "|timeline|search|sessions|session|project|briefing|jobs|usage|commander|prelude".split("|")
+    (
+        *("", "timeline", "search", "sessions", "session", "project", "briefing", "event"),
+        *("jobs", "usage", "commander", "prelude"),
+    )
 )
 # {a loopback address, or all addresses of one family: the other family's loopback address}
 _COMPANIONS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::1", "::1": "127.0.0.1"}  # noqa: S104

@@ -65,6 +65,10 @@ class SessionQuery(BaseModel):
     limit: Limit = 50
 
 
+class SessionPageQuery(BaseModel):
+    turns: int = Field(default=300, ge=1, le=100_000)  # the newest
+
+
 class JobQuery(BaseModel):
     project_id: str | None = None
     status: str | None = None

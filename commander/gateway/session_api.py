@@ -7,7 +7,7 @@ from starlette.requests import Request
 from commander.gateway import messages, usage_api
 from commander.gateway.context import Context, text_of
 from commander.gateway.openapi import Endpoint
-from commander.gateway.queries import NoQuery, SessionQuery
+from commander.gateway.queries import NoQuery, SessionPageQuery, SessionQuery
 from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.sessions import SessionRepo
@@ -19,8 +19,6 @@ from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import session_page
 from fleet_lib.views.usage import in_words, session_in_words
 from fleet_lib.views.whereabouts import living_client
-
-TURNS = 300  # of a session's page
 
 
 def sessions(context: Context, request: Request, query: SessionQuery) -> list[dict[str, Any]]:
@@ -37,12 +35,12 @@ def sessions(context: Context, request: Request, query: SessionQuery) -> list[di
         )
 
 
-def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any]:
+def session(context: Context, request: Request, query: SessionPageQuery) -> dict[str, Any]:
     session_id = text_of(request, "session")
     with context.reading() as connection:
         usage_api.look_up_prices(connection, context.home)
         session_id = stored_id(connection, session_id)
-        page = session_page(connection, project_names(connection), session_id, limit=TURNS)
+        page = session_page(connection, project_names(connection), session_id, limit=query.turns)
         for turn in page["turns"]:
             turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
         used = page["usage"]
@@ -89,8 +87,8 @@ ENDPOINTS = [
     ),
     Endpoint(
         "/sessions/{session_id:path}",
-        "One session with its turns, the newest 300",
-        NoQuery,
+        "One session with its newest `turns`",
+        SessionPageQuery,
         dict[str, Any],
         session,
     ),

@@ -2,7 +2,7 @@
 
 import { copy } from "./actions.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
-import { changeParameters } from "./router.js";
+import { changeParameters, route } from "./router.js";
 import { Time } from "./time.js";
 import { toneOf, words } from "./words.js";
 
@@ -108,7 +108,15 @@ export function Command({ text }) {
   `;
 }
 
-// An address that leads to nothing, or an answer that did not come.
+export function Missing() {
+  return html`
+    <h1>There is no such page</h1>
+    <p>Nothing is at <code>${route.value.address}</code>.</p>
+    <p><${Link} to="/">Go to the sessions that need you<//></p>
+  `;
+}
+
+// Something that is gone, or an answer that did not come.
 export function Problem({ error }) {
   if (error.status !== 404) return html`<p class="problem" role="alert">${error.message}</p>`;
   return html`

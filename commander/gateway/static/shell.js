@@ -7,11 +7,12 @@ import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./ht
 import { isHelpOpen, PAGES } from "./keys.js";
 import { isLoggedIn, loginProblem } from "./login.js";
 import { Notifications, title } from "./notify.js";
-import { Command, Dialog, Link } from "./parts.js";
+import { Command, Dialog, Link, Missing } from "./parts.js";
 import { changeParameters, open, route } from "./router.js";
 import { clock, timeText } from "./time.js";
 import { Briefing } from "./views/briefing.js";
 import { Commander } from "./views/commander.js";
+import { Event } from "./views/event.js";
 import { Home } from "./views/home.js";
 import { Jobs } from "./views/jobs.js";
 import { Project } from "./views/project.js";
@@ -28,6 +29,7 @@ const VIEWS = {
   session: [Session, "Session"],
   project: [Project, "Project"],
   briefing: [Briefing, "Briefing"],
+  event: [Event, "Event"],
   jobs: [Jobs, "Jobs"],
   usage: [Usage, "Usage"],
   commander: [Commander, "Commander"],
@@ -54,7 +56,7 @@ const THEMES = { "": "System", light: "Light", dark: "Dark" };
 const theme = signal(document.documentElement.dataset.theme ?? "");
 
 export function Shell() {
-  const { view } = route.value;
+  const { view, which } = route.value;
   const [View, name] = VIEWS[view] ?? [Missing, "No such page"];
   useLayoutEffect(() => {
     title.value = name; // a view may say a better one later
@@ -78,7 +80,7 @@ export function Shell() {
       </div>
     </header>
     <main id="main" tabindex="-1">
-      ${isLoggedIn.value ? html`<${View} key=${view} />` : html`<${LoginNeeded} />`}
+      ${isLoggedIn.value ? html`<${View} key=${`${view}/${which}`} />` : html`<${LoginNeeded} />`}
     </main>
     <div class="below">
       <div class="message" role="status">${message.value && html`<${Message} />`}</div>
@@ -107,7 +109,7 @@ function Navigation() {
     <nav aria-label="Pages">
       ${Object.entries(PAGES).map(([key, [to, name]]) => {
         const [count, what, tone] = badges[key] ?? [];
-        const isHere = key === here && !["project", "briefing", "search"].includes(route.value.view);
+        const isHere = key === here && !["project", "briefing", "search", "event"].includes(route.value.view);
         return html`
           <${Link} key=${key} to=${to} aria-current=${isHere ? "page" : null}
             title=${`g then ${key}`}>
@@ -300,13 +302,5 @@ function LoginNeeded() {
         ${problem && " If you did not use this link, another program did: start the gateway again."}
       </p>
     </div>
-  `;
-}
-
-export function Missing() {
-  return html`
-    <h1>There is no such page</h1>
-    <p>Nothing is at <code>${route.value.address}</code>.</p>
-    <p><${Link} to="/">Go to the sessions that need you<//></p>
   `;
 }

@@ -25,6 +25,7 @@ const STATES = [
   ["ended", "Ended"],
 ];
 const FILES_SHOWN = 40;
+const ALL_TURNS = 100000;
 
 export function Sessions() {
   const { project, state } = route.value.parameters;
@@ -97,7 +98,8 @@ export function SessionLine({ session, hasProject = true }) {
 
 export function Session() {
   const { which } = route.value;
-  const { data, error } = useData(`/sessions/${encodeURIComponent(which)}`);
+  const [turns, setTurns] = useState(null); // as many as the server gives by itself
+  const { data, error } = useData(`/sessions/${encodeURIComponent(which)}`, { turns });
   const heading = data ? data.title || `Session ${data.session_id.slice(0, 8)}` : "";
   useEffect(() => {
     if (heading) title.value = heading;
@@ -150,7 +152,11 @@ export function Session() {
               </ul>`
             : html`<${Empty} title="No turn has ended yet."><p>It appears here when it does.</p><//>`
         }
-        ${data.earlier_turns > 0 && html`<p class="note">${plural(data.earlier_turns, "earlier turn")}: <code>fleet sessions show ${data.session_id.slice(0, 8)}</code></p>`}
+        ${
+          data.earlier_turns > 0 &&
+          html`<p class="more"><button type="button" class="quiet" id="earlier" onClick=${() => setTurns(ALL_TURNS)}>
+            Show ${plural(data.earlier_turns, "earlier turn")}</button></p>`
+        }
       </section>
       <aside aria-label="Facts">
         <${Facts} facts=${[
