@@ -33,6 +33,7 @@ _DATA = (
     "backups",
     "config.toml",
     "gateway.token",
+    "gateway.name",
     "gateway.lock",
     "history.lock",
     "history.json",
