@@ -118,9 +118,9 @@ def _is_of(session_id: str | None, machine: str | None) -> bool:
 
 
 def _is_latest_of(connection: sqlite3.Connection, project_id: str, machine: str) -> bool:
-    """Whether the project's newest turn was on a machine; a project without one is of this one."""
+    """Whether the project's newest turn was on a machine."""
     latest = next(iter(BriefingRepo(connection).get_by_project(project_id, limit=1)), None)
-    return _is_of(latest.session_id if latest else None, machine)
+    return latest is not None and _is_of(latest.session_id, machine)
 
 
 def _sessions(
