@@ -327,6 +327,16 @@ def test_page_says_that_the_gateway_is_away_and_catches_up(
         is_live(page)
         insert_events(fleet, 1, "after it")
         expect(rows.first).to_contain_text("after it 0")
+        # The database is removed and put back, which no event says.
+        with contextlib.closing(sqlite3.connect(path)) as source:
+            source.execute("VACUUM INTO ?", (str(tmp_path / "again.db"),))
+        for file in fleet.home.glob("fleet.db*"):
+            file.unlink()
+        page.reload()
+        expect(page.locator("#offline")).to_contain_text("The gateway cannot answer: ")
+        (tmp_path / "again.db").replace(path)
+        expect(rows).to_have_count(2)
+        expect(page.locator("#offline")).to_have_count(0)
 
 
 def test_usage_is_shown_of_today_a_turn_a_session_a_project_and_as_a_plot(

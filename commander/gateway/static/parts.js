@@ -135,7 +135,14 @@ export function Waiting({ rows = 6, isPage = false }) {
 
 // The one markup that is not built here: the server has rendered and sanitised it.
 export function Prose({ text, ...more }) {
-  return html`<div class="prose" dangerouslySetInnerHTML=${{ __html: text }} ...${more}></div>`;
+  const place = useRef(null);
+  useEffect(() => {
+    // A table that is wider than the page is scrolled by the keys too.
+    for (const table of place.current.querySelectorAll("table")) {
+      if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+    }
+  }, [text]);
+  return html`<div class="prose" ref=${place} dangerouslySetInnerHTML=${{ __html: text }} ...${more}></div>`;
 }
 
 // facts: [name, value] pairs; one without a value is left out.

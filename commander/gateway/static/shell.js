@@ -2,7 +2,7 @@
 
 import { message, snooze, snoozing, takeBack } from "./actions.js";
 import { connection } from "./connection.js";
-import { asOf, roster } from "./data.js";
+import { asOf, roster, rosterProblem } from "./data.js";
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { isHelpOpen, PAGES } from "./keys.js";
 import { isLoggedIn, loginProblem } from "./login.js";
@@ -167,22 +167,25 @@ function Connection() {
   return html`<span id="connection" role="status" data-state=${state} title=${problem}>${text}</span>`;
 }
 
-// Says how old the figures are while the gateway is away. It lies over the page: nothing moves.
+// Says how old the figures are while the gateway or its database is away. It lies over the page:
+// nothing moves.
 function Offline() {
-  const { state } = connection.value;
-  const isAway = isLoggedIn.value && state === "offline";
+  const { state, title: reason } = connection.value;
+  const problem = state === "offline" ? reason : roster.value && rosterProblem.value;
+  const isAway = isLoggedIn.value && (state === "offline" || problem);
   const [isLong, setLong] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setLong(isAway), isAway ? BLINK_MS : 0);
+    const timer = setTimeout(() => setLong(Boolean(isAway)), isAway ? BLINK_MS : 0);
     return () => clearTimeout(timer);
-  }, [isAway]);
+  }, [Boolean(isAway)]);
   if (!isAway || !isLong) return null;
   const at = asOf.value ? new Date(asOf.value).toISOString() : "";
   const now = Math.max(clock.value, asOf.value);
   const age = at && `What you see is of ${timeText(at, "clock")}, ${timeText(at, "ago", now)}.`;
   return html`
     <div id="offline" role="alert">
-      <strong>The gateway does not answer.</strong> ${age} Trying again …
+      <strong>${problem ? html`The gateway cannot answer: ${problem}.` : "The gateway does not answer."}</strong>${" "}
+      ${age} Trying again …
     </div>
   `;
 }
