@@ -298,6 +298,7 @@ def test_briefing_page_has_its_prose_without_front_matter_and_where_things_are(
         "web": f"https://github.com/acme/alpha/blob/{head}/app.py",
     }
     assert found["places"]["../up.py"] == {"path": None, "web": None}
+    assert api.get("/sessions/s-1")["places"]["app.py"] == found["places"]["app.py"]
     assert found["places"][head]["web"] == f"https://github.com/acme/alpha/commit/{head}"
     (turns, page) = (api.get("/sessions/s-1")["turns"], api.get("/sessions"))
     assert [turn["briefing_id"] for turn in turns] == [1, 2]

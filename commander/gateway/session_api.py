@@ -10,10 +10,11 @@ from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import NoQuery, SessionPageQuery, SessionQuery
 from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
+from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import stored_id
-from fleet_lib.views.places import way_to
+from fleet_lib.views.places import places_of_files, way_to
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import session_page
@@ -46,8 +47,17 @@ def session(context: Context, request: Request, query: SessionPageQuery) -> dict
         used = page["usage"]
         stored = SessionRepo(connection).get(session_id)
         client = living_client(connection, session_id) if stored else None
+        commits = [turn["head_commit"] for turn in page["turns"] if turn["head_commit"]]
+        places = places_of_files(
+            connection,
+            session_id,
+            ProjectRepo(connection).get(page["project_id"]),
+            commits[-1] if commits else None,
+            page["files"],
+        )
         return page | {
             "usage": session_in_words(used) if used else None,
+            "places": places,
             "where": client.in_words() if client else None,
             "resume": way_to(connection, stored, is_open=client is not None) if stored else None,
         }

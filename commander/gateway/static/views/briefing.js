@@ -123,7 +123,7 @@ function editorLink(path) {
   return `vscode://file${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-function Files({ name, files, places }) {
+export function Files({ name, files, places }) {
   if (!files.length) return null;
   return html`
     <h2>${plural(files.length, name)}</h2>

@@ -6,12 +6,12 @@ import { html, useEffect, useState } from "../html.js";
 import { shownSession } from "../keys.js";
 import { title } from "../notify.js";
 import {
-  Beginning, Choice, Empty, Facts, Folding, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { clock, duration, Time } from "../time.js";
 import { plural } from "../words.js";
-import { Copied } from "./briefing.js";
+import { Copied, Files } from "./briefing.js";
 import { Actions, ShowAgain } from "./home.js";
 
 const PAGE = 50;
@@ -24,7 +24,6 @@ const STATES = [
   ["failed", "Failed"],
   ["ended", "Ended"],
 ];
-const FILES_SHOWN = 40;
 const ALL_TURNS = 100000;
 
 export function Sessions() {
@@ -168,15 +167,7 @@ export function Session() {
           ["session id", html`<${Copied} text=${data.session_id} />`],
           ["usage", data.usage],
         ]} />
-        ${
-          data.files.length > 0 &&
-          html`<h2>${plural(data.files.length, "file")}</h2>
-            <ul class="files">
-              <${Folding} items=${data.files} most=${FILES_SHOWN}>
-                ${(file) => html`<li key=${file}><${Copied} text=${file} /></li>`}
-              <//>
-            </ul>`
-        }
+        <${Files} name="file" files=${data.files} places=${data.places} />
       </aside>
     </div>
   `;
