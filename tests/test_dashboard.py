@@ -754,8 +754,9 @@ def test_every_page_is_readable_on_a_phone_and_a_desk_in_light_and_dark(
         other = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert ground != other
         # An address that leads to nothing says so, with a way back.
-        page.goto(gateway.page + "/no/such/page")
-        expect(page.locator("h1")).to_have_text("There is no such page")
+        for address in ("/timeline/x", "/constructor", "/no/such/page"):
+            page.goto(gateway.page + address)
+            expect(page.locator("h1")).to_have_text("There is no such page")
         page.click("main a")
         expect(page.locator("h1")).to_have_text("1 session needs you")
 

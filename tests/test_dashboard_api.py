@@ -410,10 +410,18 @@ def test_days_of_usage_name_the_dearest_projects_and_add_the_others(api: Api, fl
 def test_address_without_a_page_is_said_with_its_status(api: Api) -> None:
     for path in ("/", "/timeline", "/session/x", "/briefing/1", "/jobs", "/commander", "/prelude"):
         assert api.page(path) == (200, "text/html; charset=utf-8"), path
-    assert api.page("/no/such/page") == (404, "text/html; charset=utf-8")
-    router = (STATIC / "shell.js").read_text().partition("const VIEWS = {")[2].partition("};")[0]
-    views = re.findall(r'^  (?:"(\w*)"|(\w+)): \[', router, re.MULTILINE)
-    assert {quoted or plain for quoted, plain in views} == app.VIEWS
+    for path in ("/no/such/page", "/timeline/x", "/session", "/briefing/", "/constructor"):
+        assert api.page(path) == (404, "text/html; charset=utf-8"), path
+    shell = (STATIC / "shell.js").read_text()
+    for name, known in (("LISTS", app.LISTS), ("SINGLE", app.SINGLE)):
+        table = shell.partition(f"const {name} = [")[2].partition("]")[0]
+        assert set(re.findall(r'"(\w*)"', table)) == known
+    views = re.findall(
+        r'^  (?:"(\w*)"|(\w+)): \[',
+        shell.partition("const VIEWS = {")[2].partition("};")[0],
+        re.MULTILINE,
+    )
+    assert {quoted or plain for quoted, plain in views} == app.LISTS | app.SINGLE
     for path in ("/api/none", "/api/v1/none"):
         assert api.page(path) == (404, "application/json"), path
 

@@ -35,6 +35,9 @@ const VIEWS = {
   commander: [Commander, "Commander"],
   prelude: [Commander, "Commander"], // its address in earlier versions
 };
+// The same as in app.py: the views alone, and with the id of one thing after it.
+const LISTS = ["", "timeline", "search", "sessions", "jobs", "usage", "commander", "prelude"];
+const SINGLE = ["session", "project", "briefing", "event", "jobs"];
 // Each 16 by 16, drawn with lines.
 const ICONS = {
   h: "M2 9.5 4.2 3h7.6L14 9.5V13H2zM2 9.5h3.5l1 1.5h3l1-1.5H14",
@@ -57,7 +60,8 @@ const theme = signal(document.documentElement.dataset.theme ?? "");
 
 export function Shell() {
   const { view, which } = route.value;
-  const [View, name] = VIEWS[view] ?? [Missing, "No such page"];
+  const isKnown = (which ? SINGLE : LISTS).includes(view);
+  const [View, name] = isKnown ? VIEWS[view] : [Missing, "No such page"];
   useLayoutEffect(() => {
     title.value = name; // a view may say a better one later
   }, [name, route.value.address]);

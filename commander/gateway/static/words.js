@@ -37,7 +37,8 @@ const TONES = {
 
 export function words(value) {
   const name = String(value ?? "");
-  return STATE_WORDS[name] ?? OTHER_WORDS[name] ?? name.replaceAll("_", " ");
+  const table = [STATE_WORDS, OTHER_WORDS].find((one) => Object.hasOwn(one, name));
+  return table ? table[name] : name.replaceAll("_", " ");
 }
 
 export function toneOf(value) {
