@@ -507,6 +507,8 @@ def test_long_texts_are_cut_and_long_lists_unfold(
                     "[...document.querySelectorAll('h1, .row')].map((one) => one.offsetHeight)"
                 )
                 assert heights and max(heights) < 300, (width, address)
+                names = page.locator("main a, main button").all_text_contents()
+                assert max(map(len, names)) < 700, "a screen reader says them whole"
         page.goto(gateway.page + "/briefing/1")
         expect(page.locator(".files li")).to_have_count(31)
         for button in page.locator("aside button:has-text('more')").all()[::-1]:

@@ -6,6 +6,8 @@ import { changeParameters, route } from "./router.js";
 import { Time } from "./time.js";
 import { toneOf, words } from "./words.js";
 
+const ROW_CHARACTERS = 500; // more than its lines show; a screen reader says all that is there
+
 export function Tag({ value, text = words(value), tone = toneOf(value) }) {
   return html`<span class=${`tag ${tone}`}>${text}</span>`;
 }
@@ -48,12 +50,16 @@ export function Row({ id, to, name, nameTo, tag, text, isCode, more, at, kind, c
       }
       <a class="main" href=${to} data-link data-row>
         <span class="tag-cell">${tag}</span>
-        <span class=${`text${isCode ? " is-code" : ""}`}>${text}</span>
+        <span class=${`text${isCode ? " is-code" : ""}`}>${cut(text, ROW_CHARACTERS)}</span>
       </a>
       ${at ? html`<${Time} at=${at} kind=${kind} />` : html`<span class="when"></span>`}
       ${more || children ? html`<div class="second">${more}${children}</div>` : null}
     </li>
   `;
+}
+
+export function cut(text, most) {
+  return typeof text === "string" && text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 export function Section({ id, title, count, children }) {

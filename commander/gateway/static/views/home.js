@@ -5,7 +5,7 @@ import { quiet, refreshRoster, roster, rosterProblem, useData } from "../data.js
 import { html, signal, useEffect } from "../html.js";
 import { needingText, Notifications, title } from "../notify.js";
 import {
-  Beginning, Empty, Link, Machine, MachineChips, Problem, Row, Section, Tag, Waiting,
+  Beginning, cut, Empty, Link, Machine, MachineChips, Problem, Row, Section, Tag, Waiting,
 } from "../parts.js";
 import { link, route } from "../router.js";
 import { hiddenText } from "../time.js";
@@ -159,7 +159,7 @@ export function SessionRow({ session, project, isFirst = true, label }) {
 }
 
 export function Actions({ session }) {
-  const name = `${session.project}: ${session.text || session.title || session.session_id}`;
+  const name = `${session.project}: ${cut(session.text || session.title || session.session_id, 100)}`;
   const actions = [
     ["Copy command", "y", "for", () => copy(session.resume, nameOf(session))],
     ["Snooze", "s", "", () => { snoozing.value = session; }],
@@ -185,7 +185,7 @@ export function ShowAgain({ session }) {
     <span class="actions">
       <span class="note">${word} ${hiddenText(session.hidden_until)}</span>
       <button type="button" class="quiet" onClick=${() => showAgain(session)}>
-        Show again<span class="unseen"> ${session.project}: ${session.text}</span>
+        Show again<span class="unseen"> ${session.project}: ${cut(session.text, 100)}</span>
       </button>
     </span>
   `;
