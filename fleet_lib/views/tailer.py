@@ -125,14 +125,17 @@ def watching(
             ):
                 changed()
 
-    observer = Observer()
+    observer, is_watched = None, False
     try:
+        observer = Observer()  # may hold one of the few inotify instances of a user from here on
         observer.schedule(Handler(), str(folder))
         observer.start()
+        is_watched = True
     except OSError:  # there is no such folder, or the system allows no more watches
-        yield False
-        return
+        if observer:
+            observer.stop()
     try:
-        yield True
+        yield is_watched
     finally:
-        observer.stop()
+        if observer and is_watched:
+            observer.stop()
