@@ -44,12 +44,12 @@ def roster(
     found = _sessions(connection, now, machine)
     sessions = {project_id: own for project_id, own in found.items() if project_id in active}
     counts = dict.fromkeys(GROUPS, 0)
-    waiting = set()  # also those that were hidden and have said something new
+    waiting = set()  # (id, machine); also those that were hidden and have said something new
     for own in sessions.values():
         for session in own:
             counts[session["group"]] += 1
             if session["group"] in GROUPS[:2]:
-                waiting.add(session["session_id"])
+                waiting.add((session["session_id"], session.get("machine", "")))
     projects, quiet_projects = [], 0
     for project_id, remote, at in rows:
         own = sessions.get(project_id, [])
@@ -73,14 +73,9 @@ def roster(
         "projects": _in_order(projects),
         "quiet_projects": quiet_projects,
         "hidden": [
-            _record(connection, now, "hidden", session)
-            | {
-                "project_id": session.project_id,
-                "project": names.get(session.project_id, session.project_id),
-                "hidden_until": session.hidden_until,
-            }
+            _hidden(connection, now, names, session)
             for session in SessionRepo(connection).hidden()
-            if session.session_id not in waiting and _is_of(session.session_id, machine)
+            if apart(session.session_id) not in waiting and _is_of(session.session_id, machine)
         ],
         "machines": RelayRepo(connection).other_machines(),
         "commander": {
@@ -89,6 +84,16 @@ def roster(
         },
         "jobs": count_jobs(connection),
         "capture": capture(home, connection),
+    }
+
+
+def _hidden(
+    connection: sqlite3.Connection, now: SessionsNow, names: dict[str, str], session: Session
+) -> dict[str, Any]:
+    return _record(connection, now, "hidden", session) | {
+        "project_id": session.project_id,
+        "project": names.get(session.project_id, session.project_id),
+        "hidden_until": session.hidden_until,
     }
 
 
