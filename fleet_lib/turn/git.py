@@ -4,13 +4,13 @@ Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees a
 one exception is a reflog that is a plain file (reflog.py). A repository's own configuration may name programs to run; the switches in `ask` keep them off.
 """
 
-import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
+from fleet_lib.files import with_parents
 from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
@@ -24,6 +24,7 @@ _FILES_LIMIT = 1000
 _NS = 1_000_000_000
 _OBJECT_ID = lazy(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
+_NO_SUCH_SETTING = 1  # what git exits with then
 
 
 class GitState(Record):
@@ -34,7 +35,7 @@ class GitState(Record):
     remote: str | None  # as configured, credentials and all
     head: str | None  # commit id, None before the first commit
     branch: str | None  # None when detached
-    reflog: tuple[ReflogEntry, ...]  # newest first
+    reflog: Sequence[ReflogEntry]  # newest first
     # When each commit of the reflog was made, in Unix nanoseconds, unless it is packed by now. The
     # reflog counts in seconds, and a turn may commit within the second in which the turn before it
     # ended.
@@ -75,7 +76,7 @@ def read_git_state(folder: str) -> GitState | None:
     remote, canonical = remote_names.remote_of(settings, toplevel or root)
     head, branch = facts.head or None, facts.branch or None
     moves = read_reflog(folder, facts.git_dir) if head else ()
-    made_ns = _read_made_ns(objects, moves)
+    made_ns = reflog.MadeTimes(objects)
     return GitState(
         toplevel or root, root, remote, head, branch, moves, made_ns, read_at_ns, canonical
     )
@@ -104,27 +105,17 @@ def _refused_state(folder: str, read_at_ns: int) -> GitState | None:
     )
 
 
-def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]:
-    """{commit: modification time of its loose object}, of the reflog's own commits."""
-    made: dict[str, int] = {}
-    for commit in {entry.commit for entry in reflog if entry.is_commit}:
-        with contextlib.suppress(OSError):
-            made[commit] = os.stat(f"{objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
-    return made
-
-
 def head_at(state: GitState, moment_ns: int) -> str | None:
     """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
     for entry in state.reflog:
-        made_ns = state.made_ns.get(entry.commit) if entry.is_commit else None
-        if not _is_after(entry, made_ns, moment_ns):
+        if not _is_after(entry, state.made_ns, moment_ns):
             return entry.commit
     return None if state.reflog else state.head
 
 
-def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
-    if entry.time == moment_ns // _NS and made_ns is not None:
-        return made_ns > moment_ns
+def _is_after(entry: ReflogEntry, made_ns: Mapping[str, int], moment_ns: int) -> bool:
+    if entry.time == moment_ns // _NS and entry.is_commit:
+        return made_ns.get(entry.commit, 0) > moment_ns
     return entry.time > moment_ns // _NS
 
 
@@ -209,21 +200,35 @@ def _short(reference: str) -> str:
 
 
 def _files_of(folder: str, said: str) -> list[str]:
-    """The files that make what rev-parse said true, of a folder that is a plain repository's top;
-    [] of any other."""
+    """The files that make what rev-parse said true; [] where others might, too."""
     lines = said.removesuffix("\n").split("\n")
-    git = os.path.join(folder, ".git")
-    if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
+    if len(lines) != len(_Facts._fields) or os.path.realpath(folder) != folder:
         return []
-    head, branch = lines[-2:]
-    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: {branch}\n":
+    facts = _Facts(*lines)
+    git, common = facts.git_dir, os.path.normpath(os.path.join(folder, facts.common_dir))
+    heads, settings = _files_of_head(git, common, facts), remembered.settings_files(git, common)
+    around = [at for at in with_parents(folder) if f"{at}/".startswith(f"{facts.toplevel}/")]
+    if not heads or not settings or not around:
         return []
-    reference = os.path.join(git, branch)
-    if remembered.text(reference) != f"{head}\n":
-        return []  # packed, or of another kind of storage
-    places = [f"{git}/objects", git, folder]
-    settings = remembered.settings_files(git, git)
-    return [reference, f"{git}/HEAD", *settings, *places] if settings else []
+    # A repository may come to be nearer to the folder.
+    begins = [f"{place}/{name}" for place in around for name in (".git", "HEAD")]
+    places = [*around, *begins, git, common, f"{git}/commondir", f"{common}/objects"]
+    return list(dict.fromkeys([*heads, *settings, *places]))
+
+
+def _files_of_head(git: str, common: str, facts: _Facts) -> list[str]:
+    """The files that say where HEAD is; [] of another kind of storage than git's plain files."""
+    head, branch = f"{facts.head}\n", facts.branch
+    if branch == "HEAD":  # detached
+        return [f"{git}/HEAD"] if remembered.text(f"{git}/HEAD") == head else []
+    loose, packed = os.path.join(common, branch), os.path.join(common, "packed-refs")
+    is_of_all_worktrees = branch.startswith("refs/heads/")
+    if remembered.text(f"{git}/HEAD") != f"ref: {branch}\n" or not is_of_all_worktrees:
+        return []
+    if remembered.text(loose) == head:
+        return [f"{git}/HEAD", loose]
+    is_packed = f"\n{facts.head} {branch}\n" in remembered.text(packed)
+    return [f"{git}/HEAD", loose, packed] if is_packed and not os.path.lexists(loose) else []
 
 
 def _main_worktree(folder: str, common: str) -> str:
@@ -236,7 +241,8 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
 
     def asked() -> str | None:
-        return ask(folder, *question)
+        done = run(folder, *question)
+        return done.stdout if done and done.returncode in (0, _NO_SUCH_SETTING) else None
 
     def files(_answer: str) -> list[str]:
         return remembered.settings_files(git_folder, common)
@@ -246,7 +252,7 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     return remembered.answer((*where, *question), files, asked) or ""
 
 
-def read_reflog(folder: str, git_dir: str = "") -> tuple[ReflogEntry, ...]:
+def read_reflog(folder: str, git_dir: str = "") -> Sequence[ReflogEntry]:
     """The movements of HEAD, newest first; none where there is no repository. `git_dir` is the
     folder's own git folder, if that is known: git need not be asked then."""
     if git_dir and (entries := reflog.read(git_dir)) is not None:
