@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from support import ROOT, Fleet, git, make_repository, payload
 
 from fleet_lib import compiled
-from fleet_lib.drain import drainer
+from fleet_lib.drain import drainer, reader
 from fleet_lib.files import with_parents
+from fleet_lib.store import db
 from fleet_lib.turn import git as asking_git
 from fleet_lib.turn import git_process, reflog
 from fleet_lib.turn.committed import committed_files
@@ -356,6 +357,33 @@ def test_no_statement_of_a_drain_reads_a_whole_table(
 
 
 # --- processes and paths ---
+
+
+def test_drain_of_one_turn_takes_one_thread_and_few_transactions(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(fleet.folder / "app")
+    steps: list[str] = []
+
+    def note(owner: Any, name: str, what: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: (steps.append(what), real(*a, **k))[1])
+
+    note(drainer.faulthandler, "dump_traceback_later", "watched")
+    note(drainer.faulthandler, "cancel_dump_traceback_later", "not watched")
+    note(db, "transaction", "transaction")
+    for name in ("prepare", "usage_files", "read_usage"):
+        note(reader.Reader, name, "reads")
+    for number in (1, 2):  # the first one makes the search index
+        steps.clear()
+        stop = {"session_id": "s", "prompt_id": f"p{number}"}
+        fleet.hook("stop", payload("Stop") | stop, project)
+        assert drainer.drain(str(fleet.home))
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
+    assert steps.count("watched") == 1 and steps.count("transaction") <= 3
+    # A reader may rightly take as long as its own limits allow.
+    watched = steps[steps.index("watched") : steps.index("not watched")]
+    assert "reads" in steps and "reads" not in watched and watched.count("transaction") >= 2
 
 
 def test_program_gets_all_of_its_input_and_gives_all_of_its_output() -> None:
