@@ -663,6 +663,10 @@ def test_what_git_said_is_remembered_of_every_kind_of_place_until_something_chan
         do(folder, *step)
         if step[0] == "commit":
             do(linked, *step)
+        if step[0] in ("commit", "checkout"):  # a commit or another branch is no reason to ask
+            asked.clear()
+            assert [git.read_git_state(str(place)) is not None for place in places] == [True] * 3
+            assert asked == []
     for place in places:
         is_known(place)
     do(inside.parent, "init", "-q")

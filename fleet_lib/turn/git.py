@@ -1,7 +1,9 @@
 """What git says about one working tree.
 
 Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees are its business. The
-one exception is a reflog that is a plain file (reflog.py). A repository's own configuration may name programs to run; the switches in `ask` keep them off.
+exceptions are a reflog that is a plain file (reflog.py), and where HEAD is, once git has said the
+same of a repository as its plain files do. A repository's own configuration may name programs to
+run; the switches in `ask` keep them off.
 """
 
 import os
@@ -177,9 +179,13 @@ def _read_facts(folder: str) -> _Facts | None:
     more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--symbolic-full-name")
     question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
     said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
-    lines = (said or "").removesuffix("\n").split("\n")
-    if len(lines) == len(_Facts._fields):
-        return _Facts(*lines)._replace(branch=_short(lines[-1]))
+    facts = _facts_in(said)
+    if facts and remembered.is_known(question):
+        if plain := _plain_head(facts.git_dir, _common_of(folder, facts)):
+            return facts._replace(head=plain[0], branch=_short(plain[1]))
+        facts = _facts_in(ask(*question))
+    if facts:
+        return facts._replace(branch=_short(facts.branch))
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
     if ask(folder, "rev-parse", *_PLACES) is None:
         return None
@@ -199,36 +205,48 @@ def _short(reference: str) -> str:
     return "" if reference == "HEAD" else reference.removeprefix("refs/").removeprefix("heads/")
 
 
+def _facts_in(said: str | None) -> _Facts | None:
+    lines = (said or "").removesuffix("\n").split("\n")
+    return _Facts(*lines) if len(lines) == len(_Facts._fields) else None
+
+
+def _common_of(folder: str, facts: _Facts) -> str:
+    """The git folder that all worktrees share."""
+    return os.path.normpath(os.path.join(folder, facts.common_dir))
+
+
 def _files_of(folder: str, said: str) -> list[str]:
-    """The files that make what rev-parse said true; [] where others might, too."""
-    lines = said.removesuffix("\n").split("\n")
-    if len(lines) != len(_Facts._fields) or os.path.realpath(folder) != folder:
+    """The files that make what rev-parse said of a folder true, apart from where HEAD is; [] where
+    others might, too, or where HEAD is not in plain files."""
+    facts = _facts_in(said)
+    if facts is None or os.path.realpath(folder) != folder:
         return []
-    facts = _Facts(*lines)
-    git, common = facts.git_dir, os.path.normpath(os.path.join(folder, facts.common_dir))
-    heads, settings = _files_of_head(git, common, facts), remembered.settings_files(git, common)
+    git, common = facts.git_dir, _common_of(folder, facts)
+    settings = remembered.settings_files(git, common)
     around = [at for at in with_parents(folder) if f"{at}/".startswith(f"{facts.toplevel}/")]
-    if not heads or not settings or not around:
+    is_plain = _plain_head(git, common) == (facts.head, facts.branch)
+    if not is_plain or not settings or not around:
         return []
     # A repository may come to be nearer to the folder.
-    begins = [f"{place}/{name}" for place in around for name in (".git", "HEAD")]
-    places = [*around, *begins, git, common, f"{git}/commondir", f"{common}/objects"]
-    return list(dict.fromkeys([*heads, *settings, *places]))
+    begins = [f"{place}/{name}" for place in around[:-1] for name in (".git", "HEAD")]
+    places = [*around, *begins, f"{around[-1]}/.git", git, common, f"{common}/objects"]
+    return list(dict.fromkeys([f"{common}/config", *settings, *places, f"{git}/commondir"]))
 
 
-def _files_of_head(git: str, common: str, facts: _Facts) -> list[str]:
-    """The files that say where HEAD is; [] of another kind of storage than git's plain files."""
-    head, branch = f"{facts.head}\n", facts.branch
-    if branch == "HEAD":  # detached
-        return [f"{git}/HEAD"] if remembered.text(f"{git}/HEAD") == head else []
-    loose, packed = os.path.join(common, branch), os.path.join(common, "packed-refs")
-    is_of_all_worktrees = branch.startswith("refs/heads/")
-    if remembered.text(f"{git}/HEAD") != f"ref: {branch}\n" or not is_of_all_worktrees:
-        return []
-    if remembered.text(loose) == head:
-        return [f"{git}/HEAD", loose]
-    is_packed = f"\n{facts.head} {branch}\n" in remembered.text(packed)
-    return [f"{git}/HEAD", loose, packed] if is_packed and not os.path.lexists(loose) else []
+def _plain_head(git: str, common: str) -> tuple[str, str] | None:
+    """(commit, branch's full name or "HEAD" where it is detached), as git's plain files have them;
+    None of another kind of storage, and before the first commit."""
+    said = remembered.text(f"{git}/HEAD").removesuffix("\n")
+    if _OBJECT_ID.fullmatch(said):
+        return said, "HEAD"
+    branch = said.removeprefix("ref: ")
+    if branch == said or not branch.startswith("refs/heads/"):  # others are a worktree's own
+        return None
+    head = remembered.text(f"{common}/{branch}").removesuffix("\n")
+    if not head:
+        before, is_packed, _ = remembered.text(f"{common}/packed-refs").partition(f" {branch}\n")
+        head = before.rpartition("\n")[2] if is_packed else ""
+    return (head, branch) if _OBJECT_ID.fullmatch(head) else None
 
 
 def _main_worktree(folder: str, common: str) -> str:

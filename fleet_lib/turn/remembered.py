@@ -31,6 +31,7 @@ def answer(
         files, facts, said = _known[question]
         if _facts(files) == facts:
             return said
+        del _known[question]
     began = time_ns()
     now = ask()
     files = files_of(now) if now is not None and len(now) <= _CHARACTERS else []
@@ -42,6 +43,11 @@ def answer(
         if len(_known) > _ANSWERS:
             del _known[next(iter(_known))]
     return now
+
+
+def is_known(question: tuple[str, ...]) -> bool:
+    """Whether the last answer to this question may be given again."""
+    return question in _known
 
 
 def settings_files(git_folder: str, common: str) -> list[str]:
