@@ -621,62 +621,6 @@ def test_git_is_asked_again_only_about_what_may_have_changed(
     assert "config" in asked  # what other files say is not known
 
 
-def test_what_git_said_is_remembered_of_every_kind_of_place_until_something_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remembered, "_SETTLED_NS", 0)
-    asked: list[str] = []
-    run = git.run
-    monkeypatch.setattr(git, "run", lambda at, *a, **k: (asked.append(a[0]), run(at, *a, **k))[1])
-    folder = make_repository(tmp_path / "app")  # without a remote
-    inside, linked = folder / "a" / "b", tmp_path / "linked"
-    inside.mkdir(parents=True)
-
-    def do(place: Path, *words: str) -> str:
-        identity = ("-c", "user.name=D", "-c", "user.email=d@example.org")
-        command = ["git", "-C", str(place), *identity, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    def is_known(place: Path) -> None:
-        """Git is asked once, and what it said is true."""
-        for is_first in (True, False):
-            asked.clear()
-            state = git.read_git_state(str(place))
-            assert state is not None and (is_first or asked == []), place
-            assert state.head == do(place, "rev-parse", "HEAD")
-            assert (state.branch or "") == do(place, "branch", "--show-current")
-            assert state.toplevel == do(place, "rev-parse", "--show-toplevel")
-
-    do(folder, "worktree", "add", "-q", str(linked), "-b", "side")
-    places = [folder, inside, linked]
-    for step in (
-        ("pack-refs", "--all"),
-        ("commit", "--allow-empty", "-qm", "more"),
-        ("checkout", "-q", "--detach"),
-        ("commit", "--allow-empty", "-qm", "detached"),
-        ("checkout", "-qb", "topic"),
-        ("pack-refs", "--all", "--prune"),
-        ("update-ref", "refs/heads/topic", "HEAD~1"),
-    ):
-        for place in places:
-            is_known(place)
-        do(folder, *step)
-        if step[0] == "commit":
-            do(linked, *step)
-        if step[0] in ("commit", "checkout"):  # a commit or another branch is no reason to ask
-            asked.clear()
-            assert [git.read_git_state(str(place)) is not None for place in places] == [True] * 3
-            assert asked == []
-    for place in places:
-        is_known(place)
-    do(inside.parent, "init", "-q")
-    do(inside.parent, "commit", "--allow-empty", "-qm", "another repository")
-    for place in (inside, inside.parent, folder, linked):
-        is_known(place)
-    shutil.rmtree(inside.parent / ".git")
-    is_known(inside)
-
-
 def test_folder_that_comes_to_be_in_another_repository_has_that_ones_remote_and_branch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,7 @@
 """What git says about one working tree.
 
 Git is asked, never read by hand: SHA-256 objects, reftable refs and worktrees are its business. The
-exceptions are a reflog that is a plain file (reflog.py), and where HEAD is, once git has said the
-same of a repository as its plain files do. A repository's own configuration may name programs to
-run; the switches in `ask` keep them off.
+one exception is a reflog that is a plain file (reflog.py). A repository's own configuration may name programs to run; the switches in `ask` keep them off.
 """
 
 import os
@@ -12,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
-from fleet_lib.files import with_parents
 from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
@@ -26,7 +23,6 @@ _FILES_LIMIT = 1000
 _NS = 1_000_000_000
 _OBJECT_ID = lazy(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REPOSITORY = "not a git repository"
-_NO_SUCH_SETTING = 1  # what git exits with then
 
 
 class GitState(Record):
@@ -179,13 +175,9 @@ def _read_facts(folder: str) -> _Facts | None:
     more = ("--git-path", "objects", "--show-toplevel", "HEAD^{commit}", "--symbolic-full-name")
     question = (folder, "rev-parse", *_PLACES, *more, "HEAD")
     said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
-    facts = _facts_in(said)
-    if facts and remembered.is_known(question):
-        if plain := _plain_head(facts.git_dir, _common_of(folder, facts)):
-            return facts._replace(head=plain[0], branch=_short(plain[1]))
-        facts = _facts_in(ask(*question))
-    if facts:
-        return facts._replace(branch=_short(facts.branch))
+    lines = (said or "").removesuffix("\n").split("\n")
+    if len(lines) == len(_Facts._fields):
+        return _Facts(*lines)._replace(branch=_short(lines[-1]))
     # There is no commit or no working tree, or a folder's name has a line break: one by one.
     if ask(folder, "rev-parse", *_PLACES) is None:
         return None
@@ -205,48 +197,22 @@ def _short(reference: str) -> str:
     return "" if reference == "HEAD" else reference.removeprefix("refs/").removeprefix("heads/")
 
 
-def _facts_in(said: str | None) -> _Facts | None:
-    lines = (said or "").removesuffix("\n").split("\n")
-    return _Facts(*lines) if len(lines) == len(_Facts._fields) else None
-
-
-def _common_of(folder: str, facts: _Facts) -> str:
-    """The git folder that all worktrees share."""
-    return os.path.normpath(os.path.join(folder, facts.common_dir))
-
-
 def _files_of(folder: str, said: str) -> list[str]:
-    """The files that make what rev-parse said of a folder true, apart from where HEAD is; [] where
-    others might, too, or where HEAD is not in plain files."""
-    facts = _facts_in(said)
-    if facts is None or os.path.realpath(folder) != folder:
+    """The files that make what rev-parse said true, of a folder that is a plain repository's top;
+    [] of any other."""
+    lines = said.removesuffix("\n").split("\n")
+    git = os.path.join(folder, ".git")
+    if len(lines) != len(_Facts._fields) or _Facts(*lines).git_dir != git:
         return []
-    git, common = facts.git_dir, _common_of(folder, facts)
-    settings = remembered.settings_files(git, common)
-    around = [at for at in with_parents(folder) if f"{at}/".startswith(f"{facts.toplevel}/")]
-    is_plain = _plain_head(git, common) == (facts.head, facts.branch)
-    if not is_plain or not settings or not around:
+    head, branch = lines[-2:]
+    if branch == "HEAD" or remembered.text(f"{git}/HEAD") != f"ref: {branch}\n":
         return []
-    # A repository may come to be nearer to the folder.
-    begins = [f"{place}/{name}" for place in around[:-1] for name in (".git", "HEAD")]
-    places = [*around, *begins, f"{around[-1]}/.git", git, common, f"{common}/objects"]
-    return list(dict.fromkeys([f"{common}/config", *settings, *places, f"{git}/commondir"]))
-
-
-def _plain_head(git: str, common: str) -> tuple[str, str] | None:
-    """(commit, branch's full name or "HEAD" where it is detached), as git's plain files have them;
-    None of another kind of storage, and before the first commit."""
-    said = remembered.text(f"{git}/HEAD").removesuffix("\n")
-    if _OBJECT_ID.fullmatch(said):
-        return said, "HEAD"
-    branch = said.removeprefix("ref: ")
-    if branch == said or not branch.startswith("refs/heads/"):  # others are a worktree's own
-        return None
-    head = remembered.text(f"{common}/{branch}").removesuffix("\n")
-    if not head:
-        before, is_packed, _ = remembered.text(f"{common}/packed-refs").partition(f" {branch}\n")
-        head = before.rpartition("\n")[2] if is_packed else ""
-    return (head, branch) if _OBJECT_ID.fullmatch(head) else None
+    reference = os.path.join(git, branch)
+    if remembered.text(reference) != f"{head}\n":
+        return []  # packed, or of another kind of storage
+    places = [f"{git}/objects", git, folder]
+    settings = remembered.settings_files(git, git)
+    return [reference, f"{git}/HEAD", *settings, *places] if settings else []
 
 
 def _main_worktree(folder: str, common: str) -> str:
@@ -259,8 +225,7 @@ def _read_settings(folder: str, git_folder: str, common: str) -> str:
     question = ("config", "-z", "--get-regexp", remote_names.SETTINGS)
 
     def asked() -> str | None:
-        done = run(folder, *question)
-        return done.stdout if done and done.returncode in (0, _NO_SUCH_SETTING) else None
+        return ask(folder, *question)
 
     def files(_answer: str) -> list[str]:
         return remembered.settings_files(git_folder, common)

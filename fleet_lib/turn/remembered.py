@@ -9,7 +9,7 @@ from time import time_ns
 from fleet_lib import outside
 
 _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
-_ANSWERS = 200
+_ANSWERS = 60
 _CHARACTERS = 100_000  # of one answer
 _SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
 
@@ -31,7 +31,6 @@ def answer(
         files, facts, said = _known[question]
         if _facts(files) == facts:
             return said
-        del _known[question]
     began = time_ns()
     now = ask()
     files = files_of(now) if now is not None and len(now) <= _CHARACTERS else []
@@ -43,11 +42,6 @@ def answer(
         if len(_known) > _ANSWERS:
             del _known[next(iter(_known))]
     return now
-
-
-def is_known(question: tuple[str, ...]) -> bool:
-    """Whether the last answer to this question may be given again."""
-    return question in _known
 
 
 def settings_files(git_folder: str, common: str) -> list[str]:
