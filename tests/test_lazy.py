@@ -5,6 +5,8 @@ import dataclasses
 import itertools
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -224,6 +226,24 @@ def test_tokens_of_the_cases_are_those_of_the_whole_library() -> None:
     for case in CASES:
         for light, whole in PARSERS:
             assert tokens_of(light, case["message"]) == tokens_of(whole, case["message"])
+
+
+def test_drainer_compiles_those_expressions_of_the_library_alone_that_a_text_needs() -> None:
+    text = "# a\n\n<div>x\n\n- [b](c) <a href='x'>d</a>\n\n```py\nx\n```\n| a |\n|---|\n| 1 |\n"
+    script = f"""
+import json, re, sys
+sys.path += {[str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]!r}
+from fleet_lib.turn import blocks
+parser = blocks.BlockParser()
+real, compiled = re._compiler.compile, []
+re._compiler.compile = lambda *words: (compiled.append(words), real(*words))[1]
+parser._light
+assert sys.modules["re"] is re and "logging" not in sys.modules and not compiled
+print(json.dumps([[token.type, token.content, token.map] for token in parser.parse(text)]))
+""".replace("parse(text)", f"parse({text!r})")
+    command = [sys.executable, "-I", "-S", "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(found) == [[each.type, each.content, each.map] for each in WHOLE.parse(text)]
 
 
 def test_library_of_another_shape_is_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:

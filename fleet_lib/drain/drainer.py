@@ -11,7 +11,8 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TextIO
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
@@ -33,6 +34,7 @@ BATCH_ENTRIES = 100
 BATCH_BYTES = 16 * 1024 * 1024  # the next batch is read meanwhile, so it is twice that
 BUSY_RETRY_SECONDS = 600.0
 BATCH_SECONDS = 150.0
+_WATCHED_SECONDS = 10.0  # of these, after which the next use begins anew
 _SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
 
@@ -83,6 +85,7 @@ class _Drainer:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
+        self._watchdog = _Watchdog(home)
         self._put_off = PutOff(home, is_forced=is_forced)
         self._stays = reader is not None
         self._reader = reader or Reader(home)
@@ -91,6 +94,7 @@ class _Drainer:
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
+        self._watchdog.rest()
         if self._stays:
             self._reader.rest()
         else:
@@ -127,7 +131,7 @@ class _Drainer:
     def end_gone_sessions(self) -> None:
         """End the sessions whose client was killed. A database that is busy is asked next time."""
         if self._connection:
-            with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
+            with contextlib.suppress(sqlite3.OperationalError), self._watchdog:
                 end_gone_sessions(self._connection)
 
     def fill_search_index(self) -> None:
@@ -142,7 +146,7 @@ class _Drainer:
             return time.monotonic() > end or bool(self._pending())
 
         try:
-            with _watchdog(self._home):
+            with self._watchdog:
                 search_index.catch_up(self._connection, _SEARCH_SECONDS, stop=is_enough)
         except Exception as error:
             log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
@@ -152,7 +156,7 @@ class _Drainer:
         open, SQLite does so only after a thousand pages, and a copy of the one file would lack
         days."""
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error), _watchdog(self._home):
+            with contextlib.suppress(sqlite3.Error), self._watchdog:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def start_job_runner_if_due(self) -> None:
@@ -194,6 +198,7 @@ class _Drainer:
         self._reader.forget()
 
     def _prepare_all(self, batch: list[str]) -> tuple[list[Prepared], Rejected]:
+        self._watchdog.rest()
         prepared: list[Prepared] = []
         rejected: Rejected = {}
         self._reader.prepare_all(batch)
@@ -238,6 +243,7 @@ class _Drainer:
     ) -> tuple[list[Prepared], Rejected]:
         """Read what the first of these entries still lacks."""
         first, *others = prepared
+        self._watchdog.rest()
         try:
             more = self._reader.read_more(first, missing)
             return [more, *others] if more else others, {}
@@ -250,6 +256,7 @@ class _Drainer:
     def _apply(self, prepared: list[Prepared], rejected: Rejected) -> _Applied:
         """Apply the entries in one transaction. What an entry lacks is read outside it, and no
         later entry is applied before."""
+        self._watchdog.rest()
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
             db.keep_savepoints_in_memory(self._connection)
@@ -262,7 +269,7 @@ class _Drainer:
         self._following = []
         self._say(f"writing {len(prepared)} entries")
         failed: Rejected = {}
-        with _watchdog(self._home), db.transaction(self._connection):
+        with self._watchdog, db.transaction(self._connection):
             if moved := renumber_outliers(self._connection):
                 what = f"{moved} events of another program had numbers after which none is left"
                 log.write(self._home, "drain", f"{what}: they were given the next ones")
@@ -322,7 +329,7 @@ class _Drainer:
     def _settle_old_turns(self) -> None:
         """Only when nothing is waiting: what waits may be the end of such a turn."""
         if self._connection is not None:
-            with _watchdog(self._home), db.transaction(self._connection):
+            with self._watchdog, db.transaction(self._connection):
                 Ingest(self._connection, self._home).settle_old()
 
     def _settle(self, batch: list[str], rejected: Rejected) -> None:
@@ -334,16 +341,35 @@ class _Drainer:
         quarantine.move(self._home, reasons)
 
 
-@contextlib.contextmanager
-def _watchdog(home: str) -> Iterator[None]:
-    """End the process if a C function never returns, so that an entry's own time limit cannot be
-    raised. The entries stay in the spool for the next drainer."""
-    with open(paths.log_file(home), "a") as log_file:
-        faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
-        try:
-            yield
-        finally:
+class _Watchdog:
+    """Ends the process if a C function never returns, so that an entry's own time limit cannot be
+    raised. The entries stay in the spool for the next drainer.
+
+    Each start takes a thread, so from one use to the next it watches on, until `rest()`: that goes
+    before whatever may rightly take long."""
+
+    def __init__(self, home: str) -> None:
+        self._path = paths.log_file(home)
+        self._log: TextIO | None = None
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        if self._log and time.monotonic() - self._since < _WATCHED_SECONDS:
+            return
+        self.rest()
+        self._log = open(self._path, "a")
+        self._since = time.monotonic()
+        faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=self._log)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def rest(self) -> None:
+        """Nothing is watched now."""
+        if self._log:
             faulthandler.cancel_dump_traceback_later()
+            self._log.close()
+            self._log = None
 
 
 def _keep_history_in_bounds(home: str) -> None:

@@ -16,12 +16,12 @@ A thread would hang with the whole process, and asking only for mounts that are 
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
 """
 
+import _pickle as pickle
 import _signal
 import contextlib
 import io
 import mmap
 import os
-import pickle
 import select
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from typing import Any, cast
 from fleet_lib import log, outside, spool
 from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
-from fleet_lib.drain.reader_child import LENGTH, Reply, serve
+from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
 from fleet_lib.turn.prepared import NotRead, Prepared
@@ -273,7 +273,7 @@ class Reader:
     def _begin_batch(self) -> None:
         self._coming = list[str]()  # entries that were asked for at once, the next one last
         self._received = io.BytesIO()
-        self._unpickler = pickle.Unpickler(self._received)  # noqa: S301 (from a child of this process)
+        self._unpickler = pickle.Unpickler(self._received)
 
     def _close_pipes(self) -> None:
         if self._replies >= 0:
@@ -287,7 +287,7 @@ class Reader:
     # --- what is said ---
 
     def _send(self, what: str, arguments: tuple[object, ...]) -> None:
-        data = pickle.dumps((what, arguments), pickle.HIGHEST_PROTOCOL)
+        data = pickle.dumps((what, arguments), NEWEST_PROTOCOL)
         data = LENGTH.pack(len(data)) + data
         try:
             while data:

@@ -1,13 +1,13 @@
 """The child's part of reader.py: it reads entries and asks the world, until its requests end. It is
 forked from the drainer, and touches neither the database nor the drainer's lock."""
 
+import _pickle as pickle
 import _signal
 import contextlib
 import gc
 import io
 import mmap
 import os
-import pickle
 import select
 import struct
 import time
@@ -26,6 +26,7 @@ from fleet_lib.turn.usage import read_usage, usage_files
 
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
+NEWEST_PROTOCOL = -1  # of pickle, whose C half alone is imported
 LENGTH = struct.Struct("<Q")  # before each request and reply
 # "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
 Reply = tuple[str, Any]
@@ -54,7 +55,7 @@ def serve(
                 child.work_ahead()
             if not (head := _read(requests, LENGTH.size)):
                 return
-            what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))  # noqa: S301
+            what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))
             if what == "forget":
                 child.forget()
             elif what == "ahead":
@@ -126,7 +127,7 @@ class _Child:
     def forget(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._pickled = io.BytesIO()
-        self._pickler = pickle.Pickler(self._pickled, pickle.HIGHEST_PROTOCOL)
+        self._pickler = pickle.Pickler(self._pickled, NEWEST_PROTOCOL)
 
     def reply(self, what: str, arguments: tuple[Any, ...]) -> bytes:
         self._pickler.dump(self._answer(what, arguments))

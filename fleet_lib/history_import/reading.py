@@ -135,9 +135,9 @@ def _prepared(
         return None
     event = "Stop" if turn.error is None else "StopFailure"
     git = folder.git
+    head = head_at(git, ended_ns) if git else None
     if git is not None:
-        head = head_at(git, ended_ns)
-        git = replace(git, head=head, branch=turn.branch, reflog=(), made_ns={})
+        git = replace(git, head=head, branch=turn.branch)
     message = redact(storable(turn.message))
     cwd = storable(turn.cwd)
     return Prepared(
@@ -150,6 +150,7 @@ def _prepared(
         folder_exists=folder.exists,
         real_folder=folder.real,
         git=git,
+        head=head,
         is_git_silent=folder.is_git_silent,
         turn=TurnFacts(
             files=list(turn.files),

@@ -11,7 +11,6 @@ from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import derive
 from fleet_lib.turn.briefing_parser import Briefing
-from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.sources import Source
@@ -224,8 +223,7 @@ def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
     """HEAD when the entry was received, and that moment in Unix nanoseconds."""
     if prepared.git is None:
         return None, None
-    received_ns = prepared.entry.received_ns
-    return head_at(prepared.git, received_ns), received_ns
+    return prepared.head, prepared.entry.received_ns
 
 
 def _levels(

@@ -73,7 +73,7 @@ class _Turn(MutableRecord):
     folder: str
     edited: tuple[str, ...]
     readings: "list[tuple[ToolCall, Reading]]"
-    reflogs: dict[str, tuple[ReflogEntry, ...]] = field(default_factory=dict)
+    reflogs: dict[str, Sequence[ReflogEntry]] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -132,7 +132,7 @@ class _Turn(MutableRecord):
         place = _top(command.folder) or self.main
         return os.path.realpath(place) == os.path.realpath(top)
 
-    def _reflog(self, top: str) -> tuple[ReflogEntry, ...]:
+    def _reflog(self, top: str) -> Sequence[ReflogEntry]:
         if self._is_main(top):
             return self.state.reflog if self.state else ()
         if top not in self.reflogs:

@@ -7,10 +7,9 @@ the index (git_index.py). Each of them leaves to git what it does not know. A re
 configuration may name programs to run; the switches in `ask` keep them off.
 """
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -39,7 +38,7 @@ class GitState(Record):
     remote: str | None  # as configured, credentials and all
     head: str | None  # commit id, None before the first commit
     branch: str | None  # None when detached
-    reflog: tuple[ReflogEntry, ...]  # newest first
+    reflog: Sequence[ReflogEntry]  # newest first
     # When each commit of the reflog was made, in Unix nanoseconds, unless it is packed by now. The
     # reflog counts in seconds, and a turn may commit within the second in which the turn before it
     # ended.
@@ -86,7 +85,7 @@ def read_git_state(folder: str) -> GitState | None:
     head, branch = where
     moves = read_reflog(folder, git_folder) if head else ()
     objects = os.path.join(here, places.objects)
-    made_ns = _read_made_ns(objects, moves)
+    made_ns = reflog.MadeTimes(objects)
     return GitState(
         *(toplevel or root, root, remote, head or None, branch or None, moves, made_ns),
         *(read_at_ns, canonical),
@@ -118,27 +117,17 @@ def _refused_state(folder: str, read_at_ns: int) -> GitState | None:
     )
 
 
-def _read_made_ns(objects: str, reflog: Iterable[ReflogEntry]) -> dict[str, int]:
-    """{commit: modification time of its loose object}, of the reflog's own commits."""
-    made: dict[str, int] = {}
-    for commit in {entry.commit for entry in reflog if entry.is_commit}:
-        with contextlib.suppress(OSError):
-            made[commit] = os.stat(f"{objects}/{commit[:2]}/{commit[2:]}").st_mtime_ns
-    return made
-
-
 def head_at(state: GitState, moment_ns: int) -> str | None:
     """Where HEAD was at a moment (Unix nanoseconds), for an entry that is applied later."""
     for entry in state.reflog:
-        made_ns = state.made_ns.get(entry.commit) if entry.is_commit else None
-        if not _is_after(entry, made_ns, moment_ns):
+        if not _is_after(entry, state.made_ns, moment_ns):
             return entry.commit
     return None if state.reflog else state.head
 
 
-def _is_after(entry: ReflogEntry, made_ns: int | None, moment_ns: int) -> bool:
-    if entry.time == moment_ns // _NS and made_ns is not None:
-        return made_ns > moment_ns
+def _is_after(entry: ReflogEntry, made_ns: Mapping[str, int], moment_ns: int) -> bool:
+    if entry.time == moment_ns // _NS and entry.is_commit:
+        return made_ns.get(entry.commit, 0) > moment_ns
     return entry.time > moment_ns // _NS
 
 
@@ -293,7 +282,7 @@ def _remembered_settings(
     return remembered.answer((*where, "config", *question), lambda _: files(), asked) or ""
 
 
-def read_reflog(folder: str, git_dir: str = "") -> tuple[ReflogEntry, ...]:
+def read_reflog(folder: str, git_dir: str = "") -> Sequence[ReflogEntry]:
     """The movements of HEAD, newest first; none where there is no repository. `git_dir` is the
     folder's own git folder, if that is known: git need not be asked then."""
     if git_dir and (entries := reflog.read(git_dir)) is not None:

@@ -23,6 +23,7 @@ from fleet_lib.turn.client_folder import client_folder_of, is_headless
 from fleet_lib.turn.committed import committed_files
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.follow_ups import Place
+from fleet_lib.turn.git import head_at
 from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.prepared import EarlierTurn, NotRead, Prepared, stored_time
@@ -60,11 +61,13 @@ def prepare(
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
     exists = bool(folder) and outside.is_folder(folder)
+    git = repositories.state(folder, entry.received_ns) if exists else None
     prepared = replace(
         prepared,
         folder_exists=exists,
         real_folder=os.path.realpath(folder) if folder else "",
-        git=repositories.state(folder, entry.received_ns) if exists else None,
+        git=git,
+        head=head_at(git, entry.received_ns) if git else None,
         gone_from=None if exists else repository_of(folder, entry, repositories),
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
@@ -155,8 +158,10 @@ def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepare
         return replace(prepared, newest=None)
     event = "Stop" if turn.error is None else "StopFailure"
     received_ns = turn.ended_ns or entry.received_ns
+    git = prepared.git
     missed = replace(
         prepared,
+        head=head_at(git, received_ns) if git else None,
         entry=Entry(entry.name, event, received_ns, entry.project, entry.cwd, None, b"", None),
         payload=payload,
         received_at=clock.iso(received_ns),

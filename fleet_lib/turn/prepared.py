@@ -64,6 +64,7 @@ class Prepared(Record):
     folder_exists: bool = False
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
+    head: str | None = None  # where HEAD was when the entry was received
     is_git_silent: bool = False  # git did not answer in time
     gone_from: GitState | None = None  # the repository that a folder which is gone belonged to
     is_ignored: bool = False  # projects.ignore keeps its folder out of the database

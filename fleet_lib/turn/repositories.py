@@ -62,7 +62,7 @@ class Repositories:
                 self._commit_files.update(read_commit_files(toplevel, missing, objects))
         return {entry.commit: self._commit_files.get(entry.commit, ()) for entry in entries}
 
-    def reflog(self, toplevel: str) -> tuple[ReflogEntry, ...]:
+    def reflog(self, toplevel: str) -> Sequence[ReflogEntry]:
         """The reflog of another repository than the session's own; none where git is silent."""
         with contextlib.suppress(GitTimeout, NoAnswer):
             return read_reflog(toplevel)
