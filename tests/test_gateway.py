@@ -789,27 +789,6 @@ def test_running_gateway_applies_an_entry_whose_drainer_was_killed(
     assert len(gateway.fleet.rows("SELECT * FROM turns")) == 1
 
 
-def _inotify_instances() -> int:
-    found = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # it was closed meanwhile
-            found += "inotify" in os.readlink(entry)
-    return found
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts what Linux hands out")
-def test_folder_that_cannot_be_watched_leaves_nothing_of_the_watch_behind(tmp_path: Path) -> None:
-    """A user has 128 of the instances that a watch needs, for all programs."""
-    before = _inotify_instances()
-    for folder in (tmp_path / "missing", tmp_path, tmp_path / "missing"):
-        with tailer.watching(folder, bool, lambda: None) as is_watched:
-            assert is_watched == (folder == tmp_path)
-    deadline = time.monotonic() + 20
-    while _inotify_instances() > before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_events_are_followed_where_the_system_allows_no_more_watches(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
