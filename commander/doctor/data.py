@@ -27,7 +27,7 @@ _PRIVATE = (
     *("", "fleet.db", "fleet.db-wal", "fleet.db-shm", "backups", "backups/*.db", "config.toml"),
     "cache",
     *("spool", "spool/new", "spool/bad", "spool/tmp", "log", "log/fleet.log*"),
-    *("gateway.token", "notify.json", "settings-record.json", "history.json"),
+    *("gateway.token", "gateway.name", "notify.json", "settings-record.json", "history.json"),
     *("relay", "relay/seed"),
 )
 _CAPTURES_WAIT = "New captures wait safely in the spool."

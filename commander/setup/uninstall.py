@@ -34,6 +34,7 @@ _DATA = (
     "cache",
     "config.toml",
     "gateway.token",
+    "gateway.name",
     "gateway.lock",
     "history.lock",
     "history.json",

@@ -30,7 +30,7 @@ from fleet_lib.store.outbox import renumber_outliers
 from fleet_lib.turn.prepared import NotRead, Prepared
 
 BATCH_ENTRIES = 100
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024  # the next batch is read meanwhile, so it is twice that
 BUSY_RETRY_SECONDS = 600.0
 BATCH_SECONDS = 150.0
 _SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
@@ -87,6 +87,7 @@ class _Drainer:
         self._stays = reader is not None
         self._reader = reader or Reader(home)
         self._reader.begin(self._put_off, lambda path: say(f"waiting for {path}"))
+        self._following: list[str] = []  # entries of the next batch, while the reader does not know
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
@@ -113,10 +114,12 @@ class _Drainer:
     def _apply_pending(self) -> None:
         while names := self._pending():
             # Listed once for many batches: a hundred thousand names take longer than a batch.
-            at = 0
-            while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
-                self._apply_batch(batch)
+            at, batch = 0, self._choose(names[:BATCH_ENTRIES])
+            while batch:
                 at += len(batch)
+                following = self._choose(names[at : at + BATCH_ENTRIES])
+                self._apply_batch(batch, following)
+                batch = following
 
     def _pending(self) -> list[str]:
         return [name for name in spool.pending(self._home) if name not in self._put_off]
@@ -171,8 +174,6 @@ class _Drainer:
         chosen: list[str] = []
         size = 0
         for name in names:
-            if len(chosen) == BATCH_ENTRIES:
-                break
             with contextlib.suppress(OSError):
                 size += os.stat(os.path.join(paths.spool(self._home, "new"), name)).st_size
             if chosen and size > BATCH_BYTES:
@@ -180,7 +181,9 @@ class _Drainer:
             chosen.append(name)
         return chosen
 
-    def _apply_batch(self, batch: list[str]) -> None:
+    def _apply_batch(self, batch: list[str], following: list[str]) -> None:
+        """Apply a batch, while the reader prepares the one that follows."""
+        self._following = following
         self._say(f"reading {len(batch)} entries")
         prepared, rejected = self._prepare_all(batch)
         for item in prepared:
@@ -193,6 +196,7 @@ class _Drainer:
     def _prepare_all(self, batch: list[str]) -> tuple[list[Prepared], Rejected]:
         prepared: list[Prepared] = []
         rejected: Rejected = {}
+        self._reader.prepare_all(batch)
         for name in batch:
             try:
                 if item := self._reader.prepare(name):
@@ -248,11 +252,14 @@ class _Drainer:
         later entry is applied before."""
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            db.keep_savepoints_in_memory(self._connection)
             try:
                 search_index.repair(self._connection)
             except Exception as error:  # what is captured is worth more
                 log.write(self._home, "search", f"not repaired: {type(error).__name__}: {error}")
         self._read_usage(self._connection)
+        self._reader.work_ahead(self._following)
+        self._following = []
         self._say(f"writing {len(prepared)} entries")
         failed: Rejected = {}
         with _watchdog(self._home), db.transaction(self._connection):

@@ -8,11 +8,12 @@ import io
 import mmap
 import os
 import pickle
+import select
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
@@ -45,20 +46,43 @@ def serve(
     outside.note_on(board, silent)
     remembered.keep_in(home)
     child = _Child(home)
-    with open(requests, "rb") as received, open(replies, "wb") as sent:
-        while head := received.read(LENGTH.size):
-            what, arguments = pickle.loads(received.read(LENGTH.unpack(head)[0]))  # noqa: S301
+    asked = select.poll()
+    asked.register(requests, select.POLLIN)
+    with open(replies, "wb", 1 << 16) as sent:
+        while True:
+            while child.is_ahead and not asked.poll(0):
+                child.work_ahead()
+            if not (head := _read(requests, LENGTH.size)):
+                return
+            what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))  # noqa: S301
             if what == "forget":
                 child.forget()
-                continue
-            if what == "begin":
+            elif what == "ahead":
+                child.begin_ahead(*arguments)
+            elif what == "begin":
                 outside.note_on(board, *arguments)
                 child = _Child(home)
-                continue
-            data = child.reply(what, arguments)
-            sent.write(LENGTH.pack(len(data)))
-            sent.write(data)
+            elif what == "prepare_all":
+                for name in arguments[0]:
+                    if not child.has_prepared(name):
+                        sent.flush()  # what is done is not lost with an entry that hangs
+                    _send(sent, child.reply("prepare", (name,)))
+            else:
+                _send(sent, child.reply(what, arguments))
             sent.flush()
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """So many bytes; fewer where the other end is closed."""
+    data = b""
+    while len(data) < size and (part := os.read(descriptor, size - len(data))):
+        data += part
+    return data
+
+
+def _send(sent: BinaryIO, data: bytes) -> None:
+    sent.write(LENGTH.pack(len(data)))
+    sent.write(data)
 
 
 class _Child:
@@ -72,7 +96,32 @@ class _Child:
             "usage_files": lambda *arguments: _within_limit(0, usage_files, *arguments),
             "read_usage": lambda *arguments: _within_limit(0, read_usage, *arguments),
         }
+        self._ahead: list[str] = []  # to be prepared before they are asked for, the first one last
+        self._early: dict[str, Prepared] = {}  # that are prepared, and were not asked for yet
         self.forget()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there is work that was not asked for yet."""
+        return bool(self._ahead)
+
+    def has_prepared(self, name: str) -> bool:
+        return name in self._early
+
+    def begin_ahead(self, names: list[str]) -> None:
+        """These entries will be asked for next."""
+        self._ahead = names[::-1]
+        self._early.clear()
+
+    def work_ahead(self) -> None:
+        """Prepare one of them. Where that is not an ordinary answer, it ends: the entry is read
+        again, and its trouble is seen, when it is asked for."""
+        name = self._ahead.pop()
+        kind, prepared = self._answer("prepare", (name,))
+        if kind == "answer" and prepared is not None:
+            self._early[name] = self._prepared.pop(name)
+        else:
+            self._ahead.clear()
 
     def forget(self) -> None:
         self._prepared: dict[str, Prepared] = {}
@@ -87,6 +136,8 @@ class _Child:
         return data
 
     def _answer(self, what: str, arguments: tuple[Any, ...]) -> Reply:
+        is_of_entry = what in ("prepare", "read_more")
+        outside.note_entry(arguments[0] if is_of_entry else "")
         try:
             return "answer", self._answers[what](*arguments)
         except NoAnswer as error:
@@ -96,7 +147,7 @@ class _Child:
         except BadEntry as error:
             return "refused", str(error)
         except _Waited:
-            return "waited", None
+            return "waited", (outside.last_question(), arguments[0] if is_of_entry else "")
         except _TookTooLong:
             return "slow", None
         except OSError as error:
@@ -109,6 +160,9 @@ class _Child:
             return "refused", f"{type(error).__name__}: {error}"
 
     def _prepare(self, name: str) -> Prepared | None:
+        if early := self._early.pop(name, None):
+            self._prepared[name] = early
+            return early
         try:
             entry = spool.read_pending(self._home, name)
         except FileNotFoundError:
