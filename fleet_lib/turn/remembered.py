@@ -8,7 +8,6 @@ from time import time_ns
 
 from fleet_lib import outside
 from fleet_lib.digests import sha256
-from fleet_lib.lazy import lazy
 from fleet_lib.turn import kept
 from fleet_lib.turn.git_environment import git_environment
 
@@ -18,7 +17,6 @@ _CHARACTERS = 100_000  # of one answer
 _KEPT_NS = 86400 * 1_000_000_000  # how long an answer holds; not all files of git's own are known
 _FOLDERS = ("HOME", "XDG_CONFIG_HOME")  # variables that name where settings are
 _FILE = "git"  # where they are kept
-_CREDENTIALS = lazy(r"://[^/\s]*@")
 _SYSTEM = ("/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig")
 
 Facts = tuple[tuple[int, ...] | None, ...]
@@ -67,8 +65,9 @@ def answer(
 
 
 def _is_public(each: tuple[list[str], Facts, str, int]) -> bool:
-    """Whether the answer may stand in another file than git's own."""
-    return not _CREDENTIALS.search(each[2])
+    """Whether the answer, which may have addresses in it, may stand in another file than git's."""
+    after = each[2].replace("\0", "/").replace("\n", "/").split("://")[1:]
+    return not any("@" in part.partition("/")[0] for part in after)
 
 
 def _environment() -> str:
