@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-expect.set_options(timeout=30_000)
+_PATIENCE_MS = 40_000  # a machine that is busy with other tests is slow for seconds
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 def program() -> str:
@@ -36,7 +37,7 @@ def open_page(**context: Any) -> Iterator[Page]:
             new_page = browser.new_context(
                 viewport={"width": 1200, "height": 800}, **context
             ).new_page()
-            new_page.set_default_timeout(30_000)
+            new_page.set_default_timeout(_PATIENCE_MS)
             new_page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
             new_page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
             new_page.on(

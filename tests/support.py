@@ -335,6 +335,13 @@ class _ReaderHere(Reader):
         signal.signal(signal.SIGALRM, reader_child._expire)
         self._here = reader_child._Child(self._home)
 
+    def work_ahead(self, names: list[str]) -> None:
+        self._here.begin_ahead(names)
+
+    def prepare_all(self, names: list[str]) -> None:
+        while self._here.is_ahead:
+            self._here.work_ahead()
+
     def forget(self) -> None:
         self._here.forget()
         self._begin_batch()
@@ -343,7 +350,7 @@ class _ReaderHere(Reader):
         outside._board, outside._silent = None, frozenset()
         super().close()
 
-    def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
+    def _ask(self, what: str, *arguments: object) -> Any:
         self._received.seek(0)
         self._received.truncate()
         self._received.write(self._here.reply(what, arguments))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from websockets.sync.client import connect
 
 from fleet_lib import paths, spool
 from fleet_lib.store import db, migrate
+from fleet_lib.views import tailer
 
 
 @pytest.fixture(scope="module")
@@ -533,16 +535,16 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
     assert described_methods == {
         ("get", "/api/v1/health"): [],
         ("get", "/api/v1/overview"): [],
-        ("get", "/api/v1/roster"): ["quiet"],
+        ("get", "/api/v1/roster"): ["machine", "quiet"],
         ("get", "/api/v1/projects"): [],
         ("get", "/api/v1/projects/{project_id}"): ["project_id"],
         ("get", "/api/v1/sessions"): ["project_id", "state", "since", "before", "before_id", "limit"],
-        ("get", "/api/v1/sessions/{session_id}"): ["session_id"],
+        ("get", "/api/v1/sessions/{session_id}"): ["turns", "session_id"],
         ("post", "/api/v1/sessions/{session_id}/dismiss"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/snooze"): ["session_id"],
         ("post", "/api/v1/sessions/{session_id}/show"): ["session_id"],
         ("get", "/api/v1/briefings"): ["project_id", "status", "impact_level", "session_id", "machine", "since", "limit"],
-        ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "since", "limit"],
+        ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "machine", "since", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
         ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "limit"],
         ("get", "/api/v1/usage"): ["by", "since", "project_id"],
@@ -785,3 +787,23 @@ def test_running_gateway_applies_an_entry_whose_drainer_was_killed(
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert len(gateway.fleet.rows("SELECT * FROM turns")) == 1
+
+
+def test_events_are_followed_where_the_system_allows_no_more_watches(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+    monkeypatch.setattr("watchdog.observers.Observer", refused)
+    db.connect(fleet.home / "fleet.db").close()
+    followed = tailer.Tailer(fleet.home / "fleet.db")
+    insert_events(fleet, 1, "first")
+    pages = followed.follow(0)
+    assert [event.event_id for event in next(pages)] == [1]
+    later = threading.Timer(0.3, insert_events, (fleet, 1, "second"))
+    later.start()
+    assert [event.event_id for event in next(pages)] == [2]
+    followed.stop()
+    pages.close()  # type: ignore[attr-defined]
+    later.join()

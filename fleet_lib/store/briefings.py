@@ -114,6 +114,10 @@ class BriefingRepo:
         found = self.find_same(**fields)
         if found is not None:
             return found
+        return self.add(**fields)
+
+    def add(self, **fields: Unpack[BriefingFields]) -> int:
+        """Insert a briefing of which the caller knows that it is not there; its id."""
         columns = _stored(fields) | {"created_at": clock.now()}
         cursor = self._connection.execute(
             f"INSERT INTO briefings ({', '.join(columns)})"
@@ -291,9 +295,9 @@ class BriefingRepo:
                 turn.meaning,
                 turn.source,
                 turn.facts_partial,
-                _encoder.encode(turn.warnings),
+                _list(turn.warnings),
                 turn.stopped_at,
-                None if turn.agents is None else _encoder.encode(turn.agents),
+                None if turn.agents is None else _list(turn.agents),
                 turn.is_placed,
                 turn.title,
             ),
@@ -350,9 +354,13 @@ def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
         if name not in _COLUMNS:
             raise TypeError(f"a briefing has no field {name!r}")
         column = _COLUMNS[name]
-        is_list = column != name and isinstance(value, Sequence)
-        stored[column] = _encoder.encode(list(value)) if is_list else value  # type: ignore[call-overload]
+        is_list = column != name and value is not None
+        stored[column] = _list(value) if is_list else value  # type: ignore[arg-type]
     return stored
+
+
+def _list(texts: Sequence[str]) -> str:
+    return _encoder.encode(list(texts)) if texts else "[]"
 
 
 def _from_row(row: sqlite3.Row) -> BriefingRecord:

@@ -11,6 +11,8 @@ from fleet_lib.errors import NotFound
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
 
+HERE = "-"  # names this machine in a filter; no machine of a relay can be called so
+
 
 class Member(Record):
     """This home as one of the relay's machines."""
@@ -208,12 +210,12 @@ class RelayRepo:
         )
 
     def machine_filter(self, name: str | None) -> str | None:
-        """A machine's name as filters take it: "" for this machine, None for no filter. Raises
-        NotFound."""
+        """A machine's name as filters take it: "" for this machine, None for no filter. HERE is this
+        machine too, whatever its name is. Raises NotFound."""
         if name is None:
             return None
         member = self.member()
-        if member and name == member.machine:
+        if name == HERE or (member and name == member.machine):
             return ""
         known = self.machine_names()
         if name not in known:
@@ -222,6 +224,11 @@ class RelayRepo:
                 " (`fleet relay status`)"
             )
         return name
+
+    def other_machines(self) -> list[str]:
+        """The names of the machines that were heard of, without this one's."""
+        member = self.member()
+        return [one for one in self.machine_names() if not member or one != member.machine]
 
     def machine_names(self) -> list[str]:
         """This machine's name first, if it has one."""
