@@ -15,6 +15,8 @@ from pathlib import Path
 
 # How soon it notices that the home was removed. Uninstalling ends it by its process id.
 _LOOK_SECONDS = 2.0
+# Settings that are younger may not be those from which the delay was worked out.
+_YOUNG_SECONDS = 60.0
 
 
 def main(home: str, delay_seconds: float) -> int:
@@ -30,7 +32,9 @@ def main(home: str, delay_seconds: float) -> int:
         return 0  # the home is gone
     if not _take(lock):
         return 0  # the process that holds it looks at all alerts before it ends
-    _sleep(path, lock, delay_seconds)
+    before = _changed(path.parent)
+    if not before or max(before) / 1e9 < time.time() - _YOUNG_SECONDS:
+        _sleep(path, lock, delay_seconds, before)
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     try:
         from fleet_lib import log
@@ -41,8 +45,10 @@ def main(home: str, delay_seconds: float) -> int:
 
     try:
         while True:
+            before = _changed(path.parent)  # what is written while it looks counts, too
             while (seconds := deliver.look(home)) < math.inf:
-                _sleep(path, lock, seconds)
+                _sleep(path, lock, seconds, before)
+                before = _changed(path.parent)
             _release(lock)
             # An alert may have come after the last look, when the lock was still held.
             if not deliver.is_pending(home) or not _take(lock):
@@ -70,11 +76,11 @@ def _release(lock: int) -> None:
     fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _sleep(path: Path, lock: int, seconds: float) -> None:
-    """Wait, but not any longer once the settings or targets change. End the process if the home is
-    removed meanwhile. The steady clock counts, whatever the wall's does."""
+def _sleep(path: Path, lock: int, seconds: float, before: list[int]) -> None:
+    """Wait, but not any longer once settings or targets were written at other times than `before`.
+    End the process if the home is removed meanwhile. The steady clock counts, whatever the wall's
+    does."""
     deadline = time.monotonic() + seconds
-    before = _changed(path.parent)
     while True:
         if not _is_there(path, lock):
             sys.exit(0)
