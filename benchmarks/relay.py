@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def _add(home: Path, project_id: str, number: int) -> None:
         briefings, outbox = BriefingRepo(connection), OutboxRepo(connection)
         first = outbox.latest_id()
         for turn in range(first, first + number):
-            now, session, key = clock.now(), f"session-{turn // 100}", f"prompt-{turn}"
+            now, session, key = clock.now(), _id(turn // 100), _id(turn, 1)
             briefing_id = briefings.insert(
                 project_id=project_id,
                 session_id=session,
@@ -167,6 +168,11 @@ def _add(home: Path, project_id: str, number: int) -> None:
             )
             fields = {"status": "completed", "impact_level": "minor", "broadcast_level": "mention"}
             events.briefing(1, f"Turn {turn}.", fields, None)
+
+
+def _id(number: int, kind: int = 0) -> str:
+    """An id as the client makes them."""
+    return str(uuid.UUID(int=(kind << 64) + number, version=4))
 
 
 def _exchange(home: Path) -> _Cost:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from fleet_lib.text import clean
 
@@ -15,8 +16,14 @@ _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m
 
 def iso(nanoseconds: int) -> str:
     """Unix nanoseconds as `2026-11-23T06:55:16.123Z`."""
-    moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1_000_000 % 1000:03d}Z"
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{_iso_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _iso_second(seconds: int) -> str:
+    """Many rows are written in one second."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def of_seconds(seconds: float) -> str:

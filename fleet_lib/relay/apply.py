@@ -44,28 +44,42 @@ class Applier:
         self._outbox = OutboxRepo(connection)
         self._projects = ProjectRepo(connection)
         self._sessions = SessionRepo(connection)
+        # What is asked again for each message of a batch.
+        self._heard: dict[tuple[str, str], str] = {}  # {(machine, epoch): the newest message}
+        self._received: dict[tuple[str, str], int] = {}  # {(machine, epoch): the newest event}
+        self._own_machines: dict[str, bool] = {}
+        self._project_ids: dict[tuple[str, wire.ProjectPart, bool], str] = {}
+        self._restored: set[str] = set()
 
-    def apply(self, message: Received) -> bool:
-        """Apply one message, or note why it cannot be applied. False for what this home itself has
-        sent. Raises sqlite3.Error only for trouble with the database itself."""
+    def apply(self, message: Received) -> None:
+        """Apply one message, or note why it cannot be applied. Raises sqlite3.Error only for trouble
+        with the database itself."""
         sender = message.sender
-        if (sender.machine, sender.epoch) == (self._member.machine, self._member.epoch):
-            return False
-        self._relay.hear(sender.machine, sender.epoch, message.stored_at)
+        key = sender.machine, sender.epoch
+        if key not in self._heard:
+            self._relay.hear(*key, message.stored_at)
+        self._heard[key] = max(self._heard.get(key, ""), message.stored_at)
         if message.is_newer:
             self._relay.count(sender.machine, sender.epoch, "newer")
-            return True
+            return
         if message.trouble:
             self._relay.count(sender.machine, sender.epoch, "set_aside", message.trouble)
-            return True
+            return
         self._connection.execute("SAVEPOINT message")
         try:
             self._apply(message)
         except (sqlite3.IntegrityError, sqlite3.DataError, ValueError, OverflowError) as error:
             self._connection.execute("ROLLBACK TO message")
+            self._own_machines.clear()
+            self._project_ids.clear()
+            self._restored.clear()
             self._relay.count(sender.machine, sender.epoch, "set_aside", str(error)[:200])
         self._connection.execute("RELEASE message")
-        return True
+
+    def finish(self) -> None:
+        """Note what was heard of the machines, before the transaction ends."""
+        for key, at in self._heard.items():
+            self._relay.hear(*key, at, received_event_id=self._received.get(key, 0))
 
     def _apply(self, message: Received) -> None:
         sender = message.sender
@@ -74,8 +88,10 @@ class Applier:
             said = {} if sender.kind == "own" else _sent(beat)
             is_own = {"is_own": 1} if sender.kind == "own" else {}
             self._relay.hear(sender.machine, sender.epoch, "", **said, **is_own)
+            self._own_machines.clear()
         elif message.own:
             self._relay.hear(sender.machine, sender.epoch, "", is_own=1)
+            self._own_machines.clear()
             self._own(message, message.own)
         elif message.state:
             self._state(message, message.state)
@@ -87,6 +103,7 @@ class Applier:
     def _event(self, received: Received, message: wire.EventMessage) -> None:
         machine, epoch = received.sender.machine, received.sender.epoch
         event_id, digest = message.event_id, message.digest
+        self._received[machine, epoch] = max(self._received.get((machine, epoch), 0), event_id)
         if self._rows.has_event(machine, epoch, event_id):
             return
         is_here = machine == self._member.machine and (
@@ -112,8 +129,9 @@ class Applier:
         if not is_own:
             payload, level = _as_mention(kind, payload, level)
             kind = COLLEAGUE_NEWS
-        else:
+        elif project_id not in self._restored:
             self._projects.restore(project_id)
+            self._restored.add(project_id)
         local = self._outbox.add(
             type=kind,
             payload=payload,
@@ -250,13 +268,21 @@ class Applier:
 
     def is_own(self, machine: str) -> bool:
         """Whether the machine belongs to the same person."""
-        if any(fnmatchcase(machine, glob) for glob in self._people):
-            return False
-        return machine == self._member.machine or self._relay.is_own(machine)
+        if machine not in self._own_machines:
+            is_other = any(fnmatchcase(machine, glob) for glob in self._people)
+            is_mine = machine == self._member.machine or self._relay.is_own(machine)
+            self._own_machines[machine] = is_mine and not is_other
+        return self._own_machines[machine]
 
     def _project(self, project: wire.ProjectPart, machine: str, is_own: bool) -> str:
         """The project here: of the same remote, else one of that machine. A colleague's message
         cannot become part of a project that this machine does not share."""
+        key = machine, project, is_own
+        if key not in self._project_ids:
+            self._project_ids[key] = self._find_project(project, machine, is_own)
+        return self._project_ids[key]
+
+    def _find_project(self, project: wire.ProjectPart, machine: str, is_own: bool) -> str:
         apart = f"{project.id}@{machine}"
         found = self._projects.find_by_forms(project.remotes)
         if found:

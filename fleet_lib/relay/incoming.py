@@ -1,15 +1,16 @@
 """What came from another machine, made harmless before it is written: read by strict models, redacted
 again, without control characters and terminal escapes, never of the future. Needs no database."""
 
+from functools import lru_cache
 from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.machines import MARK
 from fleet_lib.records import Record
-from fleet_lib.redact import redact
 from fleet_lib.relay import names, payloads, wire
 from fleet_lib.relay.link import Message
 from fleet_lib.relay.outgoing import is_address
+from fleet_lib.relay.scrub import redacted
 from fleet_lib.remotes import canonical_remote, without_credentials
 from fleet_lib.text import one_line, printable
 
@@ -29,11 +30,11 @@ class Received(Record):
     is_newer: bool = False
 
 
-def received(message: Message) -> Received | None:
-    """The message as it may be applied. None for a subject that no Fleet publishes to. Whatever it
-    holds, nothing raises."""
+def received(message: Message, machine: str = "", epoch: str = "") -> Received | None:
+    """The message as it may be applied. None for a subject that no Fleet publishes to, and for what
+    this machine in this epoch has sent itself. Whatever it holds, nothing raises."""
     sender = names.sender_of(message.subject)
-    if sender is None:
+    if sender is None or (sender.machine, sender.epoch) == (machine, epoch):
         return None
     stored_at = clock.iso(message.stored_ns)
     try:
@@ -59,7 +60,7 @@ def _read(body: bytes, sender: names.Sender, stored_at: str) -> Received:
 
 def clean_line(text: str, limit: int) -> str:
     """One redacted, harmless line."""
-    return one_line(redact(one_line(text, 4 * limit)), limit)
+    return one_line(redacted(one_line(text, 4 * limit)), limit)
 
 
 def _event(message: wire.EventMessage) -> wire.EventMessage:
@@ -91,7 +92,7 @@ _SOURCES = ("block", "status_file", "message")
 def _briefing(briefing: wire.BriefingPart) -> wire.BriefingPart:
     changes: dict[str, Any] = {
         "session_id": _id(briefing.session_id),
-        "raw_markdown": printable(redact(printable(briefing.raw_markdown))),
+        "raw_markdown": printable(redacted(printable(briefing.raw_markdown))),
         "started_at": _past(briefing.started_at) if briefing.started_at else None,
         "ended_at": _past(briefing.ended_at) if briefing.ended_at else None,
     }
@@ -145,6 +146,7 @@ def _own(message: wire.OwnMessage) -> wire.OwnMessage:
     )
 
 
+@lru_cache(maxsize=256)
 def _project(project: wire.ProjectPart) -> wire.ProjectPart:
     remote = without_credentials(one_line(project.remote, 1000)) if project.remote else None
     forms = [canonical_remote(remote)] if remote else []
@@ -167,7 +169,7 @@ def _id(session_id: str | None) -> str | None:
 def _harmless_id(text: str) -> str:
     """An id as it is, or what stands for it if it holds a secret."""
     harmless = one_line(text, 200).replace(MARK, "-")
-    return harmless if redact(harmless) == harmless else wire.token_of(harmless)
+    return harmless if redacted(harmless) == harmless else wire.token_of(harmless)
 
 
 def _past(moment: str) -> str:

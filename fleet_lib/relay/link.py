@@ -26,7 +26,8 @@ _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
 _FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
 _SECOND_NS = 10**9
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
-_WRONG_SEQUENCE, _NO_SUCH_STREAM = 10071, 10059  # JetStream's error codes
+# JetStream's error codes
+_WRONG_SEQUENCE, _NO_SUCH_STREAM, _OTHER_CONFIGURATION, _NO_BATCHES = 10071, 10059, 10058, 10174
 
 
 class RelayTrouble(FleetError):
@@ -43,6 +44,17 @@ class NoStream(RelayTrouble):
 
 class WrongSequence(RelayTrouble):
     """Something was published to the subject that this connection does not know of."""
+
+
+class NoBatches(RelayTrouble):
+    """The stream takes messages one by one only."""
+
+
+class Parcel(Record):
+    """A message that is to be published."""
+
+    body: bytes
+    headers: dict[str, str]
 
 
 class Message(Record):
@@ -90,7 +102,9 @@ class Link:
         for stream in (names.EVENTS, names.STATES):
             config = json.dumps(names.stream_config(stream)).encode()
             answer = await self._ask(names.create_stream_subject(stream), config)
-            if error := answer.get("error"):
+            error = answer.get("error") or {}
+            # A stream that an earlier Fleet has made stays as it is.
+            if error and error.get("err_code") != _OTHER_CONFIGURATION:
                 raise RelayTrouble(f"the stream {stream} cannot be used: {_words(error)}")
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
@@ -100,8 +114,25 @@ class Link:
         if error := answer.get("error"):
             if error.get("err_code") == _WRONG_SEQUENCE:
                 raise WrongSequence(_words(error))
+            if error.get("err_code") == _NO_BATCHES:
+                raise NoBatches(_words(error))
             raise RelayTrouble(f"the server did not store a message: {_words(error)}")
         return int(answer["seq"])
+
+    async def publish_together(self, subject: str, parcels: list[Parcel]) -> int:
+        """The last message's sequence once the server has stored all of them, or none: it syncs
+        them to its disk together. Raises NoBatches, and as `publish` does."""
+        name = self._client._nuid.next().decode()
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                for number, parcel in enumerate(parcels[:-1], start=1):
+                    headers = parcel.headers | _of_batch(name, number)
+                    await self._client.publish(subject, parcel.body, headers=headers)
+        except Exception as error:
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
+        last = parcels[-1]
+        headers = last.headers | _of_batch(name, len(parcels)) | {"Nats-Batch-Commit": "1"}
+        return await self.publish(subject, last.body, headers)
 
     async def consumer(
         self, filter: Filter, *, start: int = 0, only_last: bool = False
@@ -192,9 +223,7 @@ class Link:
                 f"the server gave no answer within {REQUEST_SECONDS:.0f} s"
             ) from None
         except (Error, OSError, ValueError) as error:
-            raise RelayTrouble(
-                f"the connection failed: {clean(error, 200) or type(error).__name__}"
-            ) from None
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
         finally:
             asking.cancel()
             refused.cancel()
@@ -292,7 +321,7 @@ class Consumer:
                 self.filter.next_subject, json.dumps(wish).encode(), reply=self._reply
             )
         except Exception as error:
-            raise RelayTrouble(f"the connection failed: {clean(error, 200)}") from None
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
 
 
 def _message(message: "Msg") -> Message:
@@ -306,6 +335,14 @@ def _message(message: "Msg") -> Message:
         raise RelayTrouble("the server sent a message without its place in the stream") from None
     headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
     return Message(message.subject, sequence, stored_ns, pending, headers, message.data)
+
+
+def _of_batch(name: str, number: int) -> dict[str, str]:
+    return {"Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
+
+
+def _reason(error: BaseException) -> str:
+    return clean(error, 200) or type(error).__name__
 
 
 def _words(error: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.usage import of_turn
 
-PAGE = 100  # events that are read at once
+PAGE = 256  # events that are read at once
 _ITEM = 1000  # characters of a list's item
 
 _KINDS = ", ".join(f"'{kind}'" for kind in get_args(wire.EventKind))

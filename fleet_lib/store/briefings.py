@@ -112,8 +112,9 @@ class BriefingRepo:
         transaction.
         """
         found = self.find_same(**fields)
-        if found is not None:
-            return found
+        return self._insert(fields) if found is None else found
+
+    def _insert(self, fields: BriefingFields) -> int:
         columns = _stored(fields) | {"created_at": clock.now()}
         cursor = self._connection.execute(
             f"INSERT INTO briefings ({', '.join(columns)})"
@@ -127,7 +128,7 @@ class BriefingRepo:
         """Insert, or set the given fields of the one that is there; return its id."""
         found = self.find_same(**fields)
         if found is None:
-            return self.insert(**fields)
+            return self._insert(fields)
         self.update(found, **fields)
         return found
 

@@ -46,11 +46,6 @@ class RelayRowRepo:
             " received_at) VALUES (?, ?, ?, ?, ?, ?)",
             (machine, epoch, event_id, digest, local_event_id, clock.now()),
         )
-        self._connection.execute(
-            "UPDATE relay_machines SET received_event_id = max(received_event_id, ?)"
-            " WHERE machine = ? AND epoch = ?",
-            (event_id, machine, epoch),
-        )
 
     def local_event(self, machine: str, epoch: str, event_id: int | None) -> int | None:
         row = self._connection.execute(
