@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from fleet_lib import config, log, paths
+from fleet_lib import clock, config, log, paths
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
@@ -23,6 +23,7 @@ from fleet_lib.relay.receive import Channel, Receiver
 from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
+from fleet_lib.store.relay_sessions import RelaySessionRepo
 from fleet_lib.views.tailer import identity, watching
 
 ONCE_SECONDS = 120.0  # after which an exchange is broken off; the next one goes on
@@ -227,11 +228,14 @@ class Runner:
                 return
 
     async def _stop_when_asked(self, link: Link) -> None:
+        began = time.time() - time.monotonic()
         while not self._stopped.is_set():
             if link.is_closed:
                 raise RelayTrouble("the connection was lost")
             if self._state() != self._began_with:
                 return  # begin anew: with another database, or as another machine
+            if abs(time.time() - time.monotonic() - began) * 1e9 > clock.SKEW_NANOSECONDS:
+                return  # the clock was set, or the machine slept
             await asyncio.sleep(_POLL_SECONDS)
 
     def _state(self) -> tuple[object, ...]:
@@ -251,6 +255,7 @@ def _note_success(home: str, connection: sqlite3.Connection) -> None:
     with db.transaction(connection):
         if RelayRepo(connection).note_success():
             RelayRowRepo(connection).forget_old()
+            RelaySessionRepo(connection).forget_old()
     backoff.set_next(home, 0)
 
 

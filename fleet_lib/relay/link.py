@@ -8,9 +8,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from fleet_lib import clock
 from fleet_lib.errors import FleetError
 from fleet_lib.records import Record
-from fleet_lib.relay import names
+from fleet_lib.relay import names, wire
 from fleet_lib.relay.names import Filter
 from fleet_lib.text import clean
 
@@ -82,6 +83,7 @@ class Link:
         self._client = client
         self.machine = machine
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self.ahead_ns = 0  # nanoseconds of this machine's clock before the server's
 
     async def rights(self) -> Rights:
         """Raises RelayTrouble."""
@@ -110,7 +112,7 @@ class Link:
     async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
         """The message's sequence once the server has stored it. Raises Refused, WrongSequence,
         NoStream, RelayTrouble."""
-        answer = await self._ask(subject, body, headers)
+        answer = await self._ask(subject, body, headers | {wire.SENT_HEADER: clock.now()})
         if error := answer.get("error"):
             if error.get("err_code") == _WRONG_SEQUENCE:
                 raise WrongSequence(_words(error))
@@ -127,6 +129,7 @@ class Link:
             async with asyncio.timeout(REQUEST_SECONDS):
                 for number, parcel in enumerate(parcels[:-1], start=1):
                     headers = parcel.headers | _of_batch(name, number)
+                    headers[wire.SENT_HEADER] = clock.now()
                     await self._client.publish(subject, parcel.body, headers=headers)
         except Exception as error:
             raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
@@ -161,6 +164,7 @@ class Link:
             if error.get("err_code") == _NO_SUCH_STREAM:
                 raise NoStream("the server has no stream yet: one of its owner's machines makes it")
             raise RelayTrouble(f"the server does not let {filter.consumer} read: {_words(error)}")
+        self._note_time(answer.get("ts"))
         made = Consumer(self, filter, int(answer.get("num_pending") or 0))
         await made.listen()
         return made
@@ -192,6 +196,14 @@ class Link:
         error = answer.get("error") or {}
         if error.get("err_code") == _NO_SUCH_STREAM:
             raise NoStream("the server has no stream yet: one of its owner's machines makes it")
+
+    def _note_time(self, server_time: object) -> None:
+        """How far this machine's clock is ahead of the server's."""
+        try:
+            ahead = clock.nanoseconds(clock.now()) - clock.nanoseconds(str(server_time))
+        except (ValueError, OverflowError):
+            return
+        self.ahead_ns = 0 if abs(ahead) < clock.SKEW_NANOSECONDS else ahead
 
     async def _ask(
         self, subject: str, body: bytes, headers: dict[str, str] | None = None

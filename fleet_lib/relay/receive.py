@@ -90,7 +90,7 @@ class Receiver:
         if not messages:
             return
         # Reading and cleaning takes longer than writing: no transaction is open meanwhile.
-        own = self._member.machine, self._member.epoch
+        own = self._member.machine, self._member.epoch, self._link.ahead_ns
         read = [one for message in messages if (one := received(message, *own))]
         last = messages[-1]
         with db.transaction(self._connection):
