@@ -80,6 +80,17 @@ def test_an_alert_of_one_machine_is_shown_on_the_other_as_its_own(
     assert briefing["summary"] == "waiting for the key"
     assert str(laptop.folder) not in briefing["raw_markdown"]
     assert box.json("briefings", "list", "--machine", "box") == []
+    for command in (("briefings", "search", "key"), ("projects", "list"), ("sessions", "list")):
+        assert len(box.json(*command, "--machine", "laptop")) == 1
+        assert box.json(*command, "--machine", "box") == []
+    for name, number in (("laptop", 1), ("box", 0)):
+        report = box.json("status", "--machine", name)
+        assert [len(report[part]) for part in ("needs_you", "projects")] == [number, number]
+        report = box.json("digest", "--machine", name)
+        assert [len(report[part]) for part in ("needs_you", "days")] == [number, number]
+    digest = box.console("digest").stdout
+    assert "  web@laptop  1 turn" in digest and "- web@laptop blocked: a key" in digest
+    assert box.json("digest")["days"][0]["projects"][0]["machine"] == "laptop"
     events = box.json("events", "list", "--machine", "laptop")
     assert [(one["type"], one["machine"]) for one in events] == [
         ("briefing_added", "laptop"),

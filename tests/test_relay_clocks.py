@@ -85,8 +85,8 @@ def test_decisions_states_and_order_hold_whatever_the_clocks_say(
     with at(laptop_ahead):
         homes["laptop"].turn(project, 2, status="blocked")
     exchange(*homes)
-    everywhere = dict.fromkeys(homes, ["s1"])
-    nowhere = dict.fromkeys(homes, [])
+    everywhere = {key: ["s1"] for key in homes}
+    nowhere = {key: list[str]() for key in homes}
     assert all_wait() == everywhere
     for name, home in homes.items():
         with at(ahead[name], later):
@@ -132,7 +132,7 @@ def test_decisions_states_and_order_hold_whatever_the_clocks_say(
     with at(laptop_ahead, later):
         homes["laptop"].turn(project, 5, status="waiting_for_input")
     exchange(*homes)
-    assert all_wait() == dict.fromkeys(homes, ["s1", "of-box"])
+    assert all_wait() == {key: ["s1", "of-box"] for key in homes}
     for name, home in homes.items():
         with at(ahead[name], later):
             found = home.json("briefings", "list", "--limit", "2")

@@ -188,9 +188,12 @@ def show_(id: str, as_json: bool) -> None:
 @project_option
 @click.option("--status", type=TURN_STATUS, help="How the turn ended.")
 @since_option("turns that ended")
+@machine_option
 @limit_option(20)
 @json_option
-def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters: Any) -> None:
+def search(
+    words: tuple[str, ...], project: str | None, machine: str | None, as_json: bool, **filters: Any
+) -> None:
     """Find briefings that contain all WORDS, best match first.
 
     It looks in titles, summaries, texts, lists, file names and branches. Words are taken
@@ -205,6 +208,7 @@ def search(words: tuple[str, ...], project: str | None, as_json: bool, **filters
     """
     query = " ".join(words)
     with reading() as connection:
+        filters["machine"] = RelayRepo(connection).machine_filter(machine)
         results = search_view.search(
             connection, query, project_id=project_id_of(connection, project), **filters
         )

@@ -692,3 +692,19 @@ CREATE TABLE relay_hidden (
   PRIMARY KEY (session_id, state_at)
 ) WITHOUT ROWID;
 
+CREATE INDEX briefings_by_machine ON briefings(ifnull(CASE WHEN instr(session_id, '@relay/') > 0
+    THEN substr(session_id, instr(session_id, '@relay/') + 7) END, ''),
+  ifnull(ended_at, created_at));
+
+CREATE INDEX briefings_by_project_machine ON briefings(project_id,
+  ifnull(CASE WHEN instr(session_id, '@relay/') > 0
+    THEN substr(session_id, instr(session_id, '@relay/') + 7) END, ''),
+  ifnull(ended_at, created_at));
+
+CREATE INDEX sessions_by_machine ON sessions(ifnull(CASE WHEN instr(session_id, '@relay/') > 0
+    THEN substr(session_id, instr(session_id, '@relay/') + 7) END, ''),
+  last_seen_at);
+
+CREATE INDEX relay_events_by_machine ON relay_events(machine, local_event_id)
+  WHERE local_event_id IS NOT NULL;
+

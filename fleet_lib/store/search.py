@@ -8,6 +8,7 @@ search is right before the next drain too.
 import sqlite3
 from collections.abc import Iterable
 
+from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.store import search_index
 from fleet_lib.words import Phrase
@@ -52,11 +53,12 @@ class SearchRepo:
         project_id: str | None = None,
         status: str | None = None,
         since: int = 0,
+        machine: str | None = None,
         limit: int = 20,
     ) -> list[int]:
         """The ids of the briefings that have all phrases, best first; equally good ones newest
-        first. `since` is the Unix time after which their turns ended. Nothing is found for no
-        phrases."""
+        first. `since` is the Unix time after which their turns ended, `machine` another
+        machine or "" for this one. Nothing is found for no phrases."""
         if not phrases:
             return []
         words = []
@@ -70,7 +72,7 @@ class SearchRepo:
             phrases, filters, changed
         )
         hits.sort(key=lambda hit: (hit.score, hit.second, hit.briefing_id), reverse=True)
-        return self._existing([hit.briefing_id for hit in hits], limit)
+        return self._existing([hit.briefing_id for hit in hits], machine, limit)
 
     def require_sound_index(self) -> None:
         """Raises sqlite3.DatabaseError if the index has lost its words: FTS5 then finds nothing and
@@ -168,14 +170,17 @@ class SearchRepo:
         ).fetchone()[0]
         return read, rows
 
-    def _existing(self, ids: list[int], limit: int) -> list[int]:
-        """The first of these that are there: the index may still have one that was deleted."""
+    def _existing(self, ids: list[int], machine: str | None, limit: int) -> list[int]:
+        """The first of these that are there, and of the machine: the index may still have one that
+        was deleted."""
+        of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
         found: list[int] = []
         for briefing_id in ids:
             if len(found) == limit:
                 break
             if self._connection.execute(
-                "SELECT 1 FROM briefings WHERE briefing_id = ?", (briefing_id,)
+                f"SELECT 1 FROM briefings WHERE briefing_id = :id {of_machine}",
+                {"id": briefing_id, "machine": machine},
             ).fetchone():
                 found.append(briefing_id)
         return found

@@ -31,10 +31,11 @@ def search(
     project_id: str | None = None,
     status: str | None = None,
     since: str | None = None,
+    machine: str | None = None,
     limit: int = 20,
 ) -> Results:
     """The briefings that have all words of the query, best first. `since` is an ISO time after
-    which their turns ended. Raises DatabaseUnusable where the
+    which their turns ended, `machine` another machine's name, or "" for this one. Raises DatabaseUnusable where the
     index is damaged and cannot be repaired now."""
     phrases = words.phrases(query)
     if not phrases:
@@ -42,6 +43,7 @@ def search(
     _catch_up(connection)
     repo = SearchRepo(connection)
     filters: dict[str, Any] = {"project_id": project_id, "status": status, "limit": limit}
+    filters["machine"] = machine
     filters["since"] = clock.nanoseconds(since) // 10**9 if since else 0
     try:
         repo.require_sound_index()
