@@ -233,6 +233,9 @@ def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:
     heard = [f"{one['machine']} {clock.age(one['heard_at'])}" for one in relay["machines"]]
     if heard:
         yield Line((f"Machines last heard of: {', '.join(heard)}.",))
+    if relay["copy_heard_at"]:
+        words = f"Another home uses the key of {relay['machine']}, last {clock.age(relay['copy_heard_at'])}:"
+        yield Line((Cell(f"{words} `fleet doctor` says what to do.", "yellow"),), wraps=True)
     if relay["failing_since"]:
         trouble = f"  Not connected since {clock.local(relay['failing_since'])}: {relay['trouble']}"
         yield Line((Cell(f"{trouble}.", "yellow"),))

@@ -62,7 +62,7 @@ def _of_member(home: str, connection: sqlite3.Connection, member: Member) -> Ite
         )
     yield from _connection(home, member)
     repo = RelayRepo(connection)
-    for copy in report.copies(repo, member)[:1]:
+    for copy in repo.copies(member)[:1]:
         yield Finding(
             "warning",
             "relay",

@@ -24,8 +24,10 @@ _CLOSE_SECONDS = 1.0
 BATCH = 256  # messages of one fetch
 _BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
 _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
+_BUSY_SECONDS = 10.0  # in which a server says that a request for messages has ended
 _FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
 _SECOND_NS = 10**9
+LOST = "the connection was lost"
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
 # JetStream's error codes
 _WRONG_SEQUENCE, _NO_SUCH_STREAM, _OTHER_CONFIGURATION, _NO_BATCHES = 10071, 10059, 10058, 10174
@@ -83,6 +85,7 @@ class Link:
         self._client = client
         self.machine = machine
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._consumers: list[Consumer] = []
         self.ahead_ns = 0  # nanoseconds of this machine's clock before the server's
 
     async def rights(self) -> Rights:
@@ -167,12 +170,15 @@ class Link:
         self._note_time(answer.get("ts"))
         made = Consumer(self, filter, int(answer.get("num_pending") or 0))
         await made.listen()
+        self._consumers.append(made)
         return made
 
     async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._client.close()
+        closing = asyncio.ensure_future(self._client.close())
+        await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+        closing.cancel()
+        with contextlib.suppress(BaseException):
+            closing.exception() if closing.done() else None
 
     @property
     def is_closed(self) -> bool:
@@ -183,13 +189,26 @@ class Link:
         if "violation for subscription" in str(error).lower():
             for asked in self._waiting.values():
                 if not asked.done():
-                    asked.set_exception(Refused(f"this is not the key of {self.machine}"))
+                    asked.set_exception(
+                        Refused(
+                            f"this is not the key of {self.machine}; give the machine's name as the"
+                            " server has it with --name"
+                        )
+                    )
         elif found := _VIOLATION.search(str(error)):
             waiting = self._waiting.get(found[1].lower())
             if waiting and not waiting.done():
                 waiting.set_exception(
                     Refused(f"the server refuses {clean(found[1], 200)} to {self.machine}")
                 )
+
+    def note_closed(self) -> None:
+        """The connection is closed: no answer comes any more."""
+        for asked in self._waiting.values():
+            if not asked.done():
+                asked.set_exception(RelayTrouble(LOST))
+        for consumer in self._consumers:
+            consumer.end()
 
     async def _delete(self, filter: Filter) -> None:
         answer = await self._ask(filter.delete_subject, b"")
@@ -254,7 +273,7 @@ class Consumer:
         self._link = link
         self._client = link._client
         self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
-        self._queue: asyncio.Queue[Msg] = asyncio.Queue()
+        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection is closed
         self._pulls, self._left, self._ends = 0, 0, 0.0
         self._ready: list[Message] = []
 
@@ -267,6 +286,9 @@ class Consumer:
             self._queue.put_nowait(message)
 
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=take)
+
+    def end(self) -> None:
+        self._queue.put_nowait(None)
 
     async def close(self) -> None:
         """Leave nothing behind on the server."""
@@ -289,7 +311,8 @@ class Consumer:
                 if found:
                     break
                 await self._pull(seconds)
-            limit = _IDLE_SECONDS if found else max(self._ends - loop.time(), 0) + 2.0
+            limit = max(self._ends - loop.time(), 0) + _BUSY_SECONDS
+            limit = _IDLE_SECONDS if found else limit
             try:
                 async with asyncio.timeout(limit):
                     message = await self._queue.get()
@@ -297,6 +320,8 @@ class Consumer:
                 if found:
                     break
                 raise RelayTrouble("the server does not answer any more") from None
+            if message is None:
+                raise RelayTrouble(LOST)
             status = (message.headers or {}).get("Status")
             if status is None or message.reply:
                 self._left -= 1

@@ -119,6 +119,16 @@ def rows_after(
     return rows, rows[-1].event_id if len(rows) == PAGE else through
 
 
+def count_after(connection: sqlite3.Connection, project_id: str, event_id: int) -> int:
+    """How many of the project's events after that one are sent."""
+    row = connection.execute(
+        f"SELECT count(*) FROM outbox_events e WHERE e.event_id > :after"
+        f" AND e.project_id = :project AND {_SENT}",
+        {"after": event_id, "project": project_id, "oldest": wire.oldest_sent()},
+    ).fetchone()
+    return int(row[0])
+
+
 def digest_here(connection: sqlite3.Connection, event_id: int) -> str | None:
     """The digest of this home's own row; None if it has none of that number."""
     row = connection.execute(

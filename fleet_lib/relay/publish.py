@@ -22,7 +22,14 @@ from fleet_lib.relay.link import (
     RelayTrouble,
     WrongSequence,
 )
-from fleet_lib.relay.outgoing import Composer, Row, digest_here, rows_after, shared_projects
+from fleet_lib.relay.outgoing import (
+    Composer,
+    Row,
+    count_after,
+    digest_here,
+    rows_after,
+    shared_projects,
+)
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project
 from fleet_lib.store.relay import Member, RelayRepo, Share
@@ -62,7 +69,7 @@ class Publisher:
         self._home = home
         self._connection = connection
         self._link = link
-        self._progress = progress  # takes how many events of a project were sent so far
+        self._progress = progress  # takes how many events were sent so far
         self._relay = RelayRepo(connection)
         member = self._relay.member()
         assert member
@@ -92,6 +99,14 @@ class Publisher:
             for message in await self._last_of(filter):
                 self._digests[message.subject] = message.headers.get(wire.DIGEST_HEADER, "")
 
+    def waiting(self) -> int:
+        """About how many events will be sent."""
+        number = 0
+        for project_id in shared_projects(self._connection, self._home):
+            place = self._places.get(project_id) or self._first_place(project_id)
+            number += count_after(self._connection, project_id, place.scanned_through)
+        return number
+
     async def send(self) -> int:
         """Send all that is not sent yet; how many events. Before a project is shared, nothing is.
         Raises RelayTrouble."""
@@ -101,14 +116,14 @@ class Publisher:
         await self._send_heartbeats(projects, is_first=True)
         number = 0
         for project in projects.values():
-            number += await self._send_events(project)
+            number += await self._send_events(project, number)
         await self._send_states(projects)
         await self._send_heartbeats(projects, is_first=False)
         return number
 
     # --- events ---
 
-    async def _send_events(self, project: Project) -> int:
+    async def _send_events(self, project: Project, before: int) -> int:
         project_id = project.project_id
         place = self._places.get(project_id) or self._first_place(project_id)
         number = 0
@@ -122,7 +137,7 @@ class Publisher:
                 for page in self._pages(project, rows):
                     reached = await self._send_page(project_id, page, reached)
                     number += len(page)
-                    self._progress(number)
+                    self._progress(before + number)
                 reached = replace(reached, scanned_through=through)
                 self._refused.pop(project_id, None)
             except Refused:

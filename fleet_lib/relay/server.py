@@ -60,8 +60,11 @@ def init(
     if (folder / ROSTER).exists():
         raise BadInput(f"{folder} has a server already; add to it with `fleet relay server`")
     roster = Roster(listen=listen, port=port, tls=tls)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {clean(error, 200)}; name another one") from None
     if tls:
         keys.make_certificates(folder, [*hosts, "localhost", "127.0.0.1", "::1"])
     for name in machines:
@@ -220,7 +223,10 @@ def _add(folder: Path, roster: Roster, name: str, person: str, grants: list[str]
                 f" dashes, at most {names.MACHINE_LIMIT} characters"
             )
     if name in roster.machines:
-        raise BadInput(f"{name} is a machine of this server already")
+        raise BadInput(
+            f"{name} is a machine of this server already; `remove-machine` it first if it needs a"
+            " new key"
+        )
     seed, public = keys.new_key()
     roster.machines[name] = Machine(
         public_key=public, person=person, grants=list(map(_project, grants))

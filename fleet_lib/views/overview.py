@@ -143,6 +143,7 @@ def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
             "machine": member.machine,
             "failing_since": member.failing_since,
             "trouble": member.trouble,
+            "copy_heard_at": max((one.heard_at for one in repo.copies(member)), default=None),
             "machines": machines,
         }
     }
