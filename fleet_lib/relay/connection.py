@@ -3,7 +3,9 @@ wait for a dead server without end."""
 
 import asyncio
 import contextlib
+import errno
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -26,6 +28,8 @@ CONNECT_SECONDS = 3.0
 _SHORT_SECONDS = 30.0  # of work that asks a thing or two
 _END_SECONDS = 2.0
 _IN_THE_CLEAR = "the server does not encrypt"
+# Of a name with several addresses, in one error.
+_REFUSED = re.compile(rf"\[errno {errno.ECONNREFUSED}\] connect call failed")
 _Result = TypeVar("_Result")
 
 
@@ -100,9 +104,12 @@ async def connected_with(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     said: list[str] = []
     links: list[Link] = []
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def note(error: Exception) -> None:
         said.append(clean(error, 200) or type(error).__name__)
+        if isinstance(error, OSError) and not failed.done():
+            failed.set_exception(error)  # the client would try again and again
         for link in links:
             link.note_error(error)
 
@@ -116,19 +123,19 @@ async def connected_with(
     client = _client(is_encrypted="tls" in options)
     try:
         await _look_up(url)
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await client.connect(
-                url,
-                nkeys_seed=str(seed),
-                inbox_prefix=names.inbox(machine).encode(),
-                error_cb=note,
-                closed_cb=note_closed,
-                allow_reconnect=False,
-                connect_timeout=int(CONNECT_SECONDS),
-                ping_interval=5,
-                max_outstanding_pings=2,
-                **options,
-            )
+        connecting = client.connect(
+            url,
+            nkeys_seed=str(seed),
+            inbox_prefix=names.inbox(machine).encode(),
+            error_cb=note,
+            closed_cb=note_closed,
+            allow_reconnect=False,
+            connect_timeout=int(CONNECT_SECONDS),
+            ping_interval=5,
+            max_outstanding_pings=2,
+            **options,
+        )
+        await _first(asyncio.ensure_future(connecting), failed)
     except TimeoutError:
         reason = f"no answer within {CONNECT_SECONDS:.0f} s; check host, port and firewall"
         raise RelayTrouble(f"{_shown(url)} cannot be reached: {reason}") from None
@@ -140,6 +147,21 @@ async def connected_with(
         yield link
     finally:
         await link.close()
+
+
+async def _first(connecting: "asyncio.Future[None]", failed: "asyncio.Future[None]") -> None:
+    """Wait until it is connected. Raises what went wrong, or TimeoutError."""
+    both = (connecting, failed)
+    await asyncio.wait(both, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        for one in both:
+            if one.done():
+                one.result()
+        if not connecting.done():
+            raise TimeoutError
+    finally:
+        connecting.cancel()
+        failed.cancel()
 
 
 async def _look_up(url: str) -> None:
@@ -200,7 +222,7 @@ def _why(error: Exception, said: list[str]) -> str:
         return f"{_IN_THE_CLEAR}; with a server that has no --tls, join nats://HOST:PORT"
     if isinstance(error, socket.gaierror):
         return "there is no host of that name"
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError) or _REFUSED.search(words):
         return "no server listens there; start it, or check host and port"
     if "expecting info" in words:
         return "what answers there is no NATS server, or it has just ended"

@@ -335,7 +335,10 @@ class Consumer:
                 self._left = 0
                 words = (message.headers or {}).get("Description", "")
                 if "deleted" in words.lower():
-                    raise RelayTrouble("another program reads with this machine's key")
+                    raise RelayTrouble(
+                        "another home reads with this machine's key: give each its own with `fleet"
+                        " relay server add-machine`"
+                    )
                 break
         return found
 

@@ -125,11 +125,16 @@ def watching(
             ):
                 changed()
 
-    observer = Observer()
+    try:
+        observer = Observer()
+    except OSError:  # the system allows no more watchers
+        yield False
+        return
     try:
         observer.schedule(Handler(), str(folder))
         observer.start()
-    except OSError:  # there is no such folder, or the system allows no more watches
+    except OSError:  # there is no such folder
+        observer.stop()  # it holds a watcher before it has started
         yield False
         return
     try:
