@@ -95,7 +95,7 @@ def _connection(home: str, member: Member) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "relay",
-            clean(f"{trouble[0].upper()}{trouble[1:]}.{since}", 300),
+            clean(f"This machine is not connected: {trouble}.{since}", 300),
             "What is to be sent waits in the database, and is sent once the server answers.",
             "start the server, or check the network; `fleet relay status` looks again",
         )
