@@ -247,7 +247,13 @@ def _not_allowed(key: str, value: str) -> str:
 
 
 def _unknown(key: str) -> str:
-    return f"there is no setting {key}; the settings are {', '.join(keys())}"
+    import difflib  # nothing else here needs it
+
+    near = difflib.get_close_matches(key, keys(), 3, 0.5)
+    near = near or [name for name in keys() if key and key in name]
+    if not near:
+        return f"there is no setting {key}; the settings are {', '.join(keys())}"
+    return f"there is no setting {key} (did you mean {' or '.join(near)}?)"
 
 
 def _as_toml(value: object) -> str:

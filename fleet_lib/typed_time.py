@@ -58,8 +58,8 @@ def _normal(typed: str) -> str:
 
 def _span(text: str) -> int | None:
     """Seconds."""
-    match = re.fullmatch(r"(\d{1,9}) ?([mhdw])", text)
-    return int(match[1]) * _SECONDS[match[2]] if match else None
+    match = re.fullmatch(r"(\d{1,9}) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)", text)
+    return int(match[1]) * _SECONDS[match[2][0]] if match else None
 
 
 def _moment(text: str, today: datetime, *, hour: int, toward: int) -> float | None:

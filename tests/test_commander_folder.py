@@ -34,7 +34,7 @@ def test_folder_has_instructions_a_skill_permissions_and_the_prompt_hook(tmp_pat
     assert make_commander_folder(home, with_hooks=True) == []
     assert (home / ".gitignore").read_text() == "*\n"
     fleet = f"'{home}/bin/fleet'"
-    assert f"{fleet} briefings show 12" in (home / "CLAUDE.md").read_text()
+    assert f"{fleet} show 12" in (home / "CLAUDE.md").read_text()
     assert fleet in (home / ".claude" / "skills" / "fleet" / "SKILL.md").read_text()
     settings = json.loads((home / ".claude" / "settings.json").read_text())
     (group,) = settings["hooks"]["UserPromptSubmit"]
@@ -58,6 +58,10 @@ def test_only_reading_commands_are_permitted(tmp_path: Path) -> None:
             ["jobs", "list"],
             ["jobs", "show"],
             ["doctor"],
+            ["show"],
+            ["sessions"],
+            ["digest"],
+            ["usage"],
         )
 
 

@@ -15,6 +15,7 @@ from support import ROOT, Fleet, make_repository
 from support import payload as sample_payload
 
 from commander.cli import _database, main
+from fleet_lib import clock
 
 READING = [
     ("status",),
@@ -208,6 +209,10 @@ def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
     captured.drain()
     events = json.loads(captured.console("events", "list", "--after", "1", "--json").stdout)
     assert [event["event_id"] for event in events] == [2, 3]
+    captured.rows("UPDATE outbox_events SET ts = ? WHERE event_id < 3", clock.ago(3 * 86400))
+    lately = ("events", "list", "--after", "0", "--since", "1d", "-n", "1", "--json")
+    (event,) = json.loads(captured.console(*lately).stdout)
+    assert event["event_id"] == 3, "the limit counts only what passes the filter"
     tail = subprocess.Popen(
         [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "2", "--json"],
         stdout=subprocess.PIPE,
@@ -297,7 +302,9 @@ def test_check_finds_a_briefing_without_its_event(captured: Fleet) -> None:
         (("statsu",), 2, "did you mean `fleet status`?"),
         (("search",), 2, "did you mean `fleet briefings search`?"),
         (("briefings", "lits"), 2, "did you mean `fleet briefings list`?"),
-        (("briefings", "list", "--project", "shop-ap"), 1, "did you mean 'shop-api'?"),
+        (("briefings", "list", "--project", "shop-apo"), 1, "did you mean 'shop-api'?"),
+        (("config", "get", "notify.grace"), 1, "did you mean notify.grace_seconds"),
+        (("briefings", "diff", "zoo"), 1, "no session or project begins with 'zoo'"),
         (("briefings", "list", "--since", "soon"), 2, "today, yesterday, monday"),
         (("briefings", "show"), 2, "fleet briefings show --help"),
         (("status", "--watch"), 2, "needs a terminal"),
@@ -332,6 +339,23 @@ def test_closed_pipe_is_not_an_error(captured: Fleet) -> None:
         check=False,
     )
     assert done.stdout.startswith("[") and "Traceback" not in done.stderr
+
+
+def test_a_stream_that_is_closed_or_full_leaves_no_traceback(captured: Fleet) -> None:
+    captured.drain()
+    for redirection, code in ((">&-", 0), (">/dev/full", 1)):
+        done = subprocess.run(
+            f"{sys.executable} -m commander.cli projects list {redirection}",
+            shell=True,
+            capture_output=True,
+            text=True,
+            env=captured.env(),
+            cwd=ROOT,
+            check=False,
+        )
+        assert done.returncode == code
+        assert done.stderr.count("\n") == code, "an error is one line"
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
 def test_every_setting_is_documented_and_read_somewhere() -> None:

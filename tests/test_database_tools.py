@@ -16,6 +16,7 @@ from support import ROOT, Fleet, make_repository, payload
 
 from commander.cli import generate
 from fleet_lib.errors import BadInput
+from fleet_lib.extras import command_to_add
 from fleet_lib.store import migrate, schema_difference
 
 
@@ -79,7 +80,7 @@ def test_studio_without_datasette_says_how_to_install_it(fleet: Fleet, tmp_path:
         text=True,
         check=False,
     )
-    assert done.returncode == 1 and "--with studio" in done.stderr
+    assert done.returncode == 1 and f"run `{command_to_add('studio')}`" in done.stderr
 
 
 SCHEMA = (ROOT / "fleet_lib" / "store" / "schema.sql").read_text()

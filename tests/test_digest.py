@@ -113,6 +113,17 @@ def test_a_note_of_real_turns_says_what_was_done_and_what_waits(fleet: Fleet) ->
     assert "web blocked: the staging key (fleet resume s-4)" in note
     assert "  api  2 turns\n    - Added refunds (#1)\n    - and 1 small turn\n" in note
     assert note.count(QUESTION) == 1
+    turn(
+        fleet,
+        make_repository(fleet.folder / "电子商务前端"),
+        "s-5",
+        "旧的翻译文件" * 9 + "要不要删除？",
+    )
+    lines = fleet.console("digest", "--project", "电子").stdout.splitlines()
+    waits = lines[lines.index("Needs you: 1") + 1 :][:3]
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert [line[:4] for line in waits] == ["  - ", "    ", "    "], "below its own beginning"
+    assert waits[-1] == "    (fleet resume s-5)", "a command is not wrapped"
     # With an end there is no now: what waited stands in its day.
     assert "Nothing happened" in fleet.console("digest", "--until", "today").stdout
     markdown = fleet.console("digest", "--markdown", "--project", "api").stdout
@@ -155,6 +166,15 @@ def test_what_went_on_is_not_named_as_open_or_failed(world: World) -> None:
         *("Choose a provider", "Took the new one.", "Went on."),
     ]
     assert [item["text"] for item in projects["web"]["failed"]] == ["Rate limit reached"]
+    world.turn(
+        "Timed out", session="d", status="failed", files=(), impact="trivial", project="docs"
+    )
+    world.turn("Hi, what shall I do?", session="d", question="what shall I do?", title="hi",
+               files=(), impact="trivial", project="docs")  # fmt: skip
+    world.turn("Looked.", session="d", files=(), impact="trivial", project="docs", title="Look")
+    (docs,) = world.report("--project", "docs")["days"][0]["projects"]
+    assert [item["text"] for item in docs["small_turns"]] == ["hi", "Look: Looked."]
+    assert docs["small"] == 3, "one that failed and was tried again is only counted"
     assert "- Failed: Rate limit reached (#4)" in world.note()
 
 

@@ -1,14 +1,19 @@
 """The gateway says within a second that a session's live state has changed."""
 
+import errno
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from gateway_world import Gateway, receive, send, until_live
 from support import Fleet
 from test_live import BUSY, DIALOG, REQUEST, STOP, Sessions
+
+from fleet_lib.views.tailer import watching
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +64,24 @@ def test_a_client_that_reads_no_states_hears_nothing(gateway: Gateway, sessions:
         send(client, type="ping", id=1)
         assert json.loads(client.recv(timeout=10)) == {"type": "pong", "id": 1}
         worker.kill()
+
+
+def test_a_folder_that_cannot_be_watched_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway asks again each minute, and a user has only 128 watching instances."""
+    before = threading.active_count()
+    for _ in range(3):
+        with watching(tmp_path / "none", str.isascii, lambda: None) as is_watched:
+            assert not is_watched
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.01)
+
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+    monkeypatch.setattr("watchdog.observers.Observer", refuse)
+    with watching(tmp_path, str.isascii, lambda: None) as is_watched:
+        assert not is_watched

@@ -153,8 +153,12 @@ def test_the_last_turn_of_a_session_that_may_go_on_is_left_alone(
     report = imports(fleet)
     assert (report["imported"], report["left_alone"]) == (3, 2)
     assert sorted(text for text, _ in briefings(fleet)) == ["Five.", "One.", "Three."]
-    # A session that lives is its hooks' to describe.
-    assert fleet.rows("SELECT session_id FROM sessions") == [("dead",)]
+    # One that nothing has open has ended, also where its last words are a minute old.
+    sql = "SELECT session_id FROM sessions WHERE ended_at {} ORDER BY session_id"
+    assert fleet.rows(sql.format("IS NOT NULL")) == [("dead",), ("young",)]
+    assert fleet.rows(sql.format("IS NULL")) == [("living",)]
+    for name in ("young", "living"):
+        assert f"--resume {name}" in fleet.console("resume", name, "--print").stdout
     (sessions / "1.json").unlink()
     Conversation(shop, "other").turn("Six.").write(projects)
     assert imports(fleet)["imported"] == 2
@@ -230,6 +234,14 @@ def test_a_folder_that_is_gone(fleet: Fleet, projects: Path, shop: Path) -> None
     found = fleet.rows("SELECT project_id FROM briefings ORDER BY raw_markdown")
     assert [row[0].partition("__")[0] for row in found] == ["shop", "shop", "notes"]
     assert len({row[0] for row in found}) == 2
+
+
+def test_a_folder_of_windows_is_not_looked_for_below_the_own_one(
+    fleet: Fleet, projects: Path
+) -> None:
+    Conversation("C:\\work\\api", "s1").turn("Was elsewhere.").write(projects)
+    assert imports(fleet)["imported"] == 1
+    assert fleet.rows("SELECT repo_root FROM projects") == [("C:\\work\\api",)]
 
 
 def test_git_is_asked_once_for_each_folder(

@@ -79,6 +79,30 @@ def test_each_tool_answers_from_what_was_just_captured(fleet: Fleet) -> None:
             assert await ask(client, "usage") == {"usage": []}
             wrong = await client.call_tool("project", {"name": "shop-apo"})
             assert wrong.is_error and "did you mean 'shop-api'" in text_of(wrong)
+            for tool, given, expected in (
+                ("search", {}, "Wrong arguments for search: query is missing."),
+                (
+                    "search",
+                    {"query": "a", "limit": 10**9},
+                    "limit should be less than or equal to 100",
+                ),
+                ("search", {"query": ["a"]}, "query should be a valid string, not ['a']."),
+                ("search", {"query": "a", "project": "none"}, "there is no project 'none'"),
+                (
+                    "briefing",
+                    {"briefing_id": "x"},
+                    "briefing_id should be a valid integer, not 'x'.",
+                ),
+                ("briefing", {"briefing_id": 999}, "there is no briefing 999"),
+                ("usage", {"since": "never"}, "'never' is not a time; use 30m, 2h, 3d"),
+            ):
+                wrong = await client.call_tool(tool, given)
+                assert wrong.is_error and expected in text_of(wrong)
+                assert "\n" not in text_of(wrong) and "pydantic" not in text_of(wrong)
+            number = f"#{found['briefing_id']}"
+            assert await ask(client, "briefing", briefing_id=number) == whole
+            assert await ask(client, "usage", since="monday") == {"usage": []}
+            assert (await ask(client, "project", name="shop"))["project"] == "shop-api"
 
     asyncio.run(use())
 
@@ -181,7 +205,7 @@ def gateway(fleet: Fleet) -> Iterator[Gateway]:
 
 def over_http(gateway: Gateway, use: Callable[[Client], Awaitable[None]], **headers: str) -> None:
     async def run() -> None:
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
             transport = streamable_http_client(f"{gateway.base}/mcp", http_client=http)
             async with Client(transport) as client:
                 await use(client)

@@ -6,6 +6,7 @@ import email
 import http.server
 import json
 import os
+import re
 import signal
 import socketserver
 import stat
@@ -24,7 +25,10 @@ from gateway_world import Gateway
 from support import Fleet, make_repository, payload
 from test_notify import QUESTION
 
+from commander.doctor.findings import Installation
+from commander.doctor.notifications import notifications
 from fleet_lib import paths
+from fleet_lib.extras import command_to_add
 from fleet_lib.notify import send, targets
 from fleet_lib.notify.message import Message
 from fleet_lib.notify.sending import send as send_all
@@ -136,7 +140,7 @@ def test_an_alert_reaches_every_target_once_and_nothing_is_left_running(
     ask(fleet, api, "s-1")
     wait_for(lambda: senders(fleet))  # the hook has not waited for it
     (sender,) = senders(fleet)
-    assert sender.memory_info().rss < 16_000_000, "what waits is small"
+    wait_for(lambda: sender.memory_info().rss < 16_000_000)  # what waits is small
     assert {file.path for file in sender.open_files()} <= {paths.notify_lock(str(fleet.home))}
     wait_for(lambda: not senders(fleet))
     fleet.hook("session_start", payload("SessionStart-startup"), api, background=True)
@@ -359,6 +363,18 @@ def test_the_desktop_is_notify_send_with_nothing_of_the_text_as_an_option_or_mar
     assert said == ["--app-name=Fleet", "--", "--help", "a &amp; b", "On box."]
     program.write_text("#!/bin/sh\necho no display >&2; exit 1\n")
     assert send.send("desktop", "a", "b") == "notify-send: no display"
+    for words in (  # as notify-send says it without a bus, and without a server on it
+        "Cannot autolaunch D-Bus without X11 $DISPLAY",
+        "Could not connect: No such file or directory",
+        "GDBus.Error:org.freedesktop.DBus.Error.ServiceUnknown: The name is not provided",
+    ):
+        program.write_text(f"#!/bin/sh\necho '{words}' >&2; exit 1\n")
+        error = send.send("desktop", "a", "b")
+        assert error == f"{send.NO_DESKTOP} (notify-send: {words})"
+    monkeypatch.setattr(send, "_DESKTOP_SECONDS", 0.2)
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    assert send.send("desktop", "a", "b") == "notify-send did not end within 0.2 s"
+    monkeypatch.setattr(send, "_DESKTOP_SECONDS", 10)
     program.rename(tmp_path / "osascript")
     (tmp_path / "osascript").write_text(
         f"#!/bin/sh\ncat > {tmp_path}/script; echo $* >> {tmp_path}/script\n"
@@ -376,8 +392,36 @@ def test_without_apprise_one_line_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "apprise", None)
     done = fleet.console("notify", "add", "ntfy://topic", check=False)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "run `./install.sh --with notify`" in done.stderr
+    assert f"run `{command_to_add('notify')}`" in done.stderr
     assert not (fleet.home / "notify.json").exists()
+
+
+def test_the_desktop_is_added_with_a_warning_where_none_runs(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "notify-send"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(send, "_desktop_environment", dict)
+    done = fleet.console("notify", "add", "desktop")
+    assert "No message will be seen: no desktop" in done.stderr
+    checks = notifications(Installation.here())
+    assert [(one.level, one.fix) for one in checks] == [("warning", "fleet notify remove desktop")]
+    monkeypatch.setattr(send, "_desktop_environment", lambda: {"DBUS_SESSION_BUS_ADDRESS": "x"})
+    assert [one.level for one in notifications(Installation.here())] == ["ok"]
+
+
+def test_a_missing_extra_is_added_by_what_made_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = command_to_add("notify")
+    assert re.fullmatch(r".* install .*apprise", command)
+    assert "fleet" not in command.rpartition("install")[2], "that name is another program's"
+    monkeypatch.setattr(paths, "PROGRAM", str(tmp_path))
+    (tmp_path / "fleet-home.txt").write_text("/home")
+    assert command_to_add("notify") == "./install.sh --with notify"
 
 
 @pytest.mark.parametrize(

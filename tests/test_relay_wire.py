@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import string
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from fleet_lib.store import db
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.sessions import Session, SessionRepo
-from fleet_lib.views.tailer import watching
 
 PROJECT = "web__12345678"
 machines = st.from_regex(names.MACHINE, fullmatch=True).filter(lambda name: len(name) <= 32)
@@ -231,14 +229,3 @@ def test_joining_a_wrong_address_says_what_is_wrong(fleet: Fleet, url: str, reas
     seed.write_text(keys.new_key()[0])
     done = fleet.console("relay", "join", url, "--seed-file", str(seed), check=False)
     assert done.returncode == 1 and reason in done.stderr
-
-
-def test_watching_a_folder_that_is_not_there_keeps_nothing_open(tmp_path: Path) -> None:
-    def open_files() -> int:
-        return len(os.listdir("/dev/fd"))
-
-    before = open_files()
-    for _ in range(3):
-        with watching(tmp_path / "none", str.isalpha, print) as is_watched:
-            assert not is_watched
-    assert open_files() == before

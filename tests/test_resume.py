@@ -55,7 +55,10 @@ def test_of_several_sessions_a_script_gets_their_ids(fleet: Fleet, api: Path) ->
     turn(fleet, api, "s-2", BLOCKED)
     done = fleet.console("resume", "--print", check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: several sessions wait for you: s-2, s-1; name one of them\n"
+    assert (
+        done.stderr
+        == "Error: several sessions wait for you: s-2 (api), s-1 (api); name one of them\n"
+    )
     assert "Others of api wait, too: s-1." in fleet.console("resume", "api", "--print").stderr
 
 

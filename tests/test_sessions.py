@@ -11,6 +11,7 @@ import pytest
 from support import Fleet, make_repository, payload
 from support_transcripts import Conversation
 from test_attention import ASKING, QUESTION, end, start, turn
+from test_console_look import SGR, run_in_terminal
 
 from fleet_lib import clock
 from fleet_lib.store import db
@@ -75,6 +76,14 @@ def test_living_sessions_come_first_and_each_has_its_words(fleet: Fleet, api: Pa
     table = fleet.console("sessions", "list").stdout.splitlines()
     assert table[0].split() == ["id", "live", "active", "project", "state", "turns", "title"]
     assert re.match(r"asks-1 +live .* waiting_for_input +1 ", table[2])
+    for columns, headings in (
+        (60, "id live active project state title"),
+        (120, " ".join(table[0].split())),
+    ):
+        seen = SGR.sub("", run_in_terminal(fleet, "sessions", columns=columns)).splitlines()
+        assert seen[0].split() == headings.split() and len(seen) == 5, "one table, as in a pipe"
+        assert re.match(r"asks-1 +live +.* asks you ", seen[2])
+        assert re.match(r"left-1 {6,}", seen[3]), "no mark at one that has ended"
 
 
 def test_a_session_that_was_killed_at_work_is_done(fleet: Fleet, api: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from support import Fleet, make_repository
 from test_attention import BLOCKED, headless, turn
 
 from commander.cli import _cells
-from commander.cli._display import Harmless, Line, Table
+from commander.cli._display import Cell, Harmless, Line, Table
+from commander.cli._facts import Facts
 from commander.cli._listing import Listing, Row
 from fleet_lib import clock
 from fleet_lib.store import db
@@ -77,6 +79,31 @@ def test_a_pipe_gets_each_row_whole_and_aligned() -> None:
     table = Table(("id", "text"), [("日本", "x" * 900), ("#1", "y")])
     assert [cell_len(line.rpartition(" ")[0]) for line in list(table.plain())[1:]] == [5, 5]
     assert "x" * 900 in list(table.plain())[1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_facts_of_a_page_are_whole_at_any_width(width: int) -> None:
+    facts = Facts(
+        (("state", Cell(f"asks you: {QUESTION}", "yellow")), ("no", Cell("")), ("id", Cell("s-1")))
+    )
+    lines = rendered(facts, width)
+    assert max(map(cell_len, lines)) <= width and not any(line.endswith(" ") for line in lines)
+    assert " ".join(" ".join(lines).split()) == f"state asks you: {QUESTION} id s-1"
+    assert all(line.startswith(("state  ", "id     ", "       ")) for line in lines)
+    assert list(facts.plain()) == [f"state  asks you: {QUESTION}", "id     s-1"]
+
+
+def test_a_wrapped_line_goes_on_below_its_own_beginning() -> None:
+    item = Line(
+        ("  - ", Cell("要不要把旧的翻译文件删除？或者保留它们"), Cell(" or not?", "red")),
+        wraps=True,
+    )
+    lines = rendered(item, 20)
+    assert lines[0].startswith("  - 要") and len(lines) > 2
+    assert all(line.startswith("    ") and cell_len(line) <= 20 for line in lines[1:])
+    assert "".join(line.strip() for line in lines).startswith(
+        "- 要不要把旧的翻译文件删除？或者保留它们"
+    )
 
 
 def test_an_empty_column_costs_nothing_and_the_cost_of_a_job_stays() -> None:
@@ -171,7 +198,9 @@ def test_one_command_shows_whatever_an_id_stands_for(
     ("id", "message"),
     [
         ("5e55", "several sessions begin with '5e55': 5e55b-2, 5e55a-1; type more of it"),
-        ("api", "'api' may be project api-web__"),
+        ("api", "several projects begin with 'api': api-web, api-svc; type more of it"),
+        ("web", "no session or project begins with 'web' (did you mean 'api-web'?); an ID"),
+        ("/nowhere/x", "there is no project in the folder /nowhere/x; run `fleet projects"),
         ("99", "there is no briefing 99; run `fleet briefings list` to see the latest"),
         ("nothing", "no session or project begins with 'nothing'; an ID is also a briefing"),
     ],
@@ -180,6 +209,43 @@ def test_an_id_that_is_not_clear_says_which_there_are(home: Fleet, id: str, mess
     done = home.console("show", id, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_project_is_named_in_the_same_ways_everywhere(home: Fleet) -> None:
+    root = home.folder / "api-svc"
+    git = ("git", "-C", str(root), "worktree", "add", "-q", str(home.folder / "elsewhere"))
+    subprocess.run(git, check=True, capture_output=True)
+    (root / "deep").mkdir()
+    plain = home.folder / "plain"
+    (plain / "below").mkdir(parents=True)
+    turn(home, plain, "plain-1", "Done.")
+    (session,) = json.loads(home.console("sessions", "--project", "api-svc", "--json").stdout)
+    names = [
+        "API-SVC",
+        "api-s",
+        session["project_id"][:9],
+        str(root / "deep"),
+        f"{root}/deep/..",
+        str(home.folder / "elsewhere"),
+    ]
+    for name in names:
+        (found,) = json.loads(home.console("briefings", "--project", name, "--json").stdout)
+        assert found["session_id"] == "5e55a-1", name
+        shown = json.loads(home.console("show", name, "--json").stdout)
+        assert shown["project"] == "api-svc", name
+    for command in ("sessions list", "jobs list", "usage", "digest", "export"):
+        home.console(*command.split(), "--project", "api-s")
+    assert json.loads(home.console("projects", "show", "api-s", "--json").stdout)
+    below = home.console("projects", "show", str(plain / "below"), "--json").stdout
+    assert json.loads(below)["project"] == "plain"
+    make_repository(plain / "unknown")
+    for wrong, message in (
+        ("api", "several projects begin with 'api': "),
+        ("apisvc", "there is no project 'apisvc' (did you mean 'api-svc'"),
+        (str(plain / "unknown"), f"there is no project in the folder {plain}/unknown;"),
+    ):
+        done = home.console("briefings", "--project", wrong, check=False)
+        assert done.returncode == 1 and message in done.stderr, done.stderr
 
 
 def test_a_number_that_is_also_a_name_says_both(fleet: Fleet) -> None:

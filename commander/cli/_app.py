@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -95,6 +96,9 @@ class Console(click.Group):
                 )
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by whatever started this
+                setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # what the locale cannot show
@@ -107,13 +111,19 @@ class Console(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _usage_error_in_one_line():
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+            sys.stdout.flush()  # a full disk is an error like any other
+            return result
         except (FleetError, sqlite3.Error, OSError) as error:
             if ctx.params.get("debug"):
                 raise
             if isinstance(error, BrokenPipeError):  # `fleet events list | head`
                 _discard_stdout()
                 sys.exit(0)
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _discard_stdout()
             raise click.ClickException(_message(error)) from None
 
 

@@ -3,6 +3,10 @@ and wrapping by that. No library is imported for it: a pipe gets aligned columns
 
 import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def width(text: str) -> int:
@@ -37,6 +41,22 @@ def wrapped(text: str, cells: int, lines: int) -> Iterator[str]:
         rest = rest[len(line) :].lstrip()
     if rest:
         yield cut(rest, cells)
+
+
+def wrapped_text(text: "Text", cells: int) -> "Text":
+    """rich's text in as many lines as it needs, each as wide as `wrapped` makes it. Its indentation,
+    and the mark of a list's item, stay free in the other lines."""
+    plain = text.plain
+    at = free = len(plain) - len(plain.lstrip(" ")) + (2 if plain.lstrip(" ")[:2] == "- " else 0)
+    made = text[:free]
+    made.no_wrap, made.overflow = True, "ellipsis"
+    for line in wrapped(plain[free:], max(cells - free, 2), len(plain) + 1):
+        at = plain.index(line, at)
+        if at > free:
+            made.append("\n" + " " * free)
+        made.append_text(text[at : at + len(line)])
+        at += len(line)
+    return made
 
 
 def _beginning(text: str, cells: int) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commander.cli._cells import padded, width
+from commander.cli._cells import padded, width, wrapped_text
 from fleet_lib import clock
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
@@ -64,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of cells, cut or wrapped at the terminal's edge."""
+    """One line of cells, cut at the terminal's edge, or wrapped below its own beginning."""
 
     cells: tuple[object, ...]
     wraps: bool = False
@@ -75,10 +75,10 @@ class Line:
     def rich(self, room: int) -> "RenderableType":
         from rich.text import Text
 
-        text = Text(no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis")
+        text = Text(no_wrap=True, overflow="ellipsis")
         for cell in self.cells:
-            text.append_text(_rich_text(cell, 2000, True))
-        return text
+            text.append_text(rich_text(cell, 2000, True))
+        return wrapped_text(text, room) if self.wraps else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Table:
         from rich.table import Table as RichTable
 
         rows = [[self._styled(cell, at) for at, cell in enumerate(row)] for row in self.rows]
-        headings = [_rich_text(Cell(name, "bold"), 80) for name in self.headings]
+        headings = [rich_text(Cell(name, "bold"), 80) for name in self.headings]
         table = [headings, *rows] if headings else rows
         shown, widths = self._layout(table, room - self.indent)
         # The gaps are columns: the width of a column's padding differs between rich's versions.
@@ -125,8 +125,9 @@ class Table:
     def _layout(self, table: "list[list[Text]]", room: int) -> tuple[list[int], list[int]]:
         """(the columns that are shown, their widths in cells)."""
         last = len(table[0]) - 1
-        # A column without a word would cost its gap.
-        shown = [at for at in range(last) if self.widths or any(row[at].plain for row in table)]
+        # A column without a word would cost its width and its gap.
+        rows = table[1:] if self.headings else table
+        shown = [at for at in range(last) if self.widths or any(row[at].plain for row in rows)]
         shown.append(last)
         whole = {
             at
@@ -147,7 +148,7 @@ class Table:
         is_state = bool(self.headings) and self.headings[column] in _STATE_HEADINGS
         if is_state and not isinstance(cell, Cell):
             cell = state(cell)
-        return _rich_text(cell, _CELL_LIMIT)
+        return rich_text(cell, _CELL_LIMIT)
 
 
 def _fit(
@@ -182,7 +183,7 @@ def _piped(cell: object, limit: int, is_part: bool = False) -> str:
     return _cleaned(cell, limit, is_part)
 
 
-def _rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
+def rich_text(cell: object, limit: int, is_part: bool = False) -> "Text":
     from rich.text import Text
 
     given = cell if isinstance(cell, Cell) else Cell(cell)
@@ -374,10 +375,14 @@ class Harmless:
         from rich.segment import Segment
 
         for part in self._parts:
-            for lines in console.render_lines(part, options, pad=False):
-                for text, style, control in lines:
+            for line in console.render_lines(part, options, pad=False):
+                # Blanks up to the edge wrap where a terminal draws an emoji wider than rich knows.
+                while line and not line[-1].text.strip(" "):
+                    line.pop()
+                for number, (text, style, control) in enumerate(line, start=1):
                     if control is None:
                         unlinked = style.update_link(None) if style and style.link else style
+                        text = text.rstrip(" ") if number == len(line) else text
                         yield Segment(safe(text), unlinked)
                 yield Segment.line()
 

@@ -256,11 +256,12 @@ def complete_anything(
     ]
 
 
+PROJECT_WORDS = "its name or id, the beginning of one, or a folder in it"
 project_option = click.option(
     "--project",
     metavar="PROJECT",
     shell_complete=complete_project,
-    help="Only this project: its repository's name or its id.",
+    help=f"Only this project: {PROJECT_WORDS}.",
 )
 
 

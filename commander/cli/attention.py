@@ -31,7 +31,7 @@ def dismiss(ids: tuple[str, ...], undo: bool, as_json: bool) -> None:
     """Hide a session that waits for you until its next event.
 
     ID is the beginning of a session's id, as in `fleet status`, a briefing (12), an event (e40), a
-    job (job3), or a project's name, which means all of its sessions that wait. Nothing is deleted,
+    job (job3), or a project, which means all of its sessions that wait. Nothing is deleted,
     and the session is shown again when it is resumed, finishes a turn or needs permission.
     `fleet status --all` lists what is hidden.
 

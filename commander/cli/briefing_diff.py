@@ -14,6 +14,7 @@ from commander.cli._params import complete_briefing
 from fleet_lib.errors import NotFound
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.text import clean
 from fleet_lib.views.briefing_diff import Difference, difference
 from fleet_lib.views.ids import Found, meaning
 from fleet_lib.views.session_page import find_session
@@ -30,7 +31,7 @@ def diff(id: str, stat: bool, with_all: bool, as_json: bool) -> None:
     """Show what a turn changed, as git shows it.
 
     ID is a briefing (12) or an event (e40). A job (job3), the beginning of a session's id and a
-    project's name stand for their newest turn.
+    project stand for their newest turn.
 
     Compared are the commit at which the turn began and the one at which it ended. Shown are the
     files that the turn itself touched: other sessions and pulls may have committed in between, and
@@ -110,5 +111,8 @@ def _briefing(connection: sqlite3.Connection, text: str) -> BriefingRecord:
         session_id = find_session(connection, text)
         briefing = next(iter(repo.query(session_id=session_id, limit=1)), None)
     if briefing is None:
-        raise NotFound(f"{found.kind} {found.label()} belongs to no briefing")
+        what = f"the {found.kind} {found.label()} belongs to no turn"
+        if found.kind in ("project", "session"):
+            what = f"no turn of the {found.kind} {clean(text, 60)} has ended yet"
+        raise NotFound(f"{what}; run `fleet briefings list` to see the latest")
     return briefing

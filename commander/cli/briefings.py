@@ -11,7 +11,7 @@ from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
     Line,
-    Table,
+    Part,
     is_interactive,
     markdown,
     none_yet,
@@ -25,6 +25,7 @@ from commander.cli._display import (
     terminal,
     when,
 )
+from commander.cli._facts import Facts
 from commander.cli._params import (
     TURN_STATUS,
     complete_briefing,
@@ -290,7 +291,7 @@ def _print_briefing(record: dict[str, Any], names: dict[str, str]) -> None:
     say(record["raw_markdown"])
 
 
-def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
+def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Part]:
     """What a terminal shows above the text: the summary, the facts, and the lists that the text does
     not have."""
     title = Cell(f"Briefing #{record['briefing_id']}: {record['summary']}", "bold")
@@ -313,8 +314,7 @@ def _facts(record: dict[str, Any], names: dict[str, str]) -> list[Line | Table]:
         ("changes", Cell(f"fleet briefings diff {number}" if record["files_touched"] else "")),
         ("open it", Cell(f"fleet resume {number}" if record["session_id"] else "")),
     ]
-    rows = [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]
-    parts: list[Line | Table] = [Line((title,), wraps=True), Table((), rows)]
+    parts: list[Part] = [Line((title,), wraps=True), Facts(facts)]
     text = body_of(record)
     for name in LISTS:
         if not all(item in text for item in record[name]) or (record[name] and "touched" in name):
@@ -343,10 +343,10 @@ def _print_event(event: OutboxEvent, names: dict[str, str], as_json: bool) -> No
         ("project", project(names, event.project_id)),
         ("session", Cell((payload or {}).get("sessionId") or "")),
     ]
-    parts: list[Line | Table] = [
+    parts: list[Part] = [
         Line((Cell(f"Event e{event.event_id}: ", "bold"), what)),
-        Table((), [(Cell(name, "dim"), cell) for name, cell in facts if cell.text]),
-        Line((line,), wraps=True),
+        Facts(facts),
+        *([Line((line,), wraps=True)] if line.text else []),
     ]
     if payload is None:
         parts.append(Line((event.payload_json,), wraps=True))

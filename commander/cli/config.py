@@ -3,7 +3,7 @@
 import click
 
 from commander.cli._app import ListGroup, json_option
-from commander.cli._display import is_interactive, print_json, print_table, say
+from commander.cli._display import Cell, is_interactive, print_json, print_table, say
 from fleet_lib import config as settings
 from fleet_lib import paths
 from fleet_lib.records import as_dict
@@ -40,14 +40,15 @@ def list_(as_json: bool) -> None:
         return
     rows = [
         (
-            setting.key,
+            Cell(setting.key, whole=True),
             _shown(setting.value),
             "default" if setting.value == setting.default else "config.toml",
             setting.allowed,
         )
         for setting in found
     ]
-    print_table(("setting", "value", "source", "allowed"), rows, "No settings.")
+    headings = ("setting", "value", "source", "allowed")
+    print_table(headings, rows, "No settings.", optional=("source",))
     say(f"\n`fleet config get KEY` describes a setting. File: {_file()}")
 
 

@@ -2,7 +2,6 @@
 views/digest.py's."""
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from commander.cli._app import json_option
+from commander.cli._cells import wrapped
 from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
@@ -42,6 +42,8 @@ _DAYS = 14
 # longer time is summed up in fewer words a day.
 _DETAIL = ((1, 15, 8, 200), (3, 8, 5, 200), (7, 6, 3, 130), (_DAYS, 3, 2, 64))
 _NAMES = 3  # documents, next steps
+_COMMAND = re.compile(r"\(fleet [^()]*\)")
+_GLUE = "\u00a0"
 # A name with an underscore or an asterisk would become bold or italic.
 _MARKED = re.compile(r"(?<![`\w])([^\s`,;:()]*[_*][^\s`,;:()]*)(?![`\w])")
 
@@ -117,6 +119,7 @@ class _Note:
         until = report["until"]
         self._heading(1, f"{_moment(report['since'])} to {_moment(until) if until else 'now'}")
         if not (report["days"] or report["needs_you"] or report["left_open"]):
+            self._gap()
             self._line("Nothing happened in this time.")
         self._write_waiting("Needs you", report["needs_you"])
         self._write_waiting("Left open", report["left_open"])
@@ -176,7 +179,8 @@ class _Note:
             *([count(small, "small turn")] if small > 0 else []),
         ]
         if counted:
-            self._item(f"and {' and '.join(counted)}", depth=2, style="dim")
+            also = "and " if done else ""
+            self._item(f"{also}{' and '.join(counted)}", depth=2, style="dim")
         for item in self._not_named(project["open"])[:things]:
             words = state_words(item["status"])
             self._item(
@@ -236,14 +240,16 @@ class _Note:
             self._line(f"- {text}", indent=2 * depth, hang=2, style=style)
 
     def _line(self, text: str, *, indent: int = 0, hang: int = 0, style: str = "") -> None:
-        wrapped = textwrap.wrap(
-            text,
-            self._width if not self._is_markdown else 10_000,
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_on_hyphens=False,
-        )
-        self.lines += [Line((Cell(part, style),), wraps=True) for part in wrapped]
+        room = 10_000 if self._is_markdown else self._width - indent - hang
+        mark, words = text[:hang], _COMMAND.sub(_unbroken, text[hang:])
+        for number, part in enumerate(wrapped(words, room, len(text) + 1)):
+            start = " " * indent + (mark if number == 0 else " " * hang)
+            self.lines.append(Line((Cell(start + part.replace(_GLUE, " "), style),)))
+
+
+def _unbroken(match: re.Match[str]) -> str:
+    """A command that is not wrapped."""
+    return match[0].replace(" ", _GLUE)
 
 
 def _chosen(items: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,13 @@ from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.store.relay import RelayRepo
-from fleet_lib.views.events import event_record, job_number, latest_events, revision_of
+from fleet_lib.views.events import (
+    event_record,
+    events_after,
+    job_number,
+    latest_events,
+    revision_of,
+)
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.tailer import Tailer
 
@@ -83,8 +89,7 @@ def list_(
         if after is None:
             found = latest_events(connection, limit, since, wanted)
         else:
-            found = OutboxRepo(connection).get_after(after, limit, wanted)
-            found = [event for event in found if event.ts >= (since or "")]
+            found = events_after(connection, after, limit, since, wanted)
         names = project_names(connection)
     if as_json:
         print_json([event_record(event) for event in found])
@@ -98,7 +103,8 @@ def list_(
         )
         for event in found
     ]
-    empty = "No events match." if after or since else none_yet("events")
+    is_filtered = after is not None or since or machine
+    empty = "No events match." if is_filtered else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 

@@ -4,7 +4,6 @@ import http.client
 import importlib
 import json
 import socket
-import sys
 import webbrowser
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from commander.cli._display import is_interactive, say
 from commander.setup import environment
 from fleet_lib import config, held, paths
 from fleet_lib.errors import BadInput
+from fleet_lib.extras import how_to_add
 from fleet_lib.json_text import json_object
 from fleet_lib.store import db
 
@@ -164,9 +164,7 @@ def _require_extra() -> None:
         importlib.import_module("commander.gateway.app")
     except ImportError as error:
         raise BadInput(
-            f"the gateway needs {error.name}, which is not installed; run"
-            f" `./install.sh --with gateway` in Fleet's checkout, or install fleet[gateway] into"
-            f" {sys.prefix}"
+            f"the gateway needs {error.name}, which is not installed; {how_to_add('gateway')}"
         ) from None
 
 

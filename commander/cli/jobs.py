@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 import sys
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -13,7 +12,7 @@ from commander.cli._database import reading
 from commander.cli._display import (
     Cell,
     Line,
-    Table,
+    Part,
     escaped,
     print_json,
     print_table,
@@ -23,7 +22,15 @@ from commander.cli._display import (
     state,
     when,
 )
-from commander.cli._params import JobId, Prompt, Words, since_option
+from commander.cli._facts import Facts
+from commander.cli._params import (
+    PROJECT_WORDS,
+    JobId,
+    Prompt,
+    Words,
+    complete_project,
+    since_option,
+)
 from commander.cli.running import run
 from fleet_lib import clock, paths
 from fleet_lib.errors import NotFound
@@ -32,9 +39,14 @@ from fleet_lib.json_text import json_object
 from fleet_lib.lines import state_words
 from fleet_lib.store import db
 from fleet_lib.store.jobs import FINISHED, Job, JobModel, JobRepo, JobStatus
-from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.store.projects import Project
 from fleet_lib.text import clean
-from fleet_lib.views.projects import find_project, project_id_of, project_names
+from fleet_lib.views.projects import (
+    find_project,
+    project_id_of,
+    project_names,
+    project_of_folder,
+)
 
 TYPES = ("worker_task", "skill_patch", "doc_patch")  # `fleet ask` queues a commander_turn
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
@@ -60,7 +72,13 @@ def jobs() -> None:
 
 
 @jobs.command()
-@click.option("--project", "name", help="The project to work in (default: this folder's).")
+@click.option(
+    "--project",
+    "name",
+    metavar="PROJECT",
+    shell_complete=complete_project,
+    help="The project to work in (default: this folder's).",
+)
 @click.option(
     "--type",
     "job_type",
@@ -147,7 +165,13 @@ def submit(
 
 
 @jobs.command("list")
-@click.option("--project", "name", help="Only jobs of this project.")
+@click.option(
+    "--project",
+    "name",
+    metavar="PROJECT",
+    shell_complete=complete_project,
+    help=f"Only jobs of this project: {PROJECT_WORDS}.",
+)
 @click.option("--status", type=Words(_STATUSES), help="Only jobs with this status.")
 @since_option("jobs queued")
 @limit_option(20)
@@ -209,23 +233,22 @@ def show_(job_id: int, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    rows = [
-        (Cell("status", "dim"), state(job.status)),
-        (Cell("project", "dim"), project(names, job.project_id)),
-        (Cell("type", "dim"), f"{job.type}, {job.model}"),
-        (Cell("created", "dim"), when(job.ts_created)),
+    words = {
+        "took": _took(job),
+        "cost": _cost(shown),
+        "tokens": _tokens(shown),
+        "error": job.error,
+        "session": shown["session_id"],
+        "prompt": shown["prompt"],
+    }
+    facts = [
+        ("status", state(job.status)),
+        ("project", project(names, job.project_id)),
+        ("type", Cell(f"{job.type}, {job.model}")),
+        ("created", when(job.ts_created)),
+        *((name, Cell(value)) for name, value in words.items() if value != "-"),
     ]
-    for heading, value in (
-        ("took", _took(job)),
-        ("cost", _cost(shown)),
-        ("tokens", _tokens(shown)),
-        ("error", job.error),
-        ("session", shown["session_id"]),
-        ("prompt", shown["prompt"]),
-    ):
-        if value and value != "-":
-            rows.append((Cell(heading, "dim"), Cell(value)))
-    parts: list[Line | Table] = [Table((), rows)]
+    parts: list[Part] = [Facts(facts)]
     if shown["answer"]:
         parts += [Line(()), *(Line((line,), wraps=True) for line in shown["answer"].splitlines())]
     show(*parts)
@@ -316,9 +339,7 @@ def _prompt(prompt: str | None, file: str | None) -> str:
 
 
 def _project_here(connection: sqlite3.Connection) -> Project:
-    repo = ProjectRepo(connection)
-    project_id = repo.find_around(str(Path.cwd()))
-    found = repo.get(project_id) if project_id else None
+    found = project_of_folder(connection, ".")
     if found is None:
         raise NotFound(
             "this folder is not in a project that Fleet knows; name one with --project"

@@ -13,6 +13,7 @@ import click
 from commander.cli._display import say
 from fleet_lib import paths
 from fleet_lib.errors import BadInput
+from fleet_lib.extras import how_to_add
 
 
 @click.command()
@@ -64,6 +65,5 @@ def _require_extra() -> None:
         importlib.import_module("mcp.server")
     except ImportError as error:
         raise BadInput(
-            f"fleet mcp needs {error.name}, which is not installed; run `./install.sh --with mcp`"
-            f" in Fleet's checkout, or install fleet[mcp] into {sys.prefix}"
+            f"fleet mcp needs {error.name}, which is not installed; {how_to_add('mcp')}"
         ) from None

@@ -74,6 +74,9 @@ def add(url: str, name: str | None) -> None:
     target = targets.add(home, found, name)
     _leave_out_earlier(home, target)
     say(f"Added {_named(target)}")
+    if found == targets.DESKTOP and (trouble := send.desktop_trouble()):
+        say(f"No message will be seen: {trouble}.", err=True)
+        return
     say(f"`fleet notify test {target.name}` sends a test message.", err=True)
 
 
@@ -133,7 +136,7 @@ def test(name: str | None) -> None:
     for target in chosen:
         if not errors[target]:
             say(f"{target.name}: sent")
-    failed = [f"{target.name}: {errors[target]}" for target in chosen if errors[target]]
+    failed = [f"{target.name}: {errors[target].rstrip('.')}" for target in chosen if errors[target]]
     if failed:
         raise BadInput("; ".join(failed))
 

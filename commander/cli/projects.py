@@ -22,6 +22,7 @@ from commander.cli._display import (
     state,
     when,
 )
+from commander.cli._facts import Facts
 from commander.cli._listing import Listing, Row
 from commander.cli._params import complete_project, machine_option
 from commander.cli._screen import session_lines
@@ -37,8 +38,9 @@ from fleet_lib.views.projects import find_project, project_names, project_record
 def projects() -> None:
     """List, show, archive and restore projects.
 
-    A project is a repository that sessions ran in. It is named by its repository's name, or by its
-    id if two projects share that name. All worktrees and clones of one remote are one project.
+    A project is a repository that sessions ran in. All worktrees and clones of one remote are one
+    project. PROJECT, in every command, is its repository's name or its id, the beginning of one, or
+    a folder in it, as `.` is.
 
     \b
     Examples:
@@ -117,7 +119,7 @@ def _page(page: dict[str, Any], sessions: list[Line | Row]) -> Iterator[Part]:
         "id": Cell(page["project_id"]),
     }
     yield Line((Cell(f"Project {page['project']}", "bold"),))
-    yield Table((), [(Cell(name, "dim"), cell) for name, cell in facts.items() if cell.text])
+    yield Facts(list(facts.items()))
     yield Line(())
     yield Listing(sessions)
     if page["latest"]:

@@ -190,10 +190,15 @@ def _waiting(connection: sqlite3.Connection) -> Session:
         raise NotFound("nothing waits for you; name a session, as `fleet sessions list` shows them")
     if len(waiting) == 1:
         return waiting[0]
-    if not is_interactive() or not sys.stdin.isatty():
-        raise BadInput(f"several sessions wait for you: {short_ids(waiting)}; name one of them")
     names = project_names(connection)
     offered = waiting[:_OFFERED]
+    if not is_interactive() or not sys.stdin.isatty():
+        some = ", ".join(
+            f"{shortest_id(connection, one.session_id)} ({names.get(one.project_id, 'no project')})"
+            for one in offered
+        )
+        more = ", …" if len(waiting) > len(offered) else ""
+        raise BadInput(f"several sessions wait for you: {some}{more}; name one of them")
     rows = [
         session_row(connection, open_record(session, names), f"{number} ")
         for number, session in enumerate(offered, start=1)

@@ -11,10 +11,10 @@ from commander.cli._display import (
     STYLES,
     Cell,
     Line,
+    Part,
     Table,
     count,
     folder,
-    is_interactive,
     none_yet,
     print_json,
     project,
@@ -22,6 +22,7 @@ from commander.cli._display import (
     show,
     when,
 )
+from commander.cli._facts import Facts
 from commander.cli._params import Words, complete_open, machine_option, project_option, since_option
 from commander.cli.usage import look_up_prices
 from fleet_lib import clock
@@ -50,7 +51,7 @@ _STATES = {
     "failed": "failed",
     "done": "completed",
 }
-_HEADINGS = ("id", "active", "project", "state", "turns", "title")
+_HEADINGS = ("id", "live", "active", "project", "state", "turns", "title")
 
 
 @click.group(cls=ListGroup)
@@ -109,13 +110,9 @@ def list_(
     if not records:
         is_filtered = project or state or since or machine
         say("No sessions match." if is_filtered else none_yet("sessions"))
-    elif is_interactive():
-        show(*_sections(records, names))
     else:
         rows = [_row(record, names) for record in records]
-        lives = ("live" if record["is_live"] else "-" for record in records)
-        table = [(row[0], live, *row[1:]) for row, live in zip(rows, lives, strict=True)]
-        show(Table((_HEADINGS[0], "live", *_HEADINGS[1:]), table))
+        show(Table(_HEADINGS, rows, optional=("turns", "active", "live"), least=16))
 
 
 @sessions.command("show")
@@ -154,23 +151,12 @@ def show_(id: str, limit: int, as_json: bool) -> None:
         show(*_page(page, name))
 
 
-def _sections(records: list[dict[str, Any]], names: dict[str, str]) -> Iterator[Line | Table]:
-    """The living and the ended sessions, each under its heading."""
-    living = [record for record in records if record["is_live"]]
-    for title, some in (("Live", living), ("Ended", records[len(living) :])):
-        if some:
-            if title == "Ended" and living:
-                yield Line(())
-            yield Line((Cell(title, "bold"),))
-            rows = [_row(record, names) for record in some]
-            yield Table(_HEADINGS, rows, optional=("turns",), indent=2)
-
-
 def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     text = record["text"] if record["attention"] else ""
     words = ": ".join(part for part in (record["title"], text) if part) or "-"
     return (
         Cell(record["session_id"][:_SHORT_ID], "", record["session_id"], whole=True),
+        Cell("live", "green") if record["is_live"] else Cell("", piped="-"),
         when(record["last_at"]),
         project(names, record["project_id"], record.get("machine")),
         record["state"],
@@ -179,7 +165,7 @@ def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
     )
 
 
-def _page(page: dict[str, Any], name: str) -> Iterator[Line | Table]:
+def _page(page: dict[str, Any], name: str) -> Iterator[Part]:
     """`name` is what a person may type for the session."""
     yield Line(
         (
@@ -190,7 +176,7 @@ def _page(page: dict[str, Any], name: str) -> Iterator[Line | Table]:
         ),
         wraps=True,
     )
-    yield Table((), [(Cell(label, "dim"), cell) for label, cell in _facts(page, name)])
+    yield Facts(list(_facts(page, name)))
     yield Line(())
     if not page["turns"]:
         yield Line(("No turn of it has ended yet." if page["is_live"] else "It had no turns.",))

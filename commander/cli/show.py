@@ -19,7 +19,8 @@ def show(context: click.Context, id: str, as_json: bool) -> None:
     """Show a briefing, event, job, session or project.
 
     ID is a briefing (12 or #12), an event (e40), a job (job3), the beginning of a session's id, or
-    a project's name or the beginning of it. Of an event it is the briefing that the event is about.
+    a project: its name, the beginning of it, or a folder in it, such as `.` for the one you are in.
+    Of an event it is the briefing that the event is about.
 
     \b
     Examples:

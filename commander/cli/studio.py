@@ -11,6 +11,7 @@ import click
 from commander.cli._database import drain_spool, existing_database
 from fleet_lib import paths
 from fleet_lib.errors import NotFound
+from fleet_lib.extras import how_to_add
 
 _METADATA = Path(paths.PROGRAM) / "commander" / "studio.json"
 
@@ -32,10 +33,7 @@ def studio(port: int | None, no_browser: bool) -> None:
       fleet db studio --port 8001 --no-browser
     """
     if importlib.util.find_spec("datasette") is None:
-        raise NotFound(
-            "Datasette is not installed; run `./install.sh --with studio` in Fleet's checkout, or"
-            f" install fleet[studio] into {sys.prefix}"
-        )
+        raise NotFound(f"Datasette is not installed; {how_to_add('studio')}")
     drain_spool(paths.home())
     path = existing_database()
     options = ["--host", "127.0.0.1", "--port", str(port or _free_port()), "--root"]

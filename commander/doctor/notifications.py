@@ -3,13 +3,14 @@
 import contextlib
 import importlib.util
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from commander.doctor.findings import Finding, Installation, open_untouched
 from fleet_lib import clock, paths
+from fleet_lib.extras import command_to_add
 from fleet_lib.notify import targets
+from fleet_lib.notify.send import desktop_trouble
 from fleet_lib.notify.targets import DESKTOP, Target
 from fleet_lib.store.notifications import Notification, NotificationRepo
 
@@ -35,10 +36,20 @@ def notifications(installation: Installation) -> Iterator[Finding]:
             "notifications",
             "Apprise is not installed, but a target needs it.",
             "No message is sent to that target.",
-            f"./install.sh --with notify, or install fleet[notify] into {sys.prefix}",
+            command_to_add("notify"),
         )
         return
     last = _last_of_each(installation, found)
+    desktop = next((one.name for one in found if one.url == DESKTOP), "")
+    if desktop and (trouble := desktop_trouble()):
+        yield Finding(
+            "warning",
+            "notifications",
+            f"{trouble[0].upper()}{trouble[1:]}.",
+            "No message is seen on the desktop.",
+            f"fleet notify remove {desktop}",
+        )
+        return
     failed = {one.name: last[one.id] for one in found if one.id in last and last[one.id].error}
     for name, one in failed.items():
         yield Finding(

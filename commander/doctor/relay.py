@@ -9,6 +9,7 @@ from pathlib import Path
 
 from commander.doctor.findings import Finding, Installation, open_untouched
 from fleet_lib import clock, hot_settings, paths
+from fleet_lib.extras import command_to_add
 from fleet_lib.relay import report
 from fleet_lib.relay.backoff import is_running
 from fleet_lib.relay.membership import shared_records
@@ -36,10 +37,10 @@ def _of_member(home: str, connection: sqlite3.Connection, member: Member) -> Ite
         yield Finding(
             "failed",
             "relay",
-            f"This machine is {member.machine} on {clean(member.url, 100)}, but the extra"
-            " fleet[relay] is not installed.",
+            f"This machine is {member.machine} on {clean(member.url, 100)}, but the relay's"
+            " packages are not installed.",
             "Nothing is exchanged. What is to be sent waits in the database.",
-            "./install.sh --with relay",
+            command_to_add("relay"),
         )
         return
     seed = Path(paths.relay(home, "seed"))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from fleet_lib import clock, paths
+from fleet_lib import paths, typed_time
 from fleet_lib.drain.foreground import drain_now
-from fleet_lib.errors import BadInput, DatabaseUnusable, NoAnswer, NotFound
+from fleet_lib.errors import DatabaseUnusable, NoAnswer, NotFound
 from fleet_lib.levels import Status
 from fleet_lib.prelude import delta, recap
 from fleet_lib.prelude.events import newest_event
@@ -113,10 +113,7 @@ def project(home: str, name: str) -> dict[str, Any]:
 
 
 def usage(home: str, by: Literal["day", "project", "model"], since: str | None) -> dict[str, Any]:
-    try:
-        start = clock.normal(since) if since else None
-    except ValueError:
-        raise BadInput(f"{since!r} is no date, such as 2026-11-01") from None
+    start = typed_time.past(since) if since else None
     with _reading(home) as connection:
         names = project_names(connection) if by == "project" else {}
         rows = usage_rows(connection, by, current_rates(connection, home), since=start)

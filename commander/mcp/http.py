@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fleet_lib.extras import how_to_add
+
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
@@ -26,7 +28,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if importlib.util.find_spec("mcp") is None:
-            message = "MCP needs the extra fleet[mcp]; run `./install.sh --with mcp`."
+            message = f"The packages of MCP are not installed; {how_to_add('mcp')}."
             error = {"code": "not_installed", "message": message}
             await JSONResponse({"error": error}, 501)(scope, receive, send)
             return

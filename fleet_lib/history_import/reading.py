@@ -44,7 +44,7 @@ class ReadTurn(Record):
 
     prepared: Prepared
     is_left_alone: bool  # its own hook may still come
-    is_living: bool  # its session is
+    is_living: bool  # a client has its session open
 
 
 class Reader:
@@ -70,14 +70,15 @@ class Reader:
             if folder.is_ignored:
                 self.ignored += 1
                 continue
-            is_living = session_id in self._living or transcript.may_go_on(ended_ns)
+            is_living = session_id in self._living
+            may_go_on = is_living or transcript.may_go_on(ended_ns)
             files = dict.fromkeys([*turn.files, *edits.get(turn.prompt_id or "", ())])
             turn = replace(turn, files=tuple(files))
             if prepared := _prepared(turn, session_id, transcript, ended_ns, folder):
                 if self._keeps_prompts:
                     title = title_of(turn.asked)
                     prepared = replace(prepared, keeps_prompts=True, title=title)
-                yield ReadTurn(prepared, turn.is_last and is_living, is_living)
+                yield ReadTurn(prepared, turn.is_last and may_go_on, is_living)
 
     def _folder(self, path: str) -> _Folder:
         if path not in self._folders:
@@ -97,6 +98,8 @@ class Reader:
     def _read_folder(self, path: str) -> _Folder:
         if not path or "\0" in path:
             return _Folder(False, "", False, False, None, False)
+        if not path.startswith("/"):  # of a transcript from Windows; here it would be below `.`
+            return _Folder(False, path, False, False, None, False)
         # A worktree or a subfolder that is gone belongs to the repository that is left.
         place = Path(path)
         while not place.is_dir() and place != place.parent:

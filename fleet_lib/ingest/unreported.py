@@ -55,17 +55,31 @@ def apply_import(
     turn = replace(turn, broadcast_level="silent", base_commit=None, derived=derived)
     record = turns.store(repos, prepared, turn, None, None, is_history=True)
     repos.imports.mark(record.briefing_id, prepared.received_at)
-    # A session that lives is its hooks' to describe.
-    if not is_living:
-        _remember_session(repos, prepared, known, project_id, record.briefing_id)
+    if known is None or _is_an_imports(repos, known, is_living):
+        _remember_session(repos, prepared, known, project_id, record.briefing_id, is_living)
     return record.briefing_id
 
 
+def _is_an_imports(repos: Repos, known: Session, is_living: bool) -> bool:
+    """Whether an import may describe a known session. One that lives is its hooks' to describe,
+    unless they never did."""
+    if known.briefing_id is not None and repos.imports.is_imported(known.briefing_id):
+        return True
+    return known.ended_at is not None and not is_living
+
+
 def _remember_session(
-    repos: Repos, prepared: Prepared, known: Session | None, project_id: str, briefing_id: int
+    repos: Repos,
+    prepared: Prepared,
+    known: Session | None,
+    project_id: str,
+    briefing_id: int,
+    is_living: bool,
 ) -> None:
-    """The session of an imported turn: it has ended and waits for no answer."""
+    """The session of an imported turn: it waits for no answer, and has ended unless a client has it
+    open."""
     at = prepared.received_at
+    ended_at = None if is_living else at
     if known is None:
         known = Session(
             session_id=prepared.session_id,
@@ -77,14 +91,15 @@ def _remember_session(
             briefing_id=None,
             event_id=None,
             last_seen_at=at,
-            ended_at=at,
+            ended_at=ended_at,
             hidden_until=None,
             head_commit=None,
             head_at=None,
             status_digest=None,
             status_turn=None,
         )
-    elif known.ended_at is None or at < known.last_seen_at:
+    elif at < known.last_seen_at:
         return
-    ended = replace(known, briefing_id=briefing_id, state_at=at, last_seen_at=at, ended_at=at)
-    repos.sessions.save(ended)
+    repos.sessions.save(
+        replace(known, briefing_id=briefing_id, state_at=at, last_seen_at=at, ended_at=ended_at)
+    )

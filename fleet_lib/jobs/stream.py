@@ -230,7 +230,8 @@ def readable_parts(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 yield from _parts_of_block(block)
     elif kind == "result":
         cost = value.get("total_cost_usd")
-        text = f"{value.get('num_turns')} turns"
+        number = value.get("num_turns")
+        text = f"{number} turn{'' if number == 1 else 's'}"
         if isinstance(cost, int | float) and abs(cost) < 1e6:  # false for NaN
             text += f", ${cost:.4f}"
         yield ("error" if value.get("is_error") else "note"), text

@@ -18,15 +18,22 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fleet_lib.errors import BadInput
+from fleet_lib.extras import how_to_add
 from fleet_lib.notify.targets import DESKTOP, host_of
 from fleet_lib.redact import redact
 from fleet_lib.text import clean
 
-_ERROR_LIMIT = 300  # characters
+_ERROR_LIMIT = 400  # characters
 _SHORTEST_SECRET = 4  # characters of a part of an address that is masked in an error
 _DESKTOP_SECONDS = 10
 _READ_MARKDOWN = {"NotifyDiscord", "NotifyMattermost", "NotifyZulip"}
 _MARKDOWN = re.compile(r"[\\*_~`|\[\]]|^[#>+-]", re.MULTILINE)
+# What notify-send says where no bus of a desktop runs, or nothing on it shows notifications.
+_NO_SERVER = re.compile(r"ServiceUnknown|NameHasNoOwner|autolaunch|dbus-launch|Could not connect")
+NO_DESKTOP = (
+    "no desktop that shows notifications runs on this machine; on a server use another target, such"
+    " as `fleet notify add ntfy://TOPIC` for a phone"
+)
 _APPLESCRIPT = "display notification {body} with title {title}"
 
 
@@ -116,8 +123,8 @@ def _apprise_of(url: str) -> Any:
         import apprise
     except ImportError:
         raise BadInput(
-            "Apprise is not installed; run `./install.sh --with notify` in Fleet's checkout, or"
-            f" install fleet[notify] into {sys.prefix}; `fleet notify add desktop` needs neither"
+            f"Apprise is not installed; {how_to_add('notify')}; `fleet notify add desktop` does"
+            " without"
         ) from None
     logging.getLogger("apprise").propagate = False
     asset = apprise.AppriseAsset(
@@ -154,18 +161,34 @@ def _to_desktop(title: str, body: str) -> str:
     else:
         # A body may have markup there; there is no `<` in it, so `&` is all that could be one.
         command = [program, "--app-name=Fleet", "--", title, body.replace("&", "&amp;")]
-    done = subprocess.run(
-        command,
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=_DESKTOP_SECONDS,
-        check=False,
-        env=_desktop_environment(),
-    )
-    if done.returncode:
-        return f"{name}: {done.stderr.strip() or f'exit code {done.returncode}'}"
-    return ""
+    try:
+        done = subprocess.run(
+            command,
+            input=script,
+            capture_output=True,
+            text=True,
+            timeout=_DESKTOP_SECONDS,
+            check=False,
+            env=_desktop_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name} did not end within {_DESKTOP_SECONDS} s"
+    if not done.returncode:
+        return ""
+    if _NO_SERVER.search(done.stderr):
+        return f"{NO_DESKTOP} ({name}: {done.stderr.strip()})"
+    return f"{name}: {done.stderr.strip() or f'exit code {done.returncode}'}"
+
+
+def desktop_trouble() -> str:
+    """Why no message would be seen on this machine's desktop, as far as that can be said without
+    sending one; "" if nothing speaks against it."""
+    try:
+        _desktop_program()
+    except BadInput as error:
+        return str(error)
+    has_bus = sys.platform == "darwin" or "DBUS_SESSION_BUS_ADDRESS" in _desktop_environment()
+    return "" if has_bus else NO_DESKTOP
 
 
 def _desktop_program() -> str:

@@ -59,7 +59,7 @@ class Event:
         self.text = without_front_matter(text)
 
     def label(self) -> str:
-        """The id that `fleet briefings show` takes."""
+        """The id that `fleet show` takes."""
         return f"#{self.briefing_id}" if self.briefing_id is not None else f"#e{self.event_id}"
 
 

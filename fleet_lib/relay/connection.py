@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from fleet_lib import paths
+from fleet_lib.extras import how_to_add
 from fleet_lib.relay import names
 from fleet_lib.relay.link import Link, RelayTrouble
 from fleet_lib.store.relay import Member
@@ -98,7 +99,7 @@ async def connected_with(
         import nkeys  # noqa: F401  (nats-py signs with it)
     except ImportError:
         raise RelayTrouble(
-            "the relay needs the extra fleet[relay]: run `./install.sh --with relay`"
+            f"the relay's packages are not installed; {how_to_add('relay')}"
         ) from None
     # It warns of what a closed TLS connection does not do.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from fleet_lib.errors import BadInput, FleetError
+from fleet_lib.extras import how_to_add
 from fleet_lib.files import write_whole
 from fleet_lib.text import clean
 
@@ -43,7 +44,7 @@ def new_key() -> tuple[str, str]:
     try:
         import nkeys
     except ImportError:
-        raise NoKeys("keys need the extra fleet[relay]: run `./install.sh --with relay`") from None
+        raise NoKeys(f"the relay's packages are not installed; {how_to_add('relay')}") from None
     seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
     pair = nkeys.from_seed(bytearray(seed))
     return seed.decode(), pair.public_key.decode()

@@ -148,16 +148,31 @@ class ProjectRepo:
         return None
 
     def find(self, name: str) -> list[Project]:
-        """The projects that a person may mean: by id, else by repository name."""
+        """The projects that a person may mean: by id, else by repository name, or by name and
+        machine, as `web@laptop`."""
         exact = self.get(name)
         if exact:
             return [exact]
+        own_name, mark, machine = name.rpartition("@")
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE lower(repo_name) = lower(?) ORDER BY project_id", (name,)
+            "SELECT * FROM projects WHERE lower(repo_name) = lower(?1)"
+            " OR (lower(repo_name) = lower(?2) AND substr(project_id, -length(?3)) = ?3)"
+            " ORDER BY project_id",
+            (name, own_name, mark + machine or "@"),
         )
         found = [_from_row(row) for row in rows]
         # A project of another machine, whose id ends in `@laptop`, gives way to one of this one.
         return [project for project in found if "@" not in project.project_id] or found
+
+    def beginning_with(self, text: str, limit: int) -> list[Project]:
+        """The projects whose name or id begins so, the latest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
+            " OR substr(project_id, 1, length(?1)) = ?1"
+            " ORDER BY updated_at DESC, project_id LIMIT ?2",
+            (text.lower(), limit),
+        )
+        return [_from_row(row) for row in rows]
 
     def archive(self, project_id: str) -> bool:
         """Hide it from roster and recap until a turn of it comes in. False if it was hidden."""

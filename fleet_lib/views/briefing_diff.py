@@ -64,7 +64,7 @@ def difference(
     if not briefing.head_commit:
         raise NotFound(
             f"{number} names no commit: its folder was in no git repository, had no commit yet, or"
-            f" was gone when the turn was read; `fleet briefings show {briefing.briefing_id}` has its files"
+            f" was gone when the turn was read; `fleet show {briefing.briefing_id}` has its files"
         )
     for commit in (briefing.base_commit, briefing.head_commit):
         if commit and not _COMMIT.fullmatch(commit):  # a model may have written it

@@ -202,7 +202,8 @@ def _project(
     large = [turn for turn in ended if turn.impact != "trivial" and turn.status != "failed"]
     small = [turn for turn in ended if turn not in large]
     done = _without_duplicates(large)
-    named_small = [] if done else _without_duplicates(small)
+    # One that failed and was tried again is no result.
+    named_small = [] if done else _without_duplicates(t for t in small if t.status != "failed")
     steps = next((turn.next_steps for turn in turns if turn.next_steps), ())
     return head | {
         "turns": len(turns),
@@ -235,7 +236,7 @@ def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
 
 
 def _item(turn: _Turn) -> dict[str, Any]:
-    says_little = len(turn.summary) < _LEAST and turn.title
+    says_little = len(turn.summary) < _LEAST and turn.title not in ("", turn.summary)
     text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
     return {
         "briefing_id": turn.briefing_id,

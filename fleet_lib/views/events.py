@@ -33,6 +33,24 @@ def latest_events(
     return found[-limit:]
 
 
+def events_after(
+    connection: sqlite3.Connection,
+    after: int,
+    limit: int,
+    since: str | None = None,
+    machine: str | None = None,
+) -> list[OutboxEvent]:
+    """The first `limit` events after an id that also came since an ISO time, oldest first."""
+    repo = OutboxRepo(connection)
+    if since is None:
+        return repo.get_after(after, limit, machine)
+    found: list[OutboxEvent] = []
+    while len(found) < limit and (page := repo.get_after(after, _PAGE, machine)):
+        found += [event for event in page if event.ts >= since]
+        after = page[-1].event_id
+    return found[:limit]
+
+
 def event_record(event: OutboxEvent) -> dict[str, Any]:
     """The event with its payload as an object; with `payload_json` as stored if it is no JSON
     object."""

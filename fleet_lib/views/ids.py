@@ -1,6 +1,6 @@
 """What a person means by an ID: a briefing (12), an event (e40), a job (job3), the beginning of a
-session's id, or a project's name, id or the beginning of one. And the shortest ID of a session, to
-be typed from a screen."""
+session's id, or a project as views/projects.py finds it. And the shortest ID of a session, to be
+typed from a screen."""
 
 import re
 import shlex
@@ -17,6 +17,14 @@ from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean
+from fleet_lib.views.projects import (
+    find_project,
+    is_folder,
+    meant,
+    named_projects,
+    no_project,
+    projects_beginning,
+)
 from fleet_lib.views.sessions import SessionsNow
 
 Kind = Literal["briefing", "event", "job", "session", "project"]
@@ -61,7 +69,7 @@ def meaning(connection: sqlite3.Connection, text: str) -> Found:
     whole = _whole(connection, text)
     found = whole or _beginning(connection, text)
     if not found:
-        raise NotFound(_nothing(text))
+        raise NotFound(_nothing(connection, text))
     if len(found) == 1:
         return found[0]
     if all(one.kind == "session" for one in found):
@@ -69,9 +77,8 @@ def meaning(connection: sqlite3.Connection, text: str) -> Found:
         raise BadInput(
             f"several sessions begin with {text!r}: {short_ids(sessions)}; type more of it"
         )
-    if all(one.kind == "project" for one in whole) and whole:
-        ids = ", ".join(one.id for one in found)
-        raise BadInput(f"several projects are named {text!r}; use one of these ids: {ids}")
+    if all(one.kind == "project" for one in found):
+        find_project(connection, text)  # raises the same error as elsewhere
     named = ", ".join(f"{one.kind} {one.label()}" for one in found[:_SHOWN])
     more = ", …" if len(found) > _SHOWN else ""
     raise BadInput(f"{text!r} may be {named}{more}; type one of these")
@@ -144,12 +151,15 @@ def no_such(kind: Kind, number: int) -> str:
     return f"there is no {kind} {number}; run `{_LISTS[kind]}` to see the latest"
 
 
-def _nothing(text: str) -> str:
+def _nothing(connection: sqlite3.Connection, text: str) -> str:
     if match := _NUMBERED.fullmatch(text.lower()):
         return no_such(_KINDS[match[1].lstrip("#")], int(match[2]))
+    if is_folder(text):
+        return no_project(connection, text)
     return (
-        f"no session or project begins with {clean(text, 60)!r}; an ID is also a briefing (12), an"
-        " event (e40) or a job (job3). Run `fleet sessions list` to see the sessions"
+        f"no session or project begins with {clean(text, 60)!r}{meant(connection, text)}; an ID is"
+        " also a briefing (12), an event (e40) or a job (job3). Run `fleet sessions list` to see the"
+        " sessions"
     )
 
 
@@ -159,7 +169,7 @@ def _whole(connection: sqlite3.Connection, text: str) -> list[Found]:
     if match := _NUMBERED.fullmatch(text.lower()):
         one = Found(_KINDS[match[1].lstrip("#")], int(match[2]))
         found += [one] if _exists(connection, one) else []
-    found += [Found("project", id=one.project_id) for one in ProjectRepo(connection).find(text)]
+    found += [Found("project", id=one.project_id) for one in named_projects(connection, text)]
     if SessionRepo(connection).get(text):
         found.append(Found("session", id=text))
     return found
@@ -170,14 +180,10 @@ def _beginning(connection: sqlite3.Connection, text: str) -> list[Found]:
     if not text:
         return []
     sessions = SessionRepo(connection).beginning_with(text, _SHOWN + 1)
-    rows = connection.execute(
-        "SELECT project_id FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
-        " OR substr(project_id, 1, length(?1)) = ?1 ORDER BY updated_at DESC LIMIT ?2",
-        (text.lower(), _SHOWN + 1),
-    )
+    projects = projects_beginning(connection, text)
     return [
         *(Found("session", id=session.session_id) for session in sessions),
-        *(Found("project", id=row[0]) for row in rows),
+        *(Found("project", id=project.project_id) for project in projects),
     ]
 
 

@@ -125,19 +125,16 @@ def watching(
             ):
                 changed()
 
+    observer = None
     try:
-        observer = Observer()
-    except OSError:  # the system allows no more watchers
-        yield False
-        return
-    try:
-        observer.schedule(Handler(), str(folder))
-        observer.start()
-    except OSError:  # there is no such folder
-        observer.stop()  # it holds a watcher before it has started
-        yield False
-        return
-    try:
-        yield True
+        try:
+            observer = Observer()
+            observer.schedule(Handler(), str(folder))
+            observer.start()
+            is_watched = True
+        except OSError:  # there is no such folder, or the system allows no more watches
+            is_watched = False
+        yield is_watched
     finally:
-        observer.stop()
+        if observer is not None:
+            observer.stop()  # also one that did not start: it has a thread and a watch already
