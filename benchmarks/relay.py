@@ -176,20 +176,23 @@ def _id(number: int, kind: int = 0) -> str:
 
 
 def _exchange(home: Path) -> _Cost:
-    """`fleet relay once`."""
+    """`fleet relay once`; again if the server was too busy to answer in time."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     memory = 0.0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "commander.cli", "relay", "once"],
-        env=os.environ | {"FLEET_HOME": str(home)},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None:
-        with contextlib.suppress(psutil.Error):
-            memory = max(memory, psutil.Process(process.pid).memory_info().rss / 1e6)
-        time.sleep(0.01)
+    for _ in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "commander.cli", "relay", "once"],
+            env=os.environ | {"FLEET_HOME": str(home)},
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                memory = max(memory, psutil.Process(process.pid).memory_info().rss / 1e6)
+            time.sleep(0.01)
+        if process.returncode == 0:
+            break
     assert process.returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 REQUEST_SECONDS = 5.0
+_TOGETHER_SECONDS = 30.0  # a slow disk may take so long for many messages
 _CLOSE_SECONDS = 1.0
 BATCH = 256  # messages of one fetch
 _BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
@@ -112,10 +113,17 @@ class Link:
             if error and error.get("err_code") != _OTHER_CONFIGURATION:
                 raise RelayTrouble(f"the stream {stream} cannot be used: {_words(error)}")
 
-    async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+    async def publish(
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str],
+        seconds: float = REQUEST_SECONDS,
+    ) -> int:
         """The message's sequence once the server has stored it. Raises Refused, WrongSequence,
         NoStream, RelayTrouble."""
-        answer = await self._ask(subject, body, headers | {wire.SENT_HEADER: clock.now()})
+        headers = headers | {wire.SENT_HEADER: clock.now()}
+        answer = await self._ask(subject, body, headers, seconds)
         if error := answer.get("error"):
             if error.get("err_code") == _WRONG_SEQUENCE:
                 raise WrongSequence(_words(error))
@@ -138,7 +146,7 @@ class Link:
             raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
         last = parcels[-1]
         headers = last.headers | _of_batch(name, len(parcels)) | {"Nats-Batch-Commit": "1"}
-        return await self.publish(subject, last.body, headers)
+        return await self.publish(subject, last.body, headers, _TOGETHER_SECONDS)
 
     async def consumer(
         self, filter: Filter, *, start: int = 0, only_last: bool = False
@@ -225,19 +233,23 @@ class Link:
         self.ahead_ns = 0 if abs(ahead) < clock.SKEW_NANOSECONDS else ahead
 
     async def _ask(
-        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
     ) -> dict[str, Any]:
         from nats.errors import Error, NoRespondersError
 
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[subject.lower()] = refused  # nats-py lowers the error
         asking = asyncio.ensure_future(
-            self._client.request(subject, body, timeout=REQUEST_SECONDS, headers=headers)
+            self._client.request(subject, body, timeout=seconds, headers=headers)
         )
         try:
             await asyncio.wait(
                 (asking, refused),
-                timeout=REQUEST_SECONDS + 1,
+                timeout=seconds + 1,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if refused.done():
@@ -250,9 +262,7 @@ class Link:
                 "the server has no stream yet: one of its owner's machines makes it"
             ) from None
         except TimeoutError:
-            raise RelayTrouble(
-                f"the server gave no answer within {REQUEST_SECONDS:.0f} s"
-            ) from None
+            raise RelayTrouble(f"the server gave no answer within {seconds:.0f} s") from None
         except (Error, OSError, ValueError) as error:
             raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
         finally:
