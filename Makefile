@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 4
 # The Claude Code versions that tests run with, each with its captured payloads: oldest supported and newest.
 CLAUDE_VERSIONS := $(sort $(notdir $(wildcard tests/payloads/*.*.*)))
 # One of them: make test-client CLAUDE_VERSION=2.1.332

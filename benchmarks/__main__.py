@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME …] [--only NAME] [--quick]
 
-It takes less than twelve minutes on an otherwise idle machine with two cores, needs two gigabytes
+It takes less than fifteen minutes on an otherwise idle machine with two cores, needs two gigabytes
 in the temporary folder, and uses loopback and throwaway homes only. `--python` is the interpreter
 that runs the hooks.
 """
@@ -66,7 +66,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
         number = rounds or 2
         return {
             "hooks": lambda folder: hooks.measure(folder, python, number, 1_000),
-            "turns": lambda folder: turns.measure(folder, python, number, (2, 50), 2),
+            "turns": lambda folder: turns.measure(folder, python, number, (2, 50), 2, 2.0),
             "commands": lambda folder: commands.measure(folder, number, (500, 1_000)),
             "drain": lambda folder: drain.measure(folder, 1, (200,)),
             "gateway": lambda folder: gateway.measure(folder, 20, 500),
@@ -76,7 +76,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
         }
     return {
         "hooks": lambda folder: hooks.measure(folder, python, rounds or 25, 1_000_000),
-        "turns": lambda folder: turns.measure(folder, python, rounds or 7, turns.FILES, 12),
+        "turns": lambda folder: turns.measure(folder, python, rounds or 7, turns.FILES, 16),
         "commands": lambda folder: commands.measure(folder, rounds or 5, commands.SIZES),
         "drain": lambda folder: drain.measure(folder, 2, drain.SIZES),
         "gateway": gateway.measure,

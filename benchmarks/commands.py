@@ -45,6 +45,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "events list": ("events", "list"),
     "usage --since 7d": ("usage", "--since", "7d"),
     "usage": ("usage",),
+    "usage --by project": ("usage", "--by", "project"),
+    "usage --by session": ("usage", "--by", "session"),
+    "digest": ("digest",),
     "jobs list": ("jobs", "list"),
     "prelude": ("prelude",),
 }

@@ -139,9 +139,10 @@ def _statements(events: int, projects: int) -> list[tuple[str, int, int]]:
             apart,
         ),
         (
-            "INSERT INTO usage_sums (session_id, turn_key, quarter, kind_id, input_tokens,"
-            " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
-            " SELECT 's-' || (i / 10), 't-' || i, (:now - (:count - i) * :apart) / 900, 1 + i % 2,"
+            "INSERT INTO usage_sums (session_id, turn_key, project_id, quarter, kind_id,"
+            " input_tokens, output_tokens, cache_read_tokens, cache_write_5m_tokens,"
+            " cache_write_1h_tokens) SELECT 's-' || (i / 10), 't-' || i,"
+            " 'repo-' || (i / 10 % :projects) || '__00000000', (:now - (:count - i) * :apart) / 900, 1 + i % 2,"
             " 100, 200, 3000, 400, 0 FROM numbers",
             turns,
             apart,

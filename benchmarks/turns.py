@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.sync.client import connect
 
@@ -41,7 +41,12 @@ _WORDS = "The password reset sends a token, and the password is hashed."
 
 
 def measure(
-    folder: Path, python: str, rounds: int, sizes: Sequence[int], busy_turns: int
+    folder: Path,
+    python: str,
+    rounds: int,
+    sizes: Sequence[int],
+    busy_turns: int,
+    most_seconds_apart: float = 20.0,
 ) -> list[Section]:
     world = World(folder, python)
     db.connect(paths.database(str(world.home))).close()
@@ -57,11 +62,16 @@ def measure(
             if number:
                 command.costs.append(cost)
     _require_whole(world, turns)
+    fleets = (
+        *(_Fleet(kind, 5, 1, _SECONDS_APART, busy_turns) for kind in (TALK, EDIT)),
+        _Fleet(EDIT, 20, 10, _SECONDS_APART, busy_turns),
+        _Fleet(EDIT, 5, 5, most_seconds_apart, max(1, busy_turns // 4)),
+    )
     shown = f"python -m benchmarks turns --rounds {rounds}"
     warning = yardstick_warning(base, without)
     return [
         _alone(base, turns, empty, shown, warning),
-        _busy(bare(python), world, repositories[0], busy_turns, shown),
+        _busy(bare(python), world, fleets, rounds, shown),
         _latency(bare(python), world, repositories[0], rounds * 2, shown),
     ]
 
@@ -166,49 +176,68 @@ def _growth(command: Command, turns: Sequence[Command]) -> float:
     return median(command, "cpu") / median(first, "cpu")
 
 
-def _busy(base: Command, world: World, project: Path, number: int, shown: str) -> Section:
-    """Turns that follow each other. What the first one costs, which starts the drainer, is counted
-    apart."""
-    sessions = [Session(world.folder, project) for _ in range(5)]
+class _Fleet(NamedTuple):
+    """Sessions whose turns follow each other, in one repository after the other."""
+
+    kind: str
+    sessions: int
+    repositories: int
+    seconds_apart: float
+    turns: int  # after the one that starts the drainer
+
+
+def _busy(
+    base: Command, world: World, fleets: Sequence[_Fleet], starts: int, shown: str
+) -> Section:
+    """Turns that follow each other. What the first one costs, which starts the drainer, is measured
+    several times and counted apart."""
     rows = []
-    for kind in (TALK, EDIT):
-        first = _costs_of_turns(base, world, sessions, kind, 1)
-        whole = _costs_of_turns(base, world, sessions, kind, number + 1)
-        each = (whole - first) / number
+    firsts = {
+        kind: statistics.median(
+            _costs_of_turns(base, world, _Fleet(kind, 1, 1, 0, 0)) for _ in range(starts)
+        )
+        for kind in dict.fromkeys(fleet.kind for fleet in fleets)
+    }
+    for fleet in fleets:
+        first = firsts[fleet.kind]
+        each = (_costs_of_turns(base, world, fleet) - first) / fleet.turns
         ratio = each / median(base, "cpu")
         rows.append(
-            (kind, f"{1000 * first:.0f}", f"{1000 * each:.1f}", f"{ratio:.2f}", f"{BUSY:.0f}",
+            (fleet.kind, f"{fleet.sessions}", f"{fleet.repositories}", f"{fleet.seconds_apart:g}",
+             f"{1000 * first:.0f}", f"{1000 * each:.1f}", f"{ratio:.2f}", f"{BUSY:.0f}",
              held(ratio, BUSY))
         )  # fmt: skip
     return Section(
         "What a turn costs in a busy fleet",
         shown,
-        f"CPU time of {number} turns of five sessions that follow each other every"
-        f" {_SECONDS_APART} s. A drainer that lingers takes the next turn without starting again.",
+        "CPU time of turns that follow each other, of one session after the other. A drainer that"
+        " lingers takes the next turn without starting again.",
         [
             table(
-                ("turn", "CPU ms of the first", "CPU ms of each that follows", "times bare",
-                 "limit", "holds"),
+                ("turn", "sessions", "repositories", "seconds apart", "CPU ms of the first",
+                 "CPU ms of each that follows", "times bare", "limit", "holds"),
                 rows,
             )
         ],
     )  # fmt: skip
 
 
-def _costs_of_turns(
-    base: Command, world: World, sessions: Sequence[Session], kind: str, number: int
-) -> float:
-    """CPU seconds of so many turns, with the drainers' from start to end. The bare interpreter runs
-    in the pauses."""
+def _costs_of_turns(base: Command, world: World, fleet: _Fleet) -> float:
+    """CPU seconds of the first turn and those that follow, with the drainers' from start to end. The
+    bare interpreter runs in the pauses."""
     end_orphans()
     total = 0.0
-    for turn in range(number):
+    sessions = []
+    for number in range(fleet.sessions):
+        path = world.folder / f"busy-{number % fleet.repositories}"
+        sessions.append(Session(world.folder, path if path.exists() else repository(path, 2)))
+    for turn in range(fleet.turns + 1):
         began = time.monotonic()
         session = sessions[turn % len(sessions)]
-        total += _turn(world, session, "", kind).run().cpu
+        total += _turn(world, session, "", fleet.kind).run().cpu
         _wait_until_empty(world.home)
         base.costs.append(base.run())
-        time.sleep(max(0.0, _SECONDS_APART - (time.monotonic() - began)))
+        time.sleep(max(0.0, fleet.seconds_apart - (time.monotonic() - began)))
     return total + cpu_of_orphans(world.home)
 
 

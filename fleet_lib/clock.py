@@ -18,13 +18,11 @@ _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m
 
 def iso(nanoseconds: int) -> str:
     """Unix nanoseconds as `2026-11-23T06:55:16.123Z`."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{_iso_second(seconds)}.{rest // 1_000_000:03d}Z"
+    return f"{_iso_second(nanoseconds // 1_000_000_000)}.{nanoseconds // 1_000_000 % 1000:03d}Z"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # most times of a turn are within a few seconds
 def _iso_second(seconds: int) -> str:
-    """Many rows are written in one second."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 

@@ -5,6 +5,7 @@ needs few of them."""
 import marshal
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, AnyStr, cast
 
 from fleet_lib.compiled import checksum, compiled, kept
@@ -45,19 +46,40 @@ class AnyOf:
 
     def __init__(self, sources: Iterable[str]) -> None:
         self._sources = tuple(sources)
-        self._known: list[tuple[_Literals, re.Pattern[str]]] = []
+        self._patterns: list[re.Pattern[str]] = []
+        # (literal, number of its expression), by the literal's first three letters
+        self._literals: dict[str, list[tuple[str, int]]] = {}
+        self._short: list[tuple[str, int]] = []  # literals of fewer letters
+        self._always: list[int] = []  # those without a literal
 
     def search(self, text: str) -> bool:
         """Whether one of them matches somewhere in the text."""
-        self._known = self._known or [
-            (literals, lazy(source))
-            for source, literals in zip(self._sources, _needed_of(self._sources), strict=True)
-        ]
-        return any(
-            pattern.search(text)
-            for literals, pattern in self._known
-            if not literals or any([literal in text for literal in literals])  # noqa: C419 (faster)
-        )
+        if not self._patterns:
+            self._begin()
+        known, literals = self._patterns, self._literals
+        possible = set(self._always)
+        # There are hundreds of literals. Their first letters rule out most of them, in one step.
+        for three in literals.keys() & _threes(text):
+            possible.update([number for literal, number in literals[three] if literal in text])
+        possible.update([number for literal, number in self._short if literal in text])
+        return any(known[number].search(text) for number in possible)
+
+    def _begin(self) -> None:
+        for number, needs in enumerate(_needed_of(self._sources)):
+            if not needs:
+                self._always.append(number)
+            for literal in needs:
+                if len(literal) < 3:
+                    self._short.append((literal, number))
+                else:
+                    self._literals.setdefault(literal[:3], []).append((literal, number))
+        self._patterns = [lazy(source) for source in self._sources]
+
+
+@lru_cache(maxsize=16)  # several tables look at the same sentence
+def _threes(text: str) -> frozenset[str]:
+    """All strings of three letters in a text."""
+    return frozenset(map("".join, zip(text, text[1:], text[2:], strict=False)))
 
 
 def _needed_of(sources: tuple[str, ...]) -> tuple[_Literals, ...]:

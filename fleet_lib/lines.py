@@ -135,9 +135,12 @@ _DOCUMENTS_SQL = f"""CASE WHEN json_type(j, '$.docDrift.docs') = 'array' THEN (S
       max(count(*) - {DOCUMENTS_NAMED}, 0) + CASE json_type(j, '$.docDrift.moreDocs') WHEN 'integer'
         THEN max(json_extract(j, '$.docDrift.moreDocs'), 0) ELSE 0 END AS rest {_DOCS})) END"""
 
+# The line that was written into the payload, in SQL; NULL if none was.
+WRITTEN_LINE = _sql_of(_WRITTEN)
+
 # `line_of` in SQL, not yet cut to one line: `j` is the payload if it is JSON, else NULL; `type` is
 # the event's. NULL if there are no words.
-EVENT_LINE = f"""coalesce({_sql_of(_WRITTEN)}, {_DOCUMENTS_SQL}, {_sql_of(_PLACES)},
+EVENT_LINE = f"""coalesce({WRITTEN_LINE}, {_DOCUMENTS_SQL}, {_sql_of(_PLACES)},
     CASE WHEN json_type(j, '$.docDrift') = 'object' THEN coalesce('those about ' ||
       (SELECT group_concat(value, ', ') FROM (SELECT value FROM json_each(
         CASE WHEN json_type(j, '$.docDrift.sources') = 'array' THEN j END, '$.docDrift.sources')

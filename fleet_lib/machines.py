@@ -35,7 +35,7 @@ def of_session(column: str) -> str:
 
 def machine_of(column: str) -> str:
     """The same; "" for this one. Letter for letter the indexes' expression in
-    migrations/0020_relay_sessions.sql."""
+    migrations/0021_relay_sessions.sql."""
     return f"ifnull({of_session(column)}, '')"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 QUESTION_SECONDS = 3.0  # for an answer to stat, open, read
 BOARD_BYTES = 8192
 _HEAD = struct.Struct("<QdH")  # number of questions, seconds for this one, bytes of its path
+_ENTRY_AT = BOARD_BYTES - 256  # the name of the entry that the questions are about
 
 # Not an answer either: the disk, the network, or a limit of the system. It is asked again later.
 _TROUBLE = frozenset(
@@ -55,6 +56,17 @@ def read_board(board: mmap) -> tuple[int, float, str]:
     return number, seconds, os.fsdecode(path)
 
 
+def note_entry(name: str) -> None:
+    """From now on, the questions are about this entry; "": about none."""
+    if _board is not None:
+        _board[_ENTRY_AT:] = os.fsencode(name)[:256].ljust(256, b"\0")
+
+
+def entry_on(board: mmap) -> str:
+    """The entry that the last question was about."""
+    return os.fsdecode(board[_ENTRY_AT:].rstrip(b"\0"))
+
+
 def last_question() -> str:
     """The path of the last question of this process."""
     return read_board(_board)[2] if _board is not None else ""
@@ -69,7 +81,7 @@ def asking(path: str, seconds: float = QUESTION_SECONDS) -> None:
     if _board is None:
         return
     _questions += 1
-    name = os.fsencode(path)[: BOARD_BYTES - _HEAD.size]
+    name = os.fsencode(path)[: _ENTRY_AT - _HEAD.size]
     _board[_HEAD.size : _HEAD.size + len(name)] = name
     _HEAD.pack_into(_board, 0, _questions, seconds, len(name))
 

@@ -82,6 +82,11 @@ def backups(home: str) -> str:
     return os.path.join(home, "backups")
 
 
+def cache(home: str) -> str:
+    """What may be lost: see turn/kept.py."""
+    return os.path.join(home, "cache")
+
+
 def relay(home: str, name: str) -> str:
     """A file of the home's membership in a relay: its key, its locks."""
     return os.path.join(home, "relay", name)

@@ -27,15 +27,24 @@ class _Fields:
         cls._defaults = {**cls._defaults, **own}
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        given = dict(zip(self._defaults, values, strict=False))
-        if len(values) > len(given) or named.keys() & given.keys() or named.keys() - self._defaults:
+        defaults, fields = self._defaults, self.__dict__
+        fields.update(defaults)  # in the order of definition
+        fields.update(zip(defaults, values, strict=False))
+        fields.update(named)
+        count = len(values) + len(named)
+        if (
+            len(values) > len(defaults)
+            or len(fields) > len(defaults)
+            or (values and named and not named.keys().isdisjoint(list(defaults)[: len(values)]))
+        ):
             raise TypeError(f"{type(self).__name__} does not have these fields")
-        fields = self.__dict__
-        for name, default in self._defaults.items():
-            value = given[name] if name in given else named.get(name, default)
+        if count == len(defaults):
+            return
+        for name, value in fields.items():
             if value is _MISSING:
                 raise TypeError(f"{type(self).__name__} lacks its field {name}")
-            fields[name] = value.make() if isinstance(value, _Factory) else value
+            if type(value) is _Factory:
+                fields[name] = value.make()
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -71,7 +80,12 @@ class Record(_Fields):
 
 def replace(record: R, **changes: Any) -> R:
     """A record with other values in some of its fields."""
-    return type(record)(**{**record.__dict__, **changes})
+    if not changes.keys() <= record.__dict__.keys():
+        raise TypeError(f"{type(record).__name__} does not have these fields")
+    made = object.__new__(type(record))
+    made.__dict__.update(record.__dict__)
+    made.__dict__.update(changes)
+    return made
 
 
 def as_dict(record: _Fields) -> dict[str, Any]:

@@ -4,20 +4,24 @@ secret_names.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from fleet_lib import secret_names
 from fleet_lib.lazy import lazy
 from fleet_lib.secret_kinds import KINDS
-from fleet_lib.secret_shapes import Kind
+from fleet_lib.secret_shapes import UUID, Kind
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
 _MASKED = lazy(r"\(redacted:[a-z0-9-]{1,40}\)")
 _SHORTEST = 8  # characters; no shorter secret can be distinguished from a word
+_SHORT = 200  # characters of a text that may come again
 _ROUNDS = 5  # a mask can uncover a second secret beside it
 # No secret without a hint is shorter, or has no digit.
 _LONG_WORD = lazy(r"[A-Za-z0-9_.:/|+=-]{22,}")
 _DIGIT = lazy(r"[0-9]")
+# Of git and of most programs: neither is the form of a secret that needs no hint.
+_HASH_OR_UUID = lazy(rf"[0-9a-f]{{40}}|{UUID}")
 _PRIVATE_TAG = lazy(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 
 # What stands around a secret and is none of it. An underscore counts where it is emphasis.
@@ -32,6 +36,9 @@ _MARKUP = lazy(
     r"|[`*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"
     r"|(?<![A-Za-z0-9_])_{1,2}(?=[A-Za-z0-9][^\s=]{0,100}_(?![A-Za-z0-9_]))|(?<=[A-Za-z0-9:.!?)])_{1,2}(?=[\s.,;:!?)|]|\Z)",
     re.MULTILINE,
+)
+_MAY_BE_MARKUP = lazy(
+    r"[\x1b`~<>\\%&_*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"
 )
 
 _Span = tuple[int, int, int, str]  # start, end, place in the table, name of the kind
@@ -52,6 +59,10 @@ def redact(text: str) -> str:
     """
     if len(text) < _SHORTEST:
         return text
+    return _redacted_short(text) if len(text) <= _SHORT else _redacted(text)
+
+
+def _redacted(text: str) -> str:
     if "<private" in text.lower():
         text = _without_private(text)
     if "\\_" in text:  # as markdown escapes an underscore
@@ -66,27 +77,22 @@ def redact(text: str) -> str:
     return text
 
 
+_redacted_short = lru_cache(maxsize=256)(_redacted)  # a branch and a commit come again and again
+
+
 def _secrets(text: str) -> list[_Span]:
     """Where the secrets are: in the text, and in a copy of it without markup."""
     if "(redacted:" in text:  # a mask is no secret, and no part of one
         text = _MASKED.sub(lambda mask: "(" * len(mask[0]), text)
-    plain = _MARKUP.sub(lambda markup: " " * len(markup[0]), text)
+    plain = text
+    if _MAY_BE_MARKUP.search(text):
+        plain = _MARKUP.sub(lambda markup: " " * len(markup[0]), text)
     lowered = _lowered(plain)
-    copies = [
-        (
-            copy,
-            [
-                (word.start(), word.end() + 1)
-                for word in _LONG_WORD.finditer(copy)
-                if _DIGIT.search(word[0])
-            ],
-        )
-        for copy in ((text,) if plain == text else (text, plain))
-    ]
+    copies = [(copy, _long_words(copy)) for copy in ((text,) if plain == text else (text, plain))]
     found: list[_Span] = []
     # There are hundreds of hints. The first three letters rule out most of them, in one step.
     beginnings = set(map("".join, zip(lowered, lowered[1:], lowered[2:], strict=False)))
-    for place, kind in _possible(lowered, beginnings):
+    for place, kind in _possible(lowered, beginnings, any(words for _, words in copies)):
         for copy, words in copies:
             spans = _matches(kind, copy, lowered, words)
             found += [(*span, place, kind.name) for span in spans]
@@ -97,15 +103,26 @@ def _secrets(text: str) -> list[_Span]:
     return found
 
 
-def _possible(lowered: str, beginnings: set[str]) -> list[tuple[int, Kind]]:
-    """The kinds of which a hint is in the text, each with its place in the table."""
+def _long_words(text: str) -> list[tuple[int, int]]:
+    """Where the words are that may be a secret without a hint, each with the character after it."""
+    return [
+        (word.start(), word.end() + 1)
+        for word in _LONG_WORD.finditer(text)
+        if _DIGIT.search(word[0]) and not _HASH_OR_UUID.fullmatch(word[0])
+    ]
+
+
+def _possible(lowered: str, beginnings: set[str], has_long_words: bool) -> list[tuple[int, Kind]]:
+    """The kinds of which a hint is in the text, and those that need none where there is a long
+    word. Each with its place in the table."""
     places = {
         place
         for beginning in _HINTS.keys() & beginnings
         for hint, place in _HINTS[beginning]
         if hint in lowered
     }
-    places.update(_WITHOUT_HINT)
+    if has_long_words:
+        places.update(_WITHOUT_HINT)
     return [(place, KINDS[place]) for place in sorted(places)]
 
 

@@ -6,7 +6,7 @@ tried on a copy of the text without markup; `raw` says where there was markup.
 """
 
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from fleet_lib.compiled import compiled
@@ -64,6 +64,18 @@ _LOGINS = (
     *"usuário utilisateur identifiant account 账号 用户名 アカウント".split(),
 )
 _MNEMONICS = ("mnemonic", "seed phrase", "seed_phrase", "recovery phrase", "seed words")
+
+
+def _by_beginning(names: Iterable[_Name]) -> dict[str, list[_Name]]:
+    """The words by their first three letters; those that have fewer under ""."""
+    table: dict[str, list[_Name]] = {"": []}
+    for name in names:
+        table.setdefault(name.word[:3] if len(name.word) >= 3 else "", []).append(name)
+    return table
+
+
+_BY_BEGINNING = _by_beginning(_NAMES)
+_LOGINS_BY_BEGINNING = _by_beginning(_Name(word, True) for word in _LOGINS)
 
 _LOOKED_AT = 100  # characters of a value; what is random there is random
 _GAP = r"[ \t]{0,12}"
@@ -129,16 +141,14 @@ def find(raw: str, plain: str, lowered: str, beginnings: Set[str]) -> Iterator[S
     same length. `beginnings` are all strings of three letters in `lowered`.
     """
     found = False
-    for name in _NAMES:
-        if len(name.word) < 3 or name.word[:3] in beginnings:
-            for start, end in _places(name.word, lowered):
-                if _is_name(name, raw, lowered, start, end):
-                    found = True
-                    yield from _values(name, raw, plain, start, end)
-    for word in _LOGINS:
-        if len(word) < 3 or word[:3] in beginnings:
-            for _, end in _places(word, lowered):
-                yield from _accepted(compiled(_PAIR).match(plain, end), plain, _is_login_password)
+    for name in _in_text(_BY_BEGINNING, lowered, beginnings):
+        for start, end in _places(name.word, lowered):
+            if _is_name(name, raw, lowered, start, end):
+                found = True
+                yield from _values(name, raw, plain, start, end)
+    for login in _in_text(_LOGINS_BY_BEGINNING, lowered, beginnings):
+        for _, end in _places(login.word, lowered):
+            yield from _accepted(compiled(_PAIR).match(plain, end), plain, _is_login_password)
     for words in _MNEMONICS:
         if words[:3] in beginnings:
             for _, end in _places(words, lowered):
@@ -148,6 +158,16 @@ def find(raw: str, plain: str, lowered: str, beginnings: Set[str]) -> Iterator[S
         yield from _cells(raw)
         if "kind" in lowered:
             yield from _kubernetes(raw)
+
+
+def _in_text(
+    table: Mapping[str, Sequence[_Name]], text: str, beginnings: Set[str]
+) -> Iterator[_Name]:
+    """The words of a table that may be in a text with these strings of three letters."""
+    for beginning in table.keys() & beginnings:
+        yield from table[beginning]
+    if not text.isascii():  # as no word of fewer letters is
+        yield from table[""]
 
 
 def _places(word: str, text: str) -> Iterator[Span]:

@@ -104,6 +104,11 @@ class GatewaySettings(_Section):
         description="Names under which a tunnel or another machine reaches the gateway, such as"
         " box.tailnet.ts.net.",
     )
+    keep_address: bool = Field(
+        False,
+        description="Keep the dashboard's secret address at each start, so that the browser has to"
+        " allow notifications once; `fleet gateway --new-token` changes it.",
+    )
     jobs: Literal["off", "read", "edit"] = Field(
         "edit",
         description="What a job that is submitted through the gateway may do at most: read files,"

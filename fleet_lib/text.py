@@ -20,6 +20,8 @@ def one_line(value: object, limit: int) -> str:
     """The value as one line of at most `limit` characters, without control or invisible characters
     and terminal escapes."""
     text = value if isinstance(value, str) else "" if value is None else str(value)
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()  # most are such: this takes a third of the time
     text = text[: limit * 8 + 200]
     if "\x1b" in text or "\x9b" in text:
         text = _without_escapes(text)

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
+
+_PATIENCE_MS = 40_000  # a machine that is busy with other tests is slow for seconds
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 def program() -> str:
@@ -34,7 +37,7 @@ def open_page(**context: Any) -> Iterator[Page]:
             new_page = browser.new_context(
                 viewport={"width": 1200, "height": 800}, **context
             ).new_page()
-            new_page.set_default_timeout(15_000)
+            new_page.set_default_timeout(_PATIENCE_MS)
             new_page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
             new_page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
             new_page.on(

@@ -1,5 +1,7 @@
 """Fixtures and options of every test: above all, a home folder of its own."""
 
+import importlib
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -7,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support import Fleet
 
 from fleet_lib import wake
 from fleet_lib.store import db
+from fleet_lib.turn import git
 
 if TYPE_CHECKING:
     from gateway_world import Gateway
@@ -22,8 +25,14 @@ CLIENT = Path(__file__).resolve().parent / "client"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The time of one example depends more on the machine than on the code. Tests of their own check
-# what has to be fast.
-settings.register_profile("fleet", settings(), deadline=None)
+# what has to be fast. In CI the examples are the same each time: what chance finds elsewhere gets a
+# test, and refuses no one's change that has nothing to do with it.
+settings.register_profile(
+    "fleet",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("fleet")
 
 
@@ -32,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if CLIENT in item.path.parents:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each worker begins to import all tests at another place: to compile them takes as long as to
+    run some hundred of them, and what one worker has compiled, the others find."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not worker or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    names = sorted(path.stem for path in CLIENT.parent.glob("test_*.py"))
+    first = int(worker) * len(names) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for name in names[first:] + names[:first]:
+        importlib.import_module(name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +81,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("FLEET_HOME", str(tmp_path / "user" / "fleet home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setattr(git, "TIMEOUT_SECONDS", 60.0)  # on a busy machine a git may take its time
     yield
     for depth in range(5):
         for fifo in tmp_path.glob("*/" * depth + "spool/wake"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support import ROOT, Fleet, payload
+from support import ROOT, Fleet, payload, reserved_port
 from websockets.sync.client import ClientConnection, connect
 
 
@@ -28,6 +28,8 @@ class Gateway:
 
     def start(self, *arguments: str) -> None:
         """Start it, on its earlier port if it had one, and wait until it serves."""
+        if not self.port and "--plain-address" not in arguments:
+            self.port = reserved_port()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "commander.cli", "gateway", "--no-browser"),
@@ -47,7 +49,7 @@ class Gateway:
         self.link = found[0]
         self.base = f"http://127.0.0.1:{self.port}"  # where programs find it
         self.token = (self.fleet.home / "gateway.token").read_text().strip()
-        for _ in range(200):
+        for _ in range(1000):
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(self.base)
                 return
@@ -57,22 +59,22 @@ class Gateway:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=60)
             self.process = None
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(
-            self.base + path, headers={"Authorization": f"Bearer {self.token}"} | headers
-        )
+        all_headers = {"Authorization": f"Bearer {self.token}"} | headers
+        return httpx.get(self.base + path, headers=all_headers, timeout=60)
 
     def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
         all_headers = {"Authorization": f"Bearer {self.token}"} | headers
-        return httpx.post(self.base + path, headers=all_headers, json=body)
+        return httpx.post(self.base + path, headers=all_headers, json=body, timeout=60)
 
     def exchange(self, code: str, host: str = "") -> httpx.Response:
         """Log in as the page does, under its host name."""
         headers = {"Host": host or f"{self.name}:{self.port}"}
-        return httpx.post(self.base + "/api/v1/session", json={"code": code}, headers=headers)
+        address = self.base + "/api/v1/session"
+        return httpx.post(address, json={"code": code}, headers=headers, timeout=60)
 
     def new_link(self) -> str:
         return self.fleet.console("gateway", "link").stdout.strip()
@@ -84,6 +86,7 @@ class Gateway:
             f"ws://127.0.0.1:{self.port}/ws",
             additional_headers=all_headers,
             compression=None,
+            open_timeout=60,
             close_timeout=1,
         ) as client:
             yield client
@@ -93,7 +96,7 @@ def send(client: ClientConnection, **message: Any) -> None:
     client.send(json.dumps(message))
 
 
-def receive(client: ClientConnection, timeout: float = 10) -> dict[str, Any]:
+def receive(client: ClientConnection, timeout: float = 60) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(client.recv(timeout=timeout))
     return message
 

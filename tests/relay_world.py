@@ -4,6 +4,7 @@ are machines of it."""
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -11,10 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from support import ROOT, Fleet
+from support import ROOT, Fleet, reserved_port
 
 from fleet_lib import clock, paths
 from fleet_lib.ingest.turn_events import TurnEvents
@@ -29,19 +31,13 @@ REMOTE = "https://github.com/acme/{}.git"
 _STATES = {"completed": "completed", "blocked": "blocked", "waiting_for_input": "waiting_for_input"}
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 class Server:
     """One nats-server and its folder."""
 
     def __init__(self, folder: Path, machines: tuple[str, ...], *, tls: bool = True) -> None:
         program = server.program()
         assert program, "the relay's tests need nats-server: the extra relay-server"
-        self.program, self.folder, self.port = program, folder, free_port()
+        self.program, self.folder, self.port = program, folder, reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
         server.init(
             folder, listen="127.0.0.1", port=self.port, hosts=[], tls=tls, machines=list(machines)
@@ -55,7 +51,7 @@ class Server:
             [self.program, "-c", str(self.folder / server.CONFIG)], stderr=log, stdout=log
         )
         log.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
@@ -65,7 +61,7 @@ class Server:
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process:
             self.process.send_signal(how)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def lose_disk(self) -> None:
@@ -75,8 +71,18 @@ class Server:
         self.start()
 
     def reloaded(self) -> None:
-        """Give the server the time to read its configuration again."""
-        time.sleep(0.3)
+        """Wait until the server has read its configuration again."""
+        written = (self.folder / server.CONFIG).stat().st_mtime
+
+        def is_read() -> bool:
+            log = (self.folder / "log").read_text(errors="replace")
+            times = re.findall(r"(\d{4}/\S+ \S+) \[INF\] Reloaded server configuration", log)
+            return any(
+                datetime.strptime(one, "%Y/%m/%d %H:%M:%S.%f").timestamp() >= written
+                for one in times[-1:]
+            )
+
+        wait_for(is_read)
 
     def seed(self, name: str) -> Path:
         return self.folder / server.SEEDS / f"{name}.seed"
@@ -267,7 +273,7 @@ def as_peer(relay: Server, name: str, work: Any) -> Any:
     return asyncio.run(run())
 
 
-def wait_for(condition: Any, seconds: float = 10.0) -> float:
+def wait_for(condition: Any, seconds: float = 60.0) -> float:
     """How many seconds it took until the condition held."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:

@@ -4,10 +4,12 @@ process or in their own, and make git repositories."""
 import atexit
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +25,7 @@ import psutil
 from click.testing import CliRunner
 
 from commander.cli import main as console_main
-from fleet_lib import outside, paths, spool, wake
+from fleet_lib import held, outside, paths, spool, wake
 from fleet_lib.drain import drain, drainer, reader_child
 from fleet_lib.drain.put_off import PutOff
 from fleet_lib.drain.reader import Reader
@@ -80,11 +82,12 @@ def event_of(name: str) -> str:
     return name.rpartition("/")[2].partition("-")[0]
 
 
-def _parent(number: int) -> int:
+def _parent(number: int) -> int | None:
+    """The process id of its parent; None if it has ended."""
     try:
         return psutil.Process(number).ppid()
     except psutil.NoSuchProcess:
-        return 0
+        return None
 
 
 @dataclass
@@ -188,7 +191,7 @@ class Fleet:
 
     def wait_for_drainers(self) -> None:
         """Wait until no drainer of this home is running. One that lingers is asked to end."""
-        for _ in range(1000):
+        for _ in range(3000):
             wake.ring(str(self.home), wake.LEAVE)
             if not self.drainers():
                 return
@@ -200,19 +203,13 @@ class Fleet:
         found = subprocess.run(
             ["pgrep", "-f", f"drain.py {self.home}"], capture_output=True, text=True, check=False
         )
-        every = [int(line) for line in found.stdout.split()]
-        return [number for number in every if _parent(number) not in every]
+        parents = {number: _parent(number) for number in map(int, found.stdout.split())}
+        return [each for each, one in parents.items() if one is not None and one not in parents]
 
     def is_being_drained(self) -> bool:
-        """Whether a drainer holds the lock. It keeps the lock until it ends."""
-        try:
-            with open(paths.lock(str(self.home))) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass  # no drainer has run here yet
-        return False
+        """Whether a drainer holds the lock. It keeps the lock until it ends. The lock is not touched:
+        a drainer that starts at this moment would find it held, and end."""
+        return held.named(Path(paths.lock(str(self.home)))) is not None
 
     def drain(self) -> None:
         """Apply the pending entries in this process, with the drainer's lock, environment, folder
@@ -338,6 +335,13 @@ class _ReaderHere(Reader):
         signal.signal(signal.SIGALRM, reader_child._expire)
         self._here = reader_child._Child(self._home)
 
+    def work_ahead(self, names: list[str]) -> None:
+        self._here.begin_ahead(names)
+
+    def prepare_all(self, names: list[str]) -> None:
+        while self._here.is_ahead:
+            self._here.work_ahead()
+
     def forget(self) -> None:
         self._here.forget()
         self._begin_batch()
@@ -346,12 +350,42 @@ class _ReaderHere(Reader):
         outside._board, outside._silent = None, frozenset()
         super().close()
 
-    def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
+    def _ask(self, what: str, *arguments: object) -> Any:
         self._received.seek(0)
         self._received.truncate()
         self._received.write(self._here.reply(what, arguments))
         self._received.seek(0)
         return self._result(self._unpickler.load())
+
+
+_reserved: list[socket.socket] = []
+
+
+def reserved_port() -> int:
+    """A free port of 127.0.0.1 that the system gives to no other program as long as this process
+    lives. The socket that holds it does not listen, so a server that reuses addresses can."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _reserved.append(holder)
+    return int(holder.getsockname()[1])
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """The CPU time of a call, without collecting the garbage of all other tests."""
+    gc.disable()
+    try:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+    finally:
+        gc.enable()
+
+
+def is_fast(measure: Callable[[], bool]) -> bool:
+    """Whether one of five measurements of CPU time passes. On a core that others use, any one may
+    take several times as long; what is slow is slow each time."""
+    return any(measure() for _ in range(5))
 
 
 @contextlib.contextmanager

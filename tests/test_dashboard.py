@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import signal
 import sqlite3
 import time
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from browser import open_page
 from gateway_world import Gateway, insert_events, stop_turn
 from playwright.sync_api import Page, expect
+from relay_world import Server, joined
 from support import ROOT, Fleet, make_repository, payload
 from support_transcripts import Conversation
 
+from fleet_lib import clock
 from fleet_lib.lines import STATE_WORDS
 
 pytestmark = pytest.mark.slow
@@ -324,6 +327,16 @@ def test_page_says_that_the_gateway_is_away_and_catches_up(
         is_live(page)
         insert_events(fleet, 1, "after it")
         expect(rows.first).to_contain_text("after it 0")
+        # The database is removed and put back, which no event says.
+        with contextlib.closing(sqlite3.connect(path)) as source:
+            source.execute("VACUUM INTO ?", (str(tmp_path / "again.db"),))
+        for file in fleet.home.glob("fleet.db*"):
+            file.unlink()
+        page.reload()
+        expect(page.locator("#offline")).to_contain_text("The gateway cannot answer: ")
+        (tmp_path / "again.db").replace(path)
+        expect(rows).to_have_count(2)
+        expect(page.locator("#offline")).to_have_count(0)
 
 
 def test_usage_is_shown_of_today_a_turn_a_session_a_project_and_as_a_plot(
@@ -467,6 +480,103 @@ def test_jobs_are_submitted_within_the_setting_followed_and_cancelled(
         assert model == "haiku" and "Edit" not in request
 
 
+def test_long_texts_are_cut_and_long_lists_unfold(
+    gateway: Gateway, fleet: Fleet, alpha: Path
+) -> None:
+    stop_turn(fleet, alpha, 1, f"```briefing\n---\nsummary: {'word ' * 900}\n---\n```", "s-1")
+    stop_turn(fleet, alpha, 2, BLOCKED, "s-1")
+    _until_briefings(fleet, 2)
+    files = json.dumps([f"src/a/long/way/down/the/tree/file-{number}.ts" for number in range(2000)])
+    steps = json.dumps([f"step {number}" for number in range(40)])
+    fleet.rows("UPDATE briefings SET files_touched_json = ?, next_steps_json = ?", files, steps)
+    fleet.rows("UPDATE sessions SET detail = ?", "Bash: rm -rf build" + "/deep" * 2000)
+    fleet.rows(
+        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 310)"
+        " INSERT INTO briefings (project_id, session_id, task_id, status, raw_markdown, created_at,"
+        " ended_at) SELECT (SELECT project_id FROM projects), 's-1', 't' || v, 'completed',"
+        " 'Turn ' || v, '2026', printf('2026-01-01T00:00:%03dZ', v) FROM n"
+    )
+    with open_page() as page:
+        log_in(page, gateway)
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            for address in ("/", "/sessions", "/timeline", "/session/s-1", "/briefing/1"):
+                page.goto(gateway.page + address)
+                expect(page.locator("h1")).not_to_have_text("\u00a0")
+                heights = page.evaluate(
+                    "[...document.querySelectorAll('h1, .row')].map((one) => one.offsetHeight)"
+                )
+                assert heights and max(heights) < 300, (width, address)
+                names = page.locator("main a, main button").all_text_contents()
+                assert max(map(len, names)) < 700, "a screen reader says them whole"
+        page.goto(gateway.page + "/briefing/1")
+        expect(page.locator(".files li")).to_have_count(31)
+        for button in page.locator("aside button:has-text('more')").all()[::-1]:
+            button.click()
+        expect(page.locator(".files li")).to_have_count(2000)
+        expect(page.locator(".items li")).to_have_count(40)
+        page.goto(gateway.page + "/session/s-1")
+        expect(page.locator("#turns .row")).to_have_count(300)
+        page.click("#earlier")
+        expect(page.locator("#turns .row")).to_have_count(312)
+        # The Commander's inbox leads to what each line is about.
+        page.goto(gateway.page + "/commander")
+        page.click("#prelude a >> nth=0")
+        expect(page.locator("h1")).not_to_have_text("\u00a0")
+        fleet.rows(
+            "INSERT INTO outbox_events (event_id, ts, type, payload_json, broadcast_level) VALUES"
+            " (900, ?1, 'skill_updated', '{\"skill\": {\"path\": \"a.md\"}}', 'mention'), (901, ?1,"
+            ' \'session_blocked\', \'{"sessionId": "s-1", "line": "a key"}\', \'highlight\')',
+            clock.now(),
+        )
+        page.goto(gateway.page + "/commander")
+        page.click("#prelude a:has-text('#e901')")
+        expect(page.locator(".crumbs")).to_contain_text("session s-1")
+        page.goto(gateway.page + "/event/900")
+        expect(page.locator("h1")).to_have_text("a.md")
+        page.goto(gateway.page + "/event/902")
+        expect(page.locator("h1")).to_have_text("There is no such page")
+
+
+def test_machines_of_a_relay_have_chips_and_a_filter(tmp_path: Path) -> None:
+    relay = Server(tmp_path / "server", ("laptop", "box"))
+    relay.start()
+    gateway = None
+    try:
+        laptop, box = joined(tmp_path, relay, "laptop"), joined(tmp_path, relay, "box")
+        for one, text in ((laptop, "The laptop waits"), (box, "The box waits")):
+            web = one.project("web")
+            one.share(web)
+            one.turn(web, 1, status="blocked", session=one.folder.name, text=text)
+            one.once()
+        laptop.once()
+        gateway = Gateway(laptop)
+        gateway.start()
+        with open_page() as page:
+            log_in(page, gateway)
+            rows = page.locator("#needs .row")
+            expect(rows).to_have_count(2)
+            expect(page.locator(".row:has-text('The box waits') .machine")).to_have_text("@box")
+            for chip, left in (("@box", "The box waits"), ("This machine", "The laptop waits")):
+                page.click(f".chip:has-text('{chip}')")
+                expect(rows).to_have_count(1)
+                expect(rows).to_contain_text(left)
+                expect(page.locator("h1")).to_have_text("1 session needs you")
+                page.reload()
+                expect(rows).to_have_count(1)
+            page.goto(gateway.page + "/search?q=waits")
+            expect(page.locator("#found .row")).to_have_count(2)
+            page.select_option("#filter-machine", "box")
+            expect(page.locator("#found .row")).to_have_count(1)
+            expect(page.locator("#found .machine")).to_have_text("@box")
+            page.goto(gateway.page + "/session/box")
+            expect(page.locator(".waits")).to_contain_text("The box waits")
+    finally:
+        if gateway:
+            gateway.stop()
+        relay.stop(signal.SIGKILL)
+
+
 def test_notifications_are_asked_for_by_a_click_and_shown_once(
     gateway: Gateway, fleet: Fleet, alpha: Path, beta: Path
 ) -> None:
@@ -495,6 +605,15 @@ def test_notifications_are_asked_for_by_a_click_and_shown_once(
         assert page.evaluate("shown") == [["beta asks you", "Which of the two do you want?"]]
         page.goto(gateway.page + "/jobs")
         expect(page).to_have_title("(2) Jobs – Fleet")
+        # With a kept address the browser remembers its answer beyond the gateway's end.
+        fleet.console("config", "set", "gateway.keep_address", "true")
+        page.context.clear_permissions()
+        for is_first in (True, False):
+            gateway.stop()
+            gateway.start()
+            log_in(page, gateway)
+            expect(page.locator("header .notify")).to_have_count(int(is_first))
+            page.context.grant_permissions(["notifications"], origin=gateway.page)
 
 
 HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
@@ -637,14 +756,19 @@ def test_every_page_is_readable_on_a_phone_and_a_desk_in_light_and_dark(
         other = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert ground != other
         # An address that leads to nothing says so, with a way back.
-        page.goto(gateway.page + "/no/such/page")
-        expect(page.locator("h1")).to_have_text("There is no such page")
+        for address in ("/timeline/x", "/constructor", "/no/such/page"):
+            page.goto(gateway.page + address)
+            expect(page.locator("h1")).to_have_text("There is no such page")
         page.click("main a")
         expect(page.locator("h1")).to_have_text("1 session needs you")
 
 
-_TOO_SMALL = """[...document.querySelectorAll("nav a, .row, button, select, input:not([type=checkbox]), summary")].filter((one) =>
-  one.offsetHeight && one.offsetHeight < 43.5).map((one) => one.outerHTML)"""
+# Links within a text are as small as the text.
+_TOO_SMALL = """[...document.querySelectorAll("a, .row, button, select, input, summary")].filter((one) => {
+  const target = one.type === "checkbox" ? one.closest("label") : one;
+  const { width, height } = target.getBoundingClientRect();
+  return height && !one.matches(".skip, .row .main, .prose a, pre a") && (height < 43.5 || width < 43.5);
+}).map((one) => one.outerHTML)"""
 _VIOLATIONS = """axe.run(document, { resultTypes: ["violations"] }).then((found) =>
   found.violations.map((one) => [one.id, one.nodes.slice(0, 3).map((node) => node.html)]))"""
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,7 +15,9 @@ from test_live import DIALOG, STOP, Sessions
 
 from commander.gateway import address, app, logins, vendored
 from fleet_lib import clock
+from fleet_lib.levels import Status
 from fleet_lib.store import db
+from fleet_lib.store.outbox import COLLEAGUE_NEWS, EVENT_TYPES
 from fleet_lib.views import places, timeline
 
 STATIC = Path(app.STATIC)
@@ -296,6 +298,7 @@ def test_briefing_page_has_its_prose_without_front_matter_and_where_things_are(
         "web": f"https://github.com/acme/alpha/blob/{head}/app.py",
     }
     assert found["places"]["../up.py"] == {"path": None, "web": None}
+    assert api.get("/sessions/s-1")["places"]["app.py"] == found["places"]["app.py"]
     assert found["places"][head]["web"] == f"https://github.com/acme/alpha/commit/{head}"
     (turns, page) = (api.get("/sessions/s-1")["turns"], api.get("/sessions"))
     assert [turn["briefing_id"] for turn in turns] == [1, 2]
@@ -312,6 +315,72 @@ def test_search_and_list_can_be_limited_to_a_time(api: Api, fleet: Fleet, alpha:
         assert {one["briefing_id"] for one in api.get(path, **query)} == {1, 2}
         found = api.get(path, since="2026-02-01", **query)
         assert [(one["briefing_id"], one["project"]) for one in found] == [(2, "alpha")]
+
+
+def test_home_and_search_are_limited_to_a_machine_among_all_that_there_is(
+    api: Api, fleet: Fleet, alpha: Path
+) -> None:
+    """More than a page of this machine's briefings is newer and has the word too."""
+    stop(fleet, alpha, 1, BLOCKED, "here")
+    fleet.drain()
+    fleet.rows(
+        "INSERT INTO projects VALUES ('beta__1', 'beta', '/b', NULL, 'active', '2026', '2026'),"
+        " ('gamma__1', 'gamma', '/g', NULL, 'active', '2026', '2026')"
+    )
+    fleet.rows(
+        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 120)"
+        " INSERT INTO briefings (project_id, session_id, task_id, status, raw_markdown, created_at,"
+        " ended_at) SELECT 'beta__1', 's' || v, 't' || v, 'completed', 'The parser is fixed',"
+        " '2026-01-01T00:00:00.000Z', printf('2026-01-01T00:%02d:%02d.000Z', v / 60, v % 60) FROM n"
+    )
+    fleet.rows("UPDATE briefings SET session_id = 's1@relay/box' WHERE session_id = 's1'")
+    fleet.rows(
+        "INSERT INTO relay_briefings SELECT 'box', 'e', 1, briefing_id, 1, NULL, NULL FROM briefings"
+        " WHERE session_id = 's1@relay/box'"
+    )
+    fleet.rows(
+        "INSERT INTO relay_machines VALUES"
+        " ('box', 'e', 1, '2026-01-01T00:00:00.000Z', 0, '', 0, 0, 0, ''),"
+        " ('desk', 'e', 1, '2026-01-01T00:00:00.000Z', 0, '', 0, 0, 0, '')"
+    )
+    fleet.rows(
+        "INSERT INTO sessions (session_id, project_id, folder, state, state_at, detail,"
+        " briefing_id, last_seen_at) SELECT 's9@relay/box', 'gamma__1', '', 'waiting_for_input',"
+        " ?1, 'Shall I?', NULL, ?1",
+        clock.now(),
+    )
+    fleet.console("drain")
+    for path, query in (("/briefings/search", {"q": "parser"}), ("/briefings", {})):
+        (found,) = api.get(path, machine="box", limit=50, **query)
+        assert (found["session_id"], found["machine"]) == ("s1", "box")
+        here = api.get(path, machine="-", limit=50, **query)
+        assert len(here) == 50 and not any("machine" in one for one in here)
+        assert api.get(path, machine="desk", limit=50, **query) == []
+        assert "box, desk" in api.get(path, 404, machine="none", **query)["error"]["message"]
+    answer = api.get("/roster")
+    assert answer["machines"] == ["box", "desk"]
+    assert (answer["counts"]["needs_you"], answer["quiet_projects"]) == (2, 1)
+    of_box = api.get("/roster", machine="box")
+    assert [one["project"] for one in of_box["projects"]] == ["gamma"]
+    assert (of_box["counts"]["needs_you"], of_box["quiet_projects"]) == (1, 0)
+    of_here = api.get("/roster", machine="-", quiet=0)
+    assert [one["project"] for one in of_here["projects"]] == ["alpha"]
+    assert (of_here["counts"]["needs_you"], of_here["quiet_projects"]) == (1, 1)
+    assert api.get("/roster", machine="desk")["projects"] == []
+
+
+def test_long_session_is_given_with_as_many_turns_as_are_asked_for(api: Api, fleet: Fleet) -> None:
+    fleet.rows("INSERT INTO projects VALUES ('a__1', 'a', '/a', NULL, 'active', '2026', '2026')")
+    fleet.rows(
+        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 305)"
+        " INSERT INTO briefings (project_id, session_id, task_id, status, raw_markdown, created_at,"
+        " ended_at) SELECT 'a__1', 's', 't' || v, 'completed', 'x', '2026', printf('2026-%03d', v)"
+        " FROM n"
+    )
+    page = api.get("/sessions/s")
+    assert (len(page["turns"]), page["earlier_turns"], page["turns_in_all"]) == (300, 5, 305)
+    page = api.get("/sessions/s", turns=1000)
+    assert (len(page["turns"]), page["earlier_turns"]) == (305, 0)
 
 
 def test_days_of_usage_name_the_dearest_projects_and_add_the_others(api: Api, fleet: Fleet) -> None:
@@ -341,12 +410,31 @@ def test_days_of_usage_name_the_dearest_projects_and_add_the_others(api: Api, fl
 def test_address_without_a_page_is_said_with_its_status(api: Api) -> None:
     for path in ("/", "/timeline", "/session/x", "/briefing/1", "/jobs", "/commander", "/prelude"):
         assert api.page(path) == (200, "text/html; charset=utf-8"), path
-    assert api.page("/no/such/page") == (404, "text/html; charset=utf-8")
-    router = (STATIC / "shell.js").read_text().partition("const VIEWS = {")[2].partition("};")[0]
-    views = re.findall(r'^  (?:"(\w*)"|(\w+)): \[', router, re.MULTILINE)
-    assert {quoted or plain for quoted, plain in views} == app.VIEWS
+    for path in ("/no/such/page", "/timeline/x", "/session", "/briefing/", "/constructor"):
+        assert api.page(path) == (404, "text/html; charset=utf-8"), path
+    shell = (STATIC / "shell.js").read_text()
+    for name, known in (("LISTS", app.LISTS), ("SINGLE", app.SINGLE)):
+        table = shell.partition(f"const {name} = [")[2].partition("]")[0]
+        assert set(re.findall(r'"(\w*)"', table)) == known
+    views = re.findall(
+        r'^  (?:"(\w*)"|(\w+)): \[',
+        shell.partition("const VIEWS = {")[2].partition("};")[0],
+        re.MULTILINE,
+    )
+    assert {quoted or plain for quoted, plain in views} == app.LISTS | app.SINGLE
     for path in ("/api/none", "/api/v1/none"):
         assert api.page(path) == (404, "application/json"), path
+
+
+def test_page_names_every_type_of_event_and_status() -> None:
+    text = (STATIC / "words.js").read_text()
+
+    def names(table: str) -> set[str]:
+        return set(re.findall(r"^  (\w+):", text.partition(table)[2].partition("};")[0], re.M))
+
+    assert names("export const EVENT_TYPES = {") == {*EVENT_TYPES, COLLEAGUE_NEWS}
+    statuses = text.partition("export const STATUSES = [")[2].partition("]")[0]
+    assert set(re.findall(r'"(\w+)"', statuses)) == set(get_args(Status))
 
 
 def test_vendored_files_are_those_that_were_recorded() -> None:

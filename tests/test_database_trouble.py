@@ -19,7 +19,7 @@ from commander.doctor import data
 from commander.doctor.findings import Installation
 from fleet_lib import paths, spool
 from fleet_lib.drain import drain, drainer
-from fleet_lib.store import causes
+from fleet_lib.store import causes, db
 from fleet_lib.store.conversations import cursors_past_the_end
 
 LARGEST = 2**63 - 1
@@ -166,6 +166,7 @@ def test_file_system_without_locks_is_not_waited_for(
     fleet.drain_process()
     put(fleet, 1)
     monkeypatch.setattr(causes, "no_locks", lambda _: "No locks available")
+    monkeypatch.setitem(db.connect.__kwdefaults__, "busy_timeout", 0.2)
     # SQLite says of such a file system what it says of a lock that is held.
     with contextlib.closing(
         sqlite3.connect(fleet.home / "fleet.db", isolation_level=None)

@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from support import ROOT, Fleet, make_repository, payload
+from support import ROOT, Fleet, cpu_seconds, is_fast, make_repository, payload
 
 from commander.doctor import capture, data, hook_runs
 from commander.doctor import registration as check_of_registration
@@ -119,9 +119,8 @@ def test_thousands_of_transcripts_do_not_make_the_look_at_sessions_slow(
     for number in range(500):
         (folder / f"{number}.jsonl").write_bytes(sample)
         os.utime(folder / f"{number}.jsonl", (time.time() - 3600,) * 2)
-    before = time.process_time()
     assert list(capture.sessions(here))[-1].found.startswith("490 more")
-    assert time.process_time() - before < 2
+    assert is_fast(lambda: cpu_seconds(lambda: list(capture.sessions(here))) < 2)
 
 
 def test_every_check_passes_on_a_healthy_installation_and_only_reads(healthy: Fleet) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PAYLOADS, Fleet, git, make_repository, payload
+from support import PAYLOADS, Fleet, cpu_seconds, git, is_fast, make_repository, payload
 from support_transcripts import Session, configured
 
 from fleet_lib import clock
@@ -117,6 +117,7 @@ def test_git_timeout_does_not_make_a_project_of_a_subfolder(
     (slow / "git").chmod(0o755)
     fleet.hook("stop", call | {"session_id": "s2"}, repository / "sub")
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    monkeypatch.setattr("fleet_lib.turn.git.TIMEOUT_SECONDS", 0.3)
     fleet.drain()
     assert fleet.quarantine() == {}
     assert fleet.rows("SELECT count(*), count(DISTINCT project_id) FROM briefings") == [(2, 1)]
@@ -658,13 +659,13 @@ def test_transcript_that_is_still_being_written_is_waited_for(tmp_path: Path) ->
             file.write(text[40:])
 
     thread = threading.Thread(target=append)
-    thread.start()
     start = time.monotonic()
-    turn = read_turn(path, "p1", "done", time.time() + 2)
+    thread.start()
+    turn = read_turn(path, "p1", "done", time.time() + 60)
     taken = time.monotonic() - start
     thread.join()
     assert (turn.files, turn.partial) == (["/code/a.py", "/code/late.py"], False)
-    assert 0.35 < taken < 1.5
+    assert 0.35 < taken < 30
 
 
 def test_transcript_that_does_not_change_is_read_once(
@@ -688,7 +689,7 @@ def test_missing_final_text_leaves_the_facts_partial_after_two_seconds(fleet: Fl
     start_session(fleet, project)
     start = time.monotonic()
     stop(fleet, project, transcript_path=path, prompt_id="p1", last_assistant_message="done")
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
     assert files(fleet) == [["a.py"]]
     assert fleet.rows("SELECT facts_partial FROM turns") == [(1,)]
 
@@ -702,13 +703,16 @@ def test_turn_that_is_not_written_yet_gets_nothing_from_the_one_before(tmp_path:
         assert (turn.files, turn.final_text, turn.partial) == ([], "", True)
 
 
-def test_turn_with_the_same_text_as_the_one_before_is_waited_for(fleet: Fleet) -> None:
+def test_turn_with_the_same_text_as_the_one_before_is_waited_for(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "WAIT_SECONDS", 60.0)
     project = make_repository(fleet.folder / "api")
     start_session(fleet, project)
     lines = [user("a", "p1"), assistant("Done."), user("b", "p2")]
     path = save(fleet.folder / "t.jsonl", lines)
     more = [assistant(edit(f"{project}/a.py")), result(prompt="p2"), assistant("Done.")]
-    late = threading.Timer(1.2, save, (Path(path), lines + more))
+    late = threading.Timer(0.5, save, (Path(path), lines + more))
     late.start()
     stop(fleet, project, transcript_path=path, prompt_id="p2", last_assistant_message="Done.")
     late.join()
@@ -753,9 +757,8 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("prompt", ["p1", None])
 def test_huge_transcript_is_read_from_its_end(huge: Path, prompt: str | None) -> None:
-    start = time.process_time()
     turn = read_turn(str(huge), prompt, "done", 0)
-    assert time.process_time() - start < 0.1
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(str(huge), prompt, "done", 0)) < 0.1)
     assert (turn.files, turn.partial) == (["/code/a.py"], False)
 
 
@@ -826,19 +829,17 @@ def test_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
             assistant("done"),
         ],
     )
-    start = time.process_time()
     turn = read_turn(path, "p1", "done", 0)
     assert (turn.files, turn.partial) == (["/code/a.py"], False)
-    assert time.process_time() - start < 1
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(path, "p1", "done", 0)) < 1)
 
 
 def test_search_in_a_sparse_file_without_a_line_end_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    start = time.process_time()
     assert read_turn(str(path), "p1", "done", 0).partial
-    assert time.process_time() - start < 3
+    assert is_fast(lambda: cpu_seconds(lambda: read_turn(str(path), "p1", "done", 0)) < 3)
 
 
 def test_files_are_relative_to_the_repository(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 the plans that SQLite makes of it, since times depend on the machine."""
 
 import contextlib
+import json
 import re
 import sqlite3
 import time
@@ -15,11 +16,11 @@ from support import Fleet
 from benchmarks import history
 from fleet_lib import clock
 from fleet_lib.prelude.status_line import status_line
-from fleet_lib.store import db
+from fleet_lib.store import db, usage_rollups
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.sessions import SessionRepo
-from fleet_lib.store.usage_rates import UsageRateRepo
+from fleet_lib.store.usage_rates import By, Prices, Rate, UsageRateRepo
 from fleet_lib.views.usage import usage_rows
 
 COMMANDS = (
@@ -47,7 +48,9 @@ COMMANDS = (
     *("briefings list --machine box", "briefings list --machine box --project repo-3"),
     *("briefings list --machine laptop", "briefings search other --machine box"),
     *("sessions list --machine box", "digest --since 1h --machine box"),
-    *("usage", "usage --by model", "usage --since 1d", "resume 12 --print"),
+    *("usage", "usage --by model", "usage --since 1d", "usage --project repo-3"),
+    *("usage --by project", "usage --by session", "usage --by session --project repo-3"),
+    "resume 12 --print",
 )
 
 # Tables that do not grow with history, by name or by the alias that the statements give them; `e`
@@ -185,6 +188,139 @@ def test_usage_by_the_quarter_is_the_sum_of_all_turns(fleet: Fleet) -> None:
         " WHERE output_tokens > 0 ORDER BY kind_id, quarter"
     ).fetchall()
     assert [tuple(row) for row in stored] == [tuple(row) for row in expected]
+    connection.close()
+
+
+TOKENS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+USD = Prices(3.0, 15.0, 0.3, 3.75, 6.0)
+
+
+def change_usage(connection: sqlite3.Connection) -> list[Rate]:
+    """Sums of varied sizes and projects, changed in every way; rates of two times."""
+    change = connection.execute("SELECT max(quarter) FROM usage_sums").fetchone()[0] // 96 * 96
+    with db.transaction(connection):
+        connection.execute(
+            "UPDATE usage_sums SET output_tokens = sum_id * 7919 % 1000,"
+            " cache_write_1h_tokens = sum_id % 13, quarter = quarter - sum_id % 5 * 1000"
+        )
+        connection.execute("UPDATE usage_sums SET project_id = NULL WHERE sum_id % 11 = 0")
+        connection.execute("DELETE FROM usage_sums WHERE sum_id % 7 = 0")
+        for session_id in ("late", "later"):  # a sum comes before its session is known
+            connection.execute(
+                "INSERT OR IGNORE INTO usage_sums VALUES (NULL, ?, 't', NULL, ?, 2, 1, 2, 3, 4, 5)",
+                (session_id, change + 7),
+            )
+        connection.execute(
+            "INSERT INTO sessions (session_id, project_id, folder, state, state_at, detail,"
+            " last_seen_at) SELECT 'late', 'repo-1__00000000', '', 'working', '', '', ''"
+        )
+        connection.execute("DELETE FROM sessions WHERE session_id = 's-3'")
+        connection.execute("DELETE FROM usage_quarters")  # no program moves a sum in time
+        connection.execute(
+            "INSERT INTO usage_quarters SELECT kind_id, quarter, sum(input_tokens),"
+            " sum(output_tokens), sum(cache_read_tokens), sum(cache_write_5m_tokens),"
+            " sum(cache_write_1h_tokens) FROM usage_sums GROUP BY kind_id, quarter"
+        )
+    dear = Prices(*(2 * price for price in USD))
+    end = 1 << 40
+    return [
+        Rate(1, 0, change, USD, "1", ""),
+        Rate(1, change, end, dear, "1", ""),
+        Rate(2, 0, change, Prices(), "1", ""),  # a model that the library did not know then
+        Rate(2, change, end, USD, "1", ""),
+    ]
+
+
+def summed(rows: list[tuple[str, int, int, tuple[int, ...]]], rates: list[Rate]) -> dict[str, Any]:
+    """{key: (tokens, USD)} of (key, kind, quarter, tokens), added one by one."""
+    found: dict[str, Any] = {}
+    for key, kind, quarter, tokens in rows:
+        usd = sum(
+            sum(n * price for n, price in zip(tokens, rate.usd, strict=True) if price) / 1e6
+            for rate in rates
+            if rate.kind_id == kind and rate.from_quarter <= quarter < rate.to_quarter
+        )
+        before = found.get(key, (0, 0.0))
+        found[key] = (before[0] + sum(tokens), before[1] + usd)
+    return {
+        key: (number, pytest.approx(usd, abs=2e-6))
+        for key, (number, usd) in found.items()
+        if number
+    }
+
+
+@pytest.mark.parametrize("by", ["day", "project", "model", "session", "all"])
+def test_usage_is_the_sum_of_all_turns_however_it_is_asked_for(fleet: Fleet, by: By) -> None:
+    history.fill(fleet.home, 2000, 4)
+    connection = db.connect(fleet.home / "fleet.db")
+    rates = change_usage(connection)
+    key = {
+        "day": "strftime('%Y-%m-%d', quarter * 900, 'unixepoch', 'localtime')",
+        "project": "ifnull(project_id, '')",
+        "model": "model",
+        "session": "session_id",
+        "all": "''",
+    }[by]
+    columns = ", ".join(f"{name}_tokens" for name in TOKENS)
+    newest = connection.execute("SELECT max(quarter) FROM usage_sums").fetchone()[0]
+    for project in (None, "repo-2__00000000"):
+        for since, until in ((None, None), (newest - 999, None), (newest - 3001, newest - 1)):
+            rows = connection.execute(
+                f"SELECT {key}, kind_id, quarter, {columns} FROM usage_sums JOIN usage_kinds"
+                " USING (kind_id) WHERE ifnull(project_id = :project, :project IS NULL)"
+                " AND quarter >= ifnull(:since, 0) AND quarter < ifnull(:until, 1 << 40)",
+                {"project": project, "since": since, "until": until},
+            ).fetchall()
+            expected = summed([(*row[:3], tuple(row[3:])) for row in rows], rates)
+            found = UsageRateRepo(connection).rows(
+                by, rates, since_quarter=since, until_quarter=until, project_id=project
+            )
+            tokens = {
+                row.key: row.input_tokens
+                + row.output_tokens
+                + row.cache_read_tokens
+                + row.cache_write_tokens
+                for row in found
+            }
+            assert tokens == {key: number for key, (number, _) in expected.items()}
+            prices = UsageRateRepo(connection).rows(
+                by, rates, since_quarter=since, until_quarter=until, project_id=project
+            )
+            assert {row.key: row.usd or 0.0 for row in prices} == {
+                key: usd for key, (_, usd) in expected.items()
+            }
+    connection.close()
+
+
+def test_the_dearest_sessions_are_found_among_all(fleet: Fleet) -> None:
+    history.fill(fleet.home, 1500, 3)
+    connection = db.connect(fleet.home / "fleet.db")
+    rates = change_usage(connection)
+    for project in (None, "repo-2__00000000", "repo-9"):
+        every = usage_rows(connection, "session", rates, project_id=project)
+        for limit in (1, 5, 30, 1000):
+            some = usage_rows(connection, "session", rates, project_id=project, limit=limit)
+            assert [row.usd for row in some[:limit]] == [row.usd for row in every[:limit]]
+    connection.close()
+    shown = fleet.console("usage", "--by", "session", "--limit", "7").stdout
+    assert "more are left out (--limit N shows more)" in shown
+    assert len(json.loads(fleet.console("usage", "--by", "session", "--json").stdout)) > 50
+
+
+def test_the_check_finds_wrong_sums_of_usage_and_makes_them_anew(fleet: Fleet) -> None:
+    history.fill(fleet.home, 400)
+    connection = db.connect(fleet.home / "fleet.db")
+    change_usage(connection)
+    assert usage_rollups.problems(connection) == []
+    with db.transaction(connection):
+        connection.execute("UPDATE usage_rollups SET output_tokens = 1 WHERE quarters = 96")
+        connection.execute("DELETE FROM usage_sessions WHERE session_id = 's-1'")
+    assert "sums by hour, day or session are wrong" in usage_rollups.problems(connection)[0]
+    assert (
+        "sums by hour, day or session are wrong" in fleet.console("db", "check", check=False).stdout
+    )
+    assert "usage" not in fleet.console("db", "check", "--fix", check=False).stdout
+    assert usage_rollups.problems(connection) == []
     connection.close()
 
 

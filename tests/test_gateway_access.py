@@ -285,6 +285,28 @@ def logins_code(gateway: Gateway) -> str:
     return gateway.new_link().partition("#code=")[2]
 
 
+@pytest.mark.slow
+def test_kept_address_is_secret_and_changed_with_the_token(gateway: Gateway) -> None:
+    gateway.fleet.console("config", "set", "gateway.keep_address", "true")
+    gateway.start()
+    name, session, file = gateway.name, session_of(gateway), gateway.fleet.home / "gateway.name"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert re.fullmatch(r"fleet-[0-9a-f]{32}\.localhost", name)
+    gateway.stop()
+    gateway.start()
+    assert gateway.name == name
+    host = f"Host: {name}:{gateway.port}"
+    assert ask(gateway, "/api/v1/health", host, f"Authorization: Bearer {session}") == 401
+    gateway.stop()
+    gateway.start("--new-token")
+    assert gateway.name != name and ask(gateway, "/", host) == 403
+    gateway.stop()
+    name = gateway.name
+    file.write_text("Not-A-Name\n")
+    gateway.start()
+    assert gateway.name not in (name, "fleet-not-a-name.localhost")
+
+
 def test_new_token_revokes_the_old_one(gateway: Gateway) -> None:
     gateway.start()
     old = gateway.token

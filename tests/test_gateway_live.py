@@ -47,13 +47,13 @@ def test_a_client_hears_of_a_prompt_of_its_answer_and_of_a_killed_client(
             begun = time.monotonic()
             sessions.file(worker.pid, **said)
             assert receive(client) == {"type": "fleet.sessions"}
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 20
             assert expected is None or needs() == expected
         begun = time.monotonic()
         worker.kill()
         worker.wait()
         assert receive(client) == {"type": "fleet.sessions"}
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
         assert needs() == []
 
 

@@ -5,7 +5,12 @@ import dataclasses
 import itertools
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +18,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support import ROOT
 
+from fleet_lib import redact
 from fleet_lib.lazy import AnyOf, lazy, needed
 from fleet_lib.records import MutableRecord, Record, as_dict, field, replace
-from fleet_lib.turn import asking_words, blocks, prose, sections
+from fleet_lib.turn import asking_words, blocks, prose, sections, transcript
 from fleet_lib.turn.asks import _key
 
 CASES = json.loads((ROOT / "tests" / "cases" / "messages.json").read_text())
@@ -134,6 +140,43 @@ def test_every_expression_of_the_words_that_ask_is_tried_where_it_could_match(na
         assert table.search(key) == bool(whole.search(key)), key
 
 
+_SIGNS = "ab1 .,;:/?!<>[]()`*_~\\|&%=@#\n\t\"'“”‘’„«»「」『』\u200b\u00a0\u3000\x1b-"
+_WORDS = (
+    "www.",
+    "http://",
+    "<br>",
+    "&quot;",
+    "%20",
+    "**a**",
+    "_a_",
+    "“a b”",
+    '"a b"',
+    "\\n",
+    "```",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(_SIGNS), st.sampled_from(_WORDS)), max_size=12))
+def test_a_text_that_a_quick_look_finds_plain_has_no_markup(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    for quick, whole in (
+        (prose._MAY_HAVE_INLINE, prose._MARKUP),
+        (prose._MAY_HAVE_QUOTATION, prose._QUOTATION),
+        (redact._MAY_BE_MARKUP, redact._MARKUP),
+    ):
+        assert quick.search(text) or not whole.search(text), text
+
+
+@given(st.uuids(), st.binary(min_size=20, max_size=20))
+def test_no_kind_of_secret_that_needs_no_hint_looks_like_a_uuid_or_a_commit(
+    uuid: UUID, commit: bytes
+) -> None:
+    for word in (str(uuid), commit.hex()):
+        for place in redact._WITHOUT_HINT:
+            assert not redact.KINDS[place].pattern.search(f" {word} "), redact.KINDS[place].name
+
+
 # --- paragraphs ---
 
 _PIECES = (
@@ -185,14 +228,32 @@ def test_tokens_of_the_cases_are_those_of_the_whole_library() -> None:
             assert tokens_of(light, case["message"]) == tokens_of(whole, case["message"])
 
 
+def test_drainer_compiles_those_expressions_of_the_library_alone_that_a_text_needs() -> None:
+    text = "# a\n\n<div>x\n\n- [b](c) <a href='x'>d</a>\n\n```py\nx\n```\n| a |\n|---|\n| 1 |\n"
+    script = f"""
+import json, re, sys
+sys.path += {[str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]!r}
+from fleet_lib.turn import blocks
+parser = blocks.BlockParser()
+real, compiled = re._compiler.compile, []
+re._compiler.compile = lambda *words: (compiled.append(words), real(*words))[1]
+parser._light
+assert sys.modules["re"] is re and "logging" not in sys.modules and not compiled
+print(json.dumps([[token.type, token.content, token.map] for token in parser.parse(text)]))
+""".replace("parse(text)", f"parse({text!r})")
+    command = [sys.executable, "-I", "-S", "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(found) == [[each.type, each.content, each.map] for each in WHOLE.parse(text)]
+
+
 def test_library_of_another_shape_is_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_block_rules", lambda: object())
     found = [token.type for token in blocks.BlockParser().parse("# a\n\n- b\n")]
     assert found == [token.type for token in WHOLE.parse("# a\n\n- b\n")]
 
 
-def as_parsed(text: str) -> list[prose.Block]:
-    return list(prose._Walk(text.replace("\r\n", "\n").replace("\r", "\n")).blocks())
+def as_parsed(text: str) -> tuple[prose.Block, ...]:
+    return tuple(prose._Walk(text.replace("\r\n", "\n").replace("\r", "\n")).blocks())
 
 
 @settings(max_examples=400, deadline=None)
@@ -211,3 +272,31 @@ def test_blocks_of_plain_paragraphs_are_the_parser_s(text: str) -> None:
 def test_blocks_of_the_cases_are_the_parser_s() -> None:
     for case in CASES:
         assert prose._blocks(case["message"]) == as_parsed(case["message"])
+
+
+# --- transcripts ---
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from("aaabbbcc.-tx"), max_size=14),
+    st.lists(st.sampled_from("abcd"), min_size=3, max_size=8),
+    st.booleans(),
+)
+def test_lines_of_a_turn_are_the_same_whatever_was_read_before(
+    kinds: list[str], asked: list[str], is_cut: bool
+) -> None:
+    """A letter is a user's line of that prompt; the others are lines without one."""
+    others = {".": {"type": "assistant"}, "-": {"type": "user"}, "t": {"type": "custom-title"}}
+    lines = [
+        json.dumps({**others.get(kind, {"type": "user", "promptId": kind}), "number": number})
+        for number, kind in enumerate(kinds)
+    ]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "t.jsonl"
+        path.write_text("\n".join(lines) + ("" if is_cut else "\n"))
+        transcript._ends.clear()
+        found = [transcript.turn_lines(str(path), prompt) for prompt in asked]
+        for prompt, seen in zip(asked, found, strict=True):
+            transcript._ends.clear()
+            assert transcript.turn_lines(str(path), prompt) == seen

@@ -21,6 +21,7 @@ from support import ROOT, Fleet, make_repository, payload
 from commander.setup import uninstall
 from fleet_lib import held, hot_settings, paths, spool, wake
 from fleet_lib.drain import drain, linger, put_off
+from fleet_lib.files import write_whole
 from fleet_lib.prelude.database import SCHEMA_VERSION
 from fleet_lib.store import restore
 from fleet_lib.turn import git, remembered
@@ -29,7 +30,7 @@ from fleet_lib.turn.repositories import Repositories
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and F_NOTIFY")
 
 
-def until(is_true: Callable[[], object], seconds: float = 20) -> None:
+def until(is_true: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -97,13 +98,16 @@ runpy.run_path({drain.__file__!r}, run_name="__main__")
 @LINUX
 def test_one_drainer_applies_turn_after_turn_and_holds_nothing_while_it_waits(fleet: Fleet) -> None:
     process = start_lingering(fleet)
+    readers = set()
     for number in (2, 3):
         stop(fleet, number)
         until(lambda number=number: applied(fleet) == number)  # type: ignore[misc]
         until(lambda: is_idle(fleet))
         assert fleet.drainers() == [process.pid]
+        readers |= {child.pid for child in process.children()}
 
     (reader,) = process.children()
+    assert readers == {reader.pid}
     assert process.memory_info().rss + reader.memory_full_info().uss < 45 << 20
     assert [file.path for file in process.open_files() if "fleet.db" in file.path] == []
     assert reader.open_files() == []
@@ -115,14 +119,19 @@ def test_one_drainer_applies_turn_after_turn_and_holds_nothing_while_it_waits(fl
     holder = held.named(lock)
     assert holder is not None and holder.trouble() == ""
     assert f"process {process.pid}" in holder.in_words() and "waiting" in holder.in_words()
-    before = process.cpu_times(), reader.cpu_times()
+    before = used(process) + used(reader)
     time.sleep(0.5)
-    assert (process.cpu_times(), reader.cpu_times()) == before
+    assert used(process) + used(reader) - before < 0.1
 
     shutil.rmtree(fleet.home)
     for one in (process, reader):
-        until(lambda one=one: has_ended(one), 4)  # type: ignore[misc]
+        until(lambda one=one: has_ended(one))  # type: ignore[misc]
     assert not fleet.home.exists()
+
+
+def used(process: psutil.Process) -> float:
+    """Its CPU time in seconds."""
+    return float(sum(process.cpu_times()[:2]))
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -130,22 +139,19 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 @LINUX
-def test_reader_goes_when_no_turn_is_near_and_its_death_counts_against_no_entry(
-    fleet: Fleet,
-) -> None:
+def test_reader_that_dies_while_the_drainer_waits_counts_against_no_entry(fleet: Fleet) -> None:
     put(str(fleet.home), 1)
-    process = patched_drainer(fleet, "linger.READER_SECONDS, linger.LOOK_SECONDS = 0.4, 0.2")
+    process = patched_drainer(fleet, "")
     drainer = psutil.Process(process.pid)
-    for number in range(2, 7):
+    for number in range(2, 6):
         until(lambda: is_idle(fleet))
-        if number == 6:
-            until(lambda: not drainer.children())
         for reader in drainer.children():
-            reader.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # its time was over
+                reader.kill()
         put(str(fleet.home), number)
         wake.wake_drainer(str(fleet.home))
         until(lambda: not fleet.waiting())
-    assert applied(fleet) == 6 and fleet.quarantine() == {}
+    assert applied(fleet) == 5 and fleet.quarantine() == {}
     assert not Path(paths.put_off(str(fleet.home))).exists()
     assert process.poll() is None
 
@@ -172,7 +178,7 @@ def test_linger_seconds_of_0_ends_the_drainer_at_once(fleet: Fleet) -> None:
     fleet.console("config", "set", "drain.linger_seconds", "0")
     stop(fleet, 1)
     until(lambda: applied(fleet) == 1)
-    until(lambda: not fleet.drainers(), 5)
+    until(lambda: not fleet.drainers(), 30)
     assert not Path(paths.wake(str(fleet.home))).exists()
     assert hot_settings.linger_seconds("/nowhere") == 60
 
@@ -209,7 +215,7 @@ def test_whatever_takes_the_lock_does_not_wait_for_one_that_lingers(
     with uninstall._without_drainer(fleet.home, said.append):
         assert not fleet.drainers()
     assert said == []
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100
 
 
 @pytest.mark.slow
@@ -262,7 +268,7 @@ def test_drainer_ends_when_home_database_or_program_was_replaced_and_the_turn_is
 def test_drainer_that_is_large_or_old_ends_instead_of_waiting(fleet: Fleet) -> None:
     for limit in ("LARGEST_BYTES = 1 << 20", "LONGEST_LIFE_SECONDS = 0.0"):
         put(str(fleet.home), 1)
-        assert patched_drainer(fleet, f"linger.{limit}").wait(20) == drain.DONE
+        assert patched_drainer(fleet, f"linger.{limit}").wait(60) == drain.DONE
         assert fleet.waiting() == []
 
 
@@ -273,7 +279,7 @@ def test_home_without_fifos_or_of_several_kernels_is_drained_as_ever(
     Path(paths.wake(str(fleet.home))).write_text("no pipe")
     stop(fleet, 1)
     until(lambda: applied(fleet) == 1)
-    until(lambda: not fleet.drainers(), 5)
+    until(lambda: not fleet.drainers(), 30)
     assert Path(paths.wake(str(fleet.home))).read_text() == "no pipe"
 
     mounts = fleet.folder / "mounts"
@@ -317,7 +323,7 @@ def come():
         wake.wake_drainer(home)
 {moment}
 """
-    assert patched_drainer(fleet, patch).wait(20) == drain.DONE
+    assert patched_drainer(fleet, patch).wait(60) == drain.DONE
     assert fleet.waiting() == [] and applied(fleet) == 2
 
 
@@ -326,7 +332,8 @@ MOMENTS = {
     "it begins": "linger.Bell.__init__, real = (lambda *a: (real(*a), die())), linger.Bell.__init__",
     "it applies": "drainer.drain, real = (lambda *a, **k: die()), drainer.drain",
     "it is woken": "os.read, real = (lambda *a: (real(*a), a[1] == 65536 and die())[0]), os.read",
-    "it ends": "linger.Bell.close, real = (lambda *a: (real(*a), die())), linger.Bell.close",
+    "it ends": "linger.Bell.close, real = (lambda *a: (real(*a), die())), linger.Bell.close\n"
+    "hot_settings.linger_seconds = lambda home: 0.3",
 }
 
 
@@ -338,8 +345,7 @@ def test_drainer_that_is_killed_at_any_moment_is_followed_by_the_next_hooks(
     fleet: Fleet, moment: str
 ) -> None:
     put(str(fleet.home), 1)
-    patch = "hot_settings.linger_seconds = lambda home: 0.3\n"
-    patch += f"die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n{MOMENTS[moment]}"
+    patch = f"die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n{MOMENTS[moment]}"
     process = patched_drainer(fleet, patch)
     time.sleep(0.1)
     while process.poll() is None:
@@ -395,12 +401,18 @@ def test_wake_never_waits_nor_writes_to_what_is_no_fifo(fleet: Fleet) -> None:
 def test_what_was_put_off_is_tried_when_it_is_due(fleet: Fleet) -> None:
     put(str(fleet.home), 1)
     (entry,) = fleet.waiting()
-    place = put_off.Place("/dead", "it does not answer", True, time.time(), 1, time.time() + 2)
-    row = vars(place) | {"entries": [entry]}
-    Path(paths.put_off(str(fleet.home))).write_text(json.dumps({"places": [row]}))
+
+    def put_it_off(seconds: float) -> None:
+        next_try = time.time() + seconds
+        place = put_off.Place("/dead", "it does not answer", True, time.time(), 1, next_try)
+        row = vars(place) | {"entries": [entry]}
+        write_whole(Path(paths.put_off(str(fleet.home))), json.dumps({"places": [row]}))
+
+    put_it_off(600)
     process = patched_drainer(fleet, "linger.LOOK_SECONDS = 0.3")
     until(lambda: is_idle(fleet))
     assert fleet.waiting() == [entry]
+    put_it_off(0.5)
     until(lambda: not fleet.waiting())
     assert process.poll() is None
 
@@ -450,8 +462,8 @@ def write_entries(fleet: Fleet, writers: int, each: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    until(lambda: not fleet.waiting(), 10)
-    until(lambda: not fleet.drainers(), 10)
+    until(lambda: not fleet.waiting())
+    until(lambda: not fleet.drainers())
     assert fleet.waiting() == []
 
 
@@ -474,7 +486,7 @@ def test_reader_that_is_stopped_or_killed_holds_up_nothing(fleet: Fleet) -> None
     (reader,) = process.children()
     reader.suspend()
     stop(fleet, 2)
-    until(lambda: applied(fleet) == 2, 3)
+    until(lambda: applied(fleet) == 2)
     until(lambda: is_idle(fleet))
     assert fleet.drainers() == [process.pid]
     process.kill()
@@ -521,7 +533,7 @@ def test_drainer_of_another_user_or_mount_namespace_makes_way_for_one_that_sees_
     until(lambda: is_idle(fleet))
     stop(fleet, 2)
     until(lambda: applied(fleet) == 2 and is_idle(fleet))
-    assert other.wait(5) == drain.DONE
+    assert other.wait(60) == drain.DONE
     (pid,) = fleet.drainers()
     stop(fleet, 3)
     until(lambda: applied(fleet) == 3 and is_idle(fleet))
@@ -547,8 +559,8 @@ def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
         timer = threading.Timer(0.1, change)
         began = time.monotonic()
         timer.start()
-        assert not bell.wait(lambda: works and not timer.is_alive(), lambda: None)
-        assert 0.05 < time.monotonic() - began < 5
+        assert not bell.wait(lambda: works and not timer.is_alive())
+        assert 0.05 < time.monotonic() - began < 30
         timer.join()
         found = bell.successors()
         bell.close()
@@ -562,7 +574,7 @@ def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
     fifo = Path(paths.wake(str(home)))
     assert end_of(lambda: fifo.chmod(0)) == [(str(home), str(ROOT))]
     fifo.chmod(0o600)
-    monkeypatch.setattr(linger, "LOOK_SECONDS", 5.0)  # from now on it is rung
+    monkeypatch.setattr(linger, "LOOK_SECONDS", 40.0)  # from now on it is rung
     # A newer program is to apply what its hooks captured.
     assert end_of(lambda: ring(home, other), works=True) == [(str(home), str(other))]
     # One that is not there, or is this one by another name, is no other.

@@ -104,7 +104,7 @@ def senders(fleet: Fleet) -> list[psutil.Process]:
     return found
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 20) -> None:
+def wait_for(happened: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
@@ -137,11 +137,13 @@ def test_an_alert_reaches_every_target_once_and_nothing_is_left_running(
     add(fleet, f"ntfy://{server.place}/topic")
     add(fleet, "json://127.0.0.1:9/refused", "broken")
     fleet.console("notify", "test", "webhook")
+    fleet.console("config", "set", "notify.grace_seconds", "600")
     ask(fleet, api, "s-1")
     wait_for(lambda: senders(fleet))  # the hook has not waited for it
     (sender,) = senders(fleet)
     wait_for(lambda: sender.memory_info().rss < 16_000_000)  # what waits is small
     assert {file.path for file in sender.open_files()} <= {paths.notify_lock(str(fleet.home))}
+    fleet.console("config", "set", "notify.grace_seconds", "1")
     wait_for(lambda: not senders(fleet))
     fleet.hook("session_start", payload("SessionStart-startup"), api, background=True)
     fleet.wait_for_drainers()
@@ -200,7 +202,7 @@ def test_a_sender_does_not_outlive_its_home(fleet: Fleet, api: Path, server: Ser
     time.sleep(2.5)
     assert senders(fleet) and states(fleet) == []
     fleet.home.rename(fleet.folder / "removed")
-    wait_for(lambda: not senders(fleet), 6)
+    wait_for(lambda: not senders(fleet))
     assert not fleet.home.exists() and server.requests == []
 
 
@@ -239,7 +241,7 @@ def test_the_gateway_sends_while_it_runs(fleet: Fleet, api: Path, server: Server
 def test_an_alert_in_its_grace_is_sent_after_the_gateway_has_ended(
     fleet: Fleet, api: Path, server: Server
 ) -> None:
-    fleet.console("config", "set", "notify.grace_seconds", "4")
+    fleet.console("config", "set", "notify.grace_seconds", "600")
     db.connect(fleet.home / "fleet.db").close()
     add(fleet, f"json://{server.place}/")
     gateway = Gateway(fleet)
@@ -250,6 +252,7 @@ def test_an_alert_in_its_grace_is_sent_after_the_gateway_has_ended(
     assert states(fleet) == [] and not senders(fleet)
     gateway.stop()
     wait_for(lambda: senders(fleet))
+    fleet.console("config", "set", "notify.grace_seconds", "1")
     wait_for(lambda: states(fleet) == ["sent"])
 
 
@@ -265,7 +268,7 @@ def test_a_server_that_does_not_answer_is_given_up_and_the_others_get_theirs(
         wrong = Target("3", "wrong", "json://127.0.0.1:9/")
         started = time.monotonic()
         errors = send_all(dict.fromkeys((slow, fine, wrong), TEXT), 4.0)
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 50
     finally:
         hanging.close()
     assert (errors[slow], errors[fine]) == ("no answer within 4 s", "")

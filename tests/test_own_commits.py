@@ -393,7 +393,9 @@ def test_git_is_asked_for_files_only_if_the_turn_may_have_committed(
     worker.runs("ls", lambda: commit(worker.folder, "more.py")).stops()
     assert asked() == ["rev-parse", "config"]
     worker.asks().runs(making("a.py", "-m 'Add a'")).stops()
-    assert asked() == ["rev-parse", "config", "diff-tree", "grep"]
+    assert asked() == ["rev-parse", "config"]  # a new commit is a file that can be read
+    worker.asks().runs(f"{making('b.py', '-m more')} && git gc -q").stops()
+    assert asked() == ["rev-parse", "config", "diff-tree"]
 
 
 def test_submodules_are_looked_at_only_for_a_commit_that_is_nowhere_else(

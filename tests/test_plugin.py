@@ -112,7 +112,7 @@ def hook(fleet: Fleet, plugin: Path, name: str, python: str = BARE_PYTHON) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str, str]":
+def wait_for_state(fleet: Fleet, state: str, seconds: float = 240) -> "dict[str, str]":
     deadline = time.monotonic() + seconds
     while True:
         current = plugin_environment.read_state(Path(fleet.environment["CLAUDE_PLUGIN_DATA"]))
@@ -123,7 +123,7 @@ def wait_for_state(fleet: Fleet, state: str, seconds: float = 120) -> "dict[str,
 
 
 def wait_for_new_venv(fleet: Fleet, data: Path, before: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while (data / "venv").resolve() == before or plugin_environment.read_state(data)[
         "state"
     ] != "ready":
@@ -142,6 +142,7 @@ def console(fleet: Fleet, plugin: Path, *arguments: str) -> "subprocess.Complete
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_plugin_venv_is_built_once_and_earlier_captures_are_applied(
     fleet: Fleet, plugin: Path
 ) -> None:

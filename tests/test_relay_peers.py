@@ -455,7 +455,7 @@ def test_nothing_of_a_project_leaves_the_machine_before_it_is_shared(tmp_path: P
         running = laptop.running()
         time.sleep(1.5)
         running.send_signal(signal.SIGTERM)
-        running.wait(10)
+        running.wait(60)
         laptop.console("relay", "status")
         sent = bytes(recorder.sent)
         assert b"CONNECT" in sent

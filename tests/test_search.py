@@ -632,3 +632,31 @@ def test_search_is_not_held_up_by_a_mass_of_changes_and_a_drain_applies_all(
 def test_search_before_the_first_capture_finds_nothing_and_is_complete(fleet: Fleet) -> None:
     done = fleet.console("briefings", "search", "x", "--json")
     assert json.loads(done.stdout) == [] and done.stderr == ""
+
+
+@pytest.mark.parametrize("few", [10_000, 0], ids=["all are read", "hits are walked"])
+def test_machine_is_a_filter_whatever_is_in_the_index(
+    library: Library, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("fleet_lib.store.search._SCAN", few)
+    here = [library.add("the parser works", session_id=f"s{number}") for number in range(3)]
+    box = [
+        library.add("the parser works", session_id=f"{number}@relay/box", status=status)
+        for number, status in enumerate(("completed", "failed"))
+    ]
+    for number in box:
+        library.connection.execute(
+            "INSERT INTO relay_briefings VALUES ('box', 'e', ?1, ?1, 1, NULL, NULL)", (number,)
+        )
+    library.add("nothing of the kind", session_id="9@relay/box")
+    for change in (lambda: None, library.index, library.index):
+        change()
+        for query in ("parser", "works pars", "the par", '"parser works"'):
+            assert sorted(library.find(query, machine="box")) == box, query
+            assert sorted(library.find(query, machine="")) == here, query
+            assert sorted(library.find(query)) == sorted(here + box)
+            assert library.find(query, machine="box", status="failed") == [box[1]]
+            assert library.find(query, machine="desk") == []
+        assert library.find("parser", machine="box", project_id="other") == []
+        assert library.find("parser", machine="box", since=2_000_000_000) == []
+        here.append(library.add("the parser works", session_id=f"later{len(here)}"))

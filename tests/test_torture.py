@@ -8,7 +8,7 @@ from support import ROOT
 
 from torture.scenarios import SCENARIOS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

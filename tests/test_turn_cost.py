@@ -3,6 +3,7 @@ asked for, which documents are not read. What each of these answers is what the 
 
 import contextlib
 import os
+import pickle
 import re
 import sqlite3
 import subprocess
@@ -17,12 +18,16 @@ from hypothesis import strategies as st
 from support import ROOT, Fleet, git, make_repository, payload
 
 from fleet_lib import compiled
-from fleet_lib.drain import drainer
+from fleet_lib.drain import drainer, reader
 from fleet_lib.files import with_parents
+from fleet_lib.store import db
 from fleet_lib.turn import git as asking_git
 from fleet_lib.turn import git_process, reflog
-from fleet_lib.turn.git import read_git_state, read_reflog
+from fleet_lib.turn.committed import committed_files
+from fleet_lib.turn.git import head_at, read_git_state, read_reflog
+from fleet_lib.turn.own_commits import commits_during
 from fleet_lib.turn.repositories import Repositories
+from fleet_lib.turn.tool_calls import ToolCall
 
 # --- expressions ---
 
@@ -128,7 +133,7 @@ drain.main({str(fleet.home)!r})
 
 
 def in_git_s_words(folder: Path) -> tuple[reflog.ReflogEntry, ...]:
-    return read_reflog(str(folder))
+    return tuple(read_reflog(str(folder)))
 
 
 def test_reflog_that_is_read_is_the_one_that_git_shows(tmp_path: Path) -> None:
@@ -174,6 +179,63 @@ def test_only_the_end_of_a_long_reflog_is_read(
     found = reflog.read(str(project / ".git"))
     assert found == in_git_s_words(project) and len(found or ()) == reflog.LIMIT
     assert sum(read) < 200_000 < log.stat().st_size
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_turn_looks_at_those_movements_of_a_long_reflog_alone_that_may_be_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    project = make_repository(tmp_path / "app")
+    head = git(project, "rev-parse", "HEAD").strip()
+    now = time.time()
+    log = project / ".git" / "logs" / "HEAD"
+    line = f"{head} {{:040x}} a <a@b.c> {{}} +0000\tcommit: number {{}}\n"
+    first = int(now) - 1000
+    log.write_text("".join(line.format(n + 1, first + n, n) for n in range(500)))
+    if not is_packed:
+        for number in (498, 499):
+            made = project / ".git" / "objects" / "00" / f"{number + 1:038x}"
+            made.parent.mkdir(exist_ok=True)
+            made.touch()
+            os.utime(made, (first + number, first + number))
+    asked: list[str] = []
+    monkeypatch.setattr(reflog, "asking", asked.append)
+    state = read_git_state(str(project))
+    assert state is not None
+    assert head_at(state, int((first + 480) * 1e9)) == f"{481:040x}"
+
+    monkeypatch.setattr(reflog, "ReflogEntry", seen := Counted(reflog.ReflogEntry))
+    state = read_git_state(str(project))
+    assert state is not None and head_at(state, int(now * 1e9)) == f"{500:040x}"
+    calls = [ToolCall("make", str(project), now - 5, now)]
+    until_ns = int(now * 1e9)
+    assert committed_files(Repositories(), state, calls, (), str(project), until_ns) == []
+    assert seen.number < 30 and len(asked) < 30
+    assert len(pickle.dumps(state)) < 2000  # none of it is sent to the drainer
+
+
+class Counted:
+    """A class whose records are counted."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind, self.number = kind, 0
+
+    def __call__(self, *values: Any) -> Any:
+        self.number += 1
+        return self.kind(*values)
+
+
+def test_commit_whose_command_sets_its_time_is_found_behind_newer_ones() -> None:
+    def entry(name: str, seconds: int) -> reflog.ReflogEntry:
+        return reflog.ReflogEntry(seconds, name, "commit: it")
+
+    later = [entry(f"later{n}", 5000 + n) for n in range(60)]  # of neighbours, packed since
+    own = entry("own", 10)
+    older = [entry(f"older{n}", 900 - n) for n in range(60)]
+    made = {"own": 1005 * 10**9} | {each.commit: each.time * 10**9 for each in older}
+    calls = [ToolCall("./release", "/", 1000, 1010)]
+    assert commits_during(calls, [*later, own, *older], made) == [own]
+    assert commits_during(calls, [*later, *older], {}) == []
 
 
 def test_git_is_asked_for_a_reflog_that_is_no_file(tmp_path: Path) -> None:
@@ -295,6 +357,33 @@ def test_no_statement_of_a_drain_reads_a_whole_table(
 
 
 # --- processes and paths ---
+
+
+def test_drain_of_one_turn_takes_one_thread_and_few_transactions(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(fleet.folder / "app")
+    steps: list[str] = []
+
+    def note(owner: Any, name: str, what: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: (steps.append(what), real(*a, **k))[1])
+
+    note(drainer.faulthandler, "dump_traceback_later", "watched")
+    note(drainer.faulthandler, "cancel_dump_traceback_later", "not watched")
+    note(db, "transaction", "transaction")
+    for name in ("prepare", "usage_files", "read_usage"):
+        note(reader.Reader, name, "reads")
+    for number in (1, 2):  # the first one makes the search index
+        steps.clear()
+        stop = {"session_id": "s", "prompt_id": f"p{number}"}
+        fleet.hook("stop", payload("Stop") | stop, project)
+        assert drainer.drain(str(fleet.home))
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
+    assert steps.count("watched") == 1 and steps.count("transaction") <= 3
+    # A reader may rightly take as long as its own limits allow.
+    watched = steps[steps.index("watched") : steps.index("not watched")]
+    assert "reads" in steps and "reads" not in watched and watched.count("transaction") >= 2
 
 
 def test_program_gets_all_of_its_input_and_gives_all_of_its_output() -> None:

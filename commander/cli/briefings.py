@@ -209,9 +209,13 @@ def search(
     """
     query = " ".join(words)
     with reading() as connection:
-        filters["machine"] = RelayRepo(connection).machine_filter(machine)
+        wanted = RelayRepo(connection).machine_filter(machine)
         results = search_view.search(
-            connection, query, project_id=project_id_of(connection, project), **filters
+            connection,
+            query,
+            project_id=project_id_of(connection, project),
+            machine=wanted,
+            **filters,
         )
         names = project_names(connection)
     records = results.records

@@ -17,7 +17,7 @@ from commander.cli.studio import studio
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db as database
-from fleet_lib.store import migrate, verify
+from fleet_lib.store import migrate, usage_rollups, verify
 
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
@@ -93,11 +93,13 @@ def status_(as_json: bool) -> None:
 
 @db.command("check")
 @click.option(
-    "--fix", is_flag=True, help="Rebuild the search index if it is damaged; complete it if not."
+    "--fix",
+    is_flag=True,
+    help="Rebuild the search index and the sums of usage if they are damaged; complete the index.",
 )
 @json_option
 def check(fix: bool, as_json: bool) -> None:
-    """Check integrity, foreign keys and the search index.
+    """Check integrity, foreign keys, search index and usage.
 
     The exit code is 1 if there is a problem.
 
@@ -109,23 +111,30 @@ def check(fix: bool, as_json: bool) -> None:
     path = existing_database()
     with contextlib.closing(database.connect_read_only(path)) as connection:
         problems = verify.problems(connection, thorough=True)
+        of_usage = usage_rollups.problems(connection)
     of_search = verify.search_index_problems(path)
     if fix:
         fill_search_index(path, is_damaged=bool(of_search))
         of_search = verify.search_index_problems(path)
+        if of_usage:
+            with contextlib.closing(database.connect(path)) as connection:
+                with database.transaction(connection):
+                    usage_rollups.rebuild(connection)
+                of_usage = usage_rollups.problems(connection)
+    derived = of_search + of_usage
     if as_json:
-        found = problems + of_search
+        found = problems + derived
         print_json({"path": str(path), "ok": not found, "problems": found})
     else:
-        for problem in problems + of_search:
+        for problem in problems + derived:
             say(problem)
         if problems:
             say("Run `fleet db restore FILE` with a backup; the damaged file is kept.")
-        if of_search:
-            say("Run `fleet db check --fix` to rebuild the search index.")
-        if not problems and not of_search:
+        if derived:
+            say("Run `fleet db check --fix` to rebuild what is derived.")
+        if not problems and not derived:
             say(f"{path}: ok")
-    if problems or of_search:
+    if problems or derived:
         raise click.exceptions.Exit(1)
 
 

@@ -42,7 +42,9 @@ _ANSWER_SECONDS = 10.0
     " `*.localhost`.",
 )
 @click.option(
-    "--new-token", is_flag=True, help="Create a new token; programs with the old one stop."
+    "--new-token",
+    is_flag=True,
+    help="Create a new token; programs with the old one stop. A kept address changes too.",
 )
 @click.pass_context
 def gateway(
@@ -88,7 +90,7 @@ def _serve(host: str, port: int, *, browser: bool, is_plain: bool, new_token: bo
     from commander.gateway import address, app, logins
 
     home = paths.home()
-    names = address.names(config.load(home).gateway.hosts)
+    settings = config.load(home).gateway
     db.connect(paths.database(home)).close()
     try:
         listening = app.bind(host, port)
@@ -102,7 +104,13 @@ def _serve(host: str, port: int, *, browser: bool, is_plain: bool, new_token: bo
     held.hold(Path(paths.gateway_lock(home)), _reached_at(listening[0]))
     environment.use()  # its page and its modules stay through two upgrades
     users = logins.Logins(logins.token_of(home, fresh=new_token))
-    place = address.make(host, port, names, is_plain=is_plain)
+    place = address.make(
+        host,
+        port,
+        address.names(settings.hosts),
+        is_plain=is_plain,
+        kept=logins.name_of(home, fresh=new_token) if settings.keep_address else "",
+    )
     say(f"Fleet's dashboard: {place.link(users.new_code())}")
     if is_interactive():
         say("`fleet gateway link` prints another link, for another browser.")

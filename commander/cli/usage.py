@@ -17,6 +17,8 @@ from fleet_lib.views.sessions import title_of
 from fleet_lib.views.usage import as_record, dollars, name_of, short_number, total, usage_rows
 
 _SHORT_ID = 8  # characters of a session's id
+_ROWS = 50  # of sessions or projects; a day and a model each have a row
+_COUNTED = 100_000  # sessions that are left out are counted exactly up to here
 
 
 @click.command()
@@ -29,8 +31,14 @@ _SHORT_ID = 8  # characters of a session's id
 )
 @since_option("tokens")
 @project_option
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"Maximum number of rows.  [default: {_ROWS} sessions or projects; all with --json]",
+)
 @json_option
-def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None:
+def usage(by: By, since: str | None, project: str | None, limit: int | None, as_json: bool) -> None:
     """Show tokens used and their list price.
 
     They are counted from the transcripts, subagents included, each message once. The list price is
@@ -47,18 +55,41 @@ def usage(by: By, since: str | None, project: str | None, as_json: bool) -> None
     """
     from fleet_lib.views.list_prices import current_rates  # slow to import
 
+    if limit is None and by in ("session", "project") and not as_json:
+        limit = _ROWS
     with reading() as connection:
         project_id = project_id_of(connection, project)
         rates = current_rates(connection, paths.home())
-        rows = usage_rows(connection, by, rates, since=since, project_id=project_id)
-        names = project_names(connection)
+        found = usage_rows(connection, by, rates, since=since, project_id=project_id, limit=limit)
+        rows = found[:limit]
+        if as_json:
+            print_json([as_record(row) for row in rows])
+            return
+        names = {} if by != "project" else project_names(connection, [row.key for row in rows])
         more = _of_sessions(connection, rows) if by == "session" else {}
-    if as_json:
-        print_json([as_record(row) for row in rows])
-    elif not rows:
+        left_out: list[Line] = []
+        whole = total(found)
+        if limit is not None and len(found) > limit:
+            if by == "session" and since is None:
+                (whole,) = usage_rows(connection, "all", rates, project_id=project_id)
+                number = UsageRateRepo(connection).count_sessions(_COUNTED, project_id)
+            else:
+                number = len(found)
+            left_out = [_left_out(by, limit, number)]
+    if not rows:
         say("No tokens were used." if project or since else "No tokens were counted yet.")
     else:
-        show(*_parts(rows, by, names, more))
+        show(*_parts(rows, whole, by, names, more), *left_out)
+
+
+def _left_out(by: By, limit: int, number: int) -> Line:
+    """The line that says how many rows are not shown."""
+    least = "more than " if number == _COUNTED else ""
+    order = "the newest" if by == "day" else "the dearest"
+    words = (
+        f"These are {order}; {least}{number - limit:,} more are left out (--limit N shows more)."
+    )
+    return Line((Cell(words, "dim"),))
 
 
 def look_up_prices(connection: sqlite3.Connection, figure: dict[str, Any] | None) -> bool:
@@ -76,8 +107,8 @@ def _of_sessions(
 ) -> dict[str, dict[str, object]]:
     """Further columns: what Claude Code says that a session cost, and what the session is called."""
     more: dict[str, dict[str, object]] = {}
-    costs = UsageRateRepo(connection).client_costs()
-    if own := {row.key: costs[row.key] for row in rows if row.key in costs}:
+    costs = {row.key: UsageRateRepo(connection).client_cost(row.key) for row in rows}
+    if own := {key: cost for key, cost in costs.items() if cost is not None}:
         more["Claude Code's own"] = {
             key: Cell(dollars(cost), "", f"{cost:.6f}", whole=True) for key, cost in own.items()
         }
@@ -87,9 +118,13 @@ def _of_sessions(
 
 
 def _parts(
-    rows: list[UsageRow], by: By, names: dict[str, str], more: Mapping[str, Mapping[str, object]]
+    rows: list[UsageRow],
+    whole: UsageRow,
+    by: By,
+    names: dict[str, str],
+    more: Mapping[str, Mapping[str, object]],
 ) -> list[Line | Table]:
-    """The rows and their total. `more` is {heading of a further column: {key: its cell}}."""
+    """The rows and the total of all. `more` is {heading of a further column: {key: its cell}}."""
     headings = [by, "input", "output", "cache read", "cache write", "list price", *more]
     table = [
         [
@@ -100,7 +135,7 @@ def _parts(
         for row in rows
     ]
     if len(rows) > 1:
-        table.append([Cell("total", "bold"), *_figures(total(rows)), *[""] * len(more)])
+        table.append([Cell("total", "bold"), *_figures(whole), *[""] * len(more)])
     # A figure is shown whole or not at all.
     optional = (*(name for name in more if name != "title"), "cache write", "cache read")
     parts: list[Line | Table] = [Table(headings, table, optional)]

@@ -25,8 +25,9 @@ FREE_BYTES = 500 * 1024 * 1024
 # The home ("") and what is private in it.
 _PRIVATE = (
     *("", "fleet.db", "fleet.db-wal", "fleet.db-shm", "backups", "backups/*.db", "config.toml"),
+    "cache",
     *("spool", "spool/new", "spool/bad", "spool/tmp", "log", "log/fleet.log*"),
-    *("gateway.token", "notify.json", "settings-record.json", "history.json"),
+    *("gateway.token", "gateway.name", "notify.json", "settings-record.json", "history.json"),
     *("relay", "relay/seed"),
 )
 _CAPTURES_WAIT = "New captures wait safely in the spool."

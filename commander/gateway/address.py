@@ -2,7 +2,9 @@
 
 The page's name is random at each start. Storage and service workers of a browser belong to a name
 and a port, so with a fixed name the next program on the same port would read the page's storage,
-and an earlier one could have left a service worker that answers in the gateway's place."""
+and an earlier one could have left a service worker that answers in the gateway's place. A browser's
+permission to show notifications belongs to them too, so a user may choose to keep the name: it is a
+secret then, and the port is what must be watched (docs/security.md)."""
 
 import re
 import secrets
@@ -62,14 +64,15 @@ class Address:
         return f"{scheme}://{place}/#code={code}"
 
 
-def make(host: str, port: int, hosts: Iterable[str], *, is_plain: bool) -> Address:
-    """The address of a gateway that listens on `host`; `hosts` are the names of the setting."""
+def make(host: str, port: int, hosts: Iterable[str], *, is_plain: bool, kept: str = "") -> Address:
+    """The address of a gateway that listens on `host`; `hosts` are the names of the setting, `kept`
+    is what stays the same in the page's name."""
     allowed = set(hosts)
     written = f"[{host}]" if ":" in host else host
     if is_plain:
         page = written if written in LOOPBACK else "127.0.0.1"
     elif written in LOOPBACK or host in ANY:
-        page = f"fleet-{secrets.token_hex(8)}.localhost"
+        page = f"fleet-{kept or secrets.token_hex(8)}.localhost"
     else:
         page = written.lower()
         allowed.add(page)

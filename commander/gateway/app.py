@@ -35,10 +35,10 @@ from fleet_lib.drain.foreground import FORGOTTEN_SECONDS, drain_forgotten
 STATIC = Path(__file__).resolve().parent / "static"
 MESSAGE_LIMIT = 2_000_000  # bytes of one WebSocket message
 CLIENTS = 500
-# The first part of an address that the page shows something for (static/shell.js).
-VIEWS = frozenset(
-    "|timeline|search|sessions|session|project|briefing|jobs|usage|commander|prelude".split("|")
-)
+# The first part of the addresses that the page shows something for (static/shell.js): alone, and with
+# the id of one thing after it.
+LISTS = frozenset(("", "timeline", "search", "sessions", "jobs", "usage", "commander", "prelude"))
+SINGLE = frozenset(("session", "project", "briefing", "event", "jobs"))
 # {a loopback address, or all addresses of one family: the other family's loopback address}
 _COMPANIONS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::1", "::1": "127.0.0.1"}  # noqa: S104
 _ATTEMPTS = 20  # to find a port that is free on both
@@ -65,8 +65,9 @@ def make(home: str, address: Address, logins: Logins) -> ASGIApp:
 
     async def page(request: Request) -> Response:
         # The address holds what the page shows, so all of these are the same page.
-        view = request.path_params["rest"].partition("/")[0]
-        return FileResponse(STATIC / "index.html", status_code=200 if view in VIEWS else 404)
+        view, _, which = request.path_params["rest"].partition("/")
+        is_known = view in (SINGLE if which else LISTS)
+        return FileResponse(STATIC / "index.html", status_code=200 if is_known else 404)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, connections.Strangers]]:

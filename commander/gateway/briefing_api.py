@@ -70,12 +70,14 @@ def briefings(context: Context, request: Request, query: BriefingQuery) -> list[
 
 def search(context: Context, request: Request, query: SearchQuery) -> list[BriefingLine]:
     with context.reading() as connection:
+        machine = RelayRepo(connection).machine_filter(query.machine)
         results = search_view.search(
             connection,
             query.q,
             project_id=query.project_id,
             status=query.status,
             since=query.since,
+            machine=machine,
             limit=query.limit,
         )
         names = project_names(connection)

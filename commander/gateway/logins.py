@@ -3,6 +3,7 @@ session. Both live only in the gateway's memory, so every login ends when the ga
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from pathlib import Path
@@ -14,16 +15,26 @@ CODE_SECONDS = 15 * 60.0
 
 def token_of(home: str, *, fresh: bool = False) -> str:
     """The gateway's token of this home. Makes one if there is none, or if a fresh one is wanted."""
-    path = Path(home) / "gateway.token"
+    new = secrets.token_urlsafe(32)
+    return _kept(Path(home) / "gateway.token", new, "[!-~]{32,}", fresh=fresh)
+
+
+def name_of(home: str, *, fresh: bool = False) -> str:
+    """What is random in the page's host name, where that is kept from start to start."""
+    return _kept(Path(home) / "gateway.name", secrets.token_hex(16), "[0-9a-f]{32}", fresh=fresh)
+
+
+def _kept(path: Path, new: str, form: str, *, fresh: bool) -> str:
+    """The secret of this form that the file has; the new one if it has none or a fresh one is
+    wanted."""
     if not fresh:
         try:
-            if (known := path.read_text("ascii").strip()) and len(known) >= 32:
+            if re.fullmatch(form, known := path.read_text("ascii").strip()):
                 return known
         except (FileNotFoundError, UnicodeDecodeError):
             pass
-    token = secrets.token_urlsafe(32)
-    write_whole(path, token + "\n")
-    return token
+    write_whole(path, new + "\n")
+    return new
 
 
 class Logins:

@@ -12,6 +12,7 @@ from commander.gateway.queries import NoQuery, RosterQuery
 from fleet_lib.errors import NotFound
 from fleet_lib.records import as_dict
 from fleet_lib.store.projects import Project, ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views import overview
 from fleet_lib.views.places import web_address
 from fleet_lib.views.projects import project_names
@@ -47,7 +48,8 @@ def show_roster(context: Context, request: Request, query: RosterQuery) -> dict[
     with context.reading() as connection:
         usage_api.look_up_prices(connection, context.home)
         used = today(connection)
-        return roster(connection, context.home, quiet=query.quiet) | {
+        machine = RelayRepo(connection).machine_filter(query.machine)
+        return roster(connection, context.home, quiet=query.quiet, machine=machine) | {
             "usage_today": in_words(used) if used else None,
             "may_submit_jobs": context.queue.most(),
         }

@@ -10,6 +10,7 @@ from fleet_lib.store.sessions import SessionState
 from fleet_lib.views.timeline import Level
 
 Limit = Annotated[int, Field(ge=1, le=500)]
+Machine = Annotated[str, Field(max_length=100)]  # "-" is this one
 Moment = Annotated[str, AfterValidator(clock.normal)]  # ISO 8601
 
 
@@ -18,7 +19,7 @@ class BriefingQuery(BaseModel):
     status: Status | None = None
     impact_level: ImpactLevel | None = None
     session_id: str | None = None
-    machine: str | None = Field(default=None, max_length=100)
+    machine: Machine | None = None
     since: Moment | None = None
     limit: Limit = 50
 
@@ -31,6 +32,7 @@ class SearchQuery(BaseModel):
     q: str = Field(max_length=500)
     project_id: str | None = None
     status: str | None = None
+    machine: Machine | None = None
     since: Moment | None = None
     limit: Limit = 20
 
@@ -50,6 +52,7 @@ class TimelineQuery(BaseModel):
 
 
 class RosterQuery(BaseModel):
+    machine: Machine | None = None
     quiet: int = Field(default=20, ge=0, le=5000)
 
 
@@ -60,6 +63,10 @@ class SessionQuery(BaseModel):
     before: str | None = None
     before_id: str = ""
     limit: Limit = 50
+
+
+class SessionPageQuery(BaseModel):
+    turns: int = Field(default=300, ge=1, le=100_000)  # the newest
 
 
 class JobQuery(BaseModel):

@@ -7,20 +7,19 @@ from starlette.requests import Request
 from commander.gateway import messages, usage_api
 from commander.gateway.context import Context, text_of
 from commander.gateway.openapi import Endpoint
-from commander.gateway.queries import NoQuery, SessionQuery
+from commander.gateway.queries import NoQuery, SessionPageQuery, SessionQuery
 from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
+from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import stored_id
-from fleet_lib.views.places import way_to
+from fleet_lib.views.places import places_of_files, way_to
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import session_page
 from fleet_lib.views.usage import in_words, session_in_words
 from fleet_lib.views.whereabouts import living_client
-
-TURNS = 300  # of a session's page
 
 
 def sessions(context: Context, request: Request, query: SessionQuery) -> list[dict[str, Any]]:
@@ -37,19 +36,28 @@ def sessions(context: Context, request: Request, query: SessionQuery) -> list[di
         )
 
 
-def session(context: Context, request: Request, query: NoQuery) -> dict[str, Any]:
+def session(context: Context, request: Request, query: SessionPageQuery) -> dict[str, Any]:
     session_id = text_of(request, "session")
     with context.reading() as connection:
         usage_api.look_up_prices(connection, context.home)
         session_id = stored_id(connection, session_id)
-        page = session_page(connection, project_names(connection), session_id, limit=TURNS)
+        page = session_page(connection, project_names(connection), session_id, limit=query.turns)
         for turn in page["turns"]:
             turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
         used = page["usage"]
         stored = SessionRepo(connection).get(session_id)
         client = living_client(connection, session_id) if stored else None
+        commits = [turn["head_commit"] for turn in page["turns"] if turn["head_commit"]]
+        places = places_of_files(
+            connection,
+            session_id,
+            ProjectRepo(connection).get(page["project_id"]),
+            commits[-1] if commits else None,
+            page["files"],
+        )
         return page | {
             "usage": session_in_words(used) if used else None,
+            "places": places,
             "where": client.in_words() if client else None,
             "resume": way_to(connection, stored, is_open=client is not None) if stored else None,
         }
@@ -89,8 +97,8 @@ ENDPOINTS = [
     ),
     Endpoint(
         "/sessions/{session_id:path}",
-        "One session with its turns, the newest 300",
-        NoQuery,
+        "One session with its newest `turns`",
+        SessionPageQuery,
         dict[str, Any],
         session,
     ),

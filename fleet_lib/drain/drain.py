@@ -85,10 +85,6 @@ def _work(
     def say(doing: str) -> None:
         held.say(lock, doing)
 
-    def let_go() -> None:
-        if reading:
-            reading.end_child()
-
     try:
         while True:
             usable = drainer.drain(home, say, is_forced=is_forced, reader=reading)
@@ -96,7 +92,7 @@ def _work(
             if not usable:  # perhaps because a newer program has migrated the database
                 return UNUSABLE, bell.successors() if bell.is_called_by_other() else []
             say(held.IDLE)
-            if not bell.wait(lambda: put_off.waiting(home), let_go):
+            if not bell.wait(lambda: put_off.waiting(home)):
                 return DONE, bell.successors()
             if not bell.is_same():
                 return DONE, bell.successors()

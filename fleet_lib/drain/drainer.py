@@ -11,7 +11,8 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TextIO
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
@@ -30,9 +31,10 @@ from fleet_lib.store.outbox import renumber_outliers
 from fleet_lib.turn.prepared import NotRead, Prepared
 
 BATCH_ENTRIES = 100
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024  # the next batch is read meanwhile, so it is twice that
 BUSY_RETRY_SECONDS = 600.0
 BATCH_SECONDS = 150.0
+_WATCHED_SECONDS = 10.0  # of these, after which the next use begins anew
 _SEARCH_SECONDS = 3.0  # for indexing what is older than the search index, each time
 _LEFTOVER_SECONDS = 86400  # how old a file in tmp/ is when nothing writes it any more
 
@@ -83,13 +85,16 @@ class _Drainer:
         self._home = home
         self._say = say
         self._connection: sqlite3.Connection | None = None
+        self._watchdog = _Watchdog(home)
         self._put_off = PutOff(home, is_forced=is_forced)
         self._stays = reader is not None
         self._reader = reader or Reader(home)
         self._reader.begin(self._put_off, lambda path: say(f"waiting for {path}"))
+        self._following: list[str] = []  # entries of the next batch, while the reader does not know
         self._usage = TranscriptUsage(self._reader.usage_files, self._reader.read_usage)
 
     def close(self) -> None:
+        self._watchdog.rest()
         if self._stays:
             self._reader.rest()
         else:
@@ -113,10 +118,12 @@ class _Drainer:
     def _apply_pending(self) -> None:
         while names := self._pending():
             # Listed once for many batches: a hundred thousand names take longer than a batch.
-            at = 0
-            while batch := self._choose(names[at : at + BATCH_ENTRIES + 1]):
-                self._apply_batch(batch)
+            at, batch = 0, self._choose(names[:BATCH_ENTRIES])
+            while batch:
                 at += len(batch)
+                following = self._choose(names[at : at + BATCH_ENTRIES])
+                self._apply_batch(batch, following)
+                batch = following
 
     def _pending(self) -> list[str]:
         return [name for name in spool.pending(self._home) if name not in self._put_off]
@@ -124,7 +131,7 @@ class _Drainer:
     def end_gone_sessions(self) -> None:
         """End the sessions whose client was killed. A database that is busy is asked next time."""
         if self._connection:
-            with contextlib.suppress(sqlite3.OperationalError), _watchdog(self._home):
+            with contextlib.suppress(sqlite3.OperationalError), self._watchdog:
                 end_gone_sessions(self._connection)
 
     def fill_search_index(self) -> None:
@@ -139,7 +146,7 @@ class _Drainer:
             return time.monotonic() > end or bool(self._pending())
 
         try:
-            with _watchdog(self._home):
+            with self._watchdog:
                 search_index.catch_up(self._connection, _SEARCH_SECONDS, stop=is_enough)
         except Exception as error:
             log.write(self._home, "search", f"not indexed: {type(error).__name__}: {error}")
@@ -149,7 +156,7 @@ class _Drainer:
         open, SQLite does so only after a thousand pages, and a copy of the one file would lack
         days."""
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error), _watchdog(self._home):
+            with contextlib.suppress(sqlite3.Error), self._watchdog:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def start_job_runner_if_due(self) -> None:
@@ -171,8 +178,6 @@ class _Drainer:
         chosen: list[str] = []
         size = 0
         for name in names:
-            if len(chosen) == BATCH_ENTRIES:
-                break
             with contextlib.suppress(OSError):
                 size += os.stat(os.path.join(paths.spool(self._home, "new"), name)).st_size
             if chosen and size > BATCH_BYTES:
@@ -180,7 +185,9 @@ class _Drainer:
             chosen.append(name)
         return chosen
 
-    def _apply_batch(self, batch: list[str]) -> None:
+    def _apply_batch(self, batch: list[str], following: list[str]) -> None:
+        """Apply a batch, while the reader prepares the one that follows."""
+        self._following = following
         self._say(f"reading {len(batch)} entries")
         prepared, rejected = self._prepare_all(batch)
         for item in prepared:
@@ -191,8 +198,10 @@ class _Drainer:
         self._reader.forget()
 
     def _prepare_all(self, batch: list[str]) -> tuple[list[Prepared], Rejected]:
+        self._watchdog.rest()
         prepared: list[Prepared] = []
         rejected: Rejected = {}
+        self._reader.prepare_all(batch)
         for name in batch:
             try:
                 if item := self._reader.prepare(name):
@@ -234,6 +243,7 @@ class _Drainer:
     ) -> tuple[list[Prepared], Rejected]:
         """Read what the first of these entries still lacks."""
         first, *others = prepared
+        self._watchdog.rest()
         try:
             more = self._reader.read_more(first, missing)
             return [more, *others] if more else others, {}
@@ -246,16 +256,20 @@ class _Drainer:
     def _apply(self, prepared: list[Prepared], rejected: Rejected) -> _Applied:
         """Apply the entries in one transaction. What an entry lacks is read outside it, and no
         later entry is applied before."""
+        self._watchdog.rest()
         if self._connection is None:
             self._connection = db.connect(paths.database(self._home))
+            db.keep_savepoints_in_memory(self._connection)
             try:
                 search_index.repair(self._connection)
             except Exception as error:  # what is captured is worth more
                 log.write(self._home, "search", f"not repaired: {type(error).__name__}: {error}")
         self._read_usage(self._connection)
+        self._reader.work_ahead(self._following)
+        self._following = []
         self._say(f"writing {len(prepared)} entries")
         failed: Rejected = {}
-        with _watchdog(self._home), db.transaction(self._connection):
+        with self._watchdog, db.transaction(self._connection):
             if moved := renumber_outliers(self._connection):
                 what = f"{moved} events of another program had numbers after which none is left"
                 log.write(self._home, "drain", f"{what}: they were given the next ones")
@@ -315,7 +329,7 @@ class _Drainer:
     def _settle_old_turns(self) -> None:
         """Only when nothing is waiting: what waits may be the end of such a turn."""
         if self._connection is not None:
-            with _watchdog(self._home), db.transaction(self._connection):
+            with self._watchdog, db.transaction(self._connection):
                 Ingest(self._connection, self._home).settle_old()
 
     def _settle(self, batch: list[str], rejected: Rejected) -> None:
@@ -327,16 +341,35 @@ class _Drainer:
         quarantine.move(self._home, reasons)
 
 
-@contextlib.contextmanager
-def _watchdog(home: str) -> Iterator[None]:
-    """End the process if a C function never returns, so that an entry's own time limit cannot be
-    raised. The entries stay in the spool for the next drainer."""
-    with open(paths.log_file(home), "a") as log_file:
-        faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=log_file)
-        try:
-            yield
-        finally:
+class _Watchdog:
+    """Ends the process if a C function never returns, so that an entry's own time limit cannot be
+    raised. The entries stay in the spool for the next drainer.
+
+    Each start takes a thread, so from one use to the next it watches on, until `rest()`: that goes
+    before whatever may rightly take long."""
+
+    def __init__(self, home: str) -> None:
+        self._path = paths.log_file(home)
+        self._log: TextIO | None = None
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        if self._log and time.monotonic() - self._since < _WATCHED_SECONDS:
+            return
+        self.rest()
+        self._log = open(self._path, "a")
+        self._since = time.monotonic()
+        faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=self._log)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def rest(self) -> None:
+        """Nothing is watched now."""
+        if self._log:
             faulthandler.cancel_dump_traceback_later()
+            self._log.close()
+            self._log = None
 
 
 def _keep_history_in_bounds(home: str) -> None:

@@ -3,7 +3,7 @@ drainer opens it as soon as it has its lock, so that a hook need not start anoth
 it before it releases the lock.
 
 Standard library only: it is opened before the drainer imports the rest. While it waits, the drainer
-has no database open. Its reader stays for a while: to fork one is half of what a turn costs.
+has no database open. Its reader stays with it: to fork another one costs more than a turn.
 """
 
 import _signal
@@ -18,7 +18,6 @@ from fleet_lib import hot_settings, paths, wake
 
 LOOK_SECONDS = 5.0  # after which it looks by itself, where no wake can come
 LONGEST_LIFE_SECONDS = 600.0  # an updated plugin begins anew without a word
-READER_SECONDS = 20.0  # for which the reader waits, too
 LARGEST_BYTES = 44 << 20  # of memory that a drainer, with its reader, keeps while it waits
 
 # File systems that several kernels may have mounted: a FIFO there wakes only processes of one.
@@ -26,6 +25,9 @@ _SHARED = (
     *("9p", "afs", "beegfs", "ceph", "cifs", "fakeowner", "fuse.", "gfs", "gluster", "grpcfuse"),
     *("lustre", "ncp", "nfs", "ocfs", "orangefs", "prl_fs", "smb", "vboxsf", "virtiofs", "vmhgfs"),
 )
+
+# The rooms that no drainer imports: what needs them is a process of its own.
+_OTHER_ROOMS = ("views", "jobs", "history_import", "relay")
 
 Facts = tuple[object, ...]
 
@@ -77,9 +79,8 @@ class Bell:
                 os.close(descriptor)
         self._reader = self._writer = self._folder = -1
 
-    def wait(self, has_work: Callable[[], object], let_go: Callable[[], object]) -> bool:
-        """Wait until there is work. False if it is time to end. `let_go()` is called when the next
-        turn is not near."""
+    def wait(self, has_work: Callable[[], object]) -> bool:
+        """Wait until there is work. False if it is time to end."""
         if self._reader < 0:
             return False
         self._database = self._database or _identity(paths.database(self._home))
@@ -96,8 +97,6 @@ class Bell:
             is_needed = left > 0 and not self._is_to_end and memory_bytes() <= LARGEST_BYTES
             if not is_needed or not self._is_in_place():
                 return False
-            if time.monotonic() > began + READER_SECONDS:
-                let_go()
             poll.poll(1000 * min(left, LOOK_SECONDS))
         return False
 
@@ -194,7 +193,7 @@ def _program_files(root: str) -> list[str]:
                 for entry in entries:
                     if entry.name.endswith(".py"):
                         found.append(entry.path)
-                    elif entry.is_dir() and entry.name != "__pycache__":
+                    elif entry.is_dir() and entry.name not in ("__pycache__", *_OTHER_ROOMS):
                         folders.append(entry.path)
         except OSError:
             pass  # it is being replaced: that is seen when the files are compared

@@ -2,21 +2,26 @@
 
 The drainer forks it once its modules are imported, and asks it for one thing after the other. The fork
 is cheap, but every page that either of them writes afterwards is copied: most of what a turn would
-cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile. Where the child waits for an answer that does not come, it is killed and
-never waited for: on a mount that is gone not even SIGKILL ends a process. The place is noted as
-silent, another child goes on, and asks nothing there. An entry that ends its child is tried in
-another one; the third time it is refused.
+cost. So the child of a drainer that lingers stays for a while, and holds nothing meanwhile.
+
+While a batch is written, the child prepares the next one. That is work which nothing waits for: what
+fails in it is asked again when its batch comes, and only then counts.
+
+Where the child waits for an answer that does not come, it is killed and never waited for: on a mount
+that is gone not even SIGKILL ends a process. The place is noted as silent, another child goes on,
+and asks nothing there. An entry that ends its child is tried in another one; the third time it is
+refused.
 
 A thread would hang with the whole process, and asking only for mounts that are not local needs to
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
 """
 
+import _pickle as pickle
 import _signal
 import contextlib
 import io
 import mmap
 import os
-import pickle
 import select
 import time
 from collections.abc import Callable
@@ -25,7 +30,7 @@ from typing import Any, cast
 from fleet_lib import log, outside, spool
 from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
-from fleet_lib.drain.reader_child import LENGTH, Reply, serve
+from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
 from fleet_lib.turn.prepared import NotRead, Prepared
@@ -53,19 +58,30 @@ class _Died(Exception):
         self.number = number
 
 
+class _NeverEnds(Exception):
+    """The child works all the time, and not even its alarm ends that."""
+
+
 class _Hangs(Exception):
-    """The child waits for an answer that does not come."""
+    """The child waits for an answer that does not come: to a question of an entry ("" for none)
+    about this path."""
+
+    def __init__(self, path: str, entry: str) -> None:
+        super().__init__(path)
+        self.path, self.entry = path, entry
 
 
 class Reader:
-    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or spool.Malformed, and notes a place that
-    hangs in `put_off`. `on_wait(what)` is called when an answer takes long."""
+    """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or
+    spool.Malformed, and notes a place that hangs in `put_off`. `on_wait(what)` is called when an
+    answer takes long."""
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._board = mmap.mmap(-1, outside.BOARD_BYTES)
         self._child = 0
         self._requests = self._replies = -1
+        self._unread = bytearray()  # of the replies
         self._poll = select.poll()
         self._abandoned: list[int] = []
         self._begin_batch()
@@ -83,23 +99,43 @@ class Reader:
 
     def rest(self) -> None:
         """A drain has ended, and another may follow: the child stays, unless it became large."""
+        if self._coming:  # the drain failed before it had taken all of them
+            self.end_child()
         if self._child:
             try:
                 self._send("memory", ())
                 is_large = self._result(self._receive()) + memory_bytes() > LARGEST_BYTES
-            except (_Died, _Hangs, BadEntry, NoAnswer):
+            except (_Died, _Hangs, _NeverEnds, BadEntry, NoAnswer):
                 is_large = True
             if is_large:
                 self.end_child()
 
+    def prepare_all(self, names: list[str]) -> None:
+        """Ask for these entries at once. `prepare` returns each, in this order."""
+        if not self._child:
+            self._fork()
+        try:
+            self._send("prepare_all", (names,))
+            self._coming = names[::-1]
+        except _Died:  # `prepare` asks for each
+            self._drop()
+
+    def work_ahead(self, names: list[str]) -> None:
+        """These entries will be asked for next. The child prepares them while nothing is asked."""
+        if self._child and names:
+            try:
+                self._send("ahead", (names,))
+            except _Died:
+                self._drop()
+
     def prepare(self, name: str) -> Prepared | None:
         """The entry with what was read for it; None if another program removed it."""
-        return cast("Prepared | None", self._ask("prepare", name, entry=name))
+        return cast("Prepared | None", self._ask("prepare", name))
 
     def read_more(self, prepared: Prepared, missing: NotRead) -> Prepared | None:
         """The same entry with what was missing."""
         name = prepared.entry.name
-        return cast("Prepared | None", self._ask("read_more", name, vars(missing), entry=name))
+        return cast("Prepared | None", self._ask("read_more", name, vars(missing)))
 
     def usage_files(self, transcript: str) -> dict[str, int]:
         """As turn.usage.usage_files; {} where nothing answers."""
@@ -136,14 +172,17 @@ class Reader:
                 time.sleep(0.002)
             self._child = 0
 
-    def _ask(self, what: str, *arguments: object, entry: str = "") -> Any:
+    def _ask(self, what: str, *arguments: object) -> Any:
         crashes = hangs = kills = 0
         while True:
             self._abandoned = [child for child in self._abandoned if not _is_reaped(child)]
             try:
                 if not self._child:
                     self._fork()
-                self._send(what, arguments)
+                if self._coming and (what, self._coming[-1]) == ("prepare", arguments[0]):
+                    self._coming.pop()
+                else:
+                    self._send(what, arguments)
                 return self._result(self._receive())
             except _Died as died:
                 self._drop()
@@ -154,11 +193,16 @@ class Reader:
                         f"it ended the process that read it {crashes + kills} times"
                         f" (the last time by signal {died.number})"
                     ) from None
-            except _Hangs:
+            except _Hangs as question:
                 hangs += 1
-                place = self._abandon(entry)
+                place = self._abandon(question)
                 if hangs >= _HANGS:
                     raise NoAnswer(place, "it does not answer", is_silent=True) from None
+            except _NeverEnds:
+                entry = outside.entry_on(self._board)
+                self._kill()
+                if entry in ("", *arguments):  # else the child was ahead, and the next one is not
+                    raise TookTooLong("reading it took too long") from None
 
     def _result(self, reply: Reply) -> Any:
         kind, value = reply
@@ -167,7 +211,7 @@ class Reader:
         if kind == "slow":
             raise TookTooLong("reading it took too long")
         if kind == "waited":
-            raise _Hangs
+            raise _Hangs(*value)
         if kind == "no answer":
             place, reason, is_silent = value
             raise NoAnswer(place, reason, is_silent=is_silent)
@@ -197,19 +241,22 @@ class Reader:
         self._child, self._requests, self._replies = child, requests[1], replies[0]
         self._poll.register(self._replies, select.POLLIN)
 
-    def _abandon(self, entry: str) -> str:
+    def _abandon(self, question: _Hangs) -> str:
         """Kill the child and what it started, and note what it asked; the place that is silent."""
         child = self._child
-        path = outside.read_board(self._board)[2]
-        with contextlib.suppress(OSError):
-            os.killpg(child, _signal.SIGKILL)
-        self._drop()
+        self._kill()
         time.sleep(0.1)
-        place = place_to_note(path, self._folder_of(entry), self._home)
+        place = place_to_note(question.path, self._folder_of(question.entry), self._home)
         self._put_off.note_hang(place, _left_of_group(child))
         if not _is_reaped(child):
             self._abandoned.append(child)
         return place
+
+    def _kill(self) -> None:
+        """Kill the child and what it started, without waiting for its end."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._child, _signal.SIGKILL)
+        self._drop()
 
     def _folder_of(self, entry: str) -> str:
         with contextlib.suppress(OSError, spool.Malformed):
@@ -221,10 +268,12 @@ class Reader:
     def _drop(self) -> None:
         self._close_pipes()
         self._child = 0
+        self._coming.clear()
 
     def _begin_batch(self) -> None:
+        self._coming = list[str]()  # entries that were asked for at once, the next one last
         self._received = io.BytesIO()
-        self._unpickler = pickle.Unpickler(self._received)  # noqa: S301 (from a child of this process)
+        self._unpickler = pickle.Unpickler(self._received)
 
     def _close_pipes(self) -> None:
         if self._replies >= 0:
@@ -233,11 +282,12 @@ class Reader:
             if descriptor >= 0:
                 os.close(descriptor)
         self._requests = self._replies = -1
+        self._unread.clear()
 
     # --- what is said ---
 
     def _send(self, what: str, arguments: tuple[object, ...]) -> None:
-        data = pickle.dumps((what, arguments), pickle.HIGHEST_PROTOCOL)
+        data = pickle.dumps((what, arguments), NEWEST_PROTOCOL)
         data = LENGTH.pack(len(data)) + data
         try:
             while data:
@@ -256,16 +306,17 @@ class Reader:
         return cast("Reply", self._unpickler.load())
 
     def _read(self, size: int, watch: "_Watch") -> bytes:
-        data = bytearray()
-        while len(data) < size:
+        while len(self._unread) < size:
             if not self._poll.poll(POLL_SECONDS * 1000):
                 watch.note_silence()
                 continue
-            part = os.read(self._replies, min(size - len(data), 1 << 20))
+            part = os.read(self._replies, 1 << 16)
             if not part:
                 raise self._death()
-            data += part
-        return bytes(data)
+            self._unread += part
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
+        return data
 
     def _death(self) -> _Died:
         end = time.monotonic() + 1.0
@@ -289,7 +340,7 @@ class _Watch:
         self._polls = self._silent_polls = 0
 
     def note_silence(self) -> None:
-        """Nothing came for a moment. Raises _Hangs or TookTooLong when that was one too many."""
+        """Nothing came for a moment. Raises _Hangs or _NeverEnds when that was one too many."""
         # In polls and not by the clock: if this process was stopped, the child was not asked.
         self._polls += 1
         asked, seconds, path = outside.read_board(self._board)
@@ -304,9 +355,9 @@ class _Watch:
         if waited >= 1.0:
             self._on_wait(path)
         if waited >= (seconds if cpu_ticks >= 0 else max(seconds, _UNSEEN_SECONDS)):
-            raise _Hangs
+            raise _Hangs(path, outside.entry_on(self._board))
         if self._polls * POLL_SECONDS >= _LONGEST_SECONDS:
-            raise TookTooLong("reading it took too long")
+            raise _NeverEnds
 
 
 def _activity(child: int) -> tuple[bytes, int]:

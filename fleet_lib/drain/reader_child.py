@@ -1,22 +1,24 @@
 """The child's part of reader.py: it reads entries and asks the world, until its requests end. It is
 forked from the drainer, and touches neither the database nor the drainer's lock."""
 
+import _pickle as pickle
 import _signal
 import contextlib
 import gc
 import io
 import mmap
 import os
-import pickle
+import select
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
+from fleet_lib.turn import remembered
 from fleet_lib.turn.prepare import prepare, read_more
 from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
@@ -24,6 +26,7 @@ from fleet_lib.turn.usage import read_usage, usage_files
 
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
+NEWEST_PROTOCOL = -1  # of pickle, whose C half alone is imported
 LENGTH = struct.Struct("<Q")  # before each request and reply
 # "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
 Reply = tuple[str, Any]
@@ -42,27 +45,51 @@ def serve(
     _signal.signal(_signal.SIGALRM, _expire)
     gc.freeze()  # the collector would copy every page that is shared with the drainer
     outside.note_on(board, silent)
+    remembered.keep_in(home)
     child = _Child(home)
-    with open(requests, "rb") as received, open(replies, "wb") as sent:
-        while head := received.read(LENGTH.size):
-            what, arguments = pickle.loads(received.read(LENGTH.unpack(head)[0]))  # noqa: S301
+    asked = select.poll()
+    asked.register(requests, select.POLLIN)
+    with open(replies, "wb", 1 << 16) as sent:
+        while True:
+            while child.is_ahead and not asked.poll(0):
+                child.work_ahead()
+            if not (head := _read(requests, LENGTH.size)):
+                return
+            what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))
             if what == "forget":
                 child.forget()
-                continue
-            if what == "begin":
+            elif what == "ahead":
+                child.begin_ahead(*arguments)
+            elif what == "begin":
                 outside.note_on(board, *arguments)
                 child = _Child(home)
-                continue
-            data = child.reply(what, arguments)
-            sent.write(LENGTH.pack(len(data)))
-            sent.write(data)
+            elif what == "prepare_all":
+                for name in arguments[0]:
+                    if not child.has_prepared(name):
+                        sent.flush()  # what is done is not lost with an entry that hangs
+                    _send(sent, child.reply("prepare", (name,)))
+            else:
+                _send(sent, child.reply(what, arguments))
             sent.flush()
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """So many bytes; fewer where the other end is closed."""
+    data = b""
+    while len(data) < size and (part := os.read(descriptor, size - len(data))):
+        data += part
+    return data
+
+
+def _send(sent: BinaryIO, data: bytes) -> None:
+    sent.write(LENGTH.pack(len(data)))
+    sent.write(data)
 
 
 class _Child:
     def __init__(self, home: str) -> None:
         self._home = home
-        self._repositories = Repositories()
+        self._repositories = Repositories(home)
         self._answers: dict[str, Callable[..., Any]] = {
             "prepare": self._prepare,
             "memory": lambda: memory_bytes(only_own=True),
@@ -70,12 +97,37 @@ class _Child:
             "usage_files": lambda *arguments: _within_limit(0, usage_files, *arguments),
             "read_usage": lambda *arguments: _within_limit(0, read_usage, *arguments),
         }
+        self._ahead: list[str] = []  # to be prepared before they are asked for, the first one last
+        self._early: dict[str, Prepared] = {}  # that are prepared, and were not asked for yet
         self.forget()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there is work that was not asked for yet."""
+        return bool(self._ahead)
+
+    def has_prepared(self, name: str) -> bool:
+        return name in self._early
+
+    def begin_ahead(self, names: list[str]) -> None:
+        """These entries will be asked for next."""
+        self._ahead = names[::-1]
+        self._early.clear()
+
+    def work_ahead(self) -> None:
+        """Prepare one of them. Where that is not an ordinary answer, it ends: the entry is read
+        again, and its trouble is seen, when it is asked for."""
+        name = self._ahead.pop()
+        kind, prepared = self._answer("prepare", (name,))
+        if kind == "answer" and prepared is not None:
+            self._early[name] = self._prepared.pop(name)
+        else:
+            self._ahead.clear()
 
     def forget(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._pickled = io.BytesIO()
-        self._pickler = pickle.Pickler(self._pickled, pickle.HIGHEST_PROTOCOL)
+        self._pickler = pickle.Pickler(self._pickled, NEWEST_PROTOCOL)
 
     def reply(self, what: str, arguments: tuple[Any, ...]) -> bytes:
         self._pickler.dump(self._answer(what, arguments))
@@ -85,6 +137,8 @@ class _Child:
         return data
 
     def _answer(self, what: str, arguments: tuple[Any, ...]) -> Reply:
+        is_of_entry = what in ("prepare", "read_more")
+        outside.note_entry(arguments[0] if is_of_entry else "")
         try:
             return "answer", self._answers[what](*arguments)
         except NoAnswer as error:
@@ -94,7 +148,7 @@ class _Child:
         except BadEntry as error:
             return "refused", str(error)
         except _Waited:
-            return "waited", None
+            return "waited", (outside.last_question(), arguments[0] if is_of_entry else "")
         except _TookTooLong:
             return "slow", None
         except OSError as error:
@@ -107,6 +161,9 @@ class _Child:
             return "refused", f"{type(error).__name__}: {error}"
 
     def _prepare(self, name: str) -> Prepared | None:
+        if early := self._early.pop(name, None):
+            self._prepared[name] = early
+            return early
         try:
             entry = spool.read_pending(self._home, name)
         except FileNotFoundError:

@@ -16,11 +16,11 @@ from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.text import storable
-from fleet_lib.turn import briefing_parser
 from fleet_lib.turn.git import GitState, head_at
 from fleet_lib.turn.payload import Payload
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.repositories import Repositories, relative_files
+from fleet_lib.turn.sources import sources_of
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 from fleet_lib.turn.transcript_turns import FinishedTurn, finished_turns, subagents_edits
@@ -135,11 +135,10 @@ def _prepared(
         return None
     event = "Stop" if turn.error is None else "StopFailure"
     git = folder.git
+    head = head_at(git, ended_ns) if git else None
     if git is not None:
-        head = head_at(git, ended_ns)
-        git = replace(git, head=head, branch=turn.branch, reflog=(), made_ns={})
+        git = replace(git, head=head, branch=turn.branch)
     message = redact(storable(turn.message))
-    block = briefing_parser.find_block(message)
     cwd = storable(turn.cwd)
     return Prepared(
         entry=Entry("", event, ended_ns, cwd, cwd, None, b"", None),
@@ -151,6 +150,7 @@ def _prepared(
         folder_exists=folder.exists,
         real_folder=folder.real,
         git=git,
+        head=head,
         is_git_silent=folder.is_git_silent,
         turn=TurnFacts(
             files=list(turn.files),
@@ -161,6 +161,6 @@ def _prepared(
         ),
         touched_files=tuple(relative_files(turn.files, git, turn.cwd)),
         message=message,
-        block=None if block is None else briefing_parser.parse(block),
+        sources=sources_of(event, message, None),
         is_imported=True,
     )

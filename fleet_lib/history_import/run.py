@@ -76,6 +76,8 @@ class _Importer:
         self._repositories = Repositories()
         self._reader = Reader(home, living_sessions(), self._repositories)
         self._imports = ImportRepo(connection) if connection else None
+        if connection and not dry_run:
+            db.keep_savepoints_in_memory(connection)
         self._batch: list[ReadTurn] = []
         self._usage = TranscriptUsage()
         self._jobs: dict[str, bool] = {}

@@ -6,16 +6,14 @@ from typing import Any, NamedTuple, cast
 
 from fleet_lib.digests import sha256
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
-from fleet_lib.lines import state_words
 from fleet_lib.records import Record, field
 from fleet_lib.store.briefings import BriefingFields, BriefingRecord
 from fleet_lib.store.sessions import Session
-from fleet_lib.turn import briefing_parser, derive
-from fleet_lib.turn.asks import question_of
+from fleet_lib.turn import derive
 from fleet_lib.turn.briefing_parser import Briefing
-from fleet_lib.turn.git import head_at
 from fleet_lib.turn.payload import digest
 from fleet_lib.turn.prepared import Prepared
+from fleet_lib.turn.sources import Source
 from fleet_lib.turn.stored_text import (
     TEXT_LIMIT,
     TITLE_LIMIT,
@@ -23,7 +21,6 @@ from fleet_lib.turn.stored_text import (
     stored_text,
     stored_texts,
 )
-from fleet_lib.turn.summary import summary_of
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -41,14 +38,6 @@ _MEANING = (
     "docs_touched",
     "files_touched",
 )
-
-
-class Words(Record):
-    """What was written about a turn, and where."""
-
-    written: Briefing
-    source: str  # block|status_file|message
-    status_digest: str | None = None  # of the status file, where that is the source
 
 
 class ComposedTurn(Record):
@@ -84,12 +73,8 @@ class ComposedTurn(Record):
 
     def fields(self) -> BriefingFields:
         """The briefing's columns."""
-        names = BriefingFields.__annotations__
-        return {name: getattr(self, name) for name in names}  # type: ignore[return-value]
-
-    @property
-    def meaning(self) -> str:
-        return meaning_of(self.summary, self.fields(), self.question)
+        values = self.__dict__
+        return {name: values[name] for name in BriefingFields.__annotations__}  # type: ignore[return-value]
 
     @property
     def detail(self) -> str:
@@ -107,17 +92,18 @@ def detail_of(blockers: tuple[str, ...], summary: str, question: str | None = No
     return (question or next(iter(blockers), summary))[:TEXT_LIMIT]
 
 
-def words_of(prepared: Prepared, known: Session | None) -> Words:
-    """The first source that is there: a briefing block, a status file that changed, the message."""
-    if prepared.block is not None:
-        return Words(prepared.block, "block")
-    if prepared.status_file is not None and prepared.entry.status:
-        status_digest = sha256(prepared.entry.status).hexdigest()
-        is_old = known is not None and known.status_digest == status_digest
+def source_of(prepared: Prepared, known: Session | None) -> tuple[Source, str | None]:
+    """The first source that is there: a briefing block, a status file that changed, the message.
+    With the digest of the status file, where that is the source."""
+    for source in prepared.sources:
+        if source.name != "status_file":
+            break
+        digest = sha256(prepared.entry.status or b"").hexdigest()
+        is_old = known is not None and known.status_digest == digest
         # An old file is not news; for another Stop of the turn that wrote it, it still is.
         if not is_old or (known is not None and known.status_turn == prepared.turn_key):
-            return Words(prepared.status_file, "status_file", status_digest)
-    return Words(briefing_parser.parse(prepared.message, bare_front_matter=False), "message")
+            return source, digest
+    return prepared.sources[-1], None
 
 
 def compose(
@@ -132,12 +118,10 @@ def compose(
     `known` is its session before this, `before` the briefing that an earlier Stop of the same turn
     left, with the values that were derived then. Raises turn.prepared.NotRead.
     """
-    words = words_of(prepared, known)
-    written = words.written
+    source, status_digest = source_of(prepared, known)
+    written, status = source.written, source.status
     files, docs = _paths(written, prepared, before)
     stale = prepared.stale_documents(files.names, docs.names)
-    status, question = _status(written, prepared)
-    blockers = stored_texts(written.blockers or ())
     levels, derived = _levels(
         written, status, files.stored, docs.stored, len(stale), before, derived_before
     )
@@ -162,16 +146,16 @@ def compose(
         base_commit=_word(written.base_commit or base or head),
         head_commit=_word(written.head_commit or head),
         branch=_word(branch),
-        blockers=blockers,
-        next_steps=stored_texts(written.next_steps or ()),
+        blockers=source.blockers,
+        next_steps=source.next_steps,
         docs_touched=docs.stored,
         files_touched=files.stored,
         raw_markdown=written.raw_markdown,
         title=stored_text(written.title or "", TITLE_LIMIT),
-        summary=_summary(words, blockers, status, question),
-        question=question,
-        source=words.source,
-        status_digest=words.status_digest,
+        summary=source.summary,
+        question=source.question,
+        source=source.name,
+        status_digest=status_digest,
         warnings=stored_texts(_warnings(prepared, written)),
         stale=stale,
         derived=derived,
@@ -239,8 +223,7 @@ def head_of(prepared: Prepared) -> tuple[str | None, int | None]:
     """HEAD when the entry was received, and that moment in Unix nanoseconds."""
     if prepared.git is None:
         return None, None
-    received_ns = prepared.entry.received_ns
-    return head_at(prepared.git, received_ns), received_ns
+    return prepared.head, prepared.entry.received_ns
 
 
 def _levels(
@@ -273,26 +256,6 @@ def _broadcast(written: Briefing, impact: ImpactLevel, status: Status) -> Broadc
     least = derive.broadcast_of(impact, status)
     is_heard = written.broadcast_level not in (None, "silent") or status == "completed"
     return written.broadcast_level if written.broadcast_level and is_heard else least
-
-
-def _status(written: Briefing, prepared: Prepared) -> tuple[Status, str | None]:
-    """(status, what a turn that waits for its reader asks)."""
-    asked = question_of(prepared.message, surely=written.status == "waiting_for_input")
-    status = written.status or derive.status_of(prepared.entry.event, asked)
-    is_waiting = status == "waiting_for_input"
-    return status, (stored_text(asked or "") or None) if is_waiting else None
-
-
-def _summary(words: Words, blockers: tuple[str, ...], status: Status, question: str | None) -> str:
-    """What was written as the summary, else what the turn asks, else the first sentence that says
-    something."""
-    written, is_message = words.written, words.source == "message"
-    front, body = briefing_parser.split_front_matter(written.raw_markdown, bare=not is_message)
-    # In a message, a section with this name may hold a whole report.
-    text = None if is_message and front is None else written.summary
-    text = text or question or summary_of(body)
-    text = text or next(iter(blockers), "") or f"(no message; {state_words(status)})"
-    return stored_text(text, briefing_parser.SUMMARY_LIMIT)
 
 
 def _warnings(prepared: Prepared, written: Briefing) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ def announce(
 ) -> None:
     """Add the event of a turn that ended at that time (ISO), if a neighbour touched one of its
     files. Of two sessions and a file there is one event a day."""
+    if not files:
+        return
     since = clock.iso(clock.nanoseconds(at) - _DAY_NS)
     touched = list(dict.fromkeys(files))[:_FILES_LIMIT]
     fresh = repos.touched_files.unannounced(session_id, touched, since)

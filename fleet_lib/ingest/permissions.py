@@ -105,7 +105,8 @@ def after_turn(
         # This end may be applied late.
         is_waiting = is_of_an_agent or request.asked_at > prepared.received_at
         (waiting if is_waiting else over).append(request)
-    repos.permissions.forget(session.session_id, [request.agent_id for request in over])
+    if over:
+        repos.permissions.forget(session.session_id, [request.agent_id for request in over])
     announced = next((request for request in waiting if request.is_announced), None)
     if announced is None or before is None or before.state != _state_of(announced):
         return session

@@ -5,7 +5,7 @@ from typing import Any
 from fleet_lib import clock
 from fleet_lib.ingest import news as turn_news
 from fleet_lib.ingest import overlap, permissions, placing, provisional
-from fleet_lib.ingest.compose import ComposedTurn, compose, head_of
+from fleet_lib.ingest.compose import ComposedTurn, compose, head_of, meaning_of
 from fleet_lib.ingest.news import News, news_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import end_after_event, new_session, seen_until
@@ -102,13 +102,10 @@ def _seen_before(repos: Repos, prepared: Prepared, stored: Turn | None) -> str:
     )
     if is_replayed or not repos.briefings.mark_seen(session_id, turn_key, prepared.digest):
         return "this payload was applied before"
+    if stored is None or prepared.entry.status:
+        return ""
     recovered = recovered_digest(prepared)
-    is_recovered = (
-        stored is not None
-        and prepared.digest != recovered
-        and not prepared.entry.status
-        and repos.briefings.has_input(session_id, recovered)
-    )
+    is_recovered = prepared.digest != recovered and repos.briefings.has_input(session_id, recovered)
     return "the same was read from the transcript" if is_recovered else ""
 
 
@@ -131,32 +128,31 @@ def store(
     """Write the briefing and the record that ties the turn to it. `is_history`: it was imported,
     and no event announces a revision. A provisional one is silent, and its record stays as it
     was last announced."""
-    taken = repos.briefings.find_same(**turn.fields())
+    fields = dict[str, Any](turn.fields())
+    taken = repos.briefings.find_same(**fields)
     if taken is not None and taken != (before.briefing_id if before else None):
         # The worker wrote the task and time of another turn again; this is a turn of its own all
         # the same.
         turn = replace(turn, task_id=turn.turn_key, ended_at=prepared.received_at)
-    fields, derived = dict[str, Any](turn.fields()), turn.derived
+        fields = dict[str, Any](turn.fields())
+    derived = turn.derived
     revision, meaning = (stored.revision, stored.meaning) if stored else (0, "")
     if is_provisional:
         fields, derived = provisional.silenced(fields, derived)
     else:
-        is_revised = turn.meaning != meaning and not (stored and is_history)
-        revision, meaning = revision + is_revised, turn.meaning
+        said = meaning_of(turn.summary, fields, turn.question)
+        is_revised = said != meaning and not (stored and is_history)
+        revision, meaning = revision + is_revised, said
     if before:
         briefing_id = before.briefing_id
         repos.briefings.update(briefing_id, **fields)
         repos.imports.note_reported(briefing_id)
     else:
-        briefing_id = repos.briefings.insert(**fields)
+        insert = repos.briefings.add if taken is None else repos.briefings.insert
+        briefing_id = insert(**fields)
     has_changes = bool(turn.files_touched or turn.docs_touched) and not is_provisional
-    repos.derivations.save(
-        briefing_id,
-        derived,
-        changed_something=prepared.entry.event == "Stop"
-        and has_changes
-        and not prepared.is_imported,
-    )
+    is_work = prepared.entry.event == "Stop" and has_changes and not prepared.is_imported
+    repos.derivations.save(briefing_id, derived, changed_something=is_work)
     record = Turn(
         session_id=turn.session_id,
         turn_key=turn.turn_key,

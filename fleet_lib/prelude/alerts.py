@@ -6,10 +6,10 @@ from fleet_lib.prelude.events import (
     EVENT_SESSION,
     INDIVIDUAL,
     Event,
+    count_class,
     count_types,
-    read_events,
     read_groups,
-    read_keys,
+    read_newest,
 )
 from fleet_lib.prelude.lines import (
     WORDS_LIMIT,
@@ -21,7 +21,7 @@ from fleet_lib.prelude.lines import (
     place,
 )
 from fleet_lib.prelude.live_sessions import live_sessions
-from fleet_lib.rules import ALERT, CLASS, SESSION, STATUS
+from fleet_lib.rules import ALERT, SESSION, STATUS
 from fleet_lib.text import size
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _EXAMINED = 400  # events that are looked at one by one; more than that are counted in SQL
 _FIRST = 120  # of these, where there are more: their lines usually fill the budget
-_BLOCK = 30  # alerts that are read at once
+_BLOCK = 30  # alerts that are looked at at once
 _HEAD = "Alerts:"
 _LIMITS = (WORDS_LIMIT, 100, 60)  # characters of an alert's words, the first that lets all fit
 _REST_SIZE = 400  # characters of the line that counts what does not fit
@@ -42,19 +42,13 @@ def alert_lines(
 ) -> "list[str]":
     """Every alert: a line for each session. If they do not all fit, as many as fit, newest first,
     and one line that counts the rest by project."""
-    rows = connection.execute(  # the ids alone, which are in the index
-        f"SELECT event_id FROM outbox_events WHERE ({CLASS}) = ? AND event_id > ?"
-        f" ORDER BY event_id DESC LIMIT {_EXAMINED + 1}",
-        (ALERT, after),
-    ).fetchall()
-    if not rows:
+    total = count_class(connection, ALERT, after, _EXAMINED + 1)
+    if not total:
         return []
-    has_all = len(rows) <= _EXAMINED
-    newest = [row[0] for row in rows[:_EXAMINED]]
-    alerts = _grouped(connection, newest if has_all else newest[:_FIRST])
+    has_all = total <= _EXAMINED
+    alerts = _grouped(read_newest(connection, ALERT, after, _EXAMINED if has_all else _FIRST))
     live = live_sessions(connection)
     if has_all and len(alerts) <= INDIVIDUAL:
-        _read(connection, alerts)
         _resolve(connection, live, alerts)
         alerts.sort(key=lambda alert: alert.is_resolved)
         for limit in _LIMITS:
@@ -63,19 +57,20 @@ def alert_lines(
                 return [_HEAD, *lines]
     lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
     if not has_all and len(shown) == len(alerts):
-        alerts = _grouped(connection, newest)
+        alerts = _grouped(read_newest(connection, ALERT, after, _EXAMINED))
         lines, shown = _as_many_as_fit(connection, live, names, alerts, budget - _REST_SIZE)
     if has_all:
         counts = _count_projects([(alert.project_id, 1) for alert in alerts if alert not in shown])
         noun = "more"
     else:
         # Too many to be read one by one: the rest is counted in events, which is exact.
-        groups = [(group[0], group[2]) for group in read_groups(connection, ALERT, after)]
+        groups, are_all = read_groups(connection, ALERT, after, is_counted=True)
         singly = [(event.project_id, -1) for alert in shown for event in alert.events]
-        counts = _count_projects([*groups, *singly])
-        total = sum([number for _, number, _ in count_types(connection, ALERT, after)])
-        # If there are more groups than are read, some are missing.
-        counts[_OTHERS] = total - sum([len(alert.events) for alert in shown]) - sum(counts.values())
+        counts = _count_projects([*[(group[0], group[2]) for group in groups], *singly])
+        if not are_all:
+            total = sum([number for _, number, _ in count_types(connection, ALERT, after)])
+            read = sum([len(alert.events) for alert in shown]) + sum(counts.values())
+            counts[_OTHERS] = total - read
         noun = "more events"
     return [*lines, _rest_line(names, counts, noun, after)]
 
@@ -88,7 +83,7 @@ def _as_many_as_fit(
     budget: int,
 ) -> "tuple[list[str], list[_Alert]]":
     """(the lines with their head, the alerts that they show): unresolved ones first. Of many alerts
-    only those are looked at, and read, that come before the budget's end."""
+    only those are looked at that come before the budget's end."""
     lines: list[str] = [_HEAD]
     shown: list[_Alert] = []
     resolved: list[_Alert] = []
@@ -96,9 +91,7 @@ def _as_many_as_fit(
 
     def add(some: "list[_Alert]") -> bool:
         nonlocal left
-        for number, alert in enumerate(some):
-            if number % _BLOCK == 0:
-                _read(connection, some[number : number + _BLOCK])
+        for alert in some:
             line = _single_line(names, alert, _LIMITS[-1])
             left -= size([line])
             if left < 0:
@@ -154,14 +147,13 @@ def _rest_line(names: Names, counts: "dict[str | None, int]", noun: str, after: 
 class _Alert:
     """The alerts of one session, or of one turn if the session is not known, newest first."""
 
-    __slots__ = ("events", "ids", "is_resolved", "project_id", "stuck_at")
+    __slots__ = ("events", "is_resolved", "project_id", "stuck_at")
 
     def __init__(self, project_id: "str | None") -> None:
         self.project_id = project_id  # of the newest
-        self.ids: list[int] = []
+        self.events: list[Event] = []
         # (session, event) of the newest that a later turn may resolve, if the session is known
         self.stuck_at: tuple[object, int] | None = None
-        self.events: list[Event] = []  # once they are read
         self.is_resolved = False
 
     def stuck(self) -> "list[Event]":
@@ -174,29 +166,22 @@ class _Alert:
         return list(dict.fromkeys([event_text(event, limit) for event in warnings]))
 
 
-def _grouped(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[_Alert]":
-    """The alerts by session or turn, newest first. Their events are not read yet."""
+def _grouped(events: "list[Event]") -> "list[_Alert]":
+    """The alerts by session or turn, newest first."""
     by_key: dict[tuple[str, object], _Alert] = {}
-    for event_id, type_, project_id, session_id, briefing_id in read_keys(connection, event_ids):
-        if session_id is not None:
-            key = ("session", session_id)
-        elif briefing_id is not None:
-            key = ("briefing", briefing_id)
+    for event in events:
+        if event.session_id is not None:
+            key = ("session", event.session_id)
+        elif event.briefing_id is not None:
+            key = ("briefing", event.briefing_id)
         else:
-            key = ("event", event_id)
-        alert = by_key.setdefault(key, _Alert(project_id or None))
-        alert.ids.append(event_id)
-        if alert.stuck_at is None and type_ != "doc_drift_warning" and session_id is not None:
-            alert.stuck_at = session_id, event_id
+            key = ("event", event.event_id)
+        alert = by_key.setdefault(key, _Alert(event.project_id))
+        alert.events.append(event)
+        is_stuck = event.type != "doc_drift_warning" and event.session_id is not None
+        if alert.stuck_at is None and is_stuck:
+            alert.stuck_at = event.session_id, event.event_id
     return list(by_key.values())
-
-
-def _read(connection: sqlite3.Connection, alerts: "list[_Alert]") -> None:
-    """Read the events of these alerts."""
-    found = read_events(connection, [event_id for alert in alerts for event_id in alert.ids])
-    events = {event.event_id: event for event in found}
-    for alert in alerts:
-        alert.events = [events[event_id] for event_id in alert.ids]
 
 
 def _resolve(

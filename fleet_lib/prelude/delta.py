@@ -2,7 +2,7 @@
 newest mentions, and a count of what is left out. Silent events are never shown."""
 
 from fleet_lib.prelude.alerts import alert_lines
-from fleet_lib.prelude.database import sqlite3
+from fleet_lib.prelude.database import decode, sqlite3
 from fleet_lib.prelude.events import (
     COUNTED,
     INDIVIDUAL,
@@ -30,6 +30,7 @@ MENTIONS_SHOWN = 10
 COLLEAGUES_SHOWN = 3  # of them, where there are others
 COLLEAGUE = "colleague_news"
 _CONSIDERED = 60  # the newest events of a class, from which those to show are chosen
+_SHORTEST_LINE = 30  # characters; `- #7 web · done: ok · 2026-11-26 06:55Z` has more
 _CLOSING_BUDGET = 200  # characters kept free for the closing line
 
 
@@ -38,7 +39,14 @@ def delta(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str
     if there are none."""
     through = newest_event(connection)
     frame = Frame("Fleet: what is new since this conversation last looked.")
-    lines = delta_lines(connection, after, through, budget - frame.size)
+    try:
+        connection.text_factory = str  # quicker than a call for each text
+        lines = delta_lines(connection, after, through, budget - frame.size)
+    except sqlite3.OperationalError:  # what another program wrote is not UTF-8
+        connection.text_factory = decode
+        lines = delta_lines(connection, after, through, budget - frame.size)
+    finally:
+        connection.text_factory = decode
     return frame.wrap(lines), max(after, through)
 
 
@@ -80,9 +88,10 @@ def delta_lines(
     for title, noun, kind, choose in sections:
         if not counts[kind]:
             continue
-        chosen, represented = choose(connection, after, listed)
         section = [title + ":"]
         left = budget - _CLOSING_BUDGET - size([*lines, *section])
+        places = max(left // _SHORTEST_LINE, 0)
+        chosen, represented = choose(connection, after, counts[kind], listed, places)
         for event, stands_for in chosen:
             line = event_line(names, event)
             left -= size([line])
@@ -103,21 +112,33 @@ def delta_lines(
 
 
 def _newest_highlights(
-    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
+    connection: sqlite3.Connection,
+    after: int,
+    count: int,
+    listed: "Collection[int | None]",
+    places: int,
 ) -> "Chosen":
     """The newest event of each project, newest first."""
-    rows = newest_of_class(connection, HIGHLIGHT, after, _CONSIDERED)
+    if not (places or listed):
+        return [], 0
     newest: dict[str | None, int] = {}
-    in_list = 0
-    for event_id, _, project_id, briefing_id, _ in rows:
-        if briefing_id in listed:
-            in_list += 1
-        else:
-            newest.setdefault(project_id or None, event_id)
-    if len(rows) == _CONSIDERED:
-        for project_id, _, _, event_id in read_groups(connection, HIGHLIGHT, after):
-            newest[project_id] = max(newest.get(project_id, 0), event_id)
-    shown = sorted(newest.values(), reverse=True)[:INDIVIDUAL]
+    in_list, considered = 0, _CONSIDERED
+    groups: list[Any] = []
+    are_all = False
+    if count > considered:
+        groups, are_all = read_groups(connection, HIGHLIGHT, after, is_counted=False)
+        considered *= 4  # where there are too many projects, the newest events fill the budget
+    for project_id, _, _, event_id in groups:
+        newest[project_id] = max(newest.get(project_id, 0), event_id)
+    if listed or not are_all:
+        for event_id, _, project_id, briefing_id, _ in newest_of_class(
+            connection, HIGHLIGHT, after, considered
+        ):
+            if briefing_id in listed:
+                in_list += 1
+            else:
+                newest[project_id or None] = max(newest.get(project_id or None, 0), event_id)
+    shown = sorted(newest.values(), reverse=True)[: min(places, INDIVIDUAL)]
     return [(event, 1) for event in read_events(connection, shown)], in_list
 
 
@@ -130,10 +151,16 @@ def _mention_rows(connection: sqlite3.Connection, after: int) -> "list[Any]":
 
 
 def _newest_mentions(
-    connection: sqlite3.Connection, after: int, listed: "Collection[int | None]"
+    connection: sqlite3.Connection,
+    after: int,
+    _count: int,
+    listed: "Collection[int | None]",
+    places: int,
 ) -> "Chosen":
     """The newest events, turns that ask first, then newest first. The revisions of a briefing are
     shown as one."""
+    if not (places or listed):
+        return [], 0
     chosen: dict[tuple[str, int], list[int]] = {}
     asking = []
     of_colleagues = []
@@ -153,10 +180,10 @@ def _newest_mentions(
             elif status == "waiting_for_input":
                 asking.append(key)
     # A busy colleague fills a few lines, and more only where nothing else wants them.
-    places = MENTIONS_SHOWN - (len(chosen) - len(of_colleagues))
-    left_out = of_colleagues[max(COLLEAGUES_SHOWN, places) :]
+    free = MENTIONS_SHOWN - (len(chosen) - len(of_colleagues))
+    left_out = of_colleagues[max(COLLEAGUES_SHOWN, free) :]
     rest = [key for key in chosen if key not in asking and key not in left_out]
-    first = [*asking, *rest][:MENTIONS_SHOWN]
+    first = [*asking, *rest][: min(places, MENTIONS_SHOWN)]
     events = {
         event.event_id: event
         for event in read_events(connection, [chosen[key][0] for key in first])

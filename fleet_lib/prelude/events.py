@@ -1,7 +1,13 @@
 """One event of the outbox as the prelude reads it, and the statements that choose and count events.
 What the classes mean is in `rules`, what an event says in `lines`; how it is shown is not here."""
 
-from fleet_lib.lines import BRIEFING_SUMMARY, EVENT_LINE, EVENT_STATUS, without_front_matter
+from fleet_lib.lines import (
+    BRIEFING_SUMMARY,
+    EVENT_LINE,
+    EVENT_STATUS,
+    WRITTEN_LINE,
+    without_front_matter,
+)
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION, STATUS, VALID_JSON
 
@@ -9,26 +15,34 @@ TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than
 if TYPE_CHECKING:
     from typing import Any
 
-COUNTED = 5_000  # what is left out is counted exactly up to here
+COUNTED = 1_500  # what is left out is counted exactly up to here
+_HOPS = 250  # groups that are looked at, with those that have nothing new
 INDIVIDUAL = 150  # more single lines than this never fit a budget
 
-# `j` is the payload if it is JSON, else NULL. A briefing that is gone gives its event no id.
-# The briefing and the session of the event `e`; NULL where they are not known.
-_BRIEFING = "(SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id)"
+# The session of the event `e`; NULL where it is not known. `j` is the payload if it is JSON.
 EVENT_SESSION = (
     "coalesce(json_extract(j, '$.sessionId'),"
     " (SELECT b.session_id FROM briefings b WHERE b.briefing_id = e.briefing_id))"
 )
-# `e`: the events of some ids, newest first. `j` is the payload if it is JSON, else NULL.
-CHOSEN = f"""(SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events
+_WITH_JSON = f"SELECT *, CASE WHEN {VALID_JSON} THEN payload_json END AS j FROM outbox_events"
+# `e`: the events of some ids, newest first.
+CHOSEN = f"""({_WITH_JSON}
   WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id DESC) e"""
-_KEYS_SQL = f"SELECT event_id, type, project_id, {EVENT_SESSION}, {_BRIEFING} FROM {CHOSEN}"
-_EVENT_SQL = f"""
-SELECT event_id, type, project_id, {_BRIEFING}, ts, {EVENT_SESSION}, {EVENT_STATUS},
-  substr(coalesce({EVENT_LINE},
-    (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000),
+_NEWEST = f"""({_WITH_JSON}
+  WHERE ({CLASS}) = ? AND event_id > ? ORDER BY event_id DESC LIMIT ?) e"""
+# A briefing that is gone gives its event no id. Nearly every briefing has a turn, whose index is a
+# hundredth of the pages.
+_COLUMNS = f"""event_id, type, project_id, coalesce(
+    (SELECT t.briefing_id FROM turns t WHERE t.briefing_id = e.briefing_id),
+    (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id)), ts,
+  {EVENT_SESSION}, {EVENT_STATUS}, substr({WRITTEN_LINE}, 1, 2000),
   json_extract(j, '$.job.jobId'), j IS NULL,
-  CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END
+  CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END"""
+# Only other programs and earlier versions make events without a line: to compile what derives one
+# takes longer than to read a hundred events.
+_DERIVED_SQL = f"""
+SELECT event_id, substr(coalesce({EVENT_LINE},
+  (SELECT {BRIEFING_SUMMARY} FROM briefings b WHERE b.briefing_id = e.briefing_id)), 1, 2000)
 FROM {CHOSEN}
 """
 
@@ -56,7 +70,7 @@ class Event:
         self.project_id = project_id or None
         self.session_id, self.status, text, self.job_id, self.unreadable = row[5:10]
         self.machine = row[10]  # None: this one
-        self.text = without_front_matter(text)
+        self.text = text  # None: not written into the payload
 
     def label(self) -> str:
         """The id that `fleet show` takes."""
@@ -74,12 +88,12 @@ def count_news(connection: sqlite3.Connection, after: int) -> int:
     return sum([count_class(connection, kind, after) for kind in (ALERT, HIGHLIGHT, MENTION)])
 
 
-def count_class(connection: sqlite3.Connection, kind: int, after: int) -> int:
-    """How many of a class, exactly up to COUNTED."""
+def count_class(connection: sqlite3.Connection, kind: int, after: int, limit: int = COUNTED) -> int:
+    """How many of a class, exactly up to `limit`."""
     row = connection.execute(
         f"SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE ({CLASS}) = ?"
-        f" AND event_id > ? LIMIT {COUNTED})",
-        (kind, after),
+        " AND event_id > ? LIMIT ?)",
+        (kind, after, limit),
     ).fetchone()
     return int(row[0])
 
@@ -110,46 +124,65 @@ def newest_of_types(
     return sorted(found, key=lambda row: -row[0])
 
 
-def read_keys(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Any]":
-    """(event_id, type, project_id, session_id, briefing_id) of these events, newest first: a tenth
-    of what `read_events` costs."""
-    return connection.execute(_KEYS_SQL, (str(event_ids),)).fetchall()
+def read_newest(connection: sqlite3.Connection, kind: int, after: int, limit: int) -> "list[Event]":
+    """The newest events of a class, newest first."""
+    return _events(connection, _NEWEST, (kind, after, limit))
 
 
 def read_events(connection: sqlite3.Connection, event_ids: "list[int]") -> "list[Event]":
     """The events of these ids, newest first."""
-    return [Event(row) for row in connection.execute(_EVENT_SQL, (str(event_ids),))]
+    return _events(connection, CHOSEN, (str(event_ids),)) if event_ids else []
+
+
+def _events(
+    connection: sqlite3.Connection, source: str, values: "tuple[object, ...]"
+) -> "list[Event]":
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM {source}", values)
+    events = [Event(row) for row in rows]
+    if wordless := [event.event_id for event in events if event.text is None]:
+        derived = dict(connection.execute(_DERIVED_SQL, (str(wordless),)).fetchall())
+        for event in events:
+            if event.text is None:
+                event.text = without_front_matter(derived[event.event_id])
+    return events
 
 
 def read_groups(
-    connection: sqlite3.Connection, kind: int, after: int
-) -> "list[tuple[str | None, str, int, int]]":
-    """[(project_id, type, count, newest event id)] of a class, in no order; not all of them if
-    there are more than could be shown.
+    connection: sqlite3.Connection, kind: int, after: int, *, is_counted: bool
+) -> "tuple[list[tuple[str | None, str, int, int]], bool]":
+    """([(project_id, type, count, newest event id)] of a class, in no order; whether these are all).
+    A count is a walk over the group, and 0 if it is not asked for.
 
     The statement hops along the index, because a GROUP BY would sort every event, and groups are
     asked for when there are many. It hops in SQL, because what other programs put into these
     columns may not survive the way through Python."""
-    return connection.execute(_GROUPS_SQL, {"kind": kind, "after": after}).fetchall()
+    groups, hops = [], 0
+    for row in connection.execute(_GROUPS_SQL, (kind, after, is_counted)):
+        hops += 1
+        if row[3] is not None:
+            groups.append(row)
+        if len(groups) > INDIVIDUAL:
+            break
+    return groups, hops < _HOPS and len(groups) <= INDIVIDUAL
 
 
 _GROUPS_SQL = f"""
 WITH RECURSIVE hop(project, type) AS (
-  SELECT * FROM (SELECT ifnull(project_id, ''), type FROM outbox_events WHERE ({CLASS}) = :kind
+  SELECT * FROM (SELECT ifnull(project_id, ''), type FROM outbox_events WHERE ({CLASS}) = ?1
     ORDER BY ifnull(project_id, ''), type LIMIT 1)
   UNION ALL
   SELECT ifnull(o.project_id, ''), o.type FROM hop JOIN outbox_events o ON o.event_id = coalesce(
-    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = ?1
       AND ifnull(project_id, '') = hop.project AND type > hop.type ORDER BY type LIMIT 1),
-    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = :kind
+    (SELECT event_id FROM outbox_events WHERE ({CLASS}) = ?1
       AND ifnull(project_id, '') > hop.project ORDER BY ifnull(project_id, ''), type LIMIT 1))
-  LIMIT 1000)
+  LIMIT {_HOPS})
 SELECT nullif(project, ''), type,
-  (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = :kind
-    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after),
-  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = :kind
-    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > :after) AS newest
-FROM hop WHERE newest IS NOT NULL LIMIT {INDIVIDUAL + 1}
+  CASE WHEN ?3 THEN (SELECT count(*) FROM outbox_events WHERE ({CLASS}) = ?1
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > ?2) ELSE 0 END,
+  (SELECT max(event_id) FROM outbox_events WHERE ({CLASS}) = ?1
+    AND ifnull(project_id, '') = hop.project AND type = hop.type AND event_id > ?2)
+FROM hop
 """
 
 

@@ -23,25 +23,28 @@ def prompt_receipt(session_id: str, prompt_id: str) -> bytes:
 
 def payload_fields(payload: bytes, names: "tuple[str, ...]") -> "dict[str, str]":
     """The named top-level strings of a hook's payload; {} if it is not a JSON object."""
-    text = payload.decode("utf-8", "replace")
-    connection = sqlite3.connect(":memory:")
-    connection.text_factory = decode
+    # One statement, so that SQLite parses the text once.
+    columns = ", ".join([f"json_extract(text, '$.{name}')" for name in names])
     try:
-        # One statement, so that SQLite parses the text once.
-        columns = ", ".join([f"json_extract(text, '$.{name}')" for name in names])
-        values = connection.execute(
-            f"SELECT {columns} FROM (SELECT ? AS text) WHERE json_valid(text)", (text,)
-        ).fetchone()
-        return {name: value for name, value in zip(names, values or ()) if isinstance(value, str)}
+        values = _connection().execute(
+            f"SELECT {columns} FROM (SELECT ? AS text) WHERE json_valid(text)",
+            (payload.decode("utf-8", "replace"),),
+        )
+        row = values.fetchone() or ()
+        return {name: value for name, value in zip(names, row) if isinstance(value, str)}
     except sqlite3.Error:
         return {}
-    finally:
-        connection.close()
 
 
 def _json(expression: str, values: "tuple[str, ...]") -> bytes:
-    connection = sqlite3.connect(":memory:")
-    try:
-        return bytes(connection.execute("SELECT " + expression, values).fetchone()[0], "utf-8")
-    finally:
-        connection.close()
+    return bytes(_connection().execute("SELECT " + expression, values).fetchone()[0], "utf-8")
+
+
+_opened: "list[sqlite3.Connection]" = []  # one, for all that the hook asks
+
+
+def _connection() -> "sqlite3.Connection":
+    if not _opened:
+        _opened.append(sqlite3.connect(":memory:"))
+        _opened[0].text_factory = decode
+    return _opened[0]

@@ -27,7 +27,7 @@ class Names:
 
 def place(names: Names, event: Event) -> str:
     """The project of the event, with the machine if that is another one: `web@laptop`."""
-    return at(names(event.project_id), clean(event.machine, 40))
+    return at(names(event.project_id), clean(event.machine, 40) if event.machine else "")
 
 
 def event_line(names: Names, event: Event) -> str:

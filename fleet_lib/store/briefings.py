@@ -112,9 +112,12 @@ class BriefingRepo:
         transaction.
         """
         found = self.find_same(**fields)
-        return self._insert(fields) if found is None else found
+        if found is not None:
+            return found
+        return self.add(**fields)
 
-    def _insert(self, fields: BriefingFields) -> int:
+    def add(self, **fields: Unpack[BriefingFields]) -> int:
+        """Insert a briefing of which the caller knows that it is not there; its id."""
         columns = _stored(fields) | {"created_at": clock.now()}
         cursor = self._connection.execute(
             f"INSERT INTO briefings ({', '.join(columns)})"
@@ -128,7 +131,7 @@ class BriefingRepo:
         """Insert, or set the given fields of the one that is there; return its id."""
         found = self.find_same(**fields)
         if found is None:
-            return self._insert(fields)
+            return self.add(**fields)
         self.update(found, **fields)
         return found
 
@@ -294,9 +297,9 @@ class BriefingRepo:
                 turn.meaning,
                 turn.source,
                 turn.facts_partial,
-                _encoder.encode(turn.warnings),
+                _list(turn.warnings),
                 turn.stopped_at,
-                None if turn.agents is None else _encoder.encode(turn.agents),
+                None if turn.agents is None else _list(turn.agents),
                 turn.is_placed,
                 turn.title,
             ),
@@ -353,9 +356,13 @@ def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
         if name not in _COLUMNS:
             raise TypeError(f"a briefing has no field {name!r}")
         column = _COLUMNS[name]
-        is_list = column != name and isinstance(value, Sequence)
-        stored[column] = _encoder.encode(list(value)) if is_list else value  # type: ignore[call-overload]
+        is_list = column != name and value is not None
+        stored[column] = _list(value) if is_list else value  # type: ignore[arg-type]
     return stored
+
+
+def _list(texts: Sequence[str]) -> str:
+    return _encoder.encode(list(texts)) if texts else "[]"
 
 
 def _from_row(row: sqlite3.Row) -> BriefingRecord:

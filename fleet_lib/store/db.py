@@ -82,6 +82,13 @@ def connect(
     return connection
 
 
+def keep_savepoints_in_memory(connection: sqlite3.Connection) -> None:
+    """For a connection that makes a savepoint for each of many entries. SQLite copies each page that
+    is changed in it: for one turn forty, which it would write into a file that nothing ever reads.
+    Sorting is done in memory, too, so this is not for one that rebuilds tables."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
 def connect_read_only(path: "str | Path") -> sqlite3.Connection:
     """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
     connection = open_as_it_is(path)

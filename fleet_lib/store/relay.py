@@ -13,6 +13,7 @@ from fleet_lib.records import Record
 
 _EPOCHS = 20  # of one machine that are kept apart
 COPY_SECONDS = 3600.0  # another home with the same key was heard of so lately
+HERE = "-"  # names this machine in a filter; no machine of a relay can be called so
 
 
 class Member(Record):
@@ -249,12 +250,12 @@ class RelayRepo:
         )
 
     def machine_filter(self, name: str | None) -> str | None:
-        """A machine's name as filters take it: "" for this machine, None for no filter. Raises
-        NotFound."""
+        """A machine's name as filters take it: "" for this machine, None for no filter. HERE is this
+        machine too, whatever its name is. Raises NotFound."""
         if name is None:
             return None
         member = self.member()
-        if member and name == member.machine:
+        if name == HERE or (member and name == member.machine):
             return ""
         known = self.machine_names()
         if name not in known:
@@ -263,6 +264,11 @@ class RelayRepo:
                 " (`fleet relay status`)"
             )
         return name
+
+    def other_machines(self) -> list[str]:
+        """The names of the machines that were heard of, without this one's."""
+        member = self.member()
+        return [one for one in self.machine_names() if not member or one != member.machine]
 
     def machine_names(self) -> list[str]:
         """This machine's name first, if it has one."""

@@ -115,6 +115,7 @@ def catch_up(
         try:
             with db.transaction(connection):
                 done = index_changes(connection)
+                is_last = 0 < done < BATCH and (only_changes or _filled_from(connection) == 0)
                 if not done and not only_changes:
                     end_of_older = end_of_older or time.monotonic() + seconds
                     if time.monotonic() <= end_of_older:
@@ -130,8 +131,8 @@ def catch_up(
             continue
         if progress:
             progress(progress_of(connection))
-        if not done or stop():
-            return not done and (only_changes or is_complete(connection))
+        if is_last or not done or stop():
+            return is_last or (not done and (only_changes or is_complete(connection)))
 
 
 def is_damage(error: sqlite3.Error | MemoryError) -> bool:

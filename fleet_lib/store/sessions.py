@@ -54,7 +54,8 @@ class SessionRepo:
         return _from_row(row) if row else None
 
     def save(self, session: Session) -> None:
-        self._connection.execute(_SAVE_SQL, tuple(getattr(session, name) for name in _NAMES))
+        values = session.__dict__
+        self._connection.execute(_SAVE_SQL, [values[name] for name in _NAMES])
 
     def newest_of_folder(self, folder: str) -> Session | None:
         row = self._connection.execute(

@@ -42,6 +42,8 @@ class TouchedFileRepo:
         self, project_id: str, session_id: str, worktree: str, files: Sequence[str], at: str
     ) -> None:
         """A turn of the session that ended at this time (ISO) touched these files."""
+        if not files:
+            return
         self._connection.executemany(
             "INSERT INTO touched_files (session_id, file, project_id, worktree, touched_at)"
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (session_id, file) DO UPDATE"

@@ -6,7 +6,8 @@ only as the last words, since a text answers most of its questions itself.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
@@ -89,7 +90,7 @@ def question_of(message: str, surely: bool = False) -> str | None:
     return _near_the_end(blocks) or (_last_question(blocks) if surely else None)
 
 
-def _last_question(blocks: list[Block]) -> str | None:
+def _last_question(blocks: Sequence[Block]) -> str | None:
     for block in reversed(blocks):
         if block.kind in ("paragraph", "item"):
             for sentence in reversed(sentences(block.text)):
@@ -98,7 +99,7 @@ def _last_question(blocks: list[Block]) -> str | None:
     return None
 
 
-def _near_the_end(blocks: list[Block]) -> str | None:
+def _near_the_end(blocks: Sequence[Block]) -> str | None:
     after = _After()
     choice = None  # the last of some choices, if it looks like a question
     for index in range(len(blocks) - 1, -1, -1):
@@ -137,7 +138,7 @@ def _is_choice(block: Block) -> bool:
     return bool(_CHOICE.match(plain(block.text)))
 
 
-def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+def _asking_paragraph(blocks: Sequence[Block], index: int, after: _After) -> _Asking | None:
     if after.is_nothing and (menu := _menu(blocks, index)):
         return menu
     choice = None
@@ -162,7 +163,7 @@ def _asking_paragraph(blocks: list[Block], index: int, after: _After) -> _Asking
     return choice if after.is_nothing and _is_last(blocks, index) else None
 
 
-def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+def _asking_item(blocks: Sequence[Block], index: int, after: _After) -> _Asking | None:
     """An item of a list asks as a question, or as the last words with what the reader is to tell or
     to hand over: other requests in a list are notes on the work. A question that wants no decision
     must be the last words, or stand in a list that is announced as questions."""
@@ -186,7 +187,7 @@ def _asking_item(blocks: list[Block], index: int, after: _After) -> _Asking | No
     return None
 
 
-def _menu(blocks: list[Block], index: int) -> _Asking | None:
+def _menu(blocks: Sequence[Block], index: int) -> _Asking | None:
     """The block as a menu of choices, if it is one."""
     found = sentences(blocks[index].text)
     key = " ".join(_key(sentence) for sentence in found)
@@ -195,7 +196,7 @@ def _menu(blocks: list[Block], index: int) -> _Asking | None:
     return _Asking(" ".join(_shown(sentence) for sentence in found), False, is_choice=True)
 
 
-def _asking_heading(blocks: list[Block], index: int, after: _After) -> _Asking | None:
+def _asking_heading(blocks: Sequence[Block], index: int, after: _After) -> _Asking | None:
     """A heading asks if it wants a decision and no paragraph follows that answers it."""
     if not after.paragraphs:
         for sentence in reversed(sentences(blocks[index].text)):
@@ -249,14 +250,18 @@ def _has_mark(sentence: Sentence) -> bool:
 
 def _key(sentence: Sentence) -> str:
     """A sentence as the tables of words read it."""
-    masked = sentence.masked
+    return _key_of(sentence.masked)
+
+
+@lru_cache(maxsize=16)  # it is asked several questions
+def _key_of(masked: str) -> str:
     if len(masked) > 2 * _KEY_LIMIT:
         masked = f"{masked[:_KEY_LIMIT]} {masked[-_KEY_LIMIT:]}"
     folded = _FILE.sub(words.HIDDEN, " ".join(masked.lower().replace("’", "'").split()))
     return compiled(f"{HIDDEN}+").sub(words.HIDDEN, folded)
 
 
-def _is_last(blocks: list[Block], index: int) -> bool:
+def _is_last(blocks: Sequence[Block], index: int) -> bool:
     """Whether nothing follows but rules and asides."""
     return all(
         block.kind in ("rule", "quote") or (block.kind == "paragraph" and not _counts(block))
@@ -264,11 +269,11 @@ def _is_last(blocks: list[Block], index: int) -> bool:
     )
 
 
-def _is_item_of(blocks: list[Block], index: int, list_number: int) -> bool:
+def _is_item_of(blocks: Sequence[Block], index: int, list_number: int) -> bool:
     return index < len(blocks) and blocks[index].list_number == list_number
 
 
-def _are_questions_ahead(blocks: list[Block], index: int) -> bool:
+def _are_questions_ahead(blocks: Sequence[Block], index: int) -> bool:
     """Whether the paragraph or heading before a list says that questions follow."""
     number = blocks[index].list_number
     for block in reversed(blocks[:index]):
@@ -277,7 +282,7 @@ def _are_questions_ahead(blocks: list[Block], index: int) -> bool:
     return False
 
 
-def _with_choices(text: str, blocks: list[Block], index: int) -> str:
+def _with_choices(text: str, blocks: Sequence[Block], index: int) -> str:
     """A question that ends in a colon with the choices that follow it."""
     if not text.endswith(_COLONS):
         return text
@@ -290,7 +295,7 @@ def _with_choices(text: str, blocks: list[Block], index: int) -> str:
     return f"{text} {line}" if line else text.rstrip(":：").rstrip()
 
 
-def _with_question_before(text: str, before: list[Sentence]) -> str:
+def _with_question_before(text: str, before: Sequence[Sentence]) -> str:
     """A question that goes on the one before it ("Or is it done?") with that one, and the question
     for a request that only stands behind it ("Shall I merge it? I need your key.")."""
     if text.endswith(_COLONS) or not (before and _has_mark(before[-1])):
@@ -304,7 +309,7 @@ def _with_question_before(text: str, before: list[Sentence]) -> str:
     return asking.text
 
 
-def _list_that_asks(blocks: list[Block], index: int) -> str | None:
+def _list_that_asks(blocks: Sequence[Block], index: int) -> str | None:
     """The line that leads to the list of an item, with the list's items, if the line asks."""
     number = blocks[index].list_number
     first = next(at for at, block in enumerate(blocks) if block.list_number == number)
@@ -315,7 +320,7 @@ def _list_that_asks(blocks: list[Block], index: int) -> str | None:
     return _with_choices(asking.text, blocks, first - 1) if asking else None
 
 
-def _choices(blocks: list[Block], index: int) -> Iterator[Sentence]:
+def _choices(blocks: Sequence[Block], index: int) -> Iterator[Sentence]:
     """What stands for choices after the lines that lead to them: the rest of their paragraph if it
     is marked so, the list or the marked paragraphs that follow."""
     yield from (one for one in sentences(blocks[index].text) if _CHOICE.match(one.text))

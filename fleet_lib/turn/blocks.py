@@ -7,11 +7,14 @@ link needs more, and is left to the library; so is every text, should a later ve
 otherwise.
 """
 
+import re
 import sys
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
+
+from fleet_lib.lazy import lazy
 
 _NAME = "fleet_lib.turn.block_rules"
 # Those of CommonMark. Without "inline" no text can make the library slow.
@@ -98,9 +101,11 @@ def _block_rules() -> Any:
         "common.entities": {"entities": {}},  # only what stands inside a block has them
     }
     modules = {f"{_NAME}.{name}": contents for name, contents in ours.items()}
-    # Each rule says that it was entered, which is not read. Without threads no other import can meet this.
+    # Each rule says that it was entered, which is not read, and has expressions of which a text needs
+    # few. Without threads no other import can meet this.
     if is_alone := not {"logging", "threading"} & sys.modules.keys():
         modules["logging"] = {"getLogger": lambda _: _Silence()}
+        modules["re"] = {**vars(re), "compile": lazy}
     for name, contents in modules.items():
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__dict__.update(contents)
@@ -109,6 +114,7 @@ def _block_rules() -> Any:
     finally:
         if is_alone:
             del sys.modules["logging"]
+            sys.modules["re"] = re
 
 
 class _Silence:

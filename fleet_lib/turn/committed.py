@@ -73,7 +73,7 @@ class _Turn(MutableRecord):
     folder: str
     edited: tuple[str, ...]
     readings: "list[tuple[ToolCall, Reading]]"
-    reflogs: dict[str, tuple[ReflogEntry, ...]] = field(default_factory=dict)
+    reflogs: dict[str, Sequence[ReflogEntry]] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -95,8 +95,10 @@ class _Turn(MutableRecord):
         main = os.path.realpath(self.main)
         edited = {os.path.join(main, file).removeprefix(below) for file in self.edited}
 
+        objects = self.state.objects if self.state and self._is_main(top) else ""
+
         def files_of(entries: Sequence[ReflogEntry]) -> dict[str, tuple[str, ...]]:
-            return self.repositories.files_of_commits(top, entries)
+            return self.repositories.files_of_commits(top, entries, objects)
 
         own = own_commits(reflog, made_ns, calls, edited, files_of)
         return [file for files in (files_of(own) if own else {}).values() for file in files]
@@ -130,7 +132,7 @@ class _Turn(MutableRecord):
         place = _top(command.folder) or self.main
         return os.path.realpath(place) == os.path.realpath(top)
 
-    def _reflog(self, top: str) -> tuple[ReflogEntry, ...]:
+    def _reflog(self, top: str) -> Sequence[ReflogEntry]:
         if self._is_main(top):
             return self.state.reflog if self.state else ()
         if top not in self.reflogs:

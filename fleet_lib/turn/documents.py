@@ -13,9 +13,9 @@ from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
 from fleet_lib.turn import git, living
+from fleet_lib.turn.document_names import DOCUMENT_BYTES, DocumentNames
 
 _DOCUMENTS_LIMIT = 2000
-_DOCUMENT_BYTES_LIMIT = 512 * 1024
 _ALL_DOCUMENTS_BYTES_LIMIT = 32 * 1024 * 1024
 _SOURCES_LIMIT = 200  # of one turn; each is looked for in every document
 _DATED_LIMIT = 50  # dated documents whose history is asked for
@@ -25,11 +25,12 @@ _REACH = 500  # bytes on each side of a file's name that may belong to its path
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
 _PLAIN_DOCUMENTS = ("readme", "changelog", "changes", "contributing", "install", "news")
 _PLAIN_DOCUMENT = lazy(rf"(?i)^(?:{'|'.join(_PLAIN_DOCUMENTS)})(?:\.txt)?$")
-# The same for git, which compares the ends of names much faster than whole names.
-_ANY_DOCUMENT = [
-    f":(icase)*{end}"
-    for end in (*_DOCUMENT_SUFFIXES, *(n + t for n in _PLAIN_DOCUMENTS for t in ("", ".txt")))
-]
+_DOCUMENT_ENDS = (
+    *_DOCUMENT_SUFFIXES,
+    *(name + end for name in _PLAIN_DOCUMENTS for end in ("", ".txt")),
+)
+# For git, which compares the ends of names much faster than whole names.
+_ANY_DOCUMENT = [f":(icase)*{end}" for end in _DOCUMENT_ENDS]
 _SPECIAL = lazy(r"[\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]")  # to PCRE, perhaps
 _GLOB = lazy(r"[*?\[\]\\]")
 # A path as prose has it; `[id]` is a folder's name in some web frameworks.
@@ -61,10 +62,18 @@ def is_document(path: str) -> bool:
 class Documents:
     """Which living, tracked documents of one working tree mention which files. Git is asked and a
     document is read only for a file that a document could describe, and only those documents that
-    have its name somewhere: a repository may have thousands."""
+    have its name somewhere: a repository may have thousands. Of a repository whose git folder is
+    given, what these readings found is kept in the home for the next one."""
 
-    def __init__(self, toplevel: str) -> None:
+    def __init__(
+        self, toplevel: str, home: str = "", git_folder: str = "", objects: str = ""
+    ) -> None:
         self._toplevel = toplevel
+        self._kept: DocumentNames | None = None
+        if home and git_folder:
+            self._kept = DocumentNames(
+                *(home, toplevel, git_folder, objects, _DOCUMENT_ENDS, is_document)
+            )
         self._lives_on: dict[str, bool] = {}  # of dated documents
         self._texts: dict[str, bytes] = {}  # of the documents that have one of the names
         self._room = _ALL_DOCUMENTS_BYTES_LIMIT
@@ -89,13 +98,15 @@ class Documents:
                 if document not in touched:
                     found.setdefault(document, []).append(source)
                     by_path.update([document] if is_path else [])
+        if self._kept:
+            self._kept.forget_index()
         stale = self._living(found)
         order = sorted(stale, key=lambda name: (name not in by_path, -len(stale[name]), name))
         return {document: stale[document] for document in order}
 
     def digest(self, path: str) -> str:
         """A fingerprint of a file's content as it is in the working tree now."""
-        data = read_regular_file(os.path.join(self._toplevel, path), _DOCUMENT_BYTES_LIMIT)
+        data = read_regular_file(os.path.join(self._toplevel, path), DOCUMENT_BYTES)
         return "absent" if data is None else sha256(data).hexdigest()
 
     def _look_for(self, sources: Sequence[str]) -> None:
@@ -105,12 +116,15 @@ class Documents:
         names = {name for name in names if "\n" not in name}
         if not names:
             return
-        documents = self._containing(sorted(names))
+        known = self._kept.containing(sorted(names)) if self._kept else {}
+        documents = [document for found in known.values() for document in found]
+        if names := names - known.keys():
+            documents += self._containing(sorted(names))
         living = [file for file in documents if is_document(file) and self._kind(file) != "record"]
         for document in dict.fromkeys(living):
             if document in self._texts or len(self._texts) >= _DOCUMENTS_LIMIT:
                 continue
-            text = read_regular_file(os.path.join(self._toplevel, document), _DOCUMENT_BYTES_LIMIT)
+            text = read_regular_file(os.path.join(self._toplevel, document), DOCUMENT_BYTES)
             self._room -= len(text or b"")
             if self._room < 0:
                 break
@@ -142,7 +156,11 @@ class Documents:
         return living.code_folders(self._ask("ls-files", "-z"))
 
     def _files_named(self, name: str) -> set[str]:
-        """The tracked files with this base name. Asked for all names at once that are looked for."""
+        """The tracked files with this base name. Git is asked for all names at once that are looked
+        for."""
+        files = self._kept.files_named(name) if self._kept and name not in self._named else None
+        if files is not None:
+            self._named[name] = set(files)
         if name not in self._named:
             missing = self._looked_for - self._named.keys()
             self._named |= {one: set() for one in missing}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fleet_lib.turn.shell_commits import CommitCommand
 
 _TOLERANCE_SECONDS = 1.0  # a reflog counts in whole seconds
+_PACKED_LIMIT = 20  # commits of packs, which are old, before a search for those of a turn ends
 _WORD = 8  # characters of a message that counts wherever it stands in a command
 
 # {commit: the files that it changed}
@@ -43,13 +44,23 @@ def is_around(call: ToolCall, entry: ReflogEntry, made_ns: int | None = None) ->
 def commits_during(
     calls: Sequence[ToolCall], reflog: Sequence[ReflogEntry], made_ns: Mapping[str, int]
 ) -> list[ReflogEntry]:
-    """The commits from the beginning of the first call to the end of the last."""
+    """The commits from the beginning of the first call to the end of the last, the newest first."""
     if not calls:
         return []
     first, last = min(call.started for call in calls), max(call.ended for call in calls)
     all_calls = ToolCall("all", "/", first, last)
-    commits = (entry for entry in reflog if entry.is_commit)
-    return [entry for entry in commits if is_around(all_calls, entry, made_ns.get(entry.commit))]
+    found: list[ReflogEntry] = []
+    packed = 0
+    # A reflog has hundreds of movements, and those before one that is too old are older still.
+    for entry in (entry for entry in reflog if entry.is_commit):
+        made = made_ns.get(entry.commit)
+        if is_around(all_calls, entry, made):
+            found.append(entry)
+        elif (entry.time if made is None else made / 1e9) < first - _TOLERANCE_SECONDS - 1:
+            packed += made is None
+            if made is not None or packed > _PACKED_LIMIT:
+                break
+    return found
 
 
 def own_commits(

@@ -18,16 +18,17 @@ from fleet_lib.records import replace
 from fleet_lib.redact import redact
 from fleet_lib.spool import Entry
 from fleet_lib.text import storable
-from fleet_lib.turn import briefing_parser, follow_ups, status_file, transcript
-from fleet_lib.turn.briefing_parser import Briefing
+from fleet_lib.turn import follow_ups, transcript
 from fleet_lib.turn.client_folder import client_folder_of, is_headless
 from fleet_lib.turn.committed import committed_files
 from fleet_lib.turn.derive import risk_of
 from fleet_lib.turn.follow_ups import Place
+from fleet_lib.turn.git import head_at
 from fleet_lib.turn.gone_folder import repository_of
 from fleet_lib.turn.payload import SESSION_WIDE, TURN_ENDS, Payload, parse_payload
 from fleet_lib.turn.prepared import EarlierTurn, NotRead, Prepared, stored_time
 from fleet_lib.turn.repositories import Repositories, relative_files
+from fleet_lib.turn.sources import sources_of
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 
@@ -60,11 +61,13 @@ def prepare(
         return prepared
     client_folder = client_folder_of(payload.transcript_path)
     exists = bool(folder) and outside.is_folder(folder)
+    git = repositories.state(folder, entry.received_ns) if exists else None
     prepared = replace(
         prepared,
         folder_exists=exists,
         real_folder=os.path.realpath(folder) if folder else "",
-        git=repositories.state(folder, entry.received_ns) if exists else None,
+        git=git,
+        head=head_at(git, entry.received_ns) if git else None,
         gone_from=None if exists else repository_of(folder, entry, repositories),
         is_git_silent=repositories.is_silent(folder),
         client_folder=client_folder,
@@ -155,8 +158,10 @@ def _with_missed_turn(prepared: Prepared, repositories: Repositories) -> Prepare
         return replace(prepared, newest=None)
     event = "Stop" if turn.error is None else "StopFailure"
     received_ns = turn.ended_ns or entry.received_ns
+    git = prepared.git
     missed = replace(
         prepared,
+        head=head_at(git, received_ns) if git else None,
         entry=Entry(entry.name, event, received_ns, entry.project, entry.cwd, None, b"", None),
         payload=payload,
         received_at=clock.iso(received_ns),
@@ -181,7 +186,6 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
     place = _place(path, payload.prompt_id, turn) if payload.prompt_id else Place("")
     message = payload.last_assistant_message
     message = redact(storable(turn.final_text) if message is None else message)
-    block = briefing_parser.find_block(message)
     status = entry.status.decode("utf-8", "replace").replace("\0", "") if entry.status else None
     return replace(
         prepared,
@@ -193,8 +197,7 @@ def _read_words(prepared: Prepared, pause: Callable[[float], None]) -> Prepared:
         },
         title=title_of(turn.asked) if prepared.keeps_prompts else "",
         message=message,
-        block=None if block is None else briefing_parser.parse(block),
-        status_file=None if status is None else status_file.read(redact(status), message),
+        sources=sources_of(entry.event, message, None if status is None else redact(status)),
     )
 
 
@@ -232,7 +235,7 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
     git = prepared.git
     touched = _touched_files(prepared, prepared.turn, repositories)
     prepared = replace(prepared, touched_files=touched)
-    written = prepared.block or prepared.status_file or Briefing()
+    written = prepared.sources[0].written
     files = written.files_touched or touched
     if git is None or not files:
         return prepared

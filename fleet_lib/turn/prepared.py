@@ -8,12 +8,12 @@ from fleet_lib import clock
 from fleet_lib.errors import BadEntry
 from fleet_lib.records import Record, field
 from fleet_lib.spool import Entry
-from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.client_folder import ClientFolder
 from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.git import GitState
 from fleet_lib.turn.payload import Payload
 from fleet_lib.turn.payload import digest as digest_of
+from fleet_lib.turn.sources import Source
 from fleet_lib.turn.stored_text import TITLE_LIMIT, stored_text
 from fleet_lib.turn.transcript import TurnFacts
 
@@ -64,6 +64,7 @@ class Prepared(Record):
     folder_exists: bool = False
     real_folder: str = ""  # without symbolic links
     git: GitState | None = None
+    head: str | None = None  # where HEAD was when the entry was received
     is_git_silent: bool = False  # git did not answer in time
     gone_from: GitState | None = None  # the repository that a folder which is gone belonged to
     is_ignored: bool = False  # projects.ignore keeps its folder out of the database
@@ -79,8 +80,7 @@ class Prepared(Record):
     keeps_prompts: bool = False  # the setting capture.prompts
     title: str = ""  # of the prompt's words, redacted; "" for none
     message: str = ""  # the last assistant message, redacted
-    block: Briefing | None = None
-    status_file: Briefing | None = None
+    sources: tuple[Source, ...] = ()  # of a turn's words, the first that counts first
     # {what a turn touched: {document that was left behind: the touched files that it mentions}}
     stale: Mapping[Touched, dict[str, list[str]]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)  # of files in the working tree

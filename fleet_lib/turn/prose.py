@@ -7,6 +7,7 @@ says first and what it says last.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from fleet_lib.compiled import compiled
@@ -18,6 +19,7 @@ from fleet_lib.turn.blocks import Block as Token
 Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
 
 READ_LIMIT = 20_000  # characters that are read of a message's beginning, and of its end
+_KEPT = 32  # texts whose sentences are kept: several questions are asked of each
 HIDDEN = "\ue000"  # stands for each character of code, of an address and of a quotation
 
 # A line that may begin something else than a paragraph: a list, a heading, a quotation, a table,
@@ -39,6 +41,8 @@ _MARKUP = lazy(
     r"|(?<!\w)(?P<pair>[*_])(?=[^\s*_](?:[^*_\n]{0,300}[^\s*_/(\[])?(?P=pair)(?![\w/]|\.\w))"
     r"|(?<=[^\s/(\[])[*_](?![\w/]|\.\w)|\\(?=[^\w\s]))"
 )
+_MAY_HAVE_INLINE = lazy(r"[`\[<*~_\\]|://|www\.")
+_MAY_HAVE_QUOTATION = lazy(r"[“„«「『\"‘']")
 _FILE = lazy(r"[\w@./\\-]*[./\\_][\w@./\\-]*(?::[\d:-]+)?")
 _QUOTATION = lazy(
     r"“[^“”\n]{1,400}”|„[^„“”\n]{1,400}[“”]|«[^«»\n]{1,400}»|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』"
@@ -79,7 +83,7 @@ class Sentence(Record):
     masked: str  # of the same length, with HIDDEN for code, addresses and quotations
 
 
-def first_blocks(message: str) -> list[Block]:
+def first_blocks(message: str) -> tuple[Block, ...]:
     """The blocks of a message's beginning."""
     if len(message) <= READ_LIMIT:
         return _blocks(message)
@@ -87,7 +91,7 @@ def first_blocks(message: str) -> list[Block]:
     return _blocks(message[: cut if cut > 0 else READ_LIMIT])
 
 
-def last_blocks(message: str) -> list[Block]:
+def last_blocks(message: str) -> tuple[Block, ...]:
     """The blocks of a message's end."""
     if len(message) <= READ_LIMIT:
         return _blocks(message)
@@ -96,7 +100,8 @@ def last_blocks(message: str) -> list[Block]:
     return _blocks(_open_fence(message[:cut]) + message[cut:])
 
 
-def sentences(text: str) -> list[Sentence]:
+@lru_cache(maxsize=_KEPT)
+def sentences(text: str) -> tuple[Sentence, ...]:
     """The sentences of a block's text, without their markup."""
     plain, masked = _without_markup(text)
     found: list[Sentence] = []
@@ -108,7 +113,7 @@ def sentences(text: str) -> list[Sentence]:
         if right > left:
             found.append(Sentence(plain[left:right], masked[left:right]))
         start = end
-    return found
+    return tuple(found)
 
 
 def plain(text: str) -> str:
@@ -130,12 +135,13 @@ def _open_fence(before: str) -> str:
     return f"{opened}\n" if opened else ""
 
 
-def _blocks(text: str) -> list[Block]:
+@lru_cache(maxsize=2)  # what a message asks and what it says first are read of the same blocks
+def _blocks(text: str) -> tuple[Block, ...]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not _MAY_BE_MARKUP.search(text):  # as the parser sees it, without importing the parser
         paragraphs = compiled(r"\n(?:[ \t]*\n)+").split(text.replace("\0", "\ufffd"))
-        return [Block("paragraph", one.strip()) for one in paragraphs if one.strip(" \t\n")]
-    return list(_Walk(text).blocks())
+        return tuple(Block("paragraph", one.strip()) for one in paragraphs if one.strip(" \t\n"))
+    return tuple(_Walk(text).blocks())
 
 
 # Without "lheading", since models write `---` under a line to draw a rule, not to make a heading.
@@ -217,8 +223,18 @@ class _Walk:
 # --- sentences --------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=_KEPT)
 def _without_markup(text: str) -> tuple[str, str]:
     """(the words without their markup, the same with HIDDEN for what is not the author's words)."""
+    plain = hidden = text
+    if _MAY_HAVE_INLINE.search(text):
+        plain, hidden = _without_inline(text)
+    if _MAY_HAVE_QUOTATION.search(hidden):
+        hidden = _QUOTATION.sub(lambda match: HIDDEN * len(match[0]), hidden)
+    return plain, hidden
+
+
+def _without_inline(text: str) -> tuple[str, str]:
     words: list[str] = []
     masked: list[str] = []
 
@@ -240,9 +256,7 @@ def _without_markup(text: str) -> tuple[str, str]:
             add(url, is_hidden=True)
             add(match["url"][len(url) :])
     add(text[at:])
-    plain, hidden = "".join(words), "".join(masked)
-    hidden = _QUOTATION.sub(lambda match: HIDDEN * len(match[0]), hidden)
-    return plain, hidden
+    return "".join(words), "".join(masked)
 
 
 def _link_text(text: str) -> Iterator[tuple[str, bool]]:

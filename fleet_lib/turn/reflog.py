@@ -5,11 +5,12 @@ a process. Where there is no such file (reftable), git is asked (git.py).
 """
 
 import os
-from collections.abc import Iterable
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from fleet_lib.files import open_regular
 from fleet_lib.lazy import lazy
+from fleet_lib.outside import asking
 from fleet_lib.records import Record
 
 LIMIT = 500  # movements that are read, the newest
@@ -52,25 +53,105 @@ class ReflogEntry(Record):
         return self.subject.partition(": ")[2]
 
 
-def read(git_dir: str) -> tuple[ReflogEntry, ...] | None:
+class Movements(Sequence[ReflogEntry]):
+    """Those of a reflog's lines, in their order. A line is understood when somebody comes to it: most
+    turns look at the newest one, and a file may have hundreds."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._more = _entries(lines)
+        self._known: list[ReflogEntry] = []
+
+    def __iter__(self) -> Iterator[ReflogEntry]:
+        at = 0
+        while at < len(self._known) or self._read_one():
+            yield self._known[at]
+            at += 1
+
+    def _read_one(self) -> bool:
+        found = next(self._more, None)
+        if found is not None:
+            self._known.append(found)
+        return found is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._known) or self._read_one()
+
+    def __len__(self) -> int:
+        while self._read_one():
+            pass
+        return len(self._known)
+
+    @overload
+    def __getitem__(self, at: int) -> ReflogEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[ReflogEntry]: ...
+    def __getitem__(self, at: Any) -> Any:
+        return tuple(self)[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, ()  # what is in the files stays with the process that reads them
+
+
+class MadeTimes(Mapping[str, int]):
+    """{commit: when its object was made, in Unix nanoseconds}, of those that are no part of a pack.
+    A file is asked when somebody wants to know."""
+
+    def __init__(self, objects: str) -> None:
+        self._objects = objects
+        self._known: dict[str, int | None] = {}
+
+    def __getitem__(self, commit: str) -> int:
+        if commit not in self._known:
+            path = f"{self._objects}/{commit[:2]}/{commit[2:]}"
+            asking(path)
+            try:
+                self._known[commit] = os.stat(path).st_mtime_ns
+            except OSError:
+                self._known[commit] = None
+        made = self._known[commit]
+        if made is None:
+            raise KeyError(commit)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([commit for commit, made in self._known.items() if made is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, ()
+
+
+def read(git_dir: str) -> Movements | None:
     """The newest movements, newest first; None where there is no such file."""
     with open_regular(os.path.join(git_dir, "logs", "HEAD")) as descriptor:
-        if descriptor is None:
-            return None
-        return _entries(_last_lines(descriptor))
+        return None if descriptor is None else Movements(_last_lines(descriptor))
 
 
-def _entries(lines: Iterable[bytes]) -> tuple[ReflogEntry, ...]:
-    """The movements of a reflog's lines, in their order."""
-    moves: list[tuple[int, str, str]] = []
+def _entries(lines: Iterable[bytes]) -> Iterator[ReflogEntry]:
+    """At most LIMIT movements. Each says where HEAD was before, which the next line has."""
+    newer: tuple[int, str, str] | None = None
+    number = 0
     for line in lines:
         # One of zeros is the end of an unborn branch, and no commit.
-        if (match := _LINE.fullmatch(line)) and match[1].strip(b"0"):
-            subject = (match[3] or b"").decode("utf-8", "surrogateescape").strip()
-            moves.append((int(match[2]), match[1].decode("ascii"), subject))
-    before = [commit for _, commit, _ in moves[1:LIMIT]]
-    found = zip_longest(moves[:LIMIT], before)
-    return tuple(ReflogEntry(time, commit, what, old) for (time, commit, what), old in found)
+        if not (match := _LINE.fullmatch(line)) or not match[1].strip(b"0"):
+            continue
+        subject = (match[3] or b"").decode("utf-8", "surrogateescape").strip()
+        move = int(match[2]), match[1].decode("ascii"), subject
+        if newer:
+            number += 1
+            yield ReflogEntry(*newer, move[1] if number < LIMIT else None)
+        if number == LIMIT:
+            return
+        newer = move
+    if newer:
+        yield ReflogEntry(*newer)
 
 
 def _last_lines(descriptor: int) -> list[bytes]:

@@ -24,9 +24,11 @@ _STATUS_FILE = lazy(r"(?:^|/)\.claude/status\.v5\.[\w-]+\.md$")
 
 
 class Repositories:
-    """Git states for one drain. A state serves every entry that was received before it was read."""
+    """Git states for one drain. A state serves every entry that was received before it was read.
+    With a home, what is found of documents is kept there for the next drain."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str = "") -> None:
+        self._home = home
         self._states: dict[str, GitState | None] = {}
         self._read_at: dict[str, int] = {}
         self._commit_files: dict[str, tuple[str, ...]] = {}
@@ -50,17 +52,17 @@ class Repositories:
         return folder in self._silent
 
     def files_of_commits(
-        self, toplevel: str, entries: Sequence[ReflogEntry]
+        self, toplevel: str, entries: Sequence[ReflogEntry], objects: str = ""
     ) -> dict[str, tuple[str, ...]]:
         """{commit: the files that it changed, relative to the repository}; no files where git is
-        silent."""
+        silent. `objects` is the folder of the repository's loose objects, if that is known."""
         missing = [entry for entry in entries if entry.commit not in self._commit_files]
         if missing:
             with contextlib.suppress(GitTimeout):
-                self._commit_files.update(read_commit_files(toplevel, missing))
+                self._commit_files.update(read_commit_files(toplevel, missing, objects))
         return {entry.commit: self._commit_files.get(entry.commit, ()) for entry in entries}
 
-    def reflog(self, toplevel: str) -> tuple[ReflogEntry, ...]:
+    def reflog(self, toplevel: str) -> Sequence[ReflogEntry]:
         """The reflog of another repository than the session's own; none where git is silent."""
         with contextlib.suppress(GitTimeout, NoAnswer):
             return read_reflog(toplevel)
@@ -72,7 +74,7 @@ class Repositories:
 
         read_at, known = self._documents.get(state.toplevel, (-1, None))
         if known is None or read_at < state.read_at_ns:
-            known = Documents(state.toplevel)
+            known = Documents(state.toplevel, self._home, state.git_folder, state.objects)
             self._documents[state.toplevel] = (time.time_ns(), known)
         return known
 

@@ -1,7 +1,7 @@
 """The one sentence that stands for a message: the first one that says something. No model is
 needed. Of a message that asks, the question stands for it (`asks.py`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
@@ -55,7 +55,7 @@ def _first_that_says(candidates: Iterator[_Candidate]) -> str | None:
     return little
 
 
-def _fallback(blocks: list[Block]) -> str:
+def _fallback(blocks: Sequence[Block]) -> str:
     """What there is in a message in which no sentence says something: an acknowledgement, a
     heading, an announcement without its colon."""
     candidates = list(_candidates(blocks))
@@ -71,7 +71,7 @@ def _fallback(blocks: list[Block]) -> str:
     return _SYMBOLS.sub("", " ".join(line.split())).strip("|#: ：")
 
 
-def _candidates(blocks: list[Block]) -> Iterator[_Candidate]:
+def _candidates(blocks: Sequence[Block]) -> Iterator[_Candidate]:
     """The sentences of paragraphs and lists, in order. One that leads to a list has the list's
     first sentence with it; one that leads to something else stands for itself."""
     lead = None

@@ -17,6 +17,8 @@ WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
 _SUBAGENTS_LIMIT = 200
 _CLOCKS_DIFFER_SECONDS = 600  # the client's and that of the file system, which may be a server's
+_ENDS_LIMIT = 50  # transcripts
+_ends: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {}
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 
 
@@ -87,7 +89,11 @@ def turn_lines(
             return None
         lines: list[dict[str, Any]] = []
         opened = False
-        for raw in lines_backwards(descriptor):
+        ends = _ends_in(transcript, descriptor)
+        start = end = ends.get(prompt_id or "", os.fstat(descriptor).st_size)
+        later = ""  # the prompt of the user's line that was read before
+        for raw in lines_backwards(descriptor, end):
+            start -= len(raw) + 1  # the end of the line before it
             line = json_object(raw)
             if prompt_id is None:
                 lines.append(line)
@@ -104,6 +110,9 @@ def turn_lines(
                 if opened:
                     break  # the turn before it
                 lines.clear()  # a later turn
+                if prompt != later:
+                    ends.setdefault(prompt, end)
+                later, end = prompt, start
                 continue
             lines.append(line)
         if not opened:
@@ -129,8 +138,22 @@ def opens_turn(line: dict[str, Any]) -> bool:
     return any(block.get("type") != "tool_result" for block in content_of(line))
 
 
-def lines_backwards(descriptor: int) -> Iterator[bytes]:
-    position = os.fstat(descriptor).st_size
+def _ends_in(transcript: str, descriptor: int) -> dict[str, int]:
+    """{prompt: where its turn's lines end}, as far as that was seen: of a session's turns that wait
+    together, each is read alone, and not with all that came after it."""
+    found = os.fstat(descriptor)
+    facts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    known = _ends.get(transcript)
+    if known is None or known[0] != facts:
+        known = _ends[transcript] = (facts, {})
+        if len(_ends) > _ENDS_LIMIT:
+            del _ends[next(iter(_ends))]
+    return known[1]
+
+
+def lines_backwards(descriptor: int, end: int | None = None) -> Iterator[bytes]:
+    """The lines up to a place, which is the end of one."""
+    position = os.fstat(descriptor).st_size if end is None else end
     first = max(0, position - _READ_LIMIT)
     parts: list[bytes] = []  # of the line that a block's beginning cuts, last part first
     while position > first:

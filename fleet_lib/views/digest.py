@@ -5,7 +5,9 @@ A turn that a later one of its session in this time went on from is not named as
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from fleet_lib import clock, words
@@ -58,6 +60,14 @@ class _Turn(Record):
     summary: str
     is_last: bool  # no later turn of its session in this time
 
+    @property
+    def is_open(self) -> bool:
+        return self.is_last and self.status in _OPEN
+
+    @property
+    def is_large(self) -> bool:
+        return self.impact != "trivial" and self.status != "failed"
+
 
 def digest(
     connection: sqlite3.Connection,
@@ -85,7 +95,9 @@ def digest(
     jobs = {} if machine else _failed_jobs(connection, since, end, project_id)
     is_cut = len(turns) > TURNS
     turns = turns[:TURNS]
-    days = sorted({turn.day for turn in turns} | {day for day, _ in (*stale, *jobs)}, reverse=True)
+    of_days: dict[str, list[_Turn]] = {day: [] for day, _ in (*stale, *jobs)}
+    for turn in turns:
+        of_days.setdefault(turn.day, []).append(turn)
     return {
         "since": since,
         "until": until,
@@ -95,13 +107,13 @@ def digest(
             {
                 "day": day,
                 "projects": _projects(
-                    [turn for turn in turns if turn.day == day],
+                    of_days[day],
                     names,
                     {place: docs for (at, place), docs in stale.items() if at == day},
                     {place: some for (at, place), some in jobs.items() if at == day},
                 ),
             }
-            for day in days
+            for day in sorted(of_days, reverse=True)
         ],
         "usage": None if machine else _usage(connection, since, until, project_id),
     }
@@ -174,10 +186,12 @@ def _projects(
 ) -> list[dict[str, Any]]:
     """A day's projects, the one with the latest turn first; what another machine did in one
     apart."""
-    places = dict.fromkeys([*(turn.place for turn in turns), *stale, *jobs])
+    of_places: dict[_Place, list[_Turn]] = {}
+    for turn in turns:
+        of_places.setdefault(turn.place, []).append(turn)
     return [
         _project(
-            [turn for turn in turns if turn.place == place],
+            of_places.get(place, []),
             {
                 "project_id": place[0],
                 "project": names.get(place[0], place[0]),
@@ -186,7 +200,7 @@ def _projects(
             stale.get(place, []),
             jobs.get(place, []),
         )
-        for place in places
+        for place in dict.fromkeys([*of_places, *stale, *jobs])
     ]
 
 
@@ -197,10 +211,10 @@ def _project(
     jobs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What one project did in a day; `done` is in the order of time."""
-    open_turns = [turn for turn in turns if turn.is_last and turn.status in _OPEN]
-    ended = [turn for turn in reversed(turns) if turn not in open_turns]
-    large = [turn for turn in ended if turn.impact != "trivial" and turn.status != "failed"]
-    small = [turn for turn in ended if turn not in large]
+    open_turns = [turn for turn in turns if turn.is_open]
+    ended = [turn for turn in reversed(turns) if not turn.is_open]
+    large = [turn for turn in ended if turn.is_large]
+    small = [turn for turn in ended if not turn.is_large]
     done = _without_duplicates(large)
     # One that failed and was tried again is no result.
     named_small = [] if done else _without_duplicates(t for t in small if t.status != "failed")
@@ -224,15 +238,23 @@ def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     """The turns as items. Of those with the same words, the last; of one whose words are the
     beginning of another's, the other."""
     chosen: dict[str, dict[str, Any]] = {}
+    begun: Counter[str] = Counter()  # how many of the chosen ones begin with these words and go on
     for turn in turns:
         item = _item(turn)
         key = words.as_text(item["text"]).strip()
-        if any(other.startswith(f"{key} ") for other in chosen):
+        if begun[key]:
             continue
-        for other in [other for other in chosen if f"{key} ".startswith(f"{other} ")]:
-            del chosen[other]
+        for other in (*_beginnings(key), key):
+            if chosen.pop(other, None):
+                begun.subtract(_beginnings(other))
         chosen[key] = item
+        begun.update(_beginnings(key))
     return list(chosen.values())
+
+
+def _beginnings(key: str) -> list[str]:
+    """`a`, `a b` of `a b c`."""
+    return list(accumulate(key.split(" ")[:-1], lambda before, word: f"{before} {word}"))
 
 
 def _item(turn: _Turn) -> dict[str, Any]:

@@ -5,6 +5,7 @@ parts that were checked or quoted."""
 import re
 import shlex
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.ids import shortest_id
 from fleet_lib.views.whereabouts import configuration_folder, living_client, resume_line
 
-FILES = 200  # of one briefing
+FILES = 5000  # of one briefing or session
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?")
 _PART = re.compile(r"[A-Za-z0-9_.~+-]+")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
@@ -55,26 +56,40 @@ def places_of(
     session_id = briefing.session_id
     session = SessionRepo(connection).get(session_id) if isinstance(session_id, str) else None
     web = web_address(project.git_remote) if project else None
-    head = briefing.head_commit or ""
     places = {
         commit: Place(web=commit_address(web, commit))
         for commit in (briefing.base_commit, briefing.head_commit)
         if isinstance(commit, str) and commit
     }
+    files = [*briefing.files_touched, *briefing.docs_touched]
+    places |= places_of_files(connection, session_id, project, briefing.head_commit, files)
+    if session is None:
+        return places, None
+    is_open = living_client(connection, session.session_id) is not None
+    return places, way_to(connection, session, is_open=is_open)
+
+
+def places_of_files(
+    connection: sqlite3.Connection,
+    session_id: str | None,
+    project: Project | None,
+    commit: str | None,
+    files: Iterable[str],
+) -> dict[str, Place]:
+    """{a file that the session has touched: its place}; on the web as it was at the commit."""
     worktrees = dict(
         connection.execute(
             "SELECT file, worktree FROM touched_files WHERE session_id = ?", (session_id,)
         ).fetchall()
     )
+    web = web_address(project.git_remote) if project else None
     root = project.repo_root if project and isinstance(project.repo_root, str) else ""
-    for file in dict.fromkeys([*briefing.files_touched, *briefing.docs_touched][:FILES]):
-        places[file] = Place(
-            absolute_path(worktrees.get(file, root), file), file_address(web, head, file)
+    return {
+        file: Place(
+            absolute_path(worktrees.get(file, root), file), file_address(web, commit or "", file)
         )
-    if session is None:
-        return places, None
-    is_open = living_client(connection, session.session_id) is not None
-    return places, way_to(connection, session, is_open=is_open)
+        for file in list(dict.fromkeys(files))[:FILES]
+    }
 
 
 def absolute_path(root: str, file: str) -> str | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.lines import summary_of
-from fleet_lib.machines import record_ids
+from fleet_lib.machines import apart, record_ids
 from fleet_lib.prelude.events import count_news
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.overview import capture, count_jobs
 from fleet_lib.views.places import way_to, web_address
@@ -28,28 +29,34 @@ FROM projects p WHERE ifnull(status, 'active') = 'active' ORDER BY at DESC, proj
 """
 
 
-def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str, Any]:
-    """{counts, projects, quiet_projects, hidden, commander, jobs, capture}. `quiet` is how many
-    projects without a session are wanted, the latest ones; `quiet_projects` is how many there are.
-    `hidden` are the sessions that would wait, but are dismissed or snoozed."""
+def roster(
+    connection: sqlite3.Connection, home: str, *, quiet: int, machine: str | None = None
+) -> dict[str, Any]:
+    """{counts, projects, quiet_projects, hidden, machines, commander, jobs, capture}. `quiet` is how
+    many projects without a session are wanted, the latest ones; `quiet_projects` is how many there
+    are. `hidden` are the sessions that would wait, but are dismissed or snoozed. `machine` leaves
+    only the sessions of a machine, "" for this one, and the quiet projects whose latest turn was
+    there. `machines` are the names of the others."""
     names = project_names(connection)
     now = SessionsNow(connection)
     rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
     active = {row[0] for row in rows}
-    found = _sessions(connection, now)
+    found = _sessions(connection, now, machine)
     sessions = {project_id: own for project_id, own in found.items() if project_id in active}
     counts = dict.fromkeys(GROUPS, 0)
-    waiting = set()  # also those that were hidden and have said something new
+    waiting = set()  # (id, machine); also those that were hidden and have said something new
     for own in sessions.values():
         for session in own:
             counts[session["group"]] += 1
             if session["group"] in GROUPS[:2]:
-                waiting.add(session["session_id"])
-    projects, left = [], quiet
+                waiting.add((session["session_id"], session.get("machine", "")))
+    projects, quiet_projects = [], 0
     for project_id, remote, at in rows:
         own = sessions.get(project_id, [])
-        left -= not own
-        if own or left >= 0:
+        if not own and machine is not None and not _is_latest_of(connection, project_id, machine):
+            continue
+        quiet_projects += not own
+        if own or quiet_projects <= quiet:
             projects.append(
                 {
                     "project_id": project_id,
@@ -64,23 +71,29 @@ def roster(connection: sqlite3.Connection, home: str, *, quiet: int) -> dict[str
     return {
         "counts": counts,
         "projects": _in_order(projects),
-        "quiet_projects": sum(row[0] not in sessions for row in rows),
+        "quiet_projects": quiet_projects,
         "hidden": [
-            _record(connection, now, "hidden", session)
-            | {
-                "project_id": session.project_id,
-                "project": names.get(session.project_id, session.project_id),
-                "hidden_until": session.hidden_until,
-            }
+            _hidden(connection, now, names, session)
             for session in SessionRepo(connection).hidden()
-            if session.session_id not in waiting
+            if apart(session.session_id) not in waiting and _is_of(session.session_id, machine)
         ],
+        "machines": RelayRepo(connection).other_machines(),
         "commander": {
             "started": conversation is not None,
             "new": count_news(connection, seen) if conversation else 0,
         },
         "jobs": count_jobs(connection),
         "capture": capture(home, connection),
+    }
+
+
+def _hidden(
+    connection: sqlite3.Connection, now: SessionsNow, names: dict[str, str], session: Session
+) -> dict[str, Any]:
+    return _record(connection, now, "hidden", session) | {
+        "project_id": session.project_id,
+        "project": names.get(session.project_id, session.project_id),
+        "hidden_until": session.hidden_until,
     }
 
 
@@ -105,13 +118,25 @@ def _second(moment: object) -> float:
         return 0.0
 
 
-def _sessions(connection: sqlite3.Connection, now: SessionsNow) -> dict[str, list[dict[str, Any]]]:
+def _is_of(session_id: str | None, machine: str | None) -> bool:
+    return machine is None or apart(session_id)[1] == machine
+
+
+def _is_latest_of(connection: sqlite3.Connection, project_id: str, machine: str) -> bool:
+    """Whether the project's newest turn was on a machine."""
+    latest = next(iter(BriefingRepo(connection).get_by_project(project_id, limit=1)), None)
+    return latest is not None and _is_of(latest.session_id, machine)
+
+
+def _sessions(
+    connection: sqlite3.Connection, now: SessionsNow, machine: str | None
+) -> dict[str, list[dict[str, Any]]]:
     """{project: its sessions}, those that need you first, and in each group the newest first."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     known: set[str] = set()
 
     def add(group: str, session: Session) -> None:
-        if session.session_id not in known:
+        if session.session_id not in known and _is_of(session.session_id, machine):
             known.add(session.session_id)
             found[session.project_id].append(_record(connection, now, group, session, len(known)))
 

@@ -35,8 +35,8 @@ def search(
     limit: int = 20,
 ) -> Results:
     """The briefings that have all words of the query, best first. `since` is an ISO time after
-    which their turns ended, `machine` another machine's name, or "" for this one. Raises DatabaseUnusable where the
-    index is damaged and cannot be repaired now."""
+    which their turns ended; `machine` is another machine's name, or "" for this one. Raises
+    DatabaseUnusable where the index is damaged and cannot be repaired now."""
     phrases = words.phrases(query)
     if not phrases:
         return Results([], "", "A search needs a letter or a digit.")

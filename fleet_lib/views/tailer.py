@@ -125,16 +125,17 @@ def watching(
             ):
                 changed()
 
-    observer = None
+    observer, is_watched = None, False
     try:
-        try:
-            observer = Observer()
-            observer.schedule(Handler(), str(folder))
-            observer.start()
-            is_watched = True
-        except OSError:  # there is no such folder, or the system allows no more watches
-            is_watched = False
+        observer = Observer()  # may hold one of the few inotify instances of a user from here on
+        observer.schedule(Handler(), str(folder))
+        observer.start()
+        is_watched = True
+    except OSError:  # there is no such folder, or the system allows no more watches
+        if observer:
+            observer.stop()
+    try:
         yield is_watched
     finally:
-        if observer is not None:
-            observer.stop()  # also one that did not start: it has a thread and a watch already
+        if observer and is_watched:
+            observer.stop()

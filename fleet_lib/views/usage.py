@@ -26,12 +26,17 @@ def usage_rows(
     *,
     since: str | None = None,
     project_id: str | None = None,
+    limit: int | None = None,
 ) -> list[UsageRow]:
-    """Usage since a time of the database's form: days newest first, else the dearest first."""
+    """Usage since a time of the database's form: days newest first, else the dearest first. `limit`
+    is a number of rows that must be right: there may be more."""
     since_quarter = clock.nanoseconds(since) // (QUARTER_SECONDS * 10**9) if since else None
-    found = UsageRateRepo(connection).rows(
-        by, rates, since_quarter=since_quarter, project_id=project_id
-    )
+    repo = UsageRateRepo(connection)
+    found: Iterable[UsageRow]
+    if by == "session" and limit is not None and since is None:
+        found = repo.dearest_sessions(rates, project_id, limit)
+    else:
+        found = repo.rows(by, rates, since_quarter=since_quarter, project_id=project_id)
     if by == "day":
         return sorted(found, key=lambda row: row.key, reverse=True)
     return sorted(

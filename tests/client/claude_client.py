@@ -118,7 +118,7 @@ class World:
         resume: str | None = None,
         extra_args: Sequence[str] = (),
         extra_env: Mapping[str, str] | None = None,
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> Turn:
         """One headless turn, the prompt on stdin; raises `TimeoutExpired` when the client hangs.
 
@@ -181,7 +181,7 @@ class Interactive:
             shlex.join([*clean, *command]),
         )
         try:
-            self.wait_for(r"^\s*[│ ]*❯", timeout=30)
+            self.wait_for(r"^\s*[│ ]*❯", timeout=90)
         except BaseException:
             self.close()
             raise
@@ -203,12 +203,12 @@ class Interactive:
         A slow command leaves its line in the input, and text typed before it disappears is
         appended to it.
         """
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self._sent and self._sent in self._input() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         self._sent = text[-40:]
         self._run("send-keys", "-l", text)
-        self.wait_for(re.escape(text[-40:]), timeout=10)
+        self.wait_for(re.escape(text[-40:]))
         self.keys("Enter")
 
     def clear_input(self) -> None:
@@ -230,7 +230,7 @@ class Interactive:
         shown = self._run("capture-pane", "-p", "-J", "-S", str(-history_lines), check=False)
         return shown.stdout
 
-    def wait_for(self, pattern: str, timeout: float = 20) -> str:
+    def wait_for(self, pattern: str, timeout: float = 60) -> str:
         """The screen, as soon as the (multi-line) pattern matches; raises TimeoutError with it."""
         deadline = time.monotonic() + timeout
         while True:
@@ -241,7 +241,7 @@ class Interactive:
                 raise TimeoutError(f"{pattern!r} did not appear in {timeout} s:\n{screen}")
             time.sleep(POLL_SECONDS)
 
-    def wait_for_exit(self, timeout: float = 20) -> None:
+    def wait_for_exit(self, timeout: float = 60) -> None:
         """Wait until the client has ended by itself, including its SessionEnd hooks."""
         deadline = time.monotonic() + timeout
         while self._run("has-session", check=False).returncode == 0:
@@ -267,7 +267,7 @@ class Interactive:
             check=check,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
 
 

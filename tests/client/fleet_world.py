@@ -15,6 +15,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from scripted_model import (
     by_prompt,
     injected_context,
     last_prompt_context,
+    newest_prompt,
+    tool_rounds,
 )
 
 from commander.setup.commander_folder import make_commander_folder, write_hook_file
@@ -46,6 +49,7 @@ class Fleet:
     def __init__(self, folder: Path, program: Path, model: ScriptedModel) -> None:
         self.model = model
         self._steps: dict[str, Sequence[Reply]] = {}
+        self._held_back: list[tuple[str, int, threading.Event]] = []
         self.before_answer: Callable[[Request], None] = lambda request: None
         self.world = World(folder / "home", model.url, program)
         self.home = self.world.settings_dir / "commander"
@@ -55,6 +59,9 @@ class Fleet:
 
         def script(request: Request) -> Reply:
             self.before_answer(request)
+            for prompt, rounds, is_let_go in self._held_back:
+                if prompt in newest_prompt(request) and tool_rounds(request) >= rounds:
+                    is_let_go.wait(120)
             return answer(request)
 
         model.use_script(script)
@@ -162,6 +169,13 @@ class Fleet:
                 raise ValueError(f"{prompt!r} cannot be distinguished from {other!r}")
         self._steps[prompt] = replies or [Text("done")]
 
+    def hold_back(self, prompt: str, rounds: int = 0) -> threading.Event:
+        """From now on the model answers a prompt only when the event that this returns is set; the
+        first so many rounds of tool calls go on."""
+        is_let_go = threading.Event()
+        self._held_back.append((prompt, rounds, is_let_go))
+        return is_let_go
+
     def interactive_commander(self, *arguments: str) -> Interactive:
         return self.world.interactive(self.home, arguments)
 
@@ -174,7 +188,7 @@ class Fleet:
             env=self.world.environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         if done.returncode:
             raise AssertionError(f"fleet {' '.join(arguments)}: {done.stdout}{done.stderr}")
@@ -208,7 +222,7 @@ class Fleet:
         """All hook context that was injected with this prompt."""
         return "\n".join(last_prompt_context(self._first_request(prompt)))
 
-    def wait_for_request(self, prompt: str, timeout: float = 30) -> None:
+    def wait_for_request(self, prompt: str, timeout: float = 60) -> None:
         """Return once the model has received this prompt."""
         _wait(lambda: bool(self.model.main_requests(prompt)), f"a request {prompt!r}", timeout)
 
@@ -231,7 +245,7 @@ class Fleet:
         finally:
             connection.close()
 
-    def wait_for_rows(self, sql: str, *parameters: object, timeout: float = 30) -> None:
+    def wait_for_rows(self, sql: str, *parameters: object, timeout: float = 60) -> None:
         """Return once the query has rows. This does not drain: the hooks do that."""
         _wait(lambda: bool(self.rows(sql, *parameters)), f"rows of {sql} {parameters}", timeout)
 

@@ -129,7 +129,7 @@ class Jobs:
             "SELECT * FROM job_runs WHERE job_id = ? ORDER BY attempt DESC LIMIT 1", job_id
         )[0]
 
-    def wait(self, *job_ids: int, timeout: float = 60) -> list[str]:
+    def wait(self, *job_ids: int, timeout: float = 120) -> list[str]:
         """The jobs' statuses once none of them is queued or running."""
         self.until(
             lambda: all(
@@ -140,7 +140,7 @@ class Jobs:
         )
         return [self.job(number)["status"] for number in job_ids]
 
-    def until(self, happened: Callable[[], object], timeout: float = 30) -> None:
+    def until(self, happened: Callable[[], object], timeout: float = 60) -> None:
         deadline = time.monotonic() + timeout
         while not happened():
             if time.monotonic() > deadline:

@@ -69,7 +69,7 @@ def fleet(world: World, *arguments: str) -> str:
 
 
 def wait_for_environment(world: World) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 240
     command = world.home / ".claude" / "commander" / "bin" / "fleet"
     states = world.home / ".claude" / "plugins" / "data"
     while not command.exists():

@@ -67,11 +67,14 @@ def test_ask_has_the_read_permissions_of_the_commander(jobs: Jobs) -> None:
 
 @pytest.mark.one_client
 def test_concurrent_questions_are_answered_in_turn(jobs: Jobs) -> None:
-    jobs.fleet.script("a long question", Text("The long answer.", delay_seconds=2))
+    jobs.fleet.script("a long question", Text("The long answer."))
+    may_end = jobs.fleet.hold_back("a long question")
     jobs.fleet.script("a short question", Text("The short answer."))
     first_process = jobs.start("ask", "a long question")
     jobs.until(jobs.started)
     second_process = jobs.start("ask", "a short question")
+    jobs.fleet.wait_for_rows("SELECT 1 FROM jobs LIMIT 1 OFFSET 1")
+    may_end.set()
     assert first_process.communicate(timeout=60)[0] == "The long answer.\n"
     assert second_process.communicate(timeout=60)[0] == "The short answer.\n"
 

@@ -56,7 +56,7 @@ class Hooked:
         return [payload["hook_event_name"] for payload in self.payloads()]
 
     def wait_for(
-        self, matches: Callable[[dict[str, Any]], bool], timeout: float = 20
+        self, matches: Callable[[dict[str, Any]], bool], timeout: float = 60
     ) -> dict[str, Any]:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

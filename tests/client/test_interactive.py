@@ -145,10 +145,12 @@ def test_a_reset_is_not_undone_by_a_turn_that_is_running(
     fleet: Fleet, commander: Interactive
 ) -> None:
     _ask(fleet, commander, "what is new")
-    fleet.script("a long turn", Text("at last", delay_seconds=4))
+    fleet.script("a long turn", Text("at last"))
+    is_over = fleet.hold_back("a long turn")
     commander.send("a long turn")
     fleet.wait_for_request("a long turn")
     fleet.console("commander", "--reset")
+    is_over.set()
     commander.wait_for("at last")
     commander.send("/exit")
     commander.wait_for_exit()
@@ -198,13 +200,15 @@ def test_two_queued_prompts_do_not_show_the_same_events_twice(
     _ask(fleet, commander, "what is new")
     fleet.worker(fleet.repository("beta"), "wait for the reviewer", blocked_by("a review"))
     fleet.drain()
-    fleet.script("the first of two", Text("answer one", delay_seconds=1))
+    fleet.script("the first of two", Text("answer one"))
     fleet.script("the second of two", Text("answer two"))
+    first_is_over = fleet.hold_back("the first of two")
 
     with fleet.drainers_held_off() if drainer == "late" else nullcontext():
         commander.send("the first of two")
         fleet.wait_for_request("the first of two")
         commander.send("the second of two")
+        first_is_over.set()
         commander.wait_for("answer two")
 
     (delta,) = fleet.preludes_with("the first of two")

@@ -10,6 +10,8 @@ import pytest
 from job_world import Jobs
 from scripted_model import Fail, Text, ToolUse
 
+from fleet_lib import clock
+
 # With a subscription's login the client neither retries a used-up limit nor a refused login for long.
 SUBSCRIPTION = (
     "os.environ.pop('ANTHROPIC_API_KEY', None);"
@@ -44,8 +46,8 @@ def test_usage_limit_holds_the_queue_with_one_alert_until_the_time_that_the_clie
     (hold,) = jobs.fleet.rows("SELECT held_until FROM job_hold")
     status = json.loads(jobs.console("status", "--json").stdout)["jobs"]
     assert status["queued"] == 4 and status["held"]["until"] == hold["held_until"]
-    named = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() + 7205))
-    assert hold["held_until"].startswith(named)
+    seconds_left = clock.nanoseconds(hold["held_until"]) / 1e9 - time.time()
+    assert 7000 < seconds_left < 7300
     (alert,) = jobs.fleet.rows("SELECT payload_json FROM outbox_events WHERE type = 'error'")
     assert "the usage limit is reached" in json.loads(alert["payload_json"])["error"]["message"]
     assert jobs.events() == [], "no job has failed"
@@ -63,11 +65,12 @@ def test_usage_limit_holds_the_queue_with_one_alert_until_the_time_that_the_clie
 @pytest.mark.one_client
 def test_waiting_runner_tries_again_when_the_limit_is_over(jobs: Jobs) -> None:
     jobs.client(before=SUBSCRIPTION)
-    jobs.fleet.script("soon", used_up(3))
+    # The limit ends two seconds after the first request, however late that comes.
+    replies = (used_up(2) if number == 0 else Text("done") for number in range(9))
+    jobs.fleet.before_answer = lambda _: jobs.fleet.script("soon", next(replies, Text("done")))
     job_id = jobs.submit("soon again")
-    jobs.until(lambda: jobs.fleet.rows("SELECT * FROM job_hold"))
-    jobs.fleet.script("soon", Text("done"))
     assert jobs.wait(job_id) == ["completed"]
+    assert jobs.fleet.rows("SELECT * FROM outbox_events WHERE type = 'error'"), "it was held"
     assert len(jobs.started()) == 2
 
 
@@ -77,7 +80,7 @@ def test_expired_login_is_named_and_holds_the_queue(jobs: Jobs) -> None:
     began = time.monotonic()
     done = jobs.console("jobs", "run", "--once")
     assert done.returncode == 1 and "the login is not valid; run `claude` and log in" in done.stderr
-    assert time.monotonic() - began < 30, "it does not wait for ten attempts"
+    assert time.monotonic() - began < 90, "it does not wait for ten attempts"
     assert [jobs.job(number)["status"] for number in ids] == ["queued"] * 2
 
 

@@ -44,7 +44,7 @@ def test_client_ignoring_sigterm_is_killed_after_the_grace_period(jobs: Jobs) ->
     began = time.monotonic()
     done = jobs.console("jobs", "cancel", str(job_id), "--json")
     assert json.loads(done.stdout) == [{"job_id": job_id, "status": "canceled"}]
-    assert 4.5 < time.monotonic() - began < 12
+    assert 4.5 < time.monotonic() - began < 50
     assert not is_alive(jobs.started()[0]["pid"])
     assert jobs.job(job_id)["status"] == "canceled" and jobs.job(job_id)["ts_finished"]
 
@@ -178,14 +178,19 @@ def test_process_that_reused_a_client_pid_is_not_killed(jobs: Jobs) -> None:
 
 
 def test_first_ctrl_c_lets_the_runner_finish_and_the_second_ends_it(jobs: Jobs) -> None:
-    jobs.fleet.script("take a moment", Text("done", delay_seconds=2))
+    jobs.fleet.script("take a moment", Text("done"))
+    is_over = jobs.fleet.hold_back("take a moment")
     job_id = jobs.queue("take a moment")
     queued = jobs.queue("stay in the queue")
     runner = jobs.start("jobs", "run")
     jobs.until(lambda: jobs.job(job_id)["status"] == "running" and jobs.started())
     runner.send_signal(signal.SIGINT)
-    out, _ = runner.communicate(timeout=30)
-    assert "waiting for 1 running job to finish" in out and runner.returncode == 0
+    assert runner.stdout is not None
+    while "waiting for 1 running job to finish" not in (line := runner.stdout.readline()):
+        assert line, "it ended"
+    is_over.set()
+    runner.communicate(timeout=60)
+    assert runner.returncode == 0
     assert (jobs.job(job_id)["status"], jobs.job(queued)["status"]) == ("completed", "queued")
 
     jobs.fleet.script("take an hour", Text("done", delay_seconds=60))
@@ -193,7 +198,7 @@ def test_first_ctrl_c_lets_the_runner_finish_and_the_second_ends_it(jobs: Jobs) 
     runner = jobs.start("jobs", "run")
     jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks WHERE job_id = ?", long))
     runner.send_signal(signal.SIGTERM)
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=60)
     assert jobs.job(long)["status"] == "failed" and "the runner" in jobs.job(long)["error"]
     assert not is_alive(jobs.started()[-1]["pid"])
 
@@ -332,7 +337,7 @@ def test_client_that_closes_its_output_still_has_a_time_limit(jobs: Jobs) -> Non
     began = time.monotonic()
     job = jobs.submit("hang", "--timeout", "2")
     assert jobs.wait(job) == ["completed"]  # it had returned its result
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 50
     again = jobs.submit("hang", "--timeout", "50")
     jobs.until(lambda: jobs.job(again)["status"] == "running")
     assert jobs.console("jobs", "cancel", str(again)).returncode == 0
@@ -349,9 +354,12 @@ def test_exit_code_after_a_result_does_not_fail_the_job(jobs: Jobs) -> None:
 
 def test_cancel_leaves_other_jobs_with_expired_leases_alone(jobs: Jobs) -> None:
     jobs.fleet.add_project("beta")
-    _use_fake_client(jobs, 'time.sleep(6); say(result="done")')
+    may_end = jobs.folder / "may end"
+    waits = f"while not os.path.exists({str(may_end)!r}): time.sleep(0.05)"
+    _use_fake_client(jobs, f'{waits}\nsay(result="done")')
     unaffected, canceled = jobs.submit("a", project="alpha"), jobs.submit("b", project="beta")
     jobs.until(lambda: jobs.job(unaffected)["status"] == jobs.job(canceled)["status"] == "running")
     jobs.write("UPDATE job_runs SET lease_until = '2020-01-01T00:00:00.000Z'")  # the machine slept
     jobs.console("jobs", "cancel", str(canceled))
+    may_end.touch()
     assert jobs.wait(unaffected, canceled) == ["completed", "canceled"]

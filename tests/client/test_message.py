@@ -9,11 +9,11 @@ import pytest
 from claude_client import Interactive
 from fleet_world import Fleet
 from scripted_model import Text, ToolUse
-from test_notify_sending import Server
+from test_notify_sending import Server, senders, wait_for
 
 pytestmark = pytest.mark.usefixtures("terminal")
 
-GRACE_SECONDS = 2
+NEVER = "600"  # seconds of grace
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def session(fleet: Fleet, server: Server) -> Iterator[Interactive]:
-    fleet.console("config", "set", "notify.grace_seconds", str(GRACE_SECONDS))
+    fleet.console("config", "set", "notify.grace_seconds", NEVER)
     fleet.console("notify", "add", f"http://{server.place}/hook")
     with fleet.world.interactive(fleet.repository("alpha")) as interactive:
         yield interactive
@@ -45,12 +45,14 @@ def test_an_unanswered_prompt_is_one_message_and_an_answered_one_none(
     fleet.wait_for_rows("SELECT 1 FROM outbox_events WHERE type = 'session_blocked'")
     session.keys("Enter")
     session.wait_for("All done")
-    time.sleep(GRACE_SECONDS + 1)
+    fleet.wait_for_rows("SELECT 1 FROM briefings")
+    fleet.console("config", "set", "notify.grace_seconds", "1")
+    fleet.console("status")
+    wait_for(lambda: not senders(fleet))  # nothing is left to send
     assert server.requests == [], "it was answered within the grace"
 
     prompt_for(fleet, session, "touch two")
     fleet.wait_for_rows("SELECT 1 FROM notifications WHERE state = 'sent'")
-    time.sleep(GRACE_SECONDS + 1)
     (message,) = server.messages()
     assert message["title"] == "alpha needs permission"
     assert message["message"].startswith("Bash: touch two\nOn ")

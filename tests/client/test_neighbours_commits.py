@@ -21,7 +21,7 @@ def test_turn_that_explains_has_no_files_of_the_neighbour_that_commits_meanwhile
     fleet: Fleet,
 ) -> None:
     shop = fleet.repository("shop")
-    wait = "for i in $(seq 100); do [ -e last ] && break; sleep 0.1; done"
+    wait = "for i in $(seq 900); do [ -e last ] && break; sleep 0.1; done"
     fleet.script(
         "commit from the agent", bash(making("by_agent.py", "-m 'By agent'")), Text("Done.")
     )
@@ -37,7 +37,7 @@ def test_turn_that_explains_has_no_files_of_the_neighbour_that_commits_meanwhile
             bash(making("second.py", heredoc)),
             ToolUse("Agent", {**agent, "prompt": "commit from the agent"}),
             bash(making("third.py", "-qm 'Add third'"), run_in_background=True),
-            bash("for i in $(seq 50); do git log -1 | grep -q third && break; sleep 0.1; done"),
+            bash("for i in $(seq 900); do git log -1 | grep -q third && break; sleep 0.1; done"),
             bash("echo y >> first.py; git commit -qa --amend --no-edit; touch last"),
             Text("Built."),
         ),

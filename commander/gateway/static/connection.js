@@ -27,8 +27,10 @@ export async function start() {
       ({ last_event_id: cursor } = await get("/health"));
       connect();
       return;
-    } catch {
-      if (isLoggedIn.value) become("offline", "no answer");
+    } catch (error) {
+      isFirst = false; // what the page has asked for meanwhile did not come either
+      const reason = error.status ? error.message : "";
+      if (isLoggedIn.value) become("offline", "no answer", reason);
       await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));
     }
   }

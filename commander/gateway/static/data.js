@@ -1,7 +1,7 @@
 // What the page knows besides its address, and how it asks the API.
 
 import { signal, useEffect, useRef, useState } from "./html.js";
-import { ask } from "./login.js";
+import { ask, isLoggedIn } from "./login.js";
 import { clock } from "./time.js";
 
 const KEPT = 60; // answers, so that going back shows at once what was there
@@ -82,6 +82,11 @@ function keep(address, data) {
 
 let isAsked = false;
 let isOld = false;
+const RETRY_MS = 5000; // the database cannot be read: nothing says when it can again
+const ROUTINE_MS = 60000; // whether it still can: no event says that it was removed
+let retry = null;
+
+setInterval(() => isLoggedIn.value && !document.hidden && refreshRoster(), ROUTINE_MS);
 
 export async function refreshRoster() {
   isOld = isAsked;
@@ -89,9 +94,12 @@ export async function refreshRoster() {
   isAsked = true;
   try {
     roster.value = await get(addressOf("/roster", { quiet: quiet.value }));
+    if (rosterProblem.value) version.value += 1; // the view's own answer did not come either
     rosterProblem.value = "";
   } catch (error) {
     rosterProblem.value = error.message;
+    clearTimeout(retry);
+    if (error.status >= 500) retry = setTimeout(refreshRoster, RETRY_MS);
   }
   isAsked = false;
   if (isOld) refreshRoster();

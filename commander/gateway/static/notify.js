@@ -61,9 +61,9 @@ function callFor(needing) {
 
 function show(key, session) {
   try {
-    const { project, state, text } = session;
+    const { project, machine, state, text } = session;
     // The tag makes one of the notifications of several tabs.
-    const shown = new Notification(`${project} ${words(state)}`, { body: text, tag: key });
+    const shown = new Notification(`${project}${machine ? `@${machine}` : ""} ${words(state)}`, { body: text, tag: key });
     shown.onclick = () => {
       window.focus();
       open(link("session", session.session_id));

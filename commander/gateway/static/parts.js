@@ -2,8 +2,11 @@
 
 import { copy } from "./actions.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { changeParameters, route } from "./router.js";
 import { Time } from "./time.js";
 import { toneOf, words } from "./words.js";
+
+const ROW_CHARACTERS = 500; // more than its lines show; a screen reader says all that is there
 
 export function Tag({ value, text = words(value), tone = toneOf(value) }) {
   return html`<span class=${`tag ${tone}`}>${text}</span>`;
@@ -17,6 +20,25 @@ export function Machine({ name }) {
   return name ? html`<span class="chip machine">@${name}</span>` : null;
 }
 
+// [value, text] of a filter. "-" is this machine, whose rows carry no name.
+export function machineOptions(machines) {
+  return [["", "All machines"], ["-", "This machine"], ...machines.map((one) => [one, `@${one}`])];
+}
+
+export function MachineChips({ machines, chosen }) {
+  if (!machines.length) return null;
+  return html`
+    <div class="chips" role="group" aria-label="Machine">
+      ${machineOptions(machines).map(
+        ([name, text]) => html`
+          <button type="button" class="chip" key=${name} aria-pressed=${String(name === chosen)}
+            onClick=${() => changeParameters({ machine: name })}>${text}</button>
+        `,
+      )}
+    </div>
+  `;
+}
+
 // A row that leads somewhere: the whole of it can be clicked, its link is what the keys move to.
 export function Row({ id, to, name, nameTo, tag, text, isCode, more, at, kind, children, ...rest }) {
   return html`
@@ -28,12 +50,16 @@ export function Row({ id, to, name, nameTo, tag, text, isCode, more, at, kind, c
       }
       <a class="main" href=${to} data-link data-row>
         <span class="tag-cell">${tag}</span>
-        <span class=${`text${isCode ? " is-code" : ""}`}>${text}</span>
+        <span class=${`text${isCode ? " is-code" : ""}`}>${cut(text, ROW_CHARACTERS)}</span>
       </a>
       ${at ? html`<${Time} at=${at} kind=${kind} />` : html`<span class="when"></span>`}
       ${more || children ? html`<div class="second">${more}${children}</div>` : null}
     </li>
   `;
+}
+
+export function cut(text, most) {
+  return typeof text === "string" && text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 export function Section({ id, title, count, children }) {
@@ -50,6 +76,33 @@ export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
 }
 
+// What to do where nothing was captured at all.
+export function Beginning({ title = "Nothing was captured yet." }) {
+  return html`
+    <${Empty} title=${title}>
+      <ol class="steps">
+        <li>Start Claude Code in any repository and finish a turn. It appears here by itself.</li>
+        <li>Or take in what is there already: <${Command} text="fleet import --since 30d" /></li>
+        <li>If nothing comes: <${Command} text="fleet doctor" /></li>
+      </ol>
+    <//>
+  `;
+}
+
+// A part of a long list, and a button for the rest of it.
+export function Folding({ items, most, children }) {
+  const [isWhole, setWhole] = useState(false);
+  const left = items.length - most;
+  return html`
+    ${(isWhole ? items : items.slice(0, most)).map(children)}
+    ${
+      left > 0 && !isWhole &&
+      html`<li class="rest"><button type="button" class="quiet" onClick=${() => setWhole(true)}>
+        Show ${left.toLocaleString("en")} more</button></li>`
+    }
+  `;
+}
+
 export function Command({ text }) {
   return html`
     <span class="command">
@@ -61,7 +114,15 @@ export function Command({ text }) {
   `;
 }
 
-// An address that leads to nothing, or an answer that did not come.
+export function Missing() {
+  return html`
+    <h1>There is no such page</h1>
+    <p>Nothing is at <code>${route.value.address}</code>.</p>
+    <p><${Link} to="/">Go to the sessions that need you<//></p>
+  `;
+}
+
+// Something that is gone, or an answer that did not come.
 export function Problem({ error }) {
   if (error.status !== 404) return html`<p class="problem" role="alert">${error.message}</p>`;
   return html`
@@ -80,7 +141,14 @@ export function Waiting({ rows = 6, isPage = false }) {
 
 // The one markup that is not built here: the server has rendered and sanitised it.
 export function Prose({ text, ...more }) {
-  return html`<div class="prose" dangerouslySetInnerHTML=${{ __html: text }} ...${more}></div>`;
+  const place = useRef(null);
+  useEffect(() => {
+    // A table that is wider than the page is scrolled by the keys too.
+    for (const table of place.current.querySelectorAll("table")) {
+      if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+    }
+  }, [text]);
+  return html`<div class="prose" ref=${place} dangerouslySetInnerHTML=${{ __html: text }} ...${more}></div>`;
 }
 
 // facts: [name, value] pairs; one without a value is left out.

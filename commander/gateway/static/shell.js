@@ -2,16 +2,17 @@
 
 import { message, snooze, snoozing, takeBack } from "./actions.js";
 import { connection } from "./connection.js";
-import { asOf, roster } from "./data.js";
+import { asOf, roster, rosterProblem } from "./data.js";
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { isHelpOpen, PAGES } from "./keys.js";
 import { isLoggedIn, loginProblem } from "./login.js";
 import { Notifications, title } from "./notify.js";
-import { Command, Dialog, Link } from "./parts.js";
+import { Command, Dialog, Link, Missing } from "./parts.js";
 import { changeParameters, open, route } from "./router.js";
 import { clock, timeText } from "./time.js";
 import { Briefing } from "./views/briefing.js";
 import { Commander } from "./views/commander.js";
+import { Event } from "./views/event.js";
 import { Home } from "./views/home.js";
 import { Jobs } from "./views/jobs.js";
 import { Project } from "./views/project.js";
@@ -28,11 +29,15 @@ const VIEWS = {
   session: [Session, "Session"],
   project: [Project, "Project"],
   briefing: [Briefing, "Briefing"],
+  event: [Event, "Event"],
   jobs: [Jobs, "Jobs"],
   usage: [Usage, "Usage"],
   commander: [Commander, "Commander"],
   prelude: [Commander, "Commander"], // its address in earlier versions
 };
+// The same as in app.py: the views alone, and with the id of one thing after it.
+const LISTS = ["", "timeline", "search", "sessions", "jobs", "usage", "commander", "prelude"];
+const SINGLE = ["session", "project", "briefing", "event", "jobs"];
 // Each 16 by 16, drawn with lines.
 const ICONS = {
   h: "M2 9.5 4.2 3h7.6L14 9.5V13H2zM2 9.5h3.5l1 1.5h3l1-1.5H14",
@@ -54,8 +59,9 @@ const THEMES = { "": "System", light: "Light", dark: "Dark" };
 const theme = signal(document.documentElement.dataset.theme ?? "");
 
 export function Shell() {
-  const { view } = route.value;
-  const [View, name] = VIEWS[view] ?? [Missing, "No such page"];
+  const { view, which } = route.value;
+  const isKnown = (which ? SINGLE : LISTS).includes(view);
+  const [View, name] = isKnown ? VIEWS[view] : [Missing, "No such page"];
   useLayoutEffect(() => {
     title.value = name; // a view may say a better one later
   }, [name, route.value.address]);
@@ -78,7 +84,7 @@ export function Shell() {
       </div>
     </header>
     <main id="main" tabindex="-1">
-      ${isLoggedIn.value ? html`<${View} key=${view} />` : html`<${LoginNeeded} />`}
+      ${isLoggedIn.value ? html`<${View} key=${`${view}/${which}`} />` : html`<${LoginNeeded} />`}
     </main>
     <div class="below">
       <div class="message" role="status">${message.value && html`<${Message} />`}</div>
@@ -107,7 +113,7 @@ function Navigation() {
     <nav aria-label="Pages">
       ${Object.entries(PAGES).map(([key, [to, name]]) => {
         const [count, what, tone] = badges[key] ?? [];
-        const isHere = key === here && !["project", "briefing", "search"].includes(route.value.view);
+        const isHere = key === here && !["project", "briefing", "search", "event"].includes(route.value.view);
         return html`
           <${Link} key=${key} to=${to} aria-current=${isHere ? "page" : null}
             title=${`g then ${key}`}>
@@ -165,22 +171,25 @@ function Connection() {
   return html`<span id="connection" role="status" data-state=${state} title=${problem}>${text}</span>`;
 }
 
-// Says how old the figures are while the gateway is away. It lies over the page: nothing moves.
+// Says how old the figures are while the gateway or its database is away. It lies over the page:
+// nothing moves.
 function Offline() {
-  const { state } = connection.value;
-  const isAway = isLoggedIn.value && state === "offline";
+  const { state, title: reason } = connection.value;
+  const problem = state === "offline" ? reason : roster.value && rosterProblem.value;
+  const isAway = isLoggedIn.value && (state === "offline" || problem);
   const [isLong, setLong] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setLong(isAway), isAway ? BLINK_MS : 0);
+    const timer = setTimeout(() => setLong(Boolean(isAway)), isAway ? BLINK_MS : 0);
     return () => clearTimeout(timer);
-  }, [isAway]);
+  }, [Boolean(isAway)]);
   if (!isAway || !isLong) return null;
   const at = asOf.value ? new Date(asOf.value).toISOString() : "";
   const now = Math.max(clock.value, asOf.value);
   const age = at && `What you see is of ${timeText(at, "clock")}, ${timeText(at, "ago", now)}.`;
   return html`
     <div id="offline" role="alert">
-      <strong>The gateway does not answer.</strong> ${age} Trying again …
+      <strong>${problem ? html`The gateway cannot answer: ${problem}.` : "The gateway does not answer."}</strong>${" "}
+      ${age} Trying again …
     </div>
   `;
 }
@@ -300,13 +309,5 @@ function LoginNeeded() {
         ${problem && " If you did not use this link, another program did: start the gateway again."}
       </p>
     </div>
-  `;
-}
-
-export function Missing() {
-  return html`
-    <h1>There is no such page</h1>
-    <p>Nothing is at <code>${route.value.address}</code>.</p>
-    <p><${Link} to="/">Go to the sessions that need you<//></p>
   `;
 }

@@ -12,6 +12,7 @@ const OTHER_WORDS = {
   session_blocked: "needs you",
   doc_drift_warning: "stale documents",
   file_overlap: "same file",
+  colleague_news: "colleague",
 };
 export const EVENT_TYPES = {
   briefing_added: "turns",
@@ -19,6 +20,7 @@ export const EVENT_TYPES = {
   session_blocked: "sessions that need you",
   doc_drift_warning: "stale documents",
   file_overlap: "files of several sessions",
+  colleague_news: "what colleagues did",
   skill_updated: "skills",
   job_completed: "jobs",
   error: "errors",
@@ -35,7 +37,8 @@ const TONES = {
 
 export function words(value) {
   const name = String(value ?? "");
-  return STATE_WORDS[name] ?? OTHER_WORDS[name] ?? name.replaceAll("_", " ");
+  const table = [STATE_WORDS, OTHER_WORDS].find((one) => Object.hasOwn(one, name));
+  return table ? table[name] : name.replaceAll("_", " ");
 }
 
 export function toneOf(value) {

@@ -5,12 +5,13 @@ import { useData } from "../data.js";
 import { html, useEffect } from "../html.js";
 import { shownSession } from "../keys.js";
 import { title } from "../notify.js";
-import { Facts, Link, Machine, Problem, Prose, Tag, Waiting } from "../parts.js";
+import { Facts, Folding, Link, Machine, Problem, Prose, Tag, Waiting } from "../parts.js";
 import { link, route } from "../router.js";
 import { Time } from "../time.js";
 import { plural } from "../words.js";
 
 const FILES_SHOWN = 30;
+const ITEMS_SHOWN = 12; // of next steps and the like
 const COMMIT_SHOWN = 8; // characters
 const isHere = /^(127\.0\.0\.1|\[::1\]|localhost|.*\.localhost)$/.test(location.hostname);
 
@@ -122,24 +123,23 @@ function editorLink(path) {
   return `vscode://file${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-function Files({ name, files, places }) {
+export function Files({ name, files, places }) {
   if (!files.length) return null;
   return html`
     <h2>${plural(files.length, name)}</h2>
     <ul class="files">
-      ${files.slice(0, FILES_SHOWN).map(
-        (file) => html`<li key=${file}>
-          <${Copied} text=${file} web=${places[file]?.web} path=${places[file]?.path} /></li>`,
-      )}
-      ${
-        files.length > FILES_SHOWN &&
-        html`<li class="note">and ${files.length - FILES_SHOWN} more</li>`
-      }
+      <${Folding} items=${files} most=${FILES_SHOWN}>
+        ${(file) => html`<li key=${file}>
+          <${Copied} text=${file} web=${places[file]?.web} path=${places[file]?.path} /></li>`}
+      <//>
     </ul>
   `;
 }
 
 function List({ name, items }) {
   if (!items?.length) return null;
-  return html`<h2>${name}</h2><ul class="items">${items.map((item) => html`<li key=${item}>${item}</li>`)}</ul>`;
+  return html`<h2>${name}</h2>
+    <ul class="items">
+      <${Folding} items=${items} most=${ITEMS_SHOWN}>${(item, at) => html`<li key=${at}>${item}</li>`}<//>
+    </ul>`;
 }

@@ -5,8 +5,8 @@ import { html } from "../html.js";
 import { Command, Empty, Problem, Waiting } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 
-// The labels of a prelude that lead to a page: #12 is a briefing, #e40 an event.
-const LABEL = /(#\d{1,12}\b)/;
+// The labels of a prelude: #12 is a briefing, #e40 an event.
+const LABEL = /(#e?\d{1,12}\b)/;
 
 export function Commander() {
   const isRecap = route.value.parameters.recap === "true";
@@ -38,6 +38,10 @@ export function Commander() {
 
 function linked(text) {
   return text.split(LABEL).map((part, at) =>
-    at % 2 ? html`<a href=${link("briefing", part.slice(1))} data-link>${part}</a>` : part,
+    at % 2 ? html`<a href=${addressOf(part)} data-link>${part}</a>` : part,
   );
+}
+
+function addressOf(label) {
+  return label[1] === "e" ? link("event", label.slice(2)) : link("briefing", label.slice(1));
 }

@@ -1,11 +1,13 @@
 // The projects with their sessions: what needs you on top, each project in one place.
 
 import { copy, dismiss, nameOf, showAgain, snoozing } from "../actions.js";
-import { quiet, refreshRoster, roster, rosterProblem } from "../data.js";
+import { quiet, refreshRoster, roster, rosterProblem, useData } from "../data.js";
 import { html, signal, useEffect } from "../html.js";
 import { needingText, Notifications, title } from "../notify.js";
-import { Command, Empty, Link, Machine, Row, Section, Tag, Waiting } from "../parts.js";
-import { changeParameters, link, route } from "../router.js";
+import {
+  Beginning, cut, Empty, Link, Machine, MachineChips, Problem, Row, Section, Tag, Waiting,
+} from "../parts.js";
+import { link, route } from "../router.js";
 import { hiddenText } from "../time.js";
 import { plural } from "../words.js";
 
@@ -16,29 +18,36 @@ const GROUPS = [
   ["working", "working", "Working", 12],
 ];
 const MORE = 100;
-const HERE = "-"; // the filter of this machine
 const COUNTED = 5000; // of what is new to the Commander; more are not counted
 const unfolded = signal(new Set()); // groups and projects of which everything is shown
 
 export function Home() {
+  const { machine } = route.value.parameters;
+  if (machine) return html`<${OfMachine} machine=${machine} />`;
   const found = roster.value;
-  const counts = found?.counts;
-  const heading = counts ? headingOf(counts) : "";
+  if (found) return html`<${Overview} found=${found} />`;
+  const problem = rosterProblem.value;
+  return html`<h1>${problem ? "The gateway cannot answer" : html`\u00a0`}</h1>
+    ${problem ? html`<p class="problem" role="alert">${problem}</p>` : html`<${Waiting} rows=${8} />`}`;
+}
+
+// The title, the badge and the keys stay with the sessions of all machines.
+function OfMachine({ machine }) {
+  const { data, error } = useData("/roster", { machine, quiet: quiet.value });
+  if (data) return html`<${Overview} found=${data} machine=${machine} />`;
+  return error ? html`<${Problem} error=${error} />` : html`<h1>\u00a0</h1><${Waiting} rows=${8} />`;
+}
+
+function Overview({ found, machine = "" }) {
+  const { counts, projects, machines } = found;
+  const heading = headingOf(counts);
   useEffect(() => {
-    if (heading) title.value = counts.needs_you ? heading : heading.replace(/\.$/, "");
+    title.value = counts.needs_you ? heading : heading.replace(/\.$/, "");
   }, [heading]);
-  if (!found) {
-    const problem = rosterProblem.value;
-    return html`<h1>${problem ? "The gateway cannot answer" : html`\u00a0`}</h1>
-      ${problem ? html`<p class="problem" role="alert">${problem}</p>` : html`<${Waiting} rows=${8} />`}`;
-  }
-  const machines = machinesOf(found.projects);
-  const machine = route.value.parameters.machine;
-  const projects = found.projects.filter((one) => !machine || isOn(one, machine));
   return html`
     <h1>${heading}</h1>
     <${Summary} found=${found} />
-    ${machines.length > 0 && html`<${MachineFilter} machines=${machines} chosen=${machine} />`}
+    <${MachineChips} machines=${machines} chosen=${machine} />
     <div id="projects">
       ${GROUPS.map(([group, id, name, most]) => {
         const chosen = projects.filter((project) => groupOf(project) === group);
@@ -60,7 +69,11 @@ export function Home() {
       <${Recent} found=${found} projects=${projects} />
       ${found.hidden.length > 0 && html`<${Hidden} sessions=${found.hidden} />`}
     </div>
-    ${!found.projects.length && !found.quiet_projects && html`<${Nothing} />`}
+    ${
+      !projects.length && !found.quiet_projects &&
+      (machine ? html`<${Empty} title="No session is open on this machine.">
+          <p><${Link} to=${`/search?machine=${encodeURIComponent(machine)}`}>Its latest briefings<//></p><//>` : html`<${Beginning} />`)
+    }
     <${Notifications} />
   `;
 }
@@ -146,7 +159,7 @@ export function SessionRow({ session, project, isFirst = true, label }) {
 }
 
 export function Actions({ session }) {
-  const name = `${session.project}: ${session.text || session.title || session.session_id}`;
+  const name = `${session.project}: ${cut(session.text || session.title || session.session_id, 100)}`;
   const actions = [
     ["Copy command", "y", "for", () => copy(session.resume, nameOf(session))],
     ["Snooze", "s", "", () => { snoozing.value = session; }],
@@ -172,7 +185,7 @@ export function ShowAgain({ session }) {
     <span class="actions">
       <span class="note">${word} ${hiddenText(session.hidden_until)}</span>
       <button type="button" class="quiet" onClick=${() => showAgain(session)}>
-        Show again<span class="unseen"> ${session.project}: ${session.text}</span>
+        Show again<span class="unseen"> ${session.project}: ${cut(session.text, 100)}</span>
       </button>
     </span>
   `;
@@ -263,42 +276,5 @@ function ProjectRow({ project }) {
           )
         : null
     }
-  `;
-}
-
-function machinesOf(projects) {
-  const names = projects.flatMap((one) => [one.machine, ...one.sessions.map((session) => session.machine)]);
-  return [...new Set(names.filter(Boolean))].sort();
-}
-
-// Rows of this machine carry no name.
-function isOn(project, machine) {
-  const name = machine === HERE ? undefined : machine;
-  const all = project.sessions.length ? project.sessions : [project];
-  return all.some((one) => (one.machine || undefined) === name);
-}
-
-function MachineFilter({ machines, chosen }) {
-  return html`
-    <div class="chips" role="group" aria-label="Machine">
-      ${[["", "All machines"], [HERE, "This machine"], ...machines.map((one) => [one, `@${one}`])].map(
-        ([name, text]) => html`
-          <button type="button" class="chip" key=${name} aria-pressed=${String(name === (chosen ?? ""))}
-            onClick=${() => changeParameters({ machine: name })}>${text}</button>
-        `,
-      )}
-    </div>
-  `;
-}
-
-function Nothing() {
-  return html`
-    <${Empty} title="Nothing was captured yet.">
-      <ol class="steps">
-        <li>Start Claude Code in any repository and finish a turn. It appears here by itself.</li>
-        <li>Or take in what is there already: <${Command} text="fleet import --since 30d" /></li>
-        <li>If nothing comes: <${Command} text="fleet doctor" /></li>
-      </ol>
-    <//>
   `;
 }

@@ -1,10 +1,12 @@
 // Briefings that hold every word, best match first; without words, the latest. And projects whose
 // name begins so, which is the shortest way to a project.
 
-import { useData } from "../data.js";
+import { roster, useData } from "../data.js";
 import { html, useEffect } from "../html.js";
 import { title } from "../notify.js";
-import { Choice, Empty, Machine, Marked, Problem, ProjectChoice, Row, Tag, Waiting } from "../parts.js";
+import {
+  Beginning, Choice, Empty, Machine, machineOptions, Marked, Problem, ProjectChoice, Row, Tag, Waiting,
+} from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { STATUSES, words } from "../words.js";
 
@@ -22,15 +24,16 @@ export function Search() {
   const { q = "", project, status, days, machine } = route.value.parameters;
   const query = q.trim();
   const { data: projects } = useData("/projects", {}, "once");
-  const filters = { project_id: project, status, since: since(days), limit: 50 };
+  const filters = { project_id: project, status, since: since(days), machine, limit: 50 };
   const path = query ? "/briefings/search" : "/briefings";
   const { data, error } = useData(path, query ? { q, ...filters } : filters);
   const heading = query ? `Briefings with “${query}”` : "Latest briefings";
   useEffect(() => {
     title.value = heading;
   }, [heading]);
-  const machines = [...new Set((data ?? []).map((one) => one.machine).filter(Boolean))].sort();
-  const rows = (data ?? []).filter((one) => !machine || one.machine === machine);
+  const machines = roster.value?.machines ?? [];
+  const rows = data ?? [];
+  const isFiltered = project || status || days || machine;
   const named = query ? matching(projects ?? [], query) : [];
   return html`
     <h1>${heading}</h1>
@@ -43,9 +46,9 @@ export function Search() {
       <${Choice} name="days" label="When" value=${days} options=${TIMES}
         onChange=${(value) => changeParameters({ days: value })} />
       ${
-        machines.length > 0 &&
+        (machines.length > 0 || machine) &&
         html`<${Choice} name="machine" label="Machine" value=${machine}
-          options=${[["", "All machines"], ...machines.map((one) => [one, `@${one}`])]}
+          options=${machineOptions(machines)}
           onChange=${(value) => changeParameters({ machine: value })} />`
       }
     </div>
@@ -68,16 +71,19 @@ export function Search() {
       </ul>`
     }
     ${
-      data && !rows.length
-        ? html`<${Empty} title=${query ? "No briefing has all of these words." : "There are no briefings yet."}>
+      data && !rows.length && (query || isFiltered)
+        ? html`<${Empty} title=${query ? "No briefing has all of these words." : "There is no such briefing."}>
             <p>${
-              project || status || days
+              isFiltered
                 ? "Choose fewer filters."
-                : query
-                  ? "Try fewer or shorter words; the beginning of a word is enough."
-                  : "Each finished turn of a session becomes one."
+                : "Try fewer or shorter words; the beginning of a word is enough."
             }</p>
           <//>`
+        : null
+    }
+    ${
+      data && !rows.length && !query && !isFiltered
+        ? html`<${Beginning} title="There are no briefings yet." />`
         : null
     }
   `;

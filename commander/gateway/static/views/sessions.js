@@ -6,12 +6,12 @@ import { html, useEffect, useState } from "../html.js";
 import { shownSession } from "../keys.js";
 import { title } from "../notify.js";
 import {
-  Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { clock, duration, Time } from "../time.js";
 import { plural } from "../words.js";
-import { Copied } from "./briefing.js";
+import { Copied, Files } from "./briefing.js";
 import { Actions, ShowAgain } from "./home.js";
 
 const PAGE = 50;
@@ -24,7 +24,7 @@ const STATES = [
   ["failed", "Failed"],
   ["ended", "Ended"],
 ];
-const FILES_SHOWN = 40;
+const ALL_TURNS = 100000;
 
 export function Sessions() {
   const { project, state } = route.value.parameters;
@@ -61,9 +61,9 @@ export function Sessions() {
     }
     ${
       data && !rows.length
-        ? html`<${Empty} title="There is no such session.">
-            <p>${state || project ? "Choose fewer filters." : "Start Claude Code in any repository."}</p>
-          <//>`
+        ? state || project
+          ? html`<${Empty} title="There is no such session."><p>Choose fewer filters.</p><//>`
+          : html`<${Beginning} title="There are no sessions yet." />`
         : null
     }
     ${
@@ -97,7 +97,8 @@ export function SessionLine({ session, hasProject = true }) {
 
 export function Session() {
   const { which } = route.value;
-  const { data, error } = useData(`/sessions/${encodeURIComponent(which)}`);
+  const [turns, setTurns] = useState(null); // as many as the server gives by itself
+  const { data, error } = useData(`/sessions/${encodeURIComponent(which)}`, { turns });
   const heading = data ? data.title || `Session ${data.session_id.slice(0, 8)}` : "";
   useEffect(() => {
     if (heading) title.value = heading;
@@ -150,7 +151,11 @@ export function Session() {
               </ul>`
             : html`<${Empty} title="No turn has ended yet."><p>It appears here when it does.</p><//>`
         }
-        ${data.earlier_turns > 0 && html`<p class="note">${plural(data.earlier_turns, "earlier turn")}: <code>fleet sessions show ${data.session_id.slice(0, 8)}</code></p>`}
+        ${
+          data.earlier_turns > 0 &&
+          html`<p class="more"><button type="button" class="quiet" id="earlier" onClick=${() => setTurns(ALL_TURNS)}>
+            Show ${plural(data.earlier_turns, "earlier turn")}</button></p>`
+        }
       </section>
       <aside aria-label="Facts">
         <${Facts} facts=${[
@@ -162,14 +167,7 @@ export function Session() {
           ["session id", html`<${Copied} text=${data.session_id} />`],
           ["usage", data.usage],
         ]} />
-        ${
-          data.files.length > 0 &&
-          html`<h2>${plural(data.files.length, "file")}</h2>
-            <ul class="files">
-              ${data.files.slice(0, FILES_SHOWN).map((file) => html`<li key=${file}><${Copied} text=${file} /></li>`)}
-              ${data.files.length > FILES_SHOWN && html`<li class="note">and ${data.files.length - FILES_SHOWN} more</li>`}
-            </ul>`
-        }
+        <${Files} name="file" files=${data.files} places=${data.places} />
       </aside>
     </div>
   `;

@@ -3,7 +3,9 @@
 
 import { addressOf, get, useData } from "../data.js";
 import { html, useEffect, useState } from "../html.js";
-import { Choice, Empty, Machine, Problem, ProjectChoice, Row, Tag, Waiting } from "../parts.js";
+import {
+  Beginning, Choice, Empty, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+} from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { dayOf } from "../time.js";
 import { EVENT_TYPES, LEVELS, words } from "../words.js";
@@ -53,9 +55,9 @@ export function Timeline() {
       )}
       ${
         data && !rows.length
-          ? html`<${Empty} title=${isFiltered ? "Nothing of this kind has happened." : "Nothing has happened yet."}>
-              <p>${isFiltered ? "Choose fewer filters." : "Everything that your sessions do appears here."}</p>
-            <//>`
+          ? isFiltered
+            ? html`<${Empty} title="Nothing of this kind has happened."><p>Choose fewer filters.</p><//>`
+            : html`<${Beginning} title="Nothing has happened yet." />`
           : null
       }
     </div>
