@@ -10,6 +10,8 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _HOUR, _DAY = 3600, 86400
 # A time that is further ahead than this came from a clock that was set back since.
 AHEAD_NANOSECONDS = 2_000_000_000
+# Two machines' clocks that differ by less are taken for the same.
+SKEW_NANOSECONDS = 5_000_000_000
 # (unit, from how many seconds on, seconds in one)
 _AGES = (("w", 14 * _DAY, 7 * _DAY), ("d", _DAY, _DAY), ("h", _HOUR, _HOUR), ("m", 60, 60))
 

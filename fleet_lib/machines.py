@@ -33,6 +33,12 @@ def of_session(column: str) -> str:
     )
 
 
+def machine_of(column: str) -> str:
+    """The same; "" for this one. Letter for letter the indexes' expression in
+    migrations/0021_relay_sessions.sql."""
+    return f"ifnull({of_session(column)}, '')"
+
+
 def is_here(column: str) -> str:
     """In SQL: whether a session is one of this machine."""
     return f"(instr(ifnull({column}, ''), '{MARK}') = 0)"

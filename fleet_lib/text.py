@@ -43,15 +43,16 @@ def clean(value: object, limit: int) -> str:
 
 def printable(text: str) -> str:
     """A text of several lines without control or invisible characters and terminal escapes."""
-    lines = _without_escapes(text.replace("\r\n", "\n")).split("\n")
-    return "\n".join(
-        [
-            "".join(
-                [char if char.isprintable() or char == "\t" else " " for char in line]
-            ).translate(_INVISIBLE)
-            for line in lines
-        ]
-    )
+    text = text.replace("\r\n", "\n")
+    if "\x1b" in text or "\x9b" in text:
+        text = _without_escapes(text)
+    return "\n".join([_printable_line(line) for line in text.split("\n")])
+
+
+def _printable_line(line: str) -> str:
+    if not line.isprintable():
+        line = "".join([char if char.isprintable() or char == "\t" else " " for char in line])
+    return line if line.isascii() else line.translate(_INVISIBLE)
 
 
 def _without_entities(text: str) -> str:

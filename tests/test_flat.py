@@ -1,6 +1,7 @@
 """Reading commands cost the same over any history: each statement is answered by an index. Proved by
 the plans that SQLite makes of it, since times depend on the machine."""
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -13,9 +14,11 @@ import pytest
 from support import Fleet
 
 from benchmarks import history
+from fleet_lib import clock
 from fleet_lib.prelude.status_line import status_line
 from fleet_lib.store import db, usage_rollups
 from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.store.usage_rates import By, Prices, Rate, UsageRateRepo
 from fleet_lib.views.usage import usage_rows
@@ -41,6 +44,10 @@ COMMANDS = (
         "sessions show s-3",
     ),
     *("digest --since 1h", "show 12", "show e40", "show s-3"),
+    *("status --machine box", "projects list --machine box", "events list --machine box"),
+    *("briefings list --machine box", "briefings list --machine box --project repo-3"),
+    *("briefings list --machine laptop", "briefings search other --machine box"),
+    *("sessions list --machine box", "digest --since 1h --machine box"),
     *("usage", "usage --by model", "usage --since 1d", "usage --project repo-3"),
     *("usage --by project", "usage --by session", "usage --by session --project repo-3"),
     "resume 12 --print",
@@ -92,6 +99,10 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.fixture
 def filled(fleet: Fleet) -> Fleet:
     history.fill(fleet.home, 400)
+    with contextlib.closing(db.connect(fleet.home / "fleet.db")) as made, db.transaction(made):
+        member = Member("laptop", "owner", "0" * 16, "", "nats://127.0.0.1", ("*",), clock.now())
+        RelayRepo(made).save_member(member)
+        RelayRepo(made).hear("box", "1" * 16, clock.now())
     return fleet
 
 

@@ -2,6 +2,7 @@
 lost, copied or set back."""
 
 import contextlib
+import json
 import shutil
 import signal
 import socket
@@ -14,11 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 from gateway_world import Gateway
-from relay_world import Machine, Server, joined, wait_for
+from relay_world import Machine, Server, as_peer, joined, wait_for
 from support import make_repository
 
 from fleet_lib import clock
-from fleet_lib.relay.link import RelayTrouble
+from fleet_lib.relay import names
+from fleet_lib.relay.link import Link, RelayTrouble
 from fleet_lib.store.migrate import backup
 
 pytestmark = pytest.mark.slow
@@ -80,6 +82,17 @@ def test_an_alert_of_one_machine_is_shown_on_the_other_as_its_own(
     assert briefing["summary"] == "waiting for the key"
     assert str(laptop.folder) not in briefing["raw_markdown"]
     assert box.json("briefings", "list", "--machine", "box") == []
+    for command in (("briefings", "search", "key"), ("projects", "list"), ("sessions", "list")):
+        assert len(box.json(*command, "--machine", "laptop")) == 1
+        assert box.json(*command, "--machine", "box") == []
+    for name, number in (("laptop", 1), ("box", 0)):
+        report = box.json("status", "--machine", name)
+        assert [len(report[part]) for part in ("needs_you", "projects")] == [number, number]
+        report = box.json("digest", "--machine", name)
+        assert [len(report[part]) for part in ("needs_you", "days")] == [number, number]
+    digest = box.console("digest").stdout
+    assert "  web@laptop  1 turn" in digest and "- web@laptop blocked: a key" in digest
+    assert box.json("digest")["days"][0]["projects"][0]["machine"] == "laptop"
     events = box.json("events", "list", "--machine", "laptop")
     assert [(one["type"], one["machine"]) for one in events] == [
         ("briefing_added", "laptop"),
@@ -153,16 +166,35 @@ def test_a_kill_between_acknowledgement_and_cursor_or_inside_a_transaction_loses
 ) -> None:
     project = laptop.project("web")
     laptop.share(project)
-    laptop.turns(project, 1, 5)
+    laptop.turns(project, 1, 50)
     laptop.exchange_that_dies("note_sent")
-    laptop.turn(project, 6)
+    laptop.turn(project, 51)
     assert laptop.once().sent == 1
     box.exchange_that_dies("save_position")
     assert box.heard() == []
     box.once()
-    assert box.heard() == turns(1, 6)
+    assert box.heard() == turns(1, 51)
     box.once()
-    assert box.heard() == turns(1, 6)
+    assert box.heard() == turns(1, 51)
+
+
+def test_a_stream_that_an_earlier_fleet_made_takes_the_events_one_by_one(
+    relay: Server, laptop: Machine, box: Machine
+) -> None:
+    async def make(link: Link) -> None:
+        for stream in (names.EVENTS, names.STATES):
+            config = names.stream_config(stream)
+            del config["allow_atomic"]
+            subject = names.create_stream_subject(stream)
+            assert "error" not in await link._ask(subject, json.dumps(config).encode())
+
+    as_peer(relay, "laptop", make)
+    project = laptop.project("web")
+    laptop.share(project)
+    laptop.turns(project, 1, 20)
+    assert laptop.once().sent == 20
+    box.once()
+    assert box.heard() == turns(1, 20)
 
 
 def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_nothing(
@@ -228,6 +260,7 @@ def test_copied_homes_keep_their_rows_apart_and_lose_none(
     desk.once()
     assert sorted(desk.heard()) == sorted([*box.heard(), "later on the laptop"])
     assert "Another home uses the key" in laptop.console("doctor", check=False).stdout
+    assert "Another home uses the key" in laptop.console("status").stdout
 
 
 def test_a_database_that_is_set_back_begins_a_new_epoch(

@@ -1,5 +1,7 @@
 """What goes over the relay's wire, and what does not: pure code, without a server."""
 
+import asyncio
+import contextlib
 import json
 import string
 from pathlib import Path
@@ -11,12 +13,13 @@ from hypothesis import strategies as st
 from support import Fleet
 
 from fleet_lib.machines import MARK, apart, at, marked
-from fleet_lib.relay import incoming, names, payloads, wire
+from fleet_lib.relay import connection, incoming, keys, names, payloads, report, wire
 from fleet_lib.relay.link import Message
 from fleet_lib.relay.outgoing import is_address
 from fleet_lib.relay.scrub import Scrubber
 from fleet_lib.store import db
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 
 PROJECT = "web__12345678"
@@ -174,3 +177,55 @@ def test_a_later_version_is_skipped_and_a_later_field_ignored() -> None:
     assert wire.read_own(b'{"v": 1, "of_later": []}').v == 1
     with pytest.raises(wire.Unreadable):
         wire.read_event(b'{"v": 1}', sender)
+
+
+def test_work_that_swallows_its_cancellation_is_left_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "_END_SECONDS", 0.1)
+
+    async def stubborn() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    with pytest.raises(TimeoutError):
+        connection.run(stubborn(), connection.Deadline(0.1))
+
+    async def quick() -> int:
+        return 7
+
+    assert connection.run(quick()) == 7
+
+
+def test_a_machine_that_names_many_epochs_fills_no_table_and_what_was_counted_stays(
+    fleet: Fleet,
+) -> None:
+    with db.transaction(made := db.connect(fleet.home / "fleet.db")):
+        repo = RelayRepo(made)
+        for number in range(200):
+            repo.hear("bob", f"{number:016x}", f"2026-01-01T00:00:{number % 60:02d}.000Z")
+            repo.count("bob", f"{number:016x}", "set_aside", "no event")
+        repo.hear("carol", "0" * 16, "2026-01-01T00:00:00.000Z")
+        assert len(repo.peers()) < 30
+        member = Member("box", "owner", "f" * 16, "", "nats://127.0.0.1", ("*",), "2026")
+        (bob, _) = report.machine_records(repo, member)
+    assert (bob["machine"], bob["set_aside"], bob["last_reason"]) == ("bob", 200, "no event")
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:4222", "is no server's address"),
+        ("nats://127.0.0.1:99999", "is no server's address"),
+        ("nats://", "is no server's address"),
+        ("nats://name:word@127.0.0.1", "is no server's address"),
+        ("nats://127.0.0.1:1", "no server listens there"),
+    ],
+)
+def test_joining_a_wrong_address_says_what_is_wrong(fleet: Fleet, url: str, reason: str) -> None:
+    seed = fleet.folder / "laptop.seed"
+    seed.write_text(keys.new_key()[0])
+    done = fleet.console("relay", "join", url, "--seed-file", str(seed), check=False)
+    assert done.returncode == 1 and reason in done.stderr

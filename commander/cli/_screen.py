@@ -33,13 +33,17 @@ def screen(
     *,
     shows_all: bool = False,
     marks: bool = False,
+    machine: str | None = None,
 ) -> list[Part]:
     """The report as it is shown, what needs attention first. With `marks`, the sessions of
-    `waiting` are numbered."""
+    `waiting` are numbered. `machine` is the one that the report is limited to, as it takes it."""
     most = None if shows_all else _FOLDED
     return [
         Listing(
-            [*session_lines(connection, report, most, marks), *_hidden(connection, report, most)]
+            [
+                *session_lines(connection, report, most, marks),
+                *_hidden(connection, report, most, machine),
+            ]
         ),
         *_projects(report["projects"], most),
         *_jobs(connection, report["jobs"], most),
@@ -107,7 +111,10 @@ def _worktree(row: Mapping[str, Any]) -> str:
 
 
 def _hidden(
-    connection: sqlite3.Connection, report: Mapping[str, Any], most: int | None
+    connection: sqlite3.Connection,
+    report: Mapping[str, Any],
+    most: int | None,
+    machine: str | None,
 ) -> Iterator[Line | Row]:
     numbers, shows_all = report["hidden"], most is None
     words = []
@@ -130,7 +137,7 @@ def _hidden(
         ),
     )
     names = project_names(connection)
-    for record in hidden(connection, waiting(report), names) if shows_all else ():
+    for record in hidden(connection, waiting(report), names, machine) if shows_all else ():
         short = shortest_id(connection, record["session_id"])
         yield Row(
             name=at(record["project"], record.get("machine")),
@@ -226,6 +233,9 @@ def _relay_lines(relay: dict[str, Any] | None) -> Iterator[Line]:
     heard = [f"{one['machine']} {clock.age(one['heard_at'])}" for one in relay["machines"]]
     if heard:
         yield Line((f"Machines last heard of: {', '.join(heard)}.",))
+    if relay["copy_heard_at"]:
+        words = f"Another home uses the key of {relay['machine']}, last {clock.age(relay['copy_heard_at'])}:"
+        yield Line((Cell(f"{words} `fleet doctor` says what to do.", "yellow"),), wraps=True)
     if relay["failing_since"]:
         trouble = f"  Not connected since {clock.local(relay['failing_since'])}: {relay['trouble']}"
         yield Line((Cell(f"{trouble}.", "yellow"),))

@@ -21,10 +21,12 @@ from commander.cli._display import (
     show,
     terminal,
 )
-from commander.cli._params import Moment, project_option, since_option
+from commander.cli._params import Moment, machine_option, project_option, since_option
 from commander.cli.usage import look_up_prices
 from fleet_lib import clock, typed_time
 from fleet_lib.lines import listed, state_words
+from fleet_lib.machines import at
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.digest import TURNS
 from fleet_lib.views.digest import digest as digest_of
@@ -52,16 +54,22 @@ _MARKED = re.compile(r"(?<![`\w])([^\s`,;:()]*[_*][^\s`,;:()]*)(?![`\w])")
     "--until", type=Moment(), metavar="WHEN", help="Only before this; `today` is its beginning."
 )
 @project_option
+@machine_option
 @click.option("--markdown", is_flag=True, help="Print markdown.")
 @json_option
 def digest(
-    since: str | None, until: str | None, project: str | None, markdown: bool, as_json: bool
+    since: str | None,
+    until: str | None,
+    project: str | None,
+    machine: str | None,
+    markdown: bool,
+    as_json: bool,
 ) -> None:
     """Print what happened, by day and project: a note for a standup.
 
     It says what was done, what waits for you, what failed, which documents went stale, and what was
     used. Small turns, which touched no file, are only counted. Several turns with the same words
-    are one. No model is asked. A longer time is summed up in fewer words a day; `fleet briefings list`
+    are one. What another machine of your relay did stands apart, as `api-svc@box`. No model is asked. A longer time is summed up in fewer words a day; `fleet briefings list`
     has every turn.
 
     \b
@@ -77,6 +85,7 @@ def digest(
         names = project_names(connection)
         project_id = project_id_of(connection, project)
         bounds: dict[str, Any] = {"since": since, "until": until, "project_id": project_id}
+        bounds["machine"] = RelayRepo(connection).machine_filter(machine)
         report = digest_of(connection, names, **bounds)
         if look_up_prices(connection, report["usage"]):
             report = digest_of(connection, names, **bounds)
@@ -139,7 +148,8 @@ class _Note:
         self._heading(2, f"{title}: {len(waits)}")
         for row in waits[:_WAITS]:
             words = state_words(STATE_OF_REASON[row["reason"]])
-            text = f"{row['project']} {words}: {row['text'] or row.get('title') or 'no words'}"
+            name = at(row["project"], row.get("machine"))
+            text = f"{name} {words}: {row['text'] or row.get('title') or 'no words'}"
             self._named |= {row["briefing_id"]} - {None}
             self._item(f"{text} (fleet resume {self._short[row['session_id']]})", style="yellow")
         if len(waits) > _WAITS:
@@ -153,7 +163,7 @@ class _Note:
             self._write_project(project, things, is_newest=is_newest)
         if rest := day["projects"][projects:]:
             turns = sum(project["turns"] for project in rest)
-            names = listed([project["project"] for project in rest], _NAMES)
+            names = listed([at(one["project"], one.get("machine")) for one in rest], _NAMES)
             self._line(
                 f"and {count(turns, 'turn')} in {names}", indent=0 if self._is_markdown else 2
             )
@@ -197,7 +207,7 @@ class _Note:
             facts.append(count(project["files"], "file"))
         if number := project["turns_with_commits"]:
             facts.append(f"{number} with commits")
-        name = clean(project["project"], 60)
+        name = clean(at(project["project"], project.get("machine")), 80)
         if self._is_markdown:
             self._gap()
             self._line(f"**{name}** ({', '.join(facts)})")
@@ -245,9 +255,11 @@ def _unbroken(match: re.Match[str]) -> str:
 def _chosen(items: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
     """The items of the largest impact, the newest of them, in the order of time."""
     order = ("major", "moderate", "minor", "trivial")
-    ranked = sorted(range(len(items)), key=lambda at: (order.index(items[at]["impact_level"]), -at))
-    for at in sorted(ranked[:limit]):
-        yield items[at]
+    ranked = sorted(
+        range(len(items)), key=lambda place: (order.index(items[place]["impact_level"]), -place)
+    )
+    for place in sorted(ranked[:limit]):
+        yield items[place]
 
 
 def _moment(moment: str) -> str:

@@ -24,10 +24,11 @@ from commander.cli._display import (
 )
 from commander.cli._facts import Facts
 from commander.cli._listing import Listing, Row
-from commander.cli._params import complete_project
+from commander.cli._params import complete_project, machine_option
 from commander.cli._screen import session_lines
 from fleet_lib import clock
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.briefings import ended_at
 from fleet_lib.views.project_page import project_page
 from fleet_lib.views.projects import find_project, project_names, project_records
@@ -50,8 +51,9 @@ def projects() -> None:
 
 @projects.command("list")
 @click.option("--all", "include_archived", is_flag=True, help="Include archived projects.")
+@machine_option
 @json_option
-def list_(include_archived: bool, as_json: bool) -> None:
+def list_(include_archived: bool, machine: str | None, as_json: bool) -> None:
     """List projects, the one with the latest briefing first.
 
     \b
@@ -60,7 +62,8 @@ def list_(include_archived: bool, as_json: bool) -> None:
       fleet projects list --all --json | jq -r '.[].repo_root'
     """
     with reading() as connection:
-        records = project_records(connection, include_archived=include_archived)
+        wanted = RelayRepo(connection).machine_filter(machine)
+        records = project_records(connection, include_archived=include_archived, machine=wanted)
         names = project_names(connection)
     if as_json:
         print_json(records)
@@ -79,7 +82,7 @@ def list_(include_archived: bool, as_json: bool) -> None:
     ]
     status = ["status"] if shows_status else []
     headings = ("project", *status, "last briefing", "briefings", "folder")
-    empty = none_yet("projects")
+    empty = "No projects match." if machine else none_yet("projects")
     print_table(headings, rows, empty)
 
 

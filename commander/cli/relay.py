@@ -4,7 +4,7 @@ relay_server.py."""
 import contextlib
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +12,16 @@ from commander.cli._app import json_option
 from commander.cli._database import drain_spool, reading, writing
 from commander.cli._display import Cell, Line, Table, count, print_json, say, show, when
 from commander.cli._params import complete_project
+from commander.cli._progress import progress_bar
 from commander.cli.relay_server import server
 from fleet_lib import clock, hot_settings, paths
+from fleet_lib.errors import BadInput
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.projects import find_project
+
+if TYPE_CHECKING:
+    from fleet_lib.relay.exchange import Outcome
 
 _BUSY_SECONDS = 130.0
 _STOP_SECONDS = 5.0
@@ -165,14 +170,15 @@ def once(as_json: bool) -> None:
     if not Path(paths.relay(home, "seed")).exists():
         raise exchange.NotJoined
     if is_running(home):
-        say("`fleet relay run` or the gateway exchanges all the time; there is nothing to do.")
+        say("`fleet relay run` or the gateway exchanges all the time: nothing to do.", err=as_json)
+        if as_json:
+            print_json({"sent": 0, "received": 0})
         return
     lock = Lock(home, "exchange")
     if not lock.take(_BUSY_SECONDS):
-        say("Another exchange is running.", err=True)
-        return
+        raise BadInput("another exchange is still running; `fleet relay status` shows how it goes")
     with contextlib.closing(lock):
-        done = exchange.once(home)
+        done = _exchange(home)
     if as_json:
         print_json({"sent": done.sent, "received": done.received})
         return
@@ -190,7 +196,6 @@ def run() -> None:
     Examples:
       fleet relay run
     """
-    from fleet_lib.errors import BadInput
     from fleet_lib.relay import exchange
     from fleet_lib.relay.backoff import Lock
 
@@ -243,7 +248,6 @@ def status(as_json: bool) -> None:
 
 def _exchange_now(home: str) -> None:
     """What a person has just joined or shared is shown at once, unless relay.auto is off."""
-    from fleet_lib.relay import exchange
     from fleet_lib.relay.backoff import Lock, is_running
     from fleet_lib.relay.link import RelayTrouble
 
@@ -254,11 +258,31 @@ def _exchange_now(home: str) -> None:
         return
     with contextlib.closing(lock):
         try:
-            done = exchange.once(home)
+            done = _exchange(home)
         except RelayTrouble as error:
             say(f"fleet: {clean(error, 300)}; it is tried again after the next turn", err=True)
             return
     say(f"Sent {count(done.sent, 'event')}, received {count(done.received, 'message')}.")
+
+
+def _exchange(home: str) -> "Outcome":
+    """An exchange, with a bar on a terminal if it takes long."""
+    from fleet_lib.relay import exchange
+
+    what = "sent"
+
+    def words(number: int, of: int) -> str:
+        return f"{number:,} of {of:,} {what}"
+
+    with progress_bar("Exchanging", words) as bar:
+
+        def show(now: str, number: int, of: int) -> None:
+            nonlocal what
+            what = now
+            if bar:
+                bar(number, of)
+
+        return exchange.once(home, show if bar else None)
 
 
 def _parts(found: dict[str, Any]) -> list[Line | Table]:

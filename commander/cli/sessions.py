@@ -35,7 +35,6 @@ from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
 from fleet_lib.views.usage import in_words, session_in_words
 
-_OF_ALL_MACHINES = 1000  # sessions among which those of one machine are looked for
 _SHORT_ID = 8  # characters of a session's id
 _FILES_SHOWN = 4  # of one turn
 _FILES_OF_SESSION = 12
@@ -95,17 +94,16 @@ def list_(
     """
     with reading() as connection:
         names = project_names(connection)
+        wanted = RelayRepo(connection).machine_filter(machine)
         records = session_list(
             connection,
             names,
             project_id=project_id_of(connection, project),
             state=state,
             since=since,
-            limit=limit if machine is None else _OF_ALL_MACHINES,
+            machine=wanted,
+            limit=limit,
         )
-        wanted = RelayRepo(connection).machine_filter(machine)
-    if wanted is not None:
-        records = [one for one in records if (one.get("machine") or "") == wanted][:limit]
     if as_json:
         print_json(records)
         return

@@ -7,9 +7,11 @@ import click
 from commander.cli._app import json_option
 from commander.cli._database import reading, require_usable
 from commander.cli._display import print_json, show
+from commander.cli._params import machine_option
 from commander.cli._screen import nothing_yet, screen
 from fleet_lib import paths, spool, wake
 from fleet_lib.notify.due import start_if_due
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views import overview
 
 
@@ -23,8 +25,9 @@ from fleet_lib.views import overview
     help="Stay up to date, ring the bell when a session needs you, and go there with one key.",
 )
 @click.option("--all", "shows_all", is_flag=True, help="Show every row, also what is hidden.")
+@machine_option
 @json_option
-def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
+def status(watch: float | None, shows_all: bool, machine: str | None, as_json: bool) -> None:
     """Show what needs your attention and what is new.
 
     Sessions that need permission, ask you, are blocked or have failed come first, each with the
@@ -48,7 +51,7 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
             raise click.UsageError("--watch prints no JSON; use `fleet events tail --json`")
         from commander.cli.watching import watch as keep_watching
 
-        keep_watching(home, watch, shows_all)
+        keep_watching(home, watch, shows_all, machine)
         return
     require_usable(home)
     if not Path(paths.database(home)).exists() and not spool.pending(home):
@@ -58,9 +61,10 @@ def status(watch: float | None, shows_all: bool, as_json: bool) -> None:
             show(*nothing_yet())
         return
     with reading() as connection:
-        report = overview.overview(connection, home)
+        wanted = RelayRepo(connection).machine_filter(machine)
+        report = overview.overview(connection, home, wanted)
         start_if_due(connection, home)  # what quiet hours held back
-        parts = [] if as_json else screen(connection, report, shows_all=shows_all)
+        parts = [] if as_json else screen(connection, report, shows_all=shows_all, machine=wanted)
     wake.start_relay(home)
     if as_json:
         print_json(report)

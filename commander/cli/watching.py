@@ -21,9 +21,10 @@ from commander.cli._display import Cell, Harmless, Line, Part, is_interactive, t
 from commander.cli._screen import nothing_yet, screen, waiting
 from commander.cli.resuming import go
 from fleet_lib import live, paths, spool
-from fleet_lib.errors import DatabaseUnusable, FleetError
+from fleet_lib.errors import DatabaseUnusable, FleetError, NotFound
 from fleet_lib.notify.due import start_if_due
 from fleet_lib.store import db
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views import overview
 
@@ -35,7 +36,7 @@ _GLANCE_SECONDS = 0.2
 _END_KEYS = ("q", "Q")
 
 
-def watch(home: str, seconds: float, shows_all: bool) -> None:
+def watch(home: str, seconds: float, shows_all: bool, machine: str | None = None) -> None:
     """Until Ctrl-C or q. Raises UsageError where nothing can be redrawn."""
     if not is_interactive():
         raise click.UsageError("--watch needs a terminal; use `fleet events tail --json` in a pipe")
@@ -44,7 +45,7 @@ def watch(home: str, seconds: float, shows_all: bool) -> None:
         raise click.UsageError("--watch needs a terminal that can redraw, and TERM is dumb")
     require_usable(home)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the terminal stays as it is now
-    watching = _Watch(home, seconds, shows_all, console)
+    watching = _Watch(home, seconds, shows_all, machine, console)
     with contextlib.suppress(KeyboardInterrupt):
         while session_id := watching.until_chosen():
             watching.note = _go(home, session_id)
@@ -63,9 +64,17 @@ def _go(home: str, session_id: str) -> str:
 class _Watch:
     """What is on the screen, and which alerts the bell was rung for."""
 
-    def __init__(self, home: str, seconds: float, shows_all: bool, console: "Console") -> None:
+    def __init__(
+        self,
+        home: str,
+        seconds: float,
+        shows_all: bool,
+        machine: str | None,
+        console: "Console",
+    ) -> None:
         self.note = ""
         self._home, self._seconds, self._shows_all = home, seconds, shows_all
+        self._machine = machine
         self._console = console
         self._drawn = ""
         self._known: set[tuple[str, str]] | None = None  # (session, reason) of the last look
@@ -121,9 +130,13 @@ class _Watch:
             with contextlib.closing(db.connect_read_only(path)) as connection:
                 start_if_due(connection, self._home)
                 self._folders = live.near_session_folders(connection)
-                report = overview.overview(connection, self._home)
-                return screen(connection, report, shows_all=self._shows_all, marks=True), report
-        except (DatabaseUnusable, sqlite3.Error, OSError) as error:
+                wanted = RelayRepo(connection).machine_filter(self._machine)
+                report = overview.overview(connection, self._home, wanted)
+                parts = screen(
+                    connection, report, shows_all=self._shows_all, marks=True, machine=wanted
+                )
+                return parts, report
+        except (DatabaseUnusable, NotFound, sqlite3.Error, OSError) as error:
             return [Line((Cell(f"{error}; run `fleet doctor` for details", "red"),))], None
 
     def _draw(self, parts: list[Part]) -> None:

@@ -63,7 +63,7 @@ def _of_member(home: str, connection: sqlite3.Connection, member: Member) -> Ite
         )
     yield from _connection(home, member)
     repo = RelayRepo(connection)
-    for copy in report.copies(repo, member)[:1]:
+    for copy in repo.copies(member)[:1]:
         yield Finding(
             "warning",
             "relay",
@@ -96,7 +96,7 @@ def _connection(home: str, member: Member) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "relay",
-            clean(f"{trouble[0].upper()}{trouble[1:]}.{since}", 300),
+            clean(f"This machine is not connected: {trouble}.{since}", 300),
             "What is to be sent waits in the database, and is sent once the server answers.",
             "start the server, or check the network; `fleet relay status` looks again",
         )

@@ -16,16 +16,17 @@ from fleet_lib.store.outbox import COLLEAGUE_NEWS, ColleagueNews, EventType, Out
 from fleet_lib.store.projects import ProjectRepo, generate_project_id
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
+from fleet_lib.store.relay_sessions import Decision, Original, RelaySessionRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 
-Early = dict[str, list[wire.OwnMessage]]  # {session: what came before its state}
+Early = dict[str, str]  # {session: its name, which came before its state}
 _EARLY_LIMIT = 10_000  # sessions
 
 
 class Applier:
     """Applies the messages of one transaction. `people` are globs of machines that count as other
-    people's, whatever the server says. `early` keeps what was said of sessions that are not here
-    yet, from one transaction to the next."""
+    people's, whatever the server says. `early` keeps the names of sessions that are not here yet,
+    from one transaction to the next."""
 
     def __init__(
         self,
@@ -44,28 +45,45 @@ class Applier:
         self._outbox = OutboxRepo(connection)
         self._projects = ProjectRepo(connection)
         self._sessions = SessionRepo(connection)
+        self._by_clock = RelaySessionRepo(connection)
+        # What is asked again for each message of a batch.
+        self._heard: dict[tuple[str, str], str] = {}  # {(machine, epoch): the newest message}
+        self._received: dict[tuple[str, str], int] = {}  # {(machine, epoch): the newest event}
+        self._own_machines: dict[str, bool] = {}
+        self._project_ids: dict[tuple[str, wire.ProjectPart, bool], str] = {}
+        self._restored: set[str] = set()
+        self._is_settled = False
 
-    def apply(self, message: Received) -> bool:
-        """Apply one message, or note why it cannot be applied. False for what this home itself has
-        sent. Raises sqlite3.Error only for trouble with the database itself."""
+    def apply(self, message: Received) -> None:
+        """Apply one message, or note why it cannot be applied. Raises sqlite3.Error only for trouble
+        with the database itself."""
         sender = message.sender
-        if (sender.machine, sender.epoch) == (self._member.machine, self._member.epoch):
-            return False
-        self._relay.hear(sender.machine, sender.epoch, message.stored_at)
+        key = sender.machine, sender.epoch
+        if key not in self._heard:
+            self._relay.hear(*key, message.stored_at)
+        self._heard[key] = max(self._heard.get(key, ""), message.stored_at)
         if message.is_newer:
             self._relay.count(sender.machine, sender.epoch, "newer")
-            return True
+            return
         if message.trouble:
             self._relay.count(sender.machine, sender.epoch, "set_aside", message.trouble)
-            return True
+            return
         self._connection.execute("SAVEPOINT message")
         try:
             self._apply(message)
         except (sqlite3.IntegrityError, sqlite3.DataError, ValueError, OverflowError) as error:
             self._connection.execute("ROLLBACK TO message")
+            self._own_machines.clear()
+            self._project_ids.clear()
+            self._restored.clear()
+            self._is_settled = False
             self._relay.count(sender.machine, sender.epoch, "set_aside", str(error)[:200])
         self._connection.execute("RELEASE message")
-        return True
+
+    def finish(self) -> None:
+        """Note what was heard of the machines, before the transaction ends."""
+        for key, at in self._heard.items():
+            self._relay.hear(*key, at, received_event_id=self._received.get(key, 0))
 
     def _apply(self, message: Received) -> None:
         sender = message.sender
@@ -74,8 +92,10 @@ class Applier:
             said = {} if sender.kind == "own" else _sent(beat)
             is_own = {"is_own": 1} if sender.kind == "own" else {}
             self._relay.hear(sender.machine, sender.epoch, "", **said, **is_own)
+            self._own_machines.clear()
         elif message.own:
             self._relay.hear(sender.machine, sender.epoch, "", is_own=1)
+            self._own_machines.clear()
             self._own(message, message.own)
         elif message.state:
             self._state(message, message.state)
@@ -87,6 +107,7 @@ class Applier:
     def _event(self, received: Received, message: wire.EventMessage) -> None:
         machine, epoch = received.sender.machine, received.sender.epoch
         event_id, digest = message.event_id, message.digest
+        self._received[machine, epoch] = max(self._received.get((machine, epoch), 0), event_id)
         if self._rows.has_event(machine, epoch, event_id):
             return
         is_here = machine == self._member.machine and (
@@ -112,8 +133,9 @@ class Applier:
         if not is_own:
             payload, level = _as_mention(kind, payload, level)
             kind = COLLEAGUE_NEWS
-        else:
+        elif project_id not in self._restored:
             self._projects.restore(project_id)
+            self._restored.add(project_id)
         local = self._outbox.add(
             type=kind,
             payload=payload,
@@ -184,17 +206,28 @@ class Applier:
         if not self.is_own(machine):
             return
         session_id = marked(message.session_id, machine)
-        known = self._sessions.get(session_id)
-        newest = (message.last_seen_at, message.state_at)
-        if known and newest < (known.last_seen_at, known.state_at):
+        known, before = self._sessions.get(session_id), self._by_clock.original(session_id)
+        state_at, last_seen_at = received.original
+        project_id = self._project(message.project, machine, is_own=True)
+        # Of one session of one home the last message is the newest, whatever its clock does. A copy
+        # of the home has the session as it was when the copy was made, and another project has what
+        # it was when it left that.
+        is_same = before and known and (before.epoch, known.project_id) == (epoch, project_id)
+        if (
+            before
+            and not is_same
+            and (last_seen_at, state_at) < (before.last_seen_at, before.state_at)
+        ):
             return
+        self._settle()
+        self._by_clock.save_original(session_id, Original(epoch, state_at, last_seen_at))
+        decision = self._by_clock.decision(session_id, state_at)
         briefing = self._rows.briefing(machine, epoch, message.briefing_id)
         event_id = self._rows.local_event(machine, epoch, message.event_id)
-        is_same = known is not None and known.state_at == message.state_at
         self._sessions.save(
             Session(
                 session_id=session_id,
-                project_id=self._project(message.project, machine, is_own=True),
+                project_id=project_id,
                 folder="",
                 state=message.state,
                 state_at=message.state_at,
@@ -204,59 +237,67 @@ class Applier:
                 event_id=event_id or (known.event_id if known else None),
                 last_seen_at=message.last_seen_at,
                 ended_at=message.ended_at,
-                hidden_until=known.hidden_until if known and is_same else None,
+                hidden_until=decision.hidden_until if decision else None,
                 head_commit=None,
                 head_at=None,
                 status_digest=None,
                 status_turn=None,
-                title=known.title if known else None,
+                title=self._early.pop(session_id, None) or (known.title if known else None),
             )
         )
-        for early in self._early.pop(session_id, ()):
-            self._of_session(session_id, early)
 
     def _own(self, received: Received, message: wire.OwnMessage) -> None:
         """Titles and dismissals of one's own machines."""
         machine, epoch = received.sender.machine, received.sender.epoch
         if not self.is_own(machine):
             return
-        if message.session_id:
-            self._of_session(marked(message.session_id, machine), message)
-        if message.hidden and message.hidden.machine != machine:
-            hidden = message.hidden
-            is_here = hidden.machine == self._member.machine
-            self._of_session(
-                hidden.session_id if is_here else marked(hidden.session_id, hidden.machine), message
-            )
+        if message.session_id and message.title is not None:
+            self._name(marked(message.session_id, machine), message.title)
+        if hidden := message.hidden:
+            self._settle()
+            is_here = hidden.machine == self._member.machine != machine
+            session_id = hidden.session_id if is_here else marked(hidden.session_id, hidden.machine)
+            self._by_clock.take(Decision(session_id, hidden.state_at, hidden.until, hidden.version))
         for number, title in message.titles.items():
             local = self._rows.save_title(machine, epoch, int(number), title)
             turn = self._briefings.turn_of(local) if local else None
             if turn and turn.title != title:
                 self._briefings.set_title(turn.session_id, turn.turn_key, title)
 
-    def _of_session(self, session_id: str, message: wire.OwnMessage) -> None:
-        """The name of a session, and until when it is hidden; later, if it is not here yet."""
+    def _name(self, session_id: str, title: str) -> None:
+        """The name of a session; later, if it is not here yet."""
         session = self._sessions.get(session_id)
         if session is None:
             if len(self._early) < _EARLY_LIMIT:
-                self._early.setdefault(session_id, []).append(message)
-            return
-        if message.title is not None and session.title != message.title:
-            self._sessions.save(replace(session, title=message.title))
-        if message.hidden:
-            self._rows.hide(session_id, message.hidden.until, message.hidden.state_at)
+                self._early[session_id] = title
+        elif session.title != title:
+            self._sessions.save(replace(session, title=title))
+
+    def _settle(self) -> None:
+        """Note what was decided here meanwhile, before another machine's decision is taken."""
+        if not self._is_settled:
+            self._by_clock.settle()
+            self._is_settled = True
 
     # --- whose it is ---
 
     def is_own(self, machine: str) -> bool:
         """Whether the machine belongs to the same person."""
-        if any(fnmatchcase(machine, glob) for glob in self._people):
-            return False
-        return machine == self._member.machine or self._relay.is_own(machine)
+        if machine not in self._own_machines:
+            is_other = any(fnmatchcase(machine, glob) for glob in self._people)
+            is_mine = machine == self._member.machine or self._relay.is_own(machine)
+            self._own_machines[machine] = is_mine and not is_other
+        return self._own_machines[machine]
 
     def _project(self, project: wire.ProjectPart, machine: str, is_own: bool) -> str:
         """The project here: of the same remote, else one of that machine. A colleague's message
         cannot become part of a project that this machine does not share."""
+        key = machine, project, is_own
+        if key not in self._project_ids:
+            self._project_ids[key] = self._find_project(project, machine, is_own)
+        return self._project_ids[key]
+
+    def _find_project(self, project: wire.ProjectPart, machine: str, is_own: bool) -> str:
         apart = f"{project.id}@{machine}"
         found = self._projects.find_by_forms(project.remotes)
         if found:

@@ -3,11 +3,17 @@ wait for a dead server without end."""
 
 import asyncio
 import contextlib
+import errno
 import logging
+import re
+import socket
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from fleet_lib import paths
 from fleet_lib.extras import how_to_add
@@ -16,24 +22,62 @@ from fleet_lib.relay.link import Link, RelayTrouble
 from fleet_lib.store.relay import Member
 from fleet_lib.text import clean
 
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
 CONNECT_SECONDS = 3.0
+_SHORT_SECONDS = 30.0  # of work that asks a thing or two
 _END_SECONDS = 2.0
+_IN_THE_CLEAR = "the server does not encrypt"
+# Of a name with several addresses, in one error.
+_REFUSED = re.compile(rf"\[errno {errno.ECONNREFUSED}\] connect call failed")
 _Result = TypeVar("_Result")
 
 
-def run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """`asyncio.run`, which would wait without end for a task of the client that does not end when
-    it is cancelled."""
+class Deadline:
+    """When work that makes no progress is broken off."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.extend()
+
+    def extend(self) -> None:
+        """There was progress."""
+        self._at = time.monotonic() + self._seconds
+
+    @property
+    def left(self) -> float:
+        return self._at - time.monotonic()
+
+
+def run(work: Coroutine[Any, Any, _Result], deadline: Deadline | None = None) -> _Result:
+    """`asyncio.run` that always ends. A cancellation, and so the end of a time limit, can get lost
+    in the client: its `_flush_pending` swallows it, and so does `wait_for` of Python 3.11 if what it
+    waits for is done at that moment; a lost one lets `nats.connect` try again and again. So nothing
+    here waits for a task without a limit. Raises TimeoutError at the deadline."""
     loop = asyncio.new_event_loop()
+    deadline = deadline or Deadline(_SHORT_SECONDS)
     try:
-        return loop.run_until_complete(work)
+        task = loop.create_task(work)
+        loop.run_until_complete(_until_done(task, deadline))
+        if not task.done() or task.cancelled():
+            raise TimeoutError
+        return task.result()
     finally:
         if left := asyncio.all_tasks(loop):
-            for task in left:
-                task.cancel()
+            for one in left:
+                one.cancel()
             loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+async def _until_done(task: "asyncio.Task[Any]", deadline: Deadline) -> None:
+    while not task.done() and deadline.left > 0:
+        await asyncio.wait([task], timeout=deadline.left)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_END_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +95,7 @@ async def connected_with(
 ) -> AsyncIterator[Link]:
     """Connect to any server. Raises RelayTrouble."""
     try:
-        import nats
+        import nats  # noqa: F401
         import nkeys  # noqa: F401  (nats-py signs with it)
     except ImportError:
         raise RelayTrouble(
@@ -61,30 +105,40 @@ async def connected_with(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     said: list[str] = []
     links: list[Link] = []
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def note(error: Exception) -> None:
         said.append(clean(error, 200) or type(error).__name__)
+        if isinstance(error, OSError) and not failed.done():
+            failed.set_exception(error)  # the client would try again and again
         for link in links:
             link.note_error(error)
+
+    async def note_closed() -> None:
+        for link in links:
+            link.note_closed()
 
     options: dict[str, Any] = {}
     if ca or url.startswith("tls://"):
         options["tls"] = _tls_context(ca)
+    client = _client(is_encrypted="tls" in options)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            client = await nats.connect(
-                url,
-                nkeys_seed=str(seed),
-                inbox_prefix=names.inbox(machine).encode(),
-                error_cb=note,
-                allow_reconnect=False,
-                connect_timeout=CONNECT_SECONDS,
-                ping_interval=5,
-                max_outstanding_pings=2,
-                **options,
-            )
+        await _look_up(url)
+        connecting = client.connect(
+            url,
+            nkeys_seed=str(seed),
+            inbox_prefix=names.inbox(machine).encode(),
+            error_cb=note,
+            closed_cb=note_closed,
+            allow_reconnect=False,
+            connect_timeout=int(CONNECT_SECONDS),
+            ping_interval=5,
+            max_outstanding_pings=2,
+            **options,
+        )
+        await _first(asyncio.ensure_future(connecting), failed)
     except TimeoutError:
-        reason = said[-1] if said else f"no answer within {CONNECT_SECONDS:.0f} s"
+        reason = f"no answer within {CONNECT_SECONDS:.0f} s; check host, port and firewall"
         raise RelayTrouble(f"{_shown(url)} cannot be reached: {reason}") from None
     except Exception as error:
         raise RelayTrouble(f"{_shown(url)} cannot be reached: {_why(error, said)}") from None
@@ -96,6 +150,66 @@ async def connected_with(
         await link.close()
 
 
+async def _first(connecting: "asyncio.Future[None]", failed: "asyncio.Future[None]") -> None:
+    """Wait until it is connected. Raises what went wrong, or TimeoutError."""
+    both = (connecting, failed)
+    await asyncio.wait(both, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        for one in both:
+            if one.done():
+                one.result()
+        if not connecting.done():
+            raise TimeoutError
+    finally:
+        connecting.cancel()
+        failed.cancel()
+
+
+async def _look_up(url: str) -> None:
+    """Raises OSError if the host is unknown, TimeoutError if that is not known in time. asyncio
+    would look it up in a thread for whose end the process waits, as long as the resolver likes."""
+    host, loop = urlsplit(url).hostname, asyncio.get_running_loop()
+    found: asyncio.Future[None] = loop.create_future()
+
+    def note(error: OSError | None) -> None:
+        if found.done():
+            return
+        if error:
+            found.set_exception(error)
+        else:
+            found.set_result(None)
+
+    def look_up() -> None:
+        error = None
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as trouble:
+            error = trouble
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(note, error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    async with asyncio.timeout(CONNECT_SECONDS):
+        await found
+
+
+def _client(*, is_encrypted: bool) -> "Client":
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    class Encrypted(Client):
+        """nats-py encrypts if the server asks for it. Whoever sits between could leave that out, and
+        would be sent everything: so this one says nothing over a connection that is in the clear."""
+
+        def _connect_command(self) -> bytes:
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is None or writer.get_extra_info("ssl_object") is None:
+                raise Error(_IN_THE_CLEAR)
+            return super()._connect_command()
+
+    return Encrypted() if is_encrypted else Client()
+
+
 def _tls_context(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(ca) if ca else None)
@@ -105,6 +219,14 @@ def _tls_context(ca: Path | None) -> ssl.SSLContext:
 
 def _why(error: Exception, said: list[str]) -> str:
     words = " ".join([*said, str(error)]).lower()
+    if _IN_THE_CLEAR in words:
+        return f"{_IN_THE_CLEAR}; with a server that has no --tls, join nats://HOST:PORT"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of that name"
+    if isinstance(error, ConnectionRefusedError) or _REFUSED.search(words):
+        return "no server listens there; start it, or check host and port"
+    if "expecting info" in words:
+        return "what answers there is no NATS server, or it has just ended"
     if "authorization" in words:
         return "the server does not know this key; its owner adds it with `add-machine`"
     if "seed" in type(error).__name__.lower() or "seed" in words:

@@ -10,22 +10,23 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from fleet_lib import config, log, paths
+from fleet_lib import clock, config, log, paths
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
-from fleet_lib.relay.connection import connected, run
-from fleet_lib.relay.link import Link, RelayTrouble
+from fleet_lib.relay.connection import Deadline, connected, run
+from fleet_lib.relay.link import LOST, Link, RelayTrouble
 from fleet_lib.relay.names import EVENTS
 from fleet_lib.relay.publish import Publisher
 from fleet_lib.relay.receive import Channel, Receiver
 from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
+from fleet_lib.store.relay_sessions import RelaySessionRepo
 from fleet_lib.views.tailer import identity, watching
 
-ONCE_SECONDS = 120.0  # after which an exchange is broken off; the next one goes on
+STUCK_SECONDS = 60.0  # without progress, after which an exchange is broken off
 _WAIT_SECONDS = 20.0  # of one request for messages that have not come yet
 _LOOK_SECONDS = 2.0  # live states change without the database
 _RIGHTS_SECONDS = 5.0
@@ -33,6 +34,9 @@ _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
 _END_SECONDS = 2.0  # for what still runs when the connection is lost
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 10.0
+
+
+Progress = Callable[[str, int, int], None]
 
 
 class Outcome(Record):
@@ -49,31 +53,48 @@ class NotJoined(FleetError):
         super().__init__("this machine has joined no relay; run `fleet relay join` first")
 
 
-def once(home: str) -> Outcome:
-    """Send and receive everything that waits. Raises NotJoined, RelayTrouble, which is noted, and
+def once(home: str, progress: Progress | None = None) -> Outcome:
+    """Send and receive everything that waits. `progress` takes what is done ("sent", "received"),
+    how much of it, and of how much. Raises NotJoined, RelayTrouble, which is noted, and
     DatabaseUnusable or sqlite3.Error."""
+    deadline = Deadline(STUCK_SECONDS)
     with contextlib.closing(db.connect(paths.database(home))) as connection:
         if RelayRepo(connection).member() is None:
             raise NotJoined
         try:
-            done = run(_once(home, connection))
+            done = run(_once(home, connection, deadline, progress), deadline)
         except (RelayTrouble, TimeoutError) as error:
-            trouble = str(error) or f"it took longer than {ONCE_SECONDS:.0f} s"
+            trouble = str(error) or f"nothing moved for {STUCK_SECONDS:.0f} s"
             _note_failure(home, connection, trouble)
             raise RelayTrouble(trouble) from None
         _index(home, connection)
         return done
 
 
-async def _once(home: str, connection: sqlite3.Connection) -> Outcome:
-    async with (
-        asyncio.timeout(ONCE_SECONDS),
-        _begun(home, connection) as (_, publisher, receiver, channels),
-    ):
+async def _once(
+    home: str, connection: sqlite3.Connection, deadline: Deadline, progress: Progress | None
+) -> Outcome:
+    waiting = 0
+
+    def moved(what: str, number: int, of: int) -> None:
+        deadline.extend()
+        if progress:
+            progress(what, number, max(number, of))
+
+    def sent_some(number: int) -> None:
+        moved("sent", number, waiting)
+
+    async with _begun(home, connection, sent_some) as (_, publisher, receiver, channels):
+        waiting = publisher.waiting() if progress else 0
         sent = await publisher.send()
+        expected, read = sum(channel.consumer.pending for channel in channels), 0
         for channel in channels:
-            while await receiver.read(channel):
-                pass
+            # What comes meanwhile is the next exchange's: a peer could send without end.
+            left = channel.consumer.pending
+            while left > 0 and (number := await receiver.read(channel)):
+                left -= number
+                read += number
+                moved("received", read, expected)
         for channel in channels:
             await channel.consumer.close()
         _note_success(home, connection)
@@ -82,7 +103,7 @@ async def _once(home: str, connection: sqlite3.Connection) -> Outcome:
 
 @contextlib.asynccontextmanager
 async def _begun(
-    home: str, connection: sqlite3.Connection
+    home: str, connection: sqlite3.Connection, sent: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[tuple[Link, Publisher, Receiver, list[Channel]]]:
     """A connection over which both sides know how far they are."""
     member = RelayRepo(connection).member()
@@ -90,7 +111,7 @@ async def _begun(
         raise NotJoined
     async with connected(home, member) as link:
         member = await _introduced(connection, link, member)
-        publisher = Publisher(home, connection, link)
+        publisher = Publisher(home, connection, link, sent)
         await publisher.begin()
         receiver = Receiver(connection, link, publisher.member, _people(home))
         filters = receiver.filters()
@@ -122,6 +143,7 @@ class Runner:
         self._say = say
         self._stopped = threading.Event()
         self._was_connected = False
+        self._deadline = Deadline(STUCK_SECONDS)
         self._began_with: tuple[object, ...] = ()
 
     def stop(self, at_once_after: float) -> None:
@@ -140,10 +162,12 @@ class Runner:
             with contextlib.closing(db.connect(paths.database(self._home))) as connection:
                 if RelayRepo(connection).member() is None:
                     raise NotJoined
+                self._deadline.extend()
                 try:
-                    run(self._connected(connection))
+                    run(self._connected(connection), self._deadline)
                 except (RelayTrouble, sqlite3.Error, OSError, TimeoutError) as error:
-                    words, is_failure = redact(str(error) or type(error).__name__), True
+                    stuck = f"nothing moved for {STUCK_SECONDS:.0f} s"
+                    words, is_failure = redact(str(error) or stuck), True
                     _note_failure(self._home, connection, words)
                     if words != said:
                         self._say(words)
@@ -166,11 +190,18 @@ class Runner:
 
         wal = f"{database}-wal"
         with watching(database.parent, wal.__eq__, wake) as is_watched:
-            async with _begun(self._home, connection) as (link, publisher, receiver, channels):
+            async with _begun(self._home, connection, lambda _: self._deadline.extend()) as (
+                link,
+                publisher,
+                receiver,
+                channels,
+            ):
                 await publisher.send()
                 for channel in channels:
-                    while await receiver.read(channel):
-                        pass
+                    left = channel.consumer.pending
+                    while left > 0 and (number := await receiver.read(channel)):
+                        left -= number
+                        self._deadline.extend()
                 _note_success(self._home, connection)
                 _index(self._home, connection)
                 self._was_connected = True
@@ -200,6 +231,7 @@ class Runner:
         noted = time.monotonic()
         wait = _LOOK_SECONDS if is_watched else _POLL_SECONDS
         while True:
+            self._deadline.extend()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await changed.wait()
@@ -227,11 +259,14 @@ class Runner:
                 return
 
     async def _stop_when_asked(self, link: Link) -> None:
+        began = time.time() - time.monotonic()
         while not self._stopped.is_set():
             if link.is_closed:
-                raise RelayTrouble("the connection was lost")
+                raise RelayTrouble(LOST)
             if self._state() != self._began_with:
                 return  # begin anew: with another database, or as another machine
+            if abs(time.time() - time.monotonic() - began) * 1e9 > clock.SKEW_NANOSECONDS:
+                return  # the clock was set, or the machine slept
             await asyncio.sleep(_POLL_SECONDS)
 
     def _state(self) -> tuple[object, ...]:
@@ -251,6 +286,7 @@ def _note_success(home: str, connection: sqlite3.Connection) -> None:
     with db.transaction(connection):
         if RelayRepo(connection).note_success():
             RelayRowRepo(connection).forget_old()
+            RelaySessionRepo(connection).forget_old()
     backoff.set_next(home, 0)
 
 

@@ -8,9 +8,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from fleet_lib import clock
 from fleet_lib.errors import FleetError
 from fleet_lib.records import Record
-from fleet_lib.relay import names
+from fleet_lib.relay import names, wire
 from fleet_lib.relay.names import Filter
 from fleet_lib.text import clean
 
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 REQUEST_SECONDS = 5.0
+_TOGETHER_SECONDS = 30.0  # a slow disk may take so long for many messages
 _CLOSE_SECONDS = 1.0
 BATCH = 256  # messages of one fetch
 _BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
 _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
+_BUSY_SECONDS = 10.0  # in which a server says that a request for messages has ended
 _FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
 _SECOND_NS = 10**9
+LOST = "the connection was lost"
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
-_WRONG_SEQUENCE, _NO_SUCH_STREAM = 10071, 10059  # JetStream's error codes
+# JetStream's error codes
+_WRONG_SEQUENCE, _NO_SUCH_STREAM, _OTHER_CONFIGURATION, _NO_BATCHES = 10071, 10059, 10058, 10174
 
 
 class RelayTrouble(FleetError):
@@ -43,6 +48,17 @@ class NoStream(RelayTrouble):
 
 class WrongSequence(RelayTrouble):
     """Something was published to the subject that this connection does not know of."""
+
+
+class NoBatches(RelayTrouble):
+    """The stream takes messages one by one only."""
+
+
+class Parcel(Record):
+    """A message that is to be published."""
+
+    body: bytes
+    headers: dict[str, str]
 
 
 class Message(Record):
@@ -70,6 +86,8 @@ class Link:
         self._client = client
         self.machine = machine
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._consumers: list[Consumer] = []
+        self.ahead_ns = 0  # nanoseconds of this machine's clock before the server's
 
     async def rights(self) -> Rights:
         """Raises RelayTrouble."""
@@ -90,18 +108,45 @@ class Link:
         for stream in (names.EVENTS, names.STATES):
             config = json.dumps(names.stream_config(stream)).encode()
             answer = await self._ask(names.create_stream_subject(stream), config)
-            if error := answer.get("error"):
+            error = answer.get("error") or {}
+            # A stream that an earlier Fleet has made stays as it is.
+            if error and error.get("err_code") != _OTHER_CONFIGURATION:
                 raise RelayTrouble(f"the stream {stream} cannot be used: {_words(error)}")
 
-    async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+    async def publish(
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str],
+        seconds: float = REQUEST_SECONDS,
+    ) -> int:
         """The message's sequence once the server has stored it. Raises Refused, WrongSequence,
         NoStream, RelayTrouble."""
-        answer = await self._ask(subject, body, headers)
+        headers = headers | {wire.SENT_HEADER: clock.now()}
+        answer = await self._ask(subject, body, headers, seconds)
         if error := answer.get("error"):
             if error.get("err_code") == _WRONG_SEQUENCE:
                 raise WrongSequence(_words(error))
+            if error.get("err_code") == _NO_BATCHES:
+                raise NoBatches(_words(error))
             raise RelayTrouble(f"the server did not store a message: {_words(error)}")
         return int(answer["seq"])
+
+    async def publish_together(self, subject: str, parcels: list[Parcel]) -> int:
+        """The last message's sequence once the server has stored all of them, or none: it syncs
+        them to its disk together. Raises NoBatches, and as `publish` does."""
+        name = self._client._nuid.next().decode()
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                for number, parcel in enumerate(parcels[:-1], start=1):
+                    headers = parcel.headers | _of_batch(name, number)
+                    headers[wire.SENT_HEADER] = clock.now()
+                    await self._client.publish(subject, parcel.body, headers=headers)
+        except Exception as error:
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
+        last = parcels[-1]
+        headers = last.headers | _of_batch(name, len(parcels)) | {"Nats-Batch-Commit": "1"}
+        return await self.publish(subject, last.body, headers, _TOGETHER_SECONDS)
 
     async def consumer(
         self, filter: Filter, *, start: int = 0, only_last: bool = False
@@ -130,14 +175,18 @@ class Link:
             if error.get("err_code") == _NO_SUCH_STREAM:
                 raise NoStream("the server has no stream yet: one of its owner's machines makes it")
             raise RelayTrouble(f"the server does not let {filter.consumer} read: {_words(error)}")
+        self._note_time(answer.get("ts"))
         made = Consumer(self, filter, int(answer.get("num_pending") or 0))
         await made.listen()
+        self._consumers.append(made)
         return made
 
     async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._client.close()
+        closing = asyncio.ensure_future(self._client.close())
+        await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+        closing.cancel()
+        with contextlib.suppress(BaseException):
+            closing.exception() if closing.done() else None
 
     @property
     def is_closed(self) -> bool:
@@ -148,7 +197,12 @@ class Link:
         if "violation for subscription" in str(error).lower():
             for asked in self._waiting.values():
                 if not asked.done():
-                    asked.set_exception(Refused(f"this is not the key of {self.machine}"))
+                    asked.set_exception(
+                        Refused(
+                            f"this is not the key of {self.machine}; give the machine's name as the"
+                            " server has it with --name"
+                        )
+                    )
         elif found := _VIOLATION.search(str(error)):
             waiting = self._waiting.get(found[1].lower())
             if waiting and not waiting.done():
@@ -156,26 +210,46 @@ class Link:
                     Refused(f"the server refuses {clean(found[1], 200)} to {self.machine}")
                 )
 
+    def note_closed(self) -> None:
+        """The connection is closed: no answer comes any more."""
+        for asked in self._waiting.values():
+            if not asked.done():
+                asked.set_exception(RelayTrouble(LOST))
+        for consumer in self._consumers:
+            consumer.end()
+
     async def _delete(self, filter: Filter) -> None:
         answer = await self._ask(filter.delete_subject, b"")
         error = answer.get("error") or {}
         if error.get("err_code") == _NO_SUCH_STREAM:
             raise NoStream("the server has no stream yet: one of its owner's machines makes it")
 
+    def _note_time(self, server_time: object) -> None:
+        """How far this machine's clock is ahead of the server's."""
+        try:
+            ahead = clock.nanoseconds(clock.now()) - clock.nanoseconds(str(server_time))
+        except (ValueError, OverflowError):
+            return
+        self.ahead_ns = 0 if abs(ahead) < clock.SKEW_NANOSECONDS else ahead
+
     async def _ask(
-        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
     ) -> dict[str, Any]:
         from nats.errors import Error, NoRespondersError
 
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[subject.lower()] = refused  # nats-py lowers the error
         asking = asyncio.ensure_future(
-            self._client.request(subject, body, timeout=REQUEST_SECONDS, headers=headers)
+            self._client.request(subject, body, timeout=seconds, headers=headers)
         )
         try:
             await asyncio.wait(
                 (asking, refused),
-                timeout=REQUEST_SECONDS + 1,
+                timeout=seconds + 1,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if refused.done():
@@ -188,13 +262,9 @@ class Link:
                 "the server has no stream yet: one of its owner's machines makes it"
             ) from None
         except TimeoutError:
-            raise RelayTrouble(
-                f"the server gave no answer within {REQUEST_SECONDS:.0f} s"
-            ) from None
+            raise RelayTrouble(f"the server gave no answer within {seconds:.0f} s") from None
         except (Error, OSError, ValueError) as error:
-            raise RelayTrouble(
-                f"the connection failed: {clean(error, 200) or type(error).__name__}"
-            ) from None
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
         finally:
             asking.cancel()
             refused.cancel()
@@ -213,7 +283,7 @@ class Consumer:
         self._link = link
         self._client = link._client
         self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
-        self._queue: asyncio.Queue[Msg] = asyncio.Queue()
+        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection is closed
         self._pulls, self._left, self._ends = 0, 0, 0.0
         self._ready: list[Message] = []
 
@@ -226,6 +296,9 @@ class Consumer:
             self._queue.put_nowait(message)
 
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=take)
+
+    def end(self) -> None:
+        self._queue.put_nowait(None)
 
     async def close(self) -> None:
         """Leave nothing behind on the server."""
@@ -248,7 +321,8 @@ class Consumer:
                 if found:
                     break
                 await self._pull(seconds)
-            limit = _IDLE_SECONDS if found else max(self._ends - loop.time(), 0) + 2.0
+            limit = max(self._ends - loop.time(), 0) + _BUSY_SECONDS
+            limit = _IDLE_SECONDS if found else limit
             try:
                 async with asyncio.timeout(limit):
                     message = await self._queue.get()
@@ -256,6 +330,8 @@ class Consumer:
                 if found:
                     break
                 raise RelayTrouble("the server does not answer any more") from None
+            if message is None:
+                raise RelayTrouble(LOST)
             status = (message.headers or {}).get("Status")
             if status is None or message.reply:
                 self._left -= 1
@@ -269,7 +345,10 @@ class Consumer:
                 self._left = 0
                 words = (message.headers or {}).get("Description", "")
                 if "deleted" in words.lower():
-                    raise RelayTrouble("another program reads with this machine's key")
+                    raise RelayTrouble(
+                        "another home reads with this machine's key: give each its own with `fleet"
+                        " relay server add-machine`"
+                    )
                 break
         return found
 
@@ -292,7 +371,7 @@ class Consumer:
                 self.filter.next_subject, json.dumps(wish).encode(), reply=self._reply
             )
         except Exception as error:
-            raise RelayTrouble(f"the connection failed: {clean(error, 200)}") from None
+            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
 
 
 def _message(message: "Msg") -> Message:
@@ -306,6 +385,14 @@ def _message(message: "Msg") -> Message:
         raise RelayTrouble("the server sent a message without its place in the stream") from None
     headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
     return Message(message.subject, sequence, stored_ns, pending, headers, message.data)
+
+
+def _of_batch(name: str, number: int) -> dict[str, str]:
+    return {"Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
+
+
+def _reason(error: BaseException) -> str:
+    return clean(error, 200) or type(error).__name__
 
 
 def _words(error: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fleet_lib import clock, paths
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
 from fleet_lib.relay.connection import connected_with, run
-from fleet_lib.relay.link import RelayTrouble, Rights
+from fleet_lib.relay.link import Rights
 from fleet_lib.relay.outgoing import remotes_of, shared_projects
 from fleet_lib.relay.publish import home_digest, new_epoch
 from fleet_lib.store import db
@@ -27,7 +28,7 @@ def join(home: str, url: str, *, seed_file: Path, ca: Path | None, name: str | N
     everything as it was."""
     if "://" not in url:
         url = f"tls://{url}" if ca else f"nats://{url}"
-    if not url.startswith(_SCHEMES) or "@" in url:
+    if not _is_address(url):
         raise BadInput(f"{url!r} is no server's address; use tls://HOST:4222 or nats://HOST:4222")
     seed = keys.read_seed(seed_file)
     if ca and not ca.is_file():
@@ -65,6 +66,15 @@ def join(home: str, url: str, *, seed_file: Path, ca: Path | None, name: str | N
             write_whole(folder / "ca.pem", ca.read_bytes(), mode=0o600)
         (folder / "not-before").unlink(missing_ok=True)
     return member
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return url.startswith(_SCHEMES) and "@" not in url and bool(parts.hostname) and is_usable
 
 
 def is_exposed(url: str, ca: Path | None) -> bool:
@@ -124,8 +134,6 @@ async def _rights(url: str, seed: str, ca: Path | None, machine: str) -> Rights:
         write_whole(folder / "seed", seed + "\n", mode=0o600)
         async with connected_with(url, folder / "seed", ca, machine) as link:
             return await link.rights()
-    except RelayTrouble as error:
-        raise RelayTrouble(f"{error} (or this is not the key of {machine})") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -53,6 +53,7 @@ def stream_config(stream: str) -> dict[str, object]:
         "max_msgs_per_subject": -1 if is_events else 1,
         "deny_delete": True,
         "deny_purge": True,
+        "allow_atomic": is_events,  # many events are stored together, with one sync to the disk
     }
 
 

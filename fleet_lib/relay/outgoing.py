@@ -19,7 +19,7 @@ from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.usage import of_turn
 
-PAGE = 100  # events that are read at once
+PAGE = 256  # events that are read at once
 _ITEM = 1000  # characters of a list's item
 
 _KINDS = ", ".join(f"'{kind}'" for kind in get_args(wire.EventKind))
@@ -117,6 +117,16 @@ def rows_after(
         for row in found
     ]
     return rows, rows[-1].event_id if len(rows) == PAGE else through
+
+
+def count_after(connection: sqlite3.Connection, project_id: str, event_id: int) -> int:
+    """How many of the project's events after that one are sent."""
+    row = connection.execute(
+        f"SELECT count(*) FROM outbox_events e WHERE e.event_id > :after"
+        f" AND e.project_id = :project AND {_SENT}",
+        {"after": event_id, "project": project_id, "oldest": wire.oldest_sent()},
+    ).fetchone()
+    return int(row[0])
 
 
 def digest_here(connection: sqlite3.Connection, event_id: int) -> str | None:

@@ -7,19 +7,37 @@ import hashlib
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fleet_lib import clock
 from fleet_lib.records import Record, replace
 from fleet_lib.relay import names, states, wire
-from fleet_lib.relay.link import Link, Message, Refused, RelayTrouble, WrongSequence
-from fleet_lib.relay.outgoing import Composer, Row, digest_here, rows_after, shared_projects
+from fleet_lib.relay.link import (
+    Link,
+    Message,
+    NoBatches,
+    Parcel,
+    Refused,
+    RelayTrouble,
+    WrongSequence,
+)
+from fleet_lib.relay.outgoing import (
+    Composer,
+    Row,
+    count_after,
+    digest_here,
+    rows_after,
+    shared_projects,
+)
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project
 from fleet_lib.store.relay import Member, RelayRepo, Share
 
 HEARTBEAT_SECONDS = 30.0
 _REFRESH_SECONDS = 600.0  # a composer's folders are read again
+_PAGE_BYTES = 1024 * 1024  # of messages that are stored together
+_LEAST_TOGETHER = 8  # fewer are sent one by one: storing together costs a few syncs of its own
 
 
 class Sent(Record):
@@ -41,10 +59,17 @@ class _Place(Record):
 class Publisher:
     """Sends over one connection. `begin` comes first."""
 
-    def __init__(self, home: str, connection: sqlite3.Connection, link: Link) -> None:
+    def __init__(
+        self,
+        home: str,
+        connection: sqlite3.Connection,
+        link: Link,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._home = home
         self._connection = connection
         self._link = link
+        self._progress = progress  # takes how many events were sent so far
         self._relay = RelayRepo(connection)
         member = self._relay.member()
         assert member
@@ -55,6 +80,7 @@ class Publisher:
         self._digests: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._beat_at = -HEARTBEAT_SECONDS
+        self._takes_batches = True
         self._newest: dict[str, tuple[int, str]] = {}  # {project: the newest event that was sent}
         self._announced: dict[str, tuple[int, str]] = {}
 
@@ -73,6 +99,14 @@ class Publisher:
             for message in await self._last_of(filter):
                 self._digests[message.subject] = message.headers.get(wire.DIGEST_HEADER, "")
 
+    def waiting(self) -> int:
+        """About how many events will be sent."""
+        number = 0
+        for project_id in shared_projects(self._connection, self._home):
+            place = self._places.get(project_id) or self._first_place(project_id)
+            number += count_after(self._connection, project_id, place.scanned_through)
+        return number
+
     async def send(self) -> int:
         """Send all that is not sent yet; how many events. Before a project is shared, nothing is.
         Raises RelayTrouble."""
@@ -82,14 +116,14 @@ class Publisher:
         await self._send_heartbeats(projects, is_first=True)
         number = 0
         for project in projects.values():
-            number += await self._send_events(project)
+            number += await self._send_events(project, number)
         await self._send_states(projects)
         await self._send_heartbeats(projects, is_first=False)
         return number
 
     # --- events ---
 
-    async def _send_events(self, project: Project) -> int:
+    async def _send_events(self, project: Project, before: int) -> int:
         project_id = project.project_id
         place = self._places.get(project_id) or self._first_place(project_id)
         number = 0
@@ -100,9 +134,10 @@ class Publisher:
                 return number
             reached = place
             try:
-                for row in rows:
-                    reached = await self._send_row(project, row, reached)
-                    number += 1
+                for page in self._pages(project, rows):
+                    reached = await self._send_page(project_id, page, reached)
+                    number += len(page)
+                    self._progress(before + number)
                 reached = replace(reached, scanned_through=through)
                 self._refused.pop(project_id, None)
             except Refused:
@@ -112,27 +147,53 @@ class Publisher:
                 self._note(project_id, reached)
             place = reached
 
-    async def _send_row(self, project: Project, row: Row, place: _Place) -> _Place:
+    def _pages(self, project: Project, rows: list[Row]) -> Iterator[list[tuple[Row, bytes]]]:
+        """The rows and their messages, as many at once as may be stored together."""
         composer = self._composer(project)
+        page: list[tuple[Row, bytes]] = []
+        size = 0
+        for row in rows:
+            try:
+                body = wire.encode(composer.event(row))
+            except ValueError:  # another program's row that no message can hold
+                continue
+            if page and size + len(body) > _PAGE_BYTES:
+                yield page
+                page, size = [], 0
+            page.append((row, body))
+            size += len(body)
+        if page:
+            yield page
+
+    async def _send_page(
+        self, project_id: str, page: list[tuple[Row, bytes]], place: _Place
+    ) -> _Place:
+        subject = names.event_subject(self.member.machine, self.member.epoch, project_id)
+        parcels = [
+            Parcel(body, {wire.EVENT_HEADER: wire.event_header(row.event_id, row.digest)})
+            for row, body in page
+        ]
+        sequence = place.sequence
         try:
-            body = wire.encode(composer.event(row))
-        except ValueError:  # another program's row that no message can hold
-            return replace(place, scanned_through=row.event_id)
-        subject = names.event_subject(self.member.machine, self.member.epoch, project.project_id)
-        headers = {
-            "Nats-Expected-Last-Subject-Sequence": str(place.sequence),
-            wire.EVENT_HEADER: wire.event_header(row.event_id, row.digest),
-        }
-        try:
-            sequence = await self._link.publish(subject, body, headers)
+            if len(page) >= _LEAST_TOGETHER and self._takes_batches:
+                try:
+                    parcels[0] = _after(parcels[0], sequence)
+                    sequence = await self._link.publish_together(subject, parcels)
+                    parcels = []
+                except NoBatches:
+                    self._takes_batches = False
+            for parcel in parcels:
+                one = _after(parcel, sequence)
+                sequence = await self._link.publish(subject, one.body, one.headers)
         except WrongSequence:
             # Another home with this key, or an answer that was lost: the stream says which.
             await self.begin()
             raise RelayTrouble(
                 "the stream has other messages of this machine; trying again"
             ) from None
-        self._newest[project.project_id] = (row.event_id, row.ts[:24])
-        return _Place(sequence, row.event_id, row.event_id)
+        last = page[-1][0]
+        self._newest[project_id] = (last.event_id, last.ts[:24])
+        return _Place(sequence, last.event_id, last.event_id)
 
     def _note(self, project_id: str, place: _Place) -> None:
         with db.transaction(self._connection):
@@ -265,6 +326,12 @@ class Publisher:
             )
             self._composers[project.project_id] = (made_at, composer)
         return composer
+
+
+def _after(parcel: Parcel, sequence: int) -> Parcel:
+    """The parcel for a subject whose last message has that sequence, and no other one."""
+    expected = {"Nats-Expected-Last-Subject-Sequence": str(sequence)}
+    return replace(parcel, headers=parcel.headers | expected)
 
 
 def new_epoch() -> str:

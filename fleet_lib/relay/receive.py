@@ -90,12 +90,15 @@ class Receiver:
         if not messages:
             return
         # Reading and cleaning takes longer than writing: no transaction is open meanwhile.
-        read = [one for message in messages if (one := received(message))]
+        own = self._member.machine, self._member.epoch, self._link.ahead_ns
+        read = [one for message in messages if (one := received(message, *own))]
         last = messages[-1]
         with db.transaction(self._connection):
             applier = Applier(self._connection, self._member, self._people, self._early)
             for message in read:
-                self.number += applier.apply(message)
+                applier.apply(message)
+            applier.finish()
+            self.number += len(read)
             before = self._relay.position(filter.subjects)
             started_at = before.started_at if before else clock.now()
             self._relay.save_position(

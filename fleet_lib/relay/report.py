@@ -3,14 +3,11 @@
 import sqlite3
 from typing import Any
 
-from fleet_lib import clock
 from fleet_lib.relay.backoff import is_running
 from fleet_lib.relay.connection import connected, run
 from fleet_lib.relay.link import RelayTrouble
 from fleet_lib.relay.membership import shared_records
 from fleet_lib.store.relay import Member, Peer, RelayRepo
-
-COPY_SECONDS = 3600.0  # another home with the same key was heard of so lately
 
 
 def report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
@@ -39,8 +36,10 @@ def machine_records(relay: RelayRepo, member: Member) -> list[dict[str, Any]]:
     """The other machines, the one that was heard of last first; a machine of several epochs as it
     is in its newest. `behind_since` is the time of its newest event, if that is not here yet."""
     newest: dict[str, Peer] = {}
+    skipped: dict[str, list[Peer]] = {}
     for peer in relay.peers():
         newest.setdefault(peer.machine, peer)
+        skipped.setdefault(peer.machine, []).append(peer)
     return [
         {
             "machine": peer.machine,
@@ -49,24 +48,14 @@ def machine_records(relay: RelayRepo, member: Member) -> list[dict[str, Any]]:
             "behind_since": peer.sent_event_at
             if peer.sent_event_id > peer.received_event_id
             else None,
-            "newer": peer.newer,
-            "set_aside": peer.set_aside,
-            "last_reason": peer.last_reason,
+            "newer": sum(one.newer for one in skipped[peer.machine]),
+            "set_aside": sum(one.set_aside for one in skipped[peer.machine]),
+            "last_reason": next(
+                (one.last_reason for one in skipped[peer.machine] if one.last_reason), ""
+            ),
         }
         for peer in newest.values()
         if (peer.machine, peer.epoch) != (member.machine, member.epoch)
-    ]
-
-
-def copies(relay: RelayRepo, member: Member) -> list[Peer]:
-    """Other homes that use this machine's key now."""
-    return [
-        peer
-        for peer in relay.peers()
-        if peer.machine == member.machine
-        and peer.epoch != member.epoch
-        and peer.heard_at > member.joined_at
-        and clock.seconds_since(peer.heard_at) < COPY_SECONDS
     ]
 
 
@@ -79,6 +68,6 @@ def connection_trouble(home: str, member: Member) -> str:
 
     try:
         run(look())
-    except RelayTrouble as error:
-        return str(error)
+    except (RelayTrouble, TimeoutError) as error:
+        return str(error) or "the server does not answer"
     return ""

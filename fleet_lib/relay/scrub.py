@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from fleet_lib.redact import redact
@@ -12,11 +13,25 @@ from fleet_lib.text import storable
 from fleet_lib.turn.briefing_parser import folded
 
 _FOLDERS = 200  # of a project's sessions
+_SHORT = 300  # characters of a text that is remembered
 _SHORTEST = 4  # characters of a folder's path that is searched for
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HOME = re.compile(r"(?<![\w.~/-])(?:/(?:home|Users)/[^/\s\"'`)<>\]]+|/root)(?=/|\b)")
 _CLIENT_FILE = re.compile(
     r"[^\s\"'`(<]*/\.claude/(?:projects|sessions)/[^\s\"'`)>]*[^\s\"'`)>.,;:]"
 )
+
+
+def redacted(text: str) -> str:
+    """`redact`, which remembers short texts: names, ids and summaries come again and again."""
+    if len(text) == 36 and _UUID.fullmatch(text):
+        return text
+    return _redacted_short(text) if len(text) <= _SHORT else redact(text)
+
+
+@lru_cache(maxsize=4096)
+def _redacted_short(text: str) -> str:
+    return redact(text)
 
 
 class Scrubber:
@@ -48,7 +63,7 @@ class Scrubber:
                     inside = f"{instead}/" if instead else ""
                     text = text.replace(f"{folder}/", inside).replace(folder, instead or ".")
             text = _HOME.sub("~", text)
-        return redact(text)
+        return redacted(text)
 
     def line(self, text: str, limit: int) -> str:
         return folded(self.text(text), limit)

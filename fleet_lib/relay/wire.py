@@ -16,6 +16,7 @@ from fleet_lib.store.sessions import SessionState
 VERSION = 1
 BODY_LIMIT = 512 * 1024  # bytes of a message
 EVENT_HEADER, DIGEST_HEADER = "Fleet-Event", "Fleet-Digest"
+SENT_HEADER = "Fleet-Sent"  # when, by the sender's clock
 _ITEMS_KEPT = 20  # of a list that is cut
 _TEXT_KEPT = 200_000  # bytes of a text that is cut
 _TEXTS = ("raw_markdown",)
@@ -142,10 +143,13 @@ class HeartbeatMessage(_Part):
 
 
 class Hidden(_Part):
+    """Until when a state of a session is hidden; a time that is over: it is shown again."""
+
     machine: Annotated[str, Field(pattern=f"^{names.MACHINE.pattern}$")]
     session_id: _Name
     until: _Time
     state_at: _Time
+    version: _Number = 1
 
 
 class OwnMessage(_Part):

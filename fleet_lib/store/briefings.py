@@ -8,7 +8,7 @@ from typing import Any, Required, TypedDict, Unpack
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
-from fleet_lib.machines import is_here, of_session
+from fleet_lib.machines import machine_of, of_session
 from fleet_lib.records import Record
 
 
@@ -131,7 +131,7 @@ class BriefingRepo:
         """Insert, or set the given fields of the one that is there; return its id."""
         found = self.find_same(**fields)
         if found is None:
-            return self.insert(**fields)
+            return self.add(**fields)
         self.update(found, **fields)
         return found
 
@@ -187,11 +187,9 @@ class BriefingRepo:
         if since is not None:
             conditions.append(f"{ENDED} >= ?")
             values.append(since)
-        if machine:
-            conditions.append(f"{of_session('session_id')} = ?")
+        if machine is not None:
+            conditions.append(f"{machine_of('session_id')} = ?")
             values.append(machine)
-        elif machine is not None:
-            conditions.append(is_here("session_id"))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._connection.execute(
             f"SELECT * FROM briefings {where} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT ?",
@@ -199,20 +197,24 @@ class BriefingRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def newest_of_projects(self) -> list[tuple[Any, ...]]:
+    def newest_of_projects(self, machine: str | None = None) -> list[tuple[Any, ...]]:
         """(project_id, updated_at, then of its newest briefing: id, status, when its turn ended, the
         turn's summary, the text where there is no summary, and the machine, if that is another
-        one) of every active project."""
+        one) of every active project; with `machine`, as in `query`, of its briefings, and of the
+        projects that have some."""
+        of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
+        join = "LEFT JOIN" if machine is None else "JOIN"
         return self._connection.execute(
             "SELECT p.project_id, p.updated_at, b.briefing_id, b.status,"
             " ifnull(b.ended_at, b.created_at), t.summary,"
             " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
             f" {of_session('b.session_id')} FROM projects p"
-            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
-            f" WHERE project_id = p.project_id ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
+            f" {join} briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
+            f" WHERE project_id = p.project_id {of_machine} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
             " LEFT JOIN turns t ON t.rowid ="
             " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
-            " WHERE ifnull(p.status, 'active') = 'active'"
+            " WHERE ifnull(p.status, 'active') = 'active'",
+            {"machine": machine},
         ).fetchall()
 
     def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:

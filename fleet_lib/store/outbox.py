@@ -136,9 +136,9 @@ class OutboxRepo:
     ) -> list[OutboxEvent]:
         """The events after a cursor, oldest first; page on from the last one's id. `machine` is
         another machine's name, or "" for this one."""
+        events, number = _of_machine(machine)
         rows = self._connection.execute(
-            f"SELECT * FROM outbox_events e WHERE event_id > :after AND {_of_machine(machine)}"
-            " ORDER BY event_id LIMIT :limit",
+            f"SELECT e.* FROM {events} AND {number} > :after ORDER BY {number} LIMIT :limit",
             {"after": event_id, "limit": limit, "machine": machine},
         )
         return [_from_row(row) for row in rows]
@@ -155,9 +155,9 @@ class OutboxRepo:
     ) -> list[OutboxEvent]:
         """The newest events, or the newest before an event, oldest of them first. `machine` as for
         `get_after`."""
+        events, number = _of_machine(machine)
         rows = self._connection.execute(
-            f"SELECT * FROM outbox_events e WHERE event_id < :before AND {_of_machine(machine)}"
-            " ORDER BY event_id DESC LIMIT :limit",
+            f"SELECT e.* FROM {events} AND {number} < :before ORDER BY {number} DESC LIMIT :limit",
             {
                 "before": 2**63 - 1 if before is None else before,
                 "limit": limit,
@@ -191,12 +191,18 @@ class OutboxRepo:
         return cursor.rowcount
 
 
-def _of_machine(machine: str | None) -> str:
-    """In SQL: whether the event `e` is of this machine ("") or of `:machine`."""
+def _of_machine(machine: str | None) -> tuple[str, str]:
+    """In SQL: (the events `e`, all or those of this machine ("") or of `:machine`, to which a
+    condition may be added; what they are in the order of)."""
     if machine is None:
-        return "1"
-    came = "EXISTS (SELECT 1 FROM relay_events r WHERE r.local_event_id = e.event_id"
-    return f"{came} AND r.machine = :machine)" if machine else f"NOT {came})"
+        return "outbox_events e WHERE 1", "e.event_id"
+    if not machine:
+        came = "SELECT 1 FROM relay_events r WHERE r.local_event_id = e.event_id"
+        return f"outbox_events e WHERE NOT EXISTS ({came})", "e.event_id"
+    return (
+        "relay_events r CROSS JOIN outbox_events e ON e.event_id = r.local_event_id"
+        " WHERE r.machine = :machine AND r.local_event_id IS NOT NULL"
+    ), "r.local_event_id"
 
 
 def _with_line(type: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fleet_lib import clock
 from fleet_lib.compiled import compiled
 from fleet_lib.digests import sha256
 from fleet_lib.files import with_parents
+from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
 
@@ -101,13 +102,16 @@ class ProjectRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def activity(self) -> dict[str, tuple[int, str | None]]:
-        """{project_id: (how many briefings, when the newest of them ended)}. Each is a question to
-        one index: a GROUP BY would read every row."""
+    def activity(self, machine: str | None = None) -> dict[str, tuple[int, str | None]]:
+        """{project_id: (how many briefings, when the newest of them ended)}; of another machine, or
+        of this one (""). Each is a question to one index: a GROUP BY would read every row."""
+        of_machine = f"AND {machine_of('b.session_id')} = :machine" if machine is not None else ""
         rows = self._connection.execute(
-            "SELECT project_id, (SELECT count(*) FROM briefings b WHERE b.project_id = p.project_id),"
+            "SELECT project_id, (SELECT count(*) FROM briefings b"
+            f" WHERE b.project_id = p.project_id {of_machine}),"
             " (SELECT max(ifnull(ended_at, created_at)) FROM briefings b"
-            " WHERE b.project_id = p.project_id) FROM projects p"
+            f" WHERE b.project_id = p.project_id {of_machine}) FROM projects p",
+            {"machine": machine},
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 

@@ -11,6 +11,8 @@ from fleet_lib.errors import NotFound
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
 
+_EPOCHS = 20  # of one machine that are kept apart
+COPY_SECONDS = 3600.0  # another home with the same key was heard of so lately
 HERE = "-"  # names this machine in a filter; no machine of a relay can be called so
 
 
@@ -178,6 +180,17 @@ class RelayRepo:
             for row in rows
         ]
 
+    def copies(self, member: Member) -> list[Peer]:
+        """Other homes that use this machine's key now."""
+        return [
+            peer
+            for peer in self.peers()
+            if peer.machine == member.machine
+            and peer.epoch != member.epoch
+            and peer.heard_at > member.joined_at
+            and clock.seconds_since(peer.heard_at) < COPY_SECONDS
+        ]
+
     def is_own(self, machine: str) -> bool:
         """Whether it belongs to the same person."""
         row = self._connection.execute(
@@ -188,16 +201,43 @@ class RelayRepo:
     def hear(self, machine: str, epoch: str, at: str, **changes: Any) -> None:
         """Note that a message of the machine was stored on the server at this time. `changes`:
         is_own, or what its heartbeat says it has sent."""
-        self._connection.execute(
+        cursor = self._connection.execute(
             "INSERT OR IGNORE INTO relay_machines (machine, epoch, is_own, heard_at, sent_event_id,"
             " sent_event_at, received_event_id, newer, set_aside, last_reason)"
             " VALUES (?, ?, 0, '', 0, '', 0, 0, 0, '')",
             (machine, epoch),
         )
+        if cursor.rowcount == 1:
+            self._merge_epochs(machine, epoch)
         sets = ["heard_at = max(heard_at, ?)", *(f"{name} = max({name}, ?)" for name in changes)]
         self._connection.execute(
             f"UPDATE relay_machines SET {', '.join(sets)} WHERE machine = ? AND epoch = ?",
             (at, *changes.values(), machine, epoch),
+        )
+
+    def _merge_epochs(self, machine: str, epoch: str) -> None:
+        """Of a machine with many epochs, as a hostile one may name any number, leave the one that
+        was heard of last and this one; what was counted is not forgotten."""
+        rows = self._connection.execute(
+            "SELECT epoch, is_own, newer, set_aside, last_reason FROM relay_machines"
+            " WHERE machine = ? AND epoch <> ? ORDER BY heard_at DESC, epoch",
+            (machine, epoch),
+        ).fetchall()
+        if len(rows) < _EPOCHS:
+            return
+        reason = next((row["last_reason"] for row in rows if row["last_reason"]), "")
+        self._connection.execute(
+            "UPDATE relay_machines SET is_own = ?, newer = ?, set_aside = ?, last_reason = ?"
+            " WHERE machine = ? AND epoch = ?",
+            (
+                max(row["is_own"] for row in rows),
+                *(sum(row[name] for row in rows) for name in ("newer", "set_aside")),
+                *(reason, machine, rows[0]["epoch"]),
+            ),
+        )
+        self._connection.executemany(
+            "DELETE FROM relay_machines WHERE machine = ? AND epoch = ?",
+            [(machine, row["epoch"]) for row in rows[1:]],
         )
 
     def count(self, machine: str, epoch: str, column: str, reason: str = "") -> None:

@@ -3,7 +3,6 @@
 import sqlite3
 
 from fleet_lib import clock
-from fleet_lib.machines import MARK
 from fleet_lib.records import Record
 
 _KEPT_SECONDS = 120 * 86400  # longer than the server keeps an event
@@ -45,11 +44,6 @@ class RelayRowRepo:
             "INSERT INTO relay_events (machine, epoch, event_id, digest, local_event_id,"
             " received_at) VALUES (?, ?, ?, ?, ?, ?)",
             (machine, epoch, event_id, digest, local_event_id, clock.now()),
-        )
-        self._connection.execute(
-            "UPDATE relay_machines SET received_event_id = max(received_event_id, ?)"
-            " WHERE machine = ? AND epoch = ?",
-            (event_id, machine, epoch),
         )
 
     def local_event(self, machine: str, epoch: str, event_id: int | None) -> int | None:
@@ -111,24 +105,6 @@ class RelayRowRepo:
             "UPDATE sessions SET event_id = ?2, briefing_id = ifnull(?3, briefing_id)"
             " WHERE session_id = ?1 AND ifnull(event_id, 0) < ?2",
             (session_id, event_id, briefing_id),
-        )
-
-    def dismissed_elsewhere(self) -> list[tuple[str, str, str, str]]:
-        """[(session id, project, hidden until, state since)] of other machines' sessions that are
-        hidden here."""
-        rows = self._connection.execute(
-            "SELECT session_id, project_id, hidden_until, state_at FROM sessions"
-            " WHERE instr(session_id, ?) > 0 AND hidden_until > ?",
-            (MARK, clock.now()),
-        )
-        return [tuple(row) for row in rows]
-
-    def hide(self, session_id: str, until: str, state_at: str) -> None:
-        """Hide a session that was dismissed on another machine, unless it has gone on since."""
-        self._connection.execute(
-            "UPDATE sessions SET hidden_until = ?1 WHERE session_id = ?2 AND state_at = ?3"
-            " AND ifnull(hidden_until, '') < ?1",
-            (until, session_id, state_at),
         )
 
     def forget_old(self) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from typing import Literal
 
+from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
 
@@ -107,11 +108,12 @@ class SessionRepo:
         project_id: str | None = None,
         state: SessionState | None = None,
         since: str | None = None,
+        machine: str | None = None,
         limit: int = LISTED,
     ) -> list[Session]:
         """Sessions that have not ended, the most recently seen first. A filter that is None does
-        not filter."""
-        return self._listed("s.ended_at IS NULL", limit, project_id, state, since, None)
+        not filter; `machine` is another machine's name, or "" for this one."""
+        return self._listed("s.ended_at IS NULL", limit, project_id, state, since, machine, None)
 
     def ended(
         self,
@@ -119,12 +121,14 @@ class SessionRepo:
         project_id: str | None = None,
         state: SessionState | None = None,
         since: str | None = None,
+        machine: str | None = None,
         before: tuple[str, str] | None = None,
         limit: int = LISTED,
     ) -> list[Session]:
         """Sessions that have ended, the most recently seen first; `before` is the `last_seen_at`
         and the id of the last one of the page before."""
-        return self._listed("s.ended_at IS NOT NULL", limit, project_id, state, since, before)
+        rule = "s.ended_at IS NOT NULL"
+        return self._listed(rule, limit, project_id, state, since, machine, before)
 
     def hide(self, session: Session, until: str | None) -> bool:
         """Do not show the session as open before this time (ISO), or before its next event; None
@@ -147,11 +151,13 @@ class SessionRepo:
         project_id: str | None,
         state: str | None,
         since: str | None,
+        machine: str | None,
         before: tuple[str, str] | None,
     ) -> list[Session]:
-        filters = {"project_id": project_id, "state": state, "since": since}
+        filters = {"project_id": project_id, "state": state, "since": since, "machine": machine}
         rules = {"project_id": "s.project_id = :project_id", "state": "s.state = :state"}
         rules["since"] = "s.last_seen_at >= :since"
+        rules["machine"] = f"{machine_of('s.session_id')} = :machine"
         values = {name: value for name, value in filters.items() if value is not None}
         conditions = [rule, *(rules[name] for name in values)]
         if before:

@@ -13,7 +13,7 @@ from typing import Any
 from fleet_lib import clock, words
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
-from fleet_lib.machines import record_ids
+from fleet_lib.machines import apart, machine_of, record_ids
 from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
@@ -35,15 +35,18 @@ SELECT b.briefing_id, b.project_id, b.session_id, b.status, b.impact_level, b.ba
   b.head_commit, b.files_touched_json, b.docs_touched_json, b.next_steps_json, b.at,
   t.title, t.summary, t.question, substr(b.raw_markdown, 1, 2000) AS beginning
 FROM (SELECT *, {ENDED} AS at FROM briefings
-  WHERE {ENDED} >= :since AND {ENDED} < :until {{project}}
+  WHERE {ENDED} >= :since AND {ENDED} < :until {{filters}}
   ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit) b
 LEFT JOIN turns t ON t.briefing_id = b.briefing_id
 """
 
 
+_Place = tuple[str, str]  # a project, and the machine of its turns; "" for this one
+
+
 class _Turn(Record):
     briefing_id: int
-    project_id: str
+    place: "_Place"
     session_id: str | None
     at: str
     day: str  # the local one
@@ -73,16 +76,23 @@ def digest(
     since: str,
     until: str | None = None,
     project_id: str | None = None,
+    machine: str | None = None,
 ) -> dict[str, Any]:
-    """`since` and `until` are ISO times, the second excluded; `names` is {project_id: name}.
+    """`since` and `until` are ISO times, the second excluded; `names` is {project_id: name},
+    `machine` another machine's name, or "" for this one.
 
     `needs_you` and `left_open`: empty if the time has an end; `days`, newest first, each with
-    its `projects`; `usage`: a figure or None; `read_since`: later than `since` if there were more
+    its `projects`, which have `machine` if that is another one; `usage`: a figure, which is this
+    machine's, or None; `read_since`: later than `since` if there were more
     turns than are read."""
     end = until or "9999"
-    turns = _turns(connection, since, end, project_id)
-    stale = _stale(connection, since, end, project_id, turns)
-    jobs = _failed_jobs(connection, since, end, project_id)
+    turns = _turns(connection, since, end, project_id, machine)
+    stale = {
+        at: docs
+        for at, docs in _stale(connection, since, end, project_id, turns).items()
+        if machine in (None, at[1][1])
+    }
+    jobs = {} if machine else _failed_jobs(connection, since, end, project_id)
     is_cut = len(turns) > TURNS
     turns = turns[:TURNS]
     of_days: dict[str, list[_Turn]] = {day: [] for day, _ in (*stale, *jobs)}
@@ -92,30 +102,37 @@ def digest(
         "since": since,
         "until": until,
         "read_since": turns[-1].at if is_cut else since,
-        **_waiting(connection, names, project_id, is_now=until is None),
+        **_waiting(connection, names, project_id, machine, is_now=until is None),
         "days": [
             {
                 "day": day,
                 "projects": _projects(
                     of_days[day],
                     names,
-                    {project: docs for (at, project), docs in stale.items() if at == day},
-                    {project: some for (at, project), some in jobs.items() if at == day},
+                    {place: docs for (at, place), docs in stale.items() if at == day},
+                    {place: some for (at, place), some in jobs.items() if at == day},
                 ),
             }
             for day in sorted(of_days, reverse=True)
         ],
-        "usage": _usage(connection, since, until, project_id),
+        "usage": None if machine else _usage(connection, since, until, project_id),
     }
 
 
 def _turns(
-    connection: sqlite3.Connection, since: str, until: str, project_id: str | None
+    connection: sqlite3.Connection,
+    since: str,
+    until: str,
+    project_id: str | None,
+    machine: str | None,
 ) -> list[_Turn]:
     """Newest first; one more than TURNS if there are more."""
-    project = "AND project_id = :project_id" if project_id else ""
-    values = {"since": since, "until": until, "project_id": project_id, "limit": TURNS + 1}
-    rows = connection.execute(_TURNS_SQL.format(project=project), values).fetchall()
+    filters = "AND project_id = :project_id" if project_id else ""
+    if machine is not None:
+        filters += f" AND {machine_of('session_id')} = :machine"
+    values = {"since": since, "until": until, "limit": TURNS + 1}
+    values |= {"project_id": project_id, "machine": machine}
+    rows = connection.execute(_TURNS_SQL.format(filters=filters), values).fetchall()
     rows.sort(key=lambda row: (row["at"], row["briefing_id"]), reverse=True)
     found: dict[int, _Turn] = {}
     sessions: set[str] = set()
@@ -136,7 +153,7 @@ def _turn(row: sqlite3.Row, *, is_last: bool) -> _Turn:
     base, head = row["base_commit"], row["head_commit"]
     return _Turn(
         briefing_id=row["briefing_id"],
-        project_id=row["project_id"],
+        place=(row["project_id"], apart(row["session_id"])[1]),
         session_id=row["session_id"],
         at=row["at"],
         day=local_day(row["at"]),
@@ -164,21 +181,26 @@ def local_day(moment: str) -> str:
 def _projects(
     turns: Sequence[_Turn],
     names: dict[str, str],
-    stale: dict[str, list[str]],
-    jobs: dict[str, list[dict[str, Any]]],
+    stale: dict[_Place, list[str]],
+    jobs: dict[_Place, list[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """A day's projects, the one with the latest turn first."""
-    of_projects: dict[str, list[_Turn]] = {}
+    """A day's projects, the one with the latest turn first; what another machine did in one
+    apart."""
+    of_places: dict[_Place, list[_Turn]] = {}
     for turn in turns:
-        of_projects.setdefault(turn.project_id, []).append(turn)
+        of_places.setdefault(turn.place, []).append(turn)
     return [
         _project(
-            of_projects.get(project_id, []),
-            {"project_id": project_id, "project": names.get(project_id, project_id)},
-            stale.get(project_id, []),
-            jobs.get(project_id, []),
+            of_places.get(place, []),
+            {
+                "project_id": place[0],
+                "project": names.get(place[0], place[0]),
+                **({"machine": place[1]} if place[1] else {}),
+            },
+            stale.get(place, []),
+            jobs.get(place, []),
         )
-        for project_id in dict.fromkeys([*of_projects, *stale, *jobs])
+        for place in dict.fromkeys([*of_places, *stale, *jobs])
     ]
 
 
@@ -253,45 +275,46 @@ def _stale(
     until: str,
     project_id: str | None,
     turns: Sequence[_Turn],
-) -> dict[tuple[str, str], list[str]]:
-    """{(day, project): documents that went stale}, without those that a later turn touched."""
+) -> dict[tuple[str, _Place], list[str]]:
+    """{(day, place): documents that went stale}, without those that a later turn touched."""
     touched: dict[tuple[str, str], str] = {}
     for turn in reversed(turns):
         for doc in turn.docs:
-            touched[turn.project_id, doc] = turn.at
+            touched[turn.place[0], doc] = turn.at
     rows = connection.execute(
         f"SELECT ts, project_id, payload_json FROM outbox_events WHERE ({CLASS}) = {ALERT}"
         f" AND type = 'doc_drift_warning' ORDER BY event_id DESC LIMIT {_WARNINGS}"
     )
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    found: dict[tuple[str, _Place], dict[str, None]] = {}
     for ts, project, text in rows:
         if not since <= ts < until or project is None or project_id not in (None, project):
             continue
-        drift = (json_object_or_none(text) or {}).get("docDrift")
+        payload = json_object_or_none(text) or {}
+        drift, of_machine = payload.get("docDrift"), str(payload.get("machine") or "")
         docs = drift.get("docs") if isinstance(drift, dict) else None
         for doc in docs if isinstance(docs, list) else []:
             if isinstance(doc, str) and touched.get((project, doc), "") <= ts:
-                found.setdefault((local_day(ts), project), {})[doc] = None
+                found.setdefault((local_day(ts), (project, of_machine)), {})[doc] = None
     return {place: list(docs) for place, docs in found.items()}
 
 
 def _failed_jobs(
     connection: sqlite3.Connection, since: str, until: str, project_id: str | None
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """{(day, project): its jobs that failed without a turn of their own}."""
+) -> dict[tuple[str, _Place], list[dict[str, Any]]]:
+    """{(day, place): its jobs that failed without a turn of their own}."""
     rows = connection.execute(
         "SELECT j.job_id, j.project_id, j.ts_finished, j.error FROM jobs j WHERE status = 'failed'"
         " AND NOT EXISTS (SELECT 1 FROM job_runs r JOIN briefings b USING (session_id)"
         f"   WHERE r.job_id = j.job_id) ORDER BY j.job_id DESC LIMIT {_JOBS}"
     )
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, _Place], list[dict[str, Any]]] = {}
     for job_id, project, finished, error in rows:
         if not project or not finished or not since <= finished < until:
             continue
         if project_id in (None, project):
             text = one_line(error, _TEXT) or "without a reason"
             item = {"job_id": job_id, "briefing_id": None, "status": "failed", "text": text}
-            found.setdefault((local_day(finished), project), []).append(item)
+            found.setdefault((local_day(finished), (project, "")), []).append(item)
     return found
 
 
@@ -299,6 +322,7 @@ def _waiting(
     connection: sqlite3.Connection,
     names: dict[str, str],
     project_id: str | None,
+    machine: str | None,
     *,
     is_now: bool,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -307,7 +331,11 @@ def _waiting(
     now = SessionsNow(connection)
     waits = {"needs_you": needs_you(now, names), "left_open": left_open(now, names)}
     return {
-        name: [row for row in rows if project_id in (None, row["project_id"])]
+        name: [
+            row
+            for row in rows
+            if project_id in (None, row["project_id"]) and machine in (None, row.get("machine", ""))
+        ]
         for name, rows in waits.items()
     }
 

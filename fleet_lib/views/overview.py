@@ -21,19 +21,25 @@ from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
 
-def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
+def overview(
+    connection: sqlite3.Connection, home: str, machine: str | None = None
+) -> dict[str, Any]:
     """needs_you, left_open, working, projects, commander, jobs, capture, database, hidden; times are
-    in the database's form."""
+    in the database's form. `machine` is another machine, or "" for this one, whose sessions and
+    briefings these are; all else is of this one."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     now = SessionsNow(connection)
-    needing, left = needs_you(now, names), left_open(now, names)
+    needing, left, busy = (
+        [row for row in make(now, names) if machine in (None, row.get("machine", ""))]
+        for make in (needs_you, left_open, working)
+    )
     return {
         "needs_you": needing,
         "left_open": left,
-        "working": working(now, names),
-        "projects": _roster(connection, names),
+        "working": busy,
+        "projects": _roster(connection, names, machine),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -44,7 +50,7 @@ def overview(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
         "jobs": count_jobs(connection),
         "capture": capture(home, connection),
         "database": database(home),
-        "hidden": count_hidden(connection, needing + left),
+        "hidden": count_hidden(connection, needing + left, machine),
         **_machines(connection),
     }
 
@@ -102,19 +108,21 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
     }
 
 
-def _roster(connection: sqlite3.Connection, names: dict[str, str]) -> list[dict[str, Any]]:
-    rows = BriefingRepo(connection).newest_of_projects()
+def _roster(
+    connection: sqlite3.Connection, names: dict[str, str], machine: str | None
+) -> list[dict[str, Any]]:
+    rows = BriefingRepo(connection).newest_of_projects(machine)
     roster = [
         {
             "project_id": project_id,
             "project": names[project_id],
-            **({"machine": machine} if machine else {}),
+            **({"machine": other} if other else {}),
             "status": status,
             "briefing_id": briefing_id,
             "at": updated_at if briefing_id is None else ended_at,
             "summary": "" if briefing_id is None else summary_of(summary, text),
         }
-        for project_id, updated_at, briefing_id, status, ended_at, summary, text, machine in rows
+        for project_id, updated_at, briefing_id, status, ended_at, summary, text, other in rows
     ]
     return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
 
@@ -135,6 +143,7 @@ def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
             "machine": member.machine,
             "failing_since": member.failing_since,
             "trouble": member.trouble,
+            "copy_heard_at": max((one.heard_at for one in repo.copies(member)), default=None),
             "machines": machines,
         }
     }

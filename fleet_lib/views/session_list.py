@@ -6,7 +6,7 @@ import time
 from typing import Any, cast, get_args
 
 from fleet_lib import live
-from fleet_lib.machines import apart, record_ids
+from fleet_lib.machines import apart, machine_of, record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import LEFT_OPEN, SESSION, STUCK, moments
@@ -34,24 +34,27 @@ def session_list(
     project_id: str | None = None,
     state: str | None = None,
     since: str | None = None,
+    machine: str | None = None,
     before: Place | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
     """Records as `SessionRecords.record` makes them. `names` is {project_id: name}, `state` one of
-    FILTERS, `since` an ISO time after which the session was last active. `before` is the place of
+    FILTERS, `since` an ISO time after which the session was last active. `machine` is
+    another machine's name, or "" for this one. `before` is the place of
     the last record of the page before: only ended sessions follow."""
     now = SessionRecords(connection, names)
     found = {one.session_id: one for one in now.with_file()}
-    for one in _stored(connection, project_id, state, since, before, limit + len(found)):
+    for one in _stored(connection, project_id, state, since, machine, before, limit + len(found)):
         found.setdefault(one.session_id, one)
     if state not in ("needs_you", "left_open"):
-        for session_id in _without_row(connection, project_id, since, before):
+        for session_id in _without_row(connection, project_id, since, machine, before):
             if session := now.of_briefings(session_id):
                 found.setdefault(session_id, session)
     chosen = [
         one
         for one in (now.corrected(session) for session in found.values())
         if project_id in (None, one.project_id)
+        and machine in (None, apart(one.session_id)[1])
         and (since is None or one.last_seen_at >= since)
         and (before is None or _is_after(one, before))
         and now.is_of(one, state)
@@ -66,6 +69,7 @@ def _stored(
     project_id: str | None,
     state: str | None,
     since: str | None,
+    machine: str | None,
     before: Place | None,
     limit: int,
 ) -> list[Session]:
@@ -77,30 +81,44 @@ def _stored(
         return repo.left_open(limit=_MOST_LIVING)
     found: list[Session] = []
     if before is None and state != "ended":
-        found += repo.living(project_id=project_id, since=since, limit=_MOST_LIVING)
+        found += repo.living(
+            project_id=project_id, since=since, machine=machine, limit=_MOST_LIVING
+        )
     states: tuple[SessionState | None, ...] = (None,)
     if state in get_args(SessionState):
         states = tuple(one for one in get_args(SessionState) if _when_ended(one) == state)
     if state != "live":
         for one in states:
             found += repo.ended(
-                project_id=project_id, state=one, since=since, before=before, limit=limit
+                project_id=project_id,
+                state=one,
+                since=since,
+                machine=machine,
+                before=before,
+                limit=limit,
             )
     return found
 
 
 def _without_row(
-    connection: sqlite3.Connection, project_id: str | None, since: str | None, before: Place | None
+    connection: sqlite3.Connection,
+    project_id: str | None,
+    since: str | None,
+    machine: str | None,
+    before: Place | None,
 ) -> list[str]:
     """The sessions that only their briefings know, of the newest briefings."""
     project = "AND project_id = :project_id" if project_id else ""
+    if machine is not None:
+        project += f" AND {machine_of('session_id')} = :machine"
+    values = {"project_id": project_id, "machine": machine, "since": since or ""}
     rows = connection.execute(
         f"""SELECT DISTINCT n.session_id FROM (
           SELECT session_id FROM briefings WHERE {ENDED} >= :since AND {ENDED} <= :until {project}
           ORDER BY {ENDED} DESC, briefing_id DESC LIMIT {_LOOKED_AT}) n
         WHERE n.session_id IS NOT NULL AND NOT EXISTS (
           SELECT 1 FROM sessions s WHERE s.session_id = n.session_id)""",
-        {"project_id": project_id, "since": since or "", "until": before[0] if before else "9999"},
+        values | {"until": before[0] if before else "9999"},
     )
     return [str(row[0]) for row in rows]
 

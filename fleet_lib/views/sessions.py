@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from fleet_lib.machines import record_ids
+from fleet_lib.machines import apart, record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import DISMISSED
@@ -48,23 +48,29 @@ def working(now: "SessionsNow", names: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def hidden(
-    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]], names: dict[str, str]
+    connection: sqlite3.Connection,
+    shown: Sequence[Mapping[str, Any]],
+    names: dict[str, str],
+    machine: str | None = None,
 ) -> list[dict[str, Any]]:
     """The sessions that wait for a person and are dismissed or snoozed, with `hidden_until`; without
-    those that are shown all the same, because they said something new."""
+    those that are shown all the same, because they said something new. `machine` is another
+    machine, or "" for this one."""
     is_shown = {row["session_id"] for row in shown}
     return [
         open_record(_titled(connection, session), names) | {"hidden_until": session.hidden_until}
         for session in SessionRepo(connection).hidden()
-        if session.session_id not in is_shown
+        if session.session_id not in is_shown and machine in (None, apart(session.session_id)[1])
     ]
 
 
 def count_hidden(
-    connection: sqlite3.Connection, shown: Sequence[Mapping[str, Any]]
+    connection: sqlite3.Connection,
+    shown: Sequence[Mapping[str, Any]],
+    machine: str | None = None,
 ) -> dict[str, Any]:
     """How many are dismissed and snoozed, and until when the first of the snoozed ones is."""
-    untils = [row["hidden_until"] for row in hidden(connection, shown, {})]
+    untils = [row["hidden_until"] for row in hidden(connection, shown, {}, machine)]
     snoozed = [until for until in untils if until < DISMISSED]
     return {
         "dismissed": len(untils) - len(snoozed),
