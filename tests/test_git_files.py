@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import stat
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from support import Fleet, git, make_repository
 from support_transcripts import Session
 
 from fleet_lib import paths
-from fleet_lib.turn import document_names, git_process, kept, remembered
+from fleet_lib.turn import document_names, git_process, kept, new_objects, remembered
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, read_git_state
 from fleet_lib.turn.new_objects import changed_files
@@ -313,6 +315,18 @@ def test_git_is_asked_about_commits_that_are_packed_or_merges(
     write(project, {"src/four.py": "4"})
     commit(project)
     assert files(1) == [("src/four.py",)]
+
+
+def test_an_object_that_unpacks_to_more_than_any_commit_is_left_to_git(tmp_path: Path) -> None:
+    name = "ab" + "0" * 38
+    (tmp_path / "ab").mkdir()
+    bomb = zlib.compress(b"commit 1\0tree " + b"a" * (80 << 20), 1)
+    (tmp_path / "ab" / name[2:]).write_bytes(bomb)
+    tracemalloc.start()
+    found = changed_files(str(tmp_path), name, None, 1)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is None and most < 2.5 * new_objects.OBJECT_BYTES
 
 
 # --- where a repository is, and its HEAD ---

@@ -11,7 +11,7 @@ from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
-_OBJECT_BYTES = 64 * 1024 * 1024
+OBJECT_BYTES = 32 * 1024 * 1024  # packed or not; a larger tree is left to git
 _TREE = b"40000"
 _ENTRIES = {  # of a tree, by the bytes of an id; as many as there are
     size: lazy(rb"(?s)(?:[0-7]{5,6} [^\0]+\0.{%d})*+" % size) for size in (20, 32)
@@ -32,13 +32,15 @@ class _Reader(Record):
 
     def read(self, kind: bytes, name: str) -> bytes:
         """Raises LookupError if there is no such loose object."""
-        packed = read_regular_file(f"{self.objects}/{name[:2]}/{name[2:]}", _OBJECT_BYTES)
+        packed = read_regular_file(f"{self.objects}/{name[:2]}/{name[2:]}", OBJECT_BYTES)
         if packed is None:
             raise LookupError(name)
+        unpacking = zlib.decompressobj()
         try:
-            head, _, body = zlib.decompress(packed).partition(b"\0")
+            whole = unpacking.decompress(packed, OBJECT_BYTES)
         except zlib.error:
             raise LookupError(name) from None
+        head, _, body = whole.partition(b"\0") if unpacking.eof else (b"", b"", b"")
         if head.split(b" ")[0] != kind:
             raise LookupError(name)
         return body
