@@ -14,7 +14,7 @@ from support_transcripts import Conversation, configured
 from support_transcripts import Session as WorkingSession
 
 from fleet_lib import clock
-from fleet_lib.store.outbox import EVENT_TYPES
+from fleet_lib.store.outbox import COLLEAGUE_NEWS, EVENT_TYPES
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_new_session_is_shown_what_its_neighbours_touched_in_all_their_turns(
 def test_dashboard_has_a_filter_for_each_type_of_event() -> None:
     script = (ROOT / "commander/gateway/static/words.js").read_text()
     listed = script.partition("EVENT_TYPES = {")[2].partition("}")[0]
-    assert set(re.findall(r"^  (\w+):", listed, re.MULTILINE)) == set(EVENT_TYPES)
+    assert set(re.findall(r"^  (\w+):", listed, re.MULTILINE)) == {*EVENT_TYPES, COLLEAGUE_NEWS}
 
 
 def test_overlap_of_a_turn_that_asks_is_shown_beside_its_question(
