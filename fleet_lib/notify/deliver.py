@@ -46,13 +46,15 @@ def look(home: str) -> float:
             seconds = min(seconds, left)
             found = [(one.event_id, now.of(one)) for one in chosen]
             over[target] = [event_id for event_id, alert in found if alert is None]
-            due[target] = []
-            for alert in [alert for _, alert in found if alert]:
-                left = seconds_left(alert.since, max(wanted.grace_seconds, alert.least_seconds))
-                if left <= 0:
-                    due[target].append(alert)
-                else:
-                    seconds = min(seconds, left)
+            waits = [
+                (seconds_left(one.since, max(wanted.grace_seconds, one.least_seconds)), one)
+                for _, one in found
+                if one
+            ]
+            later = [left for left, _ in waits if left > 0]
+            soon = [left for left in later if left <= _TOGETHER_SECONDS]
+            due[target] = [] if soon else [alert for left, alert in waits if left <= 0]
+            seconds = min([seconds, max(soon)] if soon else [seconds, *later])
     noted = _note(path, due, over)
     if noted:
         messages = {
