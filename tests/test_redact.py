@@ -186,7 +186,7 @@ def test_every_pattern_of_the_table_masks_and_has_matching_hints(kind: Kind) -> 
 
     @given(st.from_regex(re.compile(kind.source, re.ASCII), fullmatch=True))
     @settings(
-        max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     def check(text: str) -> None:
         # An underscore beside a mark is markup; no vendor's token has one there.
