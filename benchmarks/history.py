@@ -1,5 +1,6 @@
 """Homes with a history of any size, made by SQL: a million events take a minute."""
 
+import multiprocessing
 import sqlite3
 import time
 from pathlib import Path
@@ -32,6 +33,17 @@ def fill(home: Path, events: int, projects: int = PROJECTS) -> None:
     """A home with so many events: 2% alerts, 3% highlights, 45% mentions, the rest silent. Every
     second event has a briefing and a turn, every twentieth a session, every tenth a job. The
     Commander has not seen the last tenth."""
+    # In a process of its own: each later fork of one that has become so large takes longer.
+    process = multiprocessing.get_context("fork").Process(
+        target=_fill, args=(home, events, projects)
+    )
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError("the history could not be made")
+
+
+def _fill(home: Path, events: int, projects: int) -> None:
     spool.make_folders(str(home))
     connection = db.connect(paths.database(str(home)))
     for pragma in ("synchronous = OFF", "cache_size = -200000", "temp_store = MEMORY"):
