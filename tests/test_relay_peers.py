@@ -444,7 +444,7 @@ def test_nothing_of_a_project_leaves_the_machine_before_it_is_shared(tmp_path: P
         laptop.turn(secret, 2, session="quiet", text="whispered words")
         relay.url = f"nats://127.0.0.1:{recorder.port}"
         assert recorder.sent == b""
-        # Whoever asks for TLS never goes on in the clear, not even with a signature of the key.
+        # A machine that asks for TLS never goes on in the clear, not even with a signature of the key.
         relay.url = f"tls://127.0.0.1:{recorder.port}"
         with pytest.raises(RelayTrouble, match="does not encrypt"):
             laptop.join(relay, "laptop")

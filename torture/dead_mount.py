@@ -21,7 +21,7 @@ _WELCOME = struct.Struct("<IIIIHHIIHHIIII")
 _WELCOME_BYTES = 64
 _DETACH = 2  # MNT_DETACH
 
-# The server is a process of its own: it must not share a thread with whoever asks.
+# The server is a process of its own: it must not share a thread with what asks it.
 _SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from torture import dead_mount as d; d.serve(int(sys.argv[2]))"
 
 

@@ -198,7 +198,7 @@ def _client(*, is_encrypted: bool) -> "Client":
     from nats.errors import Error
 
     class Encrypted(Client):
-        """nats-py encrypts if the server asks for it. Whoever sits between could leave that out, and
+        """nats-py encrypts if the server asks for it. One who sits between could leave that out, and
         would be sent everything: so this one says nothing over a connection that is in the clear."""
 
         def _connect_command(self) -> bytes:

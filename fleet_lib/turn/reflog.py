@@ -54,7 +54,7 @@ class ReflogEntry(Record):
 
 
 class Movements(Sequence[ReflogEntry]):
-    """Those of a reflog's lines, in their order. A line is understood when somebody comes to it: most
+    """Those of a reflog's lines, in their order. A line is read only when it is asked for: most
     turns look at the newest one, and a file may have hundreds."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
@@ -99,7 +99,7 @@ class Movements(Sequence[ReflogEntry]):
 
 class MadeTimes(Mapping[str, int]):
     """{commit: when its object was made, in Unix nanoseconds}, of those that are no part of a pack.
-    A file is asked when somebody wants to know."""
+    A file is asked when its time is wanted."""
 
     def __init__(self, objects: str) -> None:
         self._objects = objects
