@@ -4,8 +4,9 @@ database is open only for moments, never while anything waits or is sent."""
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from fleet_lib import log, paths
 from fleet_lib.notify import settings, targets
@@ -15,10 +16,12 @@ from fleet_lib.notify.message import message_of
 from fleet_lib.notify.sending import send
 from fleet_lib.notify.targets import Target
 from fleet_lib.store import db
-from fleet_lib.store.notifications import NotificationRepo, Waiting
+from fleet_lib.store.notifications import NotificationRepo
 
 _SETTLE_SECONDS = 60.0  # to wait for a database that is busy, once messages were sent
 _TOGETHER_SECONDS = 5.0  # alerts that come so close to each other become one message
+
+_Alert = TypeVar("_Alert")  # one that waits, or one as it is now
 
 
 def look(home: str) -> float:
@@ -42,19 +45,15 @@ def look(home: str) -> float:
             return math.inf
         now = AlertsNow(connection)
         for target, alerts in waiting.items():
-            chosen, left = _due(alerts, wanted.grace_seconds)
-            seconds = min(seconds, left)
+            chosen, left = _due((seconds_left(one.at, wanted.grace_seconds), one) for one in alerts)
             found = [(one.event_id, now.of(one)) for one in chosen]
             over[target] = [event_id for event_id, alert in found if alert is None]
-            waits = [
+            due[target], later = _due(
                 (seconds_left(one.since, max(wanted.grace_seconds, one.least_seconds)), one)
                 for _, one in found
                 if one
-            ]
-            later = [left for left, _ in waits if left > 0]
-            soon = [left for left in later if left <= _TOGETHER_SECONDS]
-            due[target] = [] if soon else [alert for left, alert in waits if left <= 0]
-            seconds = min([seconds, max(soon)] if soon else [seconds, *later])
+            )
+            seconds = min(seconds, left, later)
     noted = _note(path, due, over)
     if noted:
         messages = {
@@ -74,17 +73,18 @@ def is_pending(home: str) -> bool:
         return seconds_to_next(connection, home) is not None
 
 
-def _due(alerts: Sequence[Waiting], grace_seconds: int) -> tuple[list[Waiting], float]:
-    """(the alerts to send now, seconds until others are due). Those that follow the first one
-    closely are waited for."""
-    if not alerts:
+def _due(waits: Iterable[tuple[float, _Alert]]) -> tuple[list[_Alert], float]:
+    """(the alerts to send now, seconds until others are due) of alerts with the seconds that each
+    has left. Those that follow the first one closely are waited for."""
+    waits = list(waits)
+    if not waits:
         return [], math.inf
-    left = [seconds_left(one.at, grace_seconds) for one in alerts]
-    last = max(seconds for seconds in left if seconds <= min(left) + _TOGETHER_SECONDS)
+    first = min(left for left, _ in waits)
+    last = max(left for left, _ in waits if left <= first + _TOGETHER_SECONDS)
     if last > 0:
         return [], last
-    chosen = [one for one, seconds in zip(alerts, left, strict=True) if seconds <= 0]
-    return chosen, min((seconds for seconds in left if seconds > 0), default=math.inf)
+    chosen = [alert for left, alert in waits if left <= 0]
+    return chosen, min((left for left, _ in waits if left > 0), default=math.inf)
 
 
 def _note(
