@@ -6,6 +6,8 @@ same folder, for the same interpreter alone. What cannot be read, or cannot be w
 as ever.
 """
 
+from __future__ import annotations
+
 import _imp
 import marshal
 import os
@@ -13,16 +15,18 @@ import re
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any, AnyStr, TypeVar, cast
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, AnyStr, TypeVar
+
+    T = TypeVar("T")
+    # (flags, code, number of groups, {name: group})
+    _Parts = tuple[int, bytes, int, dict[str, int]]
 
 # A file of this size has everything many times over: something is wrong with it.
 _LIMIT = 4 * 1024 * 1024
 _CHECKSUM_BYTES = 8
-T = TypeVar("T")
-
-
-# (flags, code, number of groups, {name: group})
-_Parts = tuple[int, bytes, int, dict[str, int]]
 _known: dict[Any, bytes] | None  # values as marshal has them: a turn needs a third of them
 
 
@@ -43,11 +47,13 @@ def kept(key: Any, make: Callable[[], T]) -> T:
     if _known is None:
         _known = _read()
     if key in _known:
-        return cast("T", marshal.loads(_known[key]))  # noqa: S302 (from a file of ours)
-    value = make()
-    _known[key] = marshal.dumps(cast("Any", value))
+        found: T = marshal.loads(_known[key])  # noqa: S302 (from a file of ours)
+        return found
+    value: Any = make()
+    _known[key] = marshal.dumps(value)
     _add(key, _known[key])
-    return value
+    made: T = value
+    return made
 
 
 def checksum(data: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """SHA-256 and BLAKE2, without the import of OpenSSL that `hashlib` begins with: it takes a fifth of what
 starting Python does. For a few short texts; more of them are faster with OpenSSL."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from hashlib import blake2b, sha256
 else:

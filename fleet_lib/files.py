@@ -8,14 +8,15 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from fleet_lib.json_text import json_object
 from fleet_lib.outside import asking, require_answer
 from fleet_lib.spool import sync_folder
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 _HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and RENAME_SWAP on macOS
 

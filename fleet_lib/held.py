@@ -8,11 +8,11 @@ import fcntl
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from fleet_lib import wake
 from fleet_lib.records import Record
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -4,7 +4,10 @@ which hooks import and which must not import json. Python 3.9 and later, as file
 from __future__ import annotations
 
 import json
-from typing import Any
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def json_object(text: str | bytes | None) -> dict[str, Any]:

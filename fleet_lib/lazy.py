@@ -2,13 +2,18 @@
 large ones take milliseconds each, which would be most of what a turn costs, and an ordinary turn
 needs few of them."""
 
+from __future__ import annotations
+
 import marshal
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, AnyStr, cast
 
 from fleet_lib.compiled import checksum, compiled, kept
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, AnyStr
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")
 _SPECIAL = frozenset("\\[{(|.^$*+?")
@@ -17,7 +22,9 @@ _Literals = tuple[str, ...]
 
 def lazy(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """`re.compile` at the first use."""
-    return cast("re.Pattern[AnyStr]", _Lazy(source, flags))
+    pattern: Any = _Lazy(source, flags)
+    stands_for: re.Pattern[AnyStr] = pattern
+    return stands_for
 
 
 class _Lazy:

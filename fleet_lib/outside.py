@@ -10,10 +10,10 @@ import os
 import stat
 import struct
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from fleet_lib.errors import NoAnswer
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from mmap import mmap
 

@@ -2,8 +2,20 @@
 `dataclasses` takes almost as long as starting Python, and each class made by it half a millisecond;
 a turn would pay for fifty."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+    R = TypeVar("R", bound="_Fields")
+else:
+
+    def dataclass_transform(**_):
+        return lambda cls: cls
+
 
 _MISSING = object()
 
@@ -52,9 +64,6 @@ class _Fields:
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
         return f"{type(self).__name__}({fields})"
-
-
-R = TypeVar("R", bound=_Fields)
 
 
 @dataclass_transform(field_specifiers=(field,))

@@ -1,12 +1,14 @@
 """The address of a repository as text: without its credentials, and in one form for all the ways in
 which one repository is written. Nothing here reads a file or asks git; turn/remote_names.py does."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 from fleet_lib.text import storable
 
 # (host, user or "") as a URL has them -> (the host that ssh connects to, its port or None)
@@ -50,7 +52,7 @@ _CODECOMMIT_HOST = (
 )
 
 
-class _Address(NamedTuple):
+class _Address(Record):
     """A remote taken apart."""
 
     scheme: str

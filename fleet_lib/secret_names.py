@@ -5,17 +5,19 @@ the cost grows with the number of such words and not with the length of the text
 tried on a copy of the text without markup; `raw` says where there was markup.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
 
 from fleet_lib.compiled import compiled
+from fleet_lib.records import Record
 from fleet_lib.secret_values import is_key, is_password, is_random, is_said
 
 Span = tuple[int, int]
 
 
-class _Name(NamedTuple):
+class _Name(Record):
     word: str  # the last word of the name, in small letters
     is_password: bool
     before: str = ""  # an expression; without it, the word alone is no name

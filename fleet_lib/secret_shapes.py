@@ -4,11 +4,13 @@ secret_vendors.
 No pattern uses `\\b`: to it, an underscore belongs to the word beside it.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from fleet_lib.compiled import compiled
+from fleet_lib.records import Record
 
 START = r"(?<![A-Za-z0-9])"
 # Inside base64, `/` and `+` are no boundary.
@@ -26,7 +28,7 @@ _ESCAPED = str.maketrans({sign: "\\" + sign for sign in ".$+-/:"})
 UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
-class Kind(NamedTuple):
+class Kind(Record):
     name: str  # as the mask says it
     hints: tuple[str, ...]
     source: str  # a regular expression

@@ -178,8 +178,8 @@ def test_tool_of_a_server_that_commits_is_a_command() -> None:
     (call,) = calls_of(
         ("assistant", AT, use(given, name=tool), None), ("user", LATER, result("done"), None)
     )
-    ((folder, _, message, _, _),) = read_command(call.command, HERE).commits
-    assert (folder, message) == (f"{HERE}/sub", Message("Don't stop"))
+    (found,) = read_command(call.command, HERE).commits
+    assert (found.folder, found.message) == (f"{HERE}/sub", Message("Don't stop"))
 
 
 def test_lines_that_are_none_of_a_client_are_survived() -> None:

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from fleet_lib import clock
-from fleet_lib.levels import ImpactLevel, Status
-from fleet_lib.store.sessions import SessionState
+from fleet_lib.levels import ImpactLevel, SessionState, Status
 from fleet_lib.views.timeline import Level
 
 Limit = Annotated[int, Field(ge=1, le=500)]

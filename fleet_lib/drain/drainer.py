@@ -5,6 +5,8 @@ transaction is committed, or for the quarantine with a reason; else it stays whe
 are read by a child (reader.py).
 """
 
+from __future__ import annotations
+
 import contextlib
 import faulthandler
 import math
@@ -12,7 +14,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TextIO
 
 from fleet_lib import hot_settings, log, paths, spool, wake
 from fleet_lib.drain import quarantine
@@ -29,6 +30,10 @@ from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.store.outbox import renumber_outliers
 from fleet_lib.turn.prepared import NotRead, Prepared
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import TextIO
 
 BATCH_ENTRIES = 100
 BATCH_BYTES = 16 * 1024 * 1024  # the next batch is read meanwhile, so it is twice that

@@ -1,16 +1,18 @@
 """The quarantine, `spool/bad/`: entries that could not be applied, each with a file
 `<entry>.reason` beside it. Only this module knows how the folder looks."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from fleet_lib import paths
 from fleet_lib.files import write_whole
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,7 +23,7 @@ _REASON = ".reason"
 _NAME_BYTES = 200  # of 255 that a file name may have: the reason's name is longer than its entry's
 
 
-def folder(home: str) -> "Path":
+def folder(home: str) -> Path:
     from pathlib import Path  # here: most drains find an empty quarantine
 
     return Path(paths.spool(home, "bad"))
@@ -62,11 +64,11 @@ def reason_of(home: str, name: str) -> str:
     return ""
 
 
-def is_reason(path: "Path") -> bool:
+def is_reason(path: Path) -> bool:
     return path.suffix == _REASON
 
 
-def release(home: str, file: "Path") -> None:
+def release(home: str, file: Path) -> None:
     """Remove an entry that has been applied, if `file` is one of the quarantine."""
     if file.resolve().parent == folder(home).resolve():
         file.unlink()
@@ -92,5 +94,5 @@ def sweep(home: str) -> None:
                     path.unlink()
 
 
-def _reason_file(entry: "Path") -> "Path":
+def _reason_file(entry: Path) -> Path:
     return entry.with_name(entry.name + _REASON)

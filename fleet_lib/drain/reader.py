@@ -16,6 +16,8 @@ A thread would hang with the whole process, and asking only for mounts that are 
 know them: there is no list of mounts on macOS, and a local disk can hang, too.
 """
 
+from __future__ import annotations
+
 import _pickle as pickle
 import _signal
 import contextlib
@@ -25,15 +27,20 @@ import os
 import select
 import time
 from collections.abc import Callable
-from typing import Any, cast
 
 from fleet_lib import log, outside, spool
 from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
-from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, Reply, serve
+from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
 from fleet_lib.turn.prepared import NotRead, Prepared
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fleet_lib.drain.reader_child import Reply
 
 POLL_SECONDS = 0.25
 _LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
@@ -130,24 +137,27 @@ class Reader:
 
     def prepare(self, name: str) -> Prepared | None:
         """The entry with what was read for it; None if another program removed it."""
-        return cast("Prepared | None", self._ask("prepare", name))
+        prepared: Prepared | None = self._ask("prepare", name)
+        return prepared
 
     def read_more(self, prepared: Prepared, missing: NotRead) -> Prepared | None:
         """The same entry with what was missing."""
         name = prepared.entry.name
-        return cast("Prepared | None", self._ask("read_more", name, vars(missing)))
+        more: Prepared | None = self._ask("read_more", name, vars(missing))
+        return more
 
     def usage_files(self, transcript: str) -> dict[str, int]:
         """As turn.usage.usage_files; {} where nothing answers."""
         with contextlib.suppress(NoAnswer):
-            return cast("dict[str, int]", self._ask("usage_files", transcript))
+            found: dict[str, int] = self._ask("usage_files", transcript)
+            return found
         return {}
 
     def read_usage(self, path: str, place: FilePlace, session_id: str) -> UsageReading | None:
         """As turn.usage.read_usage; None where nothing answers."""
         with contextlib.suppress(NoAnswer):
-            reading = self._ask("read_usage", path, place, session_id)
-            return cast("UsageReading | None", reading)
+            reading: UsageReading | None = self._ask("read_usage", path, place, session_id)
+            return reading
         return None
 
     def forget(self) -> None:
@@ -303,9 +313,10 @@ class Reader:
         self._received.write(self._read(length, watch))
         self._received.seek(0)
         # What was sent before in this batch is only referred to, as a repository's state.
-        return cast("Reply", self._unpickler.load())
+        reply: Reply = self._unpickler.load()
+        return reply
 
-    def _read(self, size: int, watch: "_Watch") -> bytes:
+    def _read(self, size: int, watch: _Watch) -> bytes:
         while len(self._unread) < size:
             if not self._poll.poll(POLL_SECONDS * 1000):
                 watch.note_silence()

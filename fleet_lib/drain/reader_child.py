@@ -1,6 +1,8 @@
 """The child's part of reader.py: it reads entries and asks the world, until its requests end. It is
 forked from the drainer, and touches neither the database nor the drainer's lock."""
 
+from __future__ import annotations
+
 import _pickle as pickle
 import _signal
 import contextlib
@@ -13,7 +15,6 @@ import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
-from typing import Any, BinaryIO, cast
 
 from fleet_lib import outside, spool
 from fleet_lib.drain.linger import memory_bytes
@@ -24,12 +25,17 @@ from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.usage import read_usage, usage_files
 
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    # "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
+    Reply = tuple[str, Any]
+
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 NEWEST_PROTOCOL = -1  # of pickle, whose C half alone is imported
 LENGTH = struct.Struct("<Q")  # before each request and reply
-# "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
-Reply = tuple[str, Any]
 _DESCRIPTORS = 65536  # more are never open
 
 
@@ -169,8 +175,8 @@ class _Child:
         except FileNotFoundError:
             return None
         size = len(entry.payload)
-        read = _within_limit(size, prepare, entry, self._home, self._repositories)
-        prepared = self._prepared[name] = cast("Prepared", read)
+        prepared: Prepared = _within_limit(size, prepare, entry, self._home, self._repositories)
+        self._prepared[name] = prepared
         entry.payload = b""  # it is parsed, and can be long
         return prepared
 
@@ -179,8 +185,8 @@ class _Child:
         prepared = self._prepared.get(name) or self._prepare(name)
         if prepared is not None:
             lacks = NotRead(**missing)
-            more = _within_limit(0, read_more, prepared, lacks, self._repositories)
-            prepared = self._prepared[name] = cast("Prepared", more)
+            prepared = _within_limit(0, read_more, prepared, lacks, self._repositories)
+            self._prepared[name] = prepared
         return prepared
 
 

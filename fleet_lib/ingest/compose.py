@@ -1,13 +1,13 @@
 """A turn, composed once as a value: what was written, else what is derived. Pure: no database, no
 files."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
 
 from fleet_lib.digests import sha256
-from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.records import Record, field
-from fleet_lib.store.briefings import BriefingFields, BriefingRecord
+from fleet_lib.store.briefings import FIELDS, BriefingRecord
 from fleet_lib.store.sessions import Session
 from fleet_lib.turn import derive
 from fleet_lib.turn.briefing_parser import Briefing
@@ -21,6 +21,13 @@ from fleet_lib.turn.stored_text import (
     stored_text,
     stored_texts,
 )
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+    from fleet_lib.store.briefings import BriefingFields
 
 _WORD_LIMIT = 200  # characters of an id, a commit, a branch
 
@@ -74,7 +81,7 @@ class ComposedTurn(Record):
     def fields(self) -> BriefingFields:
         """The briefing's columns."""
         values = self.__dict__
-        return {name: values[name] for name in BriefingFields.__annotations__}  # type: ignore[return-value]
+        return {name: values[name] for name in FIELDS}  # type: ignore[return-value]
 
     @property
     def detail(self) -> str:
@@ -162,7 +169,7 @@ def compose(
     )
 
 
-class _Paths(NamedTuple):
+class _Paths(Record):
     """Files by their names, as the repository has them, and as they are stored."""
 
     names: tuple[str, ...]
@@ -180,8 +187,7 @@ def _paths(
         names, stored = written.files_touched, stored_paths(written.files_touched)
     files = _Paths(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(stored)))
     if not written.docs_touched:
-        docs = [_documents_in(each) for each in files]
-        return files, _Paths(docs[0], docs[1])
+        return files, _Paths(_documents_in(files.names), _documents_in(files.stored))
     return files, _Paths(written.docs_touched, stored_paths(written.docs_touched))
 
 
@@ -207,7 +213,8 @@ def with_more_files(
     if derived.get("impact_level") is not None and derived["impact_level"] == impact:
         level = derive.impact_of([*touched, *docs])
         if derived.get("broadcast_level") is not None and derived["broadcast_level"] == broadcast:
-            least = derive.broadcast_of(level, cast(Status, record.status))
+            status: Any = record.status  # one of the few that there are
+            least = derive.broadcast_of(level, status)
             broadcast = derived["broadcast_level"] = least
         impact = derived["impact_level"] = level
     fields = {

@@ -2,9 +2,10 @@
 another copy of it, changes nothing. Nothing here reads a file or asks git: what was not read before
 raises NotRead."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 from fleet_lib import clock
 from fleet_lib.ingest import (
@@ -27,8 +28,13 @@ from fleet_lib.turn.prepared import NotRead, Prepared
 from fleet_lib.turn.repositories import Repositories
 from fleet_lib.turn.stored_text import TEXT_LIMIT
 
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _Outcome = TypeVar("_Outcome")
+
 _HOUR_NS = 3600 * 1_000_000_000
-_Outcome = TypeVar("_Outcome")
 
 
 class Ingest:

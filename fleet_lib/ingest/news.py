@@ -1,16 +1,22 @@
 """What is announced of a turn beside its briefing: documents that it left out of date, and skills
 that it changed. Plain values, because a turn whose agents still run is announced later."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
 
 from fleet_lib.ingest.compose import ComposedTurn
 from fleet_lib.ingest.turn_events import TurnEvents
-from fleet_lib.levels import BroadcastLevel
 from fleet_lib.records import Record
 from fleet_lib.store.repos import Repos
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_path, stored_paths
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fleet_lib.levels import BroadcastLevel
 
 
 class News(Record):
@@ -26,7 +32,7 @@ class News(Record):
         return {name: getattr(self, name) for name in News.__annotations__}
 
     @staticmethod
-    def from_json(stored: dict[str, Any]) -> "News":
+    def from_json(stored: dict[str, Any]) -> News:
         """What `to_json` gave, perhaps that of another version."""
         return News(
             stored.get("broadcast_level", "silent"),

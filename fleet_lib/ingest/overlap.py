@@ -1,7 +1,8 @@
 """Files that several living sessions of a repository have touched within a day."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.ingest.turn_events import TurnEvents
@@ -10,6 +11,10 @@ from fleet_lib.store.repos import Repos
 from fleet_lib.store.touched_files import Overlap
 from fleet_lib.text import storable
 from fleet_lib.turn.prepared import Prepared
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 KEPT_SECONDS = 2 * 86400  # longer than the day that counts: a spool may wait to be drained
 _DAY_NS = 86400 * 1_000_000_000

@@ -1,17 +1,23 @@
 """Permission prompts: the words in which they ask, the alert of one that stays unanswered, and when
 they are over."""
 
+from __future__ import annotations
+
 from fleet_lib import clock
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.ingest.sessions import end_after_event, needs_a_person, new_session, seen_until
 from fleet_lib.records import replace
 from fleet_lib.store.live_state import PermissionRequest
 from fleet_lib.store.repos import Repos
-from fleet_lib.store.sessions import Session, SessionState
+from fleet_lib.store.sessions import Session
 from fleet_lib.text import storable
 from fleet_lib.turn.permission import QUESTION_TOOL, words_of
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_text
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.levels import SessionState
 
 _MAIN_THREAD = ""
 # Copies of a hook run within this; the client shows no second prompt so soon after the first one's

@@ -1,8 +1,9 @@
 """Follow-ups find their turn. One whose line the transcript did not have yet was stored as a turn
 of its own; once the line is seen the two become one: one briefing, its events under the same id."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
 
 from fleet_lib.ingest import provisional
 from fleet_lib.ingest.compose import meaning_of, with_more_files
@@ -15,6 +16,10 @@ from fleet_lib.turn.follow_ups import Place
 from fleet_lib.turn.prepared import EarlierTurn, Prepared
 from fleet_lib.turn.stored_text import stored_paths
 from fleet_lib.turn.title import title_or
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def place(repos: Repos, prepared: Prepared) -> Prepared:

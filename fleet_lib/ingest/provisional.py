@@ -3,8 +3,9 @@ working, until the last agent has ended. A process that ended, or six hours, end
 
 Code that learns in another way that a session's process is gone calls `session_ended`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, cast
 
 from fleet_lib.ingest import news, overlap
 from fleet_lib.ingest.compose import meaning_of
@@ -12,10 +13,13 @@ from fleet_lib.ingest.news import News
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.records import replace
 from fleet_lib.store.background import ProvisionalTurn
-from fleet_lib.store.briefings import BriefingFields, BriefingRecord, Turn
+from fleet_lib.store.briefings import FIELDS, BriefingRecord, Turn
 from fleet_lib.store.repos import Repos
-from fleet_lib.store.sessions import SessionState
 from fleet_lib.turn.prepared import Prepared
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 WAIT_SECONDS = 6 * 3600
 
@@ -61,7 +65,7 @@ def real_level(
 
 def fields_of(record: BriefingRecord) -> dict[str, Any]:
     """A stored briefing's fields, to be written again."""
-    return {name: getattr(record, name) for name in BriefingFields.__annotations__}
+    return {name: getattr(record, name) for name in FIELDS}
 
 
 def stop_seen(repos: Repos, prepared: Prepared) -> None:
@@ -107,7 +111,7 @@ def settle(repos: Repos, held: ProvisionalTurn, at: str) -> None:
         "working",
         held.since,
     ):
-        state = cast(SessionState, before.status)
+        state: Any = before.status  # each status is a state, too
         repos.sessions.save(replace(session, state=state, event_id=event_id or session.event_id))
 
 

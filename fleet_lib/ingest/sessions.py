@@ -1,15 +1,21 @@
 """Worker sessions between their turns: started, waiting for a person, ended."""
 
+from __future__ import annotations
+
 from fleet_lib import clock
 from fleet_lib.ingest import placing, provisional
 from fleet_lib.ingest.compose import head_of
 from fleet_lib.ingest.project import ProjectFinder
 from fleet_lib.records import replace
 from fleet_lib.store.repos import Repos
-from fleet_lib.store.sessions import Session, SessionState
+from fleet_lib.store.sessions import Session
 from fleet_lib.text import storable
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_text
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.levels import SessionState
 
 _NEEDS_A_PERSON = (
     "elicitation",

@@ -1,11 +1,18 @@
 """The events that say what a turn became, for ingest and for whatever classifies a turn later."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fleet_lib.ingest.compose import detail_of
 from fleet_lib.lines import DOCUMENTS_NAMED
-from fleet_lib.store.outbox import EventType, OutboxRepo
+from fleet_lib.store.outbox import OutboxRepo
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fleet_lib.store.outbox import EventType
 
 _NAMED_SOURCES = 20
 

@@ -1,6 +1,6 @@
 """A finished turn to rows: its briefing, its events, and the state that it leaves its session in."""
 
-from typing import Any
+from __future__ import annotations
 
 from fleet_lib import clock
 from fleet_lib.ingest import news as turn_news
@@ -19,6 +19,10 @@ from fleet_lib.text import storable
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.stored_text import stored_paths, stored_text
 from fleet_lib.turn.title import title_or
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def apply_turn_end(repos: Repos, projects: ProjectFinder, prepared: Prepared) -> str:

@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,19 +19,22 @@ from fleet_lib.ingest.compose import detail_of, meaning_of
 from fleet_lib.ingest.turn_events import TurnEvents
 from fleet_lib.jobs.budget import LEAST_BUDGET_USD, left_today
 from fleet_lib.jobs.request import JobRequest
-from fleet_lib.levels import DocDriftRisk, ImpactLevel, Status
+from fleet_lib.levels import DocDriftRisk, ImpactLevel, SessionState, Status
 from fleet_lib.records import replace
 from fleet_lib.redact import redact
 from fleet_lib.store import db
-from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, SemanticFields, Turn
+from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
 from fleet_lib.store.derivations import DerivedRepo, due
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
-from fleet_lib.store.sessions import SessionRepo, SessionState
+from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.text import clean
 from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.derive import broadcast_of
 from fleet_lib.turn.stored_text import stored_text
+
+if TYPE_CHECKING:
+    from fleet_lib.store.briefings import SemanticFields
 
 _TEXT_LIMIT = 3000  # characters of one briefing's text
 _FILES_LIMIT = 40
@@ -194,7 +197,7 @@ def _question(after: BriefingRecord, turn: Turn) -> str | None:
 
 def _changes(
     before: BriefingRecord, derived: Mapping[str, Any], meaning: Meaning
-) -> SemanticFields:
+) -> "SemanticFields":
     """The fields that are still as Fleet derived them and that the model classifies differently."""
     values = meaning.model_dump(exclude={"briefing_id"})
     for name in ("blockers", "next_steps"):

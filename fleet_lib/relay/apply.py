@@ -4,6 +4,7 @@ machine or of another one."""
 
 import sqlite3
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from fleet_lib.lines import event_status, line_of
 from fleet_lib.machines import marked
@@ -12,12 +13,15 @@ from fleet_lib.relay import wire
 from fleet_lib.relay.incoming import Received
 from fleet_lib.relay.outgoing import digest_here
 from fleet_lib.store.briefings import BriefingRepo, Turn
-from fleet_lib.store.outbox import COLLEAGUE_NEWS, ColleagueNews, EventType, OutboxRepo
+from fleet_lib.store.outbox import COLLEAGUE_NEWS, OutboxRepo
 from fleet_lib.store.projects import ProjectRepo, generate_project_id
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
 from fleet_lib.store.relay_sessions import Decision, Original, RelaySessionRepo
 from fleet_lib.store.sessions import Session, SessionRepo
+
+if TYPE_CHECKING:
+    from fleet_lib.store.outbox import ColleagueNews, EventType
 
 Early = dict[str, str]  # {session: its name, which came before its state}
 _EARLY_LIMIT = 10_000  # sessions

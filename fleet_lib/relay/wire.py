@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet_lib import clock
 from fleet_lib.errors import FleetError
-from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, SessionState, Status
 from fleet_lib.relay import names
-from fleet_lib.store.sessions import SessionState
 
 VERSION = 1
 BODY_LIMIT = 512 * 1024  # bytes of a message

@@ -1,13 +1,18 @@
 """Turns with background agents: which prompt is a follow-up of which turn, which turns are not at
 their end yet, and how two turns become one. What this means for a briefing is in ingest/."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.records import Record, field
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 _HELD = "session_id, turn_key, since, agents_json, news_json"
 

@@ -1,15 +1,54 @@
 """The briefings table, and the turns that became briefings."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Required, TypedDict, Unpack
 
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
-from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.machines import machine_of, of_session
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, Required, TypedDict, Unpack
+
+    from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+
+    class BriefingFields(TypedDict, total=False):
+        """What a briefing is made of; what is left out is NULL."""
+
+        project_id: Required[str]
+        status: Required[Status]
+        raw_markdown: Required[str]
+        session_id: str | None
+        task_id: str | None
+        started_at: str | None
+        ended_at: str | None
+        impact_level: ImpactLevel | None
+        broadcast_level: BroadcastLevel | None
+        doc_drift_risk: DocDriftRisk | None
+        base_commit: str | None
+        head_commit: str | None
+        branch: str | None
+        blockers: Sequence[str] | None
+        next_steps: Sequence[str] | None
+        docs_touched: Sequence[str] | None
+        files_touched: Sequence[str] | None
+
+    class SemanticFields(TypedDict, total=False):
+        """What a later reader may say of a briefing."""
+
+        status: Status
+        impact_level: ImpactLevel
+        broadcast_level: BroadcastLevel
+        doc_drift_risk: DocDriftRisk
+        blockers: Sequence[str]
+        next_steps: Sequence[str]
+        docs_touched: Sequence[str]
+        files_touched: Sequence[str]
 
 
 class BriefingRecord(Record):
@@ -32,41 +71,6 @@ class BriefingRecord(Record):
     files_touched: tuple[str, ...]
     raw_markdown: str
     created_at: str
-
-
-class BriefingFields(TypedDict, total=False):
-    """What a briefing is made of; what is left out is NULL."""
-
-    project_id: Required[str]
-    status: Required[Status]
-    raw_markdown: Required[str]
-    session_id: str | None
-    task_id: str | None
-    started_at: str | None
-    ended_at: str | None
-    impact_level: ImpactLevel | None
-    broadcast_level: BroadcastLevel | None
-    doc_drift_risk: DocDriftRisk | None
-    base_commit: str | None
-    head_commit: str | None
-    branch: str | None
-    blockers: Sequence[str] | None
-    next_steps: Sequence[str] | None
-    docs_touched: Sequence[str] | None
-    files_touched: Sequence[str] | None
-
-
-class SemanticFields(TypedDict, total=False):
-    """What a later reader may say of a briefing."""
-
-    status: Status
-    impact_level: ImpactLevel
-    broadcast_level: BroadcastLevel
-    doc_drift_risk: DocDriftRisk
-    blockers: Sequence[str]
-    next_steps: Sequence[str]
-    docs_touched: Sequence[str]
-    files_touched: Sequence[str]
 
 
 class Turn(Record):
@@ -93,8 +97,12 @@ class Turn(Record):
 ENDED = "ifnull(ended_at, created_at)"
 
 _LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
+# Those of BriefingFields, for a program that runs.
+FIELDS = tuple(
+    name for name in BriefingRecord.__annotations__ if name not in ("briefing_id", "created_at")
+)
 _COLUMNS = {
-    **{name: name for name in BriefingFields.__annotations__},
+    **{name: name for name in FIELDS},
     **{name: f"{name}_json" for name in _LISTS},
 }
 

@@ -1,15 +1,17 @@
 """The Commander's conversation, its sessions, and how far each has read the events."""
 
+from __future__ import annotations
+
 import sqlite3
-from typing import TYPE_CHECKING
 
 from fleet_lib import clock
 from fleet_lib.records import Record
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.store.jobs import JobModel
 
-COMMANDER_MODEL: "JobModel" = "opus"
+COMMANDER_MODEL: JobModel = "opus"
 
 _NEWEST = "(SELECT ifnull(max(event_id), 0) FROM outbox_events)"
 _CURSORS = (

@@ -1,19 +1,22 @@
 """Opening the database and beginning a transaction. No SQL about any table lives here."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
 
 from fleet_lib import compiled, paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import migrate
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Literal
 
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -54,9 +57,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def connect(
-    path: "str | Path", *, busy_timeout: float = BUSY_TIMEOUT_SECONDS
-) -> sqlite3.Connection:
+def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
     """Open for reading and writing, creating and migrating as needed.
 
     Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
@@ -89,7 +90,7 @@ def keep_savepoints_in_memory(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def connect_read_only(path: "str | Path") -> sqlite3.Connection:
+def connect_read_only(path: str | Path) -> sqlite3.Connection:
     """Open an existing, migrated database for reading. Raises DatabaseUnusable if it is neither."""
     connection = open_as_it_is(path)
     try:
@@ -105,7 +106,7 @@ def connect_read_only(path: "str | Path") -> sqlite3.Connection:
     return connection
 
 
-def open_as_it_is(path: "str | Path") -> sqlite3.Connection:
+def open_as_it_is(path: str | Path) -> sqlite3.Connection:
     """Open an existing file for reading, whatever its schema. Raises DatabaseUnusable if it is
     none."""
     path = str(path)

@@ -2,14 +2,19 @@
 briefings a model is to be asked about next. What a model is asked, and what its answer changes, is
 in jobs/semantics.py."""
 
+from __future__ import annotations
+
 import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.store.briefings import BriefingRepo
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 BATCH = 10  # briefings that one job asks about
 ASKED_SECONDS = 86400  # older briefings are no longer news: no model is asked about them

@@ -1,16 +1,18 @@
 """Numbered SQL migrations under PRAGMA user_version. A released migration file is never edited."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 import sqlite3
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
 
 from fleet_lib.errors import NewerSchema
 from fleet_lib.lazy import lazy
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,7 +57,7 @@ def require_known_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, path: "str | None") -> list[int]:
+def migrate(connection: sqlite3.Connection, path: str | None) -> list[int]:
     """Bring the file to the latest version and return the versions applied, in one transaction.
 
     The version is read again under the write lock, or two processes would both migrate. A file
@@ -122,7 +124,7 @@ def _backup_before(path: str, label: str) -> None:
     backup(Path(path), Path(path).parent / "backups", label=label)
 
 
-def backup(path: "Path", folder: "Path", label: str = "manual") -> "Path":
+def backup(path: Path, folder: Path, label: str = "manual") -> Path:
     """A consistent copy of the database as last committed, mode 0600; old ones are rotated out."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -1,9 +1,10 @@
 """The outbox: events that other readers follow, each from a cursor of its own."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
 
 from fleet_lib import clock, lines
 from fleet_lib.errors import BadInput
@@ -11,7 +12,23 @@ from fleet_lib.json_text import json_object_or_none
 from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS, SESSION
 
-EventType = Literal[
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    EventType = Literal[
+        "briefing_added",
+        "session_started",
+        "session_blocked",
+        "doc_drift_warning",
+        "skill_updated",
+        "file_overlap",
+        "job_completed",
+        "error",
+    ]
+    ColleagueNews = Literal["colleague_news"]
+
+EVENT_TYPES: tuple[EventType, ...] = (
     "briefing_added",
     "session_started",
     "session_blocked",
@@ -20,10 +37,8 @@ EventType = Literal[
     "file_overlap",
     "job_completed",
     "error",
-]
-EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+)
 # Whatever came from another person's machine (relay/apply.py): never an alert.
-ColleagueNews = Literal["colleague_news"]
 COLLEAGUE_NEWS: ColleagueNews = "colleague_news"
 
 

@@ -1,17 +1,18 @@
 """The latest state of every worker session: which are at work, which are stuck, and on what."""
 
+from __future__ import annotations
+
 import sqlite3
-from typing import Literal
 
 from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
 
-LISTED = 200  # sessions of a list
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.levels import SessionState
 
-SessionState = Literal[
-    "working", "completed", "blocked", "failed", "waiting_for_input", "waiting_for_permission"
-]
+LISTED = 200  # sessions of a list
 
 
 class Session(Record):

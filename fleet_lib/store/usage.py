@@ -1,13 +1,18 @@
 """Tokens that were used: sums, the messages from which they were counted, and how far each
 transcript was read. Nothing here knows what a token costs (store/usage_rates.py does)."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from fleet_lib import clock
 from fleet_lib.records import Record, field
 from fleet_lib.store.projects import ProjectRepo
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 QUARTER_SECONDS = 900
 _TIERS = (200_000, 100_000)  # a message with more context than one of these may have other prices
@@ -25,7 +30,7 @@ _TOKENS = (
 _COLUMNS = ", ".join(_TOKENS)
 
 
-class Tokens(NamedTuple):
+class Tokens(Record):
     """Numbers of tokens; `input` is without the cache's."""
 
     input: int = 0
@@ -35,20 +40,26 @@ class Tokens(NamedTuple):
     cache_write_1h: int = 0
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """All of them, in the order of the table's columns."""
+        return tuple(self.__dict__.values())
+
+    @property
     def tier(self) -> int:
         """The context that the message was over: 0, 100,000 or 200,000 tokens."""
         context = self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
         return next((tier for tier in _TIERS if context > tier), 0)
 
-    def plus(self, other: "Tokens", times: int = 1) -> "Tokens":
-        return Tokens(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+    def plus(self, other: Tokens, times: int = 1) -> Tokens:
+        pairs = zip(self.numbers, other.numbers, strict=True)
+        return Tokens(*(mine + times * its for mine, its in pairs))
 
-    def is_more_than(self, other: "Tokens") -> bool:
+    def is_more_than(self, other: Tokens) -> bool:
         """Whether this is a later report of the same message: its output grows as it is written."""
-        return (self.output, sum(self)) > (other.output, sum(other))
+        return (self.output, sum(self.numbers)) > (other.output, sum(other.numbers))
 
 
-class Owner(NamedTuple):
+class Owner(Record):
     """What a message belongs to."""
 
     session_id: str
@@ -144,7 +155,7 @@ class UsageRepo:
         self._connection.executemany(
             f"INSERT OR REPLACE INTO usage_messages (message, sum_id, {_COLUMNS})"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(message, sum_id, *tokens) for message, tokens in messages.items()],
+            [(message, sum_id, *tokens.numbers) for message, tokens in messages.items()],
         )
 
     def _known(self, messages: Sequence[int]) -> dict[int, tuple[int, Tokens]]:
@@ -195,7 +206,7 @@ class UsageRepo:
     def _add(self, sum_id: int, tokens: Tokens) -> None:
         added = ", ".join(f"{name} = {name} + ?" for name in _TOKENS)
         self._connection.execute(
-            f"UPDATE usage_sums SET {added} WHERE sum_id = ?", (*tokens, sum_id)
+            f"UPDATE usage_sums SET {added} WHERE sum_id = ?", (*tokens.numbers, sum_id)
         )
 
     def _rows(self, sql: str, values: Sequence[int]) -> Iterator[Any]:

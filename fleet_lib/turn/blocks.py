@@ -7,32 +7,37 @@ link needs more, and is left to the library; so is every text, should a later ve
 otherwise.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
 
 from fleet_lib.lazy import lazy
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Protocol
+
+    class Block(Protocol):
+        """A token: a block's beginning, its end, or its text."""
+
+        type: str
+        tag: str
+        nesting: int
+        map: list[int] | None
+        level: int
+        content: str
+        info: str
+
 
 _NAME = "fleet_lib.turn.block_rules"
 # Those of CommonMark. Without "inline" no text can make the library slow.
 COMMONMARK = frozenset(
     "blockquote code fence heading hr html_block lheading list reference paragraph".split()
 )
-
-
-class Block(Protocol):
-    """A token: a block's beginning, its end, or its text."""
-
-    type: str
-    tag: str
-    nesting: int
-    map: list[int] | None
-    level: int
-    content: str
-    info: str
 
 
 class BlockParser:
@@ -51,7 +56,7 @@ class BlockParser:
         return tokens
 
     @cached_property
-    def _light(self) -> "_LightParser":
+    def _light(self) -> _LightParser:
         return _LightParser(self._rules)
 
     @cached_property
@@ -66,7 +71,7 @@ class BlockParser:
 class _LightParser:
     """What the rules ask of the library's parser."""
 
-    class _Options(dict[str, Any]):
+    class _Options(dict[str, object]):
         maxNesting = 20
 
     def __init__(self, rules: Collection[str]) -> None:

@@ -5,17 +5,23 @@ nothing that a model writes makes a briefing unreadable. Nothing is derived here
 not written is None.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
 
 from fleet_lib import clock
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
-from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 from fleet_lib.records import Record
 from fleet_lib.turn.prose import plain
 from fleet_lib.turn.sections import markdown, may_have_sections, sections
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
 
 RAW_LIMIT = 200_000  # characters kept of raw_markdown
 ITEMS_LIMIT = 200
@@ -50,10 +56,10 @@ class Briefing(Record):
 
 
 _ENUMS: dict[str, tuple[str, ...]] = {
-    "status": get_args(Status),
-    "impact_level": get_args(ImpactLevel),
-    "broadcast_level": get_args(BroadcastLevel),
-    "doc_drift_risk": get_args(DocDriftRisk),
+    "status": ("completed", "blocked", "failed", "waiting_for_input"),
+    "impact_level": ("trivial", "minor", "moderate", "major"),
+    "broadcast_level": ("silent", "mention", "highlight"),
+    "doc_drift_risk": ("low", "medium", "high"),
 }
 LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
 _PATH_LISTS = ("docs_touched", "files_touched")

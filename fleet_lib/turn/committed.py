@@ -2,10 +2,11 @@
 other repositories and worktrees that its commands went to. Which commits are the turn's own is
 decided in own_commits; here git is asked, and only if a command may have committed."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.records import MutableRecord, field, replace
@@ -16,6 +17,7 @@ from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.repositories import Repositories, is_status_file, relative_files
 from fleet_lib.turn.tool_calls import MAKES_COMMITS, ToolCall
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.turn.shell_commits import CommitCommand, Reading
 
@@ -51,7 +53,7 @@ def committed_files(
     return list(dict.fromkeys([*found, *relative_files(others, state, folder)]))
 
 
-def _read(calls: Sequence[ToolCall]) -> "list[tuple[ToolCall, Reading]]":
+def _read(calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Reading]]:
     # Only a turn that may have committed needs them.
     from fleet_lib.turn.scripts import read_script_commits
     from fleet_lib.turn.shell_commits import read_command
@@ -60,7 +62,7 @@ def _read(calls: Sequence[ToolCall]) -> "list[tuple[ToolCall, Reading]]":
     for call in calls:
         reading = read_command(call.command, call.folder)
         if not (reading.commits or call.made or call.is_background):
-            reading = reading._replace(commits=read_script_commits(call.command, call.folder))
+            reading = replace(reading, commits=read_script_commits(call.command, call.folder))
         readings.append((call, reading))
     return readings
 
@@ -72,7 +74,7 @@ class _Turn(MutableRecord):
     state: GitState | None
     folder: str
     edited: tuple[str, ...]
-    readings: "list[tuple[ToolCall, Reading]]"
+    readings: list[tuple[ToolCall, Reading]]
     reflogs: dict[str, Sequence[ReflogEntry]] = field(default_factory=dict)
 
     @property
@@ -128,7 +130,7 @@ class _Turn(MutableRecord):
     def _is_main(self, top: str) -> bool:
         return os.path.realpath(top) == os.path.realpath(self.main)
 
-    def _is_in(self, command: "CommitCommand", top: str) -> bool:
+    def _is_in(self, command: CommitCommand, top: str) -> bool:
         place = _top(command.folder) or self.main
         return os.path.realpath(place) == os.path.realpath(top)
 

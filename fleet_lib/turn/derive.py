@@ -1,8 +1,13 @@
 """Fields of a briefing that the worker did not write, derived without a model. Pure functions."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
+
 
 _MINOR_FILES, _MODERATE_FILES = 5, 20
 _BROADCAST: dict[ImpactLevel, BroadcastLevel] = {

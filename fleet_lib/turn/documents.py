@@ -2,6 +2,8 @@
 
 Which documents are living is in `living.py`."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re

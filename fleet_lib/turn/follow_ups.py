@@ -1,8 +1,9 @@
 """To which turn a prompt belongs. Claude Code opens prompts itself, when a background agent has
 ended or a teammate has written; they are follow-ups of the turn that started the agent."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from fleet_lib.compiled import compiled
 from fleet_lib.files import open_regular
@@ -12,6 +13,10 @@ from fleet_lib.records import Record
 from fleet_lib.text import storable
 from fleet_lib.turn import transcript as transcripts
 from fleet_lib.turn.payload import ID_LIMIT
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 _TEXTS = ("<task-notification>", "<teammate-message>", "<teammate-message ")
 _TASK_ID = lazy(r"<task-id>\s*([\w-]{1,200})\s*</task-id>")

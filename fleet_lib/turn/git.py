@@ -7,11 +7,12 @@ the index (git_index.py). Each of them leaves to git what it does not know. A re
 configuration may name programs to run; the switches in `ask` keep them off.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import with_parents
@@ -170,7 +171,7 @@ def run(
         return None
 
 
-class _Places(NamedTuple):
+class _Places(Record):
     """Where the parts of a repository are, "" for what there is not."""
 
     bare: str
@@ -191,7 +192,7 @@ def _read_places(folder: str) -> _Places | None:
     question = (folder, "rev-parse", *_QUESTIONS)
     said = remembered.answer(question, lambda said: _files_of(folder, said), lambda: ask(*question))
     lines = _lines(said)
-    if len(lines) == len(_Places._fields):
+    if len(lines) == len(_Places.__annotations__):
         return _Places(*lines)
     # There is no working tree, or a folder's name has a line break: one by one.
     if ask(folder, "rev-parse", *_QUESTIONS[:-1]) is None:
@@ -228,7 +229,7 @@ def _files_of(folder: str, said: str) -> list[str]:
     """The files that make true what rev-parse said of a repository's places; [] if there may be
     others."""
     lines = _lines(said)
-    if len(lines) != len(_Places._fields) or os.path.realpath(folder) != folder:
+    if len(lines) != len(_Places.__annotations__) or os.path.realpath(folder) != folder:
         return []
     places, parents = _Places(*lines), with_parents(folder)
     if places.toplevel not in parents:

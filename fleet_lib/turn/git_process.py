@@ -1,12 +1,15 @@
 """Running git. `subprocess` does more than this needs, and importing it takes half as long as starting
 Python."""
 
+from __future__ import annotations
+
 import _signal
 import os
 import select
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from fleet_lib.records import Record
 
 # Python ignores these, and git must not.
 _GIVEN_BACK = tuple(
@@ -14,7 +17,7 @@ _GIVEN_BACK = tuple(
 )
 
 
-class Answer(NamedTuple):
+class Answer(Record):
     returncode: int
     stdout: str
     stderr: str

@@ -1,14 +1,19 @@
 """What a reader of the world keeps for the next one, in small files of the home's `cache` folder. It
 is never needed: a file that is missing, damaged or cannot be written costs only time."""
 
+from __future__ import annotations
+
 import contextlib
 import marshal
 import os
-from typing import Any
 
 from fleet_lib import paths
 from fleet_lib.compiled import checksum
 from fleet_lib.digests import sha256
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 _FORMAT = 1  # of what is kept; another one is not read
 _FILE_BYTES = 8 * 1024 * 1024

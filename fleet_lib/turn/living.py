@@ -3,17 +3,22 @@
 A plan, a decision, a changelog or a dated note tells what was true when it was written. It is not
 out of date because the code went on, so nothing warns of it. Pure functions over paths."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Literal
 
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
-# `dated`: a record as far as its name says; git may know that it was changed long afterwards.
-Kind = Literal["living", "dated", "record"]
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Literal
 
+    Kind = Literal["living", "dated", "record"]
+
+# `dated`: a record as far as its name says; git may know that it was changed long afterwards.
 _DATED = lazy(
     r"""(?ix)
     (?<!\d)(?:19|20)\d\d ([-_.]?) (?:0[1-9]|1[0-2]) \1 (?:0[1-9]|[12]\d|3[01]) (?:\d{4}|\d{6})? (?!\d)

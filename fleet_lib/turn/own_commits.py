@@ -6,14 +6,16 @@ id that git printed, by the message that the command gives, or because the comma
 says nothing of it, and there is no other commit that it could be.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fleet_lib.records import Record
 from fleet_lib.turn.reflog import ReflogEntry
 from fleet_lib.turn.tool_calls import ToolCall
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.turn.shell_commits import CommitCommand
 
@@ -29,7 +31,7 @@ class Call(Record):
     """A tool call, and what its command says about this repository."""
 
     call: ToolCall
-    commands: "tuple[CommitCommand, ...]" = ()  # those that commit here
+    commands: tuple[CommitCommand, ...] = ()  # those that commit here
     words: frozenset[str] = frozenset()
 
 
@@ -168,7 +170,7 @@ def _shown_by(each: Call, entries: Sequence[ReflogEntry]) -> list[ReflogEntry]:
     return [entry for entry in entries if entry.commit.startswith(each.call.made)]
 
 
-def _is_of_kind(entry: ReflogEntry, command: "CommitCommand") -> bool:
+def _is_of_kind(entry: ReflogEntry, command: CommitCommand) -> bool:
     if command.amends:
         return entry.amends
     return entry.kind == command.kind and not entry.amends

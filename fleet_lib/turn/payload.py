@@ -1,8 +1,9 @@
 """A hook's input as Fleet reads it: parsed and checked at the boundary, nothing looked up."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
-from typing import Any, Self
 
 from fleet_lib import paths
 from fleet_lib.digests import sha256
@@ -10,6 +11,10 @@ from fleet_lib.errors import BadEntry
 from fleet_lib.records import Record
 from fleet_lib.spool import Entry
 from fleet_lib.text import storable
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 EVENTS = (
     *("SessionStart", "UserPromptSubmit", "Stop", "StopFailure"),

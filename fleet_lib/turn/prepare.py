@@ -6,11 +6,12 @@ to the database alone) it asks for by raising NotRead; `read_more` reads that, a
 applied again.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 from fleet_lib import clock, hot_settings, ignored, outside, paths
 from fleet_lib.errors import BadEntry
@@ -32,6 +33,7 @@ from fleet_lib.turn.sources import sources_of
 from fleet_lib.turn.title import title_of
 from fleet_lib.turn.transcript import TurnFacts
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.turn.transcript_turns import FinishedTurn
 
@@ -124,7 +126,7 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
     )
 
 
-def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> "FinishedTurn | None":
+def _newest_turn(prepared: Prepared, pause: Callable[[float], None]) -> FinishedTurn | None:
     """The newest finished turn of a session that ended; its hook may have been killed with the
     client."""
     from fleet_lib.turn.transcript_turns import newest_turn  # only a session's end asks

@@ -1,8 +1,9 @@
 """What was read of one spool entry, and what a transaction says that it lacks. How it is read is in
 prepare.py."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from fleet_lib import clock
 from fleet_lib.errors import BadEntry
@@ -17,6 +18,7 @@ from fleet_lib.turn.sources import Source
 from fleet_lib.turn.stored_text import TITLE_LIMIT, stored_text
 from fleet_lib.turn.transcript import TurnFacts
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.turn.transcript_turns import FinishedTurn
 
@@ -88,8 +90,8 @@ class Prepared(Record):
     is_imported: bool = False  # history: no hook reported it, and none of it is news
     # Of a SessionEnd: the session's newest turn as its transcript has it, and that turn as an entry
     # of its own.
-    newest: "FinishedTurn | None" = None
-    missed: "Prepared | None" = None
+    newest: FinishedTurn | None = None
+    missed: Prepared | None = None
     earlier_turns: Mapping[str, EarlierTurn] = field(default_factory=dict)  # {prompt_id: its turn}
 
     @property

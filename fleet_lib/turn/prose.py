@@ -5,18 +5,24 @@ A message may be of any size, so only its beginning and its end are read (`READ_
 says first and what it says last.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
 
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.turn.blocks import COMMONMARK, BlockParser
-from fleet_lib.turn.blocks import Block as Token
 
-Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from fleet_lib.turn.blocks import Block as Token
+
+    Kind = Literal["paragraph", "item", "heading", "code", "table", "rule", "quote"]
 
 READ_LIMIT = 20_000  # characters that are read of a message's beginning, and of its end
 _KEPT = 32  # texts whose sentences are kept: several questions are asked of each

@@ -4,14 +4,19 @@ A reflog is a text file of one line a movement, in worktrees too, and reading it
 a process. Where there is no such file (reftable), git is asked (git.py).
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
 
 from fleet_lib.files import open_regular
 from fleet_lib.lazy import lazy
 from fleet_lib.outside import asking
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, overload
 
 LIMIT = 500  # movements that are read, the newest
 _BLOCK_BYTES = 1 << 15
@@ -81,10 +86,13 @@ class Movements(Sequence[ReflogEntry]):
             pass
         return len(self._known)
 
-    @overload
-    def __getitem__(self, at: int) -> ReflogEntry: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[ReflogEntry]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, at: int) -> ReflogEntry: ...
+        @overload
+        def __getitem__(self, at: slice) -> Sequence[ReflogEntry]: ...
+
     def __getitem__(self, at: Any) -> Any:
         return tuple(self)[at]
 

@@ -1,10 +1,11 @@
 """What git and the documents of a turn's repository say, cached for one drain."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from fleet_lib import outside
 from fleet_lib.errors import GitTimeout, NoAnswer
@@ -17,6 +18,7 @@ from fleet_lib.turn.git import (
 )
 from fleet_lib.turn.reflog import ReflogEntry
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from fleet_lib.turn.documents import Documents
 
@@ -68,7 +70,7 @@ class Repositories:
             return read_reflog(toplevel)
         return ()
 
-    def documents(self, state: GitState) -> "Documents":
+    def documents(self, state: GitState) -> Documents:
         """The index of the working tree's documents, read again for each newer state."""
         from fleet_lib.turn.documents import Documents  # most turns of a talk touch no file
 

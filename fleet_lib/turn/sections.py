@@ -2,14 +2,19 @@
 bold lead such as `**Next steps:**`. What stands in them is text here; briefing_parser.py makes
 values of it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import MutableRecord, field
-from fleet_lib.turn.blocks import Block as Token
 from fleet_lib.turn.blocks import BlockParser
 from fleet_lib.turn.prose import plain
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.turn.blocks import Block as Token
 
 _BEFORE = (
     r"(?:(?:the|your|my|our|any|recommended|suggested|possible|proposed|immediate|optional"

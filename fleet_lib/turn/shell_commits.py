@@ -1,15 +1,16 @@
 """What a shell command says about the commits that it makes: in which folders, with which messages.
 A reading of the usual forms, not a shell: what it does not understand it leaves open."""
 
+from __future__ import annotations
+
 import os
 import re
 import shlex
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
-from fleet_lib.records import Record
+from fleet_lib.records import Record, replace
 from fleet_lib.turn.tool_calls import MAKES_COMMITS
 
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
@@ -65,7 +66,7 @@ class Message(Record):
         return True
 
 
-class CommitCommand(NamedTuple):
+class CommitCommand(Record):
     """One call of git that makes a commit."""
 
     folder: str
@@ -75,7 +76,7 @@ class CommitCommand(NamedTuple):
     repeats: bool = False  # in a loop, perhaps: one command may make several commits
 
 
-class Reading(NamedTuple):
+class Reading(Record):
     """What one command says."""
 
     commits: tuple[CommitCommand, ...]
@@ -98,7 +99,7 @@ def read_command(command: str, folder: str, depth: int = 0) -> Reading:
     if not tokens and MAKES_COMMITS.search(command):
         commits.append(CommitCommand(folder, "commit"))
     if _LOOP.search(command):
-        commits = [each._replace(repeats=True) for each in commits]
+        commits = [replace(each, repeats=True) for each in commits]
     return Reading(tuple(commits), frozenset(_first_line(word, documents) for word in tokens))
 
 

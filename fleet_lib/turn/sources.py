@@ -2,7 +2,8 @@
 message. It is read beside the database, where another core has time for it; which source counts, the
 database says (ingest/compose.py)."""
 
-from fleet_lib.levels import Status
+from __future__ import annotations
+
 from fleet_lib.lines import state_words
 from fleet_lib.records import Record
 from fleet_lib.turn import briefing_parser, derive, status_file
@@ -10,6 +11,10 @@ from fleet_lib.turn.asks import question_of
 from fleet_lib.turn.briefing_parser import Briefing
 from fleet_lib.turn.stored_text import stored_text, stored_texts
 from fleet_lib.turn.summary import summary_of
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from fleet_lib.levels import Status
 
 
 class Source(Record):

@@ -4,17 +4,23 @@ Much of what a client writes as a user's line no person wrote: output of command
 what an editor has open, reminders, summaries of what came before.
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
 
 from fleet_lib.lazy import lazy
+from fleet_lib.records import Record
 from fleet_lib.redact import redact
 from fleet_lib.text import storable
 from fleet_lib.turn.briefing_parser import folded
 from fleet_lib.turn.stored_text import TITLE_LIMIT
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 SHORT = 13  # a narrower title ("yes", "go on") says less than the session's last one
 
@@ -53,7 +59,7 @@ _BEFORE_LAST = lazy(r"(.*(?:[.!?](?=\s)|[。！？]))[^.!?。！？]*[:：]$")
 _MASK = lazy(r"\(redacted:[\w-]+\)")
 
 
-class Words(NamedTuple):
+class Words(Record):
     """What a person wrote in a prompt. Raw: it is for `title_of`."""
 
     text: str = ""

@@ -1,13 +1,18 @@
 """The tool calls of a turn that may have made commits: when each ran, and what it showed of them.
 Kept small, because a turn has hundreds of calls with outputs of many kilobytes."""
 
+from __future__ import annotations
+
 import re
-from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.text import storable
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 _CALLS_LIMIT = 5000  # of one turn
 _COMMAND_LIMIT = 16_384  # characters

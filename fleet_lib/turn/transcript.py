@@ -1,10 +1,11 @@
 """What a Claude Code transcript says about one turn. Read from its end, bounded in size and time."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from fleet_lib import clock, outside
 from fleet_lib.files import open_regular
@@ -12,6 +13,10 @@ from fleet_lib.json_text import json_object
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn.title import Words, first_words
 from fleet_lib.turn.tool_calls import CallReader, ToolCall
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end

@@ -5,8 +5,9 @@ A message stands on a line for each of its blocks, each with the output so far, 
 files of resumed and forked conversations. Its id says that it is the same one.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from fleet_lib import clock, outside
 from fleet_lib.digests import blake2b
@@ -17,6 +18,10 @@ from fleet_lib.store.usage import QUARTER_SECONDS, FilePlace, Owner, Tokens, Usa
 from fleet_lib.text import storable
 from fleet_lib.turn.payload import ID_LIMIT
 from fleet_lib.turn.transcript import is_synthetic, opens_turn
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 PORTION_BYTES = 16 * 1024 * 1024  # read at once; the rest of a larger file is read later
 _LINE_LIMIT = 32 * 1024 * 1024  # bytes of a line that is understood
@@ -142,7 +147,7 @@ class _Reader:
         tokens = _tokens(usage)
         # A proxy may leave out the message's id.
         name = message.get("id") or line.get("requestId") or line.get("uuid")
-        if not any(tokens) or not isinstance(name, str):
+        if not any(tokens.numbers) or not isinstance(name, str):
             return
         digest = _digest(name.encode("utf-8", "replace"))
         known = self.messages.get(digest)

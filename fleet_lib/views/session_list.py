@@ -6,12 +6,13 @@ import time
 from typing import Any, cast, get_args
 
 from fleet_lib import live
+from fleet_lib.levels import SessionState
 from fleet_lib.machines import apart, machine_of, record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import LEFT_OPEN, SESSION, STUCK, moments
 from fleet_lib.store.briefings import ENDED
-from fleet_lib.store.sessions import Session, SessionRepo, SessionState
+from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.sessions import REASONS, session_now, title_of
 
 # What a list may be limited to: one of the groups, or a state.

@@ -5,12 +5,13 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from fleet_lib.levels import SessionState
 from fleet_lib.machines import apart, record_ids
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
 from fleet_lib.records import replace
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.briefings import BriefingRepo
-from fleet_lib.store.sessions import Session, SessionRepo, SessionState
+from fleet_lib.store.sessions import Session, SessionRepo
 
 # {state of a session: why it waits for a person}
 REASONS = {
