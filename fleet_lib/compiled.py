@@ -11,13 +11,13 @@ from __future__ import annotations
 import _imp
 import marshal
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import cache
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import re
     from typing import Any, AnyStr, TypeVar
 
     T = TypeVar("T")
@@ -38,6 +38,8 @@ def compiled(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
         return _made(source, kept((source, flags), lambda: _compile(source, flags)))
     # What is not documented of `re` may be otherwise in another Python.
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
+        import re
+
         return re.compile(source, flags)
 
 

@@ -5,7 +5,6 @@ needs few of them."""
 from __future__ import annotations
 
 import marshal
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -13,6 +12,7 @@ from fleet_lib.compiled import checksum, compiled, kept
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import re
     from typing import Any, AnyStr
 
 _METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub", "subn")

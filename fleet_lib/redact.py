@@ -2,7 +2,8 @@
 secret_names.
 """
 
-import re
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -10,6 +11,10 @@ from fleet_lib import secret_names
 from fleet_lib.lazy import lazy
 from fleet_lib.secret_kinds import KINDS
 from fleet_lib.secret_shapes import UUID, Kind
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 # Plain in YAML, so that a masked front matter still parses.
 _MASK = "(redacted:{})"
@@ -26,7 +31,7 @@ _PRIVATE_TAG = lazy(r"(?i)<(/?)private(?:\s*>|(?=[\s/>]|\Z))")
 
 # What stands around a secret and is none of it. An underscore counts where it is emphasis.
 _MARKUP = lazy(
-    r"\x1b\[[0-9;]{0,20}[A-Za-z]"
+    r"(?m)\x1b\[[0-9;]{0,20}[A-Za-z]"
     r"|^[ \t>]{0,8}(?:`{3,}|~{3,})[^\n`]{0,80}$"
     r"|(?<=\n)[ \t]{0,3}>[ \t>]{0,8}"
     r"|</?(?:b|strong|i|em|code|pre|td|th|tr|p|li|br|kbd|span|div|tt|a|summary|details)(?:[ /][^<>\n]{0,80})?>"
@@ -35,7 +40,6 @@ _MARKUP = lazy(
     r"|&(?:quot|lt|gt|#39|amp|nbsp);"
     r"|[`*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"
     r"|(?<![A-Za-z0-9_])_{1,2}(?=[A-Za-z0-9][^\s=]{0,100}_(?![A-Za-z0-9_]))|(?<=[A-Za-z0-9:.!?)])_{1,2}(?=[\s.,;:!?)|]|\Z)",
-    re.MULTILINE,
 )
 _MAY_BE_MARKUP = lazy(
     r"[\x1b`~<>\\%&_*\"'“”‘’„«»「」『』\u200b\u200c\u200d\u2060\ufeff\u00a0\u3000]"

@@ -4,9 +4,9 @@ which one repository is written. Nothing here reads a file or asks git; turn/rem
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 
+from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 from fleet_lib.text import storable
@@ -72,7 +72,7 @@ def without_credentials(remote: str) -> str:
     try:
         parts = urlsplit(remote)
     except ValueError:
-        return re.sub(r"//[^/@]*@", "//", remote)
+        return compiled(r"//[^/@]*@").sub("//", remote)
     if not parts.scheme:
         return remote
     if "@" not in parts.netloc:
@@ -99,7 +99,7 @@ def canonical_remote(remote: str, ssh_host: SshHost | None = None) -> str:
     """One form for what is one repository: `host/path`, from ssh, scp-like and https forms; the
     path of a local one. `ssh_host` resolves the host of the forms that ssh connects to."""
     remote = without_credentials(remote.strip())
-    if "codecommit::" in remote and (found := re.fullmatch(_CODECOMMIT, remote)):
+    if "codecommit::" in remote and (found := compiled(_CODECOMMIT).fullmatch(remote)):
         return _codecommit(found["region"].lower(), found["name"])
     address = _taken_apart(remote)
     if address is None:
@@ -122,7 +122,7 @@ def _taken_apart(remote: str) -> _Address | None:
         # As git does; a `file:` URL stays as it was always read.
         path = found["path"] if scheme == "file" else _unquoted(found["path"])
         return _Address(scheme, user, host, port, _parts(f"{more}/{path}"))
-    if "[" in remote and (found := re.fullmatch(_SCP_BRACKETS, remote)):
+    if "[" in remote and (found := compiled(_SCP_BRACKETS).fullmatch(remote)):
         user, _, place = found["place"].rpartition("@")
         host, port, _ = _host_and_port(f"[{place}]" if place.count(":") > 1 else place)
         return _Address("ssh", found["user"] or user, host, port, _parts(found["path"]))
@@ -170,7 +170,7 @@ def _resolved(address: _Address, ssh_host: SshHost) -> _Address:
 def _canonical(address: _Address) -> str:
     host, port = address.host.lower(), address.port
     path = _without_suffix(address.path)
-    if "codecommit" in host and (found := re.fullmatch(_CODECOMMIT_HOST, host)):
+    if "codecommit" in host and (found := compiled(_CODECOMMIT_HOST).fullmatch(host)):
         return _codecommit(found["region"], path[-1] if path else "")
     if azure := _azure(host, address.user, [_unquoted(part) for part in path]):
         return "/".join(("dev.azure.com", *azure)).lower()

@@ -3,8 +3,9 @@ and the patterns are made. Vendors' tokens are in secret_vendors; what only a na
 in secret_names.
 """
 
+from __future__ import annotations
+
 import binascii
-import re
 
 from fleet_lib.secret_shapes import (
     ALNUM,
@@ -23,6 +24,10 @@ from fleet_lib.secret_shapes import (
 )
 from fleet_lib.secret_values import is_password, is_placeholder, is_random, is_stand_in, is_token
 from fleet_lib.secret_vendors import VENDORS
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 
 def _is_login(match: re.Match[str]) -> bool:

@@ -7,12 +7,15 @@ tried on a copy of the text without markup; `raw` says where there was markup.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from fleet_lib.compiled import compiled
 from fleet_lib.records import Record
 from fleet_lib.secret_values import is_key, is_password, is_random, is_said
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 Span = tuple[int, int]
 

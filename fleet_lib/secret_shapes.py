@@ -6,12 +6,16 @@ No pattern uses `\\b`: to it, an underscore belongs to the word beside it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from fleet_lib.compiled import compiled
 from fleet_lib.records import Record
 
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
+
+_ASCII = 0x100  # re.ASCII
 START = r"(?<![A-Za-z0-9])"
 # Inside base64, `/` and `+` are no boundary.
 _UNBROKEN = r"(?<![A-Za-z0-9+/])"
@@ -37,7 +41,7 @@ class Kind(Record):
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        return compiled(self.source, re.ASCII)
+        return compiled(self.source, _ASCII)
 
 
 def kind(

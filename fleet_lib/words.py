@@ -5,7 +5,8 @@ become single characters, so that a word inside a sentence is found as a phrase 
 Korean, whose particles follow the word without a space.
 """
 
-import re
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,10 @@ from functools import cache
 from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
 
@@ -148,6 +153,8 @@ def _places(text: str) -> Iterator[tuple[str, int, int]]:
 
 def pattern(wanted: list[Phrase]) -> str:
     """A regular expression that finds these phrases as most people write them, for highlighting."""
+    import re  # a turn needs none of it
+
     return "|".join(
         ("" if _is_single(phrase.words[0]) else r"\b")
         + r"[\W_]*".join(map(re.escape, phrase.words))

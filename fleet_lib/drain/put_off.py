@@ -3,12 +3,11 @@ when they are tried again. An entry that is put off stays in the spool, and noth
 it."""
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Collection
 
-from fleet_lib import outside, paths, spool
+from fleet_lib import json_text, outside, paths, spool
 from fleet_lib.errors import NoAnswer
 from fleet_lib.files import read_json_object, write_whole
 from fleet_lib.records import MutableRecord, as_dict, field
@@ -153,7 +152,7 @@ class PutOff:
         aside = Path(paths.spool(self._home, "tmp"))
         write_whole(
             Path(paths.put_off(self._home)),
-            json.dumps({"places": rows}),
+            json_text.dumps({"places": rows}),
             folder=aside,
             durable=False,
         )

@@ -3,11 +3,10 @@ their end yet, and how two turns become one. What this means for a briefing is i
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 
-from fleet_lib import clock
+from fleet_lib import clock, json_text
 from fleet_lib.records import Record, field
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -123,8 +122,8 @@ class BackgroundRepo:
                 turn.session_id,
                 turn.turn_key,
                 turn.since,
-                json.dumps(turn.agents),
-                json.dumps(turn.news, ensure_ascii=False),
+                json_text.dumps(turn.agents),
+                json_text.dumps(turn.news, ensure_ascii=False),
             ),
         )
 
@@ -159,7 +158,7 @@ class BackgroundRepo:
             " AND agents_json IS NOT NULL ORDER BY stopped_at DESC LIMIT 1",
             (session_id, moment),
         ).fetchone()
-        return set(json.loads(row[0])) if row else None
+        return set(json_text.loads(row[0])) if row else None
 
     def listed_before(self, session_id: str, turn_key: str, agents: Iterable[str]) -> set[str]:
         """Those of the agents that ran at the Stop of another turn of the session."""
@@ -188,4 +187,6 @@ class BackgroundRepo:
 
 
 def _from_row(row: sqlite3.Row) -> ProvisionalTurn:
-    return ProvisionalTurn(row[0], row[1], row[2], tuple(json.loads(row[3])), json.loads(row[4]))
+    return ProvisionalTurn(
+        row[0], row[1], row[2], tuple(json_text.loads(row[3])), json_text.loads(row[4])
+    )

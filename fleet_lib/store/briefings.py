@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 
-from fleet_lib import clock
+from fleet_lib import clock, json_text
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.machines import machine_of, of_session
 from fleet_lib.records import Record
@@ -354,9 +353,6 @@ class BriefingRepo:
         return cursor.rowcount == 1
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False)
-
-
 def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
     """Column names and values. Raises TypeError for a name that is no field."""
     stored: dict[str, object] = {}
@@ -370,7 +366,7 @@ def _stored(fields: BriefingFields | SemanticFields) -> dict[str, object]:
 
 
 def _list(texts: Sequence[str]) -> str:
-    return _encoder.encode(list(texts)) if texts else "[]"
+    return json_text.dumps(list(texts), ensure_ascii=False) if texts else "[]"
 
 
 def _from_row(row: sqlite3.Row) -> BriefingRecord:

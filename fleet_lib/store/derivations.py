@@ -4,12 +4,11 @@ in jobs/semantics.py."""
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from fleet_lib import clock
+from fleet_lib import clock, json_text
 from fleet_lib.store.briefings import BriefingRepo
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -31,7 +30,7 @@ class DerivedRepo:
         row = self._connection.execute(
             "SELECT fields_json FROM briefing_derived WHERE briefing_id = ?", (briefing_id,)
         ).fetchone()
-        fields: dict[str, Any] = json.loads(row[0]) if row else {}
+        fields: dict[str, Any] = json_text.loads(row[0]) if row else {}
         return fields
 
     def save(self, briefing_id: int, fields: Mapping[str, Any], *, changed_something: bool) -> None:
@@ -39,7 +38,7 @@ class DerivedRepo:
             "INSERT INTO briefing_derived (briefing_id, fields_json, changed_something)"
             " VALUES (?1, ?2, ?3) ON CONFLICT (briefing_id) DO UPDATE"
             " SET fields_json = ?2, changed_something = ?3",
-            (briefing_id, json.dumps(fields, ensure_ascii=False), changed_something),
+            (briefing_id, json_text.dumps(fields, ensure_ascii=False), changed_something),
         )
 
     def unasked(self, since: str, limit: int = BATCH) -> list[int]:
@@ -57,7 +56,7 @@ class DerivedRepo:
         self._connection.execute(
             "UPDATE briefing_derived SET asked_job_id = ?"
             " WHERE briefing_id IN (SELECT value FROM json_each(?))",
-            (job_id, json.dumps(list(briefing_ids))),
+            (job_id, json_text.dumps(list(briefing_ids))),
         )
 
 

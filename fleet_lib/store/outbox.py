@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 
-from fleet_lib import clock, lines
+from fleet_lib import clock, json_text, lines
 from fleet_lib.errors import BadInput
 from fleet_lib.json_text import json_object_or_none
 from fleet_lib.records import Record
@@ -201,7 +200,7 @@ class OutboxRepo:
         cursor = self._connection.execute(
             "UPDATE outbox_events SET delivered = 1 WHERE delivered = 0"
             " AND event_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(event_ids)),),
+            (json_text.dumps(list(event_ids)),),
         )
         return cursor.rowcount
 
@@ -225,11 +224,8 @@ def _with_line(type: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {**payload, "line": line} if line else payload
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
 def _text(payload: dict[str, Any]) -> str:
-    return _encoder.encode(payload)
+    return json_text.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
 def _from_row(row: sqlite3.Row) -> OutboxEvent:

@@ -5,7 +5,6 @@ request, asks although its reason, a few choices, code or sources follow. Any ot
 only as the last words, since a text answers most of its questions itself.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -28,24 +27,21 @@ _MARK = lazy(r"[?？؟⁇⁈⁉‽][!?！？…。.]*\W*\Z|¿")
 _GREEK_MARK = lazy(r"[\u0370-\u03ff\u1f00-\u1fff][;\u037e]\W*\Z")
 # What may stand after a question as a sentence of its own: a smiley, "(y/n)", "[Y/n]".
 _HINT = lazy(
-    r"\W*(?:\(?\[?(?:y(?:es)?\s?/\s?no?|j(?:a)?\s?/\s?n(?:ein)?|s[ií]?\s?/\s?no?"
+    r"(?i)\W*(?:\(?\[?(?:y(?:es)?\s?/\s?no?|j(?:a)?\s?/\s?n(?:ein)?|s[ií]?\s?/\s?no?"
     r"|o(?:ui)?\s?/\s?n(?:on)?|是\s?/\s?否)\]?\)?)?\W*\Z",
-    re.IGNORECASE,
 )
-_CHOICE = lazy(r"\(?[a-h1-9][).:]\s|(?:or )?something else\b", re.IGNORECASE)
+_CHOICE = lazy(r"(?i)\(?[a-h1-9][).:]\s|(?:or )?something else\b")
 _GOES_ON = lazy(
-    r"¿?(?:and(?:/or)?|or|for example|e\.g|such as|perhaps|maybe|und|oder|et|ou|y|o|e|of|или|아니면)\b"
+    r"(?i)¿?(?:and(?:/or)?|or|for example|e\.g|such as|perhaps|maybe|und|oder|et|ou|y|o|e|of|или|아니면)\b"
     r"|还是|還是|比如|例如|それとも|たとえば",
-    re.IGNORECASE,
 )
 _OTHER_SCRIPT = lazy(r"[^\x00-\u024f\u2000-\u2bff\ue000\ufe0f\U0001f000-\U0001faff]")
 _FILE = lazy(r"\b[\w/-]{2,}\.[a-z]{1,4}\b")  # of a name that is no code, as in "merge.go"
 _ASIDE = lazy(  # sources, signatures, and the like
-    r"\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
+    r"(?i)\W*(?:sources?|references?|links?|quellen|fuentes|fontes|fonti|bronnen|источники"
     r"|来源|參考|参考|出典|참고)\b.{0,40}(?::|：|\Z)"
     r"|\W*(?:co-authored-by|generated with|—\s*claude|-{1,2}\s*claude|best regards"
     r"|cheers|thanks)\b",
-    re.IGNORECASE,
 )
 _QUESTIONS_AHEAD = lazy(
     r"\bquestions?\b|\bclarif|\bdecisions?\b|\bdecide\b|\bconfirm\b|\banswer"

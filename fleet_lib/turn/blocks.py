@@ -9,7 +9,6 @@ otherwise.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _NAME = "fleet_lib.turn.block_rules"
+_SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")  # in a regular expression
 # Those of CommonMark. Without "inline" no text can make the library slow.
 COMMONMARK = frozenset(
     "blockquote code fence heading hr html_block lheading list reference paragraph".split()
@@ -110,16 +110,33 @@ def _block_rules() -> Any:
     # few. Without threads no other import can meet this.
     if is_alone := not {"logging", "threading"} & sys.modules.keys():
         modules["logging"] = {"getLogger": lambda _: _Silence()}
-        modules["re"] = {**vars(re), "compile": lazy}
+        modules["re"] = {"compile": lazy, "escape": _escape, "IGNORECASE": 2, "Match": object}
+        modules["typing"] = {"TYPE_CHECKING": False, "Literal": _Generic, "TypeVar": _Generic}
+    real = {name: sys.modules.get(name) for name in modules}
     for name, contents in modules.items():
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__dict__.update(contents)
     try:
         return __import__(f"{_NAME}.parser_block", fromlist=["ParserBlock"])
     finally:
-        if is_alone:
-            del sys.modules["logging"]
-            sys.modules["re"] = re
+        for name in ("logging", "re", "typing") if is_alone else ():
+            del sys.modules[name]
+            if module := real[name]:
+                sys.modules[name] = module
+
+
+def _escape(text: str) -> str:
+    """As `re.escape` does it."""
+    return "".join(f"\\{char}" if char in _SPECIAL else char for char in text)
+
+
+class _Generic:
+    """Stands for what is written for a type checker."""
+
+    __class_getitem__: ClassVar = classmethod(lambda cls, _: cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
 
 
 class _Silence:

@@ -7,7 +7,6 @@ not written is None.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from fleet_lib import clock
@@ -87,7 +86,7 @@ _PLACEHOLDER = lazy(
 )
 
 _FENCE_HINT = lazy(r"(?im)^[ \t>*+\-\d.]*(?:`{3,}|~{3,})[ \t]*briefing\b")
-_FRONT_MATTER = lazy(r"\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = lazy(r"(?ms)\A\s*---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$")
 _KEY_LINE = lazy(r"^([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]{0,4}:(?:[ \t](.*))?$")
 
 

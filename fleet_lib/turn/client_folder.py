@@ -1,12 +1,11 @@
 """Claude Code's configuration folder of a session, found by its transcript's path, and what the
 client's own files there say of the session."""
 
-import json
 import os
 from collections.abc import Iterator
 from functools import lru_cache
 
-from fleet_lib import clock, live, outside
+from fleet_lib import clock, json_text, live, outside
 from fleet_lib.records import Record
 
 
@@ -49,7 +48,7 @@ def _files(folder: ClientFolder) -> Iterator[live.ClientFile]:
     outside.asking(folder.path)
     for text in live.read_folder(folder.path):
         try:
-            value = json.loads(text.decode("utf-8", "replace"))
+            value = json_text.loads(text.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
@@ -16,6 +15,10 @@ from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
 from fleet_lib.turn import git, living
 from fleet_lib.turn.document_names import DOCUMENT_BYTES, DocumentNames
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 _DOCUMENTS_LIMIT = 2000
 _ALL_DOCUMENTS_BYTES_LIMIT = 32 * 1024 * 1024

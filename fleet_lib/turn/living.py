@@ -5,7 +5,6 @@ out of date because the code went on, so nothing warns of it. Pure functions ove
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from fleet_lib.records import Record
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import re
     from typing import Literal
 
     Kind = Literal["living", "dated", "record"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
-from fleet_lib import paths
+from fleet_lib import json_text, paths
 from fleet_lib.digests import sha256
 from fleet_lib.errors import BadEntry
 from fleet_lib.records import Record
@@ -30,8 +29,6 @@ _TEXTS = (
     *("last_assistant_message", "error", "source", "session_title", "notification_type"),
     *("message", "tool_name"),
 )
-
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Payload(Record):
@@ -93,7 +90,7 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
     if not entry.payload.strip():
         raise BadEntry("the payload is empty")
     try:
-        value = json.loads(entry.payload.decode("utf-8", "replace"))
+        value = json_text.loads(entry.payload.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise BadEntry(f"the payload is not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -103,7 +100,9 @@ def parse_payload(entry: Entry) -> tuple[Payload, str]:
 
 def digest(value: object) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
-    return sha256(_canonical.encode(value).encode()).hexdigest()
+    return sha256(
+        json_text.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def _running_subagents(tasks: list[Any]) -> tuple[str, ...]:

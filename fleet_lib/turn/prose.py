@@ -7,7 +7,6 @@ says first and what it says last.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -18,6 +17,7 @@ from fleet_lib.turn.blocks import COMMONMARK, BlockParser
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import re
     from typing import Literal
 
     from fleet_lib.turn.blocks import Block as Token
@@ -62,8 +62,7 @@ _END = lazy(
     r"|\n"
 )
 _ABBREVIATION = lazy(
-    r"\b(?:e\.g|i\.e|vs|cf|approx|incl|resp|d\.h|z\.b|p\.ej|mr|mrs|dr|fig)\.\Z",
-    re.IGNORECASE,
+    r"(?i)\b(?:e\.g|i\.e|vs|cf|approx|incl|resp|d\.h|z\.b|p\.ej|mr|mrs|dr|fig)\.\Z",
 )
 # A line that begins like this is no continuation of the line before it.
 _NEW_LINE = lazy(

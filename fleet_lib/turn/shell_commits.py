@@ -4,7 +4,6 @@ A reading of the usual forms, not a shell: what it does not understand it leaves
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Iterator
 
@@ -12,6 +11,10 @@ from fleet_lib.compiled import compiled
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record, replace
 from fleet_lib.turn.tool_calls import MAKES_COMMITS
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import re
 
 _SUBCOMMANDS = ("commit", "cherry-pick", "revert", "am")
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
@@ -23,11 +26,10 @@ _NAMES_ONLY = ("echo", "printf", "grep", "rg", "man", "which")
 _LOOP = lazy(r"\b(?:for|while|until|xargs|parallel|foreach)\b")
 _ASSIGNMENT = lazy(r"\w+=")
 _HERE_DOCUMENT = lazy(
-    r"(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]{0,1000})\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
-    re.DOTALL,
+    r"(?s)(?<!<)<<-?[ \t]*(['\"\\]?)([A-Za-z_][\w-]*)['\"]?([^\n]{0,1000})\n(.*?)(?:\n[ \t]*\2[ \t]*(?=[\n)]|$)|\Z)",
 )
 _HERE_NAME = lazy(r"@here-document-(\d+)@")
-_MESSAGE_OPTION = lazy(r"-[aqvsnepioSz]*m(.*)", re.DOTALL)
+_MESSAGE_OPTION = lazy(r"(?s)-[aqvsnepioSz]*m(.*)")
 _SUBSTITUTION = lazy(r"\\?(?:\$\{[^}]*\}|\$\([^)]*\)|\$\w+|[$`][^`]*`?)")
 _DECIDES = 3  # characters of a message that no variable stands for
 _PART = 8  # characters of a message that is found within another: a hook may put a ticket before it

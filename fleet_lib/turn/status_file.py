@@ -1,8 +1,6 @@
 """The status file that a session keeps beside its work. The original system makes a skeleton of one
 at every start and fills it in later, or never: a skeleton is no briefing."""
 
-import re
-
 from fleet_lib.lazy import lazy
 from fleet_lib.records import replace
 from fleet_lib.turn.asks import question_of
@@ -19,7 +17,7 @@ from fleet_lib.turn.summary import summary_of
 # The statuses that no program writes before the turn has ended.
 _TELLING = ("blocked", "failed", "waiting_for_input")
 _HEADING = lazy(r"^[ \t]*(?:#{1,6}(?:[ \t]|$)|[=\-*_]{3,}[ \t]*$)")
-_COMMENT = lazy(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_COMMENT = lazy(r"(?s)<!--.*?(?:-->|\Z)")
 
 
 def read(text: str, message: str) -> Briefing | None:

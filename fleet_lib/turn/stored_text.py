@@ -2,7 +2,6 @@
 own, because redaction must come before every cut: a token that is cut in half is no longer
 recognised."""
 
-import re
 from collections.abc import Iterable
 
 from fleet_lib.lazy import lazy
@@ -16,7 +15,7 @@ PATH_LIMIT = 4096  # characters of a file's name
 
 # What stands for bytes that are not UTF-8, as Python and git's answers have them.
 _UNDECODABLE = lazy(r"[\udc80-\udcff]")
-_LOOKS_QUOTED = lazy(r'".*\\.*"', re.DOTALL)
+_LOOKS_QUOTED = lazy(r'(?s)".*\\.*"')
 _QUOTED = str.maketrans(
     {"\\": "\\\\", '"': '\\"'} | {0xDC00 + b: f"\\{b:03o}" for b in range(128, 256)}
 )

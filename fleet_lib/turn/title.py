@@ -6,7 +6,6 @@ what an editor has open, reminders, summaries of what came before.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
@@ -32,8 +31,8 @@ _WRAPPER = lazy(
     r"|coordinator-task|command-(?:message|contents))(?:\s[^<>]{0,2000})?>"
 )
 _WRAPPERS_LIMIT = 200  # in one text
-_COMMAND = lazy(r"<command-name>\s*/?(.*?)\s*</command-name>", re.DOTALL)
-_ARGUMENTS = lazy(r"<command-args>(.*?)</command-args>", re.DOTALL)
+_COMMAND = lazy(r"(?s)<command-name>\s*/?(.*?)\s*</command-name>")
+_ARGUMENTS = lazy(r"(?s)<command-args>(.*?)</command-args>")
 _TYPED_COMMAND = lazy(r"/[A-Za-z][\w:.-]*(?=\s|$)")
 _PLACEHOLDER = lazy(
     r"\[(?:Request interrupted by user|Image|Pasted text|Attached)\b[^\[\]\n]{0,300}\]"

@@ -3,8 +3,6 @@ Kept small, because a turn has hundreds of calls with outputs of many kilobytes.
 
 from __future__ import annotations
 
-import re
-
 from fleet_lib import clock
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
@@ -19,7 +17,7 @@ _COMMAND_LIMIT = 16_384  # characters
 _HASHES_LIMIT = 200  # of one call
 # What git prints of a commit that it made: "[main 1a2b3c4] message". A tool that shows a file puts
 # the number of the line before it.
-_MADE = lazy(r"^(?:\s*\d+[\t→])?\[[^\[\n]* ([0-9a-f]{4,64})\] ", re.MULTILINE)
+_MADE = lazy(r"(?m)^(?:\s*\d+[\t→])?\[[^\[\n]* ([0-9a-f]{4,64})\] ")
 _HASH = lazy(r"\b[0-9a-f]{7,64}\b")
 # A command that may make commits; what it says of them is in shell_commits.
 MAKES_COMMITS = lazy(
