@@ -132,13 +132,13 @@ def store(
     """Write the briefing and the record that ties the turn to it. `is_history`: it was imported,
     and no event announces a revision. A provisional one is silent, and its record stays as it
     was last announced."""
-    fields = dict[str, Any](turn.fields())
+    fields: dict[str, Any] = {**turn.fields()}
     taken = repos.briefings.find_same(**fields)
     if taken is not None and taken != (before.briefing_id if before else None):
         # The worker wrote the task and time of another turn again; this is a turn of its own all
         # the same.
         turn = replace(turn, task_id=turn.turn_key, ended_at=prepared.received_at)
-        fields = dict[str, Any](turn.fields())
+        fields = {**turn.fields()}
     derived = turn.derived
     revision, meaning = (stored.revision, stored.meaning) if stored else (0, "")
     if is_provisional:
