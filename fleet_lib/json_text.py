@@ -30,27 +30,29 @@ def json_array_or_none(text: str | bytes | None) -> list[Any] | None:
 
 
 def _value_or_none(text: str | bytes | None) -> Any:
+    if not text:
+        return None
     try:
         return loads(text)
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def loads(text: str | bytes | None) -> Any:
-    """`json.loads`. Raises ValueError, RecursionError, and TypeError for None."""
+def loads(text: str | bytes) -> Any:
+    """`json.loads`. Raises ValueError and RecursionError."""
     if isinstance(text, bytes) and text[:1] in b"{[" and text[1:2] != b"\0":  # else UTF-16, or so
         text = text.decode("utf-8", "surrogatepass")
     if isinstance(text, str) and _scan:
         bare = text.strip(_BLANKS)
         try:
             value, end = _scan(bare, 0)
-        except StopIteration:
+        except (StopIteration, ValueError):
             end = -1
         if end == len(bare):
             return value
     import json  # it says what is wrong
 
-    return json.loads(text)  # type: ignore[arg-type]
+    return json.loads(text)
 
 
 def dumps(

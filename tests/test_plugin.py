@@ -20,7 +20,8 @@ from test_hooks import INTERPRETERS
 from commander.setup import plugin as plugin_environment
 from commander.setup.hook_entries import is_ours
 from fleet_lib.ingest import sessions
-from fleet_lib.turn.briefing_parser import ImpactLevel, find_block, parse
+from fleet_lib.levels import ImpactLevel
+from fleet_lib.turn.briefing_parser import find_block, parse
 from fleet_lib.turn.payload import EVENTS
 
 PLUGIN = json.loads((ROOT / ".claude-plugin" / "plugin.json").read_text())

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from fleet_lib import log, outside, spool
 from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
-from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, serve
+from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, Reply, serve
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.store.usage import FilePlace, UsageReading
 from fleet_lib.turn.prepared import NotRead, Prepared
@@ -39,8 +39,6 @@ from fleet_lib.turn.prepared import NotRead, Prepared
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
-
-    from fleet_lib.drain.reader_child import Reply
 
 POLL_SECONDS = 0.25
 _LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
@@ -305,7 +303,7 @@ class Reader:
         except BrokenPipeError:
             raise self._death() from None
 
-    def _receive(self) -> Reply:
+    def _receive(self) -> Any:
         watch = _Watch(self._child, self._board, self._on_wait)
         length = LENGTH.unpack(self._read(LENGTH.size, watch))[0]
         self._received.seek(0)
@@ -313,8 +311,7 @@ class Reader:
         self._received.write(self._read(length, watch))
         self._received.seek(0)
         # What was sent before in this batch is only referred to, as a repository's state.
-        reply: Reply = self._unpickler.load()
-        return reply
+        return self._unpickler.load()
 
     def _read(self, size: int, watch: _Watch) -> bytes:
         while len(self._unread) < size:

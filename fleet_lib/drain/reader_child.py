@@ -29,13 +29,12 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
-    # "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
-    Reply = tuple[str, Any]
-
 ENTRY_SECONDS = 20.0
 ENTRY_SECONDS_PER_MB = 1.0
 NEWEST_PROTOCOL = -1  # of pickle, whose C half alone is imported
 LENGTH = struct.Struct("<Q")  # before each request and reply
+# "answer", "no answer", "waited", "slow", "malformed" or "refused", and what belongs to it.
+Reply = tuple[str, "Any"]
 _DESCRIPTORS = 65536  # more are never open
 
 

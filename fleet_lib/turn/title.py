@@ -175,5 +175,5 @@ def _plain(raw: str) -> str:
     line = _TAG_ALONE.sub("", line, count=1).strip() if line.startswith("<") else line
     while mark := _LINE_MARK.match(line):
         line = line[mark.end() :]
-    line = _BOLD.sub(r"\1", line).strip()
+    line = _BOLD.sub(lambda bold: bold[1], line).strip()  # "\1" would import `re`
     return line if any(map(str.isalnum, _MASK.sub("", line))) else ""
