@@ -11,6 +11,8 @@ _ID_BYTES = 20
 _TAIL_BYTES = 3  # of a name
 _HEAD_BYTES = 62  # of an entry, before its name: times, numbers, size, id, flags
 _EXTENDED, _LONGEST = 0x40, 0xFFF  # in the flags
+_MODES = (0o100644, 0o100755, 0o120000, 0o160000)
+_MORE_FILES = frozenset((b"link", b"sdir"))  # extensions of an index that does not name each file
 
 
 _Found = tuple[list[bytes], int]  # names, and where the entries end
@@ -36,11 +38,9 @@ def files_ending(data: bytes, ends: Collection[bytes]) -> list[str] | None:
 def files_named(data: bytes, name: str) -> list[str] | None:
     """The files with this base name. `data` is a whole index."""
     wanted = name.encode("utf-8", "surrogateescape")
-    if (
-        len(wanted) < _TAIL_BYTES or b"sdir\0" in data
-    ):  # a sparse index has folders instead of files
+    if len(wanted) < _TAIL_BYTES or not _names_each_file(data):
         return None
-    names = None if data[4:8] == b"\0\0\0\4" or b"link\0" in data else _ending(data, wanted)
+    names = None if data[4:8] == b"\0\0\0\4" else _ending(data, wanted)
     if names is None:
         files = files_ending(data, [wanted])
     else:
@@ -51,13 +51,38 @@ def files_named(data: bytes, name: str) -> list[str] | None:
 def root_tree(data: bytes) -> bytes:
     """The id of the tree that has the same files as the index, whose last bytes these are; b"" if
     there is none, or it is not known."""
+    at = _trees_at(data)
+    counts, _, rest = data[at + 8 + 1 :].partition(b"\n") if at >= 0 else (b"-", b"", b"")
+    return b"" if counts.startswith(b"-") else rest[:_ID_BYTES]
+
+
+def _trees_at(data: bytes) -> int:
+    """Where the extension begins that has the ids of trees, -1 if there is none."""
     at = data.rfind(b"TREE")
-    while at >= 0:
-        if _is_whole(data, at):
-            counts, _, rest = data[at + 8 + 1 :].partition(b"\n")
-            return b"" if counts.startswith(b"-") else rest[:_ID_BYTES]
+    while at >= 0 and not _is_whole(data, at):
         at = data.rfind(b"TREE", 0, at)
-    return b""
+    return at
+
+
+def _names_each_file(data: bytes) -> bool:
+    """Whether the index is neither split nor sparse. Looking for the signs of that everywhere would
+    take most of the time, so it is done only where they may be."""
+    at = _trees_at(data)
+    found = _extensions(data, at) if at >= 0 and _ends_an_entry(data, at) else None
+    if found is None:
+        return not any(sign + b"\0" in data for sign in _MORE_FILES)
+    return _MORE_FILES.isdisjoint(found)
+
+
+def _ends_an_entry(data: bytes, at: int) -> bool:
+    """Whether the last entry, of version 2 or 3, ends there: no other extension lies before."""
+    end = at - 1
+    while data[end : end + 1] == b"\0":
+        end -= 1
+    name = data.rfind(b"\0", 0, end) + 2
+    mode = int.from_bytes(data[name - 38 : name - 34], "big")
+    is_name = data[name - 1] == end + 1 - name and name % 8 == (12 + _HEAD_BYTES) % 8
+    return is_name and mode in _MODES and at - end <= 9
 
 
 def _ending(data: bytes, wanted: bytes) -> list[bytes] | None:
@@ -118,8 +143,14 @@ def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
 
 def _is_whole(data: bytes, at: int) -> bool:
     """Whether nothing but extensions, of which none names more files, follows up to the checksum."""
+    found = _extensions(data, at)
+    return found is not None and b"link" not in found
+
+
+def _extensions(data: bytes, at: int) -> list[bytes] | None:
+    """The signs of the extensions that follow up to the checksum; None if something else does."""
+    found: list[bytes] = []
     while 0 <= at < len(data) - _ID_BYTES:
-        if data[at : at + 4] == b"link":
-            return False
+        found.append(data[at : at + 4])
         at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
-    return at == len(data) - _ID_BYTES
+    return found if at == len(data) - _ID_BYTES else None
