@@ -5,14 +5,19 @@ document is as it was. So a turn reads only the documents that changed since an 
 of the others only when they changed. This is for names as most files have them (`app.py`). Others
 need not be words of their own in a document, so git looks for them."""
 
+from __future__ import annotations
+
 import os
 import stat
+import struct
 import time
 from binascii import crc32
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import accumulate
 
 from fleet_lib import outside
+from fleet_lib.compiled import checksum
 from fleet_lib.files import open_regular, read_regular_file
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn import git_index, kept, new_objects
@@ -29,19 +34,55 @@ _QUESTIONS = 100  # files that are asked about before the next sign of life
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+~-"
 _NUMBER_BYTES = 4
+_FACTS_BYTES = 3 * 8
 
-Facts = tuple[int, ...]  # a file's number, size and time of its last change
+Facts = tuple[int, int, int]  # a file's number, size and time of its last change
+_NO_FACTS: Facts = (0, 0, 0)  # of what is not there, or no regular file, or was not read
 
 
 class _Known(MutableRecord):
-    """What is known of the documents of one working tree."""
+    """What is known of the documents of one working tree: packed, so that thousands take no time to
+    be read, compared and written."""
 
-    index: Facts | None = None  # how the index was when it named these documents
-    tree: bytes = b""  # that has the same files, if there is one
     documents: list[str] = field(default_factory=list)
-    facts: list[Facts | None] = field(default_factory=list)  # None: not there, or not read
-    names: list[bytes] = field(default_factory=list)  # in each of them, as numbers
+    facts: bytes = b""  # of each of them
+    names: bytes = b""  # in all of them, as numbers, one document after the other
+    counts: tuple[int, ...] = ()  # how many of these bytes each document has
     too_many_ns: int = 0  # when it was found that there are too many names to keep
+
+    def parts(self) -> list[bytes]:
+        """The names in each document."""
+        ends = list(accumulate(self.counts))
+        pairs = zip(self.counts, ends, strict=True)
+        return [self.names[end - count : end] for count, end in pairs]
+
+    def of(self, documents: list[str]) -> _Known:
+        """The same of these documents."""
+        if documents == self.documents:
+            return self
+        cuts = range(0, len(self.facts), _FACTS_BYTES)
+        facts = [self.facts[at : at + _FACTS_BYTES] for at in cuts]
+        was = dict(zip(self.documents, zip(facts, self.parts(), strict=True), strict=True))
+        found = [was.get(document, (bytes(_FACTS_BYTES), b"")) for document in documents]
+        names = [each for _, each in found]
+        return _Known(
+            documents, b"".join(each for each, _ in found), b"".join(names), tuple(map(len, names))
+        )
+
+    def having(self, number: bytes) -> list[str]:
+        """The documents that have a name."""
+        found: list[str] = []
+        ends = zip(self.documents, accumulate(self.counts), strict=True)
+        at = self.names.find(number)
+        for document, end in ends:
+            while 0 <= at < end and at % _NUMBER_BYTES:
+                at = self.names.find(number, at + 1)
+            if at < 0:
+                break
+            if at < end:
+                found.append(document)
+                at = self.names.find(number, end)
+        return found
 
 
 class DocumentNames:
@@ -59,12 +100,14 @@ class DocumentNames:
     ) -> None:
         self._home = home
         self._toplevel = toplevel
+        self._git_folder = git_folder
         self._index = os.path.join(git_folder, "index")
         self._index_data: bytes | None = None
         self._objects = objects
         self._ends = [end.encode() for end in ends]
         self._is_document = is_document
         self._file = kept.name_of("documents", toplevel)
+        self._tracked = kept.name_of("tracked", toplevel)
 
     def containing(self, names: Iterable[str]) -> dict[str, list[str]]:
         """{name: the documents that may have it}, without the names for which git has to look."""
@@ -72,12 +115,7 @@ class DocumentNames:
         known = self._read() if wanted else None
         if known is None:
             return {}
-        found = {}
-        for name in wanted:
-            number = _number(name.encode())
-            pairs = zip(known.documents, known.names, strict=True)
-            found[name] = [document for document, numbers in pairs if number in numbers]
-        return found
+        return {name: known.having(_number(name.encode())) for name in wanted}
 
     def files_named(self, name: str) -> list[str] | None:
         """The tracked files with this base name; None where git has to be asked."""
@@ -95,12 +133,16 @@ class DocumentNames:
         before = self._kept()
         if began - _AGAIN_NS < before.too_many_ns <= began:
             return None
-        known = self._listed(before, began)
-        if known is None:
+        documents = self._listed(before.documents, began)
+        if documents is None:
             return None
-        facts = self._facts_of(known.documents)
-        is_complete = facts == known.facts or self._read_changed(known, facts, began)
-        if sum(map(len, known.names)) > _NAMES_BYTES:
+        known = before.of(documents)
+        facts = _facts(self._toplevel, documents)
+        if facts != known.facts:
+            known, is_complete = self._read_changed(known, facts, began)
+        else:
+            is_complete = True
+        if len(known.names) > _NAMES_BYTES:
             known, is_complete = _Known(too_many_ns=began), False
         if known != before:
             self._keep(known)
@@ -108,36 +150,43 @@ class DocumentNames:
 
     def _kept(self) -> _Known:
         found, empty = kept.read(self._home, self._file), _Known()
-        is_ours = isinstance(found, dict) and found.keys() == empty.__dict__.keys()
-        return _Known(**found) if is_ours else empty
+        if not isinstance(found, dict) or found.keys() != empty.__dict__.keys():
+            return empty
+        documents = found["documents"]
+        return _Known(**{**found, "documents": documents.split("\0") if documents else []})
 
     def _keep(self, known: _Known) -> bool:
-        return kept.write(self._home, self._file, dict(known.__dict__))
+        documents = "\0".join(known.documents)
+        return kept.write(self._home, self._file, {**known.__dict__, "documents": documents})
 
-    def _listed(self, before: _Known, began: int) -> _Known | None:
-        """The documents that are tracked now, each with what was known of it."""
-        (index,) = _facts([self._index])
-        if index is not None and index == before.index:
-            return _Known(*before.__dict__.values())
-        found = self._documents(before) if index is not None else ([], b"")
+    def _listed(self, before: list[str], began: int) -> list[str] | None:
+        """The documents that are tracked now. `before` are those that were. After a commit they are
+        mostly the same, and all that is kept anew is where the index was."""
+        index = _unpacked(_facts(self._git_folder, ["index"]))
+        number = checksum("\0".join(before).encode("utf-8", "surrogateescape"))
+        was = kept.read(self._home, self._tracked)
+        was_index, was_tree = was[:2] if was and was[2] == number else (None, b"")
+        if index in (was_index, _NO_FACTS):
+            return before if index == was_index else []
+        found = self._documents(before, was_tree)
         if found is None:
             return None
         documents, tree = found
-        index = index if _is_settled(index, began) else None
-        if documents == before.documents:
-            return _Known(index, tree, documents, before.facts, before.names)
-        was = dict(zip(before.documents, zip(before.facts, before.names, strict=True), strict=True))
-        old = [was.get(document, (None, b"")) for document in documents]
-        return _Known(index, tree, documents, [each for each, _ in old], [each for _, each in old])
+        if documents != before:
+            number = checksum("\0".join(documents).encode("utf-8", "surrogateescape"))
+        now = (index if _is_settled(index, began) else None, tree, number)
+        if now != was:
+            kept.write(self._home, self._tracked, now)
+        return documents
 
-    def _documents(self, before: _Known) -> tuple[list[str], bytes] | None:
+    def _documents(self, before: list[str], was_tree: bytes) -> tuple[list[str], bytes] | None:
         """(those that the index names, the tree that has the same files)."""
         tree = git_index.root_tree(_end_of(self._index))
-        if tree and before.tree:
+        if tree and was_tree:
             # After most commits these trees say what is otherwise in one file with all others.
-            changes = new_objects.changes(self._objects, before.tree, tree)
+            changes = new_objects.changes(self._objects, was_tree, tree)
             if changes is not None:
-                left = [file for file in before.documents if changes.get(file, True)]
+                left = [file for file in before if changes.get(file, True)]
                 known = set(left)
                 there = (file for file, is_there in changes.items() if is_there)
                 new = [file for file in there if file not in known and self._is_document(file)]
@@ -148,46 +197,57 @@ class DocumentNames:
             return None
         return [file for file in files if self._is_document(file)], git_index.root_tree(data)
 
-    def _facts_of(self, documents: Sequence[str]) -> list[Facts | None]:
-        return _facts([f"{self._toplevel}/{document}" for document in documents])
-
-    def _read_changed(self, known: _Known, facts: list[Facts | None], began: int) -> bool:
-        """Read the documents that are not as they were. False if they are too many."""
-        changed = [at for at, now in enumerate(facts) if now is None or now != known.facts[at]]
-        sizes = {at: min(now[1], DOCUMENT_BYTES) for at in changed if (now := facts[at])}
+    def _read_changed(self, known: _Known, facts: bytes, began: int) -> tuple[_Known, bool]:
+        """What is known once the documents were read that are not as they were; and whether they are
+        all read, which too many are not."""
+        cuts = [slice(at, at + _FACTS_BYTES) for at in range(0, len(facts), _FACTS_BYTES)]
+        changed = [number for number, at in enumerate(cuts) if facts[at] != known.facts[at]]
+        now = {number: _unpacked(facts[cuts[number]]) for number in changed}
+        sizes = {number: min(each[1], DOCUMENT_BYTES) for number, each in now.items()}
         if sum(sizes.values()) > _MANY_BYTES and not self._keep(known):
-            return False
-        known.facts, known.names = facts[:], known.names[:]
+            return known, False
+        names, settled = known.parts(), bytearray(facts)
         room = _AT_ONCE_BYTES
-        for at in changed:
-            known.names[at] = b""
-            if at not in sizes:
+        for number in changed:
+            names[number] = b""
+            if now[number] == _NO_FACTS:
                 continue
-            room -= sizes[at]
+            room -= sizes[number]
             if room >= 0:
-                path = f"{self._toplevel}/{known.documents[at]}"
-                known.names[at] = _names_in(read_regular_file(path, DOCUMENT_BYTES) or b"")
-            if room < 0 or not _is_settled(facts[at], began):
-                known.facts[at] = None
-        return room >= 0
+                path = f"{self._toplevel}/{known.documents[number]}"
+                names[number] = _names_in(read_regular_file(path, DOCUMENT_BYTES) or b"")
+            if room < 0 or not _is_settled(now[number], began):
+                settled[cuts[number]] = bytes(_FACTS_BYTES)
+        counts = tuple(map(len, names))
+        return _Known(known.documents, bytes(settled), b"".join(names), counts), room >= 0
 
 
-def _facts(paths: Sequence[str]) -> list[Facts | None]:
-    """Of each regular file, what changes whenever the file does; None of what is no such file."""
-    found: list[Facts | None] = []
-    for first in range(0, len(paths), _QUESTIONS):
-        outside.asking(paths[first])
-        for path in paths[first : first + _QUESTIONS]:
+def _facts(folder: str, files: Sequence[str]) -> bytes:
+    """Of each regular file in a folder, what changes whenever the file does, packed. For thousands of
+    files this loop is most of what a turn costs here."""
+    found: list[int] = []
+    lstat, is_regular = os.lstat, stat.S_ISREG
+    for first in range(0, len(files), _QUESTIONS):
+        outside.asking(f"{folder}/{files[first]}")
+        for file in files[first : first + _QUESTIONS]:
             try:
-                facts = os.lstat(path)
+                facts = lstat(f"{folder}/{file}")
             except OSError as error:
-                outside.require_answer(error, path)
-                found.append(None)
+                outside.require_answer(error, f"{folder}/{file}")
+                found += _NO_FACTS
                 continue
             # A program may set the other times.
             now = (facts.st_ino, facts.st_size, facts.st_ctime_ns)
-            found.append(now if stat.S_ISREG(facts.st_mode) else None)
-    return found
+            found += now if is_regular(facts.st_mode) else _NO_FACTS
+    try:
+        return struct.pack(f"<{len(found)}Q", *found)
+    except struct.error:  # some file systems have times before 1970
+        return struct.pack(f"<{len(found)}Q", *(max(number, 0) for number in found))
+
+
+def _unpacked(facts: bytes) -> Facts:
+    number, size, changed_ns = struct.unpack("<3Q", facts)
+    return number, size, changed_ns
 
 
 def _end_of(path: str) -> bytes:
@@ -199,8 +259,8 @@ def _end_of(path: str) -> bytes:
         return os.pread(descriptor, _END_BYTES, max(0, size - _END_BYTES))
 
 
-def _is_settled(facts: Facts | None, began: int) -> bool:
-    return facts is not None and facts[2] < began - _SETTLED_NS
+def _is_settled(facts: Facts, began: int) -> bool:
+    return facts[2] < began - _SETTLED_NS
 
 
 def _is_usual(name: str) -> bool:
