@@ -60,13 +60,22 @@ def _work(
     are to be drained by another drainer now, each with its program)."""
     if root not in sys.path:
         sys.path.insert(0, root)
+    import gc
+
+    # What is imported stays: the collector need not look at it, here or in the reader, where it would
+    # copy every page.
+    gc.disable()
     try:
+        if sys.flags.no_site:  # as hooks start it
+            from fleet_lib.drain import bundle
+
+            bundle.use()
         from fleet_lib import held
         from fleet_lib.drain import linger
 
         held.name(lock, "starting")
         bell = linger.Bell(home, root, lingers)
-        _import_all()
+        _require_libraries()
         from fleet_lib.drain import drainer, put_off, reader
     except Exception as error:
         # Python is too old or lacks Fleet's libraries: a new plugin, or a bare checkout.
@@ -80,6 +89,8 @@ def _work(
             f"{sys.executable} cannot drain: {error}; the entries wait in the spool",
         )
         return UNUSABLE, []
+    gc.freeze()
+    gc.enable()
     reading = reader.Reader(home) if bell.lingers else None
 
     def say(doing: str) -> None:
@@ -146,19 +157,6 @@ def _has_entries(home: str) -> bool:
         return bool(os.listdir(os.path.join(home, "spool", "new")))
     except OSError:
         return False
-
-
-def _import_all() -> None:
-    """Import what a drainer needs. It stays: the collector need not look at it, here or in the
-    reader, where it would copy every page."""
-    import gc
-
-    gc.disable()
-    _require_libraries()
-    from fleet_lib.drain import drainer, put_off  # noqa: F401
-
-    gc.freeze()
-    gc.enable()
 
 
 def _require_libraries() -> None:
