@@ -1,10 +1,18 @@
 """Times in the database's form (UTC, ISO 8601, milliseconds, `Z`), and as a person reads them."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from fleet_lib.text import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import UTC, datetime, timedelta
+else:
+    try:  # the C half, which does not import Python's own form of the same first
+        from _datetime import UTC, datetime, timedelta
+    except ImportError:  # another Python has other private names
+        from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _HOUR, _DAY = 3600, 86400

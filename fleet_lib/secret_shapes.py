@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fleet_lib.compiled import compiled
-from fleet_lib.records import Record
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -32,12 +31,20 @@ _ESCAPED = str.maketrans({sign: "\\" + sign for sign in ".$+-/:"})
 UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
-class Kind(Record):
-    name: str  # as the mask says it
-    hints: tuple[str, ...]
-    source: str  # a regular expression
-    is_secret: Callable[[re.Match[str]], bool] | None = None  # what the expression cannot say
-    begins_with_hint: bool = False  # so that it is tried only where a hint stands
+class Kind:  # no record, since hundreds are made each time that a drainer starts
+    def __init__(
+        self,
+        name: str,
+        hints: tuple[str, ...],
+        source: str,
+        is_secret: Callable[[re.Match[str]], bool] | None = None,
+        begins_with_hint: bool = False,
+    ) -> None:
+        self.name = name  # as the mask says it
+        self.hints = hints
+        self.source = source  # a regular expression
+        self.is_secret = is_secret  # what the expression cannot say
+        self.begins_with_hint = begins_with_hint  # so that it is tried only where a hint stands
 
     @property
     def pattern(self) -> re.Pattern[str]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import math
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 
@@ -26,6 +24,7 @@ from fleet_lib.ingest.ingest import Ingest
 from fleet_lib.notify import due as notify
 from fleet_lib.records import Record
 from fleet_lib.redact import redact
+from fleet_lib.sqlite import sqlite3
 from fleet_lib.store import causes, db, derivations, search_index
 from fleet_lib.store.conversations import clamp_cursors
 from fleet_lib.store.outbox import renumber_outliers
@@ -172,7 +171,7 @@ class _Drainer:
             return
         wait_seconds = 60 * hot_settings.wait_minutes(self._home)
         batch, seconds = derivations.due(self._connection, wait_seconds)
-        if batch or seconds < math.inf:
+        if batch or seconds < derivations.NEVER:
             wake.start_job_runner(self._home, seconds)
 
     def start_notifier_if_due(self) -> None:

@@ -2,7 +2,8 @@
 is apart from the entries: whatever an entry becomes, and in whatever order entries come, each
 message counts once."""
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,6 +12,10 @@ from fleet_lib.store.usage import FilePlace, UsageReading, UsageRepo
 from fleet_lib.turn.payload import TURN_ENDS
 from fleet_lib.turn.prepared import Prepared
 from fleet_lib.turn.usage import file_digest, read_usage, usage_files
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 _READ_BYTES = 32 * 1024 * 1024  # before what was read is stored
 

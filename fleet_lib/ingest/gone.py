@@ -1,6 +1,7 @@
 """Sessions that ended without a SessionEnd: their client was killed, or has long been silent."""
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
 
 from fleet_lib import live
@@ -9,6 +10,10 @@ from fleet_lib.rules import seconds_ago
 from fleet_lib.store import db
 from fleet_lib.store.live_state import ClientFileRepo
 from fleet_lib.store.repos import Repos
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 SILENT_SECONDS = 86400  # a session that never had a file and was silent for so long has ended
 _MISSING_SECONDS = (

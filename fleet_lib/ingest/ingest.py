@@ -4,7 +4,6 @@ raises NotRead."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 from fleet_lib import clock
@@ -30,6 +29,7 @@ from fleet_lib.turn.stored_text import TEXT_LIMIT
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any, TypeVar
 
     _Outcome = TypeVar("_Outcome")

@@ -1,13 +1,18 @@
 """Whether an alert waits to be sent, and starting the one-shot process that sends it (run.py). The
 drainer asks after its commit, so this is quick and imports no Apprise."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
-import sqlite3
 import time
 
 from fleet_lib import clock, log, paths, wake
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def start_if_due(connection: sqlite3.Connection | None, home: str) -> None:

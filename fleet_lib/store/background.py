@@ -3,7 +3,6 @@ their end yet, and how two turns become one. What this means for a briefing is i
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 
 from fleet_lib import clock, json_text
@@ -11,6 +10,7 @@ from fleet_lib.records import Record, field
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any
 
 _HELD = "session_id, turn_key, since, agents_json, news_json"

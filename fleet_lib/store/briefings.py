@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from fleet_lib import clock, json_text
@@ -12,6 +11,7 @@ from fleet_lib.records import Record
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any, Required, TypedDict, Unpack
 
     from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status

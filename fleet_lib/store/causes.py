@@ -4,9 +4,9 @@ import contextlib
 import errno
 import fcntl
 import os
-import sqlite3
 
 from fleet_lib import paths
+from fleet_lib.sqlite import sqlite3
 from fleet_lib.store import db
 
 _LARGEST_ID = 2**63 - 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from fleet_lib import clock
 from fleet_lib.records import Record
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
+
     from fleet_lib.store.jobs import JobModel
 
 COMMANDER_MODEL: JobModel = "opus"

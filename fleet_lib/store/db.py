@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fleet_lib import compiled, paths
 from fleet_lib.errors import DatabaseUnusable
+from fleet_lib.sqlite import sqlite3
 from fleet_lib.store import migrate
 
 TYPE_CHECKING = False  # typing is slow to import

@@ -4,8 +4,6 @@ in jobs/semantics.py."""
 
 from __future__ import annotations
 
-import math
-import sqlite3
 from collections.abc import Iterable, Mapping
 
 from fleet_lib import clock, json_text
@@ -13,8 +11,10 @@ from fleet_lib.store.briefings import BriefingRepo
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any
 
+NEVER = float("inf")
 BATCH = 10  # briefings that one job asks about
 ASKED_SECONDS = 86400  # older briefings are no longer news: no model is asked about them
 
@@ -68,7 +68,7 @@ def due(connection: sqlite3.Connection, wait_seconds: float) -> tuple[list[int],
     """
     waiting = DerivedRepo(connection).unasked(clock.ago(ASKED_SECONDS))
     if not waiting:
-        return [], math.inf
+        return [], NEVER
     oldest = BriefingRepo(connection).get(waiting[0])
     assert oldest is not None
     age = clock.seconds_since(oldest.created_at)

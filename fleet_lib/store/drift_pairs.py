@@ -1,6 +1,10 @@
 """Which documents the reader was warned about already, so that one stale document is one warning."""
 
-import sqlite3
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class DriftPairRepo:

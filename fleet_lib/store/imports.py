@@ -1,10 +1,14 @@
 """Which turns came from a transcript, which are known, and which were pruned and must not come
 back."""
 
-import sqlite3
+from __future__ import annotations
 
 from fleet_lib import clock
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class TurnIdentity(Record):

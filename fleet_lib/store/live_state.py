@@ -1,11 +1,16 @@
 """What live state needs of the database: Claude Code's configuration folders, and the permission
 prompts that wait for an answer with the words in which they ask."""
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Mapping
 
 from fleet_lib.machines import is_here
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class PermissionRequest(Record):

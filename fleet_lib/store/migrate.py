@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
-from datetime import UTC, datetime
 from functools import cache
 
 from fleet_lib.errors import NewerSchema
 from fleet_lib.lazy import lazy
+from fleet_lib.sqlite import sqlite3
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ def _backup_before(path: str, label: str) -> None:
 
 def backup(path: Path, folder: Path, label: str = "manual") -> Path:
     """A consistent copy of the database as last committed, mode 0600; old ones are rotated out."""
+    from datetime import UTC, datetime  # a drainer need not import it
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     target = folder / f"fleet-{stamp}-{label}.db"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 
 from fleet_lib import clock, json_text, lines
@@ -13,6 +12,7 @@ from fleet_lib.rules import ALERT, CLASS, SESSION
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any, Literal
 
     EventType = Literal[

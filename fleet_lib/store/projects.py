@@ -1,7 +1,8 @@
 """Repository identity: the projects table, and how a folder becomes a project."""
 
+from __future__ import annotations
+
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 
 from fleet_lib import clock
@@ -11,6 +12,10 @@ from fleet_lib.files import with_parents
 from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class Project(Record):

@@ -1,6 +1,6 @@
 """All repositories over one connection, for code that writes to several tables in one transaction."""
 
-import sqlite3
+from __future__ import annotations
 
 from fleet_lib.store.background import BackgroundRepo
 from fleet_lib.store.briefings import BriefingRepo
@@ -13,6 +13,10 @@ from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.store.touched_files import TouchedFileRepo
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class Repos:

@@ -7,7 +7,6 @@ they are committed. Briefings that are older than the index are added from the n
 here, and never raised to a writer.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
@@ -15,6 +14,7 @@ from fleet_lib import clock, words
 from fleet_lib.digests import blake2b
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
+from fleet_lib.sqlite import sqlite3
 from fleet_lib.store import db, migrate
 
 BATCH = 400  # briefings in one transaction

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
+
     from fleet_lib.levels import SessionState
 
 LISTED = 200  # sessions of a list

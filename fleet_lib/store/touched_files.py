@@ -1,9 +1,14 @@
 """Which session touched which file within the last day, and which overlaps were announced."""
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from fleet_lib.records import Record
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    import sqlite3
 
 _NEIGHBOURS = 20  # of a file, the newest: the cost of a turn does not grow with a day
 _UNANNOUNCED_SQL = f"""

@@ -3,7 +3,6 @@ transcript was read. Nothing here knows what a token costs (store/usage_rates.py
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fleet_lib import clock
@@ -12,6 +11,7 @@ from fleet_lib.store.projects import ProjectRepo
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any
 
 QUARTER_SECONDS = 900
