@@ -27,7 +27,7 @@ _AT_ONCE_BYTES = 12 * 1024 * 1024  # of documents that are read in one turn
 _MANY_BYTES = 1024 * 1024  # that are not read if the names in them cannot be kept
 _NAMES_BYTES = 6 * 1024 * 1024  # of all documents of one repository
 _INDEX_BYTES = 256 * 1024 * 1024
-_END_BYTES = 512 * 1024  # of an index, which usually has its trees there
+_ENDS_BYTES = (16 * 1024, 512 * 1024)  # of an index, which usually has its trees there
 _SETTLED_NS = 2_000_000_000  # a file that is younger may change again within one tick of its clock
 _AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tried again
 _QUESTIONS = 100  # files that are asked about before the next sign of life
@@ -181,7 +181,8 @@ class DocumentNames:
 
     def _documents(self, before: list[str], was_tree: bytes) -> tuple[list[str], bytes] | None:
         """(those that the index names, the tree that has the same files)."""
-        tree = git_index.root_tree(_end_of(self._index))
+        ends = (git_index.root_tree(_end_of(self._index, size)) for size in _ENDS_BYTES)
+        tree = next(filter(None, ends), b"")
         if tree and was_tree:
             # After most commits these trees say what is otherwise in one file with all others.
             changes = new_objects.changes(self._objects, was_tree, tree)
@@ -250,13 +251,13 @@ def _unpacked(facts: bytes) -> Facts:
     return number, size, changed_ns
 
 
-def _end_of(path: str) -> bytes:
+def _end_of(path: str, most: int) -> bytes:
     """The last bytes of a file, b"" of none."""
     with open_regular(path) as descriptor:
         if descriptor is None:
             return b""
         size = os.fstat(descriptor).st_size
-        return os.pread(descriptor, _END_BYTES, max(0, size - _END_BYTES))
+        return os.pread(descriptor, most, max(0, size - most))
 
 
 def _is_settled(facts: Facts, began: int) -> bool:
