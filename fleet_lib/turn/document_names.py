@@ -185,7 +185,8 @@ class DocumentNames:
         tree = next(filter(None, ends), b"")
         if tree and was_tree:
             # After most commits these trees say what is otherwise in one file with all others.
-            changes = new_objects.changes(self._objects, was_tree, tree)
+            same = tree == was_tree
+            changes = {} if same else new_objects.changes(self._objects, was_tree, tree)
             if changes is not None:
                 left = [file for file in before if changes.get(file, True)]
                 known = set(left)
