@@ -91,7 +91,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         connection.set_trace_callback(found.append)
         return connection
 
-    monkeypatch.setattr(sqlite3, "connect", traced)
+    for module in (sqlite3, db.sqlite3):  # the second is the C half of the first
+        monkeypatch.setattr(module, "connect", traced)
     yield found
     monkeypatch.undo()
 

@@ -215,13 +215,16 @@ def test_drainer_that_has_the_lock_imports_the_rest(fleet: Fleet) -> None:
 
 
 def of_an_ordinary_turn(fleet: Fleet, message: str) -> set[str]:
-    """What the drainer imports for one Stop in a repository, beside what Python itself does."""
+    """What the drainer imports for one Stop in a repository, beside what Python itself does. An earlier
+    one needs the same regular expressions, which are kept from then on."""
     project = make_repository(fleet.folder / "app", "https://example.com/a/app.git")
     transcript = fleet.folder / "transcript.jsonl"
     transcript.write_text('{"type": "user", "promptId": "p", "message": {"content": "Fix it"}}\n')
     stop = {"prompt_id": "p", "transcript_path": str(transcript), "cwd": str(project)}
     stop["last_assistant_message"] = message
     fleet.drain()  # makes the database
+    fleet.hook("stop", payload("Stop") | stop | {"session_id": "earlier"}, project)
+    subprocess.run([sys.executable, "-I", drain.__file__, fleet.home, "--once"], env=fleet.env())
     fleet.hook("stop", payload("Stop") | stop, project)
     # The reader, too, says here what it imports: elsewhere it keeps no stream open.
     start = f"""
@@ -237,7 +240,7 @@ reader_child._close_all_but = close_all_but
 sys.exit(drain.main({str(fleet.home)!r}))
 """
     found = imported([sys.executable, "-I", "-c", start], env=fleet.env())
-    assert fleet.rows("SELECT count(*) FROM briefings") == [(1,)]
+    assert fleet.rows("SELECT count(*) FROM briefings") == [(2,)]
     return found - imported([sys.executable, "-I", "-c", "pass"])
 
 

@@ -339,7 +339,12 @@ def test_no_statement_of_a_drain_reads_a_whole_table_or_session(
             return super().executemany(sql, rows)
 
     real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Noting))
+
+    def noting(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        return real(*arguments, **options, factory=Noting)
+
+    for module in (sqlite3, db.sqlite3):  # the second is the C half of the first
+        monkeypatch.setattr(module, "connect", noting)
     for event in (
         "SessionStart-startup",
         "Stop",
