@@ -4,10 +4,10 @@ registered it; then both copies run at once for the same call. Hot path.
 The copies agree on a file of the spool's `tmp/`: the first one there writes the time and the call
 into it, the other finds its own call in it."""
 
-import os
 import time
 
 from fleet_lib import paths, spool
+from fleet_lib.small_os import os
 
 _COPY_WINDOW_NS = 1_000_000_000
 
@@ -20,8 +20,7 @@ def claim(home: str, event: str, session_id: str, prompt_id: str, source: str) -
     # says nothing: it may be a shell of their own.
     call = " ".join((prompt_id, source)).encode("utf-8", "replace")
     try:
-        spool.make_folders(home)
-        descriptor = os.open(_file(home, event, session_id), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = _open(home, _file(home, event, session_id))
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         when, _, last = os.read(descriptor, 4096).partition(b" ")
         is_recent = when.isdigit() and 0 <= time.time_ns() - int(when) < _COPY_WINDOW_NS
@@ -34,6 +33,14 @@ def claim(home: str, event: str, session_id: str, prompt_id: str, source: str) -
     except OSError:
         pass  # better shown twice than never
     return True
+
+
+def _open(home: str, path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:  # the spool's first use
+        spool.make_folders(home)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def release_start(home: str, session_id: str) -> None:

@@ -1,7 +1,7 @@
 """Which Claude Code process called a hook. Several of them may have one session open, and each
 knows only what it was shown itself. Hot path."""
 
-import os
+from fleet_lib.small_os import os
 
 _SHELLS = (b"sh", b"dash", b"bash", b"ash", b"zsh", b"busybox")
 
@@ -14,8 +14,9 @@ def client() -> str:
     pid = int(named) if named.isdecimal() else os.getppid()
     for _ in range(3):
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                head, _, tail = file.read().rpartition(b")")
+            descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+            head, _, tail = os.read(descriptor, 4096).rpartition(b")")
+            os.close(descriptor)
             fields = tail.split()
             if head.partition(b"(")[2] not in _SHELLS:
                 return f"{pid}:{fields[19].decode('ascii')}"

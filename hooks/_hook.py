@@ -6,9 +6,9 @@ drainer knows what a payload means, and fleet_lib/prelude what a session is show
 """
 
 import _signal
-import os
 
 from fleet_lib import paths, spool, wake
+from fleet_lib.small_os import os
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -28,12 +28,22 @@ _OF_A_WORKTREE = ("SessionStart", "Stop", "StopFailure")
 class Call:
     """One call of a hook: the payload, and what can be known of it without parsing it."""
 
-    __slots__ = ("cwd", "event", "has_printed", "home", "payload", "project", "session_id")
+    __slots__ = (
+        "_client",
+        "cwd",
+        "event",
+        "has_printed",
+        "home",
+        "payload",
+        "project",
+        "session_id",
+    )
 
     def __init__(self, event: str, payload: bytes) -> None:
         self.event = event
         self.payload = payload
         self.has_printed = False
+        self._client: "str | None" = None
         self.home = paths.home()
         self.session_id = field(payload, b"session_id") or os.environ.get(
             "CLAUDE_CODE_SESSION_ID", ""
@@ -47,11 +57,13 @@ class Call:
 
     def client(self) -> str:
         """The Claude Code process, if this is a Commander's session."""
-        if not paths.is_commander(self.folder(), self.home):
-            return ""
-        from hooks import _client
+        if self._client is None:
+            self._client = ""
+            if paths.is_commander(self.folder(), self.home):
+                from hooks import _client
 
-        return _client.client()
+                self._client = _client.client()
+        return self._client
 
     def put(
         self,

@@ -13,12 +13,14 @@ import pytest
 from support import ROOT, Fleet, make_repository, payload
 from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_interpreter
 
+from fleet_lib import small_os, spool
 from fleet_lib.drain import drain
 
 HOOK_FILES = [ROOT / "hooks" / f"{hook}.py" for hook in ALL]
 GROUND = (
     "__init__",
     "paths",
+    "small_os",
     "spool",
     "wake",
     "log",
@@ -44,7 +46,7 @@ HOT_PATH = [
     ROOT / "commander" / "setup" / "environment.py",
 ]
 OURS = {
-    *("fleet_lib", "fleet_lib.paths", "fleet_lib.spool", "fleet_lib.wake"),
+    *("fleet_lib", "fleet_lib.paths", "fleet_lib.small_os", "fleet_lib.spool", "fleet_lib.wake"),
     *("hooks", "hooks._hook"),
 }
 # The modules of Fleet that a printing hook may import as well.
@@ -57,12 +59,8 @@ PRINTING = {
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")
     ),
 }
-# The modules that `import os, time` may bring, on any interpreter.
-PARTS_OF_OS = {
-    *("os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc", "abc", "_abc"),
-    "time",
-}
 HEAVY = {
+    *("os", "posixpath", "_collections_abc"),
     *("json", "re", "enum", "typing", "pathlib", "subprocess", "logging", "dataclasses", "select"),
     *("contextlib", "tempfile", "shutil", "threading", "socket", "signal", "random", "hashlib"),
     *("inspect", "traceback", "argparse", "uuid", "pydantic", "yaml", "click", "filelock", "site"),
@@ -118,21 +116,19 @@ def own_imports(python: str, hook: str, data: bytes, environment: dict[str, str]
 @pytest.mark.parametrize(
     "hook", ["stop", "stop_failure", "permission_request", "notification", "session_end"]
 )
-def test_capturing_hook_imports_only_os_time_a_lock_and_the_spool(
+def test_capturing_hook_imports_only_a_lock_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
     fleet.replace_drainer()
+    spool.make_folders(str(fleet.home))  # the first hook makes them, and imports os for that
     data = as_bytes(payload("Notification-permission_prompt"))
 
     found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
 
     assert len(fleet.waiting()) == 1  # the hook ran to its end
-    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     # SessionEnd releases the claim of SessionStart.
     claim = {"hooks._claim"} if hook == "session_end" else set()
-    needed = OURS | {"fcntl"} | claim
-    assert found == allowed - {"time"} | needed | (found & {"time"})
-    assert allowed <= PARTS_OF_OS
+    assert found - {"time"} == OURS | {"fcntl"} | claim
 
 
 @every_interpreter
@@ -156,14 +152,61 @@ def test_printing_hook_imports_only_the_c_part_of_sqlite_in_addition(
 
     found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
 
-    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     if (hook, commander) == ("user_prompt_submit", False):
         # A plugin registers this hook for every session, so a worker's prompt has to stay cheap.
-        assert found <= PARTS_OF_OS | OURS
+        assert found <= {"time"} | OURS
         return
-    needed = OURS | {"fcntl", "_sqlite3", "_functools"}
-    assert found - PRINTING == allowed - {"time"} | needed | (found & {"time"})
+    assert found - PRINTING - {"time"} == OURS | {"fcntl", "_sqlite3", "_functools"}
     assert found & HEAVY == set()
+
+
+_COMPARE = f"""
+import posix, sys
+sys.path.insert(0, {str(ROOT)!r})
+from fleet_lib.small_os import os as small
+assert "os" not in sys.modules
+texts = ["", "/", "//", "///", "a", "a/", "/a", "/a/", "//a//b", "///a/b/", "a/b", "./a", "../a", "a/..", "a/../..",
+    "/..", "/../a", "/a/../../b", "/a/./b//c", "..", ".", "~", "~/", "~/a/b", "a~", "/tmp", "/dev/null", "/nowhere",
+    "caf\\u00e9/\\udcff", "a\\0b", "/.claude/commander"]
+answers = dict()
+def answer(function, *values):
+    try:
+        return function(*values)
+    except Exception as error:
+        return type(error)
+for module in (small, None):
+    if module is None:
+        import os as module
+    path = module.path
+    answers[module is small] = [
+        [answer(getattr(path, name), text) for name in
+            ("dirname", "basename", "normpath", "abspath", "expanduser", "exists", "isdir") for text in texts],
+        [answer(path.join, one, two) for one in texts for two in texts],
+        [answer(path.join, one, two, "b") for one in texts for two in texts],
+        [answer(path.samefile, one, two) for one in texts for two in texts],
+        [answer(module.fsencode, text) for text in texts],
+        dict(module.environ), module.devnull, module.path.splitext("a.b"), module.sep, module.O_NOFOLLOW,
+        module.stat, module.open, module._exit, module.makedirs,
+    ]
+assert answers[True] == answers[False]
+for variables in (dict(HOME="/"), dict(HOME="/home/u/"), dict()):
+    real, module.environ = module.environ, variables
+    small.environ = variables
+    assert small.path.expanduser("~/a") == module.path.expanduser("~/a"), variables
+    module.environ = real
+"""
+
+
+@every_interpreter
+def test_small_os_answers_as_os_does(python: str, tmp_path: Path) -> None:
+    strange = {b"HOME": b"/home/u", b"LATIN": b"\xe9\xff", b"EMPTY": b"", b"PATH": b"/usr/bin"}
+    for locale in (b"C", b"C.UTF-8"):
+        start = [python, "-I", "-S", "-c", _COMPARE]
+        subprocess.run(start, check=True, cwd=tmp_path, env=strange | {b"LC_ALL": locale})
+
+
+def test_small_os_is_os_in_a_process_that_has_it() -> None:
+    assert small_os.os is os
 
 
 @every_interpreter
@@ -186,7 +229,7 @@ def test_disabled_hook_imports_nothing_more(fleet: Fleet, python: str) -> None:
     for hook in ALL:
         found = own_imports(python, hook, b"{}", fleet.env(FLEET_HOOKS="off"))
 
-        assert found <= PARTS_OF_OS | OURS, hook
+        assert found <= {"time"} | OURS, hook
 
 
 def test_drainer_that_finds_the_lock_held_imports_only_fcntl(
