@@ -10,10 +10,10 @@ import sys
 
 
 def end(call: "_hook.Call") -> None:
-    from hooks import _claim
+    from hooks import _printing
 
     call.put()
-    _claim.release_start(call.home, call.session_id)
+    _printing.release_start(call.home, call.session_id)
 
 
 try:

@@ -10,23 +10,9 @@ import sys
 
 
 def show(call: "_hook.Call") -> "tuple[int, int] | None":
-    """Print what this session is shown; the events that a Commander was shown, else None."""
-    from fleet_lib import hot_settings, paths
-    from fleet_lib.prelude import commander, database, workers
+    from hooks import _printing
 
-    fields = call.read_fields()
-    text, shown = "", None
-    try:
-        if paths.is_commander(call.folder(), call.home):
-            text, shown = commander.commander_start(
-                *(call.home, call.session_id, fields.get("source", "")),
-                *(call.client(), fields.get("transcript_path", "")),
-            )
-        elif fields and hot_settings.has_worker_facts(call.home):
-            text = workers.worker_facts(call.home, call.folder(), call.session_id)
-    except database.Unavailable:
-        return None  # no prelude this time; the same events are there the next
-    return shown if not text or call.add_context(text, fields) else None
+    return _printing.start(call)
 
 
 try:

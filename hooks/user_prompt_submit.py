@@ -15,19 +15,9 @@ def prompt(call: "_hook.Call") -> None:
     folder = call.folder()
     if folder and not paths.is_commander(folder, call.home):
         return  # a plugin registers this hook for workers too
-    from fleet_lib.prelude import commander, database, hook_json
+    from hooks import _printing
 
-    fields = call.read_fields()
-    if fields.get("agent_id") or (not folder and not paths.is_commander(call.cwd, call.home)):
-        return
-    try:
-        text, shown = commander.commander_prompt(call.home, call.session_id, call.client())
-    except database.Unavailable:
-        return  # no prelude this time; the same events are there the next
-    if text and call.add_context(text, fields):
-        # Only after it was printed: a cursor may only move over what was shown.
-        receipt = hook_json.prompt_receipt(call.session_id, fields.get("prompt_id", ""))
-        call.put(receipt, shown=shown)
+    _printing.prompt(call)
 
 
 try:
