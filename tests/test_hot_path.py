@@ -210,6 +210,28 @@ def test_small_os_is_os_in_a_process_that_has_it() -> None:
 
 
 @every_interpreter
+def test_printing_hook_finds_the_modules_that_python_would_find(python: str) -> None:
+    script = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from hooks import _printing
+names = ("fleet_lib.live", "fleet_lib.prelude.delta", "fleet_lib.prelude", "json", "_json")
+def described(name):
+    __import__(name)
+    module = sys.modules.pop(name)
+    spec = module.__spec__
+    return [module.__file__, module.__package__, spec.name, spec.cached, spec.has_location,
+        type(spec.loader), spec.loader.path, spec.submodule_search_locations]
+usual = [described(name) for name in names]
+sys.meta_path.insert(0, _printing._Finder)
+assert [described(name) for name in names] == usual
+assert _printing._Finder.find_spec("fleet_lib.live", ["/folder"]).origin == "/folder/live.py"
+assert _printing._Finder.find_spec("fleet_lib", None) is None
+"""
+    subprocess.run([python, "-I", "-S", "-c", script], check=True)
+
+
+@every_interpreter
 def test_modules_imported_after_the_prelude_are_complete(python: str) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
