@@ -1,7 +1,7 @@
-"""`os` for a hook: to import that module takes more than a tenth of a bare interpreter, nearly all of
-it for classes that no hook needs. A hook gets the system's calls from `posix`, where `os` has them
-from, with the few functions below; what is not here it takes from `os`. In a process that has
-imported `os` already it is `os` itself. Hot path."""
+"""`os` for a hook: to import that module takes a tenth of a bare interpreter, nearly all of it for
+classes that no hook needs. A hook gets the system's calls from `posix`, where `os` has them from,
+with the few functions below; what is not here it takes from `os`. In a process that has imported
+`os` already it is `os` itself. Hot path."""
 
 import sys
 

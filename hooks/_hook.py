@@ -25,7 +25,6 @@ _SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 # What makes a session or a briefing known. A worktree may be removed before the drainer looks.
 _OF_A_WORKTREE = ("SessionStart", "Stop", "StopFailure")
 
-
 _SHELLS = (b"sh", b"dash", b"bash", b"ash", b"zsh", b"busybox")
 
 

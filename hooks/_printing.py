@@ -1,6 +1,6 @@
-"""What the printing hooks do: each asks fleet_lib/prelude for its text, and of two registered copies
-of a hook one prints it. Settings and a plugin may both have registered it; then both copies run at
-once for the same call. Hot path.
+"""What the printing hooks do: each asks fleet_lib/prelude for its text, and of two registered
+copies of a hook one prints it. Settings and a plugin may both have registered it; then both copies
+run at once for the same call. Hot path.
 
 The copies agree on a file of the spool's `tmp/`: the first one there writes the time and the call
 into it, the other finds its own call in it."""
