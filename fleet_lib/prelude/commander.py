@@ -7,8 +7,6 @@ from fleet_lib.prelude.delta import delta
 from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.hook_json import payload_fields
 
-_MAPPED_BYTES = 2_000_000_000  # of the database; SQLite maps no more, and reads the rest
-
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
     Shown = tuple[str, tuple[int, int]]
