@@ -1,5 +1,6 @@
 """The console: what each command prints for users and for programs, and its documentation."""
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from support import ROOT, Fleet, make_repository
 from support import payload as sample_payload
 
+from benchmarks import history
 from commander.cli import _database, main
 from fleet_lib import clock
 
@@ -230,6 +232,41 @@ def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
     finally:
         tail.terminate()
         tail.wait(10)
+
+
+def test_events_of_a_project_a_machine_and_a_time_are_found_among_all(fleet: Fleet) -> None:
+    """Compared with what a look at every event gives."""
+    history.fill(fleet.home, 3000, 3)
+    late = clock.ago(90 * 86400)
+    fleet.rows("UPDATE outbox_events SET ts = ? WHERE event_id BETWEEN 2600 AND 2700", late)
+    fleet.rows("UPDATE outbox_events SET project_id = NULL WHERE event_id % 7 = 0")
+    fleet.rows("UPDATE outbox_events SET type = 'of another program' WHERE event_id % 11 = 0")
+    fleet.rows("UPDATE outbox_events SET payload_json = 'no JSON' WHERE event_id % 13 = 0")
+    fleet.rows("INSERT INTO relay_machines VALUES ('box', 'e', 1, '2026', 0, '', 0, 0, 0, '')")
+    came = "event_id % 3 = 0 OR event_id BETWEEN 2100 AND 2500"  # more than is ever late here
+    fleet.rows(
+        "INSERT INTO relay_events SELECT 'box', 'e', event_id, 'd', event_id, '2026'"
+        f" FROM outbox_events WHERE {came}"
+    )
+    fleet.rows("UPDATE outbox_events SET ts = ? WHERE event_id BETWEEN 2100 AND 2500", late)
+    since = fleet.rows("SELECT ts FROM outbox_events WHERE event_id = 1900")[0][0]
+    of_project = {"": "1", "--project=repo-1": "project_id = 'repo-1__00000000'"}
+    of_machine = {"": "1", "--machine=box": f"({came})", "--machine=-": f"NOT ({came})"}
+    in_time = {"": "1", f"--since={since}": f"ts >= '{since}'"}
+    for chosen in itertools.product(of_project.items(), of_machine.items(), in_time.items()):
+        options = [option for option, _ in chosen if option]
+        where = " AND ".join(condition for _, condition in chosen)
+        for more, order in (((), "DESC"), (("--after", "e40"), "ASC")):
+            sql = f"SELECT event_id FROM outbox_events WHERE {where}"
+            sql += f" {'AND event_id > 40' if more else ''} ORDER BY event_id {order} LIMIT 30"
+            done = fleet.console("events", "list", "-n30", "--json", *more, *options)
+            found = [event["event_id"] for event in json.loads(done.stdout)]
+            assert found == sorted(row[0] for row in fleet.rows(sql)), (options, more)
+    unknown = fleet.console("events", "list", "--project", "repo-x", check=False)
+    assert unknown.returncode == 1 and "there is no project 'repo-x'" in unknown.stderr
+    assert fleet.console("events", "list", "--project", "repo", check=False).returncode == 1
+    none = fleet.console("events", "list", "--project", "repo-1", "--after", "e3000").stdout
+    assert none == "No events match.\n"
 
 
 def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:

@@ -16,16 +16,17 @@ from commander.cli._display import (
     none_yet,
     print_json,
     print_table,
-    project,
     say,
     show,
     when,
 )
 from commander.cli._display import as_json as json_text
-from commander.cli._params import EventId, machine_option, since_option
+from commander.cli._display import project as project_cell
+from commander.cli._params import EventId, machine_option, project_option, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
+from fleet_lib.store.event_search import Wanted
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.events import (
@@ -35,7 +36,7 @@ from fleet_lib.views.events import (
     latest_events,
     revision_of,
 )
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.tailer import Tailer
 
 # {type: (words, style)} of the types that have no status.
@@ -68,28 +69,35 @@ def events() -> None:
 
 @events.command("list")
 @click.option("--after", type=EventId(), help="Only events after this one, oldest first.")
+@project_option
 @since_option("events")
 @machine_option
 @limit_option(20)
 @json_option
 def list_(
-    after: int | None, since: str | None, machine: str | None, limit: int, as_json: bool
+    after: int | None,
+    project: str | None,
+    since: str | None,
+    machine: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List the latest events, or the events after an id. The newest comes last.
 
     \b
     Examples:
       fleet events list -n 50
-      fleet events list --since today
+      fleet events list --project api-svc --since today
       fleet events list --after e120
       fleet events list --json | jq -r '.[].type'
     """
     with reading() as connection:
-        wanted = RelayRepo(connection).machine_filter(machine)
+        of_machine = RelayRepo(connection).machine_filter(machine)
+        wanted = Wanted(project_id_of(connection, project), of_machine, since)
         if after is None:
-            found = latest_events(connection, limit, since, wanted)
+            found = latest_events(connection, limit, wanted)
         else:
-            found = events_after(connection, after, limit, since, wanted)
+            found = events_after(connection, after, limit, wanted)
         names = project_names(connection)
     if as_json:
         print_json([event_record(event) for event in found])
@@ -98,12 +106,12 @@ def list_(
         (
             f"e{event.event_id}",
             when(event.ts),
-            project(names, event.project_id, event.machine),
+            project_cell(names, event.project_id, event.machine),
             *event_cells(event),
         )
         for event in found
     ]
-    is_filtered = after is not None or since or machine
+    is_filtered = after is not None or project or since or machine
     empty = "No events match." if is_filtered else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
@@ -145,7 +153,7 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
-    place = project(names, event.project_id, event.machine)
+    place = project_cell(names, event.project_id, event.machine)
     row = (f"e{event.event_id}", moment, place, *event_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 
