@@ -379,7 +379,7 @@ def test_home_and_search_are_limited_to_a_machine_among_all_that_there_is(
         assert "box, desk" in api.get(path, 404, machine="none")["error"]["message"]
     assert [one["session_id"] for one in api.get("/sessions", machine="box")] == ["s9", "s1"]
     here = api.get("/sessions", machine="-", limit=500)
-    assert len(here) > 50 and not {"s9", "s1"} & {one["session_id"] for one in here}
+    assert len(here) > 50 and not any("machine" in one for one in here)
     for path, query in (("/briefings/search", {"q": "parser"}), ("/briefings", {})):
         (found,) = api.get(path, machine="box", limit=50, **query)
         assert (found["session_id"], found["machine"]) == ("s1", "box")
