@@ -197,24 +197,32 @@ class BriefingRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def newest_of_projects(self, machine: str | None = None) -> list[tuple[Any, ...]]:
-        """(project_id, updated_at, then of its newest briefing: id, status, when its turn ended, the
-        turn's summary, the text where there is no summary, and the machine, if that is another
-        one) of every active project; with `machine`, as in `query`, of its briefings, and of the
-        projects that have some."""
+    def newest_of_projects(
+        self, machine: str | None = None, limit: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(project_id, how many projects there are, when it was last active, then of its newest
+        briefing: id, status, the turn's summary, the text where there is no summary, and the
+        machine, if that is another one) of every active project, or of the last active ones; with
+        `machine`, as in `query`, of its briefings, and of the projects that have some. The last
+        active one comes first."""
         of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
-        join = "LEFT JOIN" if machine is None else "JOIN"
+        is_wanted = "at IS NOT NULL" if machine is not None else "1"
         return self._connection.execute(
-            "SELECT p.project_id, p.updated_at, b.briefing_id, b.status,"
-            " ifnull(b.ended_at, b.created_at), t.summary,"
+            "SELECT p.project_id, p.number, p.at, b.briefing_id, b.status, t.summary,"
             " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
-            f" {of_session('b.session_id')} FROM projects p"
-            f" {join} briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
-            f" WHERE project_id = p.project_id {of_machine} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
+            f" {of_session('b.session_id')} FROM (SELECT project_id, count(*) OVER () AS number,"
+            " ifnull(at, updated_at) AS at FROM (SELECT project_id, updated_at,"
+            f" (SELECT {ENDED} FROM briefings WHERE project_id = p.project_id {of_machine}"
+            f" ORDER BY {ENDED} DESC LIMIT 1) AS at"
+            f" FROM projects p WHERE ifnull(status, 'active') = 'active') WHERE {is_wanted}"
+            " ORDER BY 3 DESC LIMIT :limit) p"
+            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
+            f" WHERE project_id = p.project_id {of_machine}"
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
             " LEFT JOIN turns t ON t.rowid ="
             " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
-            " WHERE ifnull(p.status, 'active') = 'active'",
-            {"machine": machine},
+            " ORDER BY p.at DESC",
+            {"machine": machine, "limit": -1 if limit is None else limit},
         ).fetchall()
 
     def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:

@@ -22,11 +22,15 @@ from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs
 
 
 def overview(
-    connection: sqlite3.Connection, home: str, machine: str | None = None
+    connection: sqlite3.Connection,
+    home: str,
+    machine: str | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """needs_you, left_open, working, projects, commander, jobs, capture, database, hidden; times are
     in the database's form. `machine` is another machine, or "" for this one, whose sessions and
-    briefings these are; all else is of this one."""
+    briefings these are; all else is of this one. `most` is how many projects are wanted, the last
+    active ones; then `projects_in_all` is how many there are."""
     names = project_names(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
@@ -35,11 +39,13 @@ def overview(
         [row for row in make(now, names) if machine in (None, row.get("machine", ""))]
         for make in (needs_you, left_open, working)
     )
+    projects, number = _roster(connection, names, machine, most)
     return {
         "needs_you": needing,
         "left_open": left,
         "working": busy,
-        "projects": _roster(connection, names, machine),
+        "projects": projects,
+        **({} if most is None else {"projects_in_all": number}),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -109,9 +115,10 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
 
 
 def _roster(
-    connection: sqlite3.Connection, names: dict[str, str], machine: str | None
-) -> list[dict[str, Any]]:
-    rows = BriefingRepo(connection).newest_of_projects(machine)
+    connection: sqlite3.Connection, names: dict[str, str], machine: str | None, most: int | None
+) -> tuple[list[dict[str, Any]], int]:
+    """(the projects, the last active one first; how many there are in all)."""
+    rows = BriefingRepo(connection).newest_of_projects(machine, most)
     roster = [
         {
             "project_id": project_id,
@@ -119,12 +126,12 @@ def _roster(
             **({"machine": other} if other else {}),
             "status": status,
             "briefing_id": briefing_id,
-            "at": updated_at if briefing_id is None else ended_at,
+            "at": at,
             "summary": "" if briefing_id is None else summary_of(summary, text),
         }
-        for project_id, updated_at, briefing_id, status, ended_at, summary, text, other in rows
+        for project_id, _, at, briefing_id, status, summary, text, other in rows
     ]
-    return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
+    return roster, rows[0][1] if rows else 0
 
 
 def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
