@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -225,7 +226,9 @@ def project(names: Mapping[str, str], project_id: str | None, machine: str | Non
 
 def folder(path: str) -> Cell:
     """A folder: with ~ for a person, in full for a pipe."""
-    home = os.path.expanduser("~")  # noqa: PTH111  Path.home takes ten times as long
+    if not is_interactive():
+        return Cell(path)
+    home = str(Path.home())
     short = "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path
     return Cell(short, "", path)
 

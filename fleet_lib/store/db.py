@@ -4,9 +4,8 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from fleet_lib import compiled, paths
@@ -56,9 +55,13 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def connect(
-    path: "str | Path", *, busy_timeout: float = BUSY_TIMEOUT_SECONDS
+    path: "str | Path",
+    *,
+    busy_timeout: float = BUSY_TIMEOUT_SECONDS,
+    progress: "Callable[[int, int], None] | None" = None,
 ) -> sqlite3.Connection:
-    """Open for reading and writing, creating and migrating as needed.
+    """Open for reading and writing, creating and migrating as needed. `progress` is shown how far a
+    migration is.
 
     Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
     that `is_unusable` knows.
@@ -76,7 +79,7 @@ def connect(
         _set_file_modes(connection, busy_timeout)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        migrate.migrate(connection, path)
+        migrate.migrate(connection, path, progress)
     except BaseException:
         connection.close()
         raise
@@ -142,7 +145,7 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout, isolation_level=None)
     connection.row_factory = sqlite3.Row
     # Another program may have stored bytes that are not UTF-8; a reader must not fail on them.
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
 
 

@@ -55,6 +55,25 @@ def ids_of(
     """The first `limit` events after one, or the last ones, oldest first."""
     if wanted.since:
         after = max(after, last_before(connection, wanted.since))
+    return _ids_of(connection, wanted, limit, after, is_newest=is_newest)
+
+
+def pages_of(connection: sqlite3.Connection, wanted: Wanted, size: int) -> Iterator[list[int]]:
+    """All of them, oldest first."""
+    after = last_before(connection, wanted.since) if wanted.since else 0
+    while page := _ids_of(connection, wanted, size, after):
+        yield page
+        after = page[-1]
+
+
+def _ids_of(
+    connection: sqlite3.Connection,
+    wanted: Wanted,
+    limit: int,
+    after: int,
+    *,
+    is_newest: bool = False,
+) -> list[int]:
     order = "DESC" if is_newest else "ASC"
     more = "AND e.ts >= :since" if wanted.since else ""
     values = {**wanted._asdict(), "after": after, "limit": limit}

@@ -23,6 +23,13 @@ class Project(Record):
     updated_at: str
 
 
+# Of a Project; "" and NULL are the original system's words for active.
+_COLUMNS = (
+    "project_id, repo_name, repo_root, git_remote, ifnull(nullif(status, ''), 'active'),"
+    " created_at, updated_at"
+)
+
+
 def generate_project_id(repo_name: str, git_remote: str) -> str:
     """`{slug}__{8 hex}`: the slug of the name, and SHA-256 of `name:remote` without credentials.
 
@@ -85,20 +92,20 @@ class ProjectRepo:
 
     def get(self, project_id: str) -> Project | None:
         row = self._connection.execute(
-            "SELECT * FROM projects WHERE project_id = ?", (project_id,)
+            f"SELECT {_COLUMNS} FROM projects WHERE project_id = ?", (project_id,)
         ).fetchone()
         return _from_row(row) if row else None
 
     def get_active(self) -> list[Project]:
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE ifnull(status, 'active') = 'active'"
+            f"SELECT {_COLUMNS} FROM projects WHERE ifnull(status, 'active') = 'active'"
             " ORDER BY updated_at DESC, project_id"
         )
         return [_from_row(row) for row in rows]
 
     def get_all(self) -> list[Project]:
         rows = self._connection.execute(
-            "SELECT * FROM projects ORDER BY updated_at DESC, project_id"
+            f"SELECT {_COLUMNS} FROM projects ORDER BY updated_at DESC, project_id"
         )
         return [_from_row(row) for row in rows]
 
@@ -117,7 +124,8 @@ class ProjectRepo:
 
     def find_by_repo_root(self, repo_root: str) -> Project | None:
         row = self._connection.execute(
-            "SELECT * FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1", (repo_root,)
+            f"SELECT {_COLUMNS} FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1",
+            (repo_root,),
         ).fetchone()
         return _from_row(row) if row else None
 
@@ -155,7 +163,7 @@ class ProjectRepo:
             return [exact]
         own_name, mark, machine = name.rpartition("@")
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE lower(repo_name) = lower(?1)"
+            f"SELECT {_COLUMNS} FROM projects WHERE lower(repo_name) = lower(?1)"
             " OR (lower(repo_name) = lower(?2) AND substr(project_id, -length(?3)) = ?3)"
             " ORDER BY project_id",
             (name, own_name, mark + machine or "@"),
@@ -167,7 +175,7 @@ class ProjectRepo:
     def beginning_with(self, text: str, limit: int) -> list[Project]:
         """The projects whose name or id begins so, the latest first."""
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
+            f"SELECT {_COLUMNS} FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
             " OR substr(project_id, 1, length(?1)) = ?1"
             " ORDER BY updated_at DESC, project_id LIMIT ?2",
             (text.lower(), limit),
@@ -198,7 +206,7 @@ class ProjectRepo:
             return None
         self._complete_forms()
         row = self._connection.execute(
-            "SELECT p.* FROM project_remotes r JOIN projects p USING (project_id)"
+            f"SELECT {_COLUMNS} FROM project_remotes r JOIN projects p USING (project_id)"
             f" WHERE r.canonical IN ({', '.join('?' * len(canonical))})"
             " ORDER BY p.repo_root = ? DESC, r.canonical = ? DESC, p.created_at, p.project_id"
             " LIMIT 1",
@@ -227,12 +235,4 @@ class ProjectRepo:
 
 
 def _from_row(row: sqlite3.Row) -> Project:
-    return Project(
-        row["project_id"],
-        row["repo_name"],
-        row["repo_root"],
-        row["git_remote"],
-        row["status"] or "active",
-        row["created_at"],
-        row["updated_at"],
-    )
+    return Project(*row)

@@ -145,8 +145,8 @@ def _turns(
 
 def _turn(row: sqlite3.Row, *, is_last: bool) -> _Turn:
     files, docs, steps = (
-        tuple(str(item) for item in json_array_or_none(row[f"{name}_json"]) or ())
-        for name in ("files_touched", "docs_touched", "next_steps")
+        () if text == "[]" else tuple(str(item) for item in json_array_or_none(text) or ())
+        for text in (row["files_touched_json"], row["docs_touched_json"], row["next_steps_json"])
     )
     summary = one_line(summary_of(row["summary"], row["beginning"]), _TEXT)
     title = one_line(row["title"], _TEXT)
