@@ -219,7 +219,10 @@ def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
     (event,) = json.loads(captured.console(*lately).stdout)
     assert event["event_id"] == 3, "the limit counts only what passes the filter"
     tail = subprocess.Popen(
-        [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "2", "--json"],
+        [
+            *(sys.executable, "-m", "commander.cli", "events", "tail"),
+            *("--after", "0", "--project", "web", "--json"),
+        ],
         stdout=subprocess.PIPE,
         env=captured.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,

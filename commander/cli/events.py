@@ -118,9 +118,10 @@ def list_(
 
 @events.command()
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
+@project_option
 @machine_option
 @json_option
-def tail(after: int | None, machine: str | None, as_json: bool) -> None:
+def tail(after: int | None, project: str | None, machine: str | None, as_json: bool) -> None:
     """Follow events as they arrive.
 
     Each is one line; with --json, one JSON object. Stop with Ctrl-C.
@@ -128,11 +129,13 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
     \b
     Examples:
       fleet events tail
+      fleet events tail --project api-svc
       fleet events tail --after e120 --json
     """
     with reading() as connection:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
-        wanted = RelayRepo(connection).machine_filter(machine)
+        of_machine = RelayRepo(connection).machine_filter(machine)
+        of_project = project_id_of(connection, project)
     path = paths.database(paths.home())
     names: dict[str, str] = {}
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
@@ -141,7 +144,9 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
         connection = stack.enter_context(contextlib.closing(db.connect_read_only(path)))
         for page in Tailer(path).follow(cursor):
             for event in page:
-                if wanted is not None and (event.machine or "") != wanted:
+                if of_machine is not None and (event.machine or "") != of_machine:
+                    continue
+                if of_project is not None and event.project_id != of_project:
                     continue
                 if as_json:
                     say(json_text(event_record(event)))

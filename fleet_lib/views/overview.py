@@ -17,7 +17,7 @@ from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.relay import RelayRepo
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand, project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
 
@@ -31,7 +31,7 @@ def overview(
     in the database's form. `machine` is another machine, or "" for this one, whose sessions and
     briefings these are; all else is of this one. `most` is how many projects are wanted, the last
     active ones; then `projects_in_all` is how many there are."""
-    names = project_names(connection)
+    names = project_names(connection) if most is None else NamesOnDemand(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
     now = SessionsNow(connection)
