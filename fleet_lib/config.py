@@ -8,10 +8,7 @@ line. Another form is an error here, so that hooks never read something else tha
 import contextlib
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
-
-import tomlkit
-import tomlkit.exceptions
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from fleet_lib import hot_settings, ignored
 from fleet_lib.errors import BadInput
@@ -21,6 +18,9 @@ from fleet_lib.setting_checks import Fault, checked, plainly_right
 from fleet_lib.setting_models import HOT as HOT
 from fleet_lib.setting_models import SECTIONS, Facts, facts_of
 from fleet_lib.setting_models import Config as Config
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 Value = bool | int | float | str | tuple[str, ...]
 
@@ -67,6 +67,8 @@ def put(home: str, key: str, *texts: str) -> Setting:
     """Set one setting, a list to any number of texts, and keep the file's comments and order. The
     result must be valid; the file as it was need not be. Raises BadInput and leaves the file
     unchanged."""
+    import tomlkit
+
     _require_known(key)
     path = path_of(home)
     original = _read(path)
@@ -84,6 +86,8 @@ def put(home: str, key: str, *texts: str) -> Setting:
 def unset(home: str, key: str) -> bool:
     """Remove one setting or section, which may be wrong or unknown. Returns whether it was there.
     Other faults of the file stay for `load` to report. Raises BadInput if the file is not TOML."""
+    import tomlkit
+
     path = path_of(home)
     original = _read(path)
     document = _parsed(path, original)
@@ -108,7 +112,9 @@ def _write(path: Path, original: str, written: str) -> None:
         write_whole(target, written)
 
 
-def _parsed(path: Path | None, text: str) -> tomlkit.TOMLDocument:
+def _parsed(path: Path | None, text: str) -> "TOMLDocument":
+    import tomlkit.exceptions
+
     try:
         return tomlkit.parse(text)
     except tomlkit.exceptions.ParseError as error:
@@ -118,16 +124,17 @@ def _parsed(path: Path | None, text: str) -> tomlkit.TOMLDocument:
 
 
 def _check(path: Path | None, text: str) -> Config:
-    document = _parsed(path, text).unwrap()
+    document = _parsed(path, text).unwrap() if text.strip() else {}
     try:
         config = plainly_right(document) or checked(document)
     except Fault as fault:
         raise BadInput(_fault(path, text, fault)) from None
     for key in HOT:
         section, name = key.split(".")
-        value = _as_toml(_value(config, key))
         is_set = name in document.get(section, {})
-        if hot_settings.setting_in(text.encode(), section, name) != (value if is_set else ""):
+        written = _as_toml(_value(config, key)) if is_set else ""
+        if hot_settings.setting_in(text.encode(), section, name) != written:
+            value = _as_toml(_value(config, key))
             raise BadInput(
                 f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
                 f" it a line `{name} = {value}`"
@@ -154,6 +161,8 @@ def _fault(path: Path | None, text: str, fault: Fault) -> str:
 def _line_of(text: str, place: list[str]) -> int:
     """The number of a key's line, from 1. Every item of a parsed document prints as it was read, so
     the lines before the key can be counted."""
+    import tomlkit
+
     line = 1
     container: Any = tomlkit.parse(text)
     for depth, part in enumerate(place):
@@ -172,6 +181,8 @@ def _line_of(text: str, place: list[str]) -> int:
 
 
 def _as_read(key: Any, item: Any) -> str:
+    import tomlkit
+
     part = tomlkit.container.Container()
     part.append(key, item) if key is not None else part.add(item)
     return str(part.as_string())
@@ -244,6 +255,8 @@ def _unknown(key: str) -> str:
 
 
 def _as_toml(value: object) -> str:
+    import tomlkit
+
     try:
         return tomlkit.item(value).as_string()
     except (ValueError, TypeError):

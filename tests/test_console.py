@@ -19,8 +19,8 @@ from support import payload as sample_payload
 
 from benchmarks import history
 from commander.cli import _database, main
-from commander.cli._display import _indented
 from fleet_lib import clock
+from fleet_lib.json_text import indented
 
 READING = [
     ("status",),
@@ -288,7 +288,7 @@ _PARTS = st.recursive(
 
 @given(_PARTS)
 def test_json_is_indented_as_by_the_standard_library(value: object) -> None:
-    assert _indented(value, 2) == json.dumps(value, ensure_ascii=False, indent=2)
+    assert indented(value, 2) == json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:

@@ -15,6 +15,7 @@ import click
 
 from commander.cli._cells import padded, width, wrapped_text
 from fleet_lib import clock
+from fleet_lib.json_text import indented
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
 from fleet_lib.text import clean
@@ -272,25 +273,8 @@ def print_json(value: Any) -> None:
 def as_json(value: Any, indent: int | None = None) -> str:
     """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the
     same."""
-    text = json.dumps(value, ensure_ascii=False) if indent is None else _indented(value, indent)
+    text = json.dumps(value, ensure_ascii=False) if indent is None else indented(value, indent)
     return escaped(text)
-
-
-def _indented(value: Any, indent: int, gap: str = "\n") -> str:
-    """As `json.dumps` indents it, which takes five times as long: only its parts are encoded in C."""
-    if not isinstance(value, dict | list | tuple) or not value:
-        return json.dumps(value, ensure_ascii=False)
-    inner = gap + " " * indent
-    parts = value.values() if isinstance(value, dict) else value
-    if not any(isinstance(part, dict | list | tuple) and part for part in parts):
-        text = json.dumps(value, ensure_ascii=False, separators=(f",{inner}", ": "))
-        return f"{text[0]}{inner}{text[1:-1]}{gap}{text[-1]}"
-    texts = [_indented(part, indent, inner) for part in parts]
-    if isinstance(value, dict):
-        keys = [json.dumps(str(key), ensure_ascii=False) for key in value]
-        texts = [f"{key}: {text}" for key, text in zip(keys, texts, strict=True)]
-    first, last = "{}" if isinstance(value, dict) else "[]"
-    return f"{first}{inner}{f',{inner}'.join(texts)}{gap}{last}"
 
 
 def escaped(text: str) -> str:

@@ -98,7 +98,7 @@ def list_(
             found = latest_events(connection, limit, wanted)
         else:
             found = events_after(connection, after, limit, wanted)
-        names = project_names(connection)
+        names = project_names(connection, {one.project_id for one in found if one.project_id})
     if as_json:
         print_json([event_record(event) for event in found])
         return

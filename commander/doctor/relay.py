@@ -12,6 +12,7 @@ from fleet_lib import clock, hot_settings, paths
 from fleet_lib.extras import command_to_add
 from fleet_lib.relay import report
 from fleet_lib.relay.backoff import is_running
+from fleet_lib.relay.sharing import shared_records
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.text import clean
 
@@ -73,8 +74,6 @@ def _of_member(home: str, connection: sqlite3.Connection, member: Member) -> Ite
         )
     for record in report.machine_records(repo, member):
         yield from _of_peer(record)
-    from fleet_lib.relay.membership import shared_records
-
     for shared in shared_records(connection, home):
         if shared["refused"]:
             yield Finding(

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from fleet_lib.relay.backoff import is_running
+from fleet_lib.relay.sharing import shared_records
 from fleet_lib.store.relay import Member, Peer, RelayRepo
 
 
@@ -12,10 +13,8 @@ def report(connection: sqlite3.Connection, home: str) -> dict[str, Any]:
     machines, shared. Asks nothing of the server."""
     relay = RelayRepo(connection)
     member = relay.member()
-    if member is None:  # as on most machines: the parts below take as long as ten interpreters
+    if member is None:
         return {"joined": False, "machines": [], "shared": []}
-    from fleet_lib.relay.membership import shared_records
-
     return {
         "joined": True,
         "machine": member.machine,
@@ -61,6 +60,7 @@ def machine_records(relay: RelayRepo, member: Member) -> list[dict[str, Any]]:
 def connection_trouble(home: str, member: Member) -> str:
     """Why the server does not answer now, "" if it does. Takes three seconds at most."""
 
+    # Its imports take as long as ten interpreters, and most machines have joined no relay.
     from fleet_lib.relay.connection import connected, run
     from fleet_lib.relay.link import RelayTrouble
 
