@@ -1,5 +1,6 @@
 """Reading JSON that another program wrote: whatever it holds, nothing raises; and indenting our own.
-Not in text.py, which hooks import and which must not import json. Python 3.9 and later, as files.py is."""
+Not in text.py, which hooks import and which must not import json. Python 3.9 and later, as files.py
+is."""
 
 from __future__ import annotations
 

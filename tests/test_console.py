@@ -291,6 +291,40 @@ def test_json_is_indented_as_by_the_standard_library(value: object) -> None:
     assert indented(value, 2) == json.dumps(value, ensure_ascii=False, indent=2)
 
 
+# Each takes as long to import as three to ten interpreters take to start.
+HEAVY = {"pydantic", "tomlkit", "rich", "yaml", "filelock", "asyncio", "nats", "genai_prices"}
+LIGHT = (
+    *("status", "status --json", "sessions list", "sessions show s1", "show 1", "show e1"),
+    *("briefings list", "briefings search form", "projects list", "events list", "digest"),
+    *("usage", "jobs list", "config list", "config get prelude.budget", "db status", "prelude"),
+    *("resume 1 --print", "notify list", "notify log", "relay status", "export", "drain"),
+    *("doctor --help", "db --help", "gateway --help", "import --help", "commander --help"),
+    *("relay --help", "mcp --help", "ask --help", "db prune --older-than 90d --dry-run"),
+)
+
+
+def test_what_only_reads_imports_nothing_that_is_slow_to_import(captured: Fleet) -> None:
+    captured.drain()
+    program = (
+        "import contextlib, io, sys\n"
+        "from commander.cli import main\n"
+        f"for command in {LIGHT!r}:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()):\n"
+        "        main(command.split(), 'fleet', standalone_mode=False)\n"
+        f"    if found := {HEAVY!r} & set(sys.modules):\n"
+        "        sys.exit(f'{command} imports {found}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        env=captured.env(),
+        cwd=captured.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:
     good, bad = ROOT / "tests/payloads/2.1.197/Stop.json", fleet.folder / "bad.json"
     bad.write_text("{")

@@ -9,7 +9,7 @@ from fleet_lib import paths
 from fleet_lib.machines import is_here
 from fleet_lib.store import search_index
 
-WHOLE_BYTES = 64 * 1000 * 1000  # of a database that is looked at whole in a moment
+WHOLE_BYTES = 32 * 1000 * 1000  # of a database that is looked at whole in a moment
 _ROWS = 200  # of each end of a table
 _INSTRUCTIONS = 1_000_000  # of SQLite's machine, between two calls of `tick`
 
