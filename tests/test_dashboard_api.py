@@ -233,7 +233,8 @@ def test_timeline_costs_the_same_however_long_the_history_is(api: Api, fleet: Fl
         steps[0] += 1
         return 0
 
-    for query in ({}, {"type": "error"}, {"project_id": "p"}, {"until": "2026-01-09"}):
+    filters = ({"type": "error"}, {"project_id": "p"}, {"until": "2026-01-09"})
+    for query in ({}, *filters, {"machine": ""}, {"machine": "box"}):
         steps[0] = 0
         connection.set_progress_handler(count, 100)  # instructions of SQLite's machine
         timeline.timeline(connection, limit=10, **query)  # type: ignore[arg-type]
