@@ -12,15 +12,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 from support import ROOT, Fleet, make_repository
 from support import payload as sample_payload
 
 from benchmarks import history
 from commander.cli import _database, main
 from fleet_lib import clock
-from fleet_lib.json_text import indented
 
 READING = [
     ("status",),
@@ -273,22 +270,6 @@ def test_events_of_a_project_a_machine_and_a_time_are_found_among_all(fleet: Fle
     assert fleet.console("events", "list", "--project", "repo", check=False).returncode == 1
     none = fleet.console("events", "list", "--project", "repo-1", "--after", "e3000").stdout
     assert none == "No events match.\n"
-
-
-_PARTS = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda parts: st.one_of(
-        st.lists(parts, max_size=3),
-        st.tuples(parts),
-        st.dictionaries(st.text(max_size=3), parts, max_size=3),
-    ),
-    max_leaves=12,
-)
-
-
-@given(_PARTS)
-def test_json_is_indented_as_by_the_standard_library(value: object) -> None:
-    assert indented(value, 2) == json.dumps(value, ensure_ascii=False, indent=2)
 
 
 # Each takes as long to import as three to ten interpreters take to start.

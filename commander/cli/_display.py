@@ -15,7 +15,6 @@ import click
 
 from commander.cli._cells import padded, width, wrapped_text
 from fleet_lib import clock
-from fleet_lib.json_text import indented
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
 from fleet_lib.text import clean
@@ -273,8 +272,7 @@ def print_json(value: Any) -> None:
 def as_json(value: Any, indent: int | None = None) -> str:
     """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the
     same."""
-    text = json.dumps(value, ensure_ascii=False) if indent is None else indented(value, indent)
-    return escaped(text)
+    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def escaped(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Required, TypedDict, Unpack
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
-from fleet_lib.machines import machine_of, of_session
+from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 
 
@@ -196,34 +196,6 @@ class BriefingRepo:
             (*values, limit),
         )
         return [_from_row(row) for row in rows]
-
-    def newest_of_projects(
-        self, machine: str | None = None, limit: int | None = None
-    ) -> list[tuple[Any, ...]]:
-        """(project_id, how many projects there are, when it was last active, then of its newest
-        briefing: id, status, the turn's summary, the text where there is no summary, and the
-        machine, if that is another one) of every active project, or of the last active ones; with
-        `machine`, as in `query`, of its briefings, and of the projects that have some. The last
-        active one comes first."""
-        of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
-        is_wanted = "at IS NOT NULL" if machine is not None else "1"
-        return self._connection.execute(
-            "SELECT p.project_id, p.number, p.at, b.briefing_id, b.status, t.summary,"
-            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
-            f" {of_session('b.session_id')} FROM (SELECT project_id, count(*) OVER () AS number,"
-            " ifnull(at, updated_at) AS at FROM (SELECT project_id, updated_at,"
-            f" (SELECT {ENDED} FROM briefings WHERE project_id = p.project_id {of_machine}"
-            f" ORDER BY {ENDED} DESC LIMIT 1) AS at"
-            f" FROM projects p WHERE ifnull(status, 'active') = 'active') WHERE {is_wanted}"
-            " ORDER BY 3 DESC LIMIT :limit) p"
-            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
-            f" WHERE project_id = p.project_id {of_machine}"
-            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
-            " LEFT JOIN turns t ON t.rowid ="
-            " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
-            " ORDER BY p.at DESC",
-            {"machine": machine, "limit": -1 if limit is None else limit},
-        ).fetchall()
 
     def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:
         """The briefings of the turns before and after it in its session."""

@@ -3,14 +3,16 @@
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.compiled import compiled
 from fleet_lib.digests import sha256
 from fleet_lib.files import with_parents
-from fleet_lib.machines import machine_of
+from fleet_lib.machines import machine_of, of_session
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
+from fleet_lib.store.briefings import ENDED
 
 
 class Project(Record):
@@ -122,6 +124,34 @@ class ProjectRepo:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
+    def newest_turns(
+        self, machine: str | None = None, limit: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(project_id, when it was last active, then of its newest briefing: id, status, the turn's
+        summary, the text where there is no summary, and the machine, if that is another one) of
+        every active project, or of the last active ones; with `machine`, as in `query`, of its
+        briefings, and of the projects that have some. The last active one comes first."""
+        of_machine, newest = _with_newest(machine)
+        return self._connection.execute(
+            "SELECT p.project_id, p.at, b.briefing_id, b.status, t.summary,"
+            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
+            f" {of_session('b.session_id')} FROM (SELECT project_id, ifnull(at, updated_at) AS at"
+            f" FROM {newest} ORDER BY 2 DESC LIMIT :limit) p"
+            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
+            f" WHERE project_id = p.project_id {of_machine}"
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
+            " LEFT JOIN turns t ON t.rowid ="
+            " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
+            " ORDER BY p.at DESC",
+            {"machine": machine, "limit": -1 if limit is None else limit},
+        ).fetchall()
+
+    def count_active(self, machine: str | None = None) -> int:
+        """How many `newest_turns` has without a limit."""
+        _, newest = _with_newest(machine)
+        sql = f"SELECT count(*) FROM {newest}"
+        return int(self._connection.execute(sql, {"machine": machine}).fetchone()[0])
+
     def find_by_repo_root(self, repo_root: str) -> Project | None:
         row = self._connection.execute(
             f"SELECT {_COLUMNS} FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1",
@@ -232,6 +262,18 @@ class ProjectRepo:
         self._connection.execute(
             "DELETE FROM project_remotes WHERE project_id = ? AND canonical IS NULL", (project_id,)
         )
+
+
+def _with_newest(machine: str | None) -> tuple[str, str]:
+    """In SQL: (a condition on briefings, the active projects with the end `at` of their newest
+    briefing of which it holds; with a machine, only those that have one)."""
+    of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
+    is_wanted = "at IS NOT NULL" if machine is not None else "1"
+    return of_machine, (
+        f"(SELECT project_id, updated_at, (SELECT {ENDED} FROM briefings"
+        f" WHERE project_id = p.project_id {of_machine} ORDER BY {ENDED} DESC LIMIT 1) AS at"
+        f" FROM projects p WHERE ifnull(status, 'active') = 'active') WHERE {is_wanted}"
+    )
 
 
 def _from_row(row: sqlite3.Row) -> Project:

@@ -12,10 +12,10 @@ from fleet_lib.history import daily, space
 from fleet_lib.lines import summary_of
 from fleet_lib.machines import is_here
 from fleet_lib.prelude.events import count_news
-from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.projects import NamesOnDemand, project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
@@ -34,18 +34,17 @@ def overview(
     names = project_names(connection) if most is None else NamesOnDemand(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
-    now = SessionsNow(connection)
+    now, repo = SessionsNow(connection), ProjectRepo(connection)
     needing, left, busy = (
         [row for row in make(now, names) if machine in (None, row.get("machine", ""))]
         for make in (needs_you, left_open, working)
     )
-    projects, number = _roster(connection, names, machine, most)
     return {
         "needs_you": needing,
         "left_open": left,
         "working": busy,
-        "projects": projects,
-        **({} if most is None else {"projects_in_all": number}),
+        "projects": _roster(connection, names, machine, most),
+        **({} if most is None else {"projects_in_all": repo.count_active(machine)}),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -116,10 +115,10 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
 
 def _roster(
     connection: sqlite3.Connection, names: dict[str, str], machine: str | None, most: int | None
-) -> tuple[list[dict[str, Any]], int]:
-    """(the projects, the last active one first; how many there are in all)."""
-    rows = BriefingRepo(connection).newest_of_projects(machine, most)
-    roster = [
+) -> list[dict[str, Any]]:
+    """The projects, the last active one first."""
+    rows = ProjectRepo(connection).newest_turns(machine, most)
+    return [
         {
             "project_id": project_id,
             "project": names[project_id],
@@ -129,9 +128,8 @@ def _roster(
             "at": at,
             "summary": "" if briefing_id is None else summary_of(summary, text),
         }
-        for project_id, _, at, briefing_id, status, summary, text, other in rows
+        for project_id, at, briefing_id, status, summary, text, other in rows
     ]
-    return roster, rows[0][1] if rows else 0
 
 
 def _machines(connection: sqlite3.Connection) -> dict[str, Any]:
