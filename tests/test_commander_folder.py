@@ -14,7 +14,7 @@ from support import ROOT, Fleet, payload
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder, write_hook_file
 from commander.setup.hook_entries import program
-from fleet_lib.jobs.command import knows_option
+from fleet_lib.jobs.program import knows_option
 
 CLAUDE = Path("/home/user/.claude")
 
@@ -162,7 +162,7 @@ def test_client_whose_help_fails_knows_no_option(
     tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not knows_option(str(tmp_path / "none"), "--help")
-    monkeypatch.setattr("fleet_lib.jobs.command.HELP_SECONDS", 0.2)
+    monkeypatch.setattr("fleet_lib.jobs.program.HELP_SECONDS", 0.2)
     claude.write_text("#!/bin/sh\nexec sleep 20\n")
     assert not knows_option(str(claude), "--help")
 
