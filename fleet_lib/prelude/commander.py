@@ -43,9 +43,6 @@ def commander_prompt(home: str, session_id: str, client: str = "") -> "Shown":
     waiting = _waiting(home, session_id)
     connection = open_database(home)
     try:
-        # To read two hundred pages takes a tenth less where they are not copied. Only here: a disk
-        # that fails ends a process that has mapped its file, and at a start a payload would be lost.
-        connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         cursor, started_through = _session_cursor(connection, session_id, waiting, client)
         after = max(cursor, started_through)
         text, through = delta(connection, after, hot_settings.budget(home))
