@@ -28,8 +28,8 @@ from fleet_lib.relay.outgoing import (
     count_after,
     digest_here,
     rows_after,
-    shared_projects,
 )
+from fleet_lib.relay.sharing import shared_projects
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project
 from fleet_lib.store.relay import Member, RelayRepo, Share

@@ -4,9 +4,7 @@ import sqlite3
 from typing import Any
 
 from fleet_lib.relay.backoff import is_running
-from fleet_lib.relay.connection import connected, run
-from fleet_lib.relay.link import RelayTrouble
-from fleet_lib.relay.membership import shared_records
+from fleet_lib.relay.sharing import shared_records
 from fleet_lib.store.relay import Member, Peer, RelayRepo
 
 
@@ -61,6 +59,10 @@ def machine_records(relay: RelayRepo, member: Member) -> list[dict[str, Any]]:
 
 def connection_trouble(home: str, member: Member) -> str:
     """Why the server does not answer now, "" if it does. Takes three seconds at most."""
+
+    # Its imports take as long as ten interpreters, and most machines have joined no relay.
+    from fleet_lib.relay.connection import connected, run
+    from fleet_lib.relay.link import RelayTrouble
 
     async def look() -> None:
         async with connected(home, member) as link:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fleet_lib import compiled, paths
@@ -57,8 +57,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
-    """Open for reading and writing, creating and migrating as needed.
+def connect(
+    path: str | Path,
+    *,
+    busy_timeout: float = BUSY_TIMEOUT_SECONDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> sqlite3.Connection:
+    """Open for reading and writing, creating and migrating as needed. `progress` is shown how far a
+    migration is.
 
     Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
     that `is_unusable` knows.
@@ -76,7 +82,7 @@ def connect(path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> 
         _set_file_modes(connection, busy_timeout)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        migrate.migrate(connection, path)
+        migrate.migrate(connection, path, progress)
     except BaseException:
         connection.close()
         raise
