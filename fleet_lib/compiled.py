@@ -101,8 +101,8 @@ def _read() -> dict[Any, bytes]:
     path = ""
     try:
         path = _file()
-        with open(path, "rb") as file:
-            data = file.read(_LIMIT + 1)
+        with open(path, "rb", 0) as file:
+            data = file.read(min(os.fstat(file.fileno()).st_size, _LIMIT) + 1)
         at = 0
         while at < len(data):
             begin = at + _CHECKSUM_BYTES + 4

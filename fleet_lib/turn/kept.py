@@ -29,8 +29,8 @@ def name_of(kind: str, path: str) -> str:
 def read(home: str, name: str) -> Any:
     """What was kept under this name, as it was given; None if there is nothing."""
     try:
-        with open(os.path.join(paths.cache(home), name), "rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+        with open(os.path.join(paths.cache(home), name), "rb", 0) as file:
+            data = file.read(min(os.fstat(file.fileno()).st_size, _FILE_BYTES) + 1)
         body = data[_CHECKSUM_BYTES:]
         if len(data) > _FILE_BYTES or data[:_CHECKSUM_BYTES] != checksum(body):
             return None
