@@ -14,11 +14,12 @@ import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ValidationError
 
-from fleet_lib import hot_settings, ignored
+from fleet_lib import hot_settings
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.records import Record
 from fleet_lib.setting_models import HOT as HOT
+from fleet_lib.setting_models import HOT_LISTS
 from fleet_lib.setting_models import Config as Config
 
 Value = bool | int | float | str | tuple[str, ...]
@@ -133,11 +134,14 @@ def _check(path: Path | None, text: str) -> Config:
                 f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
                 f" it a line `{name} = {value}`"
             )
-    if ignored.ignored_in(text.encode()) != list(config.projects.ignore):
-        raise BadInput(
-            f"{path}: hooks read projects.ignore line by line; write it as a line `[projects]` and"
-            f" below it a line `ignore = {_as_toml(list(config.projects.ignore))}`"
-        )
+    for key in HOT_LISTS:
+        section, name = key.split(".")
+        texts = list(getattr(getattr(config, section), name))
+        if hot_settings.texts_in(text.encode(), section, name) != texts:
+            raise BadInput(
+                f"{path}: {key} is read line by line; write it as a line `[{section}]` and below it"
+                f" a line `{name} = {_as_toml(texts)}`"
+            )
     return config
 
 

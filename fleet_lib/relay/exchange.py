@@ -7,11 +7,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from fleet_lib import clock, config, log, paths
-from fleet_lib.errors import BadInput, FleetError
+from fleet_lib import clock, hot_settings, log, paths
+from fleet_lib.errors import FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
@@ -32,6 +32,7 @@ _LOOK_SECONDS = 2.0  # live states change without the database
 _RIGHTS_SECONDS = 5.0
 _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
+_CACHE_KB = 512
 _END_SECONDS = 2.0  # for what still runs when the connection is lost
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 10.0
 
@@ -58,7 +59,7 @@ def once(home: str, progress: Progress | None = None) -> Outcome:
     how much of it, and of how much. Raises NotJoined, RelayTrouble, which is noted, and
     DatabaseUnusable or sqlite3.Error."""
     deadline = Deadline(STUCK_SECONDS)
-    with contextlib.closing(db.connect(paths.database(home))) as connection:
+    with _opened(home) as connection:
         if RelayRepo(connection).member() is None:
             raise NotJoined
         try:
@@ -113,7 +114,8 @@ async def _begun(
         member = await _introduced(connection, link, member)
         publisher = Publisher(home, connection, link, sent)
         await publisher.begin()
-        receiver = Receiver(connection, link, publisher.member, _people(home))
+        people = tuple(hot_settings.texts(home, "relay", "people"))
+        receiver = Receiver(connection, link, publisher.member, people)
         filters = receiver.filters()
         # Events first: they show whether the server still has the streams that were read.
         ordered = sorted(filters, key=lambda filter: filter.stream != EVENTS)
@@ -159,7 +161,7 @@ class Runner:
         while not self._stopped.is_set():
             self._was_connected, is_failure = False, False
             self._began_with = self._state()
-            with contextlib.closing(db.connect(paths.database(self._home))) as connection:
+            with _opened(self._home) as connection:
                 if RelayRepo(connection).member() is None:
                     raise NotJoined
                 self._deadline.extend()
@@ -275,11 +277,12 @@ class Runner:
         return identity(database), identity(seed)
 
 
-def _people(home: str) -> tuple[str, ...]:
-    try:
-        return config.load(home).relay.people
-    except BadInput:
-        return ()
+@contextlib.contextmanager
+def _opened(home: str) -> Iterator[sqlite3.Connection]:
+    """The database, of which little is kept in memory: the system's cache has it too."""
+    with contextlib.closing(db.connect(paths.database(home))) as connection:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        yield connection
 
 
 def _note_success(home: str, connection: sqlite3.Connection) -> None:

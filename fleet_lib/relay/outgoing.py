@@ -3,11 +3,9 @@ the database and sends nothing itself."""
 
 import fnmatch
 import sqlite3
-from functools import lru_cache
 from typing import Any, get_args
 
-from fleet_lib import config
-from fleet_lib.errors import BadInput
+from fleet_lib import hot_settings
 from fleet_lib.json_text import json_object
 from fleet_lib.machines import MARK, is_here
 from fleet_lib.records import Record
@@ -47,7 +45,7 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
     """{project_id: project} of what leaves this machine: what a person shared, and what the setting
     relay.share names, less what a person took back."""
     decided = RelayRepo(connection).shares()
-    globs = _globs(home, _changed_ns(home))
+    globs = hot_settings.texts(home, "relay", "share")
     shared = {}
     for project in ProjectRepo(connection).get_all():
         if not names.PROJECT.fullmatch(project.project_id):
@@ -62,21 +60,6 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
         if is_named if decided_by_person is None else decided_by_person:
             shared[project.project_id] = project
     return shared
-
-
-@lru_cache(maxsize=4)
-def _globs(home: str, changed_ns: int) -> tuple[str, ...]:
-    try:
-        return config.load(home).relay.share
-    except BadInput:  # a wrong file shares nothing more
-        return ()
-
-
-def _changed_ns(home: str) -> int:
-    try:
-        return config.path_of(home).stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:
