@@ -20,7 +20,8 @@ from support import make_repository
 
 from fleet_lib import clock
 from fleet_lib.relay import names
-from fleet_lib.relay.link import Link, RelayTrouble
+from fleet_lib.relay.link import Link
+from fleet_lib.relay.trouble import RelayTrouble
 from fleet_lib.store.migrate import backup
 
 pytestmark = pytest.mark.slow

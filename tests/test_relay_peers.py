@@ -14,7 +14,8 @@ import pytest
 from relay_world import Machine, Server, as_peer, joined, machine
 
 from fleet_lib.relay import connection, names, server, wire
-from fleet_lib.relay.link import Link, NoStream, Refused, RelayTrouble
+from fleet_lib.relay.link import Link
+from fleet_lib.relay.trouble import NoStream, Refused, RelayTrouble
 
 pytestmark = pytest.mark.slow
 

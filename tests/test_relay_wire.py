@@ -14,9 +14,9 @@ from support import Fleet
 
 from fleet_lib.machines import MARK, apart, at, marked
 from fleet_lib.relay import connection, incoming, keys, names, payloads, report, wire
-from fleet_lib.relay.link import Message
-from fleet_lib.relay.outgoing import is_address
+from fleet_lib.relay.consumer import Message
 from fleet_lib.relay.scrub import Scrubber
+from fleet_lib.relay.shares import is_address
 from fleet_lib.store import db
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import Member, RelayRepo

@@ -203,7 +203,7 @@ def run() -> None:
     if is_running(home):
         raise BadInput(BUSY)
     # It may run for weeks, and does not need the console's memory.
-    os.execv(sys.executable, [sys.executable, "-I", paths.RELAY, home, "shown"])
+    os.execv(sys.executable, [sys.executable, "-I", paths.RELAY, home, "shown"])  # noqa: S606
 
 
 @relay.command()
@@ -224,8 +224,9 @@ def status(as_json: bool) -> None:
         found = report.report(connection, home)
         member = RelayRepo(connection).member()
     if member:
-        found["trouble"] = report.connection_trouble(home, member)
-        found["connected"] = not found["trouble"]
+        now = report.connection_trouble(home, member)
+        found["connected"] = not now
+        found["trouble"] = now or report.trouble_besides(member)
         wake.start_relay(home)
     else:
         found["connected"] = False
@@ -247,7 +248,7 @@ def _require_joined(home: str) -> None:
 def _exchange_now(home: str) -> None:
     """What a person has just joined or shared is shown at once, unless relay.auto is off."""
     from fleet_lib.relay.backoff import Lock, is_running
-    from fleet_lib.relay.link import RelayTrouble
+    from fleet_lib.relay.trouble import RelayTrouble
 
     if hot_settings.setting(home, "relay", "auto") == "false" or is_running(home):
         return
@@ -288,7 +289,7 @@ def _parts(found: dict[str, Any]) -> list[Line | Table]:
     parts: list[Line | Table] = [
         Line((Cell(f"{found['machine']} at {found['url']}: "), words, ".")),
     ]
-    if not found["connected"]:
+    if found["trouble"]:
         since = found["failing_since"]
         age = f" (since {clock.local(since)})" if since else ""
         parts.append(Line((Cell(f"  {found['trouble']}{age}", "red"),)))

@@ -16,10 +16,11 @@ from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
 from fleet_lib.relay.connection import Deadline, connected, run
-from fleet_lib.relay.link import LOST, Link, RelayTrouble
+from fleet_lib.relay.link import Link
 from fleet_lib.relay.names import EVENTS
 from fleet_lib.relay.publish import Publisher
 from fleet_lib.relay.receive import Channel, Receiver
+from fleet_lib.relay.trouble import LOST, RelayTrouble
 from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo

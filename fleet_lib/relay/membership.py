@@ -13,7 +13,6 @@ from fleet_lib.files import write_whole
 from fleet_lib.relay import keys, names
 from fleet_lib.relay.connection import connected_with, run
 from fleet_lib.relay.link import Rights
-from fleet_lib.relay.outgoing import remotes_of, shared_projects
 from fleet_lib.relay.publish import home_digest, new_epoch
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project
@@ -107,25 +106,6 @@ def share(connection: sqlite3.Connection, project: Project) -> bool:
 def unshare(connection: sqlite3.Connection, project: Project) -> bool:
     """Keep a project's news here from now on, also if relay.share names it. False if that was so."""
     return RelayRepo(connection).set_shared(project.project_id, False)
-
-
-def shared_records(connection: sqlite3.Connection, home: str) -> list[dict[str, object]]:
-    """What is shared: project_id, project, remote, and `refused`, why the server does not take
-    it, or ""."""
-    decided = RelayRepo(connection).shares()
-    records: list[dict[str, object]] = []
-    for project in shared_projects(connection, home).values():
-        share = decided.get(project.project_id)
-        records.append(
-            {
-                "project_id": project.project_id,
-                "project": project.repo_name,
-                "remote": next(iter(remotes_of(connection, project.project_id)), None),
-                "sent_through": share.sent_through if share else 0,
-                "refused": share.refused if share else "",
-            }
-        )
-    return records
 
 
 async def _rights(url: str, seed: str, ca: Path | None, machine: str) -> Rights:

@@ -1,20 +1,18 @@
-"""Which projects are shared, which rows of theirs are sent, and what a row says on the wire. Reads
-the database and sends nothing itself."""
+"""Which rows of the shared projects are sent, and what a row says on the wire. Reads the database and
+sends nothing itself."""
 
-import fnmatch
 import sqlite3
 from typing import Any, get_args
 
-from fleet_lib import hot_settings
 from fleet_lib.json_text import json_object
 from fleet_lib.machines import MARK, is_here
 from fleet_lib.records import Record
-from fleet_lib.relay import names, payloads, wire
+from fleet_lib.relay import payloads, wire
 from fleet_lib.relay.scrub import Scrubber
+from fleet_lib.relay.shares import is_address, remotes_of
 from fleet_lib.remotes import canonical_remote
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
-from fleet_lib.store.projects import Project, ProjectRepo
-from fleet_lib.store.relay import RelayRepo
+from fleet_lib.store.projects import Project
 from fleet_lib.views.usage import of_turn
 
 PAGE = 256  # events that are read at once
@@ -39,44 +37,6 @@ class Row(Record):
     level: str | None
     payload_json: object
     briefing_id: int | None
-
-
-def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Project]:
-    """{project_id: project} of what leaves this machine: what a person shared, and what the setting
-    relay.share names, less what a person took back."""
-    decided = RelayRepo(connection).shares()
-    globs = hot_settings.texts(home, "relay", "share")
-    shared = {}
-    for project in ProjectRepo(connection).get_all():
-        if not names.PROJECT.fullmatch(project.project_id):
-            continue  # of another machine, or of another program
-        decision = decided.get(project.project_id)
-        is_named = globs and any(
-            fnmatch.fnmatchcase(form, glob)
-            for form in remotes_of(connection, project.project_id)
-            for glob in globs
-        )
-        decided_by_person = decision.is_shared if decision else None
-        if is_named if decided_by_person is None else decided_by_person:
-            shared[project.project_id] = project
-    return shared
-
-
-def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:
-    """The forms by which a project's repository is known on every machine; none for one that lies
-    in a folder."""
-    rows = connection.execute(
-        "SELECT canonical FROM project_remotes WHERE project_id = ? AND canonical IS NOT NULL"
-        " ORDER BY rowid LIMIT 8",
-        (project_id,),
-    )
-    return [row[0] for row in rows if is_address(row[0])]
-
-
-def is_address(form: str) -> bool:
-    """Whether the form of a remote has a host, and is no folder of a machine."""
-    host = form.partition("/")[0]
-    return "/" in form and host not in ("", ".", "..", "~") and not host.startswith("file:")
 
 
 def rows_after(

@@ -7,8 +7,9 @@ from fleet_lib import clock
 from fleet_lib.records import Record
 from fleet_lib.relay import names
 from fleet_lib.relay.apply import Applier, Early
+from fleet_lib.relay.consumer import Consumer, Message
 from fleet_lib.relay.incoming import received
-from fleet_lib.relay.link import Consumer, Link, Message
+from fleet_lib.relay.link import Link
 from fleet_lib.relay.names import Filter
 from fleet_lib.store import db
 from fleet_lib.store.relay import Member, Position, RelayRepo
