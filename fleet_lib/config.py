@@ -138,8 +138,9 @@ def _check(path: Path | None, text: str) -> Config:
         section, name = key.split(".")
         texts = list(getattr(getattr(config, section), name))
         if hot_settings.texts_in(text.encode(), section, name) != texts:
+            reads = "the relay reads" if section == "relay" else "hooks read"
             raise BadInput(
-                f"{path}: {key} is read line by line; write it as a line `[{section}]` and below it"
+                f"{path}: {reads} {key} line by line; write it as a line `[{section}]` and below it"
                 f" a line `{name} = {_as_toml(texts)}`"
             )
     return config

@@ -17,6 +17,7 @@ import pytest
 from gateway_world import Gateway
 from relay_world import Machine, Server, as_peer, joined, wait_for
 from support import make_repository
+from test_live import DIALOG, NOTIFICATION, REQUEST, Sessions
 
 from fleet_lib import clock
 from fleet_lib.relay import names
@@ -43,6 +44,16 @@ def laptop(tmp_path: Path, relay: Server) -> Machine:
 @pytest.fixture
 def box(tmp_path: Path, relay: Server) -> Machine:
     return joined(tmp_path, relay, "box")
+
+
+@pytest.fixture
+def client() -> Iterator["subprocess.Popen[bytes]"]:
+    """A Claude Code that lives until the test's end."""
+    with subprocess.Popen(["sleep", "600"]) as made:
+        try:
+            yield made
+        finally:
+            made.kill()
 
 
 def turns(first: int, last: int) -> list[str]:
@@ -160,6 +171,44 @@ def test_titles_and_dismissals_travel_between_ones_own_machines(
     laptop.once()
     box.once()
     assert len(box.json("status")["needs_you"]) == 1
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_prompt_that_only_the_client_s_file_shows_can_be_dismissed_on_another_machine(
+    laptop: Machine, box: Machine, client: "subprocess.Popen[bytes]", is_late: bool
+) -> None:
+    """The laptop learns of it before the prompt's notification, or after it."""
+    sessions = Sessions(laptop)
+    sessions.hook("permission_request", REQUEST)
+    sessions.file(client.pid, **DIALOG)
+    sessions.age()
+    laptop.console("relay", "share", "p")
+    box.share(box.project("other"))
+    laptop.once()
+    box.once()
+    assert [one["text"] for one in box.json("status")["needs_you"]] == ["Bash: touch made.txt"]
+    box.console("dismiss", "s1")
+    box.once()
+    assert box.json("status")["needs_you"] == []
+    if is_late:
+        sessions.hook("notification", NOTIFICATION)
+    laptop.once()
+    assert sessions.needs_you() == []
+    if not is_late:
+        sessions.hook("notification", NOTIFICATION)
+    for home in (laptop, box, laptop):
+        home.once()
+    assert box.json("status")["needs_you"] == laptop.json("status")["needs_you"] == []
+    assert box.json("status")["hidden"]["dismissed"] == 1
+    # The next prompt is shown on both, in the same words.
+    sessions.hook("permission_request", REQUEST)
+    sessions.file(client.pid, **DIALOG)
+    sessions.hook("notification", NOTIFICATION)
+    laptop.once()
+    box.once()
+    for home in (laptop, box):
+        (row,) = home.json("status")["needs_you"]
+        assert row["text"] == "Bash: touch made.txt"
 
 
 def test_a_kill_between_acknowledgement_and_cursor_or_inside_a_transaction_loses_nothing(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from fleet_lib.records import Record
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from fleet_lib.relay.link import Link
-
 BATCH = 256  # messages of one fetch
 REQUEST_SECONDS = 5.0  # in which the server answers
 _CLOSE_SECONDS = 1.0
@@ -23,6 +22,8 @@ _BATCH_BYTES = 1280 * 1024  # of one fetch, or of one message, which the server 
 _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
 _BUSY_SECONDS = 10.0  # in which a server says that a request for messages has ended
 _SECOND_NS = 10**9
+
+Delete = Callable[[Filter], Awaitable[None]]
 
 
 class Message(Record):
@@ -37,12 +38,14 @@ class Message(Record):
 class Consumer:
     """Reads the messages of a filter, batch by batch."""
 
-    def __init__(self, link: "Link", client: "Client", filter: Filter, pending: int) -> None:
+    def __init__(
+        self, client: "Client", machine: str, filter: Filter, pending: int, delete: Delete
+    ) -> None:
         self.filter = filter
         self.pending = pending  # when it was made
-        self._link = link
         self._client = client
-        self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
+        self._delete = delete  # at the server
+        self._inbox = f"{names.inbox(machine)}.{self._client._nuid.next().decode()}"
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection is closed
         self._pulls, self._left, self._ends = 0, 0, 0.0
         self._ready: list[Message] = []
@@ -66,7 +69,7 @@ class Consumer:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._subscription.unsubscribe()
         with contextlib.suppress(RelayTrouble):
-            await self._link.delete_consumer(self.filter)
+            await self._delete(self.filter)
 
     async def fetch(self, seconds: float = 0.0) -> list[Message]:
         """The next messages, at most BATCH; waits up to `seconds` for the first. Raises

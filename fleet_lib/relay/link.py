@@ -142,14 +142,15 @@ class Link:
             **policy,
         }
         wish = {"stream_name": filter.stream, "config": config, "action": "create"}
-        await self.delete_consumer(filter)
+        await self._delete(filter)
         answer = await self._ask(filter.create_subject, json.dumps(wish).encode())
         if error := answer.get("error"):
             if error.get("err_code") == _NO_SUCH_STREAM:
                 raise NoStream
             raise RelayTrouble(f"the server does not let {filter.consumer} read: {_words(error)}")
         self._note_time(answer.get("ts"))
-        made = Consumer(self, self._client, filter, int(answer.get("num_pending") or 0))
+        pending = int(answer.get("num_pending") or 0)
+        made = Consumer(self._client, self.machine, filter, pending, self._delete)
         await made.listen()
         self._consumers.append(made)
         return made
@@ -191,7 +192,7 @@ class Link:
         for consumer in self._consumers:
             consumer.end()
 
-    async def delete_consumer(self, filter: Filter) -> None:
+    async def _delete(self, filter: Filter) -> None:
         answer = await self._ask(filter.delete_subject, b"")
         error = answer.get("error") or {}
         if error.get("err_code") == _NO_SUCH_STREAM:
