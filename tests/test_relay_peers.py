@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from relay_world import Machine, Server, as_peer, joined, machine
 
-from fleet_lib.relay import connection, names, server, wire
+from fleet_lib.relay import connection, consumer, names, server, wire
 from fleet_lib.relay.link import Link
 from fleet_lib.relay.trouble import NoStream, Refused, RelayTrouble
 
@@ -137,6 +137,9 @@ def test_a_colleague_gets_exactly_the_projects_that_were_granted_as_mentions(
     relay.reloaded()
     with pytest.raises(RelayTrouble, match="does not know this key"):
         bob.once()
+    found = bob.json("relay", "status")
+    assert not found["connected"] and "does not know this key" in found["trouble"]
+    assert laptop.json("relay", "status")["connected"]
 
 
 def test_machines_of_one_colleague_are_each_other_s_own(
@@ -484,7 +487,7 @@ def test_nothing_of_a_project_leaves_the_machine_before_it_is_shared(tmp_path: P
 
 
 def test_a_message_that_is_too_large_is_cut_and_says_so(
-    tmp_path: Path, relay: Server, laptop: Machine
+    tmp_path: Path, relay: Server, laptop: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add_machine(relay.folder, "box", server.OWNER, ["*"])
     relay.reloaded()
@@ -494,10 +497,14 @@ def test_a_message_that_is_too_large_is_cut_and_says_so(
     files = [f"src/{'x' * 80}/{number}.py" for number in range(4000)]
     laptop.turn(web, 1, files_touched=files, raw_markdown="A " * 400_000)
     laptop.turn(web, 2, raw_markdown='"\n' * 500_000)
-    laptop.turn(web, 3)
+    for number in range(3, 8):
+        laptop.turn(web, number, raw_markdown=f"{number} " * 150_000)
+    laptop.turn(web, 8)
     laptop.once()
+    # The server says that a batch may not be larger after the messages of it were applied.
+    monkeypatch.setattr(consumer, "_IDLE_SECONDS", 0.0)
     box.once()
-    assert box.heard() == ["turn 1", "turn 2", "turn 3"]
+    assert box.heard() == [f"turn {number}" for number in range(1, 9)]
     (row, *_) = box.rows("SELECT files_touched_json, raw_markdown FROM briefings")
     assert len(json.loads(row[0])) == 20
     assert row[1].endswith("(The text was cut.)")

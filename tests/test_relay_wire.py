@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import json
+import socket
 import string
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Fleet
+from support import ROOT, Fleet
 
 from fleet_lib.machines import MARK, apart, at, marked
-from fleet_lib.relay import connection, incoming, keys, names, payloads, report, wire
+from fleet_lib.relay import connection, incoming, keys, names, payloads, probe, report, wire
 from fleet_lib.relay.consumer import Message
 from fleet_lib.relay.scrub import Scrubber
 from fleet_lib.relay.shares import is_address
@@ -229,3 +233,54 @@ def test_joining_a_wrong_address_says_what_is_wrong(fleet: Fleet, url: str, reas
     seed.write_text(keys.new_key()[0])
     done = fleet.console("relay", "join", url, "--seed-file", str(seed), check=False)
     assert done.returncode == 1 and reason in done.stderr
+
+
+def test_a_look_at_the_status_imports_nothing_of_an_exchange(fleet: Fleet) -> None:
+    script = (
+        "import sys; from commander.cli.relay import relay; from fleet_lib.relay import report;"
+        " print(*sorted({'asyncio', 'nats', 'pydantic', 'rich', 'tomlkit'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [fleet.python, "-c", script], env=fleet.env(), cwd=ROOT, capture_output=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@contextlib.contextmanager
+def answering(text: bytes) -> Iterator[str]:
+    """A server that says this to everyone, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listening.accept()[0]
+                    connection.sendall(text)
+                    held.append(connection)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "reason"),
+    [
+        ("nats", b"HTTP/1.1 400 Bad Request\r\n", "is no NATS server"),
+        ("nats", b"", "no answer within"),
+        ("tls", b'INFO {"nonce": "x"}\r\n', "does not encrypt"),
+        ("nats", b"INFO {}\r\n-ERR 'Authorization Violation'\r\n", "does not know this key"),
+        ("nats", b"INFO {}\r\nPING\r\nPONG\r\n", ""),
+        ("nats", b"INFO 7\r\n", "cannot be reached"),
+    ],
+)
+def test_the_status_says_why_there_is_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, text: bytes, reason: str
+) -> None:
+    if not text:
+        monkeypatch.setattr(probe, "CONNECT_SECONDS", 0.3)
+    seed = tmp_path / "seed"
+    seed.write_text(keys.new_key()[0] + "\n")
+    with answering(text) as address:
+        found = probe.trouble_with(f"{scheme}://{address}", seed, tmp_path / "ca.pem")
+    assert reason in found and bool(reason) == bool(found)

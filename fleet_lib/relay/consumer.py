@@ -106,8 +106,10 @@ class Consumer:
                 break
             elif status == "409":
                 self._left = 0
-                words = (message.headers or {}).get("Description", "")
-                if "deleted" in words.lower():
+                words = (message.headers or {}).get("Description", "").lower()
+                if not found and "maxbytes" in words:
+                    continue  # said late of a batch that was as large as may be: there is more
+                if "deleted" in words:
                     raise RelayTrouble(
                         "another home reads with this machine's key: give each its own with `fleet"
                         " relay server add-machine`"
