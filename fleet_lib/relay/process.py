@@ -37,12 +37,16 @@ def _once(home: str) -> int:
         return 0  # the home has left the relay
     if not waiting.take():
         return 0  # another process waits, and will see what there is to send
-    left = seconds_left(home)
-    if left > RELAY_SECONDS or is_running(home):
-        return 0
-    time.sleep(max(0.0, left))
-    if is_running(home) or not exchange.take(_EXCHANGE_SECONDS):
-        return 0
+    while True:
+        left = seconds_left(home)
+        if left > RELAY_SECONDS or is_running(home):
+            return 0
+        time.sleep(left)
+        if is_running(home) or not exchange.take(_EXCHANGE_SECONDS):
+            return 0
+        if not seconds_left(home):
+            break
+        exchange.release()  # another one has ended just now
     waiting.close()
     from fleet_lib import log
     from fleet_lib.errors import FleetError
