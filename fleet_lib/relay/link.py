@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TOGETHER_SECONDS = 30.0  # a slow disk may take so long for many messages
 _CLOSE_SECONDS = 1.0
-_FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
+_FORGOTTEN_SECONDS = 3600  # in which an exchange uses each of its consumers, or the server drops it
 _SECOND_NS = 10**9
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
 # JetStream's error codes
