@@ -1,7 +1,7 @@
 """The entry point of `fleet`. Claude Code runs the status line every few seconds, so that command
 starts without the console."""
 
-import os
+import gc
 import sys
 
 
@@ -16,8 +16,10 @@ def main() -> None:
 
 def _main() -> None:
     if sys.argv[1:] == ["statusline"]:
+        gc.disable()  # the process ends before there is anything to collect
         from fleet_lib import paths
         from fleet_lib.prelude.status_line import status_line
+        from fleet_lib.small_os import os
 
         os.write(1, status_line(paths.home()).encode() + b"\n")
         os._exit(0)

@@ -8,19 +8,19 @@ line. Another form is an error here, so that hooks never read something else tha
 import contextlib
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
-
-import tomlkit
-import tomlkit.exceptions
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from fleet_lib import hot_settings
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.records import Record
+from fleet_lib.setting_checks import Fault, checked, plainly_right
 from fleet_lib.setting_models import HOT as HOT
-from fleet_lib.setting_models import HOT_LISTS
+from fleet_lib.setting_models import HOT_LISTS, SECTIONS, Facts, facts_of
 from fleet_lib.setting_models import Config as Config
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 Value = bool | int | float | str | tuple[str, ...]
 
@@ -53,9 +53,7 @@ def settings(home: str) -> list[Setting]:
 
 def keys() -> list[str]:
     return [
-        f"{section}.{name}"
-        for section, field in Config.model_fields.items()
-        for name in _model(field).model_fields
+        f"{name}.{setting}" for name, section in SECTIONS.items() for setting in facts_of(section)
     ]
 
 
@@ -69,6 +67,8 @@ def put(home: str, key: str, *texts: str) -> Setting:
     """Set one setting, a list to any number of texts, and keep the file's comments and order. The
     result must be valid; the file as it was need not be. Raises BadInput and leaves the file
     unchanged."""
+    import tomlkit
+
     _require_known(key)
     path = path_of(home)
     original = _read(path)
@@ -86,6 +86,8 @@ def put(home: str, key: str, *texts: str) -> Setting:
 def unset(home: str, key: str) -> bool:
     """Remove one setting or section, which may be wrong or unknown. Returns whether it was there.
     Other faults of the file stay for `load` to report. Raises BadInput if the file is not TOML."""
+    import tomlkit
+
     path = path_of(home)
     original = _read(path)
     document = _parsed(path, original)
@@ -110,7 +112,9 @@ def _write(path: Path, original: str, written: str) -> None:
         write_whole(target, written)
 
 
-def _parsed(path: Path | None, text: str) -> tomlkit.TOMLDocument:
+def _parsed(path: Path | None, text: str) -> "TOMLDocument":
+    import tomlkit.exceptions
+
     try:
         return tomlkit.parse(text)
     except tomlkit.exceptions.ParseError as error:
@@ -120,16 +124,17 @@ def _parsed(path: Path | None, text: str) -> tomlkit.TOMLDocument:
 
 
 def _check(path: Path | None, text: str) -> Config:
-    document = _parsed(path, text)
+    document = _parsed(path, text).unwrap() if text.strip() else {}
     try:
-        config = Config.model_validate(document.unwrap())
-    except ValidationError as error:
-        raise BadInput(_fault(path, text, error)) from None
+        config = plainly_right(document) or checked(document)
+    except Fault as fault:
+        raise BadInput(_fault(path, text, fault)) from None
     for key in HOT:
         section, name = key.split(".")
-        value = _as_toml(_value(config, key))
         is_set = name in document.get(section, {})
-        if hot_settings.setting_in(text.encode(), section, name) != (value if is_set else ""):
+        written = _as_toml(_value(config, key)) if is_set else ""
+        if hot_settings.setting_in(text.encode(), section, name) != written:
+            value = _as_toml(_value(config, key))
             raise BadInput(
                 f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
                 f" it a line `{name} = {value}`"
@@ -146,22 +151,22 @@ def _check(path: Path | None, text: str) -> Config:
     return config
 
 
-def _fault(path: Path | None, text: str, error: ValidationError) -> str:
+def _fault(path: Path | None, text: str, fault: Fault) -> str:
     """The first fault in one line: where (if there is a file), what is wrong, what is allowed."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"][:2]]  # without the place in a list
-    where = f"{path}, line {_line_of(text, place)}: " if path else ""
-    key = ".".join(place)
-    if first["type"] == "extra_forbidden":
+    where = f"{path}, line {_line_of(text, fault.place)}: " if path else ""
+    key = ".".join(fault.place)
+    if fault.is_unknown:
         return f"{where}{_unknown(key)}"
-    if len(place) == 1:
+    if len(fault.place) == 1:
         return f"{where}{key} is a section; write `[{key}]` and its settings below it"
-    return f"{where}{_not_allowed(key, _as_toml(first['input']))}"
+    return f"{where}{_not_allowed(key, _as_toml(fault.value))}"
 
 
 def _line_of(text: str, place: list[str]) -> int:
     """The number of a key's line, from 1. Every item of a parsed document prints as it was read, so
     the lines before the key can be counted."""
+    import tomlkit
+
     line = 1
     container: Any = tomlkit.parse(text)
     for depth, part in enumerate(place):
@@ -180,21 +185,16 @@ def _line_of(text: str, place: list[str]) -> int:
 
 
 def _as_read(key: Any, item: Any) -> str:
+    import tomlkit
+
     part = tomlkit.container.Container()
     part.append(key, item) if key is not None else part.add(item)
     return str(part.as_string())
 
 
 def _setting(config: Config, key: str) -> Setting:
-    section, name = key.split(".")
-    field = _model(Config.model_fields[section]).model_fields[name]
-    return Setting(
-        key,
-        _value(config, key),
-        field.default,
-        _allowed(key),
-        field.description or "",
-    )
+    facts = _facts(key)[1]
+    return Setting(key, _value(config, key), facts.default, _allowed(key), facts.description)
 
 
 def _value(config: Config, key: str) -> Value:
@@ -203,33 +203,30 @@ def _value(config: Config, key: str) -> Value:
     return value
 
 
-def _model(field: Any) -> type[BaseModel]:
-    model: type[BaseModel] = field.annotation
-    return model
+def _facts(key: str) -> tuple[Any, Facts]:
+    """(the type of a setting, its facts)."""
+    section, name = key.split(".")
+    return SECTIONS[section].__annotations__[name], facts_of(SECTIONS[section])[name]
 
 
 def _allowed(key: str) -> str:
     """The allowed values of a setting in words."""
-    section, name = key.split(".")
-    field = _model(Config.model_fields[section]).model_fields[name]
-    kind = field.annotation
+    kind, facts = _facts(key)
     if kind is bool:
         return "true or false"
     if kind in (int, float):
-        bounds = {type(fact).__name__: fact for fact in field.metadata}
         whole = "whole " if kind is int else ""
-        return f"a {whole}number from {bounds['Ge'].ge} to {bounds['Le'].le}"
+        return f"a {whole}number from {facts.lowest} to {facts.highest}"
     if get_origin(kind) is tuple:
         return "a list of texts in quotes"
     if choices := get_args(kind):
         return "one of " + ", ".join(choices)
-    return f"a text in quotes{f', such as {field.examples[0]}' if field.examples else ''}"
+    return f"a text in quotes{f', such as {facts.example}' if facts.example else ''}"
 
 
 def _typed(key: str, texts: tuple[str, ...]) -> Value | list[str]:
     """The typed texts as a value of the setting's type. Raises BadInput."""
-    section, name = key.split(".")
-    kind = _model(Config.model_fields[section]).model_fields[name].annotation
+    kind = _facts(key)[0]
     if get_origin(kind) is tuple:
         return list(texts)
     if len(texts) != 1:
@@ -262,6 +259,8 @@ def _unknown(key: str) -> str:
 
 
 def _as_toml(value: object) -> str:
+    import tomlkit
+
     try:
         return tomlkit.item(value).as_string()
     except (ValueError, TypeError):

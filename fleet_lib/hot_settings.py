@@ -2,7 +2,7 @@
 than the whole hook, so a plain value is read as it is written. fleet_lib/config.py refuses a file
 of which this would read something else."""
 
-import os
+from fleet_lib.small_os import os
 
 BUDGET = 6000  # characters, as Claude Code counts them (UTF-16 code units)
 BUDGET_RANGE = (1000, 9800)  # of more than 10,000 Claude Code shows a file name instead

@@ -26,6 +26,8 @@ def json_array_or_none(text: str | bytes | None) -> list[Any] | None:
 
 def _value_or_none(text: str | bytes | None) -> Any:
     try:
+        if isinstance(text, bytes) and text[:1] == b"{" and text[1:2] != b"\0":
+            text = text.decode("utf-8", "surrogatepass")  # as json does, which would guess first
         return json.loads(text)  # type: ignore[arg-type]  # None raises TypeError
     except (ValueError, TypeError, RecursionError):
         return None

@@ -4,12 +4,12 @@ folder: reading these files, and correcting a stored state by them. Hot path.
 The files are undocumented, so each is optional: one that is missing or odd says nothing. Nothing
 here writes, and the `*.key` files beside them are never opened."""
 
-import os
 import sys
 import time
 
 from fleet_lib import paths
 from fleet_lib.rules import OPEN_ALERT_SECONDS, seconds_ago
+from fleet_lib.small_os import os
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:

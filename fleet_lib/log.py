@@ -1,10 +1,10 @@
 """The log: one line for each thing that went wrong, in a private file of bounded size. Hot path:
 hooks and the drainer's stub write here too, and import it only then."""
 
-import os
 import time
 
 from fleet_lib import paths
+from fleet_lib.small_os import os
 
 LIMIT_BYTES = 1024 * 1024
 

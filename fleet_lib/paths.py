@@ -1,6 +1,6 @@
 """Where everything lives under FLEET_HOME. Nothing is created here. Hot path."""
 
-import os
+from fleet_lib.small_os import os
 
 # No hook's input is larger. What is beyond it is read and dropped.
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024

@@ -8,10 +8,10 @@ An entry's file: header lines `key value` (the values percent-escaped), an empty
 bytes as the hook got them, then the status file's bytes if there is one.
 """
 
-import os
 import time
 
 from fleet_lib import paths
+from fleet_lib.small_os import os
 
 VERSION = "1"
 _FOLDERS = ("tmp", "bad", "new")

@@ -2,11 +2,11 @@
 path: waking the drainer is the last thing that every hook does."""
 
 import _signal
-import os
 import sys
 import time
 
 from fleet_lib import paths
+from fleet_lib.small_os import os
 
 RELAY_SECONDS = 10.0  # between two exchanges that no one asked for
 # What the drainer that lingers is written (drain/linger.py), a line each: look at the spool, which may

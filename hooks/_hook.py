@@ -6,9 +6,10 @@ drainer knows what a payload means, and fleet_lib/prelude what a session is show
 """
 
 import _signal
-import os
+import gc
 
 from fleet_lib import paths, spool, wake
+from fleet_lib.small_os import os
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -24,16 +25,28 @@ _SILENT = ("PermissionRequest", "Notification", "SessionEnd")
 # What makes a session or a briefing known. A worktree may be removed before the drainer looks.
 _OF_A_WORKTREE = ("SessionStart", "Stop", "StopFailure")
 
+_SHELLS = (b"sh", b"dash", b"bash", b"ash", b"zsh", b"busybox")
+
 
 class Call:
     """One call of a hook: the payload, and what can be known of it without parsing it."""
 
-    __slots__ = ("cwd", "event", "has_printed", "home", "payload", "project", "session_id")
+    __slots__ = (
+        "_client",
+        "cwd",
+        "event",
+        "has_printed",
+        "home",
+        "payload",
+        "project",
+        "session_id",
+    )
 
     def __init__(self, event: str, payload: bytes) -> None:
         self.event = event
         self.payload = payload
         self.has_printed = False
+        self._client: "str | None" = None
         self.home = paths.home()
         self.session_id = field(payload, b"session_id") or os.environ.get(
             "CLAUDE_CODE_SESSION_ID", ""
@@ -46,12 +59,13 @@ class Call:
         return self.project or self.cwd
 
     def client(self) -> str:
-        """The Claude Code process, if this is a Commander's session."""
-        if not paths.is_commander(self.folder(), self.home):
-            return ""
-        from hooks import _client
-
-        return _client.client()
+        """The Claude Code process, if this is a Commander's session: several may have one open, and
+        each knows only what it was shown itself."""
+        if self._client is None:
+            self._client = ""
+            if paths.is_commander(self.folder(), self.home):
+                self._client = _calling_client()
+        return self._client
 
     def put(
         self,
@@ -101,27 +115,6 @@ class Call:
             return False
         return True
 
-    def read_fields(self) -> "dict[str, str]":
-        """The payload's fields that a printing hook needs, parsed by SQLite."""
-        from fleet_lib.prelude import hook_json
-
-        names = ("session_id", "cwd", "source", "prompt_id", "agent_id", "transcript_path")
-        fields = hook_json.payload_fields(self.payload, names)
-        self.session_id = fields.get("session_id") or self.session_id
-        self.cwd = fields.get("cwd") or self.cwd
-        return fields
-
-    def add_context(self, text: str, fields: "dict[str, str]") -> bool:
-        """Print the text as context, if this copy of the hook is the one to print; whether Claude
-        Code took it."""
-        from fleet_lib.prelude import hook_json
-        from hooks import _claim
-
-        prompt_id, source = fields.get("prompt_id", ""), fields.get("source", "")
-        return _claim.claim(
-            self.home, self.event, self.session_id, prompt_id, source
-        ) and self.print(hook_json.hook_output(self.event, text))
-
     def _failure_mark(self) -> str:
         return os.path.join(self.home, "log", "spool-failing")
 
@@ -145,6 +138,7 @@ class Call:
 def run(event: str, handle: "Callable[[Call], None]") -> None:
     """Read stdin to its end, call `handle`, and exit 0 whatever happens in between."""
     try:
+        gc.disable()  # it takes a thirtieth of the Commander's prompt and finds nothing
         os.umask(0o077)  # whatever the session's is: what is made here is the user's alone
         while os.open(os.devnull, os.O_RDONLY) < 3:
             pass  # a file must not get the number of a stream that is closed
@@ -203,6 +197,26 @@ def worktree_of(folder: str) -> str:
             return os.path.normpath(os.path.join(folder, named_text)) if is_worktree else ""
     except (OSError, ValueError):
         pass
+    return ""
+
+
+def _calling_client() -> str:
+    """The process as PID:START, where START is in ticks since the system started; "" if it is not
+    known. Newer clients name their process; else it is the parent, or the parent's parent if a
+    shell runs the hook."""
+    named = os.environ.get("CLAUDE_PID", "")
+    pid = int(named) if named.isdecimal() else os.getppid()
+    for _ in range(3):
+        try:
+            descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+            head, _, tail = os.read(descriptor, 4096).rpartition(b")")
+            os.close(descriptor)
+            fields = tail.split()
+            if head.partition(b"(")[2] not in _SHELLS:
+                return f"{pid}:{fields[19].decode('ascii')}"
+            pid = int(fields[1])
+        except (OSError, ValueError, IndexError):
+            return ""
     return ""
 
 

@@ -5,22 +5,22 @@ import _signal
 for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
     _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
 
-import os
+import posix
 import sys
 
 
 def end(call: "_hook.Call") -> None:
-    from hooks import _claim
+    from hooks import _printing
 
     call.put()
-    _claim.release_start(call.home, call.session_id)
+    _printing.release_start(call.home, call.session_id)
 
 
 try:
     # -I leaves the script's own folder out of the path.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.append(__file__.rpartition("/hooks/")[0] or "/")
     from hooks import _hook
 
     _hook.run("SessionEnd", end)
 finally:
-    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn
+    posix._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -5,14 +5,14 @@ import _signal
 for _number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
     _signal.signal(_number, _signal.SIG_IGN)  # a client that exits terminates its hooks
 
-import os
+import posix
 import sys
 
 try:
     # -I leaves the script's own folder out of the path.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.append(__file__.rpartition("/hooks/")[0] or "/")
     from hooks import _hook
 
     _hook.run("Stop", lambda call: call.put(status=_hook.read_status_file(call)))
 finally:
-    os._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn
+    posix._exit(0)  # a hook never fails: exit 2 would erase a prompt or force a turn

@@ -14,7 +14,7 @@ from support import ROOT, Fleet, payload
 from commander.setup import commander_folder as folder
 from commander.setup.commander_folder import make_commander_folder, write_hook_file
 from commander.setup.hook_entries import program
-from fleet_lib.jobs.command import knows_option
+from fleet_lib.jobs.program import knows_option
 
 CLAUDE = Path("/home/user/.claude")
 
@@ -162,7 +162,7 @@ def test_client_whose_help_fails_knows_no_option(
     tmp_path: Path, claude: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not knows_option(str(tmp_path / "none"), "--help")
-    monkeypatch.setattr("fleet_lib.jobs.command.HELP_SECONDS", 0.2)
+    monkeypatch.setattr("fleet_lib.jobs.program.HELP_SECONDS", 0.2)
     claude.write_text("#!/bin/sh\nexec sleep 20\n")
     assert not knows_option(str(claude), "--help")
 
@@ -191,3 +191,31 @@ def test_broken_environment_is_reported_in_one_line_with_a_fix(tmp_path: Path) -
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1 and "run ./install.sh" in done.stderr
         assert "click" in done.stderr
+
+
+def test_status_line_starts_without_site_as_long_as_the_program_is_where_it_was(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    folder.write_command(fleet.home, Path(sys.executable))
+    command = [str(fleet.home / "bin" / "fleet"), "statusline"]
+    done = subprocess.run(command, env=fleet.env(), capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("fleet: nothing yet\n", "")
+
+    python = tmp_path / "my $venv" / "bin" / "python"  # one that says what it is started with
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "my $venv" / "app").symlink_to(ROOT)
+    folder.write_command(fleet.home, python)
+
+    def started(*arguments: str) -> list[str]:
+        run = [str(fleet.home / "bin" / "fleet"), *arguments]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.split("|")
+
+    app = str(tmp_path / "my $venv" / "app")
+    assert started("statusline")[:2] == ["-I", "-S"]
+    assert started("statusline")[-3:] == [app, "statusline", ""]
+    for arguments in (["status"], ["statusline", "--help"], []):
+        assert started(*arguments)[:2] == ["-I", "-c"] and started(*arguments)[3:-1] == arguments
+    Path(app).unlink()
+    assert started("statusline")[:2] == ["-I", "-c"]

@@ -1,6 +1,8 @@
 """config.toml: valid values, errors for invalid ones, and that hooks read the same values."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, Fleet, payload
 
-from fleet_lib import config, hot_settings
+from fleet_lib import config, hot_settings, setting_checks
 from fleet_lib.errors import BadInput
 
 
@@ -105,6 +107,50 @@ def test_written_settings_are_read_back_the_same_by_hooks(
         )
     assert hot_settings.budget(home) == read["prelude.budget"].value
     assert hot_settings.has_worker_facts(home) == read["worker.facts"].value
+
+
+_VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-1, 40_000),
+    st.floats(-1, 2000),
+    st.sampled_from(["", "edit", "opus", "22:00-07:00", "22:00-07:00x", "a, b", "x" * 301]),
+    st.lists(st.one_of(st.just(""), st.text(max_size=3), st.integers()), max_size=2),
+    st.just({}),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*config.keys(), "prelude.size", "colours.x"]), _VALUES, max_size=3
+    )
+)
+def test_what_is_read_without_pydantic_is_what_pydantic_reads(values: "dict[str, object]") -> None:
+    document: dict[str, dict[str, object]] = {}
+    for key, value in values.items():
+        section, name = key.split(".")
+        document.setdefault(section, {})[name] = value
+    read = setting_checks.plainly_right(document)
+    try:
+        checked = setting_checks.checked(document)
+    except setting_checks.Fault:
+        checked = None
+    assert read is None or (read == checked and repr(read) == repr(checked))
+
+
+def test_right_settings_are_read_without_pydantic(fleet: Fleet) -> None:
+    fleet.home.mkdir()
+    write(
+        str(fleet.home),
+        '[projects]\nignore = ["~/customer"]\n[jobs]\nmax_usd = 5\nat_once = 2\n'
+        '[notify]\nquiet_hours = "22:00-07:00"\n[gateway]\njobs = "off"\nhosts = ["a"]\n',
+    )
+    code = (
+        "import sys; from fleet_lib import config; read = config.load(sys.argv[1]);"
+        " print(read.jobs, read.projects, 'pydantic' in sys.modules)"
+    )
+    command = [sys.executable, "-I", "-c", code, str(fleet.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "max_usd=5.0" in done.stdout and done.stdout.endswith("False\n")
 
 
 def test_setting_one_value_keeps_comments_order_and_other_values(home: str) -> None:

@@ -1,5 +1,6 @@
 """The console: what each command prints for users and for programs, and its documentation."""
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from support import ROOT, Fleet, make_repository
 from support import payload as sample_payload
 
+from benchmarks import history
 from commander.cli import _database, main
 from fleet_lib import clock
 
@@ -214,7 +216,10 @@ def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
     (event,) = json.loads(captured.console(*lately).stdout)
     assert event["event_id"] == 3, "the limit counts only what passes the filter"
     tail = subprocess.Popen(
-        [sys.executable, "-m", "commander.cli", "events", "tail", "--after", "2", "--json"],
+        [
+            *(sys.executable, "-m", "commander.cli", "events", "tail"),
+            *("--after", "0", "--project", "web", "--json"),
+        ],
         stdout=subprocess.PIPE,
         env=captured.env(PYTHONUNBUFFERED="1"),
         cwd=ROOT,
@@ -230,6 +235,75 @@ def test_events_are_listed_after_an_id_and_followed(captured: Fleet) -> None:
     finally:
         tail.terminate()
         tail.wait(10)
+
+
+def test_events_of_a_project_a_machine_and_a_time_are_found_among_all(fleet: Fleet) -> None:
+    """Compared with what a look at every event gives."""
+    history.fill(fleet.home, 3000, 3)
+    late = clock.ago(90 * 86400)
+    fleet.rows("UPDATE outbox_events SET ts = ? WHERE event_id BETWEEN 2600 AND 2700", late)
+    fleet.rows("UPDATE outbox_events SET project_id = NULL WHERE event_id % 7 = 0")
+    fleet.rows("UPDATE outbox_events SET type = 'of another program' WHERE event_id % 11 = 0")
+    fleet.rows("UPDATE outbox_events SET payload_json = 'no JSON' WHERE event_id % 13 = 0")
+    fleet.rows("INSERT INTO relay_machines VALUES ('box', 'e', 1, '2026', 0, '', 0, 0, 0, '')")
+    came = "event_id % 3 = 0 OR event_id BETWEEN 2100 AND 2500"  # more than is ever late here
+    fleet.rows(
+        "INSERT INTO relay_events SELECT 'box', 'e', event_id, 'd', event_id, '2026'"
+        f" FROM outbox_events WHERE {came}"
+    )
+    fleet.rows("UPDATE outbox_events SET ts = ? WHERE event_id BETWEEN 2100 AND 2500", late)
+    since = fleet.rows("SELECT ts FROM outbox_events WHERE event_id = 1900")[0][0]
+    of_project = {"": "1", "--project=repo-1": "project_id = 'repo-1__00000000'"}
+    of_machine = {"": "1", "--machine=box": f"({came})", "--machine=-": f"NOT ({came})"}
+    in_time = {"": "1", f"--since={since}": f"ts >= '{since}'"}
+    for chosen in itertools.product(of_project.items(), of_machine.items(), in_time.items()):
+        options = [option for option, _ in chosen if option]
+        where = " AND ".join(condition for _, condition in chosen)
+        for more, order in (((), "DESC"), (("--after", "e40"), "ASC")):
+            sql = f"SELECT event_id FROM outbox_events WHERE {where}"
+            sql += f" {'AND event_id > 40' if more else ''} ORDER BY event_id {order} LIMIT 30"
+            done = fleet.console("events", "list", "-n30", "--json", *more, *options)
+            found = [event["event_id"] for event in json.loads(done.stdout)]
+            assert found == sorted(row[0] for row in fleet.rows(sql)), (options, more)
+    unknown = fleet.console("events", "list", "--project", "repo-x", check=False)
+    assert unknown.returncode == 1 and "there is no project 'repo-x'" in unknown.stderr
+    assert fleet.console("events", "list", "--project", "repo", check=False).returncode == 1
+    none = fleet.console("events", "list", "--project", "repo-1", "--after", "e3000").stdout
+    assert none == "No events match.\n"
+
+
+# Each takes as long to import as three to ten interpreters take to start.
+HEAVY = {"pydantic", "tomlkit", "rich", "yaml", "filelock", "asyncio", "nats", "genai_prices"}
+LIGHT = (
+    *("status", "status --json", "sessions list", "sessions show s1", "show 1", "show e1"),
+    *("briefings list", "briefings search form", "projects list", "events list", "digest"),
+    *("usage", "jobs list", "config list", "config get prelude.budget", "db status", "prelude"),
+    *("resume 1 --print", "notify list", "notify log", "relay status", "export", "drain"),
+    *("doctor --help", "db --help", "gateway --help", "import --help", "commander --help"),
+    *("relay --help", "mcp --help", "ask --help", "db prune --older-than 90d --dry-run"),
+)
+
+
+def test_what_only_reads_imports_nothing_that_is_slow_to_import(captured: Fleet) -> None:
+    captured.drain()
+    program = (
+        "import contextlib, io, sys\n"
+        "from commander.cli import main\n"
+        f"for command in {LIGHT!r}:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()):\n"
+        "        main(command.split(), 'fleet', standalone_mode=False)\n"
+        f"    if found := {HEAVY!r} & set(sys.modules):\n"
+        "        sys.exit(f'{command} imports {found}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        env=captured.env(),
+        cwd=captured.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_replay_reports_each_file_and_a_dry_run_stores_nothing(fleet: Fleet) -> None:

@@ -569,6 +569,18 @@ def test_machines_of_a_relay_have_chips_and_a_filter(tmp_path: Path) -> None:
             page.select_option("#filter-machine", "box")
             expect(page.locator("#found .row")).to_have_count(1)
             expect(page.locator("#found .machine")).to_have_text("@box")
+            for view, found in (("sessions", "#sessions .row"), ("timeline", "#events .row")):
+                page.goto(f"{gateway.page}/{view}")
+                expect(page.locator(found)).to_have_count(2)
+                for name, left in (("box", "The box waits"), ("-", "The laptop waits")):
+                    page.select_option("#filter-machine", name)
+                    expect(page.locator(found)).to_have_count(1)
+                    expect(page.locator(found)).to_contain_text(left)
+                page.reload()
+                expect(page.locator("#filter-machine")).to_have_value("-")
+                expect(page.locator(found)).to_have_count(1)
+            page.click("#show-all")
+            expect(page.locator("#events .row")).to_have_count(2)
             page.goto(gateway.page + "/session/box")
             expect(page.locator(".waits")).to_contain_text("The box waits")
     finally:

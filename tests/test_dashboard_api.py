@@ -233,7 +233,8 @@ def test_timeline_costs_the_same_however_long_the_history_is(api: Api, fleet: Fl
         steps[0] += 1
         return 0
 
-    for query in ({}, {"type": "error"}, {"project_id": "p"}, {"until": "2026-01-09"}):
+    filters = ({"type": "error"}, {"project_id": "p"}, {"until": "2026-01-09"})
+    for query in ({}, *filters, {"machine": ""}, {"machine": "box"}):
         steps[0] = 0
         connection.set_progress_handler(count, 100)  # instructions of SQLite's machine
         timeline.timeline(connection, limit=10, **query)  # type: ignore[arg-type]
@@ -349,7 +350,37 @@ def test_home_and_search_are_limited_to_a_machine_among_all_that_there_is(
         " ?1, 'Shall I?', NULL, ?1",
         clock.now(),
     )
+    fleet.rows(
+        "INSERT INTO relay_events SELECT 'box', 'e', event_id, 'd', event_id, '2026'"
+        " FROM outbox_events WHERE briefing_id = (SELECT briefing_id FROM briefings"
+        " WHERE session_id = 's1@relay/box')"
+    )
+    fleet.rows(
+        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 120)"
+        " INSERT INTO outbox_events (ts, type, project_id, broadcast_level, payload_json)"
+        " SELECT '2026-01-01T00:00:00.000Z', CASE v % 2 WHEN 0 THEN 'error' ELSE 'session_started'"
+        " END, 'beta__1', 'mention', '{}' FROM n"
+    )
+    fleet.rows(
+        "INSERT INTO relay_events SELECT 'box', 'e', event_id, 'd', event_id, '2026'"
+        " FROM outbox_events WHERE event_id IN (SELECT max(event_id) FROM outbox_events"
+        " UNION SELECT max(event_id) - 1 FROM outbox_events)"
+    )
     fleet.console("drain")
+    for query, number in (({}, 1), ({"project_id": "gamma__1"}, 0), ({"type": "error"}, 1)):
+        of_box = api.get("/timeline", machine="box", **query)["rows"]
+        assert len(of_box) == number and all(row["project_id"] == "beta__1" for row in of_box)
+        here = api.get("/timeline", machine="-", limit=500, **query)["rows"]
+        everything = api.get("/timeline", limit=500, **query)["rows"]
+        ids = [row["event_id"] for row in (*here, *of_box)]
+        assert sorted(ids) == sorted(row["event_id"] for row in everything)
+    assert len(api.get("/timeline", machine="box", type="session_started")["rows"]) == 1
+    assert api.get("/timeline", machine="desk")["rows"] == []
+    for path in ("/timeline", "/sessions"):
+        assert "box, desk" in api.get(path, 404, machine="none")["error"]["message"]
+    assert [one["session_id"] for one in api.get("/sessions", machine="box")] == ["s9", "s1"]
+    here = api.get("/sessions", machine="-", limit=500)
+    assert len(here) > 50 and not any("machine" in one for one in here)
     for path, query in (("/briefings/search", {"q": "parser"}), ("/briefings", {})):
         (found,) = api.get(path, machine="box", limit=50, **query)
         assert (found["session_id"], found["machine"]) == ("s1", "box")

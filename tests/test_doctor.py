@@ -24,6 +24,7 @@ from commander.doctor.findings import Installation
 from commander.setup.commander_folder import make_commander_folder, write_hook_file
 from commander.setup.hook_entries import registration, settings_example
 from fleet_lib import apart
+from fleet_lib.store import verify
 
 SECRET = "sk-ant-api03-" + "Qx7" * 30
 MESSAGE = "the quarterly figures are in the drawer"
@@ -681,3 +682,23 @@ def test_home_whose_file_system_has_no_locks_is_named(
     monkeypatch.setattr("fleet_lib.store.causes.fcntl.flock", refuse)
     (finding,) = data.home(Installation(healthy.home, healthy.home.parent / ".claude"))
     assert finding.level == "failed" and "no working locks" in finding.found
+
+
+def test_large_database_is_looked_at_in_part_and_its_damage_is_found(
+    healthy: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "WHOLE_BYTES", 0)
+    (found,) = (row for row in doctor(healthy, 0) if row["check"] == "database")
+    assert "`fleet db check` looks at all of it" in found["found"]
+    database = healthy.home / "fleet.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'jobs'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    damaged = [row for row in doctor(healthy, 1) if row["level"] == "failed"]
+    assert [row["found"][:16] for row in damaged] == ["integrity: jobs:"]

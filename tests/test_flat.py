@@ -26,6 +26,8 @@ from fleet_lib.views.usage import usage_rows
 COMMANDS = (
     *("status", "status --json", "projects list", "projects list --all", "prelude"),
     *("events list", "events list --after e10", "jobs list", "jobs list --status failed"),
+    *("events list --project repo-3", "events list --project repo-3 --after e10 --since 1h"),
+    *("events list --since 1h", "events list --machine box --project repo-3 --since 1h"),
     *("jobs list --project repo-3", "jobs list --project repo-3 --status queued", "jobs show 3"),
     *("briefings list", "briefings list --project repo-3", "briefings list --status failed"),
     *("briefings list --project repo-3 --status failed", "briefings list --impact major"),

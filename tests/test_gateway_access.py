@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from commander.gateway import address, logins
-from fleet_lib.config import Config
+from fleet_lib import setting_checks
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
 
@@ -436,7 +436,7 @@ def test_names_of_the_setting_are_read_in_any_form() -> None:
         "192.168.1.5",
     ]
     for written in (["a.ts.net", "b"], "a.ts.net b", "a.ts.net, b"):
-        config = Config.model_validate({"gateway": {"hosts": written}})
+        config = setting_checks.checked({"gateway": {"hosts": written}})
         assert config.gateway.hosts == ("a.ts.net", "b")
     remote = address.make("192.168.1.5", 8737, [], is_plain=False)
     assert remote.link("c") == "http://192.168.1.5:8737/#code=c"

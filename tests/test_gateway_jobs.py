@@ -11,6 +11,7 @@ from support import Fleet, make_repository
 
 from commander.gateway.jobs import bounded
 from commander.gateway.messages import JobWish
+from fleet_lib import setting_checks
 from fleet_lib.config import Config
 from fleet_lib.errors import BadInput
 from fleet_lib.store import db
@@ -25,7 +26,7 @@ def wish(**fields: Any) -> JobWish:
 
 
 def settings(most: str, **jobs: Any) -> Config:
-    return Config.model_validate({"gateway": {"jobs": most}, "jobs": jobs})
+    return setting_checks.checked({"gateway": {"jobs": most}, "jobs": jobs})
 
 
 ALLOWED = {

@@ -13,12 +13,14 @@ import pytest
 from support import ROOT, Fleet, make_repository, payload
 from test_hooks import ALL, BLOCKED, INTERPRETERS, as_bytes, command, every_interpreter
 
+from fleet_lib import small_os, spool
 from fleet_lib.drain import drain
 
 HOOK_FILES = [ROOT / "hooks" / f"{hook}.py" for hook in ALL]
 GROUND = (
     "__init__",
     "paths",
+    "small_os",
     "spool",
     "wake",
     "log",
@@ -34,7 +36,7 @@ HOT_PATH = [
     *HOOK_FILES,
     ROOT / "hooks" / "__init__.py",
     ROOT / "hooks" / "_hook.py",
-    ROOT / "hooks" / "_claim.py",
+    ROOT / "hooks" / "_printing.py",
     *(ROOT / "fleet_lib" / f"{name}.py" for name in GROUND),
     *sorted((ROOT / "fleet_lib" / "prelude").glob("*.py")),
     # A plugin may have to run these on the system's interpreter.
@@ -44,12 +46,12 @@ HOT_PATH = [
     ROOT / "commander" / "setup" / "environment.py",
 ]
 OURS = {
-    *("fleet_lib", "fleet_lib.paths", "fleet_lib.spool", "fleet_lib.wake"),
+    *("fleet_lib", "fleet_lib.paths", "fleet_lib.small_os", "fleet_lib.spool", "fleet_lib.wake"),
     *("hooks", "hooks._hook"),
 }
 # The modules of Fleet that a printing hook may import as well.
 PRINTING = {
-    *("hooks._client", "hooks._claim"),
+    "hooks._printing",
     *("fleet_lib.prelude", "fleet_lib.text", "fleet_lib.rules", "fleet_lib.lines"),
     *("fleet_lib.hot_settings", "fleet_lib.live", "fleet_lib.machines"),
     *(
@@ -57,12 +59,8 @@ PRINTING = {
         for path in (ROOT / "fleet_lib" / "prelude").glob("[a-z]*.py")
     ),
 }
-# The modules that `import os, time` may bring, on any interpreter.
-PARTS_OF_OS = {
-    *("os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc", "abc", "_abc"),
-    "time",
-}
 HEAVY = {
+    *("os", "posixpath", "_collections_abc"),
     *("json", "re", "enum", "typing", "pathlib", "subprocess", "logging", "dataclasses", "select"),
     *("contextlib", "tempfile", "shutil", "threading", "socket", "signal", "random", "hashlib"),
     *("inspect", "traceback", "argparse", "uuid", "pydantic", "yaml", "click", "filelock", "site"),
@@ -118,21 +116,19 @@ def own_imports(python: str, hook: str, data: bytes, environment: dict[str, str]
 @pytest.mark.parametrize(
     "hook", ["stop", "stop_failure", "permission_request", "notification", "session_end"]
 )
-def test_capturing_hook_imports_only_os_time_a_lock_and_the_spool(
+def test_capturing_hook_imports_only_a_lock_and_the_spool(
     fleet: Fleet, hook: str, python: str
 ) -> None:
     fleet.replace_drainer()
+    spool.make_folders(str(fleet.home))  # the first hook makes them, and imports os for that
     data = as_bytes(payload("Notification-permission_prompt"))
 
     found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(fleet.folder)))
 
     assert len(fleet.waiting()) == 1  # the hook ran to its end
-    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     # SessionEnd releases the claim of SessionStart.
-    claim = {"hooks._claim"} if hook == "session_end" else set()
-    needed = OURS | {"fcntl"} | claim
-    assert found == allowed - {"time"} | needed | (found & {"time"})
-    assert allowed <= PARTS_OF_OS
+    claim = {"hooks._printing"} if hook == "session_end" else set()
+    assert found - {"time"} == OURS | {"fcntl", "gc"} | claim
 
 
 @every_interpreter
@@ -156,14 +152,83 @@ def test_printing_hook_imports_only_the_c_part_of_sqlite_in_addition(
 
     found = own_imports(python, hook, data, fleet.env(CLAUDE_PROJECT_DIR=str(project)))
 
-    allowed = imported_by(python, "import os, time") - imported_by(python, "pass")
     if (hook, commander) == ("user_prompt_submit", False):
         # A plugin registers this hook for every session, so a worker's prompt has to stay cheap.
-        assert found <= PARTS_OF_OS | OURS
+        assert found <= {"time", "gc"} | OURS
         return
-    needed = OURS | {"fcntl", "_sqlite3", "_functools"}
-    assert found - PRINTING == allowed - {"time"} | needed | (found & {"time"})
+    assert found - PRINTING - {"time"} == OURS | {"fcntl", "gc", "_sqlite3", "_functools"}
     assert found & HEAVY == set()
+
+
+_COMPARE = f"""
+import posix, sys
+sys.path.insert(0, {str(ROOT)!r})
+from fleet_lib.small_os import os as small
+assert "os" not in sys.modules
+texts = "|/|//|///|a|a/|/a|/a/|//a//b|///a/b/|a/b|./a|../a|a/..|a/../..|/..|/../a|/a/../../b".split("|")
+texts += "/a/./b//c|..|.|~|~/|~/a/b|a~|/tmp|/dev/null|/nowhere|/.claude/commander".split("|")
+texts += ["caf\\u00e9/\\udcff", "a\\0b"]
+of_one = ("dirname", "basename", "normpath", "abspath", "expanduser", "exists", "isdir")
+answers = dict()
+def answer(function, *values):
+    try:
+        return function(*values)
+    except Exception as error:
+        return type(error)
+for module in (small, None):
+    if module is None:
+        import os as module
+    path = module.path
+    answers[module is small] = [
+        [answer(getattr(path, name), text) for name in of_one for text in texts],
+        [answer(path.join, one, two) for one in texts for two in texts],
+        [answer(path.join, one, two, "b") for one in texts for two in texts],
+        [answer(path.samefile, one, two) for one in texts for two in texts],
+        [answer(module.fsencode, text) for text in texts],
+        dict(module.environ), module.devnull, path.splitext("a.b"), module.sep, module.stat,
+        module.open, module._exit, module.makedirs,
+    ]
+assert answers[True] == answers[False]
+for variables in (dict(HOME="/"), dict(HOME="/home/u/"), dict()):
+    real, module.environ = module.environ, variables
+    small.environ = variables
+    assert small.path.expanduser("~/a") == module.path.expanduser("~/a"), variables
+    module.environ = real
+"""
+
+
+@every_interpreter
+def test_small_os_answers_as_os_does(python: str, tmp_path: Path) -> None:
+    strange = {b"HOME": b"/home/u", b"LATIN": b"\xe9\xff", b"EMPTY": b"", b"PATH": b"/usr/bin"}
+    for locale in (b"C", b"C.UTF-8"):
+        start = [python, "-I", "-S", "-c", _COMPARE]
+        subprocess.run(start, check=True, cwd=tmp_path, env=strange | {b"LC_ALL": locale})
+
+
+def test_small_os_is_os_in_a_process_that_has_it() -> None:
+    assert small_os.os is os
+
+
+@every_interpreter
+def test_printing_hook_finds_the_modules_that_python_would_find(python: str) -> None:
+    script = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from hooks import _printing
+names = ("fleet_lib.live", "fleet_lib.prelude.delta", "fleet_lib.prelude", "json", "_json")
+def described(name):
+    __import__(name)
+    module = sys.modules.pop(name)
+    spec = module.__spec__
+    return [module.__file__, module.__package__, spec.name, spec.cached, spec.has_location,
+        type(spec.loader), spec.loader.path, spec.submodule_search_locations]
+usual = [described(name) for name in names]
+sys.meta_path.insert(0, _printing._Finder)
+assert [described(name) for name in names] == usual
+assert _printing._Finder.find_spec("fleet_lib.live", ["/folder"]).origin == "/folder/live.py"
+assert _printing._Finder.find_spec("fleet_lib", None) is None
+"""
+    subprocess.run([python, "-I", "-S", "-c", script], check=True)
 
 
 @every_interpreter
@@ -186,7 +251,7 @@ def test_disabled_hook_imports_nothing_more(fleet: Fleet, python: str) -> None:
     for hook in ALL:
         found = own_imports(python, hook, b"{}", fleet.env(FLEET_HOOKS="off"))
 
-        assert found <= PARTS_OF_OS | OURS, hook
+        assert found <= {"time", "gc"} | OURS, hook
 
 
 def test_drainer_that_finds_the_lock_held_imports_only_fcntl(

@@ -418,7 +418,9 @@ def check_alerts(alerts: list[Seen], everything: list[Seen], lines: list[str]) -
     shown = Counter(label_of(line) for line in singly)
     assert shown <= labels
     if rest and rest[2]:  # so many that only the newest are read, and the rest is counted in events
-        read = Counter(stories[seen.story][0].label for seen in alerts[:400])
+        read = Counter(stories[seen.story][0].label for seen in alerts[:120])
+        if read.keys() <= shown.keys():  # they did not fill the budget
+            read = Counter(stories[seen.story][0].label for seen in alerts[:400])
         assert sum(read[label] for label in shown) + int(rest[1]) == len(alerts)
     else:
         assert sum(shown.values()) + (int(rest[1]) if rest else 0) == len(stories)
@@ -489,6 +491,7 @@ def test_delta_follows_the_compaction_table(
 
 
 @few
+@example(world=World((), (), (Burst(343, 1, 1, ""), Burst(58, 1, 1, ""))), after=0, room=1000)
 @given(world=crowded_worlds, after=st.integers(0, 300), room=rooms)
 def test_no_alert_is_lost_among_very_many(
     fleet: Fleet, world: World, after: int, room: int

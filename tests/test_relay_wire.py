@@ -34,7 +34,7 @@ from fleet_lib.relay import (
 )
 from fleet_lib.relay.consumer import Consumer, Message
 from fleet_lib.relay.scrub import Scrubber
-from fleet_lib.relay.shares import is_address
+from fleet_lib.relay.sharing import is_address
 from fleet_lib.store import db
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import Member, RelayRepo

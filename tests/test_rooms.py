@@ -22,7 +22,7 @@ HOT_GROUND = {
     f"fleet_lib.{name}"
     for name in (
         *("paths", "spool", "wake", "log", "text", "rules", "lines", "hot_settings", "live"),
-        *("ignored", "machines"),
+        *("ignored", "machines", "small_os"),
     )
 }
 HOT_ROOMS = {"fleet_lib.prelude", "hooks"}

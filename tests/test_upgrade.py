@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from support import ROOT, Fleet, payload
 
-from fleet_lib.store import migrate
+from fleet_lib.store import db, migrate
 
 DATABASES = Path(__file__).resolve().parent / "databases"
-RELEASED = {"original": 0, "v2": 2, "v3": 3, "v9": 9, "v15": 15, "v19": 19, "v21": 21}
+RELEASED = {"original": 0, "v2": 2, "v3": 3, "v9": 9, "v15": 15, "v19": 19, "v21": 21, "v22": 22}
 TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations")
 
 
@@ -40,6 +40,17 @@ def test_every_released_schema_has_a_sample_database() -> None:
     for name, version in RELEASED.items():
         with contextlib.closing(sqlite3.connect(DATABASES / f"{name}.db")) as connection:
             assert migrate.version_of(connection) == version
+
+
+def test_migration_says_how_far_it_is(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "_INSTRUCTIONS", 50)
+    fleet.home.mkdir()
+    path = shutil.copy(DATABASES / "v19.db", fleet.home / "fleet.db")
+    shown: list[tuple[int, int]] = []
+    db.connect(path, progress=lambda done, total: shown.append((done, total))).close()
+    assert shown == sorted(shown) and len({done for done, _ in shown}) > 5
+    assert {total for _, total in shown} == {shown[-1][1]} and shown[-1][0] < shown[-1][1]
+    assert shown[0][0] == 0, "the backup comes first"
 
 
 def test_old_database_is_backed_up_and_migrated_without_losing_a_row(

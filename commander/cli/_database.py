@@ -32,7 +32,7 @@ def reading() -> Iterator[sqlite3.Connection]:
     except DatabaseUnusable:
         if path.exists():
             # An older schema, perhaps the original system's: connect() backs it up and migrates it.
-            db.connect(path).close()
+            migrate_database(path)
             connection = db.connect_read_only(path)
         elif undrained:
             raise DatabaseUnusable(f"new captures could not be applied: {undrained}") from None
@@ -56,6 +56,18 @@ def writing() -> Iterator[sqlite3.Connection]:
     path = paths.database(paths.home())
     with contextlib.closing(db.connect(path)) as connection, db.transaction(connection):
         yield connection
+
+
+def migrate_database(path: Path) -> None:
+    """Migrate as needed, with a bar on a terminal if it takes long: a million turns take ten
+    seconds."""
+    from commander.cli._progress import progress_bar
+
+    def words(done: int, total: int) -> str:
+        return f"step {done + 1} of {total}"
+
+    with progress_bar("Migrating the database", words) as bar:
+        db.connect(path, progress=bar).close()
 
 
 def drain_spool(home: str, timeout: float = 10.0) -> str:

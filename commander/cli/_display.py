@@ -226,6 +226,8 @@ def project(names: Mapping[str, str], project_id: str | None, machine: str | Non
 
 def folder(path: str) -> Cell:
     """A folder: with ~ for a person, in full for a pipe."""
+    if not is_interactive():
+        return Cell(path)
     home = str(Path.home())
     short = "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path
     return Cell(short, "", path)
@@ -302,8 +304,8 @@ def show(*parts: Part) -> None:
     """Print the parts; on a terminal, through the pager if they are longer than the screen."""
     if not is_interactive():
         for part in parts:
-            for line in part.plain():
-                click.echo(line)
+            if lines := list(part.plain()):
+                click.echo("\n".join(lines))  # each call takes as long as making ten lines
         return
     console = terminal()
     show_rendered(console, *(part.rich(console.width) for part in parts))

@@ -26,7 +26,7 @@ def progress_bar(
         shown = True
         filled = 30 * done // max(total, done, 1)
         bar = "#" * filled + "." * (30 - filled)
-        click.echo(f"\r{label} [{bar}] {words(done, total)}", err=True, nl=False, color=True)
+        click.echo(f"\r{label} [{bar}] {words(done, total)}\x1b[K", err=True, nl=False, color=True)
 
     try:
         yield show

@@ -17,7 +17,7 @@ from fleet_lib.views.ids import shortest_id
 from fleet_lib.views.projects import project_names
 from fleet_lib.views.sessions import STATE_OF_REASON, hidden
 
-_FOLDED = 10  # rows of a list that is shown in part; what needs you is shown whole
+FOLDED = 10  # rows of a list that is shown in part; what needs you is shown whole
 
 
 def nothing_yet() -> list[Part]:
@@ -37,7 +37,7 @@ def screen(
 ) -> list[Part]:
     """The report as it is shown, what needs attention first. With `marks`, the sessions of
     `waiting` are numbered. `machine` is the one that the report is limited to, as it takes it."""
-    most = None if shows_all else _FOLDED
+    most = None if shows_all else FOLDED
     return [
         Listing(
             [
@@ -45,7 +45,7 @@ def screen(
                 *_hidden(connection, report, most, machine),
             ]
         ),
-        *_projects(report["projects"], most),
+        *_projects(report["projects"], report.get("projects_in_all"), most),
         *_jobs(connection, report["jobs"], most),
         Line(()),
         _commander_line(report["commander"]),
@@ -88,7 +88,7 @@ def session_lines(
         for row in rows[:shown]:
             mark = f"{numbers.get(row['session_id'], ' ')} " if marks else ""
             yield session_row(connection, row, mark)
-        yield from _more(rows, shown, command)
+        yield from _more(len(rows), shown, command)
 
 
 def session_row(connection: sqlite3.Connection, row: Mapping[str, Any], mark: str = "") -> Row:
@@ -149,8 +149,9 @@ def _hidden(
         )
 
 
-def _projects(roster: list[dict[str, Any]], most: int | None) -> list[Part]:
-    title = Line((Cell(f"Projects: {len(roster)}", "bold"),))
+def _projects(roster: list[dict[str, Any]], number: int | None, most: int | None) -> list[Part]:
+    number = len(roster) if number is None else number
+    title = Line((Cell(f"Projects: {number}", "bold"),))
     if not roster:
         return [Line(()), Line((Cell("Projects", "bold"),)), Line(("  No projects yet.",))]
     rows = [
@@ -169,7 +170,7 @@ def _projects(roster: list[dict[str, Any]], most: int | None) -> list[Part]:
         Line(()),
         title,
         Table((), rows, (2, 3), indent=2, least=20),
-        *_more(roster, most, "fleet projects list"),
+        *_more(number, most, "fleet projects list"),
     ]
 
 
@@ -198,16 +199,16 @@ def _jobs(connection: sqlite3.Connection, jobs: Mapping[str, Any], most: int | N
         ]
         words = f"Jobs: {jobs['running']} running, {jobs['queued']} queued."
         parts = [Line(()), Line((Cell(words, "bold"),)), Table((), rows, indent=2)]
-        parts += _more(at_work, most, "fleet jobs list")
+        parts += _more(len(at_work), most, "fleet jobs list")
     if held := jobs["held"]:
         until = clock.soon(held["until"])
         parts.append(Line((Cell(f"  They wait until {until}: {held['reason']}.", "yellow"),)))
     return parts
 
 
-def _more(rows: list[Any], most: int | None, command: str) -> Iterator[Line]:
-    if most is not None and len(rows) > most:
-        yield Line((Cell(f"  and {len(rows) - most} more; `{command}` shows all.", "dim"),))
+def _more(number: int, most: int | None, command: str) -> Iterator[Line]:
+    if most is not None and number > most:
+        yield Line((Cell(f"  and {number - most} more; `{command}` shows all.", "dim"),))
 
 
 def _commander_line(commander: dict[str, Any]) -> Line:

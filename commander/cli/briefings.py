@@ -116,7 +116,7 @@ def list_(
             project_id=project_id_of(connection, project), machine=wanted, **filters
         )
         records = [briefing_record(connection, briefing) for briefing in found]
-        names = project_names(connection)
+        names = project_names(connection, {record["project_id"] for record in records})
     if as_json:
         print_json(records)
         return
@@ -217,8 +217,8 @@ def search(
             machine=wanted,
             **filters,
         )
-        names = project_names(connection)
-    records = results.records
+        records = results.records
+        names = project_names(connection, {record["project_id"] for record in records})
     if results.note:
         say(f"fleet: {results.note}", err=True)
     if as_json:

@@ -10,8 +10,8 @@ from commander.cli._database import drain_spool, writing
 from commander.cli._display import say
 from fleet_lib import paths, wake
 from fleet_lib.errors import BadInput, DatabaseUnusable, NotFound
-from fleet_lib.jobs.command import claude_program, last_conversation
 from fleet_lib.jobs.open_commander import commander_is_open
+from fleet_lib.jobs.program import claude_program, last_conversation
 from fleet_lib.store import db
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.jobs import JobRepo

@@ -2,14 +2,16 @@
 
 import contextlib
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commander.cli._app import json_option
-from commander.cli._database import existing_database, fill_search_index
+from commander.cli._database import existing_database, fill_search_index, migrate_database
 from commander.cli._display import human_size, print_json, say
+from commander.cli._progress import progress_bar
 from commander.cli.generate import generate
 from commander.cli.pruning import prune
 from commander.cli.restoring import restore
@@ -19,6 +21,7 @@ from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db as database
 from fleet_lib.store import migrate, usage_rollups, verify
 
+_CHECKS = ("tables and indexes", "usage", "search index")
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
 
 
@@ -48,7 +51,7 @@ def migrate_(as_json: bool) -> None:
     """
     path = Path(paths.database(paths.home()))
     before = _version(path)
-    database.connect(path).close()
+    migrate_database(path)
     after = migrate.latest_version()
     if as_json:
         print_json({"path": str(path), "from_version": before, "to_version": after})
@@ -109,10 +112,23 @@ def check(fix: bool, as_json: bool) -> None:
       fleet db check --fix
     """
     path = existing_database()
-    with contextlib.closing(database.connect_read_only(path)) as connection:
-        problems = verify.problems(connection, thorough=True)
-        of_usage = usage_rollups.problems(connection)
-    of_search = verify.search_index_problems(path)
+    began = time.monotonic()
+
+    def words(done: int, total: int) -> str:
+        return f"{_CHECKS[min(done, total - 1)]}, {time.monotonic() - began:.0f} s"
+
+    with progress_bar("Checking", words) as bar:
+
+        def show(done: int) -> None:
+            if bar:
+                bar(done, len(_CHECKS))
+
+        with contextlib.closing(database.connect_read_only(path)) as connection:
+            problems = verify.problems(connection, lambda: show(0))
+            show(1)
+            of_usage = usage_rollups.problems(connection)
+        show(2)
+        of_search = verify.search_index_problems(path)
     if fix:
         fill_search_index(path, is_damaged=bool(of_search))
         of_search = verify.search_index_problems(path)

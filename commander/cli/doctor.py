@@ -3,15 +3,17 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from commander.cli._app import json_option
 from commander.cli._cells import wrapped
 from commander.cli._display import count, is_interactive, print_json, say, terminal
-from commander.doctor import checks, report
-from commander.doctor.findings import Finding, Installation
 from fleet_lib.text import clean
+
+if TYPE_CHECKING:
+    from commander.doctor.findings import Finding
 
 _COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "failed": "red"}
 _MARKS = {"ok": "ok", "note": "note", "warning": "warning", "failed": "FAILED"}
@@ -38,6 +40,9 @@ def doctor(bundle: str | None, as_json: bool) -> None:
       fleet doctor --json | jq '.findings[] | select(.level == "failed")'
       fleet doctor --report
     """
+    from commander.doctor import checks, report
+    from commander.doctor.findings import Installation
+
     installation = Installation.here()
     findings = checks.run_all(installation)
     has_failed = any(finding.level == "failed" for finding in findings)
@@ -57,14 +62,14 @@ def doctor(bundle: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _summary(findings: list[Finding]) -> str:
+def _summary(findings: "list[Finding]") -> str:
     levels = Counter(finding.level for finding in findings)
     if not levels["failed"] and not levels["warning"]:
         return "No problems found."
     return f"{count(levels['failed'], 'failure')}, {count(levels['warning'], 'warning')}."
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: "Finding") -> None:
     click.secho(_MARKS[finding.level].ljust(8), fg=_COLOURS[finding.level], nl=False)
     say(finding.check.ljust(18), nl=False)
     texts = (finding.found, finding.means, f"fix: {finding.fix}" if finding.fix else "")

@@ -16,16 +16,17 @@ from commander.cli._display import (
     none_yet,
     print_json,
     print_table,
-    project,
     say,
     show,
     when,
 )
 from commander.cli._display import as_json as json_text
-from commander.cli._params import EventId, machine_option, since_option
+from commander.cli._display import project as project_cell
+from commander.cli._params import EventId, machine_option, project_option, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words
 from fleet_lib.store import db
+from fleet_lib.store.event_search import Wanted
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.events import (
@@ -35,7 +36,7 @@ from fleet_lib.views.events import (
     latest_events,
     revision_of,
 )
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import project_id_of, project_names
 from fleet_lib.views.tailer import Tailer
 
 # {type: (words, style)} of the types that have no status.
@@ -68,29 +69,36 @@ def events() -> None:
 
 @events.command("list")
 @click.option("--after", type=EventId(), help="Only events after this one, oldest first.")
+@project_option
 @since_option("events")
 @machine_option
 @limit_option(20)
 @json_option
 def list_(
-    after: int | None, since: str | None, machine: str | None, limit: int, as_json: bool
+    after: int | None,
+    project: str | None,
+    since: str | None,
+    machine: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List the latest events, or the events after an id. The newest comes last.
 
     \b
     Examples:
       fleet events list -n 50
-      fleet events list --since today
+      fleet events list --project api-svc --since today
       fleet events list --after e120
       fleet events list --json | jq -r '.[].type'
     """
     with reading() as connection:
-        wanted = RelayRepo(connection).machine_filter(machine)
+        of_machine = RelayRepo(connection).machine_filter(machine)
+        wanted = Wanted(project_id_of(connection, project), of_machine, since)
         if after is None:
-            found = latest_events(connection, limit, since, wanted)
+            found = latest_events(connection, limit, wanted)
         else:
-            found = events_after(connection, after, limit, since, wanted)
-        names = project_names(connection)
+            found = events_after(connection, after, limit, wanted)
+        names = project_names(connection, {one.project_id for one in found if one.project_id})
     if as_json:
         print_json([event_record(event) for event in found])
         return
@@ -98,21 +106,22 @@ def list_(
         (
             f"e{event.event_id}",
             when(event.ts),
-            project(names, event.project_id, event.machine),
+            project_cell(names, event.project_id, event.machine),
             *event_cells(event),
         )
         for event in found
     ]
-    is_filtered = after is not None or since or machine
+    is_filtered = after is not None or project or since or machine
     empty = "No events match." if is_filtered else none_yet("events")
     print_table(("id", "when", "project", "event", "text"), rows, empty)
 
 
 @events.command()
 @click.option("--after", type=EventId(), help="Start after this event (default: now).")
+@project_option
 @machine_option
 @json_option
-def tail(after: int | None, machine: str | None, as_json: bool) -> None:
+def tail(after: int | None, project: str | None, machine: str | None, as_json: bool) -> None:
     """Follow events as they arrive.
 
     Each is one line; with --json, one JSON object. Stop with Ctrl-C.
@@ -120,11 +129,13 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
     \b
     Examples:
       fleet events tail
+      fleet events tail --project api-svc
       fleet events tail --after e120 --json
     """
     with reading() as connection:
         cursor = OutboxRepo(connection).latest_id() if after is None else after
-        wanted = RelayRepo(connection).machine_filter(machine)
+        of_machine = RelayRepo(connection).machine_filter(machine)
+        of_project = project_id_of(connection, project)
     path = paths.database(paths.home())
     names: dict[str, str] = {}
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
@@ -133,7 +144,9 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
         connection = stack.enter_context(contextlib.closing(db.connect_read_only(path)))
         for page in Tailer(path).follow(cursor):
             for event in page:
-                if wanted is not None and (event.machine or "") != wanted:
+                if of_machine is not None and (event.machine or "") != of_machine:
+                    continue
+                if of_project is not None and event.project_id != of_project:
                     continue
                 if as_json:
                     say(json_text(event_record(event)))
@@ -145,7 +158,7 @@ def tail(after: int | None, machine: str | None, as_json: bool) -> None:
 
 def _print_line(event: OutboxEvent, names: Mapping[str, str]) -> None:
     moment = Cell(_time_of_day(event.ts), "dim", event.ts)
-    place = project(names, event.project_id, event.machine)
+    place = project_cell(names, event.project_id, event.machine)
     row = (f"e{event.event_id}", moment, place, *event_cells(event))
     show(Table((), [row], widths=_TAIL_WIDTHS))
 

@@ -192,7 +192,7 @@ def list_(
         found = JobRepo(connection).query(
             project_id=project_id, status=status, since=since, limit=limit
         )
-        names = project_names(connection)
+        names = project_names(connection, {job.project_id for job in found if job.project_id})
         described = [stream.describe(connection, job) for job in found]
     if as_json:
         print_json(described)

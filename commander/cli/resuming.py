@@ -16,7 +16,7 @@ from commander.cli._params import complete_open
 from commander.cli._screen import session_row
 from fleet_lib import paths
 from fleet_lib.errors import BadInput, FleetError, NotFound
-from fleet_lib.jobs.command import claude_program
+from fleet_lib.jobs.program import claude_program
 from fleet_lib.machines import apart
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.text import clean

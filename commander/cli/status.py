@@ -8,7 +8,7 @@ from commander.cli._app import json_option
 from commander.cli._database import reading, require_usable
 from commander.cli._display import print_json, show
 from commander.cli._params import machine_option
-from commander.cli._screen import nothing_yet, screen
+from commander.cli._screen import FOLDED, nothing_yet, screen
 from fleet_lib import paths, spool, wake
 from fleet_lib.notify.due import start_if_due
 from fleet_lib.store.relay import RelayRepo
@@ -62,7 +62,8 @@ def status(watch: float | None, shows_all: bool, machine: str | None, as_json: b
         return
     with reading() as connection:
         wanted = RelayRepo(connection).machine_filter(machine)
-        report = overview.overview(connection, home, wanted)
+        most = None if as_json or shows_all else FOLDED
+        report = overview.overview(connection, home, wanted, most)
         start_if_due(connection, home)  # what quiet hours held back
         parts = [] if as_json else screen(connection, report, shows_all=shows_all, machine=wanted)
     wake.start_relay(home)

@@ -18,7 +18,7 @@ import click
 
 from commander.cli._database import drain_spool, require_usable
 from commander.cli._display import Cell, Harmless, Line, Part, is_interactive, terminal
-from commander.cli._screen import nothing_yet, screen, waiting
+from commander.cli._screen import FOLDED, nothing_yet, screen, waiting
 from commander.cli.resuming import go
 from fleet_lib import live, paths, spool
 from fleet_lib.errors import DatabaseUnusable, FleetError, NotFound
@@ -131,7 +131,8 @@ class _Watch:
                 start_if_due(connection, self._home)
                 self._folders = live.near_session_folders(connection)
                 wanted = RelayRepo(connection).machine_filter(self._machine)
-                report = overview.overview(connection, self._home, wanted)
+                most = None if self._shows_all else FOLDED
+                report = overview.overview(connection, self._home, wanted, most)
                 parts = screen(
                     connection, report, shows_all=self._shows_all, marks=True, machine=wanted
                 )

@@ -2,6 +2,7 @@
 today that were not captured although their transcripts have finished turns."""
 
 import contextlib
+import json
 import math
 import sqlite3
 import time
@@ -89,15 +90,19 @@ def sessions(installation: Installation) -> Iterator[Finding]:
 
 def _missed(installation: Installation) -> Iterator[_Session]:
     home = str(installation.home)
-    known = _captured(installation.home)
     since = _hooks_since(installation)
+    written_today: dict[Path, float] = {}
     for path in (installation.claude / "projects").glob("*/*.jsonl"):
         if path.name.startswith("agent-"):
             continue  # old clients keep a session's agents beside it
         with contextlib.suppress(OSError):
             written = path.stat().st_mtime
-            age = time.time() - written
-            if path.stem in known or written < since or not LATE_SECONDS < age < _TODAY_SECONDS:
+            if written >= since and LATE_SECONDS < time.time() - written < _TODAY_SECONDS:
+                written_today[path] = written
+    known = _captured(installation.home, [path.stem for path in written_today])
+    for path, written in written_today.items():
+        with contextlib.suppress(OSError):
+            if path.stem in known:
                 continue
             turn, _ = newest_turn(str(path))
             if turn is None or _seconds(turn.ended_at) < since:
@@ -133,14 +138,20 @@ def _entrypoint(path: Path) -> str:
     return ""
 
 
-def _captured(home: Path) -> set[str]:
-    """The sessions that a hook has reported, and those of Fleet's own jobs, which run no hooks."""
+def _captured(home: Path, session_ids: list[str]) -> set[str]:
+    """Which of these sessions a hook has reported, and those of Fleet's own jobs, which run no
+    hooks."""
     found = {spool.name_parts(name)[2] for name in spool.pending(str(home))}
     path = Path(paths.database(str(home)))
     if path.exists():
         with contextlib.suppress(sqlite3.Error), contextlib.closing(open_untouched(path)) as opened:
             for table in ("sessions", "commander_sessions", "job_runs"):
-                found.update(row[0] for row in opened.execute(f"SELECT session_id FROM {table}"))
+                rows = opened.execute(
+                    f"SELECT session_id FROM {table} WHERE session_id IN"
+                    " (SELECT value FROM json_each(?))",
+                    (json.dumps(session_ids),),
+                )
+                found.update(row[0] for row in rows)
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from commander.doctor.findings import INSTALL, Finding, Installation
 from fleet_lib import held, paths
 from fleet_lib.errors import FleetError
-from fleet_lib.jobs.command import claude_program
+from fleet_lib.jobs.program import claude_program
 from fleet_lib.text import clean
 
 PROMPT_ID_SINCE = (2, 1, 196)

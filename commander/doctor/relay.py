@@ -12,7 +12,7 @@ from fleet_lib import clock, hot_settings, paths
 from fleet_lib.extras import command_to_add
 from fleet_lib.relay import report
 from fleet_lib.relay.backoff import is_running
-from fleet_lib.relay.shares import shared_records
+from fleet_lib.relay.sharing import shared_records
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.text import clean
 

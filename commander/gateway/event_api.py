@@ -10,6 +10,7 @@ from commander.gateway.context import Context
 from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import EventQuery, TimelineQuery
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.timeline import Timeline, timeline
 
 
@@ -26,12 +27,14 @@ def show_timeline(
     context: Context, request: Request, query: TimelineQuery
 ) -> Timeline | dict[str, Any]:
     with context.reading() as connection:
+        machine = RelayRepo(connection).machine_filter(query.machine)
         found = timeline(
             connection,
             before=query.before,
             project_id=query.project_id,
             type=query.type,
             level=query.level,
+            machine=machine,
             until=query.until,
             limit=query.limit,
         )

@@ -48,6 +48,7 @@ class TimelineQuery(BaseModel):
     project_id: str | None = None
     type: str | None = None
     level: Level | None = None
+    machine: Machine | None = None
     limit: Limit = 50
 
 
@@ -59,6 +60,7 @@ class RosterQuery(BaseModel):
 class SessionQuery(BaseModel):
     project_id: str | None = None
     state: SessionState | Literal["live", "ended", "needs_you", "left_open"] | None = None
+    machine: Machine | None = None
     since: Moment | None = None
     before: str | None = None
     before_id: str = ""

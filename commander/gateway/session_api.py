@@ -11,6 +11,7 @@ from commander.gateway.queries import NoQuery, SessionPageQuery, SessionQuery
 from fleet_lib import clock, wake
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.projects import ProjectRepo
+from fleet_lib.store.relay import RelayRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import stored_id
@@ -25,12 +26,14 @@ from fleet_lib.views.whereabouts import living_client
 def sessions(context: Context, request: Request, query: SessionQuery) -> list[dict[str, Any]]:
     before = (query.before, query.before_id) if query.before else None
     with context.reading() as connection:
+        machine = RelayRepo(connection).machine_filter(query.machine)
         return session_list(
             connection,
             project_names(connection),
             project_id=query.project_id,
             state=query.state,
             since=query.since,
+            machine=machine,
             before=before,
             limit=query.limit,
         )

@@ -33,7 +33,7 @@ _LINE = ("briefing_id", "status", "title", "summary", "ended_at", "session_id", 
 
 def needs_you(home: str) -> dict[str, Any]:
     with _reading(home) as connection:
-        report = overview.overview(connection, home)
+        report = overview.overview(connection, home, most=0)
         return _safe(
             {key: report[key] for key in ("needs_you", "left_open", "working", "jobs", "capture")}
         )
@@ -95,7 +95,7 @@ def briefing(home: str, briefing_id: int) -> dict[str, Any]:
 def project(home: str, name: str) -> dict[str, Any]:
     with _reading(home) as connection:
         found = find_project(connection, name)
-        report = overview.overview(connection, home)
+        report = overview.overview(connection, home, most=0)
         latest = BriefingRepo(connection).get_by_project(found.project_id, limit=_BRIEFINGS_SHOWN)
         return _safe(
             {

@@ -60,11 +60,19 @@ def write_command(home: Path, python: Path) -> None:
     """Write `bin/fleet`, which runs the console of this interpreter's environment. The script that
     an installer would write breaks if a path contains `$`, and starts more slowly."""
     start = "from commander.__main__ import main; main()"
+    app = python.parent.parent / "app"
+    program = app if app.exists() else Path(paths.PROGRAM)
+    find = "import sys; sys.path.append(sys.argv.pop(1)); "
     text = f"""#!/bin/sh
 python={shlex.quote(str(python))}
+program={shlex.quote(str(program))}
 if [ ! -x "$python" ]; then
     echo "Fleet's environment is broken ($python is missing): run ./install.sh in Fleet's checkout" >&2
     exit 1
+fi
+# Claude Code runs this every few seconds, and to look for site-packages takes a quarter of it.
+if [ "$*" = statusline ] && [ -r "$program/commander/__main__.py" ]; then
+    exec "$python" -I -S -c {shlex.quote(find + start)} "$program" statusline
 fi
 exec "$python" -I -c {shlex.quote(start)} "$@"
 """

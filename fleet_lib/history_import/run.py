@@ -7,8 +7,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
-from filelock import FileLock, Timeout
-
 from fleet_lib import paths, spool, wake
 from fleet_lib.drain.foreground import holder_words, lock_trouble
 from fleet_lib.drain.usage import TranscriptUsage
@@ -201,6 +199,8 @@ class _Importer:
 def _drainers_lock(home: str) -> Iterator[None]:
     """The drainer's lock, so that no turn is stored by both at once."""
     spool.make_folders(home)
+    from filelock import FileLock, Timeout  # its import takes as long as three interpreters
+
     lock = FileLock(paths.lock(home), poll_interval=0.02, mode=0o600)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:

@@ -12,7 +12,7 @@ from fleet_lib.config import Config
 from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import budget
 from fleet_lib.jobs import request as requests
-from fleet_lib.jobs.command import claude_program
+from fleet_lib.jobs.program import claude_program
 from fleet_lib.jobs.request import JobRequest
 from fleet_lib.store import db
 from fleet_lib.store.job_hold import JobHoldRepo

@@ -14,9 +14,10 @@ from fleet_lib.errors import BadInput, FleetError
 from fleet_lib.jobs import semantics
 from fleet_lib.jobs.child import Child
 from fleet_lib.jobs.claim import Notice, Work, folder_of
-from fleet_lib.jobs.command import claude_program, command, environment, last_conversation
+from fleet_lib.jobs.command import command, environment
 from fleet_lib.jobs.database import Database
 from fleet_lib.jobs.open_commander import commander_is_open
+from fleet_lib.jobs.program import claude_program, last_conversation
 from fleet_lib.jobs.stream import StreamCollector
 from fleet_lib.jobs.usage import count_usage
 from fleet_lib.json_text import json_object

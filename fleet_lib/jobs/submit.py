@@ -9,7 +9,7 @@ from fleet_lib.errors import BadInput
 from fleet_lib.jobs import budget
 from fleet_lib.jobs import request as requests
 from fleet_lib.jobs.child import GRACE_SECONDS
-from fleet_lib.jobs.command import claude_program
+from fleet_lib.jobs.program import claude_program
 from fleet_lib.jobs.recover import recover
 from fleet_lib.jobs.request import JobRequest
 from fleet_lib.store import db

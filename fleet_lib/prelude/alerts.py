@@ -218,8 +218,8 @@ def _single_line(names: Names, alert: _Alert, limit: int) -> str:
     if stuck:
         kinds = list(dict.fromkeys([kind_of(event) for event in stuck]))
         parts.append(f"{' and '.join(kinds[:3])}: {_words(stuck, limit)}")
-    documents = alert.documents(limit)
-    if documents:
+    if len(stuck) < len(alert.events):
+        documents = alert.documents(limit)
         # Earlier versions warned of each document singly.
         shown = 1
         while shown < min(len(documents), 3) and size(documents[: shown + 1]) <= limit:
@@ -232,6 +232,8 @@ def _single_line(names: Names, alert: _Alert, limit: int) -> str:
 
 def _words(stuck: "list[Event]", limit: int) -> str:
     """The turn's summary, and what it is blocked on: two events of one turn."""
+    if len(stuck) == 1:
+        return event_text(stuck[0], limit)
     # A turn's own words say more than the event that announces it.
     same_turn = (e for e in stuck if is_briefing(e) and e.briefing_id == stuck[0].briefing_id)
     spoken = next(same_turn, stuck[0])

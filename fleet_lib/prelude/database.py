@@ -1,10 +1,10 @@
 """The database as a hook reads it: read-only, in one read transaction, and only in the schema that
 this program knows. Also the choice of the quickest `sqlite3`, which the rest of the room uses."""
 
-import os
 import sys
 
 from fleet_lib import paths
+from fleet_lib.small_os import os
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ else:
     except (ImportError, AttributeError):  # another Python has other private names
         import sqlite3
 
-SCHEMA_VERSION = 21  # the newest migration's number; another version gives no prelude
+SCHEMA_VERSION = 22  # the newest migration's number; another version gives no prelude
 _BUSY_SECONDS = 0.2
 
 

@@ -36,7 +36,7 @@ _COLUMNS = f"""event_id, type, project_id, coalesce(
     (SELECT t.briefing_id FROM turns t WHERE t.briefing_id = e.briefing_id),
     (SELECT b.briefing_id FROM briefings b WHERE b.briefing_id = e.briefing_id)), ts,
   {EVENT_SESSION}, {EVENT_STATUS}, substr({WRITTEN_LINE}, 1, 2000),
-  json_extract(j, '$.job.jobId'), j IS NULL,
+  CASE type WHEN 'job_completed' THEN json_extract(j, '$.job.jobId') END, j IS NULL,
   CASE json_type(j, '$.machine') WHEN 'text' THEN json_extract(j, '$.machine') END"""
 # Only other programs and earlier versions make events without a line: to compile what derives one
 # takes longer than to read a hundred events.

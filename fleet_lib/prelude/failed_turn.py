@@ -4,7 +4,7 @@ Newer clients (which name their process to a hook) leave the failed answer out a
 with all that was shown to it, in one message with the next prompt. Older ones put an answer of
 their own between the two."""
 
-import os
+from fleet_lib.small_os import os
 
 _TAIL_BYTES = 512 * 1024
 

@@ -1,7 +1,6 @@
 """The parts of a prelude's line: the project's name, what happened, the words, and when."""
 
 from fleet_lib.lines import PROJECT_NAME, state_words
-from fleet_lib.machines import at
 from fleet_lib.prelude.database import sqlite3
 from fleet_lib.prelude.events import Event
 from fleet_lib.text import clean
@@ -27,7 +26,11 @@ class Names:
 
 def place(names: Names, event: Event) -> str:
     """The project of the event, with the machine if that is another one: `web@laptop`."""
-    return at(names(event.project_id), clean(event.machine, 40) if event.machine else "")
+    if not event.machine:
+        return names(event.project_id)
+    from fleet_lib.machines import at
+
+    return at(names(event.project_id), clean(event.machine, 40))
 
 
 def event_line(names: Names, event: Event) -> str:

@@ -1,12 +1,11 @@
 """Fleet's part of Claude Code's status line. It runs in a process of its own every few seconds,
 which is why it stands apart from `fleet status`."""
 
-import os
-
 from fleet_lib import paths
 from fleet_lib.prelude.database import Unavailable, open_database, read_conversation, sqlite3
 from fleet_lib.prelude.events import COUNTED, count_news
 from fleet_lib.prelude.live_sessions import count_needing
+from fleet_lib.small_os import os
 
 
 def status_line(home: str) -> str:

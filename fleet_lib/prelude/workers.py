@@ -1,13 +1,12 @@
 """What a worker is shown when it starts: how a briefing looks, and which other sessions are at work
 in the same repository."""
 
-import os
-
 from fleet_lib import hot_settings
 from fleet_lib.machines import is_here
 from fleet_lib.prelude.database import Unavailable, open_database, sqlite3
 from fleet_lib.prelude.lines import state_in_words
 from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, seconds_ago
+from fleet_lib.small_os import os
 from fleet_lib.text import clean, size
 
 WORKER_FACTS_LIMIT = 1500  # characters

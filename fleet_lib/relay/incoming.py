@@ -10,7 +10,7 @@ from fleet_lib.records import Record
 from fleet_lib.relay import names, payloads, wire
 from fleet_lib.relay.consumer import Message
 from fleet_lib.relay.scrub import redacted
-from fleet_lib.relay.shares import is_address
+from fleet_lib.relay.sharing import is_address
 from fleet_lib.remotes import canonical_remote, without_credentials
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.relay_sessions import SHOWN
@@ -44,7 +44,7 @@ class Times:
         self._stored_ns = message.stored_ns + ahead_ns
         self._shift_ns = 0
         try:
-            shift = self._stored_ns - clock.nanoseconds(message.headers.get(wire.SENT_HEADER, ""))
+            shift = self._stored_ns - clock.nanoseconds(message.headers.get(names.SENT_HEADER, ""))
         except (ValueError, OverflowError):
             return
         if abs(shift) >= clock.SKEW_NANOSECONDS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_lib import clock
 from fleet_lib.records import Record
-from fleet_lib.relay import names, wire
+from fleet_lib.relay import names
 from fleet_lib.relay.consumer import REQUEST_SECONDS, Consumer
 from fleet_lib.relay.names import Filter
 from fleet_lib.relay.trouble import (
@@ -95,7 +95,7 @@ class Link:
     ) -> int:
         """The message's sequence once the server has stored it. Raises Refused, WrongSequence,
         NoStream, RelayTrouble."""
-        headers = headers | {wire.SENT_HEADER: clock.now()}
+        headers = headers | {names.SENT_HEADER: clock.now()}
         answer = await self._ask(subject, body, headers, seconds)
         if error := answer.get("error"):
             if error.get("err_code") == _WRONG_SEQUENCE:
@@ -113,7 +113,7 @@ class Link:
             async with asyncio.timeout(REQUEST_SECONDS):
                 for number, parcel in enumerate(parcels[:-1], start=1):
                     headers = parcel.headers | _of_batch(name, number)
-                    headers[wire.SENT_HEADER] = clock.now()
+                    headers[names.SENT_HEADER] = clock.now()
                     await self._client.publish(subject, parcel.body, headers=headers)
         except Exception as error:
             raise RelayTrouble(f"the connection failed: {reason(error)}") from None

@@ -16,6 +16,7 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as a part of a subject
 HEARTBEAT = "_heartbeat"  # in the place of a session
 NO_PROJECT = "_"
 ALL = "*"  # every project
+SENT_HEADER = "Fleet-Sent"  # when, by the sender's clock
 _DAY_NS = 86400 * 10**9
 
 

@@ -9,7 +9,7 @@ from fleet_lib.machines import MARK, is_here
 from fleet_lib.records import Record
 from fleet_lib.relay import payloads, wire
 from fleet_lib.relay.scrub import Scrubber
-from fleet_lib.relay.shares import is_address, remotes_of
+from fleet_lib.relay.sharing import is_address, remotes_of
 from fleet_lib.remotes import canonical_remote
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo, Turn
 from fleet_lib.store.projects import Project

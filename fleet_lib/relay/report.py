@@ -7,7 +7,7 @@ from typing import Any
 from fleet_lib import paths
 from fleet_lib.relay.backoff import is_running
 from fleet_lib.relay.probe import trouble_with
-from fleet_lib.relay.shares import shared_records
+from fleet_lib.relay.sharing import shared_records
 from fleet_lib.relay.trouble import is_unreachable
 from fleet_lib.store.relay import Member, Peer, RelayRepo
 

@@ -16,7 +16,6 @@ from fleet_lib.store.sessions import SessionState
 VERSION = 1
 BODY_LIMIT = 512 * 1024  # bytes of a message
 EVENT_HEADER, DIGEST_HEADER = "Fleet-Event", "Fleet-Digest"
-SENT_HEADER = "Fleet-Sent"  # when, by the sender's clock
 _ITEMS_KEPT = 20  # of a list that is cut
 _TEXT_KEPT = 200_000  # bytes of a text that is cut
 _TEXTS = ("raw_markdown",)

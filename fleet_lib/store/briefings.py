@@ -8,7 +8,7 @@ from typing import Any, Required, TypedDict, Unpack
 from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.levels import BroadcastLevel, DocDriftRisk, ImpactLevel, Status
-from fleet_lib.machines import machine_of, of_session
+from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
 
 
@@ -196,26 +196,6 @@ class BriefingRepo:
             (*values, limit),
         )
         return [_from_row(row) for row in rows]
-
-    def newest_of_projects(self, machine: str | None = None) -> list[tuple[Any, ...]]:
-        """(project_id, updated_at, then of its newest briefing: id, status, when its turn ended, the
-        turn's summary, the text where there is no summary, and the machine, if that is another
-        one) of every active project; with `machine`, as in `query`, of its briefings, and of the
-        projects that have some."""
-        of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
-        join = "LEFT JOIN" if machine is None else "JOIN"
-        return self._connection.execute(
-            "SELECT p.project_id, p.updated_at, b.briefing_id, b.status,"
-            " ifnull(b.ended_at, b.created_at), t.summary,"
-            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
-            f" {of_session('b.session_id')} FROM projects p"
-            f" {join} briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
-            f" WHERE project_id = p.project_id {of_machine} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
-            " LEFT JOIN turns t ON t.rowid ="
-            " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
-            " WHERE ifnull(p.status, 'active') = 'active'",
-            {"machine": machine},
-        ).fetchall()
 
     def neighbours(self, briefing: BriefingRecord) -> tuple[int | None, int | None]:
         """The briefings of the turns before and after it in its session."""

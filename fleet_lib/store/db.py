@@ -4,7 +4,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -55,9 +55,13 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def connect(
-    path: "str | Path", *, busy_timeout: float = BUSY_TIMEOUT_SECONDS
+    path: "str | Path",
+    *,
+    busy_timeout: float = BUSY_TIMEOUT_SECONDS,
+    progress: "Callable[[int, int], None] | None" = None,
 ) -> sqlite3.Connection:
-    """Open for reading and writing, creating and migrating as needed.
+    """Open for reading and writing, creating and migrating as needed. `progress` is shown how far a
+    migration is.
 
     Raises DatabaseUnusable (NewerSchema for a later Fleet's file), or sqlite3.Error with a code
     that `is_unusable` knows.
@@ -75,7 +79,7 @@ def connect(
         _set_file_modes(connection, busy_timeout)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        migrate.migrate(connection, path)
+        migrate.migrate(connection, path, progress)
     except BaseException:
         connection.close()
         raise

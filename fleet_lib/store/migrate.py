@@ -12,9 +12,12 @@ from fleet_lib.errors import NewerSchema
 from fleet_lib.lazy import lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BACKUPS_KEPT = 10
+_INSTRUCTIONS = 1_000_000  # of SQLite's machine, between two looks at how far a migration is
+_PAGES = 5000  # of a backup, the same
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "migrations")
 _NAME = lazy(r"\d{4}_\w+\.sql")
 SCHEMA_HEADER = (
@@ -55,8 +58,13 @@ def require_known_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, path: "str | None") -> list[int]:
+def migrate(
+    connection: sqlite3.Connection,
+    path: "str | None",
+    progress: "Callable[[int, int], None] | None" = None,
+) -> list[int]:
     """Bring the file to the latest version and return the versions applied, in one transaction.
+    `progress(done, total)`, of its statements, is called again and again meanwhile.
 
     The version is read again under the write lock, or two processes would both migrate. A file
     that holds anything is backed up first, under the same lock; without a path there is no file.
@@ -67,10 +75,12 @@ def migrate(connection: sqlite3.Connection, path: "str | None") -> list[int]:
     try:
         current = require_known_version(connection)
         todo = [(version, sql) for version, sql in scripts() if version > current]
+        steps = Steps(connection, sum(len(statements(sql)) for _, sql in todo), progress)
         if path and todo and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            _backup_before(path, label=f"before-v{latest_version()}")
+            _backup_before(path, f"before-v{latest_version()}", steps)
         for version, sql in todo:
             for statement in statements(sql):
+                steps.next()
                 if match := re.fullmatch(r"DROP TABLE IF EXISTS (\w+_fts);", statement):
                     drop_search_table(connection, match[1])
                 else:
@@ -82,8 +92,31 @@ def migrate(connection: sqlite3.Connection, path: "str | None") -> list[int]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    finally:
+        connection.set_progress_handler(None, 0)
     connection.execute("COMMIT")
     return [version for version, _ in todo]
+
+
+class Steps:
+    """How far a migration is, shown again and again, also while one statement takes long."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        total: int,
+        progress: "Callable[[int, int], None] | None",
+    ) -> None:
+        self._done, self._total, self._progress = -1, total, progress
+        if progress:
+            connection.set_progress_handler(self.show, _INSTRUCTIONS)
+
+    def next(self) -> None:
+        self._done += 1
+
+    def show(self, *_: object) -> None:
+        if self._progress:
+            self._progress(max(self._done, 0), self._total)
 
 
 def statements(script: str) -> list[str]:
@@ -116,13 +149,18 @@ def drop_search_table(connection: sqlite3.Connection, name: str) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {name}_{part}")
 
 
-def _backup_before(path: str, label: str) -> None:
+def _backup_before(path: str, label: str, steps: Steps) -> None:
     from pathlib import Path  # here, since a migration is rare
 
-    backup(Path(path), Path(path).parent / "backups", label=label)
+    backup(Path(path), Path(path).parent / "backups", label, steps.show)
 
 
-def backup(path: "Path", folder: "Path", label: str = "manual") -> "Path":
+def backup(
+    path: "Path",
+    folder: "Path",
+    label: str = "manual",
+    show: "Callable[..., None] | None" = None,
+) -> "Path":
     """A consistent copy of the database as last committed, mode 0600; old ones are rotated out."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -134,7 +172,10 @@ def backup(path: "Path", folder: "Path", label: str = "manual") -> "Path":
             contextlib.closing(sqlite3.connect(path)) as source,
             contextlib.closing(sqlite3.connect(temporary)) as copy,
         ):
-            source.backup(copy)
+            if show:  # the caller holds the write lock, or each part might begin anew
+                source.backup(copy, pages=_PAGES, progress=show)
+            else:
+                source.backup(copy)
             # A copy of a WAL file says WAL too; one file alone is easier to carry and to restore.
             copy.execute("PRAGMA journal_mode = DELETE")
         temporary.replace(target)

@@ -131,15 +131,20 @@ class OutboxRepo:
         ).fetchone()
         return _from_row(row) if row else None
 
-    def get_after(
-        self, event_id: int, limit: int = 100, machine: str | None = None
-    ) -> list[OutboxEvent]:
-        """The events after a cursor, oldest first; page on from the last one's id. `machine` is
-        another machine's name, or "" for this one."""
-        events, number = _of_machine(machine)
+    def get_after(self, event_id: int, limit: int = 100) -> list[OutboxEvent]:
+        """The events after a cursor, oldest first; page on from the last one's id."""
         rows = self._connection.execute(
-            f"SELECT e.* FROM {events} AND {number} > :after ORDER BY {number} LIMIT :limit",
-            {"after": event_id, "limit": limit, "machine": machine},
+            "SELECT * FROM outbox_events WHERE event_id > ? ORDER BY event_id LIMIT ?",
+            (event_id, limit),
+        )
+        return [_from_row(row) for row in rows]
+
+    def get_all(self, event_ids: Iterable[int]) -> list[OutboxEvent]:
+        """These events, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM outbox_events WHERE event_id IN (SELECT value FROM json_each(?))"
+            " ORDER BY event_id",
+            (json.dumps(list(event_ids)),),
         )
         return [_from_row(row) for row in rows]
 
@@ -150,19 +155,10 @@ class OutboxRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def get_latest(
-        self, limit: int = 20, before: int | None = None, machine: str | None = None
-    ) -> list[OutboxEvent]:
-        """The newest events, or the newest before an event, oldest of them first. `machine` as for
-        `get_after`."""
-        events, number = _of_machine(machine)
+    def get_latest(self, limit: int = 20) -> list[OutboxEvent]:
+        """The newest events, oldest of them first."""
         rows = self._connection.execute(
-            f"SELECT e.* FROM {events} AND {number} < :before ORDER BY {number} DESC LIMIT :limit",
-            {
-                "before": 2**63 - 1 if before is None else before,
-                "limit": limit,
-                "machine": machine,
-            },
+            "SELECT * FROM outbox_events ORDER BY event_id DESC LIMIT ?", (limit,)
         ).fetchall()
         return [_from_row(row) for row in reversed(rows)]
 
@@ -189,20 +185,6 @@ class OutboxRepo:
             (json.dumps(list(event_ids)),),
         )
         return cursor.rowcount
-
-
-def _of_machine(machine: str | None) -> tuple[str, str]:
-    """In SQL: (the events `e`, all or those of this machine ("") or of `:machine`, to which a
-    condition may be added; what they are in the order of)."""
-    if machine is None:
-        return "outbox_events e WHERE 1", "e.event_id"
-    if not machine:
-        came = "SELECT 1 FROM relay_events r WHERE r.local_event_id = e.event_id"
-        return f"outbox_events e WHERE NOT EXISTS ({came})", "e.event_id"
-    return (
-        "relay_events r CROSS JOIN outbox_events e ON e.event_id = r.local_event_id"
-        " WHERE r.machine = :machine AND r.local_event_id IS NOT NULL"
-    ), "r.local_event_id"
 
 
 def _with_line(type: str, payload: dict[str, Any]) -> dict[str, Any]:

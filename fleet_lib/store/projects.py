@@ -3,14 +3,16 @@
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fleet_lib import clock
 from fleet_lib.compiled import compiled
 from fleet_lib.digests import sha256
 from fleet_lib.files import with_parents
-from fleet_lib.machines import machine_of
+from fleet_lib.machines import machine_of, of_session
 from fleet_lib.records import Record
 from fleet_lib.remotes import canonical_remote, without_credentials
+from fleet_lib.store.briefings import ENDED
 
 
 class Project(Record):
@@ -21,6 +23,13 @@ class Project(Record):
     status: str
     created_at: str
     updated_at: str
+
+
+# Of a Project; "" and NULL are the original system's words for active.
+_COLUMNS = (
+    "project_id, repo_name, repo_root, git_remote, ifnull(nullif(status, ''), 'active'),"
+    " created_at, updated_at"
+)
 
 
 def generate_project_id(repo_name: str, git_remote: str) -> str:
@@ -85,20 +94,20 @@ class ProjectRepo:
 
     def get(self, project_id: str) -> Project | None:
         row = self._connection.execute(
-            "SELECT * FROM projects WHERE project_id = ?", (project_id,)
+            f"SELECT {_COLUMNS} FROM projects WHERE project_id = ?", (project_id,)
         ).fetchone()
         return _from_row(row) if row else None
 
     def get_active(self) -> list[Project]:
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE ifnull(status, 'active') = 'active'"
+            f"SELECT {_COLUMNS} FROM projects WHERE ifnull(status, 'active') = 'active'"
             " ORDER BY updated_at DESC, project_id"
         )
         return [_from_row(row) for row in rows]
 
     def get_all(self) -> list[Project]:
         rows = self._connection.execute(
-            "SELECT * FROM projects ORDER BY updated_at DESC, project_id"
+            f"SELECT {_COLUMNS} FROM projects ORDER BY updated_at DESC, project_id"
         )
         return [_from_row(row) for row in rows]
 
@@ -115,9 +124,38 @@ class ProjectRepo:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
+    def newest_turns(
+        self, machine: str | None = None, limit: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(project_id, when it was last active, then of its newest briefing: id, status, the turn's
+        summary, the text where there is no summary, and the machine, if that is another one) of
+        every active project, or of the last active ones; with `machine`, as in `query`, of its
+        briefings, and of the projects that have some. The last active one comes first."""
+        of_machine, newest = _with_newest(machine)
+        return self._connection.execute(
+            "SELECT p.project_id, p.at, b.briefing_id, b.status, t.summary,"
+            " CASE WHEN t.summary IS NULL THEN b.raw_markdown END,"
+            f" {of_session('b.session_id')} FROM (SELECT project_id, ifnull(at, updated_at) AS at"
+            f" FROM {newest} ORDER BY 2 DESC LIMIT :limit) p"
+            " LEFT JOIN briefings b ON b.briefing_id = (SELECT briefing_id FROM briefings"
+            f" WHERE project_id = p.project_id {of_machine}"
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT 1)"
+            " LEFT JOIN turns t ON t.rowid ="
+            " (SELECT min(rowid) FROM turns WHERE briefing_id = b.briefing_id)"
+            " ORDER BY p.at DESC",
+            {"machine": machine, "limit": -1 if limit is None else limit},
+        ).fetchall()
+
+    def count_active(self, machine: str | None = None) -> int:
+        """How many `newest_turns` has without a limit."""
+        _, newest = _with_newest(machine)
+        sql = f"SELECT count(*) FROM {newest}"
+        return int(self._connection.execute(sql, {"machine": machine}).fetchone()[0])
+
     def find_by_repo_root(self, repo_root: str) -> Project | None:
         row = self._connection.execute(
-            "SELECT * FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1", (repo_root,)
+            f"SELECT {_COLUMNS} FROM projects WHERE repo_root = ? ORDER BY created_at LIMIT 1",
+            (repo_root,),
         ).fetchone()
         return _from_row(row) if row else None
 
@@ -155,7 +193,7 @@ class ProjectRepo:
             return [exact]
         own_name, mark, machine = name.rpartition("@")
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE lower(repo_name) = lower(?1)"
+            f"SELECT {_COLUMNS} FROM projects WHERE lower(repo_name) = lower(?1)"
             " OR (lower(repo_name) = lower(?2) AND substr(project_id, -length(?3)) = ?3)"
             " ORDER BY project_id",
             (name, own_name, mark + machine or "@"),
@@ -167,7 +205,7 @@ class ProjectRepo:
     def beginning_with(self, text: str, limit: int) -> list[Project]:
         """The projects whose name or id begins so, the latest first."""
         rows = self._connection.execute(
-            "SELECT * FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
+            f"SELECT {_COLUMNS} FROM projects WHERE substr(lower(repo_name), 1, length(?1)) = ?1"
             " OR substr(project_id, 1, length(?1)) = ?1"
             " ORDER BY updated_at DESC, project_id LIMIT ?2",
             (text.lower(), limit),
@@ -198,7 +236,7 @@ class ProjectRepo:
             return None
         self._complete_forms()
         row = self._connection.execute(
-            "SELECT p.* FROM project_remotes r JOIN projects p USING (project_id)"
+            f"SELECT {_COLUMNS} FROM project_remotes r JOIN projects p USING (project_id)"
             f" WHERE r.canonical IN ({', '.join('?' * len(canonical))})"
             " ORDER BY p.repo_root = ? DESC, r.canonical = ? DESC, p.created_at, p.project_id"
             " LIMIT 1",
@@ -226,13 +264,17 @@ class ProjectRepo:
         )
 
 
-def _from_row(row: sqlite3.Row) -> Project:
-    return Project(
-        row["project_id"],
-        row["repo_name"],
-        row["repo_root"],
-        row["git_remote"],
-        row["status"] or "active",
-        row["created_at"],
-        row["updated_at"],
+def _with_newest(machine: str | None) -> tuple[str, str]:
+    """In SQL: (a condition on briefings, the active projects with the end `at` of their newest
+    briefing of which it holds; with a machine, only those that have one)."""
+    of_machine = f"AND {machine_of('session_id')} = :machine" if machine is not None else ""
+    is_wanted = "at IS NOT NULL" if machine is not None else "1"
+    return of_machine, (
+        f"(SELECT project_id, updated_at, (SELECT {ENDED} FROM briefings"
+        f" WHERE project_id = p.project_id {of_machine} ORDER BY {ENDED} DESC LIMIT 1) AS at"
+        f" FROM projects p WHERE ifnull(status, 'active') = 'active') WHERE {is_wanted}"
     )
+
+
+def _from_row(row: sqlite3.Row) -> Project:
+    return Project(*row)

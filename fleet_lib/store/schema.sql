@@ -823,3 +823,7 @@ CREATE INDEX sessions_by_machine ON sessions(ifnull(CASE WHEN instr(session_id, 
 CREATE INDEX relay_events_by_machine ON relay_events(machine, local_event_id)
   WHERE local_event_id IS NOT NULL;
 
+CREATE INDEX turns_titled ON turns(session_id, stopped_at, briefing_id) WHERE title IS NOT NULL;
+
+CREATE INDEX turns_not_placed ON turns(session_id) WHERE NOT is_placed;
+

@@ -40,9 +40,6 @@ class Tokens(NamedTuple):
         context = self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
         return next((tier for tier in _TIERS if context > tier), 0)
 
-    def plus(self, other: "Tokens", times: int = 1) -> "Tokens":
-        return Tokens(*(mine + times * its for mine, its in zip(self, other, strict=True)))
-
     def is_more_than(self, other: "Tokens") -> bool:
         """Whether this is a later report of the same message: its output grows as it is written."""
         return (self.output, sum(self)) > (other.output, sum(other))
@@ -82,6 +79,7 @@ class UsageRepo:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._kinds: dict[tuple[str, str, int], int] = {}
 
     def places(self, files: Sequence[int]) -> dict[int, FilePlace]:
         """{file: how far it was read}, of those that were."""
@@ -122,7 +120,7 @@ class UsageRepo:
                 if not tokens.is_more_than(before):
                     continue
                 owner = self._owner_of(sum_id)
-                self._add(sum_id, Tokens().plus(before, -1))
+                self._take_back(sum_id, before)
             added.setdefault(owner, {})[message] = tokens
         projects = {
             session_id: self._project_of(session_id, folders.get(session_id, ""))
@@ -133,19 +131,13 @@ class UsageRepo:
             for message, tokens in of_owner.items():
                 tiers.setdefault(tokens.tier, {})[message] = tokens
             for tier, of_tier in tiers.items():
-                sum_id = self._sum_id(owner, tier, projects[owner.session_id])
-                self._add_messages(sum_id, of_tier)
-
-    def _add_messages(self, sum_id: int, messages: Mapping[int, Tokens]) -> None:
-        total = Tokens()
-        for tokens in messages.values():
-            total = total.plus(tokens)
-        self._add(sum_id, total)
-        self._connection.executemany(
-            f"INSERT OR REPLACE INTO usage_messages (message, sum_id, {_COLUMNS})"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(message, sum_id, *tokens) for message, tokens in messages.items()],
-        )
+                total = Tokens(*map(sum, zip(*of_tier.values(), strict=True)))
+                sum_id = self._add_to_sum(owner, tier, projects[owner.session_id], total)
+                self._connection.executemany(
+                    f"INSERT OR REPLACE INTO usage_messages (message, sum_id, {_COLUMNS})"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [(message, sum_id, *tokens) for message, tokens in of_tier.items()],
+                )
 
     def _known(self, messages: Sequence[int]) -> dict[int, tuple[int, Tokens]]:
         sql = f"SELECT message, sum_id, {_COLUMNS} FROM usage_messages WHERE message"
@@ -172,30 +164,36 @@ class UsageRepo:
             return str(row[0])
         return ProjectRepo(self._connection).find_around(folder) if folder else None
 
-    def _sum_id(self, owner: Owner, tier: int, project_id: str | None) -> int:
-        kind = (owner.model, owner.speed, tier)
-        self._connection.execute(
-            "INSERT OR IGNORE INTO usage_kinds (model, speed, tier) VALUES (?, ?, ?)", kind
-        )
-        key = (owner.session_id, owner.turn_key, owner.quarter, *kind)
-        self._connection.execute(
-            "INSERT OR IGNORE INTO usage_sums"
-            f" (session_id, turn_key, quarter, kind_id, project_id, {_COLUMNS})"
-            " SELECT ?1, ?2, ?3, kind_id, ?7, 0, 0, 0, 0, 0"
-            " FROM usage_kinds WHERE model = ?4 AND speed = ?5 AND tier = ?6",
-            (*key, project_id),
-        )
+    def _add_to_sum(self, owner: Owner, tier: int, project_id: str | None, tokens: Tokens) -> int:
+        """The sum to which they were added. A new one belongs to this project."""
+        kept = ", ".join(f"{name} = {name} + excluded.{name}" for name in _TOKENS)
+        kind = self._kind_id(owner.model, owner.speed, tier)
         row = self._connection.execute(
-            "SELECT sum_id FROM usage_sums JOIN usage_kinds USING (kind_id) WHERE session_id = ?"
-            " AND turn_key = ? AND quarter = ? AND model = ? AND speed = ? AND tier = ?",
-            key,
+            "INSERT INTO usage_sums"
+            f" (session_id, turn_key, quarter, kind_id, project_id, {_COLUMNS})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            f" ON CONFLICT (session_id, turn_key, quarter, kind_id) DO UPDATE SET {kept}"
+            " RETURNING sum_id",
+            (owner.session_id, owner.turn_key, owner.quarter, kind, project_id, *tokens),
         ).fetchone()
         return int(row[0])
 
-    def _add(self, sum_id: int, tokens: Tokens) -> None:
-        added = ", ".join(f"{name} = {name} + ?" for name in _TOKENS)
+    def _kind_id(self, model: str, speed: str, tier: int) -> int:
+        kind = (model, speed, tier)
+        if kind not in self._kinds:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO usage_kinds (model, speed, tier) VALUES (?, ?, ?)", kind
+            )
+            row = self._connection.execute(
+                "SELECT kind_id FROM usage_kinds WHERE model = ? AND speed = ? AND tier = ?", kind
+            ).fetchone()
+            self._kinds[kind] = int(row[0])
+        return self._kinds[kind]
+
+    def _take_back(self, sum_id: int, tokens: Tokens) -> None:
+        less = ", ".join(f"{name} = {name} - ?" for name in _TOKENS)
         self._connection.execute(
-            f"UPDATE usage_sums SET {added} WHERE sum_id = ?", (*tokens, sum_id)
+            f"UPDATE usage_sums SET {less} WHERE sum_id = ?", (*tokens, sum_id)
         )
 
     def _rows(self, sql: str, values: Sequence[int]) -> Iterator[Any]:

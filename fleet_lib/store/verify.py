@@ -2,24 +2,31 @@
 
 import contextlib
 import sqlite3
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet_lib import paths
 from fleet_lib.machines import is_here
 from fleet_lib.store import search_index
 
-SLOW_SECONDS = 20.0
+WHOLE_BYTES = 32 * 1000 * 1000  # of a database that is looked at whole in a moment
+_ROWS = 200  # of each end of a table
+_INSTRUCTIONS = 1_000_000  # of SQLite's machine, between two calls of `tick`
 
 
-def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
-    """What is wrong, a line each; [] if nothing is. Not thorough: indexes are not compared with
-    their tables, and whatever is not looked at after SLOW_SECONDS is taken as well."""
+def problems(
+    connection: sqlite3.Connection,
+    tick: Callable[[], object] | None = None,
+    *,
+    is_quick: bool = False,
+) -> list[str]:
+    """What is wrong, a line each; [] if nothing is. Quick: indexes are not compared with their
+    tables. `tick` is called again and again meanwhile."""
     found: list[str] = []
-    deadline = float("inf") if thorough else time.monotonic() + SLOW_SECONDS
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+    if tick:
+        connection.set_progress_handler(lambda: bool(tick()) and False, _INSTRUCTIONS)
     try:
-        for row in connection.execute(f"PRAGMA {'integrity' if thorough else 'quick'}_check(20)"):
+        for row in connection.execute(f"PRAGMA {'quick' if is_quick else 'integrity'}_check(20)"):
             if row[0] != "ok":
                 found.append(f"integrity: {row[0]}")
         for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
@@ -34,11 +41,27 @@ def problems(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:
         ).fetchone()[0]
         if orphans:
             found.append(f"outbox: {orphans} briefings have no briefing_added event")
-    except sqlite3.OperationalError as error:
-        if str(error) != "interrupted":
-            raise
     finally:
         connection.set_progress_handler(None, 0)
+    return found
+
+
+def problems_at_the_ends(connection: sqlite3.Connection) -> list[str]:
+    """What cannot be read of the first and last rows of each table, which takes a moment in any
+    database."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+        " AND sql NOT LIKE '%WITHOUT ROWID%'"
+    )
+    found: list[str] = []
+    for (table,) in tables.fetchall():
+        for order in ("ASC", "DESC"):
+            sql = f'SELECT * FROM "{table}" ORDER BY rowid {order} LIMIT {_ROWS}'
+            try:
+                connection.execute(sql).fetchall()
+            except sqlite3.DatabaseError as error:
+                found.append(f"integrity: {table}: {error}")
+                break
     return found
 
 

@@ -17,7 +17,8 @@ WAIT_SECONDS = 2.0
 _READ_LIMIT = 64 * 1024 * 1024  # bytes read back from a transcript's end
 _SUBAGENTS_LIMIT = 200
 _CLOCKS_DIFFER_SECONDS = 600  # the client's and that of the file system, which may be a server's
-_ENDS_LIMIT = 50  # transcripts
+_FIRST_BLOCK, _LARGEST_BLOCK = 1 << 14, 1 << 18  # bytes: most turns are short
+_ENDS_LIMIT = 1_000  # transcripts
 _ends: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {}
 _EDIT_TOOLS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 
@@ -156,9 +157,11 @@ def lines_backwards(descriptor: int, end: int | None = None) -> Iterator[bytes]:
     position = os.fstat(descriptor).st_size if end is None else end
     first = max(0, position - _READ_LIMIT)
     parts: list[bytes] = []  # of the line that a block's beginning cuts, last part first
+    most = _FIRST_BLOCK
     while position > first:
-        size = min(1 << 18, position - first)
+        size = min(most, position - first)
         position -= size
+        most = min(4 * most, _LARGEST_BLOCK)
         head, *complete = os.pread(descriptor, size, position).split(b"\n")
         if complete:
             yield b"".join([complete.pop(), *reversed(parts)])

@@ -33,7 +33,8 @@ _IMPACTS = ("major", "moderate", "minor", "trivial")
 _TURNS_SQL = f"""
 SELECT b.briefing_id, b.project_id, b.session_id, b.status, b.impact_level, b.base_commit,
   b.head_commit, b.files_touched_json, b.docs_touched_json, b.next_steps_json, b.at,
-  t.title, t.summary, t.question, substr(b.raw_markdown, 1, 2000) AS beginning
+  t.title, t.summary, t.question,
+  CASE WHEN t.summary IS NULL THEN substr(b.raw_markdown, 1, 2000) END AS beginning
 FROM (SELECT *, {ENDED} AS at FROM briefings
   WHERE {ENDED} >= :since AND {ENDED} < :until {{filters}}
   ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit) b
@@ -145,8 +146,8 @@ def _turns(
 
 def _turn(row: sqlite3.Row, *, is_last: bool) -> _Turn:
     files, docs, steps = (
-        tuple(str(item) for item in json_array_or_none(row[f"{name}_json"]) or ())
-        for name in ("files_touched", "docs_touched", "next_steps")
+        () if text in (None, "[]") else tuple(str(item) for item in json_array_or_none(text) or ())
+        for text in (row["files_touched_json"], row["docs_touched_json"], row["next_steps_json"])
     )
     summary = one_line(summary_of(row["summary"], row["beginning"]), _TEXT)
     title = one_line(row["title"], _TEXT)

@@ -6,49 +6,24 @@ from typing import Any
 
 from fleet_lib.machines import apart
 from fleet_lib.records import as_dict
+from fleet_lib.store.event_search import Wanted, ids_of
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
-
-_PAGE = 1000  # events
 
 
 def latest_events(
-    connection: sqlite3.Connection,
-    limit: int,
-    since: str | None = None,
-    machine: str | None = None,
+    connection: sqlite3.Connection, limit: int, wanted: Wanted | None = None
 ) -> list[OutboxEvent]:
-    """The newest events, oldest of them first; `since` is an ISO time. The order of ids is that of
-    time but for events that came late, so the first page of older ones ends the search."""
+    """The newest events that pass the filter, oldest of them first."""
     repo = OutboxRepo(connection)
-    if since is None:
-        return repo.get_latest(limit, machine=machine)
-    found: list[OutboxEvent] = []
-    before: int | None = None
-    while page := repo.get_latest(_PAGE, before, machine):
-        newer = [event for event in page if event.ts >= since]
-        found = [*newer, *found]
-        before = page[0].event_id
-        if not newer or len(found) >= limit:
-            break
-    return found[-limit:]
+    return repo.get_all(ids_of(connection, wanted or Wanted(), limit, is_newest=True))
 
 
 def events_after(
-    connection: sqlite3.Connection,
-    after: int,
-    limit: int,
-    since: str | None = None,
-    machine: str | None = None,
+    connection: sqlite3.Connection, after: int, limit: int, wanted: Wanted | None = None
 ) -> list[OutboxEvent]:
-    """The first `limit` events after an id that also came since an ISO time, oldest first."""
+    """The first `limit` events after an id that pass the filter, oldest first."""
     repo = OutboxRepo(connection)
-    if since is None:
-        return repo.get_after(after, limit, machine)
-    found: list[OutboxEvent] = []
-    while len(found) < limit and (page := repo.get_after(after, _PAGE, machine)):
-        found += [event for event in page if event.ts >= since]
-        after = page[-1].event_id
-    return found[:limit]
+    return repo.get_all(ids_of(connection, wanted or Wanted(), limit, after=after))
 
 
 def event_record(event: OutboxEvent) -> dict[str, Any]:

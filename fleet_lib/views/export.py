@@ -1,5 +1,5 @@
 """The history for other programs and for reading: records, or one markdown text per project. A page
-is read at a time, so a large history needs no more memory than a small one."""
+of events is read at a time, so a large history needs no more memory than a small one."""
 
 import json
 import sqlite3
@@ -8,13 +8,14 @@ from typing import Any
 
 from fleet_lib.machines import apart
 from fleet_lib.records import as_dict
-from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
+from fleet_lib.store.briefings import ENDED, BriefingRecord, BriefingRepo
+from fleet_lib.store.event_search import Wanted, pages_of
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views.briefings import fence_for
 from fleet_lib.views.events import event_record
 
-_PAGE = 500  # rows
+_PAGE = 500  # events
 
 
 def export_records(
@@ -29,13 +30,10 @@ def export_records(
         names = ("title", "summary", "revision")
         more = {name: getattr(turn, name) for name in names} if turn else {}
         yield {"kind": "briefing", **as_dict(briefing), **more}
-    events, after = OutboxRepo(connection), 0
-    while page := events.get_after(after, _PAGE):
-        after = page[-1].event_id
-        for event in page:
-            is_of_project = project is None or event.project_id == project.project_id
-            if is_of_project and (since is None or event.ts >= since):
-                yield {"kind": "event", **event_record(event)}
+    wanted = Wanted(project.project_id if project else None, None, since)
+    for page in pages_of(connection, wanted, _PAGE):
+        for event in OutboxRepo(connection).get_all(page):
+            yield {"kind": "event", **event_record(event)}
 
 
 def project_as_markdown(
@@ -70,23 +68,20 @@ def _briefings(
     connection: sqlite3.Connection, project: Project | None, since: str | None
 ) -> Iterator[BriefingRecord]:
     """Oldest first."""
-    repo, after = BriefingRepo(connection), 0
-    while True:
-        ids = [
-            row[0]
-            for row in connection.execute(
-                "SELECT briefing_id FROM briefings WHERE briefing_id > ? AND (?2 IS NULL OR"
-                " project_id = ?2) AND (?3 IS NULL OR ifnull(ended_at, created_at) >= ?3)"
-                " ORDER BY briefing_id LIMIT ?4",
-                (after, project.project_id if project else None, since, _PAGE),
-            )
-        ]
-        if not ids:
-            return
-        for briefing_id in ids:
-            if briefing := repo.get(briefing_id):
-                yield briefing
-        after = ids[-1]
+    repo = BriefingRepo(connection)
+    conditions = ["1"]
+    if project:
+        conditions.append("project_id = :project")
+    if since:
+        conditions.append(f"{ENDED} >= :since")
+    ids = connection.execute(
+        # The plus keeps SQLite from looking at every row to have them in this order.
+        f"SELECT briefing_id FROM briefings WHERE {' AND '.join(conditions)} ORDER BY +briefing_id",
+        {"project": project.project_id if project else None, "since": since},
+    )
+    for (briefing_id,) in ids:
+        if briefing := repo.get(briefing_id):
+            yield briefing
 
 
 def _as_markdown(briefing: BriefingRecord, title: str | None) -> str:

@@ -12,25 +12,29 @@ from fleet_lib.history import daily, space
 from fleet_lib.lines import summary_of
 from fleet_lib.machines import is_here
 from fleet_lib.prelude.events import count_news
-from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.conversations import ConversationRepo
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.store.outbox import OutboxRepo
+from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import RelayRepo
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand, project_names
 from fleet_lib.views.sessions import SessionsNow, count_hidden, left_open, needs_you, working
 
 
 def overview(
-    connection: sqlite3.Connection, home: str, machine: str | None = None
+    connection: sqlite3.Connection,
+    home: str,
+    machine: str | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """needs_you, left_open, working, projects, commander, jobs, capture, database, hidden; times are
     in the database's form. `machine` is another machine, or "" for this one, whose sessions and
-    briefings these are; all else is of this one."""
-    names = project_names(connection)
+    briefings these are; all else is of this one. `most` is how many projects are wanted, the last
+    active ones; then `projects_in_all` is how many there are."""
+    names = project_names(connection) if most is None else NamesOnDemand(connection)
     conversation = ConversationRepo(connection).get_commander()
     seen = conversation.last_outbox_event_id_seen if conversation else 0
-    now = SessionsNow(connection)
+    now, repo = SessionsNow(connection), ProjectRepo(connection)
     needing, left, busy = (
         [row for row in make(now, names) if machine in (None, row.get("machine", ""))]
         for make in (needs_you, left_open, working)
@@ -39,7 +43,8 @@ def overview(
         "needs_you": needing,
         "left_open": left,
         "working": busy,
-        "projects": _roster(connection, names, machine),
+        "projects": _roster(connection, names, machine, most),
+        **({} if most is None else {"projects_in_all": repo.count_active(machine)}),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),
@@ -109,22 +114,22 @@ def capture(home: str, connection: sqlite3.Connection | None) -> dict[str, Any]:
 
 
 def _roster(
-    connection: sqlite3.Connection, names: dict[str, str], machine: str | None
+    connection: sqlite3.Connection, names: dict[str, str], machine: str | None, most: int | None
 ) -> list[dict[str, Any]]:
-    rows = BriefingRepo(connection).newest_of_projects(machine)
-    roster = [
+    """The projects, the last active one first."""
+    rows = ProjectRepo(connection).newest_turns(machine, most)
+    return [
         {
             "project_id": project_id,
             "project": names[project_id],
             **({"machine": other} if other else {}),
             "status": status,
             "briefing_id": briefing_id,
-            "at": updated_at if briefing_id is None else ended_at,
+            "at": at,
             "summary": "" if briefing_id is None else summary_of(summary, text),
         }
-        for project_id, updated_at, briefing_id, status, ended_at, summary, text, other in rows
+        for project_id, at, briefing_id, status, summary, text, other in rows
     ]
-    return sorted(roster, key=lambda row: str(row["at"]), reverse=True)
 
 
 def _machines(connection: sqlite3.Connection) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.files import with_parents
@@ -17,6 +17,8 @@ from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.text import clean, storable
 from fleet_lib.turn.plain_repository import repository_around
+
+T = TypeVar("T")
 
 _SHOWN = 5  # projects that an error names
 _NEAR = 3  # of those that may have been meant
@@ -40,6 +42,33 @@ def project_names(
         else (name if numbers[name] == 1 else project_id)
         for project_id, name in rows
     }
+
+
+class NamesOnDemand(dict[str, str]):
+    """`project_names` for the few that are asked for while the connection is open: with ten thousand
+    projects to make all takes as long as starting Python."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, project_id: str) -> str:
+        self.update(project_names(self._connection, [project_id]))
+        if project_id not in self:
+            raise KeyError(project_id)
+        return self[project_id]
+
+    @overload
+    def get(self, key: str, default: None = None, /) -> str | None: ...
+    @overload
+    def get(self, key: str, default: str, /) -> str: ...
+    @overload
+    def get(self, key: str, default: T, /) -> str | T: ...
+    def get(self, key: str, default: object = None, /) -> object:
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
 
 def find_project(connection: sqlite3.Connection, text: str) -> Project:

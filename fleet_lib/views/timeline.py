@@ -2,16 +2,15 @@
 thing that happened: a turn with all its events, a job, an alert of its own. The cost of a page does
 not grow with the history: each kind of event is walked back along an index of its own."""
 
-import heapq
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from fleet_lib import lines
 from fleet_lib.machines import apart
 from fleet_lib.rules import ALERT, CLASS, HIGHLIGHT, MENTION
 from fleet_lib.store.briefings import BriefingRepo
+from fleet_lib.store.event_search import SILENT, Kind, kinds_of, walk_back
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.events import job_number
 from fleet_lib.views.projects import project_names
@@ -21,17 +20,12 @@ _CLASSES: dict[Level, int] = {
     "alert": ALERT,
     "highlight": HIGHLIGHT,
     "mention": MENTION,
-    "silent": 4,
+    "silent": SILENT,
 }
-_TYPES = 40  # kinds of event, of other programs too, that are looked at
 _LOOKED_AT = 10  # times the rows of a page: so many events may be part of another row
 _OF_BRIEFING = 30  # events of one turn that its row counts
 _NEWEST = 2**62
 _UNASKED = "session_started"  # a third of all events, and none of them news
-
-# Letter for letter the beginnings of the indexes outbox_events_by_type and outbox_events_by_group.
-_OF_TYPE = f"({CLASS}) = :kind AND type = :type"
-_OF_GROUP = f"({CLASS}) = :kind AND ifnull(project_id, '') = :project AND type = :type"
 
 
 @dataclass(frozen=True)
@@ -67,14 +61,6 @@ class Timeline:
     next: int | None  # None: this is the beginning
 
 
-class _Kind(NamedTuple):
-    """Events that an index holds in a row."""
-
-    kind: int
-    type: str
-    project: str | None
-
-
 def timeline(
     connection: sqlite3.Connection,
     *,
@@ -82,28 +68,27 @@ def timeline(
     project_id: str | None = None,
     type: str | None = None,
     level: Level | None = None,
+    machine: str | None = None,
     until: str | None = None,
     limit: int = 50,
 ) -> Timeline:
-    """A page of the rows before an event; a filter that is None does not filter. `until` is an ISO
-    time, to begin there instead."""
+    """A page of the rows before an event; a filter that is None does not filter. `machine` is
+    another machine's name, or "" for this one. `until` is an ISO time, to begin there instead."""
     last_event = event_before(connection, until) if until else _NEWEST
     start = min(before or _NEWEST, last_event + 1)
     # The events of the pages before this one.
     pages_before = range(start, last_event + 1) if before else range(0)
     classes = [_CLASSES[level]] if level else list(_CLASSES.values())
     kinds = [
-        _Kind(kind, name, project_id)
-        for kind in classes
-        for name in ([type] if type else _types(connection, kind, project_id))
-        if type or name != _UNASKED
+        kind
+        for kind in kinds_of(connection, project_id, classes, type)
+        if type or kind.type != _UNASKED
     ]
     names = project_names(connection)
     rows: list[Row] = []
     seen: set[int] = set()
     last: int | None = None
-    merged = heapq.merge(*(_ids(connection, kind, start) for kind in kinds), reverse=True)
-    for number, event_id in enumerate(merged):
+    for number, event_id in enumerate(walk_back(connection, kinds, start, machine)):
         if len(rows) == limit or number == limit * _LOOKED_AT:
             return Timeline(rows, last)
         last = event_id
@@ -140,36 +125,8 @@ def event_before(connection: sqlite3.Connection, moment: str) -> int:
     return low
 
 
-def _types(connection: sqlite3.Connection, kind: int, project_id: str | None) -> list[str]:
-    """The types of a class, of one project if it is given. It hops along the index."""
-    where = f"({CLASS}) = :kind"
-    if project_id is not None:
-        where += " AND ifnull(project_id, '') = :project"
-    found = [""]
-    while len(found) <= _TYPES:
-        row = connection.execute(
-            f"SELECT type FROM outbox_events WHERE {where} AND type > :after ORDER BY type LIMIT 1",
-            {"kind": kind, "project": project_id, "after": found[-1]},
-        ).fetchone()
-        if row is None or not isinstance(row[0], str) or row[0] <= found[-1]:
-            break
-        found.append(row[0])
-    return found[1:]
-
-
-def _ids(connection: sqlite3.Connection, kind: _Kind, before: int) -> Iterator[int]:
-    """The ids of a kind before an event, newest first, read as they are wanted."""
-    where = _OF_TYPE if kind.project is None else _OF_GROUP
-    rows = connection.execute(
-        f"SELECT event_id FROM outbox_events WHERE {where} AND event_id < :before"
-        " ORDER BY event_id DESC",
-        kind._asdict() | {"before": before},
-    )
-    return (int(row[0]) for row in rows)
-
-
 def _is_in(
-    connection: sqlite3.Connection, briefing_id: int | None, events: range, kinds: list[_Kind]
+    connection: sqlite3.Connection, briefing_id: int | None, events: range, kinds: list[Kind]
 ) -> bool:
     """Whether an event of the turn that passes the filters is among these."""
     if not events:

@@ -182,6 +182,15 @@ export function Choice({ name, label, value, options, onChange }) {
 }
 
 // A project among hundreds: typed, with the browser's own list of what there is.
+// Of a relay's machines; nothing where there is only this one.
+export function MachineChoice({ machines, value }) {
+  if (!machines.length && !value) return null;
+  return html`
+    <${Choice} name="machine" label="Machine" value=${value} options=${machineOptions(machines)}
+      onChange=${(name) => changeParameters({ machine: name })} />
+  `;
+}
+
 export function ProjectChoice({ projects, value, onChange, id = "filter-project", ...more }) {
   const named = new Map((projects ?? []).map((one) => [one.name, one.project_id]));
   const known = (projects ?? []).find((one) => one.project_id === value)?.name ?? value ?? "";

@@ -5,7 +5,7 @@ import { roster, useData } from "../data.js";
 import { html, useEffect } from "../html.js";
 import { title } from "../notify.js";
 import {
-  Beginning, Choice, Empty, Machine, machineOptions, Marked, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Machine, MachineChoice, Marked, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { STATUSES, words } from "../words.js";
@@ -31,7 +31,6 @@ export function Search() {
   useEffect(() => {
     title.value = heading;
   }, [heading]);
-  const machines = roster.value?.machines ?? [];
   const rows = data ?? [];
   const isFiltered = project || status || days || machine;
   const named = query ? matching(projects ?? [], query) : [];
@@ -45,12 +44,7 @@ export function Search() {
         onChange=${(value) => changeParameters({ project: value })} />
       <${Choice} name="days" label="When" value=${days} options=${TIMES}
         onChange=${(value) => changeParameters({ days: value })} />
-      ${
-        (machines.length > 0 || machine) &&
-        html`<${Choice} name="machine" label="Machine" value=${machine}
-          options=${machineOptions(machines)}
-          onChange=${(value) => changeParameters({ machine: value })} />`
-      }
+      <${MachineChoice} machines=${roster.value?.machines ?? []} value=${machine} />
     </div>
     ${error && html`<${Problem} error=${error} />`}
     ${!data && !error && html`<${Waiting} rows=${8} />`}

@@ -6,7 +6,7 @@ import { html, useEffect, useState } from "../html.js";
 import { shownSession } from "../keys.js";
 import { title } from "../notify.js";
 import {
-  Beginning, Choice, Empty, Facts, Link, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Facts, Link, Machine, MachineChoice, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { clock, duration, Time } from "../time.js";
@@ -27,9 +27,9 @@ const STATES = [
 const ALL_TURNS = 100000;
 
 export function Sessions() {
-  const { project, state } = route.value.parameters;
+  const { project, state, machine } = route.value.parameters;
   const { data: projects } = useData("/projects", {}, "once");
-  const filters = { project_id: project, state, limit: PAGE };
+  const filters = { project_id: project, state, machine, limit: PAGE };
   const { data, error } = useData("/sessions", filters);
   const address = addressOf("/sessions", filters);
   const [earlier, setEarlier] = useState({ address, rows: [], isOver: false });
@@ -50,6 +50,7 @@ export function Sessions() {
         onChange=${(value) => changeParameters({ state: value })} />
       <${ProjectChoice} projects=${projects} value=${project}
         onChange=${(value) => changeParameters({ project: value })} />
+      <${MachineChoice} machines=${roster.value?.machines ?? []} value=${machine} />
     </div>
     ${error && html`<${Problem} error=${error} />`}
     ${!data && !error && html`<${Waiting} rows=${10} />`}
@@ -61,7 +62,7 @@ export function Sessions() {
     }
     ${
       data && !rows.length
-        ? state || project
+        ? state || project || machine
           ? html`<${Empty} title="There is no such session."><p>Choose fewer filters.</p><//>`
           : html`<${Beginning} title="There are no sessions yet." />`
         : null

@@ -1,10 +1,10 @@
 // What happened, by day, as far back as the database goes. Filters are in the address and in the
 // server's SQL; a turn with all its events is one row.
 
-import { addressOf, get, useData } from "../data.js";
+import { addressOf, get, roster, useData } from "../data.js";
 import { html, useEffect, useState } from "../html.js";
 import {
-  Beginning, Choice, Empty, Machine, Problem, ProjectChoice, Row, Tag, Waiting,
+  Beginning, Choice, Empty, Machine, MachineChoice, Problem, ProjectChoice, Row, Tag, Waiting,
 } from "../parts.js";
 import { changeParameters, link, route } from "../router.js";
 import { dayOf } from "../time.js";
@@ -13,14 +13,16 @@ import { EVENT_TYPES, LEVELS, words } from "../words.js";
 const PAGE = 50;
 
 export function Timeline() {
-  const { project, type, level, until } = route.value.parameters;
-  const filters = { project_id: project, type, level, until: until && endOf(until), limit: PAGE };
+  const { project, type, level, machine, until } = route.value.parameters;
+  const filters = {
+    project_id: project, type, level, machine, until: until && endOf(until), limit: PAGE,
+  };
   const { data: projects } = useData("/projects", {}, "once");
   const { data, error, isOther } = useData("/timeline", filters);
   const address = addressOf("/timeline", filters);
   const earlier = useEarlier(address, isOther ? null : data);
   const rows = merged(data?.rows ?? [], earlier.rows);
-  const isFiltered = project || type || level || until;
+  const isFiltered = project || type || level || machine || until;
   return html`
     <h1>Timeline</h1>
     <div class="filters" role="group" aria-label="Filters">
@@ -32,13 +34,16 @@ export function Timeline() {
       <${Choice} name="level" label="Level" value=${level}
         options=${[["", "All levels"], ...LEVELS.map((one) => [one, capital(one)])]}
         onChange=${(value) => changeParameters({ level: value })} />
+      <${MachineChoice} machines=${roster.value?.machines ?? []} value=${machine} />
       <label class="choice"><span>Until</span>
         <input type="date" id="filter-until" value=${until ?? ""}
           onChange=${(change) => changeParameters({ until: change.target.value })} /></label>
       ${
         isFiltered &&
         html`<button type="button" class="quiet" id="show-all"
-          onClick=${() => changeParameters({ project: "", type: "", level: "", until: "" })}>
+          onClick=${() => changeParameters({
+            project: "", type: "", level: "", machine: "", until: "",
+          })}>
           Show everything</button>`
       }
     </div>
