@@ -10,13 +10,13 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from fleet_lib import hot_settings, ignored
+from fleet_lib import hot_settings
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole
 from fleet_lib.records import Record
 from fleet_lib.setting_checks import Fault, checked, plainly_right
 from fleet_lib.setting_models import HOT as HOT
-from fleet_lib.setting_models import SECTIONS, Facts, facts_of
+from fleet_lib.setting_models import HOT_LISTS, SECTIONS, Facts, facts_of
 from fleet_lib.setting_models import Config as Config
 
 if TYPE_CHECKING:
@@ -139,11 +139,15 @@ def _check(path: Path | None, text: str) -> Config:
                 f"{path}: hooks read {key} line by line; write it as a line `[{section}]` and below"
                 f" it a line `{name} = {value}`"
             )
-    if ignored.ignored_in(text.encode()) != list(config.projects.ignore):
-        raise BadInput(
-            f"{path}: hooks read projects.ignore line by line; write it as a line `[projects]` and"
-            f" below it a line `ignore = {_as_toml(list(config.projects.ignore))}`"
-        )
+    for key in HOT_LISTS:
+        section, name = key.split(".")
+        texts = list(getattr(getattr(config, section), name))
+        if hot_settings.texts_in(text.encode(), section, name) != texts:
+            reads = "the relay reads" if section == "relay" else "hooks read"
+            raise BadInput(
+                f"{path}: {reads} {key} line by line; write it as a line `[{section}]` and below it"
+                f" a line `{name} = {_as_toml(texts)}`"
+            )
     return config
 
 

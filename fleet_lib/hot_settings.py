@@ -78,3 +78,41 @@ def text_after(text: bytes, section: str, name: str) -> bytes:
         elif inside and line.partition(b"=")[0].strip() == name.encode():
             return b"\n".join([whole.partition(b"=")[2].strip(), *lines[number + 1 :]])
     return b""
+
+
+def texts(home: str, section: str, name: str) -> "list[str]":
+    """A list of texts as it is written in config.toml, [] if it is not."""
+    try:
+        with open(os.path.join(home, "config.toml"), "rb") as file:
+            text = file.read()
+    except OSError:
+        return []
+    return texts_in(text, section, name) if name.encode() in text else []
+
+
+def texts_in(text: bytes, section: str, name: str) -> "list[str]":
+    """The same of the file's text: an array of strings, on one line or several."""
+    rest = text_after(text, section, name).decode("utf-8", "replace")
+    found = []
+    at = 1 if rest.startswith("[") else len(rest)
+    while at < len(rest) and rest[at] != "]":
+        if rest[at] == "#":
+            at = (rest + "\n").index("\n", at)
+        elif rest[at] in "\"'":
+            value, at = _string(rest, at)
+            found.append(value)
+        else:
+            at += 1
+    return found
+
+
+def _string(text: str, at: int) -> "tuple[str, int]":
+    """(the TOML string that begins here, where the text goes on)."""
+    quote, value = text[at], ""
+    at += 1
+    while at < len(text) and text[at] not in (quote, "\n"):
+        if text[at] == "\\" and quote == '"' and text[at + 1 : at + 2] in ("\\", '"'):
+            at += 1
+        value += text[at]
+        at += 1
+    return value, at + 1

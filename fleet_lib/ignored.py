@@ -28,40 +28,7 @@ def is_ignored(home: str, *folders: str) -> bool:
 
 def ignored_folders(home: str) -> "list[str]":
     """The setting's globs as they are written."""
-    try:
-        with open(os.path.join(home, "config.toml"), "rb") as file:
-            text = file.read()
-    except OSError:
-        return []
-    return ignored_in(text) if b"ignore" in text else []
-
-
-def ignored_in(text: bytes) -> "list[str]":
-    """The same of the file's text: an array of strings, on one line or several."""
-    rest = hot_settings.text_after(text, "projects", "ignore").decode("utf-8", "replace")
-    found = []
-    at = 1 if rest.startswith("[") else len(rest)
-    while at < len(rest) and rest[at] != "]":
-        if rest[at] == "#":
-            at = (rest + "\n").index("\n", at)
-        elif rest[at] in "\"'":
-            value, at = _string(rest, at)
-            found.append(value)
-        else:
-            at += 1
-    return found
-
-
-def _string(text: str, at: int) -> "tuple[str, int]":
-    """(the TOML string that begins here, where the text goes on)."""
-    quote, value = text[at], ""
-    at += 1
-    while at < len(text) and text[at] not in (quote, "\n"):
-        if text[at] == "\\" and quote == '"' and text[at + 1 : at + 2] in ("\\", '"'):
-            at += 1
-        value += text[at]
-        at += 1
-    return value, at + 1
+    return hot_settings.texts(home, "projects", "ignore")
 
 
 def _forms_of_pattern(pattern: str) -> "list[list[str]]":

@@ -238,3 +238,5 @@ HOT = (
     *("semantics.enabled", "semantics.wait_minutes", "history.keep_days"),
     *("notify.grace_seconds", "notify.quiet_hours", "notify.titles", "relay.auto"),
 )
+# The same for lists of texts.
+HOT_LISTS = ("projects.ignore", "relay.share", "relay.people")

@@ -251,3 +251,17 @@ def test_settings_page_lists_every_setting() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     for key in config.keys():  # noqa: SIM118
         assert f"`{key}`" in page
+
+
+@pytest.mark.parametrize("key", ["relay.share", "relay.people"])
+def test_the_relay_reads_the_same_lists_as_the_console_or_the_file_is_refused(
+    home: str, key: str
+) -> None:
+    section, name = key.split(".")
+    globs = ["github.com/acme/*", "a # ] ,b", 'it\'s "quoted" \\ ü']
+    config.put(home, key, *globs)
+    assert hot_settings.texts(home, section, name) == globs
+    assert list(config.get(home, key).value) == globs  # type: ignore[arg-type]
+    write(home, f'{key} = ["a"]\n')
+    with pytest.raises(BadInput, match=rf"the relay reads {section}\.{name} line by line"):
+        config.load(home)

@@ -17,10 +17,12 @@ import pytest
 from gateway_world import Gateway
 from relay_world import Machine, Server, as_peer, joined, wait_for
 from support import make_repository
+from test_live import DIALOG, NOTIFICATION, REQUEST, Sessions
 
 from fleet_lib import clock
 from fleet_lib.relay import names
-from fleet_lib.relay.link import Link, RelayTrouble
+from fleet_lib.relay.link import Link
+from fleet_lib.relay.trouble import RelayTrouble
 from fleet_lib.store.migrate import backup
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,16 @@ def laptop(tmp_path: Path, relay: Server) -> Machine:
 @pytest.fixture
 def box(tmp_path: Path, relay: Server) -> Machine:
     return joined(tmp_path, relay, "box")
+
+
+@pytest.fixture
+def client() -> Iterator["subprocess.Popen[bytes]"]:
+    """A Claude Code that lives until the test's end."""
+    with subprocess.Popen(["sleep", "600"]) as made:
+        try:
+            yield made
+        finally:
+            made.kill()
 
 
 def turns(first: int, last: int) -> list[str]:
@@ -161,6 +173,44 @@ def test_titles_and_dismissals_travel_between_ones_own_machines(
     assert len(box.json("status")["needs_you"]) == 1
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_prompt_that_only_the_client_s_file_shows_can_be_dismissed_on_another_machine(
+    laptop: Machine, box: Machine, client: "subprocess.Popen[bytes]", is_late: bool
+) -> None:
+    """The laptop learns of it before the prompt's notification, or after it."""
+    sessions = Sessions(laptop)
+    sessions.hook("permission_request", REQUEST)
+    sessions.file(client.pid, **DIALOG)
+    sessions.age()
+    laptop.console("relay", "share", "p")
+    box.share(box.project("other"))
+    laptop.once()
+    box.once()
+    assert [one["text"] for one in box.json("status")["needs_you"]] == ["Bash: touch made.txt"]
+    box.console("dismiss", "s1")
+    box.once()
+    assert box.json("status")["needs_you"] == []
+    if is_late:
+        sessions.hook("notification", NOTIFICATION)
+    laptop.once()
+    assert sessions.needs_you() == []
+    if not is_late:
+        sessions.hook("notification", NOTIFICATION)
+    for home in (laptop, box, laptop):
+        home.once()
+    assert box.json("status")["needs_you"] == laptop.json("status")["needs_you"] == []
+    assert box.json("status")["hidden"]["dismissed"] == 1
+    # The next prompt is shown on both, in the same words.
+    sessions.hook("permission_request", REQUEST)
+    sessions.file(client.pid, **DIALOG)
+    sessions.hook("notification", NOTIFICATION)
+    laptop.once()
+    box.once()
+    for home in (laptop, box):
+        (row,) = home.json("status")["needs_you"]
+        assert row["text"] == "Bash: touch made.txt"
+
+
 def test_a_kill_between_acknowledgement_and_cursor_or_inside_a_transaction_loses_nothing(
     laptop: Machine, box: Machine
 ) -> None:
@@ -260,7 +310,8 @@ def test_copied_homes_keep_their_rows_apart_and_lose_none(
     desk.once()
     assert sorted(desk.heard()) == sorted([*box.heard(), "later on the laptop"])
     assert "Another home uses the key" in laptop.console("doctor", check=False).stdout
-    assert "Another home uses the key" in laptop.console("status").stdout
+    for home in (laptop, copy):
+        assert "Another home uses the key" in home.console("status").stdout
 
 
 def test_a_database_that_is_set_back_begins_a_new_epoch(
@@ -402,12 +453,17 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
         assert (briefing["machine"], briefing["session_id"]) == ("laptop", "s9")
         page = gateway.get(f"/api/v1/briefings/{briefing['briefing_id']}").json()
         assert (page["machine"], page["briefing"]["session_id"]) == ("laptop", "s9")
-        assert psutil.Process(running[0].pid).memory_info().rss < 60e6
+        # It does not grow with what comes, or with what is sent.
+        laptop.turns(project, 200, 1699, "many")
+        wait_for(lambda: "turn 1699" in box.heard("laptop")[-1])
+        assert psutil.Process(running[0].pid).memory_info().rss < 58e6
+        (child,) = psutil.Process(gateway.process.pid).children()
+        assert child.memory_info().rss < 58e6
         relay.stop(signal.SIGKILL)
         laptop.turn(project, 100)
         time.sleep(0.3)
         relay.start()
-        wait_for(lambda: len(box.heard()) == 21)
+        wait_for(lambda: len(box.heard()) == 1521)
         assert box.heard("laptop")[-1] == "turn 100"
         # A database that is put back while it runs: it goes on with that one.
         saved = backup(Path(laptop.database), tmp_path / "backups")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from relay_world import Machine, Server, as_peer, joined, machine
 
-from fleet_lib.relay import connection, names, server, wire
-from fleet_lib.relay.link import Link, NoStream, Refused, RelayTrouble
+from fleet_lib.relay import link, names, server, trouble, wire
+from fleet_lib.relay.link import Link
+from fleet_lib.relay.trouble import NoStream, Refused, RelayTrouble
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +137,9 @@ def test_a_colleague_gets_exactly_the_projects_that_were_granted_as_mentions(
     relay.reloaded()
     with pytest.raises(RelayTrouble, match="does not know this key"):
         bob.once()
+    found = bob.json("relay", "status")
+    assert not found["connected"] and "does not know this key" in found["trouble"]
+    assert laptop.json("relay", "status")["connected"]
 
 
 def test_machines_of_one_colleague_are_each_other_s_own(
@@ -518,4 +522,7 @@ def test_a_body_limit_and_a_wrong_reading_of_permissions_are_said(
             "laptop",
             lambda link: link.consumer(names.Filter("FLEET", "laptop--all", "fleet.v1.>")),
         )
-    assert connection.CONNECT_SECONDS == 3.0
+    assert trouble.CONNECT_SECONDS == 3.0
+    # A machine that joins late reads for minutes before it comes to its last consumer, which the
+    # server must not have dropped by then.
+    assert link._FORGOTTEN_SECONDS >= 3600

@@ -3,18 +3,36 @@
 import asyncio
 import contextlib
 import json
+import socket
 import string
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Fleet
+from relay_world import wait_for
+from support import ROOT, Fleet
 
+from fleet_lib import paths
 from fleet_lib.machines import MARK, apart, at, marked
-from fleet_lib.relay import connection, incoming, keys, names, payloads, report, wire
-from fleet_lib.relay.link import Message
+from fleet_lib.relay import (
+    backoff,
+    connection,
+    incoming,
+    keys,
+    names,
+    payloads,
+    probe,
+    report,
+    wire,
+)
+from fleet_lib.relay.consumer import Consumer, Message
 from fleet_lib.relay.scrub import Scrubber
 from fleet_lib.relay.sharing import is_address
 from fleet_lib.store import db
@@ -229,3 +247,115 @@ def test_joining_a_wrong_address_says_what_is_wrong(fleet: Fleet, url: str, reas
     seed.write_text(keys.new_key()[0])
     done = fleet.console("relay", "join", url, "--seed-file", str(seed), check=False)
     assert done.returncode == 1 and reason in done.stderr
+
+
+def test_a_look_at_the_status_imports_nothing_of_an_exchange(fleet: Fleet) -> None:
+    script = (
+        "import sys; from commander.cli.relay import relay; from fleet_lib.relay import report;"
+        " print(*sorted({'asyncio', 'nats', 'pydantic', 'rich', 'tomlkit'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [fleet.python, "-c", script], env=fleet.env(), cwd=ROOT, capture_output=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@contextlib.contextmanager
+def answering(text: bytes) -> Iterator[str]:
+    """A server that says this to everyone, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listening.accept()[0]
+                    connection.sendall(text)
+                    held.append(connection)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "reason"),
+    [
+        ("nats", b"HTTP/1.1 400 Bad Request\r\n", "is no NATS server"),
+        ("nats", b"", "no answer within"),
+        ("tls", b'INFO {"nonce": "x"}\r\n', "does not encrypt"),
+        ("nats", b"INFO {}\r\n-ERR 'Authorization Violation'\r\n", "does not know this key"),
+        ("nats", b"INFO {}\r\nPING\r\nPONG\r\n", ""),
+        ("nats", b"INFO 7\r\n", "cannot be reached"),
+    ],
+)
+def test_the_status_says_why_there_is_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, text: bytes, reason: str
+) -> None:
+    if not text:
+        monkeypatch.setattr(probe, "CONNECT_SECONDS", 0.3)
+    seed = tmp_path / "seed"
+    seed.write_text(keys.new_key()[0] + "\n")
+    with answering(text) as address:
+        found = probe.trouble_with(f"{scheme}://{address}", seed, tmp_path / "ca.pem")
+    assert reason in found and bool(reason) == bool(found)
+
+
+def test_a_batch_that_is_as_large_as_may_be_is_not_the_last_one() -> None:
+    """The server says so when the messages of the batch have been read already."""
+
+    def message(number: int) -> Any:
+        reply = f"$JS.ACK.FLEET.box--all.1.{number}.{number}.1.0"
+        return SimpleNamespace(subject="fleet.v1", reply=reply, headers=None, data=b"{}")
+
+    def status(subject: str, code: str, words: str) -> Any:
+        headers = {"Status": code, "Description": words}
+        return SimpleNamespace(subject=subject, reply="", headers=headers, data=b"")
+
+    class Client:
+        pulls = 0
+        _nuid = SimpleNamespace(next=lambda: b"x")
+
+        async def publish(self, subject: str, body: bytes, reply: str) -> None:
+            self.pulls += 1
+            come = message(self.pulls) if self.pulls < 3 else status(reply, "404", "No Messages")
+            made._queue.put_nowait(come)
+            late = status(reply, "409", "Message Size Exceeds MaxBytes")
+            asyncio.get_running_loop().call_later(0.1, made._queue.put_nowait, late)
+
+    async def delete(filter: names.Filter) -> None:
+        pass
+
+    async def read() -> list[int]:
+        found = []
+        while batch := await made.fetch():
+            found += [one.sequence for one in batch]
+            await asyncio.sleep(0.3)
+        return found
+
+    client: Any = Client()
+    made = Consumer(client, "box", names.events_of("box", names.ALL), 2, delete)
+    assert asyncio.run(read()) == [1, 2]
+
+
+def test_an_exchange_that_waited_for_another_one_keeps_the_pause_after_it(fleet: Fleet) -> None:
+    home = str(fleet.home)
+    (fleet.home / "relay").mkdir(parents=True)
+    exchange, waiting = backoff.Lock(home, "exchange"), backoff.Lock(home, "waiting")
+    assert exchange.take()
+    command = [sys.executable, "-I", paths.RELAY, home]
+    started = subprocess.Popen(command, env=fleet.env())
+
+    def waits() -> bool:
+        nonlocal started
+        if started.poll() is not None:  # it met the next line's look, and took it for another one
+            started = subprocess.Popen(command, env=fleet.env())
+        if is_free := waiting.take():
+            waiting.release()
+        return not is_free
+
+    wait_for(waits)
+    backoff.set_next(home, failures=1)  # the other one failed
+    exchange.close()
+    # An exchange would fail, since this home has joined no relay.
+    assert started.wait(60) == 0
+    waiting.close()

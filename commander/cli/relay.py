@@ -2,7 +2,8 @@
 relay_server.py."""
 
 import contextlib
-import signal
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from fleet_lib.relay.exchange import Outcome
 
 _BUSY_SECONDS = 130.0
-_STOP_SECONDS = 5.0
 
 
 @click.group()
@@ -162,13 +162,11 @@ def once(as_json: bool) -> None:
     Examples:
       fleet relay once
     """
-    from fleet_lib.relay import exchange
     from fleet_lib.relay.backoff import Lock, is_running
 
     home = paths.home()
     drain_spool(home)
-    if not Path(paths.relay(home, "seed")).exists():
-        raise exchange.NotJoined
+    _require_joined(home)
     if is_running(home):
         say("`fleet relay run` or the gateway exchanges all the time: nothing to do.", err=as_json)
         if as_json:
@@ -196,23 +194,16 @@ def run() -> None:
     Examples:
       fleet relay run
     """
-    from fleet_lib.relay import exchange
-    from fleet_lib.relay.backoff import Lock
+    from fleet_lib.relay.backoff import is_running
+    from fleet_lib.relay.process import BUSY
 
     home = paths.home()
     drain_spool(home)
-    if not Path(paths.relay(home, "seed")).exists():
-        raise exchange.NotJoined
-    running, lock = Lock(home, "running"), Lock(home, "exchange")
-    if not running.take() or not lock.take(_BUSY_SECONDS):
-        raise BadInput(
-            "this machine exchanges news already, by `fleet relay run` or a gateway;"
-            " `fleet relay status` shows how it goes"
-        )
-    runner = exchange.Runner(home, lambda words: say(f"{clock.local(clock.now())} {words}"))
-    signal.signal(signal.SIGTERM, lambda *_: runner.stop(at_once_after=_STOP_SECONDS))
-    with contextlib.suppress(KeyboardInterrupt):
-        runner.run()
+    _require_joined(home)
+    if is_running(home):
+        raise BadInput(BUSY)
+    # It may run for weeks, and does not need the console's memory.
+    os.execv(sys.executable, [sys.executable, "-I", paths.RELAY, home, "shown"])  # noqa: S606
 
 
 @relay.command()
@@ -233,8 +224,9 @@ def status(as_json: bool) -> None:
         found = report.report(connection, home)
         member = RelayRepo(connection).member()
     if member:
-        found["trouble"] = report.connection_trouble(home, member)
-        found["connected"] = not found["trouble"]
+        now = report.connection_trouble(home, member)
+        found["connected"] = not now
+        found["trouble"] = now or report.trouble_besides(member)
         wake.start_relay(home)
     else:
         found["connected"] = False
@@ -246,10 +238,17 @@ def status(as_json: bool) -> None:
         show(*_parts(found))
 
 
+def _require_joined(home: str) -> None:
+    if not Path(paths.relay(home, "seed")).exists():
+        from fleet_lib.relay.exchange import NotJoined  # imports all that an exchange needs
+
+        raise NotJoined
+
+
 def _exchange_now(home: str) -> None:
     """What a person has just joined or shared is shown at once, unless relay.auto is off."""
     from fleet_lib.relay.backoff import Lock, is_running
-    from fleet_lib.relay.link import RelayTrouble
+    from fleet_lib.relay.trouble import RelayTrouble
 
     if hot_settings.setting(home, "relay", "auto") == "false" or is_running(home):
         return
@@ -290,7 +289,7 @@ def _parts(found: dict[str, Any]) -> list[Line | Table]:
     parts: list[Line | Table] = [
         Line((Cell(f"{found['machine']} at {found['url']}: "), words, ".")),
     ]
-    if not found["connected"]:
+    if found["trouble"]:
         since = found["failing_since"]
         age = f" (since {clock.local(since)})" if since else ""
         parts.append(Line((Cell(f"  {found['trouble']}{age}", "red"),)))

@@ -100,6 +100,14 @@ def _connection(home: str, member: Member) -> Iterator[Finding]:
             "What is to be sent waits in the database, and is sent once the server answers.",
             "start the server, or check the network; `fleet relay status` looks again",
         )
+    elif besides := report.trouble_besides(member):
+        yield Finding(
+            "warning",
+            "relay",
+            clean(f"The last exchange failed: {besides}.", 300),
+            "What is to be sent waits in the database; it is tried again after the next turn.",
+            "fleet relay once",
+        )
     elif hot_settings.setting(home, "relay", "auto") == "false" and not is_running(home):
         yield Finding(
             "note",

@@ -44,7 +44,7 @@ def _start(home: str) -> "subprocess.Popen[bytes] | None":
     if not is_member or hot_settings.setting(home, "relay", "auto") == "false":
         return None
     return subprocess.Popen(
-        [sys.executable, "-I", paths.RELAY, home, "run"],
+        [sys.executable, "-I", paths.RELAY, home, "child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

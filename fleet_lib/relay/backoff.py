@@ -31,7 +31,7 @@ def seconds_left(home: str) -> float:
         left = os.stat(paths.relay(home, "not-before")).st_mtime - time.time()
     except OSError:
         return 0.0
-    return left if left <= _LONGEST_SECONDS else 0.0  # the clock was set back
+    return max(left, 0.0) if left <= _LONGEST_SECONDS else 0.0  # the clock was set back
 
 
 class Lock:
@@ -52,6 +52,9 @@ class Lock:
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(_POLL_SECONDS)
+
+    def release(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -3,9 +3,7 @@ wait for a dead server without end."""
 
 import asyncio
 import contextlib
-import errno
 import logging
-import re
 import socket
 import ssl
 import threading
@@ -18,19 +16,16 @@ from urllib.parse import urlsplit
 from fleet_lib import paths
 from fleet_lib.extras import how_to_add
 from fleet_lib.relay import names
-from fleet_lib.relay.link import Link, RelayTrouble
+from fleet_lib.relay.link import Link
+from fleet_lib.relay.trouble import CONNECT_SECONDS, IN_THE_CLEAR, RelayTrouble, unreachable
 from fleet_lib.store.relay import Member
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-CONNECT_SECONDS = 3.0
 _SHORT_SECONDS = 30.0  # of work that asks a thing or two
 _END_SECONDS = 2.0
-_IN_THE_CLEAR = "the server does not encrypt"
-# Of a name with several addresses, in one error.
-_REFUSED = re.compile(rf"\[errno {errno.ECONNREFUSED}\] connect call failed")
 _Result = TypeVar("_Result")
 
 
@@ -137,11 +132,8 @@ async def connected_with(
             **options,
         )
         await _first(asyncio.ensure_future(connecting), failed)
-    except TimeoutError:
-        reason = f"no answer within {CONNECT_SECONDS:.0f} s; check host, port and firewall"
-        raise RelayTrouble(f"{_shown(url)} cannot be reached: {reason}") from None
     except Exception as error:
-        raise RelayTrouble(f"{_shown(url)} cannot be reached: {_why(error, said)}") from None
+        raise RelayTrouble(unreachable(url, error, said)) from None
     link = Link(client, machine)
     links.append(link)
     try:
@@ -204,7 +196,7 @@ def _client(*, is_encrypted: bool) -> "Client":
         def _connect_command(self) -> bytes:
             writer = getattr(self._transport, "_io_writer", None)
             if writer is None or writer.get_extra_info("ssl_object") is None:
-                raise Error(_IN_THE_CLEAR)
+                raise Error(IN_THE_CLEAR)
             return super()._connect_command()
 
     return Encrypted() if is_encrypted else Client()
@@ -215,29 +207,6 @@ def _tls_context(ca: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(ca) if ca else None)
     except (OSError, ssl.SSLError) as error:
         raise RelayTrouble(f"{ca} is no certificate: {clean(error, 200)}") from None
-
-
-def _why(error: Exception, said: list[str]) -> str:
-    words = " ".join([*said, str(error)]).lower()
-    if _IN_THE_CLEAR in words:
-        return f"{_IN_THE_CLEAR}; with a server that has no --tls, join nats://HOST:PORT"
-    if isinstance(error, socket.gaierror):
-        return "there is no host of that name"
-    if isinstance(error, ConnectionRefusedError) or _REFUSED.search(words):
-        return "no server listens there; start it, or check host and port"
-    if "expecting info" in words:
-        return "what answers there is no NATS server, or it has just ended"
-    if "authorization" in words:
-        return "the server does not know this key; its owner adds it with `add-machine`"
-    if "seed" in type(error).__name__.lower() or "seed" in words:
-        return "the key is no seed of `fleet relay server`"
-    if "certificate" in words:
-        return f"its certificate is not the one of --ca ({clean(error, 150)})"
-    return clean(error, 200) or (said[-1] if said else type(error).__name__)
-
-
-def _shown(url: str) -> str:
-    return clean(url, 200)
 
 
 def _ca_of(home: str) -> Path | None:

@@ -7,19 +7,20 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from fleet_lib import clock, config, log, paths
-from fleet_lib.errors import BadInput, FleetError
+from fleet_lib import clock, hot_settings, log, paths
+from fleet_lib.errors import FleetError
 from fleet_lib.records import Record, replace
 from fleet_lib.redact import redact
 from fleet_lib.relay import backoff
 from fleet_lib.relay.connection import Deadline, connected, run
-from fleet_lib.relay.link import LOST, Link, RelayTrouble
+from fleet_lib.relay.link import Link
 from fleet_lib.relay.names import EVENTS
 from fleet_lib.relay.publish import Publisher
 from fleet_lib.relay.receive import Channel, Receiver
+from fleet_lib.relay.trouble import LOST, RelayTrouble
 from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
@@ -32,6 +33,7 @@ _LOOK_SECONDS = 2.0  # live states change without the database
 _RIGHTS_SECONDS = 5.0
 _POLL_SECONDS = 0.2  # where nothing can watch the database
 _INDEX_SECONDS = 1.0
+_CACHE_KB = 512
 _END_SECONDS = 2.0  # for what still runs when the connection is lost
 _FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 1.0, 10.0
 
@@ -58,7 +60,7 @@ def once(home: str, progress: Progress | None = None) -> Outcome:
     how much of it, and of how much. Raises NotJoined, RelayTrouble, which is noted, and
     DatabaseUnusable or sqlite3.Error."""
     deadline = Deadline(STUCK_SECONDS)
-    with contextlib.closing(db.connect(paths.database(home))) as connection:
+    with _opened(home) as connection:
         if RelayRepo(connection).member() is None:
             raise NotJoined
         try:
@@ -113,7 +115,8 @@ async def _begun(
         member = await _introduced(connection, link, member)
         publisher = Publisher(home, connection, link, sent)
         await publisher.begin()
-        receiver = Receiver(connection, link, publisher.member, _people(home))
+        people = tuple(hot_settings.texts(home, "relay", "people"))
+        receiver = Receiver(connection, link, publisher.member, people)
         filters = receiver.filters()
         # Events first: they show whether the server still has the streams that were read.
         ordered = sorted(filters, key=lambda filter: filter.stream != EVENTS)
@@ -159,7 +162,7 @@ class Runner:
         while not self._stopped.is_set():
             self._was_connected, is_failure = False, False
             self._began_with = self._state()
-            with contextlib.closing(db.connect(paths.database(self._home))) as connection:
+            with _opened(self._home) as connection:
                 if RelayRepo(connection).member() is None:
                     raise NotJoined
                 self._deadline.extend()
@@ -275,11 +278,12 @@ class Runner:
         return identity(database), identity(seed)
 
 
-def _people(home: str) -> tuple[str, ...]:
-    try:
-        return config.load(home).relay.people
-    except BadInput:
-        return ()
+@contextlib.contextmanager
+def _opened(home: str) -> Iterator[sqlite3.Connection]:
+    """The database, of which little is kept in memory: the system's cache has it too."""
+    with contextlib.closing(db.connect(paths.database(home))) as connection:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        yield connection
 
 
 def _note_success(home: str, connection: sqlite3.Connection) -> None:

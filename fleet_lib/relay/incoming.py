@@ -8,7 +8,7 @@ from fleet_lib import clock
 from fleet_lib.machines import MARK
 from fleet_lib.records import Record
 from fleet_lib.relay import names, payloads, wire
-from fleet_lib.relay.link import Message
+from fleet_lib.relay.consumer import Message
 from fleet_lib.relay.scrub import redacted
 from fleet_lib.relay.sharing import is_address
 from fleet_lib.remotes import canonical_remote, without_credentials

@@ -1,6 +1,6 @@
-"""The requests that Fleet makes over a connection to the relay's server, and the readers of its
-streams. Every wait has a limit. A refused request gets no answer, only a line to the error callback,
-so that is where its reason comes from."""
+"""The requests that Fleet makes over a connection to the relay's server. Every wait has a limit. A
+refused request gets no answer, only a line to the error callback, so that is where its reason comes
+from."""
 
 import asyncio
 import contextlib
@@ -9,49 +9,31 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fleet_lib import clock
-from fleet_lib.errors import FleetError
 from fleet_lib.records import Record
 from fleet_lib.relay import names
+from fleet_lib.relay.consumer import REQUEST_SECONDS, Consumer
 from fleet_lib.relay.names import Filter
+from fleet_lib.relay.trouble import (
+    LOST,
+    NoBatches,
+    NoStream,
+    Refused,
+    RelayTrouble,
+    WrongSequence,
+    reason,
+)
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
-REQUEST_SECONDS = 5.0
 _TOGETHER_SECONDS = 30.0  # a slow disk may take so long for many messages
 _CLOSE_SECONDS = 1.0
-BATCH = 256  # messages of one fetch
-_BATCH_BYTES = 4 * 1024 * 1024  # of one fetch, which bounds the memory it needs
-_IDLE_SECONDS = 0.01  # after a message, when no other follows at once
-_BUSY_SECONDS = 10.0  # in which a server says that a request for messages has ended
-_FORGOTTEN_SECONDS = 60  # after which the server drops a consumer that is not used
+_FORGOTTEN_SECONDS = 3600  # in which an exchange uses each of its consumers, or the server drops it
 _SECOND_NS = 10**9
-LOST = "the connection was lost"
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
 # JetStream's error codes
 _WRONG_SEQUENCE, _NO_SUCH_STREAM, _OTHER_CONFIGURATION, _NO_BATCHES = 10071, 10059, 10058, 10174
-
-
-class RelayTrouble(FleetError):
-    """The server cannot be reached, or does not do what it is asked; why."""
-
-
-class Refused(RelayTrouble):
-    """The server's permissions do not allow it."""
-
-
-class NoStream(RelayTrouble):
-    """There is no such stream (yet)."""
-
-
-class WrongSequence(RelayTrouble):
-    """Something was published to the subject that this connection does not know of."""
-
-
-class NoBatches(RelayTrouble):
-    """The stream takes messages one by one only."""
 
 
 class Parcel(Record):
@@ -59,15 +41,6 @@ class Parcel(Record):
 
     body: bytes
     headers: dict[str, str]
-
-
-class Message(Record):
-    subject: str
-    sequence: int
-    stored_ns: int
-    pending: int  # messages that come after it
-    headers: dict[str, str]
-    data: bytes
 
 
 class Rights(Record):
@@ -143,7 +116,7 @@ class Link:
                     headers[names.SENT_HEADER] = clock.now()
                     await self._client.publish(subject, parcel.body, headers=headers)
         except Exception as error:
-            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
+            raise RelayTrouble(f"the connection failed: {reason(error)}") from None
         last = parcels[-1]
         headers = last.headers | _of_batch(name, len(parcels)) | {"Nats-Batch-Commit": "1"}
         return await self.publish(subject, last.body, headers, _TOGETHER_SECONDS)
@@ -173,10 +146,11 @@ class Link:
         answer = await self._ask(filter.create_subject, json.dumps(wish).encode())
         if error := answer.get("error"):
             if error.get("err_code") == _NO_SUCH_STREAM:
-                raise NoStream("the server has no stream yet: one of its owner's machines makes it")
+                raise NoStream
             raise RelayTrouble(f"the server does not let {filter.consumer} read: {_words(error)}")
         self._note_time(answer.get("ts"))
-        made = Consumer(self, filter, int(answer.get("num_pending") or 0))
+        pending = int(answer.get("num_pending") or 0)
+        made = Consumer(self._client, self.machine, filter, pending, self._delete)
         await made.listen()
         self._consumers.append(made)
         return made
@@ -222,7 +196,7 @@ class Link:
         answer = await self._ask(filter.delete_subject, b"")
         error = answer.get("error") or {}
         if error.get("err_code") == _NO_SUCH_STREAM:
-            raise NoStream("the server has no stream yet: one of its owner's machines makes it")
+            raise NoStream
 
     def _note_time(self, server_time: object) -> None:
         """How far this machine's clock is ahead of the server's."""
@@ -258,13 +232,11 @@ class Link:
                 raise TimeoutError
             answer = json.loads(asking.result().data)
         except NoRespondersError:
-            raise NoStream(
-                "the server has no stream yet: one of its owner's machines makes it"
-            ) from None
+            raise NoStream from None
         except TimeoutError:
             raise RelayTrouble(f"the server gave no answer within {seconds:.0f} s") from None
         except (Error, OSError, ValueError) as error:
-            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
+            raise RelayTrouble(f"the connection failed: {reason(error)}") from None
         finally:
             asking.cancel()
             refused.cancel()
@@ -274,125 +246,8 @@ class Link:
         return answer if isinstance(answer, dict) else {}
 
 
-class Consumer:
-    """Reads the messages of a filter, batch by batch."""
-
-    def __init__(self, link: Link, filter: Filter, pending: int) -> None:
-        self.filter = filter
-        self.pending = pending  # when it was made
-        self._link = link
-        self._client = link._client
-        self._inbox = f"{names.inbox(link.machine)}.{self._client._nuid.next().decode()}"
-        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection is closed
-        self._pulls, self._left, self._ends = 0, 0, 0.0
-        self._ready: list[Message] = []
-
-    def put_back(self, messages: list[Message]) -> None:
-        """Let the next fetch return these."""
-        self._ready = messages
-
-    async def listen(self) -> None:
-        async def take(message: "Msg") -> None:
-            self._queue.put_nowait(message)
-
-        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=take)
-
-    def end(self) -> None:
-        self._queue.put_nowait(None)
-
-    async def close(self) -> None:
-        """Leave nothing behind on the server."""
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._subscription.unsubscribe()
-        with contextlib.suppress(RelayTrouble):
-            await self._link._delete(self.filter)
-
-    async def fetch(self, seconds: float = 0.0) -> list[Message]:
-        """The next messages, at most BATCH; waits up to `seconds` for the first. Raises
-        RelayTrouble when the consumer or the connection is gone."""
-        if ready := self._ready:
-            self._ready = []
-            return ready
-        found: list[Message] = []
-        while len(found) < BATCH:
-            loop = asyncio.get_running_loop()
-            if self._left <= 0 or loop.time() >= self._ends:
-                if found:
-                    break
-                await self._pull(seconds)
-            limit = max(self._ends - loop.time(), 0) + _BUSY_SECONDS
-            limit = _IDLE_SECONDS if found else limit
-            try:
-                async with asyncio.timeout(limit):
-                    message = await self._queue.get()
-            except TimeoutError:
-                if found:
-                    break
-                raise RelayTrouble("the server does not answer any more") from None
-            if message is None:
-                raise RelayTrouble(LOST)
-            status = (message.headers or {}).get("Status")
-            if status is None or message.reply:
-                self._left -= 1
-                found.append(_message(message))
-            elif message.subject != self._reply:
-                continue  # the end of an earlier request
-            elif status in ("404", "408"):
-                self._left = 0
-                break
-            elif status == "409":
-                self._left = 0
-                words = (message.headers or {}).get("Description", "")
-                if "deleted" in words.lower():
-                    raise RelayTrouble(
-                        "another home reads with this machine's key: give each its own with `fleet"
-                        " relay server add-machine`"
-                    )
-                break
-        return found
-
-    @property
-    def _reply(self) -> str:
-        """Where the answers to the newest request go."""
-        return f"{self._inbox}.{self._pulls}"
-
-    async def _pull(self, seconds: float) -> None:
-        wish: dict[str, Any] = {"batch": BATCH, "max_bytes": _BATCH_BYTES}
-        if seconds > 0:
-            wish["expires"] = int(seconds * _SECOND_NS)
-        else:
-            wish["no_wait"] = True
-        self._pulls += 1
-        self._left = BATCH
-        self._ends = asyncio.get_running_loop().time() + (seconds or REQUEST_SECONDS)
-        try:
-            await self._client.publish(
-                self.filter.next_subject, json.dumps(wish).encode(), reply=self._reply
-            )
-        except Exception as error:
-            raise RelayTrouble(f"the connection failed: {_reason(error)}") from None
-
-
-def _message(message: "Msg") -> Message:
-    # $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING; newer servers may
-    # put a domain and an account before the stream.
-    parts = (message.reply or "").split(".")
-    at = 2 if len(parts) == 9 else 4
-    try:
-        sequence, stored_ns, pending = int(parts[at + 3]), int(parts[at + 5]), int(parts[at + 6])
-    except (IndexError, ValueError):
-        raise RelayTrouble("the server sent a message without its place in the stream") from None
-    headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
-    return Message(message.subject, sequence, stored_ns, pending, headers, message.data)
-
-
 def _of_batch(name: str, number: int) -> dict[str, str]:
     return {"Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
-
-
-def _reason(error: BaseException) -> str:
-    return clean(error, 200) or type(error).__name__
 
 
 def _words(error: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""Which rows of a shared project are sent, and what a row says on the wire. Reads
-the database and sends nothing itself."""
+"""Which rows of the shared projects are sent, and what a row says on the wire. Reads the database and
+sends nothing itself."""
 
 import sqlite3
 from typing import Any, get_args

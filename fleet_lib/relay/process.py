@@ -1,5 +1,6 @@
-"""The relay's process: `python -I process.py FLEET_HOME [run]`, started detached by
-wake.start_relay, and with `run` by the gateway, as whose child it lives until its stdin ends.
+"""The relay's process: `python -I process.py FLEET_HOME [child|shown]`, started detached by
+wake.start_relay. With `child` the gateway starts it, and it exchanges until its stdin ends. With
+`shown` it takes the place of `fleet relay run`, and says on its stdout what happens.
 
 Standard library only until the lock is held: most starts find another at work and end here."""
 
@@ -8,7 +9,12 @@ import sys
 import threading
 import time
 
+BUSY = (
+    "this machine exchanges news already, by `fleet relay run` or a gateway; `fleet relay status`"
+    " shows how it goes"
+)
 _EXCHANGE_SECONDS = 130.0  # longer than an exchange takes
+_STOP_SECONDS = 5.0
 
 
 def main(home: str, mode: str) -> int:
@@ -16,7 +22,9 @@ def main(home: str, mode: str) -> int:
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if root not in sys.path:
         sys.path.insert(0, root)
-    return _run(home) if mode == "run" else _once(home)
+    if mode == "shown":
+        return _run_shown(home)
+    return _run_as_child(home) if mode == "child" else _once(home)
 
 
 def _once(home: str) -> int:
@@ -29,12 +37,16 @@ def _once(home: str) -> int:
         return 0  # the home has left the relay
     if not waiting.take():
         return 0  # another process waits, and will see what there is to send
-    left = seconds_left(home)
-    if left > RELAY_SECONDS or is_running(home):
-        return 0
-    time.sleep(max(0.0, left))
-    if is_running(home) or not exchange.take(_EXCHANGE_SECONDS):
-        return 0
+    while True:
+        left = seconds_left(home)
+        if left > RELAY_SECONDS or is_running(home):
+            return 0
+        time.sleep(left)
+        if is_running(home) or not exchange.take(_EXCHANGE_SECONDS):
+            return 0
+        if not seconds_left(home):
+            break
+        exchange.release()  # another one has ended just now
     waiting.close()
     from fleet_lib import log
     from fleet_lib.errors import FleetError
@@ -51,14 +63,9 @@ def _once(home: str) -> int:
     return 0
 
 
-def _run(home: str) -> int:
-    from fleet_lib.relay.backoff import Lock
-
-    try:
-        running, exchange = Lock(home, "running"), Lock(home, "exchange")
-    except OSError:
-        return 0
-    if not running.take() or not exchange.take(_EXCHANGE_SECONDS):
+def _run_as_child(home: str) -> int:
+    locks = _locks(home)
+    if not locks:
         return 0
     from fleet_lib import log
     from fleet_lib.redact import redact
@@ -69,7 +76,7 @@ def _run(home: str) -> int:
     def wait_for_parent() -> None:
         while os.read(0, 4096):
             pass
-        runner.stop(at_once_after=5.0)
+        runner.stop(at_once_after=_STOP_SECONDS)
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
     try:
@@ -78,6 +85,48 @@ def _run(home: str) -> int:
         log.write_once(home, "relay", redact(f"{type(error).__name__}: {error}"))
         return 1
     return 0
+
+
+def _run_shown(home: str) -> int:
+    locks = _locks(home)
+    if not locks:
+        print(f"Error: {BUSY}", file=sys.stderr)
+        return 1
+    import signal
+    import sqlite3
+
+    from fleet_lib import clock
+    from fleet_lib.errors import FleetError
+    from fleet_lib.relay.exchange import Runner
+    from fleet_lib.text import clean
+
+    def say(words: str) -> None:
+        print(f"{clock.local(clock.now())} {words}", flush=True)
+
+    runner = Runner(home, say)
+    signal.signal(signal.SIGTERM, lambda *_: runner.stop(at_once_after=_STOP_SECONDS))
+    try:
+        runner.run()
+    except KeyboardInterrupt:
+        return 0
+    except (FleetError, sqlite3.Error, OSError) as error:
+        print(f"Error: {clean(error, 500)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _locks(home: str) -> "tuple[object, ...]":
+    """What a process holds that exchanges all the time; () if another one does so, or the home has
+    left the relay."""
+    from fleet_lib.relay.backoff import Lock
+
+    try:
+        running, exchange = Lock(home, "running"), Lock(home, "exchange")
+    except OSError:
+        return ()
+    if not running.take() or not exchange.take(_EXCHANGE_SECONDS):
+        return ()
+    return running, exchange
 
 
 if __name__ == "__main__":

@@ -13,23 +13,11 @@ from pathlib import Path
 from fleet_lib import clock
 from fleet_lib.records import Record, replace
 from fleet_lib.relay import names, states, wire
-from fleet_lib.relay.link import (
-    Link,
-    Message,
-    NoBatches,
-    Parcel,
-    Refused,
-    RelayTrouble,
-    WrongSequence,
-)
-from fleet_lib.relay.outgoing import (
-    Composer,
-    Row,
-    count_after,
-    digest_here,
-    rows_after,
-)
+from fleet_lib.relay.consumer import Message
+from fleet_lib.relay.link import Link, Parcel
+from fleet_lib.relay.outgoing import Composer, Row, count_after, digest_here, rows_after
 from fleet_lib.relay.sharing import shared_projects
+from fleet_lib.relay.trouble import NoBatches, Refused, RelayTrouble, WrongSequence
 from fleet_lib.store import db
 from fleet_lib.store.projects import Project
 from fleet_lib.store.relay import Member, RelayRepo, Share

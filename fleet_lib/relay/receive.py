@@ -7,9 +7,11 @@ from fleet_lib import clock
 from fleet_lib.records import Record
 from fleet_lib.relay import names
 from fleet_lib.relay.apply import Applier, Early
+from fleet_lib.relay.consumer import Consumer, Message
 from fleet_lib.relay.incoming import received
-from fleet_lib.relay.link import Consumer, Link, Message
+from fleet_lib.relay.link import Link
 from fleet_lib.relay.names import Filter
+from fleet_lib.relay.prompts import hide_prompts
 from fleet_lib.store import db
 from fleet_lib.store.relay import Member, Position, RelayRepo
 
@@ -78,6 +80,8 @@ class Receiver:
         were. Raises RelayTrouble, sqlite3.Error."""
         messages = await channel.consumer.fetch(seconds)
         self._apply(channel.filter, messages)
+        if messages and channel.filter == self.filters()[0]:
+            hide_prompts(self._connection)
         return len(messages)
 
     def _forget_positions(self, filter: Filter) -> None:

@@ -29,7 +29,7 @@ def redacted(text: str) -> str:
     return _redacted_short(text) if len(text) <= _SHORT else redact(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _redacted_short(text: str) -> str:
     return redact(text)
 

@@ -1,11 +1,10 @@
-"""Which projects are shared with the other machines, and by which addresses they know them."""
+"""Which projects leave this machine. Without the modules of an exchange: a look at the status needs
+this too."""
 
 import fnmatch
 import sqlite3
-from functools import lru_cache
 
-from fleet_lib import config
-from fleet_lib.errors import BadInput
+from fleet_lib import hot_settings
 from fleet_lib.relay import names
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.relay import RelayRepo
@@ -15,7 +14,7 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
     """{project_id: project} of what leaves this machine: what a person shared, and what the setting
     relay.share names, less what a person took back."""
     decided = RelayRepo(connection).shares()
-    globs = _globs(home, _changed_ns(home))
+    globs = hot_settings.texts(home, "relay", "share")
     shared = {}
     for project in ProjectRepo(connection).get_all():
         if not names.PROJECT.fullmatch(project.project_id):
@@ -30,6 +29,23 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
         if is_named if decided_by_person is None else decided_by_person:
             shared[project.project_id] = project
     return shared
+
+
+def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:
+    """The forms by which a project's repository is known on every machine; none for one that lies
+    in a folder."""
+    rows = connection.execute(
+        "SELECT canonical FROM project_remotes WHERE project_id = ? AND canonical IS NOT NULL"
+        " ORDER BY rowid LIMIT 8",
+        (project_id,),
+    )
+    return [row[0] for row in rows if is_address(row[0])]
+
+
+def is_address(form: str) -> bool:
+    """Whether the form of a remote has a host, and is no folder of a machine."""
+    host = form.partition("/")[0]
+    return "/" in form and host not in ("", ".", "..", "~") and not host.startswith("file:")
 
 
 def shared_records(connection: sqlite3.Connection, home: str) -> list[dict[str, object]]:
@@ -49,35 +65,3 @@ def shared_records(connection: sqlite3.Connection, home: str) -> list[dict[str, 
             }
         )
     return records
-
-
-@lru_cache(maxsize=4)
-def _globs(home: str, changed_ns: int) -> tuple[str, ...]:
-    try:
-        return config.load(home).relay.share
-    except BadInput:  # a wrong file shares nothing more
-        return ()
-
-
-def _changed_ns(home: str) -> int:
-    try:
-        return config.path_of(home).stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:
-    """The forms by which a project's repository is known on every machine; none for one that lies
-    in a folder."""
-    rows = connection.execute(
-        "SELECT canonical FROM project_remotes WHERE project_id = ? AND canonical IS NOT NULL"
-        " ORDER BY rowid LIMIT 8",
-        (project_id,),
-    )
-    return [row[0] for row in rows if is_address(row[0])]
-
-
-def is_address(form: str) -> bool:
-    """Whether the form of a remote has a host, and is no folder of a machine."""
-    host = form.partition("/")[0]
-    return "/" in form and host not in ("", ".", "..", "~") and not host.startswith("file:")

@@ -43,7 +43,7 @@ class NewerVersion(FleetError):
 
 class _Part(BaseModel):
     # Unknown fields are dropped: a later Fleet of the same version may add some.
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, cache_strings="keys")
 
 
 _Number = Annotated[int, Field(ge=1, le=2**53)]

@@ -14,6 +14,7 @@ SHOWN = "1970-01-01T00:00:00.000Z"  # hidden until then: not hidden
 LAST_VERSION = 2**53
 _KEPT_SECONDS = 14 * 86400  # longer than the server keeps a state
 _LOOKED_AT_SECONDS = 8 * 86400
+_LATELY_SECONDS = 600.0
 
 # The sessions whose `hidden_until` is not what was decided before.
 _UNDECIDED = """SELECT s.session_id, ifnull(r.state_at, s.state_at) AS state_at,
@@ -107,6 +108,17 @@ class RelaySessionRepo:
             (MARK,),
         )
         return [(Decision(*row[:4]), row[4]) for row in rows]
+
+    def taken_lately(self) -> list[Decision]:
+        """Other machines' decisions of the last minutes about sessions of this one that are in
+        another state by their rows."""
+        rows = self._connection.execute(
+            "SELECT h.session_id, h.state_at, h.until, h.version FROM relay_hidden h"
+            " JOIN sessions s ON s.session_id = h.session_id AND s.state_at <> h.state_at"
+            " WHERE NOT h.is_from_here AND h.noted_at > ? AND instr(h.session_id, ?) = 0",
+            (clock.ago(_LATELY_SECONDS), MARK),
+        )
+        return [Decision(*row) for row in rows]
 
     def forget_old(self) -> None:
         """Forget decisions that the server has not kept either."""

@@ -17,7 +17,7 @@ def waiting(connection: sqlite3.Connection, session_id: str) -> Session:
     now = SessionsNow(connection)
     for session in (*now.needing_you(), *now.left_open()):
         if session.session_id == session_id:
-            return _as_asked(connection, session)
+            return as_asked(connection, session)
     repo = SessionRepo(connection)
     stored = repo.get(session_id)
     if stored is None or not repo.is_open(session_id):
@@ -41,7 +41,7 @@ def hide(connection: sqlite3.Connection, session: Session, until: str | None) ->
     return session
 
 
-def _as_asked(connection: sqlite3.Connection, session: Session) -> Session:
+def as_asked(connection: sqlite3.Connection, session: Session) -> Session:
     """With the time of its newest prompt, if that is later than what Claude Code's file says: the
     notification of the same prompt must not count as something new."""
     asked = PermissionRepo(connection).pending(session.session_id)
