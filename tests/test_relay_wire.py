@@ -28,7 +28,6 @@ from fleet_lib.relay import (
     keys,
     names,
     payloads,
-    probe,
     report,
     wire,
 )
@@ -284,20 +283,20 @@ def answering(text: bytes) -> Iterator[str]:
         ("nats", b"", "no answer within"),
         ("tls", b'INFO {"nonce": "x"}\r\n', "does not encrypt"),
         ("nats", b"INFO {}\r\n-ERR 'Authorization Violation'\r\n", "does not know this key"),
-        ("nats", b"INFO {}\r\nPING\r\nPONG\r\n", ""),
         ("nats", b"INFO 7\r\n", "cannot be reached"),
     ],
 )
 def test_the_status_says_why_there_is_no_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, text: bytes, reason: str
 ) -> None:
-    if not text:
-        monkeypatch.setattr(probe, "CONNECT_SECONDS", 0.3)
-    seed = tmp_path / "seed"
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
+    seed = Path(paths.relay(str(tmp_path), "seed"))
+    seed.parent.mkdir()
     seed.write_text(keys.new_key()[0] + "\n")
     with answering(text) as address:
-        found = probe.trouble_with(f"{scheme}://{address}", seed, tmp_path / "ca.pem")
-    assert reason in found and bool(reason) == bool(found)
+        url = f"{scheme}://{address}"
+        member = Member("box", "owner", "f" * 16, "", url, ("*",), "2026")
+        assert reason in report.connection_trouble(str(tmp_path), member)
 
 
 def test_a_batch_that_is_as_large_as_may_be_is_not_the_last_one() -> None:

@@ -1,14 +1,11 @@
 """How this machine stands with its relay, for people and programs."""
 
 import sqlite3
-from pathlib import Path
 from typing import Any
 
-from fleet_lib import paths
 from fleet_lib.relay.backoff import is_running
-from fleet_lib.relay.probe import trouble_with
 from fleet_lib.relay.sharing import shared_records
-from fleet_lib.relay.trouble import is_unreachable
+from fleet_lib.relay.trouble import RelayTrouble, is_unreachable
 from fleet_lib.store.relay import Member, Peer, RelayRepo
 
 
@@ -62,11 +59,18 @@ def machine_records(relay: RelayRepo, member: Member) -> list[dict[str, Any]]:
 
 
 def connection_trouble(home: str, member: Member) -> str:
-    """Why the server does not take this machine's key now, "" if it does. Takes three seconds at
-    most."""
-    return trouble_with(
-        member.url, Path(paths.relay(home, "seed")), Path(paths.relay(home, "ca.pem"))
-    )
+    """Why the server cannot be used now, "" if it can. Takes three seconds at most."""
+    from fleet_lib.relay.connection import connected, run  # imports all that an exchange needs
+
+    async def look() -> None:
+        async with connected(home, member) as link:
+            await link.rights()
+
+    try:
+        run(look())
+    except (RelayTrouble, TimeoutError) as error:
+        return str(error) or "the server does not answer"
+    return ""
 
 
 def trouble_besides(member: Member) -> str:
