@@ -8,6 +8,7 @@ that runs the hooks.
 """
 
 import argparse
+import importlib.util
 import signal
 import sys
 import tempfile
@@ -37,6 +38,8 @@ def main() -> None:
     chosen = [*given.names, *given.only]
     if unknown := set(chosen) - set(measures):
         options.error(f"no {', '.join(unknown)}: there are {', '.join(measures)}")
+    if not (chosen or given.quick) and importlib.util.find_spec("matplotlib") is None:
+        options.error("the page's plots need matplotlib: `make bench` installs it")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the temporary folder is removed
     adopt_orphans()
     load = Load()
