@@ -1,5 +1,6 @@
 """Fixtures and options of every test: above all, a home folder of its own."""
 
+import glob
 import importlib
 import os
 import signal
@@ -84,8 +85,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setattr(git, "TIMEOUT_SECONDS", 60.0)  # on a busy machine a git may take its time
     yield
     for depth in range(5):
-        for fifo in tmp_path.glob("*/" * depth + "spool/wake"):
-            wake.ring(str(fifo.parent.parent), wake.LEAVE)
+        # Not Path.glob, which fails on a folder that a client removes meanwhile.
+        pattern = "*/" * depth + "spool/wake"
+        for fifo in glob.glob(pattern, root_dir=tmp_path, include_hidden=True):
+            wake.ring(str((tmp_path / fifo).parent.parent), wake.LEAVE)
 
 
 @pytest.fixture
