@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from relay_world import wait_for
-from support import ROOT, Fleet
+from support import Fleet
 
 from fleet_lib import paths
 from fleet_lib.machines import MARK, apart, at, marked
@@ -246,17 +246,6 @@ def test_joining_a_wrong_address_says_what_is_wrong(fleet: Fleet, url: str, reas
     seed.write_text(keys.new_key()[0])
     done = fleet.console("relay", "join", url, "--seed-file", str(seed), check=False)
     assert done.returncode == 1 and reason in done.stderr
-
-
-def test_a_look_at_the_status_imports_nothing_of_an_exchange(fleet: Fleet) -> None:
-    script = (
-        "import sys; from commander.cli.relay import relay; from fleet_lib.relay import report;"
-        " print(*sorted({'asyncio', 'nats', 'pydantic', 'rich', 'tomlkit'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [fleet.python, "-c", script], env=fleet.env(), cwd=ROOT, capture_output=True, check=True
-    )
-    assert done.stdout.split() == []
 
 
 @contextlib.contextmanager

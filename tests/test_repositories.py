@@ -5,12 +5,13 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleet_lib import levels
 from fleet_lib.errors import BadInput
 from fleet_lib.records import replace
 from fleet_lib.store import db, search_index
@@ -535,6 +536,10 @@ def test_every_reference_event_type_is_accepted(connection: sqlite3.Connection, 
     assert event is not None and event.payload == {"a": "ü"} | line
     assert (event.type, event.briefing_id, event.project_id) == (kind, 42, "p")
     assert event.delivered is False and ISO.fullmatch(event.ts)
+
+
+def test_the_event_types_of_a_running_program_are_those_of_the_type_checker() -> None:
+    assert get_args(levels.EventType) == EVENT_TYPES
 
 
 def test_an_unknown_event_type_is_refused(connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from fleet_lib.store.outbox import EventType
+    from fleet_lib.levels import EventType
 
 _NAMED_SOURCES = 20
 

@@ -21,7 +21,7 @@ from fleet_lib.store.relay_sessions import Decision, Original, RelaySessionRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 
 if TYPE_CHECKING:
-    from fleet_lib.store.outbox import ColleagueNews, EventType
+    from fleet_lib.levels import ColleagueNews, EventType
 
 Early = dict[str, str]  # {session: its name, which came before its state}
 _EARLY_LIMIT = 10_000  # sessions

@@ -13,20 +13,11 @@ from fleet_lib.rules import ALERT, CLASS, SESSION
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     import sqlite3
-    from typing import Any, Literal
+    from typing import Any
 
-    EventType = Literal[
-        "briefing_added",
-        "session_started",
-        "session_blocked",
-        "doc_drift_warning",
-        "skill_updated",
-        "file_overlap",
-        "job_completed",
-        "error",
-    ]
-    ColleagueNews = Literal["colleague_news"]
+    from fleet_lib.levels import ColleagueNews, EventType
 
+# Those of EventType, for a program that runs.
 EVENT_TYPES: tuple[EventType, ...] = (
     "briefing_added",
     "session_started",
