@@ -60,3 +60,9 @@ def open_page(**context: Any) -> Iterator[Page]:
         finally:
             browser.close()
     assert complaints == []
+
+
+def is_complete(page: Page) -> None:
+    """The page shows what it asked the gateway for: no heading is empty, no list is loading."""
+    expect(page.locator("h1").first).not_to_have_text("\u00a0")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)

@@ -2,7 +2,7 @@
 
 import { roster, useData } from "../data.js";
 import { html, useState } from "../html.js";
-import { Choice, Empty, Link, Problem, Waiting } from "../parts.js";
+import { Choice, Empty, Link, Problem } from "../parts.js";
 import { Plot } from "../plot.js";
 import { changeParameters, link, route } from "../router.js";
 import { dollars, short, sinceDays, tokensOf } from "./project.js";
@@ -29,7 +29,7 @@ export function Usage() {
         onChange=${(value) => changeParameters({ measure: value })} />
     </div>
     ${error && html`<${Problem} error=${error} />`}
-    ${!data && !error && html`<div class="plot-place"></div>`}
+    ${!data && !error && html`<div class="plot-place" aria-busy="true" aria-label="Loading"></div>`}
     ${
       data && !data.length
         ? html`<${Empty} title=${`Nothing was used in ${DAYS.find(([one]) => one === days)?.[1] ?? `${count} days`}.`}>
