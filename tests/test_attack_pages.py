@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from browser import program
+from browser import PATIENCE_MS, program
 from gateway_world import Gateway, stop_turn
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from support import Fleet, make_repository
@@ -113,7 +113,9 @@ def browser() -> Iterator[BrowserContext]:
         started = playwright.chromium.launch(
             executable_path=program(), args=["--no-sandbox", rules]
         )
-        yield started.new_context()
+        context = started.new_context()
+        context.set_default_timeout(PATIENCE_MS)
+        yield context
         started.close()
 
 

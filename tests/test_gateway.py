@@ -20,7 +20,7 @@ import httpx
 import pytest
 from gateway_world import Gateway, insert_events, receive, send, stop_turn, until_live
 from starlette.websockets import WebSocket
-from support import ROOT, Fleet, make_repository, payload
+from support import ROOT, Fleet, is_fast, make_repository, payload
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -250,7 +250,7 @@ def test_failed_delivery_mark_is_retried(gateway: Gateway, fleet: Fleet) -> None
         insert_events(fleet, 1)
         assert receive(client)["event_id"] == 5
     gateway.process.send_signal(signal.SIGTERM)
-    assert gateway.process.communicate(timeout=20) == ("", ""), "it must end without output"
+    assert gateway.process.communicate(timeout=60) == ("", ""), "it must end without output"
     assert gateway.process.returncode in (0, -signal.SIGTERM)
     gateway.process = None
 
@@ -355,7 +355,7 @@ def test_oversized_message_ends_only_its_own_connection(gateway: Gateway) -> Non
     with gateway.client() as other, gateway.client() as client:
         with pytest.raises(ConnectionClosed) as closed:
             client.send("x" * 3_000_000)
-            client.recv(timeout=10)
+            client.recv(timeout=60)
         # The gateway closes while the message still comes in, and the system may then drop its close
         # frame together with what was not read.
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
@@ -389,16 +389,17 @@ def test_slow_client_is_dropped_with_a_reason_and_can_reconnect(
     server, headers = f"ws://127.0.0.1:{port}/ws", {"Authorization": f"Bearer {token}"}
 
     received: list[int] = []
-    with connect(server, additional_headers=headers, compression=None, max_queue=1) as client:
+    plain = {"additional_headers": headers, "compression": None, "open_timeout": 60}
+    with connect(server, max_queue=1, **plain) as client:
         send(client, type="fleet.subscribe", from_event_id=0)
-        assert closing.wait(30)
+        assert closing.wait(60)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 received.append(receive(client)["event_id"])
     assert closed.value.rcvd is not None, closed.value
     assert closed.value.rcvd.code == 1013 and "continue from event" in closed.value.rcvd.reason
     assert received == list(range(1, len(received) + 1)) and len(received) < 4000
-    with connect(server, additional_headers=headers, compression=None) as client:
+    with connect(server, **plain) as client:
         send(client, type="fleet.subscribe", from_event_id=received[-1])
         assert until_live(client) == list(range(received[-1] + 1, 4001))
 
@@ -460,6 +461,7 @@ def test_oversized_request_is_not_read(gateway: Gateway) -> None:
         gateway.base + "/api/v1/jobs",
         headers={"Authorization": f"Bearer {gateway.token}"},
         content=parts(),
+        timeout=60,
     )
     assert answer.status_code == 413
     assert gateway.get("/api/v1/health").status_code == 200
@@ -735,10 +737,14 @@ def test_idle_gateway_uses_no_cpu_time(gateway: Gateway) -> None:
     with gateway.client() as client:
         send(client, type="fleet.subscribe", from_event_id=0)
         until_live(client)
-        time.sleep(0.5)
-        before, began = used(), time.monotonic()
-        time.sleep(2.5)
-        assert used() - before < (time.monotonic() - began) / 10
+
+        def is_idle() -> bool:
+            before, began = used(), time.monotonic()
+            time.sleep(2.5)
+            return used() - before < (time.monotonic() - began) / 10
+
+        # On a slow machine it may still be at what it does once after its start.
+        assert is_fast(is_idle)
 
 
 def _until(happened: Any, timeout: float = 60) -> None:

@@ -209,7 +209,9 @@ class Sessions:
     def file(self, pid: int, **more: object) -> None:
         now_ms = time.time_ns() // 1_000_000
         values = fields(pid, statusUpdatedAt=now_ms) | more
-        (self.place / f"{pid}.json").write_text(json.dumps(values))
+        whole = self.folder / "whole"  # a gateway that watches must not see half of it
+        whole.write_text(json.dumps(values))
+        whole.replace(self.place / f"{pid}.json")
 
     def status(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(self.fleet.console("status", "--json").stdout)

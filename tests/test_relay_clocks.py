@@ -91,7 +91,7 @@ def test_decisions_states_and_order_hold_whatever_the_clocks_say(
     for name, home in homes.items():
         with at(ahead[name], later):
             (row,) = home.json("status")["needs_you"]
-            assert abs(clock.seconds_since(row["since"])) < 60, (name, row)
+            assert abs(clock.seconds_since(row["since"])) < 2 * MINUTE, (name, row)
     # Dismissed on a machine, shown again on another one, snoozed on a third: the last one counts.
     console("desk", "dismiss", "s1")
     exchange("desk", "laptop", "box")
@@ -124,11 +124,11 @@ def test_decisions_states_and_order_hold_whatever_the_clocks_say(
     exchange(*homes)
     assert all_wait() == nowhere
     # The next turn is shown, and each machine has the turns in the order in which they ended.
-    later += 60
+    later += HOUR
     with at(box_ahead, later):
         homes["box"].turn(project, 4, session="of-box", status="blocked")
     exchange(*homes)
-    later += 60
+    later += HOUR
     with at(laptop_ahead, later):
         homes["laptop"].turn(project, 5, status="waiting_for_input")
     exchange(*homes)
@@ -138,7 +138,7 @@ def test_decisions_states_and_order_hold_whatever_the_clocks_say(
             found = home.json("briefings", "list", "--limit", "2")
             assert [row["session_id"] for row in found] == ["s1", "of-box"], name
             ages = [clock.seconds_since(row["ended_at"]) for row in found]
-            assert ages[0] < 55 < ages[1] < 150, (name, ages)
+            assert ages[0] < HOUR - MINUTE < ages[1] < 2 * HOUR, (name, ages)
 
 
 def test_a_clock_that_is_set_back_does_not_stop_a_session_s_states(

@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from fleet_lib.processes import is_alive, name_of
+
 API_KEY = "sk-fake"
 POLL_SECONDS = 0.05
 TOOLS = ("Bash", "Edit", "Write", "Read", "Agent")
@@ -118,7 +120,7 @@ class World:
         resume: str | None = None,
         extra_args: Sequence[str] = (),
         extra_env: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = 240,
     ) -> Turn:
         """One headless turn, the prompt on stdin; raises `TimeoutExpired` when the client hangs.
 
@@ -256,9 +258,15 @@ class Interactive:
         self.wait_for_exit()
 
     def close(self) -> None:
-        """Close the terminal; the client gets SIGHUP and still runs its SessionEnd hooks."""
+        """Close the terminal and wait for the client, which gets SIGHUP, runs its SessionEnd hooks
+        and ends."""
+        pid = self._run("display-message", "-p", "#{pane_pid}", check=False).stdout.strip()
+        client = name_of(int(pid)) if pid else None
         self._run("kill-server", check=False)
         self._sockets.cleanup()
+        deadline = time.monotonic() + 30
+        while client and is_alive(client) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def _run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

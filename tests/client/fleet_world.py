@@ -61,7 +61,7 @@ class Fleet:
             self.before_answer(request)
             for prompt, rounds, is_let_go in self._held_back:
                 if prompt in newest_prompt(request) and tool_rounds(request) >= rounds:
-                    is_let_go.wait(120)
+                    is_let_go.wait(250)
             return answer(request)
 
         model.use_script(script)
@@ -160,7 +160,7 @@ class Fleet:
         new id."""
         self.script(prompt, *replies)
         arguments = ["--fork-session"] if fork else []
-        return self.world.run(prompt, cwd, resume, arguments, extra_env=env, timeout=120)
+        return self.world.run(prompt, cwd, resume, arguments, extra_env=env)
 
     def script(self, prompt: str, *replies: Reply) -> None:
         """Set the model's answers to a prompt, which also identifies the requests later."""
@@ -195,10 +195,24 @@ class Fleet:
         return done.stdout
 
     def drain(self) -> None:
-        """Return when all captures are in the database. An entry leaves the spool only after its
-        commit, so an empty spool needs no drain."""
+        """Return when all captures are in the database. A client does not wait for every hook before
+        it ends. An entry leaves the spool only after its commit, so an empty spool needs no drain."""
+        _wait(lambda: not self._hooks(), "end of the hooks", 60)
         if any((self.home / "spool" / "new").glob("*")):
             self.console("drain")
+
+    def _hooks(self) -> list[int]:
+        """The process ids of this machine's hooks that are running."""
+        found = subprocess.run(
+            ["pgrep", "-f", r": fleet-hook|/hooks/[a-z_]+\.py"], capture_output=True, text=True
+        )
+        home = f"HOME={self.world.home}".encode()
+        hooks = []
+        for pid in found.stdout.split():
+            with contextlib.suppress(OSError):  # it has ended
+                if home in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    hooks.append(int(pid))
+        return hooks
 
     @contextlib.contextmanager
     def drainers_held_off(self) -> Iterator[None]:

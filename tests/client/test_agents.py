@@ -39,7 +39,7 @@ class Helpers:
     def _answer(self, request: Request) -> Reply:
         for name, event in self._may_end.items():
             if f"look into {name}" in newest_prompt(request):
-                event.wait(60)
+                event.wait(250)
         # The client hands a notification on as a reminder, not as a prompt.
         last = json.dumps(
             [message for message in request["messages"] if message["role"] == "user"][-1]

@@ -62,7 +62,7 @@ def fleet(world: World, *arguments: str) -> str:
         env=world.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

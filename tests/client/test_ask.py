@@ -75,8 +75,8 @@ def test_concurrent_questions_are_answered_in_turn(jobs: Jobs) -> None:
     second_process = jobs.start("ask", "a short question")
     jobs.fleet.wait_for_rows("SELECT 1 FROM jobs LIMIT 1 OFFSET 1")
     may_end.set()
-    assert first_process.communicate(timeout=60)[0] == "The long answer.\n"
-    assert second_process.communicate(timeout=60)[0] == "The short answer.\n"
+    assert first_process.communicate(timeout=120)[0] == "The long answer.\n"
+    assert second_process.communicate(timeout=120)[0] == "The short answer.\n"
 
     first, second = jobs.fleet.rows("SELECT * FROM jobs ORDER BY job_id")
     assert first["ts_finished"] <= second["ts_started"]
@@ -196,11 +196,11 @@ def test_beside_an_open_commander_a_question_moves_no_cursor_but_its_own(jobs: J
 def test_ctrl_c_cancels_the_question(jobs: Jobs) -> None:
     import signal
 
-    jobs.fleet.script("a question for an hour", Text("late", delay_seconds=60))
+    jobs.fleet.script("a question for an hour", Text("late", delay_seconds=250))
     process = jobs.start("ask", "a question for an hour")
     jobs.until(lambda: jobs.fleet.model.main_requests("a question for an hour"))
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130 and "Cancelling" in error
     assert [row["status"] for row in jobs.fleet.rows("SELECT status FROM jobs")] == ["canceled"]
     assert not is_alive(jobs.started()[0]["pid"])

@@ -28,7 +28,7 @@ def test_session_asks_which_sessions_need_the_person(fleet: Fleet, tmp_path: Pat
         Text("Alpha waits for a key."),
     )
     arguments = ["--mcp-config", str(file), "--allowed-tools", "mcp__fleet"]
-    turn = fleet.world.run("which sessions wait", asking, None, arguments, timeout=120)
+    turn = fleet.world.run("which sessions wait", asking, None, arguments)
     assert not turn.is_error, turn.stdout + turn.stderr
     shown = json.dumps(fleet.model.main_requests("which sessions wait")[-1])
     assert "Stuck on a key" in shown and "left_open" in shown

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from browser import open_page
+from browser import open_page, press_both
 from gateway_world import Gateway, receive, send
 from job_world import Jobs
 from playwright.sync_api import expect
@@ -47,8 +47,7 @@ def test_browser_follows_a_job_live_and_cancels_it(jobs: Jobs, gateway: Gateway)
         expect(page.locator("#job-status")).to_have_text("done")
 
         job_id = jobs.submit("work for ever")
-        page.keyboard.press("g")
-        page.keyboard.press("j")
+        press_both(page, "g", "j")
         page.click("#jobs .row:has-text('work for ever') [data-row]")
         expect(page.locator("#job-status")).to_have_text("running")
         page.click("#cancel")
@@ -66,7 +65,7 @@ def test_api_client_submits_a_job_and_receives_its_progress(jobs: Jobs, gateway:
         send(client, type="job.create", job=request)
         messages = []
         while not messages or messages[-1]["type"] != "job.completed":
-            messages.append(receive(client, timeout=30))
+            messages.append(receive(client))
     kinds = [message["type"] for message in messages]
     assert kinds[:2] == ["job.queued", "job.started"] and set(kinds[2:-1]) == {"job.stream"}
     assert (messages[-1]["status"], messages[-1]["answer"]) == ("completed", "Said.")

@@ -66,6 +66,13 @@ class Hooked:
             time.sleep(0.05)
         raise TimeoutError(f"no such hook among {self.events()}")
 
+    def wait_for_end(self, count: int) -> None:
+        """Wait for so many ends of sessions: the client waits for such a hook for a moment only."""
+        deadline = time.monotonic() + 60
+        while self.events().count("SessionEnd") < count:
+            assert time.monotonic() < deadline, self.events()
+            time.sleep(0.05)
+
 
 def test_text_turn_runs_the_hooks_and_a_resume_replays_their_context(
     tmp_path: Path, program: Path
@@ -83,7 +90,9 @@ def test_text_turn_runs_the_hooks_and_a_resume_replays_their_context(
         )
 
         first = machine.world.run("hello", machine.repository)
+        machine.wait_for_end(1)
         second = machine.world.run("more", machine.repository, resume=first.session_id)
+        machine.wait_for_end(2)
 
         assert (first.exit_code, first.text, first.is_error) == (0, "hi there", False)
         assert (second.text, second.session_id) == ("done", first.session_id)
@@ -145,6 +154,7 @@ def test_an_interactive_clear_starts_a_new_session(tmp_path: Path, program: Path
             cleared = machine.wait_for(lambda payload: payload.get("source") == "clear")
             session.send("/exit")
             session.wait_for_exit()
+        machine.wait_for_end(2)
 
         ended = [
             payload for payload in machine.payloads() if payload["hook_event_name"] == "SessionEnd"

@@ -71,7 +71,7 @@ def test_fleet_commander_continues_the_conversation(fleet: Fleet) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr

@@ -181,10 +181,12 @@ def test_prompt_erased_by_another_hook_does_not_move_the_cursor(fleet: Fleet) ->
 
 @pytest.mark.one_client
 def test_events_of_a_crashed_turn_are_shown_again(fleet: Fleet, commander: Interactive) -> None:
-    fleet.script("what is new", Text("too late", delay_seconds=10))
+    fleet.script("what is new", Text("too late"))
+    may_answer = fleet.hold_back("what is new")
     commander.send("what is new")
     fleet.wait_for_request("what is new")
     commander.kill()
+    may_answer.set()
     assert "Stuck on a key" in fleet.preludes_with("what is new")[0]
     assert fleet.cursor() == 0
 

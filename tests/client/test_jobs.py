@@ -110,7 +110,7 @@ def test_running_job_can_be_watched(jobs: Jobs) -> None:
     jobs.until(lambda: jobs.fleet.rows("SELECT 1 FROM job_stream_chunks LIMIT 1"))
     assert jobs.job(job_id)["status"] == "running"
     may_end.set()
-    out, err = watcher.communicate(timeout=60)
+    out, err = watcher.communicate(timeout=120)
     assert "Bash echo midway" in out and out.count("End.") == 1
     assert f"job {job_id} completed" in err
     assert jobs.console("jobs", "logs", str(job_id)).stdout == out
@@ -148,12 +148,12 @@ def test_permission_bypass_needs_both_job_and_configuration(jobs: Jobs) -> None:
 
 @pytest.mark.one_client
 def test_hanging_job_is_ended_at_its_time_limit(jobs: Jobs) -> None:
-    jobs.fleet.script("think for ever", Text("late", delay_seconds=60))
+    jobs.fleet.script("think for ever", Text("late", delay_seconds=250))
     job_id = jobs.submit("think for ever", "--timeout", "2")
     began = time.monotonic()
     assert jobs.wait(job_id) == ["failed"]
 
-    assert time.monotonic() - began < 50
+    assert time.monotonic() - began < 100
     assert jobs.job(job_id)["error"] == "timed out after 2 s"
     (started,) = jobs.started()
     assert not is_alive(started["pid"])

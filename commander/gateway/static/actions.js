@@ -69,15 +69,19 @@ async function hide(session, act, body, text) {
   roster.value = without(before, session.session_id);
   focusNext();
   const address = `/sessions/${encodeURIComponent(session.session_id)}`;
+  const sent = post(`${address}/${act}`, body);
+  // It may be taken back before the gateway has answered.
+  const undo = () => sent.then(() => showAgain(session), () => null);
+  last = undo;
   try {
-    await post(`${address}/${act}`, body);
+    await sent;
   } catch (error) {
+    if (last === undo) last = null;
     roster.value = before;
     say(`${nameOf(session)} was not hidden: ${error.message}.`);
     return;
   }
-  last = () => showAgain(session);
-  say(text, last);
+  say(text, undo);
   refreshSoon();
 }
 

@@ -29,7 +29,7 @@ export function useKeys() {
       return;
     }
     if (press.key === "Escape") leave();
-    else if (!isTyping() && act(press.key)) press.preventDefault();
+    else if (!isTyping() && act(press.key, press.timeStamp)) press.preventDefault();
   });
 }
 
@@ -43,9 +43,9 @@ function isTyping() {
   return ["INPUT", "SELECT", "TEXTAREA"].includes(found?.tagName) && found.type !== "checkbox";
 }
 
-// Whether the key means something here.
-function act(key) {
-  const isSecond = performance.now() - goneAt < SECOND_KEY_MS;
+// Whether the key means something here. `at` is when it was pressed: a page that is busy comes to it later.
+function act(key, at) {
+  const isSecond = at - goneAt < SECOND_KEY_MS;
   goneAt = -SECOND_KEY_MS;
   if (isSecond && PAGES[key]) {
     open(PAGES[key][0]);
@@ -54,7 +54,7 @@ function act(key) {
   const session = chosenSession();
   const actions = {
     g: () => {
-      goneAt = performance.now();
+      goneAt = at;
     },
     "?": () => {
       isHelpOpen.value = true;

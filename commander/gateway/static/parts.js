@@ -196,6 +196,10 @@ export function ProjectChoice({ projects, value, onChange, id = "filter-project"
   const known = (projects ?? []).find((one) => one.project_id === value)?.name ?? value ?? "";
   const [text, setText] = useState(known);
   useEffect(() => setText(known), [known]);
+  // A name may be typed before the list of them has come.
+  useEffect(() => {
+    if (!value && named.has(text)) onChange(named.get(text));
+  }, [projects]);
   const choose = (written) => {
     setText(written);
     if (!written) onChange("");
