@@ -61,7 +61,7 @@ class Terminal:
         os.close(side)
         self.output = ""
 
-    def read_until(self, pattern: str | None = None, seconds: float = 20.0) -> str:
+    def read_until(self, pattern: str | None = None, seconds: float = 60.0) -> str:
         """The printed text, up to `pattern` or the end."""
         deadline = time.monotonic() + seconds
         data = self.output.encode()

@@ -23,7 +23,7 @@ from fleet_lib.store import migrate, schema_difference
 def get(url: str, *, browser: "urllib.request.OpenerDirector | None" = None) -> "tuple[int, str]":
     opener = browser or urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=20) as answer:
+        with opener.open(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import HOOKS, PAYLOADS, ROOT, Fleet, captured_payloads, event_of, payload
+from support import HOOKS, PAYLOADS, ROOT, Fleet, captured_payloads, event_of, is_fast, payload
 
 from fleet_lib import paths, spool
 
@@ -318,15 +318,21 @@ def test_a_payload_is_at_its_end_though_the_client_leaves_the_pipe_open(
     undrained: Fleet, hook: str
 ) -> None:
     given = b'{"session_id": "s-1", "cwd": "/", "message": "one\\ntwo}"}\n'
-    with subprocess.Popen(command(hook), stdin=subprocess.PIPE, env=undrained.env()) as process:
-        assert process.stdin is not None
-        for part in (given[:20], given[20:-1], given[-1:]):
-            process.stdin.write(part)
-            process.stdin.flush()
-            time.sleep(0.1)
-        assert process.wait(7) == 0
 
-    assert [entry.payload for entry in entries(undrained)] == [given]
+    def ends_by_itself() -> bool:
+        """Before the eight seconds are over after which it takes what is there."""
+        with subprocess.Popen(command(hook), stdin=subprocess.PIPE, env=undrained.env()) as process:
+            assert process.stdin is not None
+            for part in (given[:20], given[20:-1], given[-1:]):
+                process.stdin.write(part)
+                process.stdin.flush()
+                last_at = time.monotonic()
+                time.sleep(0.1)
+            assert process.wait(60) == 0
+            return time.monotonic() - last_at < 7
+
+    assert is_fast(ends_by_itself)
+    assert {entry.payload for entry in entries(undrained)} == {given}
 
 
 @pytest.mark.slow
@@ -341,7 +347,7 @@ def test_a_pipe_that_stays_open_ends_when_nothing_came_for_eight_seconds(undrain
             process.stdin.write(data)
             process.stdin.flush()
             started = time.monotonic()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             assert time.monotonic() - started > 7
         assert [entry.payload for entry in entries(undrained)] == wanted
 
@@ -970,7 +976,7 @@ def test_files_of_hooks_and_drainer_are_private_to_the_user(fleet: Fleet, umask:
 # --- the drainer that a hook starts ------------------------------------------------------------
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline
@@ -1057,7 +1063,7 @@ def test_a_hook_ignores_the_signals_of_a_client_that_exits(
         wait_until(lambda: ignored_by(process.pid) >= CLIENTS_SIGNALS)
         for number in CLIENTS_SIGNALS:
             process.send_signal(number)
-        process.communicate(as_bytes({"session_id": "s-1"}), timeout=20)
+        process.communicate(as_bytes({"session_id": "s-1"}), timeout=60)
 
     assert process.returncode == 0
     assert len(undrained.waiting()) == (hook != "user_prompt_submit")

@@ -1,6 +1,8 @@
 """install.sh: a real installation into a temporary user's folder, upgraded, interrupted and
 uninstalled."""
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -70,7 +72,12 @@ def tree(folder: Path) -> "dict[str, bytes | None]":
 
 def matching_files(folder: Path, pattern: str) -> "set[tuple[Path, int]]":
     """The matching files with their inodes, so that a replaced link counts as new."""
-    return {(path, path.lstat().st_ino) for path in folder.glob(pattern)}
+    found = set()
+    # Not Path.glob, which fails on a folder that is removed meanwhile.
+    for name in glob.glob(pattern, root_dir=folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((folder / name, (folder / name).lstat().st_ino))
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_client_that_closed_its_output_is_ended_at_its_time_limit(
     answered = queue.add("result(); os.close(1); time.sleep(60)", timeoutSeconds=1)
     began = time.monotonic()
     queue.run()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert queue.job(unanswered).error == "timed out after 1 s"
     assert queue.job(answered).status == "completed"
 
@@ -145,7 +145,7 @@ def test_client_that_closed_its_output_can_be_canceled(queue: Queue) -> None:
 
     began = time.monotonic()
     runner.run(str(queue.home), "once", cancel)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert queue.job(job_id).status == "canceled"
 
 

@@ -440,20 +440,22 @@ def test_old_briefings_are_taken_in_from_the_newest_on_as_far_as_time_allows(
 
 
 def test_filling_goes_on_where_a_killed_process_left_it(library: Library) -> None:
-    ids = unindexed(library, 30 * search_index.BATCH)
-    code = (
-        "import sys; from fleet_lib.store import db, search_index\n"
-        "search_index.catch_up(db.connect(sys.argv[1]))"
-    )
-    filler = subprocess.Popen([sys.executable, "-c", code, str(library.path)], cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        waiting = search_index.progress_of(library.connection).waiting
-        if waiting <= len(ids) - 2 * search_index.BATCH:
-            break
-    filler.send_signal(signal.SIGKILL)
-    filler.wait()
-    assert 0 < search_index.progress_of(library.connection).waiting < len(ids)
+    ids = unindexed(library, 5 * search_index.BATCH)
+    code = """
+import os, signal, sys
+from fleet_lib.store import db, search_index
+done = []
+def kill_in_the_third_batch():
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+connection = db.connect(sys.argv[1])
+connection.set_progress_handler(kill_in_the_third_batch, 20_000)
+search_index.catch_up(connection, progress=done.append)
+"""
+    filler = subprocess.run([sys.executable, "-c", code, str(library.path)], cwd=ROOT, check=False)
+    assert filler.returncode == -signal.SIGKILL
+    waiting = search_index.progress_of(library.connection).waiting
+    assert waiting == len(ids) - 2 * search_index.BATCH
     assert verify.search_index_problems(library.path) == []
     library.index()
     rows = library.connection.execute("SELECT count(*) FROM search_text").fetchone()[0]

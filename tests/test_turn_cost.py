@@ -416,7 +416,7 @@ def test_program_that_is_silent_is_killed(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         git_process.run(["sh", "-c", silent], dict(os.environ), None, 0.3)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_no_descriptor_stays_open() -> None:

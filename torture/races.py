@@ -98,7 +98,7 @@ def lingering(ground: Ground, size: int) -> str:
         disturber.join()
     # Nothing disturbs it any more: the next turn is enough for all that waits.
     ground.turn("last", 0, ground.project("p0"))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while left := spool.pending(str(ground.home)):
         if time.monotonic() > deadline:
             raise Broken(f"{len(left)} entries were left behind")
