@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from browser import is_complete, open_page, press_both
 from gateway_world import Gateway, insert_events, stop_turn
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from relay_world import Server, joined
 from support import ROOT, Fleet, make_repository, payload
 from support_transcripts import Conversation
@@ -47,6 +47,24 @@ def is_live(page: Page) -> None:
 def has_focus(page: Page, text: str) -> None:
     """The row with this text gets the focus, or has it."""
     expect(page.locator("#main .row:focus-within")).to_contain_text(text)
+
+
+def hold_back(page: Page, address: str) -> list[Route]:
+    """From now on, requests to this address wait here."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(address, hold)
+    return held
+
+
+def let_go(page: Page, held: list[Route]) -> None:
+    """Let the first request that is held back go, once the page has sent it."""
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
 
 
 def test_printed_link_opens_the_dashboard_and_a_turn_appears_live(
@@ -129,6 +147,18 @@ def test_keys_lead_from_what_needs_you_to_its_command_and_hide_it_in_every_tab(
         keys.press("z")
         for tab in (page, other):
             expect(tab.locator("#needs .row")).to_have_count(2)
+        # Also before the gateway has answered.
+        held = hold_back(page, "**/dismiss")
+        keys.press("e")
+        expect(page.locator("#needs .row")).to_have_count(1)
+        has_focus(page, "the staging key")
+        keys.press("z")
+        let_go(page, held)
+        expect(page.locator("#needs .row")).to_have_count(2)
+        expect(page.locator(".message")).to_contain_text("is shown again")
+        page.unroute("**/dismiss")
+        keys.press("k")
+        has_focus(page, "Which of the two")
         keys.press("s")
         expect(page.locator("#snooze")).to_contain_text("beta")
         keys.press("2")
@@ -467,12 +497,15 @@ def test_jobs_are_submitted_within_the_setting_followed_and_cancelled(
         )
         program.chmod(0o755)
         fleet.console("config", "set", "claude.program", str(program))
+        held = hold_back(page, "**/api/v1/projects")
         page.goto(gateway.page + "/jobs")
         page.click("#submit summary")
         page.click("#send")
         expect(page.locator("#submit [role=alert]")).to_have_text("Choose a project of the list.")
         page.fill("#job-project", "alpha")
         page.fill("#prompt", "Say what the parser does")
+        let_go(page, held)  # the list of projects comes after the name was typed
+        expect(page.locator("#job-project-list option")).to_have_count(1)
         page.select_option("#filter-model", "haiku")
         page.click("#send")
         expect(page.locator("h1")).to_have_text("Job 3")

@@ -197,8 +197,9 @@ export function ProjectChoice({ projects, value, onChange, id = "filter-project"
   const [text, setText] = useState(known);
   useEffect(() => setText(known), [known]);
   // A name may be typed before the list of them has come.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!value && named.has(text)) onChange(named.get(text));
+    else if (document.activeElement?.id !== id) setText(known);
   }, [projects]);
   const choose = (written) => {
     setText(written);
@@ -210,7 +211,7 @@ export function ProjectChoice({ projects, value, onChange, id = "filter-project"
       <span>Project</span>
       <input id=${id} type="search" list=${`${id}-list`} autocomplete="off"
         placeholder="All projects" value=${text} onInput=${(input) => choose(input.target.value)}
-        onBlur=${() => setText(known)} ...${more} />
+        onBlur=${() => projects && setText(known)} ...${more} />
       <datalist id=${`${id}-list`}>
         ${[...named.keys()].map((name) => html`<option value=${name} key=${name}></option>`)}
       </datalist>
