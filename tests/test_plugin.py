@@ -220,9 +220,13 @@ def test_build_without_a_package_index_loses_nothing_and_says_why(
 
 
 def test_plugin_beside_an_installed_fleet_builds_no_venv(fleet: Fleet, plugin: Path) -> None:
-    (fleet.home / "venv" / "bin").mkdir(parents=True)
-    (fleet.home / "venv" / "bin" / "python").symlink_to(sys.executable)
+    fleet.home.mkdir()
+    (fleet.home / "venv").symlink_to(sys.prefix)
     hook(fleet, plugin, "stop")
+    deadline = time.monotonic() + 60
+    while fleet.waiting():
+        assert time.monotonic() < deadline, fleet.log()
+        time.sleep(0.05)
     fleet.wait_for_drainers()
     assert not Path(fleet.environment["CLAUDE_PLUGIN_DATA"]).exists()
 

@@ -261,6 +261,7 @@ def _text(block: Mapping[str, Any]) -> str:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # ten clients may connect at once
 
     def __init__(self, answer: Callable[[Request], Reply]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
