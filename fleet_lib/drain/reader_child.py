@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 
 from fleet_lib import outside, spool
+from fleet_lib.drain import bundle
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.turn import remembered
@@ -63,6 +64,7 @@ def serve(
             what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))
             if what == "forget":
                 child.forget()
+                bundle.keep()
             elif what == "ahead":
                 child.begin_ahead(*arguments)
             elif what == "begin":
