@@ -1,18 +1,18 @@
-"""The program of a drainer in one file: its modules' code, as Python compiled it.
+"""The code of a drainer's modules in one file, as Python compiled it.
 
-A turn imports a hundred modules of ours, and finding each, opening its `.pyc` and checking it takes as
-long as half a bare interpreter. So their code is kept together, beside Python's own in `__pycache__`.
-As there, a module counts only while its source has the same size and time of change, and all for
-the same interpreter. What is missing, stale or damaged is imported as ever, and the bundle is made
-anew; where it cannot be written, there is none.
+A turn imports more than a hundred modules of ours. To find each, open its `.pyc`, check and read it
+takes as long as half a bare interpreter, and one file a tenth of that. It lies beside Python's own in
+`__pycache__`. As there, a module counts only while its source has the same size and time of change.
+What is missing or stale is imported as ever, and the file is made anew; where it cannot be written,
+there is none.
 
 Standard library only: it is imported before all else.
 """
 
 from __future__ import annotations
 
-import _imp
 import marshal
+import mmap
 import os
 import sys
 
@@ -26,15 +26,20 @@ if TYPE_CHECKING:
     _Known = dict[str, tuple[str, bool, tuple[int, int], CodeType]]
 
 _OURS = "fleet_lib."
-_CHECKSUM_BYTES = 8
 
 
 class Bundle:
     """Finds and loads modules, for `sys.meta_path`."""
 
-    def __init__(self, known: _Known) -> None:
-        self.known = known
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.known: _Known = {}
         self.looked_at = 0  # modules that were imported when it was written, or need not be
+        try:
+            with open(path, "rb", 0) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+                self.known = marshal.loads(data)  # noqa: S302 (as a .pyc)
+        except (OSError, ValueError, EOFError, TypeError):
+            pass  # there is none, or it was being written when the machine stopped
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _: ModuleType | None = None
@@ -61,46 +66,38 @@ class Bundle:
         exec(code, module.__dict__)  # noqa: S102 (as every import)
 
 
+    def keep(self) -> None:
+        """Write the file anew if modules of ours were imported that it does not have."""
+        if sys.dont_write_bytecode or len(sys.modules) == self.looked_at:
+            return
+        self.looked_at = len(sys.modules)
+        names = [name for name in sys.modules if name.startswith(_OURS) and name not in self.known]
+        found = {name: each for name in names if (each := _read(name))}
+        if not found:
+            return
+        self.known.update(found)
+        try:
+            temporary = f"{self.path}.{os.getpid()}"
+            with open(temporary, "xb") as file:
+                marshal.dump(self.known, file)
+                file.flush()
+                os.fsync(file.fileno())  # half of it would end the interpreter
+            os.replace(temporary, self.path)
+        except OSError:
+            pass  # another user's program: there is no bundle
+
+
 def use() -> None:
     """From now on modules of ours are imported from the bundle, where it has them as they are."""
-    known: _Known = {}
-    if isinstance(sys.meta_path[0], Bundle):
-        return
-    try:
-        with open(_file(), "rb", 0) as file:
-            data = file.read()
-        if _imp.source_hash(0, data[_CHECKSUM_BYTES:]) == data[:_CHECKSUM_BYTES]:
-            known = marshal.loads(memoryview(data)[_CHECKSUM_BYTES:])  # noqa: S302 (as a .pyc)
-    except (OSError, ValueError, EOFError, TypeError):
-        pass
-    sys.meta_path.insert(0, Bundle(known))
+    if not isinstance(sys.meta_path[0], Bundle):
+        sys.meta_path.insert(0, Bundle(_file()))
 
 
 def keep() -> None:
-    """Write the bundle anew if modules of ours were imported that it does not have."""
+    """Have the bundle know what is imported now."""
     bundle = sys.meta_path[0]
-    if not isinstance(bundle, Bundle) or sys.dont_write_bytecode:
-        return
-    path = _file()
-    if len(sys.modules) == bundle.looked_at or not os.access(os.path.dirname(path), os.W_OK):
-        return
-    bundle.looked_at = len(sys.modules)
-    names = [name for name in sys.modules if name.startswith(_OURS) and name not in bundle.known]
-    found = {name: each for name in names if (each := _read(name))}
-    if not found:
-        return
-    bundle.known.update(found)
-    body = marshal.dumps(bundle.known)
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(_imp.source_hash(0, body) + body)
-        os.replace(temporary, path)
-    except OSError:
-        try:  # noqa: SIM105 (contextlib is not imported here)
-            os.unlink(temporary)
-        except OSError:
-            pass
+    if isinstance(bundle, Bundle):
+        bundle.keep()
 
 
 def _read(name: str) -> tuple[str, bool, tuple[int, int], CodeType] | None:
