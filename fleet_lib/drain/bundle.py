@@ -36,7 +36,10 @@ class Bundle:
         self.known: _Known = {}
         self.looked_at = 0  # modules that were imported when it was written, or need not be
         try:
-            with open(path, "rb", 0) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            with (
+                open(path, "rb", 0) as file,
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data,
+            ):
                 self.known = marshal.loads(data)  # noqa: S302 (as a .pyc)
         except (OSError, ValueError, EOFError, TypeError):
             pass  # there is none, or it was being written when the machine stopped
@@ -64,7 +67,6 @@ class Bundle:
     def exec_module(self, module: ModuleType) -> None:
         module.__file__, _, _, code = self.known[module.__name__]
         exec(code, module.__dict__)  # noqa: S102 (as every import)
-
 
     def keep(self) -> None:
         """Write the file anew if modules of ours were imported that it does not have."""
