@@ -70,11 +70,12 @@ def serve(
             elif what == "begin":
                 outside.note_on(board, *arguments)
                 child = _Child(home)
-            elif what == "prepare_all":
-                for name in arguments[0]:
-                    if not child.has_prepared(name):
+            elif what == "each":
+                what, questions = arguments
+                for each in questions:
+                    if what == "prepare" and not child.has_prepared(each[0]):
                         sent.flush()  # what is done is not lost with an entry that hangs
-                    _send(sent, child.reply("prepare", (name,)))
+                    _send(sent, child.reply(what, each))
             else:
                 _send(sent, child.reply(what, arguments))
             sent.flush()
