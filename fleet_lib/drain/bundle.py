@@ -15,78 +15,93 @@ import marshal
 import mmap
 import os
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
-    # {module: (its source, whether it is a package, size and time of its source, its code)}
-    _Known = dict[str, tuple[str, bool, tuple[int, int], CodeType]]
+    _Size = tuple[int, int]  # of a source: bytes, time of its last change
+    _Facts = tuple[str, bool, _Size | None]  # of a module: its source, whether it is a package
+    _Place = tuple[int, int]  # from where to where its code is
 
 _OURS = "fleet_lib."
+_HEAD_BYTES = 8  # the length of what is known, after which the code begins
 
 
 class Bundle:
     """Finds and loads modules, for `sys.meta_path`."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.known: _Known = {}
-        self.looked_at = 0  # modules that were imported when it was written, or need not be
+        self._path = path
+        self._known: dict[str, tuple[_Facts, _Place]] = {}
+        self._looked_at = 0  # modules that were imported when it was written, or need not be
         try:
-            with (
-                open(path, "rb", 0) as file,
-                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data,
-            ):
-                self.known = marshal.loads(data)  # noqa: S302 (as a .pyc)
+            with open(path, "rb", 0) as file:
+                # Mapped, so what a turn does not import costs nothing.
+                data = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            end = _HEAD_BYTES + int.from_bytes(data[:_HEAD_BYTES], "big")
+            known, size = marshal.loads(data[_HEAD_BYTES:end])  # noqa: S302 (as a .pyc)
+            if len(data) == end + size:
+                self._known, self._code = known, data[end:]
         except (OSError, ValueError, EOFError, TypeError):
-            pass  # there is none, or it was being written when the machine stopped
+            pass  # there is none
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _: ModuleType | None = None
     ) -> ModuleSpec | None:
-        source, is_package, facts, _code = self.known.get(name, ("", False, None, None))
+        if name not in self._known:
+            return None
+        source, is_package, size = self._known[name][0]
         folder = os.path.dirname(source)
         inside = os.path.dirname(folder) if is_package else folder
-        if not source or not path or inside not in path or _facts_of(source) != facts:
-            self.known.pop(name, None)
+        if not path or inside not in path or _size_of(source) != size:
+            del self._known[name]
             return None
-        spec = sys.modules["_frozen_importlib"].ModuleSpec(
+        spec: ModuleSpec = sys.modules["_frozen_importlib"].ModuleSpec(
             name, self, origin=source, is_package=is_package
         )
-        if is_package:
+        if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(folder)
-        found: ModuleSpec = spec
-        return found
+        return spec
 
     def create_module(self, _: ModuleSpec) -> None:
         """As Python makes one."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__file__, _, _, code = self.known[module.__name__]
+        (module.__file__, *_), (begin, end) = self._known[module.__name__]
+        code = marshal.loads(self._code[begin:end])  # noqa: S302 (as a .pyc)
         exec(code, module.__dict__)  # noqa: S102 (as every import)
 
     def keep(self) -> None:
         """Write the file anew if modules of ours were imported that it does not have."""
-        if sys.dont_write_bytecode or len(sys.modules) == self.looked_at:
+        if sys.dont_write_bytecode or len(sys.modules) == self._looked_at:
             return
-        self.looked_at = len(sys.modules)
-        names = [name for name in sys.modules if name.startswith(_OURS) and name not in self.known]
-        found = {name: each for name in names if (each := _read(name))}
+        self._looked_at = len(sys.modules)
+        names = [name for name in sys.modules if name.startswith(_OURS) and name not in self._known]
+        found = {name: each for name in names if (each := _compiled(name))}
         if not found:
             return
-        self.known.update(found)
+        for name, (facts, (begin, end)) in self._known.items():
+            found[name] = facts, bytes(self._code[begin:end])
+        code = bytearray()
+        for name, (facts, body) in found.items():
+            self._known[name] = facts, (len(code), len(code) + len(body))
+            code += body
+        self._code = memoryview(code)
+        head = marshal.dumps((self._known, len(code)))
+        temporary = f"{self._path}.{os.getpid()}"
         try:
-            temporary = f"{self.path}.{os.getpid()}"
             with open(temporary, "xb") as file:
-                marshal.dump(self.known, file)
+                file.write(len(head).to_bytes(_HEAD_BYTES, "big") + head + code)
                 file.flush()
                 os.fsync(file.fileno())  # half of it would end the interpreter
-            os.replace(temporary, self.path)
-        except OSError:
-            pass  # another user's program: there is no bundle
+            os.replace(temporary, self._path)
+        except OSError:  # another user's program, or the disk is full: there is no bundle
+            with suppress(OSError):
+                os.unlink(temporary)
 
 
 def use() -> None:
@@ -102,25 +117,26 @@ def keep() -> None:
         bundle.keep()
 
 
-def _read(name: str) -> tuple[str, bool, tuple[int, int], CodeType] | None:
+def _compiled(name: str) -> tuple[_Facts, bytes] | None:
     """A module as Python would import it now; None of what has no source, or is just being changed."""
     spec = sys.modules[name].__spec__
     get_code = getattr(spec and spec.loader, "get_code", None)
     if spec is None or spec.origin is None or get_code is None:
         return None
-    before = _facts_of(spec.origin)
+    before = _size_of(spec.origin)
     try:
         code = get_code(name)
     except (ImportError, OSError, SyntaxError):
         return None
-    if code is None or before is None or before != _facts_of(spec.origin):
+    if code is None or before is None or before != _size_of(spec.origin):
         return None
-    return spec.origin, spec.submodule_search_locations is not None, before, code
+    is_package = spec.submodule_search_locations is not None
+    return (spec.origin, is_package, before), marshal.dumps(code)
 
 
-def _facts_of(path: str) -> tuple[int, int] | None:
+def _size_of(source: str) -> _Size | None:
     try:
-        facts = os.stat(path)
+        facts = os.stat(source)
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns
