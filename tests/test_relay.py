@@ -173,6 +173,10 @@ def test_titles_and_dismissals_travel_between_ones_own_machines(
     laptop.once()
     box.once()
     assert len(box.json("status")["needs_you"]) == 1
+    # Nothing leaves a machine that shares nothing, and that is said.
+    desk.once()
+    assert "Other machines do not learn of this" in desk.console("dismiss", "s1").stdout
+    assert "Other machines" not in box.console("dismiss", "s1").stdout
 
 
 @pytest.mark.parametrize("is_late", [False, True])
