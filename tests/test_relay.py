@@ -21,7 +21,7 @@ from support import make_repository
 from test_live import DIALOG, NOTIFICATION, REQUEST, Sessions
 
 from fleet_lib import clock
-from fleet_lib.relay import exchange, names
+from fleet_lib.relay import exchange, names, server
 from fleet_lib.relay.link import Link
 from fleet_lib.relay.trouble import RelayTrouble
 from fleet_lib.store.migrate import backup
@@ -286,6 +286,29 @@ def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_not
     box.once()
     assert len(box.heard()) == 701
     assert box.heard()[301:] == turns(0, 399)
+
+
+def test_a_server_that_is_full_says_so_and_nothing_is_lost(
+    relay: Server, laptop: Machine, box: Machine
+) -> None:
+    configuration = relay.folder / server.CONFIG
+    text = configuration.read_text()
+    relay.stop()
+    configuration.write_text(text.replace('"store_dir"', '"max_file_store": 30000, "store_dir"', 1))
+    relay.start()
+    project = laptop.project("web")
+    laptop.share(project)
+    for number in range(1, 6):
+        laptop.turn(project, number, raw_markdown="The login works again. " * 500)
+    for _ in range(2):
+        with pytest.raises(RelayTrouble, match="the server is full"):
+            laptop.once()
+    relay.stop()
+    configuration.write_text(text)
+    relay.start()
+    laptop.once()
+    box.once()
+    assert box.heard() == turns(1, 5)
 
 
 def test_copied_homes_keep_their_rows_apart_and_lose_none(
