@@ -125,9 +125,24 @@ def test_a_payload_keeps_only_what_is_listed() -> None:
     overlap = {"files": ["a.py"], "sessions": ["s2"], "isOtherWorktree": True}
     kept = payloads.kept("file_overlap", {"fileOverlap": overlap, "line": "by a title"}, clean)
     assert kept == {"fileOverlap": {"files": ["a.py"]}, "line": "a.py: touched by two sessions"}
-    odd: dict[str, Any] = {"briefing": {"summary": {"a": 1}, "revision": True, "status": ["x", 1]}}
-    assert payloads.kept("briefing_added", odd, clean) == {"briefing": {"status": ["x"]}}
+    odd: dict[str, Any] = {
+        "briefing": {"summary": {"a": 1}, "revision": True, "question": ["x", 1]}
+    }
+    assert payloads.kept("briefing_added", odd, clean) == {"briefing": {"question": ["x"]}}
     assert payloads.kept("error", {"error": "no object"}, clean) == {}
+
+
+@pytest.mark.parametrize(
+    "status", ["web@laptop", "done: all of it", "<b>", "x" * 40, 7, ["failed"]]
+)
+def test_a_status_that_is_no_word_is_dropped(status: object) -> None:
+    payload = {"briefing": {"status": status, "summary": "It works."}, "status": status}
+    found = payloads.kept("briefing_added", payload, lambda text, _: text)
+    assert found == {"briefing": {"summary": "It works."}}
+    known = payloads.kept(
+        "briefing_added", {"briefing": {"status": "failed"}}, lambda text, _: text
+    )
+    assert known == {"briefing": {"status": "failed"}}
 
 
 def test_local_folders_are_left_out_of_what_is_sent(fleet: Fleet) -> None:
