@@ -74,7 +74,7 @@ _SMALL = {
 }
 # The newest or oldest rows of a table, in an order that is the table's own or an index's.
 _ENDS = re.compile(
-    r"FROM \w+ (?:WHERE NULL IS NULL )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
+    r"FROM \w+ (?:s )?(?:INDEXED BY \w+ )?(?:WHERE (?:NULL IS NULL|1|1 AND 1) )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
     r"(?:, \w+ DESC)? )?LIMIT \d+",
 )
 # Lists of sessions in the order of these: of those that live, and of those that ended, which most
