@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from fleet_lib import clock, words
@@ -273,9 +274,7 @@ def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
         chosen[key] = turn
     keys = sorted(chosen)
     # " a b " comes right before all that begin with it: no character of a word is below a blank.
-    begun = {
-        key for key, after in zip(keys, keys[1:], strict=False) if key and after.startswith(key)
-    }
+    begun = {key for key, after in pairwise(keys) if key and after.startswith(key)}
     return [_item(turn) for key, turn in chosen.items() if key not in begun]
 
 
