@@ -82,7 +82,8 @@ def list_(include_archived: bool, machine: str | None, limit: int | None, as_jso
         number = len(records)
         if number == limit:
             number = ProjectRepo(connection).count(**filters)
-        names = project_names(connection, [one["project_id"] for one in records])
+        shown = () if as_json else [one["project_id"] for one in records]
+        names = project_names(connection, shown)
     if as_json:
         print_json(records)
         return
