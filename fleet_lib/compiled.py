@@ -58,7 +58,7 @@ def kept(key: Any, make: Callable[[], T]) -> T:
     return made
 
 
-def checksum(data: bytes) -> bytes:
+def checksum(data: bytes | memoryview) -> bytes:
     """That of a `.pyc` file."""
     return _imp.source_hash(0, data)
 

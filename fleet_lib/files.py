@@ -4,6 +4,7 @@ standard library only, since the installer and the plugin use it too."""
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import stat
 import sys
@@ -31,6 +32,16 @@ def read_regular_file(path: str, limit: int) -> bytes | None:
         while len(data) < limit and (more := os.read(descriptor, min(limit - len(data), 1 << 20))):
             data += more
         return data
+
+
+def map_regular_file(path: str, limit: int) -> bytes | mmap.mmap | None:
+    """The same without a copy, which for megabytes costs more than what is looked for in them. For
+    files that are replaced whole: a program that shortens one at this moment ends this process."""
+    with open_regular(path) as descriptor:
+        if descriptor is None:
+            return None
+        size = min(os.fstat(descriptor).st_size, limit)
+        return mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else b""
 
 
 @contextlib.contextmanager

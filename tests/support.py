@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -338,7 +338,8 @@ class _ReaderHere(Reader):
     def work_ahead(self, names: list[str]) -> None:
         self._here.begin_ahead(names)
 
-    def prepare_all(self, names: list[str]) -> None:
+    def _ask_each(self, what: str, questions: Sequence[tuple[Any, ...]]) -> None:
+        """`_ask` asks each."""
         while self._here.is_ahead:
             self._here.work_ahead()
 

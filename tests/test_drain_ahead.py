@@ -12,7 +12,7 @@ from support import Fleet, make_repository
 from test_drain import briefings, put, start_patched_drainer
 
 from fleet_lib import outside, spool
-from fleet_lib.drain import drainer, put_off, reader, reader_child
+from fleet_lib.drain import drainer, put_off, reader, reader_child, reader_watch
 from fleet_lib.drain.put_off import PutOff
 from fleet_lib.errors import BadEntry
 
@@ -76,8 +76,8 @@ def test_an_entry_that_fails_ahead_of_its_batch_takes_no_other_with_it(
     names = [put(fleet, number) for number in range(1, 8)]
     fails = f"""{SMALL_BATCHES}
 import signal
-reader = importlib.import_module("fleet_lib.drain.reader")
-reader._LONGEST_SECONDS = 6.0
+reader_watch = importlib.import_module("fleet_lib.drain.reader_watch")
+reader_watch._LONGEST_SECONDS = 6.0
 def prepare(entry, *rest):
     if entry.name == {names[2]!r}:
         {what}
@@ -183,12 +183,12 @@ def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(
         return real(entry, *rest)
 
     monkeypatch.setattr(reader_child, "prepare", prepare)
-    monkeypatch.setattr(reader, "_LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr(reader_watch, "_LONGEST_SECONDS", 0.5)
     asks = reader.Reader(str(fleet.home))
     asks.begin(PutOff(str(fleet.home)))
     with pytest.raises(BadEntry, match="too long"):
         asks.prepare(names[0])
-    monkeypatch.setattr(reader, "_LONGEST_SECONDS", 100.0)
+    monkeypatch.setattr(reader_watch, "_LONGEST_SECONDS", 100.0)
     found = asks.prepare(names[1])
     asks.close()
     assert found is not None and found.entry.name == names[1]

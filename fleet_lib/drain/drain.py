@@ -66,6 +66,10 @@ def _work(
     # copy every page.
     gc.disable()
     try:
+        if sys.flags.no_site:  # as hooks start it
+            from fleet_lib.drain import bundle
+
+            bundle.use()
         from fleet_lib import held
         from fleet_lib.drain import linger
 

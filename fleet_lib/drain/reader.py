@@ -26,26 +26,25 @@ import mmap
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fleet_lib import log, outside, spool
 from fleet_lib.drain.linger import LARGEST_BYTES, memory_bytes
 from fleet_lib.drain.put_off import PutOff, place_to_note
 from fleet_lib.drain.reader_child import LENGTH, NEWEST_PROTOCOL, Reply, serve
+from fleet_lib.drain.reader_watch import POLL_SECONDS, Hangs, NeverEnds, Watch
+from fleet_lib.drain.usage import Question
 from fleet_lib.errors import BadEntry, NoAnswer
-from fleet_lib.store.usage import FilePlace, UsageReading
+from fleet_lib.store.usage import UsageReading
 from fleet_lib.turn.prepared import NotRead, Prepared
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-POLL_SECONDS = 0.25
-_LONGEST_SECONDS = 100.0  # for one answer of a child that works all the time
 _CRASHES = 3  # in which an entry may end its child
 _KILLS = 10  # the same by a signal that comes from elsewhere, too: the system lacks memory
 _HANGS = 5  # of one question, each at another place
-_UNSEEN_SECONDS = 10.0  # for an answer where the system does not say what a process does
 
 
 _HAS_PROC = os.path.exists("/proc/self/stat")
@@ -63,19 +62,6 @@ class _Died(Exception):
         self.number = number
 
 
-class _NeverEnds(Exception):
-    """The child works all the time, and not even its alarm ends that."""
-
-
-class _Hangs(Exception):
-    """The child waits for an answer that does not come: to a question of an entry ("" for none)
-    about this path."""
-
-    def __init__(self, path: str, entry: str) -> None:
-        super().__init__(path)
-        self.path, self.entry = path, entry
-
-
 class Reader:
     """Asks a child, once `begin` was called. Each method raises NoAnswer, BadEntry or
     spool.Malformed, and notes a place that hangs in `put_off`. `on_wait(what)` is called when an
@@ -89,6 +75,7 @@ class Reader:
         self._unread = bytearray()  # of the replies
         self._poll = select.poll()
         self._abandoned: list[int] = []
+        self._coming: list[tuple[Any, ...]] = []  # what was asked at once, the next one last
         self._begin_batch()
 
     def begin(self, put_off: PutOff, on_wait: Callable[[str], None] = lambda _: None) -> None:
@@ -110,20 +97,14 @@ class Reader:
             try:
                 self._send("memory", ())
                 is_large = self._result(self._receive()) + memory_bytes() > LARGEST_BYTES
-            except (_Died, _Hangs, _NeverEnds, BadEntry, NoAnswer):
+            except (_Died, Hangs, NeverEnds, BadEntry, NoAnswer):
                 is_large = True
             if is_large:
                 self.end_child()
 
     def prepare_all(self, names: list[str]) -> None:
         """Ask for these entries at once. `prepare` returns each, in this order."""
-        if not self._child:
-            self._fork()
-        try:
-            self._send("prepare_all", (names,))
-            self._coming = names[::-1]
-        except _Died:  # `prepare` asks for each
-            self._drop()
+        self._ask_each("prepare", [(name,) for name in names])
 
     def work_ahead(self, names: list[str]) -> None:
         """These entries will be asked for next. The child prepares them while nothing is asked."""
@@ -144,19 +125,13 @@ class Reader:
         more: Prepared | None = self._ask("read_more", name, vars(missing))
         return more
 
-    def usage_files(self, transcript: str) -> dict[str, int]:
-        """As turn.usage.usage_files; {} where nothing answers."""
-        with contextlib.suppress(NoAnswer):
-            found: dict[str, int] = self._ask("usage_files", transcript)
-            return found
-        return {}
+    def usage_files(self, transcripts: list[str]) -> list[dict[str, int]]:
+        """As turn.usage.usage_files of each; {} where nothing answers."""
+        return self._answers("usage_files", [(transcript,) for transcript in transcripts], {})
 
-    def read_usage(self, path: str, place: FilePlace, session_id: str) -> UsageReading | None:
-        """As turn.usage.read_usage; None where nothing answers."""
-        with contextlib.suppress(NoAnswer):
-            reading: UsageReading | None = self._ask("read_usage", path, place, session_id)
-            return reading
-        return None
+    def read_usage(self, questions: list[Question]) -> list[UsageReading | None]:
+        """As turn.usage.read_usage of each; None where nothing answers."""
+        return self._answers("read_usage", questions, None)
 
     def forget(self) -> None:
         """A batch is done: what was read for it is not asked for again."""
@@ -180,6 +155,31 @@ class Reader:
                 time.sleep(0.002)
             self._child = 0
 
+    def _ask_each(self, what: str, questions: Sequence[tuple[Any, ...]]) -> None:
+        """Ask all of these at once. `_ask` returns the answers, in this order."""
+        if not self._child:
+            self._fork()
+        try:
+            self._send("each", (what, questions))
+            self._coming = [(what, *arguments) for arguments in reversed(questions)]
+        except _Died:  # `_ask` asks each
+            self._drop()
+
+    def _answers(self, what: str, questions: Sequence[tuple[Any, ...]], none: Any) -> list[Any]:
+        """The answer to each of these; `none` where nothing answers."""
+        self._ask_each(what, questions)
+        found = []
+        try:
+            for arguments in questions:
+                try:
+                    found.append(self._ask(what, *arguments))
+                except NoAnswer:
+                    found.append(none)
+        finally:
+            if len(found) < len(questions):
+                self.end_child()  # it has not said everything
+        return found
+
     def _ask(self, what: str, *arguments: object) -> Any:
         crashes = hangs = kills = 0
         while True:
@@ -187,7 +187,7 @@ class Reader:
             try:
                 if not self._child:
                     self._fork()
-                if self._coming and (what, self._coming[-1]) == ("prepare", arguments[0]):
+                if self._coming and self._coming[-1] == (what, *arguments):
                     self._coming.pop()
                 else:
                     self._send(what, arguments)
@@ -201,12 +201,12 @@ class Reader:
                         f"it ended the process that read it {crashes + kills} times"
                         f" (the last time by signal {died.number})"
                     ) from None
-            except _Hangs as question:
+            except Hangs as question:
                 hangs += 1
                 place = self._abandon(question)
                 if hangs >= _HANGS:
                     raise NoAnswer(place, "it does not answer", is_silent=True) from None
-            except _NeverEnds:
+            except NeverEnds:
                 entry = outside.entry_on(self._board)
                 self._kill()
                 if entry in ("", *arguments):  # else the child was ahead, and the next one is not
@@ -219,7 +219,7 @@ class Reader:
         if kind == "slow":
             raise TookTooLong("reading it took too long")
         if kind == "waited":
-            raise _Hangs(*value)
+            raise Hangs(*value)
         if kind == "no answer":
             place, reason, is_silent = value
             raise NoAnswer(place, reason, is_silent=is_silent)
@@ -249,7 +249,7 @@ class Reader:
         self._child, self._requests, self._replies = child, requests[1], replies[0]
         self._poll.register(self._replies, select.POLLIN)
 
-    def _abandon(self, question: _Hangs) -> str:
+    def _abandon(self, question: Hangs) -> str:
         """Kill the child and what it started, and note what it asked; the place that is silent."""
         child = self._child
         self._kill()
@@ -279,7 +279,7 @@ class Reader:
         self._coming.clear()
 
     def _begin_batch(self) -> None:
-        self._coming = list[str]()  # entries that were asked for at once, the next one last
+        self._coming.clear()
         self._received = io.BytesIO()
         self._unpickler = pickle.Unpickler(self._received)
 
@@ -304,7 +304,7 @@ class Reader:
             raise self._death() from None
 
     def _receive(self) -> Any:
-        watch = _Watch(self._child, self._board, self._on_wait)
+        watch = Watch(self._child, self._board, self._on_wait)
         length = LENGTH.unpack(self._read(LENGTH.size, watch))[0]
         self._received.seek(0)
         self._received.truncate()
@@ -313,7 +313,7 @@ class Reader:
         # What was sent before in this batch is only referred to, as a repository's state.
         return self._unpickler.load()
 
-    def _read(self, size: int, watch: _Watch) -> bytes:
+    def _read(self, size: int, watch: Watch) -> bytes:
         while len(self._unread) < size:
             if not self._poll.poll(POLL_SECONDS * 1000):
                 watch.note_silence()
@@ -334,49 +334,6 @@ class Reader:
                 return _Died(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
             time.sleep(0.002)
         return _Died(0)
-
-
-class _Watch:
-    """How long a child has been waiting: its time counts only while it neither works nor asks
-    something new."""
-
-    def __init__(self, child: int, board: mmap.mmap, on_wait: Callable[[str], None]) -> None:
-        self._child = child
-        self._board = board
-        self._on_wait = on_wait
-        self._seen: tuple[int, int] | None = None
-        self._polls = self._silent_polls = 0
-
-    def note_silence(self) -> None:
-        """Nothing came for a moment. Raises _Hangs or _NeverEnds when that was one too many."""
-        # In polls and not by the clock: if this process was stopped, the child was not asked.
-        self._polls += 1
-        asked, seconds, path = outside.read_board(self._board)
-        seconds = max(seconds, outside.QUESTION_SECONDS)  # before the first question it is 0
-        state, cpu_ticks = _activity(self._child)
-        if state == b"T":  # stopped by a signal, which is no place's silence: another child goes on
-            os.kill(self._child, _signal.SIGKILL)
-        is_silent = state != b"R" and self._seen == (asked, cpu_ticks)
-        self._seen = (asked, cpu_ticks)
-        self._silent_polls = self._silent_polls + 1 if is_silent else 0
-        waited = self._silent_polls * POLL_SECONDS
-        if waited >= 1.0:
-            self._on_wait(path)
-        if waited >= (seconds if cpu_ticks >= 0 else max(seconds, _UNSEEN_SECONDS)):
-            raise _Hangs(path, outside.entry_on(self._board))
-        if self._polls * POLL_SECONDS >= _LONGEST_SECONDS:
-            raise _NeverEnds
-
-
-def _activity(child: int) -> tuple[bytes, int]:
-    """(the letter of a process's state, the CPU time that it has used); (b"", -1) if that is
-    unknown."""
-    try:
-        with open(f"/proc/{child}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        return fields[0], int(fields[11]) + int(fields[12])
-    except (OSError, IndexError, ValueError):
-        return b"", -1
 
 
 def _left_of_group(group: int) -> list[tuple[int, float]]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 
 from fleet_lib import outside, spool
+from fleet_lib.drain import bundle
 from fleet_lib.drain.linger import memory_bytes
 from fleet_lib.errors import BadEntry, NoAnswer
 from fleet_lib.turn import remembered
@@ -63,16 +64,18 @@ def serve(
             what, arguments = pickle.loads(_read(requests, LENGTH.unpack(head)[0]))
             if what == "forget":
                 child.forget()
+                bundle.keep()
             elif what == "ahead":
                 child.begin_ahead(*arguments)
             elif what == "begin":
                 outside.note_on(board, *arguments)
                 child = _Child(home)
-            elif what == "prepare_all":
-                for name in arguments[0]:
-                    if not child.has_prepared(name):
+            elif what == "each":
+                what, questions = arguments
+                for each in questions:
+                    if what == "prepare" and not child.has_prepared(each[0]):
                         sent.flush()  # what is done is not lost with an entry that hangs
-                    _send(sent, child.reply("prepare", (name,)))
+                    _send(sent, child.reply(what, each))
             else:
                 _send(sent, child.reply(what, arguments))
             sent.flush()

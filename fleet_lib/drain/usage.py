@@ -4,14 +4,14 @@ message counts once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from fleet_lib.store import db
 from fleet_lib.store.usage import FilePlace, UsageReading, UsageRepo
 from fleet_lib.turn.payload import TURN_ENDS
 from fleet_lib.turn.prepared import Prepared
-from fleet_lib.turn.usage import file_digest, read_usage, usage_files
+from fleet_lib.turn.usage import PORTION_BYTES, file_digest, read_usage, usage_files
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -19,17 +19,27 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 32 * 1024 * 1024  # before what was read is stored
 
+Question = tuple[str, FilePlace, str]  # what read_usage is asked
+
+
+def _files_of(transcripts: Sequence[str]) -> list[Mapping[str, int]]:
+    return [usage_files(transcript) for transcript in transcripts]
+
+
+def _read_each(questions: Iterable[Question]) -> list[UsageReading | None]:
+    return [read_usage(*question) for question in questions]
+
 
 class TranscriptUsage:
     """Transcripts that are to be read, and what was read and is not stored yet."""
 
     def __init__(
         self,
-        files: Callable[[str], Mapping[str, int]] = usage_files,
-        read: Callable[[str, FilePlace, str], UsageReading | None] = read_usage,
+        files_of: Callable[[list[str]], Sequence[Mapping[str, int]]] = _files_of,
+        read_each: Callable[[list[Question]], Sequence[UsageReading | None]] = _read_each,
     ) -> None:
-        self._files = files
-        self._read = read
+        self._files_of = files_of
+        self._read_each = read_each
         self._waiting: dict[str, str] = {}  # {transcript: its session}
         self._left: dict[str, str] = {}  # those of them that have more
         self._readings: list[UsageReading] = []
@@ -57,24 +67,29 @@ class TranscriptUsage:
         waits."""
         if self._is_read:
             return
-        self._is_read, self._left, read_bytes = True, {}, 0
-        for transcript, session_id in self._waiting.items():
-            if read_bytes > _READ_BYTES:
-                self._left[transcript] = session_id
+        self._is_read, self._left, room = True, {}, _READ_BYTES
+        files = dict(zip(self._waiting, self._files_of(list(self._waiting)), strict=True))
+        digests = [file_digest(path) for found in files.values() for path in found]
+        places = UsageRepo(connection).places(digests)
+        questions: list[Question] = []
+        asking: list[str] = []  # the transcript of each question
+        for transcript, found in files.items():
+            if room < 0:
+                self._left[transcript] = self._waiting[transcript]
                 continue
-            files = self._files(transcript)
-            digests = {path: file_digest(path) for path in files}
-            places = UsageRepo(connection).places(list(digests.values()))
-            for path, size in files.items():
-                place = places.get(digests[path], FilePlace())
+            for path, size in found.items():
+                place = places.get(file_digest(path), FilePlace())
                 # Most subagents have long ended: their files need not be opened.
-                reading = None if size == place.read_to else self._read(path, place, session_id)
-                if reading is None:
-                    continue
+                if size != place.read_to or path == transcript:
+                    questions.append((path, place, self._waiting[transcript]))
+                    asking.append(transcript)
+                    new = size - place.read_to if size >= place.read_to else size
+                    room -= min(new, PORTION_BYTES)
+        for transcript, reading in zip(asking, self._read_each(questions), strict=True):
+            if reading:
                 self._readings.append(reading)
-                read_bytes += max(0, reading.place.read_to - place.read_to)
                 if not reading.is_at_end:
-                    self._left[transcript] = session_id
+                    self._left[transcript] = self._waiting[transcript]
 
     def store(self, connection: sqlite3.Connection) -> None:
         """Count what was read, in the caller's transaction."""

@@ -18,7 +18,7 @@ from itertools import accumulate
 
 from fleet_lib import outside
 from fleet_lib.compiled import checksum
-from fleet_lib.files import open_regular, read_regular_file
+from fleet_lib.files import map_regular_file, open_regular, read_regular_file
 from fleet_lib.records import MutableRecord, field
 from fleet_lib.turn import git_index, kept, new_objects
 
@@ -102,7 +102,7 @@ class DocumentNames:
         self._toplevel = toplevel
         self._git_folder = git_folder
         self._index = os.path.join(git_folder, "index")
-        self._index_data: bytes | None = None
+        self._index_data: git_index.Index | None = None
         self._objects = objects
         self._ends = [end.encode() for end in ends]
         self._is_document = is_document
@@ -120,11 +120,11 @@ class DocumentNames:
     def files_named(self, name: str) -> list[str] | None:
         """The tracked files with this base name; None where git has to be asked."""
         if self._index_data is None:
-            self._index_data = read_regular_file(self._index, _INDEX_BYTES)
+            self._index_data = map_regular_file(self._index, _INDEX_BYTES)
         return None if self._index_data is None else git_index.files_named(self._index_data, name)
 
     def forget_index(self) -> None:
-        """It may have as many megabytes as all else of a reader."""
+        """It may have as many megabytes as all else of a reader, and git writes a new one."""
         self._index_data = None
 
     def _read(self) -> _Known | None:
@@ -193,7 +193,7 @@ class DocumentNames:
                 there = (file for file, is_there in changes.items() if is_there)
                 new = [file for file in there if file not in known and self._is_document(file)]
                 return left + new, tree
-        data = read_regular_file(self._index, _INDEX_BYTES)
+        data = map_regular_file(self._index, _INDEX_BYTES)
         files = None if data is None else git_index.files_ending(data, self._ends)
         if data is None or files is None:
             return None

@@ -5,6 +5,8 @@ and the list is needed after every edit. What this does not know (SHA-256, a spl
 version) it leaves to git: None.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection
 
 _ID_BYTES = 20
@@ -16,9 +18,14 @@ _MORE_FILES = frozenset((b"link", b"sdir"))  # extensions of an index that does 
 
 
 _Found = tuple[list[bytes], int]  # names, and where the entries end
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    Index = bytes | mmap
 
 
-def files_ending(data: bytes, ends: Collection[bytes]) -> list[str] | None:
+def files_ending(data: Index, ends: Collection[bytes]) -> list[str] | None:
     """The files whose names end, in any letter case, with the last three bytes of one of these.
     `data` is a whole index."""
     version, count = (int.from_bytes(data[at : at + 4], "big") for at in (4, 8))
@@ -35,7 +42,7 @@ def files_ending(data: bytes, ends: Collection[bytes]) -> list[str] | None:
     return list(dict.fromkeys(names))  # of a conflict there are several entries
 
 
-def files_named(data: bytes, name: str) -> list[str] | None:
+def files_named(data: Index, name: str) -> list[str] | None:
     """The files with this base name. `data` is a whole index."""
     wanted = name.encode("utf-8", "surrogateescape")
     if len(wanted) < _TAIL_BYTES or not _names_each_file(data):
@@ -48,7 +55,7 @@ def files_named(data: bytes, name: str) -> list[str] | None:
     return files and [file for file in dict.fromkeys(files) if file.rpartition("/")[2] == name]
 
 
-def root_tree(data: bytes) -> bytes:
+def root_tree(data: Index) -> bytes:
     """The id of the tree that has the same files as the index, whose last bytes these are; b"" if
     there is none, or it is not known."""
     at = _trees_at(data)
@@ -56,7 +63,7 @@ def root_tree(data: bytes) -> bytes:
     return b"" if counts.startswith(b"-") else rest[:_ID_BYTES]
 
 
-def _trees_at(data: bytes) -> int:
+def _trees_at(data: Index) -> int:
     """Where the extension begins that has the ids of trees, -1 if there is none."""
     at = data.rfind(b"TREE")
     while at >= 0 and not _is_whole(data, at):
@@ -64,17 +71,17 @@ def _trees_at(data: bytes) -> int:
     return at
 
 
-def _names_each_file(data: bytes) -> bool:
+def _names_each_file(data: Index) -> bool:
     """Whether the index is neither split nor sparse. Looking for the signs of that everywhere would
     take most of the time, so it is done only where they may be."""
     at = _trees_at(data)
     found = _extensions(data, at) if at >= 0 and _ends_an_entry(data, at) else None
     if found is None:
-        return not any(sign + b"\0" in data for sign in _MORE_FILES)
+        return all(data.find(sign + b"\0") < 0 for sign in _MORE_FILES)
     return _MORE_FILES.isdisjoint(found)
 
 
-def _ends_an_entry(data: bytes, at: int) -> bool:
+def _ends_an_entry(data: Index, at: int) -> bool:
     """Whether the last entry, of version 2 or 3, ends there: no other extension lies before."""
     end = at - 1
     while data[end : end + 1] == b"\0":
@@ -85,7 +92,7 @@ def _ends_an_entry(data: bytes, at: int) -> bool:
     return is_name and mode in _MODES and at - end <= 9
 
 
-def _ending(data: bytes, wanted: bytes) -> list[bytes] | None:
+def _ending(data: Index, wanted: bytes) -> list[bytes] | None:
     """The names of version 2 and 3 that end so, found by what stands before them; None if one has
     something else there than almost every name: a zero byte and its length."""
     found: list[bytes] = []
@@ -99,7 +106,7 @@ def _ending(data: bytes, wanted: bytes) -> list[bytes] | None:
     return found
 
 
-def _plain(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
+def _plain(data: Index, count: int, tails: frozenset[bytes]) -> _Found:
     """Of version 2 and 3. This loop is most of what reading an index costs."""
     last = frozenset(byte for tail in tails for byte in (tail[-1:] + tail[-1:].upper()))
     names: list[bytes] = []
@@ -111,7 +118,9 @@ def _plain(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
             length |= (high & 0x0F) << 8
             begin += 2 if high & _EXTENDED else 0
             if length == _LONGEST:
-                length = data.index(b"\0", begin) - begin
+                length = data.find(b"\0", begin) - begin
+                if length < 0:
+                    raise IndexError
         end = begin + length
         if data[end - 1] in last and data[end - 3 : end].lower() in tails:
             names.append(data[begin:end])
@@ -119,7 +128,7 @@ def _plain(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
     return names, at
 
 
-def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
+def _compressed(data: Index, count: int, tails: frozenset[bytes]) -> _Found:
     """Of version 4, where a name says how much of the one before it to leave out."""
     names: list[bytes] = []
     at, name = 12, b""
@@ -141,13 +150,13 @@ def _compressed(data: bytes, count: int, tails: frozenset[bytes]) -> _Found:
     return names, at
 
 
-def _is_whole(data: bytes, at: int) -> bool:
+def _is_whole(data: Index, at: int) -> bool:
     """Whether nothing but extensions, of which none names more files, follows up to the checksum."""
     found = _extensions(data, at)
     return found is not None and b"link" not in found
 
 
-def _extensions(data: bytes, at: int) -> list[bytes] | None:
+def _extensions(data: Index, at: int) -> list[bytes] | None:
     """The signs of the extensions that follow up to the checksum; None if something else does."""
     found: list[bytes] = []
     while 0 <= at < len(data) - _ID_BYTES:

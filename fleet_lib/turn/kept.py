@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import marshal
+import mmap
 import os
 
 from fleet_lib import paths
@@ -29,12 +30,14 @@ def name_of(kind: str, path: str) -> str:
 def read(home: str, name: str) -> Any:
     """What was kept under this name, as it was given; None if there is nothing."""
     try:
-        with open(os.path.join(paths.cache(home), name), "rb", 0) as file:
-            data = file.read(min(os.fstat(file.fileno()).st_size, _FILE_BYTES) + 1)
-        body = data[_CHECKSUM_BYTES:]
-        if len(data) > _FILE_BYTES or data[:_CHECKSUM_BYTES] != checksum(body):
-            return None
-        number, value = marshal.loads(body)  # noqa: S302 (a file of ours, and whole)
+        with (
+            open(os.path.join(paths.cache(home), name), "rb", 0) as file,
+            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data,
+            memoryview(data)[_CHECKSUM_BYTES:] as body,
+        ):
+            if len(data) > _FILE_BYTES or data[:_CHECKSUM_BYTES] != checksum(body):
+                return None
+            number, value = marshal.loads(body)  # noqa: S302 (a file of ours, and whole)
     except (OSError, ValueError, EOFError, TypeError):
         return None
     return value if number == _FORMAT else None

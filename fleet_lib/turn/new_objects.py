@@ -4,10 +4,11 @@ A commit of the turn that just ended is a loose object, and so are the trees tha
 parent's, unless git has packed them meanwhile. What is packed, and what a merge changed, is left to
 git: None."""
 
+import os
 import zlib
 from collections.abc import Iterator
 
-from fleet_lib.files import read_regular_file
+from fleet_lib.files import open_regular
 from fleet_lib.lazy import lazy
 from fleet_lib.records import Record
 
@@ -17,9 +18,12 @@ _ENTRIES = {  # of a tree, by the bytes of an id; as many as there are
     size: lazy(rb"(?s)(?:[0-7]{5,6} [^\0]+\0.{%d})*+" % size) for size in (20, 32)
 }
 
+_PIECE_BYTES = 16 * 1024  # of a packed object
+
+_Body = bytes | bytearray
 _Entry = tuple[bytes, bytes]  # mode, id
 # Unpacking a folder of 20,000 files takes milliseconds, and a turn asks for it more than once.
-_large_trees: dict[bytes, bytes] = {}
+_large_trees: dict[bytes, _Body] = {}
 _LARGE_TREES = 4
 _LARGE_BYTES, _LARGEST_BYTES = 32 * 1024, 2 * 1024 * 1024
 
@@ -30,22 +34,18 @@ class _Reader(Record):
     objects: str
     id_bytes: int
 
-    def read(self, kind: bytes, name: str) -> bytes:
+    def read(self, kind: bytes, name: str) -> bytearray:
         """Raises LookupError if there is no such loose object."""
-        packed = read_regular_file(f"{self.objects}/{name[:2]}/{name[2:]}", OBJECT_BYTES)
-        if packed is None:
-            raise LookupError(name)
-        unpacking = zlib.decompressobj()
-        try:
-            whole = unpacking.decompress(packed, OBJECT_BYTES)
-        except zlib.error:
-            raise LookupError(name) from None
-        head, _, body = whole.partition(b"\0") if unpacking.eof else (b"", b"", b"")
-        if head.split(b" ")[0] != kind:
+        with open_regular(f"{self.objects}/{name[:2]}/{name[2:]}") as descriptor:
+            try:
+                body = _unpacked(descriptor, kind) if descriptor is not None else None
+            except (OSError, ValueError, zlib.error):
+                body = None
+        if body is None:
             raise LookupError(name)
         return body
 
-    def tree(self, id: bytes | None) -> bytes:
+    def tree(self, id: bytes | None) -> _Body:
         if id is None:
             return b""
         if id in _large_trees:
@@ -74,7 +74,7 @@ class _Reader(Record):
                 yield folder + name, other is not None
 
     def _different(
-        self, one: bytes, other: bytes
+        self, one: _Body, other: _Body
     ) -> tuple[dict[bytes, _Entry], dict[bytes, _Entry]]:
         """The entries of two trees without most of those that they share: a folder may have tens of
         thousands, of which one has changed. A folder's name ends with a slash, as git sorts it."""
@@ -92,14 +92,14 @@ class _Reader(Record):
             else:
                 here = self._entry(other, here, new)
 
-    def _entry(self, tree: bytes, at: int, found: dict[bytes, _Entry]) -> int:
+    def _entry(self, tree: _Body, at: int, found: dict[bytes, _Entry]) -> int:
         """Note the entry that begins there; where the next one does."""
         space, end = tree.find(b" ", at), tree.find(b"\0", at)
         if not at < space < end:
             raise LookupError("no tree")
         after = end + 1 + self.id_bytes
-        mode, name = tree[at:space], tree[space + 1 : end]
-        found[name + b"/" if mode == _TREE else name] = (mode, tree[end + 1 : after])
+        mode, name = bytes(tree[at:space]), bytes(tree[space + 1 : end])
+        found[name + b"/" if mode == _TREE else name] = (mode, bytes(tree[end + 1 : after]))
         return after
 
 
@@ -134,7 +134,24 @@ def changes(objects: str, before: bytes, after: bytes) -> dict[str, bool] | None
     return {name.decode("utf-8", "surrogateescape"): is_there for name, is_there in found}
 
 
-def _head_of(commit: bytes) -> tuple[bytes, list[str]]:
+def _unpacked(descriptor: int, kind: bytes) -> bytearray | None:
+    """What follows the head of a loose object; None if it is of another kind or size than that says.
+    Piece by piece into one place: every page of memory that is not needed counts here."""
+    unpacking = zlib.decompressobj()
+    head, _, piece = unpacking.decompress(os.read(descriptor, _PIECE_BYTES)).partition(b"\0")
+    kind_found, _, size = head.partition(b" ")
+    if kind_found != kind or int(size) > OBJECT_BYTES:
+        return None
+    body = bytearray(int(size))
+    at = 0
+    while piece and at + len(piece) <= len(body):
+        body[at : at + len(piece)] = piece
+        at += len(piece)
+        piece = unpacking.decompress(os.read(descriptor, _PIECE_BYTES))
+    return body if unpacking.eof and at == len(body) and not piece else None
+
+
+def _head_of(commit: _Body) -> tuple[bytes, list[str]]:
     """(id of the tree, ids of the parents)."""
     lines = commit.partition(b"\n\n")[0].split(b"\n")
     if not lines[0].startswith(b"tree "):
@@ -143,11 +160,11 @@ def _head_of(commit: bytes) -> tuple[bytes, list[str]]:
     return bytes.fromhex(lines[0][5:].decode("ascii")), parents
 
 
-def _common_beginning(one: bytes, other: bytes) -> int:
+def _common_beginning(one: _Body, other: _Body) -> int:
     """How many bytes two texts share from their beginning."""
     low, high = 0, min(len(one), len(other))
     while low < high:
-        middle = (low + high + 1) // 2
+        middle = min(low + _PIECE_BYTES, (low + high + 1) // 2)
         if one[low:middle] == other[low:middle]:
             low = middle
         else:
@@ -155,11 +172,11 @@ def _common_beginning(one: bytes, other: bytes) -> int:
     return low
 
 
-def _common_end(one: bytes, other: bytes, begin: int) -> int:
+def _common_end(one: _Body, other: _Body, begin: int) -> int:
     """How many they share from their ends, up to `begin`."""
     low, high = 0, min(len(one), len(other)) - begin
     while low < high:
-        middle = (low + high + 1) // 2
+        middle = min(low + _PIECE_BYTES, (low + high + 1) // 2)
         if one[len(one) - middle : len(one) - low] == other[len(other) - middle : len(other) - low]:
             low = middle
         else:

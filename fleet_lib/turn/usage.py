@@ -35,8 +35,8 @@ _INTERRUPTED = b"[Request interrupted by user"
 
 
 def usage_files(transcript: str) -> dict[str, int]:
-    """{a transcript, and those of its session's subagents: bytes}; -1 where that was not asked."""
-    found = {transcript: -1}
+    """{a transcript, and those of its session's subagents: bytes}."""
+    found = {transcript: _size(transcript)}
     folders = [transcript.removesuffix(".jsonl") + "/subagents"]
     while folders:
         outside.asking(folders[-1])
@@ -50,6 +50,17 @@ def usage_files(transcript: str) -> dict[str, int]:
         except (OSError, ValueError):
             continue
     return found
+
+
+def _size(path: str) -> int:
+    outside.asking(path)
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        outside.require_answer(error, path)
+    except ValueError:
+        pass
+    return 0
 
 
 def file_digest(path: str) -> int:
