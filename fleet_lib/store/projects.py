@@ -129,13 +129,18 @@ class ProjectRepo:
         one first; of another machine, or of this one (""), of its briefings, and the projects that
         have some. Each is a question to one index: a GROUP BY would read every row, and only those
         that are wanted are counted."""
-        of_machine = index = ""
+        count = "SELECT count(*) FROM briefings b {} WHERE b.project_id = p.project_id {}"
+        number, of_machine = f"({count.format('', '')})", ""
         if machine is not None:  # SQLite would read the rows: it does not see that this index does
-            of_machine = f"AND {machine_of('b.session_id')} = :machine"
             index = "INDEXED BY briefings_by_project_machine"
+            of_machine = f"AND {machine_of('b.session_id')} = :machine"
+            of_others = f"AND {machine_of('b.session_id')} > ''"
+            if machine:
+                number = f"({count.format(index, of_machine)})"
+            else:  # most are of this machine, and all are counted faster
+                number = f"({count.format('', '')}) - ({count.format(index, of_others)})"
         rows = self._connection.execute(
-            f"SELECT p.*, (SELECT count(*) FROM briefings b {index}"
-            f" WHERE b.project_id = p.project_id {of_machine}) FROM ("
+            f"SELECT p.*, {number} FROM ("
             f"SELECT {_COLUMNS}, (SELECT {ENDED} FROM briefings b"
             f" WHERE b.project_id = projects.project_id {of_machine}"
             f" ORDER BY {ENDED} DESC LIMIT 1) AS at FROM projects"

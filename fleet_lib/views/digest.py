@@ -179,7 +179,7 @@ def _turn(row: tuple[Any, ...], day: str, *, is_last: bool) -> _Turn:
 def _texts(stored: str | None) -> tuple[str, ...]:
     if stored is None or stored == "[]":
         return ()
-    return tuple(str(item) for item in json_array_or_none(stored) or ())
+    return tuple(map(str, json_array_or_none(stored) or ()))
 
 
 class _Days:
@@ -252,7 +252,7 @@ def _project(
     return head | {
         "turns": len(turns),
         "sessions": len({turn.session_id for turn in turns} - {None}),
-        "files": len({file for turn in turns for file in turn.files}),
+        "files": len(set().union(*[turn.files for turn in turns])),
         "turns_with_commits": sum(turn.is_committed for turn in turns),
         "done": done,
         "small": len(small),
