@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from commander.cli._cells import padded, width, wrapped_text
-from commander.cli._json import escaped, indented
 from fleet_lib import clock
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
@@ -266,6 +265,8 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def print_json(value: Any) -> None:
+    from commander.cli._json import escaped, indented  # a person needs none of it
+
     click.echo(escaped(indented(value)))
 
 
