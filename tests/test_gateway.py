@@ -547,7 +547,7 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "machine", "since", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
         ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "machine", "limit"],
-        ("get", "/api/v1/usage"): ["by", "since", "project_id"],
+        ("get", "/api/v1/usage"): ["by", "since", "project_id", "limit"],
         ("get", "/api/v1/usage/days"): ["since", "top"],
         ("get", "/api/v1/events"): ["after", "limit"],
         ("get", "/api/v1/jobs"): ["project_id", "status", "limit"],
