@@ -22,7 +22,6 @@ from rich.cells import cell_len
 from support import ROOT, Fleet, make_repository
 
 from commander.cli import _display
-from commander.cli._json import indented
 from fleet_lib import clock
 
 SGR = re.compile(r"\x1b\[[\d;]*m")
@@ -388,13 +387,3 @@ def test_text_never_controls_the_terminal_or_breaks_its_table(text: str, width: 
     assert all(cell_len(row) <= width for row in rows)
     plain = [*table.plain(), *_display.Line((text,)).plain()]
     assert len(plain) == 4 and all(line.isprintable() for line in plain)
-
-
-def test_json_is_indented_as_python_indents_it() -> None:
-    for value in (
-        *({}, [], "", None, True, 0, 1.5, float("inf"), -3, "ü\u2028\x00\ud800", [[]], [{}]),
-        [{"a": None, "b": [1, {"c": (), "d": ("x", 2.0)}], "e": {"f": {}, "g": False}}, [], [[1]]],
-        {1: "a number as a name", None: [True, {"x": {"y": 1}}]},
-        {"deep": [{2: [{"a": 1}]}]},
-    ):
-        assert indented(value) == json.dumps(value, ensure_ascii=False, indent=2)

@@ -265,9 +265,11 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def print_json(value: Any) -> None:
-    from commander.cli._json import escaped, indented  # a person needs none of it
+    import json  # a person needs none of it
 
-    click.echo(escaped(indented(value)))
+    from commander.cli._json import escaped
+
+    click.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_table(
