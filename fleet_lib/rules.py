@@ -53,6 +53,13 @@ STUCK = f"(s.ended_at IS NULL AND {OPEN} AND {_SHOWN})"
 # Whether the session `s` is left open: it has ended and still waits for a person.
 LEFT_OPEN = f"(s.ended_at IS NOT NULL AND {OPEN} AND {_SHOWN})"
 
+# Either of the two.
+WAITING = f"({OPEN} AND {_SHOWN})"
+
+# Where the sessions of these rules are looked for. Left to itself, SQLite would take the index
+# of all states, which has every session that ever failed; this one has those of the last days first.
+OPEN_SESSIONS = "sessions s INDEXED BY sessions_open"
+
 # Whether the session `s` is at work. `:active_since` is now less ACTIVE_SESSION_SECONDS.
 AT_WORK = "(s.ended_at IS NULL AND s.last_seen_at > :active_since)"
 

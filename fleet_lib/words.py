@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import re
 
 WORD_LIMIT = 100  # characters: longer ones are hashes and encoded files
+_PART = 32_000  # characters
 
 # Letters, signs and digits, without the punctuation between them.
 _SINGLE = (
@@ -105,8 +106,22 @@ def words(text: str) -> list[str]:
 
 def as_text(text: str) -> str:
     """The words, each between two spaces: " two words "."""
-    found = words(text)
-    return f" {' '.join(found)} " if found else ""
+    parts = [" ".join(words(part)) for part in _parts(text)]
+    found = " ".join(filter(None, parts))
+    return f" {found} " if found else ""
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text in parts that end between two words. A word in a list takes ten times its place in a
+    text, so the words of half a megabyte are not in memory together."""
+    start = 0
+    while len(text) - start > _PART:
+        end = max(text.rfind(gap, start + 1, start + _PART) for gap in " \n")
+        if end < 0:
+            break
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def phrases(query: str) -> list[Phrase]:

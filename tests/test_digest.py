@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import json
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +18,7 @@ from test_console_look import SGR, run_in_terminal
 
 from fleet_lib import clock
 from fleet_lib.store import db
+from fleet_lib.views import digest as digest_view
 
 
 class World:
@@ -244,3 +247,43 @@ def test_usage_of_the_time_is_one_line(world: World) -> None:
     assert "Used: 1.0k tokens, no list price is known." in world.note("--since", "today")
     assert world.report("--since", "5d", "--until", "yesterday")["usage"]["input_tokens"] == 500
     assert world.report("--since", "5d", "--project", "api")["usage"]["input_tokens"] == 1500
+
+
+def test_of_many_turns_with_the_same_words_the_last_and_longest_stay() -> None:
+    draw = random.Random(7)
+    for _ in range(300):
+        texts = [
+            " ".join(draw.choices(("a", "b", "ab", "ünï", "9"), k=draw.randrange(1, 5)))
+            for _ in range(draw.randrange(1, 25))
+        ]
+        turns = [a_turn(number, text) for number, text in enumerate(texts)]
+        expected = [
+            number
+            for number, text in enumerate(texts)
+            if text not in texts[number + 1 :]
+            and not any(other.startswith(f"{text} ") for other in texts)
+        ]
+        found = [item["briefing_id"] for item in digest_view._without_duplicates(turns)]
+        assert found == expected, texts
+
+
+def a_turn(number: int, text: str) -> digest_view._Turn:
+    fields = dict.fromkeys(digest_view._Turn.__annotations__, "")
+    return digest_view._Turn(**fields | {"briefing_id": number, "title": text})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/Sao_Paulo", "Europe/Berlin"])
+def test_a_turn_is_of_its_local_day_however_many_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        begin = 1_761_400_000  # before the clocks change in Berlin
+        times = [clock.of_seconds(begin + 1_111 * step) for step in range(400)]
+        days = digest_view._Days()
+        for moment in (*times, "no time", *reversed(times), "2026-11-25", "9999-12-31T23:59:59Z"):
+            assert days.of(moment) == digest_view.local_day(moment), moment
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -15,6 +15,7 @@ from support import Fleet
 
 from benchmarks import history
 from fleet_lib import clock
+from fleet_lib.prelude.live_sessions import count_needing
 from fleet_lib.prelude.status_line import status_line
 from fleet_lib.store import db, usage_rollups
 from fleet_lib.store.briefings import BriefingRepo
@@ -74,7 +75,7 @@ _SMALL = {
 }
 # The newest or oldest rows of a table, in an order that is the table's own or an index's.
 _ENDS = re.compile(
-    r"FROM \w+ (?:WHERE NULL IS NULL )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
+    r"FROM \w+ (?:s )?(?:INDEXED BY \w+ )?(?:WHERE (?:NULL IS NULL|1|1 AND 1) )?(?:ORDER BY (?:\w+|ifnull\([\w, ]+\)) (?:ASC|DESC)"
     r"(?:, \w+ DESC)? )?LIMIT \d+",
 )
 # Lists of sessions in the order of these: of those that live, and of those that ended, which most
@@ -161,6 +162,82 @@ def test_neither_does_what_a_prompt_and_the_status_line_ask(
         BriefingRepo(connection).get_high_doc_drift_risk()
         usage_rows(connection, "day", [])
     assert scans(filled.home, list(statements)) == []
+
+
+def plan_of(home: Path, sql: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(home / "fleet.db")) as connection:
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+
+def test_sessions_that_wait_are_looked_for_among_those_of_the_last_days(
+    filled: Fleet, statements: list[str]
+) -> None:
+    filled.console("status")
+    with db.connect_read_only(filled.home / "fleet.db") as connection:
+        count_needing(connection)
+    found = [sql for sql in statements if "s.state_at > '" in sql and "s.session_id =" not in sql]
+    assert len(found) >= 4  # those that need you, are left open, are hidden; and how many need you
+    for sql in found:
+        assert any("sessions_open" in step for step in plan_of(filled.home, sql)), sql
+
+
+@pytest.mark.parametrize(
+    ("command", "beginning", "index"),
+    [
+        # No briefing has failed, and all are of this machine.
+        (
+            "briefings list --machine - --status failed",
+            "SELECT * FROM briefings",
+            "briefings_by_status",
+        ),
+        (
+            "briefings list --impact major --status blocked",
+            "SELECT * FROM briefings",
+            "briefings_by_impact",
+        ),
+        (
+            "briefings list --level mention --since 1h",
+            "SELECT * FROM briefings",
+            "briefings_by_level",
+        ),
+        ("sessions list --machine - --state live", "SELECT s.*", "sessions_living"),
+        ("sessions list --machine - --state failed", "SELECT s.*", "sessions_by_state"),
+        ("jobs list --since 300d", "SELECT * FROM jobs", "jobs_by_time"),
+        ("jobs list --since 300d --status queued", "SELECT * FROM jobs", "jobs_by_status"),
+    ],
+)
+def test_a_list_with_several_filters_is_read_along_the_one_with_the_fewest_rows(
+    fleet: Fleet, statements: list[str], command: str, beginning: str, index: str
+) -> None:
+    history.fill(fleet.home, 3000)
+    with contextlib.closing(db.connect(fleet.home / "fleet.db")) as made, db.transaction(made):
+        member = Member("laptop", "owner", "0" * 16, "", "nats://127.0.0.1", ("*",), clock.now())
+        RelayRepo(made).save_member(member)
+    statements.clear()
+    assert fleet.console(*command.split(), "--json").returncode == 0
+    (*_, sql) = [sql for sql in statements if sql.startswith(beginning)]
+    steps = plan_of(fleet.home, sql)
+    assert f"INDEX {index}" in steps[0]
+    if "--status queued" not in command:  # of few rows that is no matter
+        assert not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
+
+
+def test_a_list_of_projects_shows_the_last_active_ones_and_how_many_more_there_are(
+    fleet: Fleet,
+) -> None:
+    history.fill(fleet.home, 400, projects=63)
+    shown = fleet.console("projects", "list").stdout.splitlines()
+    assert len(shown) == 1 + 50 + 1
+    assert "13 more are left out (--limit N shows more)" in shown[-1]
+    assert len(fleet.console("projects", "list", "-n", "63").stdout.splitlines()) == 1 + 63
+    records = json.loads(fleet.console("projects", "list", "--json").stdout)
+    times = [record["last_briefing_at"] for record in records]
+    assert len(records) == 63 and times == sorted(times, reverse=True)
+    assert [line.split()[0] for line in shown[1:51]] == [
+        record["project_id"] for record in records[:50]
+    ]
+    some = json.loads(fleet.console("projects", "list", "--json", "-n", "3").stdout)
+    assert some == records[:3]
 
 
 def test_the_check_finds_a_scan(filled: Fleet) -> None:

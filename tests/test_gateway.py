@@ -549,7 +549,7 @@ def test_openapi_document_is_valid(gateway: Gateway) -> None:
         ("get", "/api/v1/briefings/search"): ["q", "project_id", "status", "machine", "since", "limit"],
         ("get", "/api/v1/briefings/{briefing_id}"): ["front_matter", "briefing_id"],
         ("get", "/api/v1/timeline"): ["before", "until", "project_id", "type", "level", "machine", "limit"],
-        ("get", "/api/v1/usage"): ["by", "since", "project_id"],
+        ("get", "/api/v1/usage"): ["by", "since", "project_id", "limit"],
         ("get", "/api/v1/usage/days"): ["since", "top"],
         ("get", "/api/v1/events"): ["after", "limit"],
         ("get", "/api/v1/jobs"): ["project_id", "status", "limit"],
@@ -810,6 +810,32 @@ def test_events_are_followed_where_the_system_allows_no_more_watches(
     later = threading.Timer(0.3, insert_events, (fleet, 1, "second"))
     later.start()
     assert [event.event_id for event in next(pages)] == [2]
+    followed.stop()
+    pages.close()  # type: ignore[attr-defined]
+    later.join()
+
+
+def test_a_commit_that_can_be_read_long_after_the_file_changed_does_not_wait_for_the_next_look(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def changed_once(folder: Path, is_wanted: Any, changed: Any) -> Iterator[bool]:
+        changed()
+        yield True
+
+    monkeypatch.setattr(tailer, "watching", changed_once)
+    monkeypatch.setattr(tailer, "_SLOW_POLL_SECONDS", 600.0)
+    db.connect(fleet.home / "fleet.db").close()
+    followed = tailer.Tailer(fleet.home / "fleet.db")
+    insert_events(fleet, 1, "first")
+    pages = followed.follow(0)
+    assert [event.event_id for event in next(pages)] == [1]
+    later = threading.Timer(0.5, insert_events, (fleet, 1, "second"))
+    later.start()
+    given_up = threading.Timer(60, followed.stop)
+    given_up.start()
+    assert [event.event_id for event in next(pages, [])] == [2]
+    given_up.cancel()
     followed.stop()
     pages.close()  # type: ignore[attr-defined]
     later.join()

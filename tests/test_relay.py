@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,10 +21,11 @@ from support import make_repository
 from test_live import DIALOG, NOTIFICATION, REQUEST, Sessions
 
 from fleet_lib import clock
-from fleet_lib.relay import names
+from fleet_lib.relay import exchange, names, server
 from fleet_lib.relay.link import Link
 from fleet_lib.relay.trouble import RelayTrouble
 from fleet_lib.store.migrate import backup
+from fleet_lib.views import tailer
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +173,10 @@ def test_titles_and_dismissals_travel_between_ones_own_machines(
     laptop.once()
     box.once()
     assert len(box.json("status")["needs_you"]) == 1
+    # Nothing leaves a machine that shares nothing, and that is said.
+    desk.once()
+    assert "Other machines do not learn of this" in desk.console("dismiss", "s1").stdout
+    assert "Other machines" not in box.console("dismiss", "s1").stdout
 
 
 @pytest.mark.parametrize("is_late", [False, True])
@@ -280,6 +286,29 @@ def test_a_server_that_is_killed_under_load_and_one_that_loses_its_disk_lose_not
     box.once()
     assert len(box.heard()) == 701
     assert box.heard()[301:] == turns(0, 399)
+
+
+def test_a_server_that_is_full_says_so_and_nothing_is_lost(
+    relay: Server, laptop: Machine, box: Machine
+) -> None:
+    configuration = relay.folder / server.CONFIG
+    text = configuration.read_text()
+    relay.stop()
+    configuration.write_text(text.replace('"store_dir"', '"max_file_store": 30000, "store_dir"', 1))
+    relay.start()
+    project = laptop.project("web")
+    laptop.share(project)
+    for number in range(1, 6):
+        laptop.turn(project, number, raw_markdown="The login works again. " * 500)
+    for _ in range(2):
+        with pytest.raises(RelayTrouble, match="the server is full"):
+            laptop.once()
+    relay.stop()
+    configuration.write_text(text)
+    relay.start()
+    laptop.once()
+    box.once()
+    assert box.heard() == turns(1, 5)
 
 
 def test_copied_homes_keep_their_rows_apart_and_lose_none(
@@ -483,6 +512,39 @@ def test_news_arrive_within_a_second_while_both_run_and_a_partition_heals(
         for process in running:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def test_a_commit_that_can_be_read_long_after_the_file_changed_is_sent_at_once(
+    laptop: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy disk takes its time to sync a commit, and then no further change of the file says that
+    it can be read."""
+    project = laptop.project("web")
+    laptop.share(project)
+    changes: list[Any] = []
+    connected = threading.Event()
+
+    @contextlib.contextmanager
+    def by_hand(folder: Path, is_wanted: Any, changed: Any) -> Iterator[bool]:
+        changes.append(changed)
+        yield True
+
+    monkeypatch.setattr(exchange, "watching", by_hand)
+    monkeypatch.setattr(exchange, "_LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(tailer, "_SLOW_POLL_SECONDS", 600.0)
+    runner = exchange.Runner(str(laptop.home), lambda _: connected.set())
+    running = threading.Thread(target=runner.run, daemon=True)
+    running.start()
+    try:
+        assert connected.wait(60)
+        time.sleep(0.2)  # it has looked, and waits
+        changes[0]()
+        time.sleep(0.4)
+        laptop.turn(project, 1)
+        wait_for(lambda: laptop.rows("SELECT 1 FROM relay_shares WHERE sent_through > 0"))
+    finally:
+        runner.stop(at_once_after=600)
+        running.join(60)
 
 
 def test_a_server_that_does_not_answer_costs_three_seconds_and_is_left_alone_for_a_while(

@@ -34,6 +34,7 @@ from fleet_lib.relay import (
 from fleet_lib.relay.consumer import Consumer, Message
 from fleet_lib.relay.scrub import Scrubber
 from fleet_lib.relay.sharing import is_address
+from fleet_lib.relay.trouble import RelayTrouble
 from fleet_lib.store import db
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import Member, RelayRepo
@@ -125,9 +126,24 @@ def test_a_payload_keeps_only_what_is_listed() -> None:
     overlap = {"files": ["a.py"], "sessions": ["s2"], "isOtherWorktree": True}
     kept = payloads.kept("file_overlap", {"fileOverlap": overlap, "line": "by a title"}, clean)
     assert kept == {"fileOverlap": {"files": ["a.py"]}, "line": "a.py: touched by two sessions"}
-    odd: dict[str, Any] = {"briefing": {"summary": {"a": 1}, "revision": True, "status": ["x", 1]}}
-    assert payloads.kept("briefing_added", odd, clean) == {"briefing": {"status": ["x"]}}
+    odd: dict[str, Any] = {
+        "briefing": {"summary": {"a": 1}, "revision": True, "question": ["x", 1]}
+    }
+    assert payloads.kept("briefing_added", odd, clean) == {"briefing": {"question": ["x"]}}
     assert payloads.kept("error", {"error": "no object"}, clean) == {}
+
+
+@pytest.mark.parametrize(
+    "status", ["web@laptop", "done: all of it", "<b>", "x" * 40, 7, ["failed"]]
+)
+def test_a_status_that_is_no_word_is_dropped(status: object) -> None:
+    payload = {"briefing": {"status": status, "summary": "It works."}, "status": status}
+    found = payloads.kept("briefing_added", payload, lambda text, _: text)
+    assert found == {"briefing": {"summary": "It works."}}
+    known = payloads.kept(
+        "briefing_added", {"briefing": {"status": "failed"}}, lambda text, _: text
+    )
+    assert known == {"briefing": {"status": "failed"}}
 
 
 def test_local_folders_are_left_out_of_what_is_sent(fleet: Fleet) -> None:
@@ -292,7 +308,7 @@ def test_a_batch_that_is_as_large_as_may_be_is_not_the_last_one() -> None:
     """The server says so when the messages of the batch have been read already."""
 
     def message(number: int) -> Any:
-        reply = f"$JS.ACK.FLEET.box--all.1.{number}.{number}.1.0"
+        reply = f"$JS.ACK.FLEET.box--all.1.{number}.{number}.1.{2 - number}"
         return SimpleNamespace(subject="fleet.v1", reply=reply, headers=None, data=b"{}")
 
     def status(subject: str, code: str, words: str) -> Any:
@@ -323,6 +339,43 @@ def test_a_batch_that_is_as_large_as_may_be_is_not_the_last_one() -> None:
     client: Any = Client()
     made = Consumer(client, "box", names.events_of("box", names.ALL), 2, delete)
     assert asyncio.run(read()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("places", "is_shared"),
+    [
+        ([(1, 2), (2, 1), (3, 0)], False),
+        ([(1, 3), (2, 3), (3, 2)], False),  # more came meanwhile
+        ([(1, 2), (3, 0)], True),  # the other home took the second one
+        ([(2, 1)], True),
+        ([(1, 0)], True),  # it begins after messages that this home has not
+    ],
+)
+def test_messages_of_a_consumer_that_another_home_made_anew_are_not_taken(
+    places: list[tuple[int, int]], is_shared: bool
+) -> None:
+    """Both have the same name, and nothing else tells them apart."""
+
+    class Client:
+        _nuid = SimpleNamespace(next=lambda: b"x")
+
+        async def publish(self, subject: str, body: bytes, reply: str) -> None:
+            for number, pending in places:
+                place = f"$JS.ACK.FLEET.box--all.1.{70 + number}.{number}.1.{pending}"
+                made._queue.put_nowait(
+                    SimpleNamespace(subject="s", reply=place, headers=None, data=b"{}")  # type: ignore[arg-type]
+                )
+
+    async def delete(filter: names.Filter) -> None:
+        pass
+
+    client: Any = Client()
+    made = Consumer(client, "box", names.events_of("box", names.ALL), 3, delete)
+    if is_shared:
+        with pytest.raises(RelayTrouble, match="another home reads with this machine's key"):
+            asyncio.run(made.fetch())
+    else:
+        assert [one.sequence for one in asyncio.run(made.fetch())] == [71, 72, 73]
 
 
 def test_an_exchange_that_waited_for_another_one_keeps_the_pause_after_it(fleet: Fleet) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -662,3 +663,23 @@ def test_machine_is_a_filter_whatever_is_in_the_index(
         assert library.find("parser", machine="box", project_id="other") == []
         assert library.find("parser", machine="box", since=2_000_000_000) == []
         here.append(library.add("the parser works", session_id=f"later{len(here)}"))
+
+
+@pytest.mark.parametrize("piece", ["Ein Wörtchen mehr, naïve\n", "登录页面已修复\n", "x" * 500])
+def test_a_long_text_has_the_words_of_the_whole(piece: str) -> None:
+    text = piece * 4000
+    assert words.as_text(text) == f" {' '.join(words.words(text))} "
+
+
+def test_long_briefings_are_indexed_in_little_memory(library: Library) -> None:
+    """The drainer does this, and an exchange with other machines."""
+    for number in range(5):
+        library.add(f"Number {number}. " + "The login works again. " * 20_000)
+    tracemalloc.start()
+    try:
+        assert search_index.catch_up(library.connection)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6e6, f"{peak / 1e6:.0f} MB"
+    assert len(library.find("number 3")) == 1

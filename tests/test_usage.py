@@ -728,6 +728,8 @@ def test_the_api_has_the_same_rows(fleet: Fleet, counted: Conversation) -> None:
     try:
         for by in ("day", "project", "session", "model"):
             assert gateway.get(f"/api/v1/usage?by={by}").json() == rows(fleet, "--by", by)
+            some = gateway.get(f"/api/v1/usage?by={by}&limit=1").json()
+            assert some == rows(fleet, "--by", by)[:1]
         assert gateway.get("/api/v1/usage?since=2100-01-01").json() == []
         assert gateway.get("/api/v1/usage?by=moon").status_code == 422
         assert gateway.get("/api/v1/usage?since=soon").status_code == 422

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from commander.cli._display import safe
+from commander.cli._display import Cell, Line, safe
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable, FleetError
 from fleet_lib.text import clean
@@ -37,6 +37,16 @@ def limit_option(default: int) -> Callable[[F], F]:
         show_default=True,
         help="Maximum number of rows.",
     )
+
+
+def left_out(shown: int, number: int, order: str, least: str = "") -> list[Line]:
+    """The last line of a list that is shown in part; `order` says which rows are shown."""
+    if number <= shown:
+        return []
+    words = (
+        f"These are {order}; {least}{number - shown:,} more are left out (--limit N shows more)."
+    )
+    return [Line((Cell(words, "dim"),))]
 
 
 class ListGroup(click.Group):

@@ -2,7 +2,6 @@
 rich's rendering at its width; a pipe gets plain aligned lines and rich is not imported. Data never
 becomes an escape sequence, rich markup or a link."""
 
-import json
 import os
 import re
 import sys
@@ -266,27 +265,11 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def print_json(value: Any) -> None:
-    click.echo(as_json(value, indent=2))
+    import json  # a person needs none of it
 
+    from commander.cli._json import escaped
 
-def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON that cannot control a terminal: what is not printable becomes \\uXXXX, the value is the
-    same."""
-    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
-
-
-def escaped(text: str) -> str:
-    """JSON text with its unprintable characters as \\uXXXX, and with all that are not ASCII where the
-    locale is not Unicode."""
-    is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    if text.replace("\n", "").isprintable() and (is_unicode or text.isascii()):
-        return text
-    return "".join(
-        char
-        if char == "\n" or (char.isprintable() and (is_unicode or char.isascii()))
-        else json.dumps(char)[1:-1]
-        for char in text
-    )
+    click.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_table(

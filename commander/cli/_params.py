@@ -17,7 +17,7 @@ from fleet_lib.errors import BadInput
 from fleet_lib.lines import BRIEFING_SUMMARY, PROJECT_NAME, state_words, without_front_matter
 from fleet_lib.machines import apart
 from fleet_lib.prelude.database import open_database
-from fleet_lib.rules import LEFT_OPEN, STUCK, moments
+from fleet_lib.rules import OPEN_SESSIONS, WAITING, moments
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
 
@@ -215,8 +215,8 @@ def complete_open(
     projects."""
     rows = _rows(
         "SELECT s.briefing_id, s.session_id, p.repo_name, s.state, s.detail"
-        f" FROM sessions s JOIN projects p ON p.project_id = s.project_id"
-        f" WHERE {STUCK} OR {LEFT_OPEN} ORDER BY s.state_at DESC LIMIT 30",
+        f" FROM {OPEN_SESSIONS} JOIN projects p ON p.project_id = s.project_id"
+        f" WHERE {WAITING} ORDER BY s.state_at DESC LIMIT 30",
         **moments(),
     )
     items = []

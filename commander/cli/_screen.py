@@ -14,7 +14,7 @@ from fleet_lib.machines import at
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.views import usage
 from fleet_lib.views.ids import shortest_id
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand, project_names
 from fleet_lib.views.sessions import STATE_OF_REASON, hidden
 
 FOLDED = 10  # rows of a list that is shown in part; what needs you is shown whole
@@ -136,7 +136,7 @@ def _hidden(
             wraps=True,
         ),
     )
-    names = project_names(connection)
+    names = NamesOnDemand(connection)
     for record in hidden(connection, waiting(report), names, machine) if shows_all else ():
         short = shortest_id(connection, record["session_id"])
         yield Row(
@@ -184,9 +184,9 @@ def _jobs(connection: sqlite3.Connection, jobs: Mapping[str, Any], most: int | N
         at_work = [
             job
             for status in ("running", "queued")
-            for job in JobRepo(connection).query(status=status, limit=number)
-        ]
-        names = project_names(connection)
+            for job in JobRepo(connection).query(status=status, limit=most or number)
+        ][:most]
+        names = project_names(connection, {job.project_id for job in at_work if job.project_id})
         rows = [
             (
                 names.get(job.project_id or "", job.project_id or "-"),
@@ -195,11 +195,11 @@ def _jobs(connection: sqlite3.Connection, jobs: Mapping[str, Any], most: int | N
                 Cell(f"fleet show job{job.job_id}", "cyan", whole=True),
                 f"{job.type}, {job.model}",
             )
-            for job in at_work[:most]
+            for job in at_work
         ]
         words = f"Jobs: {jobs['running']} running, {jobs['queued']} queued."
         parts = [Line(()), Line((Cell(words, "bold"),)), Table((), rows, indent=2)]
-        parts += _more(len(at_work), most, "fleet jobs list")
+        parts += _more(number, most, "fleet jobs list")
     if held := jobs["held"]:
         until = clock.soon(held["until"])
         parts.append(Line((Cell(f"  They wait until {until}: {held['reason']}.", "yellow"),)))

@@ -86,6 +86,20 @@ def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
         again = event if until == DISMISSED else f"{clock.soon(until)}, or {event}"
         which = f" {shown[changed[0].session_id]}" if len(changed) == 1 else " ID"
         say(f"Shown again {again}. To undo: `fleet dismiss --undo{which}`.")
+    if any(apart(session.session_id)[1] for session in changed) and not _is_sent():
+        say(
+            "Other machines do not learn of this: nothing leaves this machine before it shares a"
+            " project. `fleet relay share PROJECT`."
+        )
+
+
+def _is_sent() -> bool:
+    """Whether this machine's other machines learn what is decided here. Only one that shares a
+    project sends anything."""
+    from fleet_lib.relay.sharing import shared_projects
+
+    with reading() as connection:
+        return bool(shared_projects(connection, paths.home()))
 
 
 def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> list[Session]:

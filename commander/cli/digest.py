@@ -89,7 +89,7 @@ def digest(
         report = digest_of(connection, names, **bounds)
         if look_up_prices(connection, report["usage"]):
             report = digest_of(connection, names, **bounds)
-        waiting = [*report["needs_you"], *report["left_open"]]
+        waiting = [*report["needs_you"][:_WAITS], *report["left_open"][:_WAITS]]
         short = {row["session_id"]: shortest_id(connection, row["session_id"]) for row in waiting}
     if as_json:
         print_json(report)

@@ -20,8 +20,8 @@ from commander.cli._display import (
     show,
     when,
 )
-from commander.cli._display import as_json as json_text
 from commander.cli._display import project as project_cell
+from commander.cli._json import as_json as json_text
 from commander.cli._params import EventId, machine_option, project_option, since_option
 from fleet_lib import clock, paths
 from fleet_lib.lines import event_status, line_of, state_words

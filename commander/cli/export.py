@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from commander.cli._database import reading
-from commander.cli._display import as_json, count, safe, say
+from commander.cli._display import count, safe, say
+from commander.cli._json import as_json
 from commander.cli._params import project_option, since_option
 from fleet_lib.errors import BadInput
 from fleet_lib.files import write_whole

@@ -13,7 +13,6 @@ from commander.cli._display import (
     Cell,
     Line,
     Part,
-    escaped,
     print_json,
     print_table,
     project,
@@ -23,6 +22,7 @@ from commander.cli._display import (
     when,
 )
 from commander.cli._facts import Facts
+from commander.cli._json import escaped
 from commander.cli._params import (
     PROJECT_WORDS,
     JobId,

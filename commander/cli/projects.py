@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from commander.cli._app import ListGroup, json_option
+from commander.cli._app import ListGroup, json_option, left_out
 from commander.cli._database import reading, writing
 from commander.cli._display import (
     Cell,
@@ -16,7 +16,6 @@ from commander.cli._display import (
     is_interactive,
     none_yet,
     print_json,
-    print_table,
     say,
     show,
     state,
@@ -31,7 +30,14 @@ from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views.briefings import ended_at
 from fleet_lib.views.project_page import project_page
-from fleet_lib.views.projects import find_project, project_names, project_records
+from fleet_lib.views.projects import (
+    NamesOnDemand,
+    find_project,
+    project_names,
+    project_records,
+)
+
+_ROWS = 50
 
 
 @click.group(cls=ListGroup)
@@ -52,8 +58,14 @@ def projects() -> None:
 @projects.command("list")
 @click.option("--all", "include_archived", is_flag=True, help="Include archived projects.")
 @machine_option
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"Maximum number of rows.  [default: {_ROWS}; all with --json]",
+)
 @json_option
-def list_(include_archived: bool, machine: str | None, as_json: bool) -> None:
+def list_(include_archived: bool, machine: str | None, limit: int | None, as_json: bool) -> None:
     """List projects, the one with the latest briefing first.
 
     \b
@@ -61,10 +73,17 @@ def list_(include_archived: bool, machine: str | None, as_json: bool) -> None:
       fleet projects list
       fleet projects list --all --json | jq -r '.[].repo_root'
     """
+    if limit is None and not as_json:
+        limit = _ROWS
     with reading() as connection:
         wanted = RelayRepo(connection).machine_filter(machine)
-        records = project_records(connection, include_archived=include_archived, machine=wanted)
-        names = project_names(connection)
+        filters: dict[str, Any] = {"include_archived": include_archived, "machine": wanted}
+        records = project_records(connection, limit=limit, **filters)
+        number = len(records)
+        if number == limit:
+            number = ProjectRepo(connection).count(**filters)
+        shown = () if as_json else [one["project_id"] for one in records]
+        names = project_names(connection, shown)
     if as_json:
         print_json(records)
         return
@@ -82,8 +101,10 @@ def list_(include_archived: bool, machine: str | None, as_json: bool) -> None:
     ]
     status = ["status"] if shows_status else []
     headings = ("project", *status, "last briefing", "briefings", "folder")
-    empty = "No projects match." if machine else none_yet("projects")
-    print_table(headings, rows, empty)
+    if not rows:
+        say("No projects match." if machine else none_yet("projects"))
+        return
+    show(Table(headings, rows), *left_out(len(records), number, "the last active ones"))
 
 
 @projects.command("show")
@@ -100,7 +121,7 @@ def show_(project: str, as_json: bool) -> None:
       fleet projects show api-svc --json | jq '.latest[].summary'
     """
     with reading() as connection:
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         page = project_page(connection, find_project(connection, project), names)
         sessions = list(session_lines(connection, page, None))
     if as_json:

@@ -1,6 +1,7 @@
 """`fleet db prune`: delete old history."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import click
@@ -61,7 +62,10 @@ def prune(older_than: str | None, max_size: int | None, dry_run: bool, as_json: 
     if not dry_run and (why := drain_spool(paths.home())):
         say(f"fleet: new captures could not be applied: {why}", err=True)
     path = existing_database()
+    began = time.monotonic()
     bar = progress_bar("Pruning", lambda done, total: f"{done:,} of {total:,} days")
+    if dry_run:
+        bar = progress_bar("Counting", lambda _done, _total: f"{time.monotonic() - began:.0f} s")
     connect = database.connect_read_only if dry_run else database.connect
     with contextlib.closing(connect(path)) as connection, bar as progress:
         report = history.prune(

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from commander.cli._app import json_option
-from commander.cli._display import as_json as json_text
 from commander.cli._display import say
+from commander.cli._json import as_json as json_text
 from fleet_lib import paths
 from fleet_lib.errors import FleetError
 from fleet_lib.jobs import run as runner_process

@@ -30,7 +30,7 @@ from fleet_lib.lines import listed, state_words
 from fleet_lib.store.relay import RelayRepo
 from fleet_lib.text import clean
 from fleet_lib.views.ids import shortest_id
-from fleet_lib.views.projects import project_id_of, project_names
+from fleet_lib.views.projects import NamesOnDemand, project_id_of
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import find_session, session_page
 from fleet_lib.views.usage import in_words, session_in_words
@@ -93,7 +93,7 @@ def list_(
       fleet sessions list --state failed --json | jq -r '.[].session_id'
     """
     with reading() as connection:
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         wanted = RelayRepo(connection).machine_filter(machine)
         records = session_list(
             connection,
@@ -111,7 +111,7 @@ def list_(
         is_filtered = project or state or since or machine
         say("No sessions match." if is_filtered else none_yet("sessions"))
     else:
-        rows = [_row(record, names) for record in records]
+        rows = [_row(record) for record in records]
         show(Table(_HEADINGS, rows, optional=("turns", "active", "live"), least=16))
 
 
@@ -139,7 +139,7 @@ def show_(id: str, limit: int, as_json: bool) -> None:
       fleet sessions show 12 --json | jq '.turns[].title'
     """
     with reading() as connection:
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         session_id = find_session(connection, id)
         page = session_page(connection, names, session_id, limit=limit)
         if look_up_prices(connection, page["usage"]):
@@ -151,7 +151,8 @@ def show_(id: str, limit: int, as_json: bool) -> None:
         show(*_page(page, name))
 
 
-def _row(record: dict[str, Any], names: dict[str, str]) -> tuple[object, ...]:
+def _row(record: dict[str, Any]) -> tuple[object, ...]:
+    names = {record["project_id"]: record["project"]}
     text = record["text"] if record["attention"] else ""
     words = ": ".join(part for part in (record["title"], text) if part) or "-"
     return (

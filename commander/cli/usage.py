@@ -6,9 +6,17 @@ from typing import Any, get_args
 
 import click
 
-from commander.cli._app import json_option
+from commander.cli._app import json_option, left_out
 from commander.cli._database import reading
-from commander.cli._display import Cell, Line, Table, is_interactive, print_json, say, show
+from commander.cli._display import (
+    Cell,
+    Line,
+    Table,
+    is_interactive,
+    print_json,
+    say,
+    show,
+)
 from commander.cli._params import project_option, since_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow
@@ -67,7 +75,7 @@ def usage(by: By, since: str | None, project: str | None, limit: int | None, as_
             return
         names = {} if by != "project" else project_names(connection, [row.key for row in rows])
         more = _of_sessions(connection, rows) if by == "session" else {}
-        left_out: list[Line] = []
+        rest: list[Line] = []
         whole = total(found)
         if limit is not None and len(found) > limit:
             if by == "session" and since is None:
@@ -75,21 +83,12 @@ def usage(by: By, since: str | None, project: str | None, limit: int | None, as_
                 number = UsageRateRepo(connection).count_sessions(_COUNTED, project_id)
             else:
                 number = len(found)
-            left_out = [_left_out(by, limit, number)]
+            order = "the newest" if by == "day" else "the dearest"
+            rest = left_out(limit, number, order, "more than " if number == _COUNTED else "")
     if not rows:
         say("No tokens were used." if project or since else "No tokens were counted yet.")
     else:
-        show(*_parts(rows, whole, by, names, more), *left_out)
-
-
-def _left_out(by: By, limit: int, number: int) -> Line:
-    """The line that says how many rows are not shown."""
-    least = "more than " if number == _COUNTED else ""
-    order = "the newest" if by == "day" else "the dearest"
-    words = (
-        f"These are {order}; {least}{number - limit:,} more are left out (--limit N shows more)."
-    )
-    return Line((Cell(words, "dim"),))
+        show(*_parts(rows, whole, by, names, more), *rest)
 
 
 def look_up_prices(connection: sqlite3.Connection, figure: dict[str, Any] | None) -> bool:

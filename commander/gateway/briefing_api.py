@@ -18,7 +18,7 @@ from fleet_lib.store.relay import RelayRepo
 from fleet_lib.views import search as search_view
 from fleet_lib.views.briefings import as_markdown, body_of, briefing_record
 from fleet_lib.views.places import Place, places_of
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand
 from fleet_lib.views.usage import briefing_in_words, of_briefing
 
 dataclass(init=False, repr=False, eq=False)(BriefingRecord)  # so that pydantic knows its fields
@@ -64,7 +64,7 @@ def briefings(context: Context, request: Request, query: BriefingQuery) -> list[
         machine = RelayRepo(connection).machine_filter(query.machine)
         filters = query.model_dump() | {"machine": machine}
         found = BriefingRepo(connection).query(**filters)
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         return [_line(briefing_record(connection, briefing), names) for briefing in found]
 
 
@@ -80,7 +80,7 @@ def search(context: Context, request: Request, query: SearchQuery) -> list[Brief
             machine=machine,
             limit=query.limit,
         )
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         return [_line(record, names) for record in results.records]
 
 
@@ -101,7 +101,7 @@ def briefing(context: Context, request: Request, query: BriefingPageQuery) -> Br
         return BriefingPage.model_construct(
             briefing=replace(found, session_id=record["session_id"]),
             machine=record.get("machine"),
-            project=project_names(connection).get(found.project_id, found.project_id),
+            project=NamesOnDemand(connection).get(found.project_id, found.project_id),
             title=record["title"],
             summary=record["summary"],
             question=turn.question if turn else None,

@@ -13,13 +13,13 @@ from commander.gateway.queries import JobQuery, NoQuery
 from fleet_lib.errors import NotFound
 from fleet_lib.jobs.stream import describe
 from fleet_lib.store.jobs import Job, JobRepo
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand
 
 
 def jobs(context: Context, request: Request, query: JobQuery) -> list[dict[str, Any]]:
     with context.reading() as connection:
         found = JobRepo(connection).query(**query.model_dump())
-        names = project_names(connection)
+        names = NamesOnDemand(connection)
         return [_record(connection, job, names) for job in found]
 
 
@@ -30,7 +30,7 @@ def job(context: Context, request: Request, query: NoQuery) -> dict[str, Any]:
         found = JobRepo(connection).get(number)
         if found is None:
             raise NotFound(f"there is no job {number}")
-        record = _record(connection, found, project_names(connection))
+        record = _record(connection, found, NamesOnDemand(connection))
         return record | {"answer_html": to_html(record["answer"] or "")}
 
 

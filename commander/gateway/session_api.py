@@ -16,7 +16,7 @@ from fleet_lib.store.sessions import SessionRepo
 from fleet_lib.views.hiding import hide, waiting
 from fleet_lib.views.ids import stored_id
 from fleet_lib.views.places import places_of_files, way_to
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand
 from fleet_lib.views.session_list import session_list
 from fleet_lib.views.session_page import session_page
 from fleet_lib.views.usage import in_words, session_in_words
@@ -29,7 +29,7 @@ def sessions(context: Context, request: Request, query: SessionQuery) -> list[di
         machine = RelayRepo(connection).machine_filter(query.machine)
         return session_list(
             connection,
-            project_names(connection),
+            NamesOnDemand(connection),
             project_id=query.project_id,
             state=query.state,
             since=query.since,
@@ -44,7 +44,7 @@ def session(context: Context, request: Request, query: SessionPageQuery) -> dict
     with context.reading() as connection:
         usage_api.look_up_prices(connection, context.home)
         session_id = stored_id(connection, session_id)
-        page = session_page(connection, project_names(connection), session_id, limit=query.turns)
+        page = session_page(connection, NamesOnDemand(connection), session_id, limit=query.turns)
         for turn in page["turns"]:
             turn["usage"] = in_words(turn["usage"]) if turn["usage"] else None
         used = page["usage"]

@@ -20,6 +20,7 @@ class UsageQuery(BaseModel):
     by: Literal["day", "project", "session", "model"] = "day"
     since: Annotated[str, AfterValidator(clock.normal)] | None = None  # ISO 8601
     project_id: str | None = None
+    limit: int | None = Field(default=None, ge=1, le=100_000)  # all, unless it is given
 
 
 class DaysQuery(BaseModel):
@@ -49,10 +50,8 @@ class DayLine(UsageLine):
 def usage(context: Context, request: Request, query: UsageQuery) -> list[UsageLine]:
     with context.reading() as connection:
         rates = look_up_prices(connection, context.home)
-        rows = usage_rows(
-            connection, query.by, rates, since=query.since, project_id=query.project_id
-        )
-        return [UsageLine(**as_record(row)) for row in rows]
+        rows = usage_rows(connection, rates=rates, **query.model_dump())
+        return [UsageLine(**as_record(row)) for row in rows[: query.limit]]
 
 
 def days(context: Context, request: Request, query: DaysQuery) -> list[DayLine]:

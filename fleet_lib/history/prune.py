@@ -1,9 +1,10 @@
 """Keeps the history within an age and a size: deletes the oldest days and frees their space.
 Nothing here prints."""
 
+import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from fleet_lib.store.usage import UsageRepo
 
 YOUNG_SECONDS = 600  # kept whatever the size: a hook's entry may still be on its way
 BUSY_SECONDS = 120  # to wait for other writers
+
+_INSTRUCTIONS = 1_000_000  # of SQLite's machine, between two calls of `progress` in a dry run
 
 Progress = Callable[[int, int], None]
 
@@ -47,14 +50,18 @@ def prune(
 
     The connection is `db.connect`'s, in no transaction; its busy timeout is changed. A dry run may
     have a read-only one and writes nothing. `progress(done, total)` counts days, a large one as
-    several. With `is_gentle` other writers get half of the time, and none waits for the space to be
-    freed. Raises sqlite3.Error, after BUSY_SECONDS also for a database that others hold; whatever
-    was committed until then is whole.
+    several; of a dry run it is called with (0, 1) as long as that reads. With `is_gentle` other
+    writers get half of the time, and none waits for the space to be freed. Raises sqlite3.Error,
+    after BUSY_SECONDS also for a database that others hold; whatever was committed until then is
+    whole.
     """
     used, file = space.sizes(connection)
     report = Pruned(before, used_bytes_before=used, file_bytes_before=file)
     if dry_run:
-        with db.transaction(connection, "DEFERRED"):  # one snapshot for every count
+        with (
+            _shown(connection, progress),
+            db.transaction(connection, "DEFERRED"),  # one snapshot for every count
+        ):
             _estimate(connection, report, max_bytes)
         return report
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
@@ -70,6 +77,22 @@ def prune(
     report.used_bytes_after, report.file_bytes_after = space.sizes(connection)
     _explain(connection, report, max_bytes)
     return report
+
+
+@contextlib.contextmanager
+def _shown(connection: sqlite3.Connection, progress: Progress | None) -> Iterator[None]:
+    """While the body reads, call `progress` again and again."""
+
+    def tick() -> bool:
+        if progress:
+            progress(0, 1)
+        return False
+
+    connection.set_progress_handler(tick, _INSTRUCTIONS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _delete_days(

@@ -18,7 +18,14 @@ import sqlite3
 from typing import Any
 
 from fleet_lib import clock
-from fleet_lib.rules import ACTIVE_SESSION_SECONDS, AT_WORK, OPEN, OPEN_ALERT_SECONDS, SESSION
+from fleet_lib.rules import (
+    ACTIVE_SESSION_SECONDS,
+    AT_WORK,
+    OPEN,
+    OPEN_ALERT_SECONDS,
+    OPEN_SESSIONS,
+    SESSION,
+)
 from fleet_lib.store.job_runs import start_of_day
 
 CURSOR_DAYS = 30
@@ -37,7 +44,7 @@ _SMALLEST_CURSOR = f"""ifnull((SELECT min(cursor) FROM (
       WHERE ifnull(r.is_shared, 1) = 1 AND r.refused = ''
   )), {_LAST_ID})"""
 
-_OPEN = f"FROM sessions s WHERE {OPEN}"
+_OPEN = f"FROM {OPEN_SESSIONS} WHERE {OPEN}"
 
 _OLD_BRIEFING = "b.created_at < :before"
 _ALERT_BRIEFING = f"""b.briefing_id IN (

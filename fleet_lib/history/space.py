@@ -49,11 +49,6 @@ def estimate_days(
 ) -> list[tuple[str, int]]:
     """(day, bytes that deleting it may free), the oldest first. The estimate is each row's share of
     all text. It is for a dry run, which cannot delete a day and look at the size."""
-    total = connection.execute(
-        f"SELECT ifnull((SELECT sum({_BRIEFING_BYTES}) FROM briefings b), 0)"
-        f" + ifnull((SELECT sum({_EVENT_BYTES}) FROM outbox_events e), 0)"
-        f" + ifnull((SELECT sum({_JOB_BYTES}) FROM jobs j), 0)"
-    ).fetchone()[0]
     rows = connection.execute(
         f"""
         SELECT day, sum(bytes) FROM (
@@ -68,7 +63,14 @@ def estimate_days(
         ) GROUP BY day ORDER BY day
         """,
         values,
-    )
+    ).fetchall()
+    if not rows:
+        return []  # the rest is not worth reading
+    total = connection.execute(
+        f"SELECT ifnull((SELECT sum({_BRIEFING_BYTES}) FROM briefings b), 0)"
+        f" + ifnull((SELECT sum({_EVENT_BYTES}) FROM outbox_events e), 0)"
+        f" + ifnull((SELECT sum({_JOB_BYTES}) FROM jobs j), 0)"
+    ).fetchone()[0]
     return [(row[0], int(used * row[1] / max(1, total))) for row in rows]
 
 

@@ -4,7 +4,7 @@ client's own. Every reader that shows a state asks here."""
 import time
 
 from fleet_lib import live
-from fleet_lib.rules import LEFT_OPEN, STUCK, moments
+from fleet_lib.rules import LEFT_OPEN, OPEN_SESSIONS, STUCK, moments
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def live_sessions(
 def count_needing(connection: "sqlite3.Connection") -> int:
     """How many sessions need a person now."""
     count = connection.execute(
-        f"SELECT count(*) FROM sessions s WHERE {STUCK}", moments()
+        f"SELECT count(*) FROM {OPEN_SESSIONS} WHERE {STUCK}", moments()
     ).fetchone()[0]
     for session in live_sessions(connection).values():
         count += session.needs_you() - session.is_stuck

@@ -8,7 +8,7 @@ from fleet_lib.prelude.delta import Frame, delta_lines
 from fleet_lib.prelude.events import newest_event
 from fleet_lib.prelude.lines import Names, minute, state_in_words
 from fleet_lib.prelude.live_sessions import LiveSession, live_sessions
-from fleet_lib.rules import LEFT_OPEN, STUCK, moments
+from fleet_lib.rules import LEFT_OPEN, OPEN_SESSIONS, STUCK, moments
 from fleet_lib.text import clean, size
 
 TYPE_CHECKING = False  # mypy knows the name; typing itself would cost more than the whole hook
@@ -88,7 +88,8 @@ def _open_sessions(
           (SELECT b.briefing_id FROM briefings b
             WHERE b.briefing_id = s.briefing_id AND s.state <> 'waiting_for_permission')
         """,
-        f"FROM sessions s WHERE {rule} AND (s.event_id <= :after OR s.state = 'waiting_for_input')",
+        f"FROM {OPEN_SESSIONS} WHERE {rule}"
+        " AND (s.event_id <= :after OR s.state = 'waiting_for_input')",
         "ORDER BY s.state_at DESC, s.session_id",
         {**moments(), "after": after},
     )

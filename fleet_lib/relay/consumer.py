@@ -22,6 +22,10 @@ _BATCH_BYTES = 1280 * 1024  # of one fetch, or of one message, which the server 
 _IDLE_SECONDS = 0.01  # after a message, when no other follows at once
 _BUSY_SECONDS = 10.0  # in which a server says that a request for messages has ended
 _SECOND_NS = 10**9
+_SHARED_KEY = (
+    "another home reads with this machine's key: give each its own with `fleet relay server"
+    " add-machine`"
+)
 
 Delete = Callable[[Filter], Awaitable[None]]
 
@@ -49,6 +53,7 @@ class Consumer:
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the connection is closed
         self._pulls, self._left, self._ends = 0, 0, 0.0
         self._ready: list[Message] = []
+        self._delivered = 0
 
     def put_back(self, messages: list[Message]) -> None:
         """Let the next fetch return these."""
@@ -98,7 +103,7 @@ class Consumer:
             status = (message.headers or {}).get("Status")
             if status is None or message.reply:
                 self._left -= 1
-                found.append(_message(message))
+                found.append(self._taken(message))
             elif message.subject != self._reply:
                 continue  # the end of an earlier request
             elif status in ("404", "408"):
@@ -110,10 +115,7 @@ class Consumer:
                 if not found and "maxbytes" in words:
                     continue  # said late of a batch that was as large as may be: there is more
                 if "deleted" in words:
-                    raise RelayTrouble(
-                        "another home reads with this machine's key: give each its own with `fleet"
-                        " relay server add-machine`"
-                    )
+                    raise RelayTrouble(_SHARED_KEY)
                 break
         return found
 
@@ -138,15 +140,27 @@ class Consumer:
         except Exception as error:
             raise RelayTrouble(f"the connection failed: {reason(error)}") from None
 
+    def _taken(self, message: "Msg") -> Message:
+        """Raises RelayTrouble if this is the consumer of another home that has the key, made after
+        this one's: it began elsewhere, or has given the messages between to the other home, and
+        this one would never see them."""
+        taken, number = _message(message)
+        self._delivered += 1
+        if number != self._delivered or number + taken.pending < self.pending:
+            raise RelayTrouble(_SHARED_KEY)
+        return taken
 
-def _message(message: "Msg") -> Message:
+
+def _message(message: "Msg") -> tuple[Message, int]:
+    """The message, and which one of its consumer's it is, from 1."""
     # $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING; newer servers may
     # put a domain and an account before the stream.
     parts = (message.reply or "").split(".")
     at = 2 if len(parts) == 9 else 4
     try:
-        sequence, stored_ns, pending = int(parts[at + 3]), int(parts[at + 5]), int(parts[at + 6])
-    except (IndexError, ValueError):
+        sequence, number, stored_ns, pending = map(int, parts[at + 3 : at + 7])
+    except ValueError:
         raise RelayTrouble("the server sent a message without its place in the stream") from None
     headers = {str(name): str(value) for name, value in (message.headers or {}).items()}
-    return Message(message.subject, sequence, stored_ns, pending, headers, message.data)
+    read = Message(message.subject, sequence, stored_ns, pending, headers, message.data)
+    return read, number

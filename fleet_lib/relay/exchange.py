@@ -25,7 +25,12 @@ from fleet_lib.store import db, search_index
 from fleet_lib.store.relay import Member, RelayRepo
 from fleet_lib.store.relay_rows import RelayRowRepo
 from fleet_lib.store.relay_sessions import RelaySessionRepo
-from fleet_lib.views.tailer import identity, watching
+from fleet_lib.views.tailer import (
+    SHORT_PAUSE_SECONDS,
+    identity,
+    pauses_after_change,
+    watching,
+)
 
 STUCK_SECONDS = 60.0  # without progress, after which an exchange is broken off
 _WAIT_SECONDS = 20.0  # of one request for messages that have not come yet
@@ -231,19 +236,25 @@ class Runner:
         changed: asyncio.Event,
         is_watched: bool,
     ) -> None:
-        noted = time.monotonic()
-        wait = _LOOK_SECONDS if is_watched else _POLL_SECONDS
+        noted, sent_at, version = time.monotonic(), 0.0, 0
+        pauses: Iterator[float] = iter(())
         while True:
             self._deadline.extend()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await changed.wait()
-            if changed.is_set():
-                # The file changes a moment before the commit can be read: look twice.
-                changed.clear()
+            # Other connections' commits only: what this one writes is not sent.
+            now = connection.execute("PRAGMA data_version").fetchone()[0]
+            if now != version or time.monotonic() - sent_at >= _LOOK_SECONDS:
+                version, sent_at = now, time.monotonic()
                 await publisher.send()
-                await asyncio.sleep(0.02)
-            await publisher.send()
+            pause = next(pauses, _LOOK_SECONDS if is_watched else _POLL_SECONDS)
+            if pause <= SHORT_PAUSE_SECONDS:
+                await asyncio.sleep(pause)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await changed.wait()
+                if changed.is_set():
+                    changed.clear()
+                    pauses = pauses_after_change()
             if time.monotonic() - noted > backoff.NOTE_SECONDS:
                 noted = time.monotonic()
                 _note_success(self._home, connection)

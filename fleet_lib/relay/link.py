@@ -32,6 +32,7 @@ _CLOSE_SECONDS = 1.0
 _FORGOTTEN_SECONDS = 3600  # in which an exchange uses each of its consumers, or the server drops it
 _SECOND_NS = 10**9
 _VIOLATION = re.compile(r'permissions violation for \w+ to "([^"]+)"', re.IGNORECASE)
+_FULL = re.compile(r"(?i)insufficient|exceed|no space|resources")
 # JetStream's error codes
 _WRONG_SEQUENCE, _NO_SUCH_STREAM, _OTHER_CONFIGURATION, _NO_BATCHES = 10071, 10059, 10058, 10174
 
@@ -102,6 +103,11 @@ class Link:
                 raise WrongSequence(_words(error))
             if error.get("err_code") == _NO_BATCHES:
                 raise NoBatches(_words(error))
+            if _FULL.search(_words(error)):
+                raise RelayTrouble(
+                    f"the server is full ({_words(error)}): free disk space or raise its limits,"
+                    " and restart it"
+                )
             raise RelayTrouble(f"the server did not store a message: {_words(error)}")
         return int(answer["seq"])
 
@@ -234,7 +240,10 @@ class Link:
         except NoRespondersError:
             raise NoStream from None
         except TimeoutError:
-            raise RelayTrouble(f"the server gave no answer within {seconds:.0f} s") from None
+            words = f"the server gave no answer within {seconds:.0f} s"
+            if seconds == _TOGETHER_SECONDS:  # a full one gives none to many messages
+                words += "; it is very slow, or its disk is full"
+            raise RelayTrouble(words) from None
         except (Error, OSError, ValueError) as error:
             raise RelayTrouble(f"the connection failed: {reason(error)}") from None
         finally:

@@ -2,6 +2,7 @@
 that no path, prompt or output leaves by a field that no one thought of, and the receiver, because a
 peer may send anything."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from fleet_lib.lines import listed
 
 Clean = Callable[[str, int], str]  # (text, characters) -> one harmless line
 
+_WORD = re.compile(r"[a-z_]{1,30}")
 _LINE = 500
 _LISTED = 20  # items of a list
 _NUMBERS = ("revision", "moreDocs", "moreFiles", "jobId")
@@ -58,6 +60,10 @@ def _fields(given: Mapping[str, Any], names: tuple[str, ...], clean: Clean) -> d
         value = given.get(name)
         if name in _NUMBERS:
             if type(value) is int and 0 <= value < 2**53:
+                result[name] = value
+        elif name == "status":
+            # It is shown as a word of Fleet's own, before what the session says.
+            if isinstance(value, str) and _WORD.fullmatch(value):
                 result[name] = value
         elif isinstance(value, str):
             result[name] = clean(value, _LINE)

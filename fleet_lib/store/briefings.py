@@ -96,6 +96,20 @@ class Turn(Record):
 ENDED = "ifnull(ended_at, created_at)"
 
 _LISTS = ("blockers", "next_steps", "docs_touched", "files_touched")
+# {index: the filters that it answers, and then the time}; those with more filters come first.
+_INDEXES = {
+    "briefings_by_session": ("session_id",),
+    "briefings_by_project_status": ("project_id", "status"),
+    "briefings_by_project_machine": ("project_id", "machine"),
+    "briefings_by_project_end": ("project_id",),
+    "briefings_by_status": ("status",),
+    "briefings_by_impact": ("impact_level",),
+    "briefings_by_level": ("broadcast_level",),
+    "briefings_by_drift": ("doc_drift_risk",),
+    "briefings_by_machine": ("machine",),
+}
+_ALL = "briefings_by_end"
+_FILTERED = {"machine": machine_of("session_id")}
 # Those of BriefingFields, for a program that runs.
 FIELDS = tuple(
     name for name in BriefingRecord.__annotations__ if name not in ("briefing_id", "created_at")
@@ -180,6 +194,8 @@ class BriefingRepo:
         """Newest first, by the time at which the turn ended; a filter that is None does not filter.
         `since` is the ISO time at or after which the turn ended; `machine` is another machine's
         name, or "" for this one."""
+        from fleet_lib.store.narrowest import narrowest  # no drain asks for a list
+
         filters = {
             "project_id": project_id,
             "session_id": session_id,
@@ -187,20 +203,23 @@ class BriefingRepo:
             "impact_level": impact_level,
             "broadcast_level": broadcast_level,
             "doc_drift_risk": doc_drift_risk,
+            "machine": machine,
         }
-        given = {column: value for column, value in filters.items() if value is not None}
-        conditions = [f"{column} = ?" for column in given]
-        values: list[object] = list(given.values())
-        if since is not None:
-            conditions.append(f"{ENDED} >= ?")
-            values.append(since)
-        if machine is not None:
-            conditions.append(f"{machine_of('session_id')} = ?")
-            values.append(machine)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values = {name: value for name, value in filters.items() if value is not None}
+        conditions = {name: f"{_FILTERED.get(name, name)} = :{name}" for name in values}
+        indexes = {
+            index: " AND ".join(conditions[name] for name in names)
+            for index, names in _INDEXES.items()
+            if all(name in values for name in names)
+        }
+        at = f"{ENDED} >= :since" if since is not None else "1"
+        values["since"] = since or ""
+        index = narrowest(self._connection, "briefings", indexes, at, values) if indexes else _ALL
         rows = self._connection.execute(
-            f"SELECT * FROM briefings {where} ORDER BY {ENDED} DESC, briefing_id DESC LIMIT ?",
-            (*values, limit),
+            f"SELECT * FROM briefings INDEXED BY {index}"
+            f" WHERE {' AND '.join((at, *conditions.values()))}"
+            f" ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit",
+            {**values, "limit": limit},
         )
         return [_from_row(row) for row in rows]
 

@@ -9,6 +9,7 @@ from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
 from fleet_lib.json_text import json_array_or_none
 from fleet_lib.records import Record
+from fleet_lib.store.narrowest import narrowest
 
 JobType = Literal["worker_task", "skill_patch", "doc_patch", "commander_turn"]
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
@@ -17,6 +18,8 @@ JobModel = Literal["opus", "sonnet", "haiku"]
 FINISHED: tuple[JobStatus, ...] = ("completed", "failed", "canceled")
 PROMPT_LIMIT = 1_000_000  # characters; about as much as the largest context holds
 
+# {filter: the index that answers it}
+_INDEXES = {"project_id": "jobs_by_project", "status": "jobs_by_status", "since": "jobs_by_time"}
 # {status: the statuses that a job may have before it}
 _BEFORE: dict[str, tuple[str, ...]] = {
     "running": ("queued",),
@@ -175,15 +178,24 @@ class JobRepo:
     ) -> list[Job]:
         """Newest first; a filter that is None does not filter. `since` is an ISO time of creation."""
         # Only the filters that are given: SQLite uses no index for `? IS NULL OR project_id = ?`.
-        filters = {"project_id = ?": project_id, "status = ?": status, "ts_created >= ?": since}
-        given = {sql: value for sql, value in filters.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)}" if given else ""
-        # With a time, by its index: in the order of ids all older ones would be read, too.
-        order = "job_id" if since is None else "+job_id"
+        filters = {"project_id": project_id, "status": status, "since": since}
+        values = {name: value for name, value in filters.items() if value is not None}
+        conditions = {
+            "project_id": "project_id = :project_id",
+            "status": "status = :status",
+            "since": "ts_created >= :since",
+        }
+        where = " AND ".join(conditions[name] for name in values) or "1"
+        indexes = {_INDEXES[name]: conditions[name] for name in values}
+        index = narrowest(self._connection, "jobs", indexes, "1", values) if indexes else ""
+        # The newest since a time by that time: in the order of ids all of them would be read.
+        order = "ts_created DESC, job_id DESC" if since else "job_id DESC"
         rows = self._connection.execute(
-            f"SELECT * FROM jobs {where} ORDER BY {order} DESC LIMIT ?", (*given.values(), limit)
+            f"SELECT * FROM jobs {f'INDEXED BY {index}' if index else ''} WHERE {where}"
+            f" ORDER BY {order} LIMIT :limit",
+            {**values, "limit": limit},
         )
-        return [_from_row(row) for row in rows]
+        return sorted(map(_from_row, rows), key=lambda job: job.job_id, reverse=True)
 
     def _move(
         self, job_id: int, status: str, result_json: str | None = None, error: str | None = None

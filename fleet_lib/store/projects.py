@@ -37,6 +37,9 @@ _COLUMNS = (
 )
 
 
+_ACTIVE = "ifnull(status, 'active') = 'active'"
+
+
 def generate_project_id(repo_name: str, git_remote: str) -> str:
     """`{slug}__{8 hex}`: the slug of the name, and SHA-256 of `name:remote` without credentials.
 
@@ -105,8 +108,7 @@ class ProjectRepo:
 
     def get_active(self) -> list[Project]:
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM projects WHERE ifnull(status, 'active') = 'active'"
-            " ORDER BY updated_at DESC, project_id"
+            f"SELECT {_COLUMNS} FROM projects WHERE {_ACTIVE} ORDER BY updated_at DESC, project_id"
         )
         return [_from_row(row) for row in rows]
 
@@ -116,18 +118,39 @@ class ProjectRepo:
         )
         return [_from_row(row) for row in rows]
 
-    def activity(self, machine: str | None = None) -> dict[str, tuple[int, str | None]]:
-        """{project_id: (how many briefings, when the newest of them ended)}; of another machine, or
-        of this one (""). Each is a question to one index: a GROUP BY would read every row."""
-        of_machine = f"AND {machine_of('b.session_id')} = :machine" if machine is not None else ""
+    def last_active(
+        self,
+        *,
+        include_archived: bool = False,
+        machine: str | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[Project, int, str | None]]:
+        """(a project, how many briefings it has, when the newest of them ended), the last active
+        one first; of another machine, or of this one (""), of its briefings, and the projects that
+        have some. Each is a question to one index: a GROUP BY would read every row, and only those
+        that are wanted are counted."""
+        count = "SELECT count(*) FROM briefings b {} WHERE b.project_id = p.project_id {}"
+        number, of_machine = f"({count.format('', '')})", ""
+        if machine is not None:  # SQLite would read the rows: it does not see that this index does
+            index = "INDEXED BY briefings_by_project_machine"
+            of_machine = f"AND {machine_of('b.session_id')} = :machine"
+            of_others = f"AND {machine_of('b.session_id')} > ''"
+            if machine:
+                number = f"({count.format(index, of_machine)})"
+            else:  # most are of this machine, and all are counted faster
+                number = f"({count.format('', '')}) - ({count.format(index, of_others)})"
         rows = self._connection.execute(
-            "SELECT project_id, (SELECT count(*) FROM briefings b"
-            f" WHERE b.project_id = p.project_id {of_machine}),"
-            " (SELECT max(ifnull(ended_at, created_at)) FROM briefings b"
-            f" WHERE b.project_id = p.project_id {of_machine}) FROM projects p",
-            {"machine": machine},
+            f"SELECT p.*, {number} FROM ("
+            f"SELECT {_COLUMNS}, (SELECT {ENDED} FROM briefings b"
+            f" WHERE b.project_id = projects.project_id {of_machine}"
+            f" ORDER BY {ENDED} DESC LIMIT 1) AS at FROM projects"
+            f" WHERE {'1' if include_archived else _ACTIVE}"
+            f" {'' if machine is None else 'AND at IS NOT NULL'}"
+            " ORDER BY ifnull(at, '') DESC, updated_at DESC, project_id LIMIT :limit) p"
+            " ORDER BY ifnull(at, '') DESC, updated_at DESC, project_id",
+            {"machine": machine, "limit": -1 if limit is None else limit},
         )
-        return {row[0]: (row[1], row[2]) for row in rows}
+        return [(Project(*row[:-2]), row[-1], row[-2]) for row in map(tuple, rows)]
 
     def newest_turns(
         self, machine: str | None = None, limit: int | None = None
@@ -151,10 +174,17 @@ class ProjectRepo:
             {"machine": machine, "limit": -1 if limit is None else limit},
         ).fetchall()
 
-    def count_active(self, machine: str | None = None) -> int:
-        """How many `newest_turns` has without a limit."""
-        _, newest = _with_newest(machine)
-        sql = f"SELECT count(*) FROM {newest}"
+    def count(self, *, include_archived: bool = False, machine: str | None = None) -> int:
+        """How many `last_active` has without a limit."""
+        if machine is None:
+            sql = f"SELECT count(*) FROM projects WHERE {'1' if include_archived else _ACTIVE}"
+        else:
+            of_machine = f"AND {machine_of('b.session_id')} = :machine"
+            sql = (
+                f"SELECT count(*) FROM projects WHERE {'1' if include_archived else _ACTIVE}"
+                " AND EXISTS (SELECT 1 FROM briefings b INDEXED BY briefings_by_project_machine"
+                f" WHERE b.project_id = projects.project_id {of_machine})"
+            )
         return int(self._connection.execute(sql, {"machine": machine}).fetchone()[0])
 
     def find_by_repo_root(self, repo_root: str) -> Project | None:

@@ -18,6 +18,7 @@ from fleet_lib.sqlite import sqlite3
 from fleet_lib.store import db, migrate
 
 BATCH = 400  # briefings in one transaction
+_TOGETHER = 500_000  # characters of briefings that are in memory together, or one longer one
 
 _MIGRATION = 11  # the one that makes these tables
 _TABLES = ("search_text", "search_changes", "search_progress")
@@ -247,6 +248,22 @@ def _filled_from(connection: sqlite3.Connection) -> int | None:
 
 def _index(connection: sqlite3.Connection, ids: list[int]) -> None:
     """Make the index hold these briefings as they are."""
+    part: list[int] = []
+    size = 0
+    for briefing_id in ids:
+        row = connection.execute(
+            "SELECT length(raw_markdown) FROM briefings WHERE briefing_id = ?", (briefing_id,)
+        ).fetchone()
+        length = row[0] or 0 if row else 0
+        if part and size + length > _TOGETHER:
+            _index_together(connection, part)
+            part, size = [], 0
+        part.append(briefing_id)
+        size += length
+    _index_together(connection, part)
+
+
+def _index_together(connection: sqlite3.Connection, ids: list[int]) -> None:
     marks = ", ".join("?" * len(ids))
     old = {
         row[1]: row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleet_lib.machines import machine_of
 from fleet_lib.records import Record
-from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, STUCK, moments
+from fleet_lib.rules import AT_WORK, LEFT_OPEN, OPEN, OPEN_SESSIONS, STUCK, moments
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ class Session(Record):
     title: str | None = None  # the name that a person gave it
 
 
+_LIVING = "s.ended_at IS NULL"
+_LIVING_INDEX, _ALL_INDEX = "sessions_living", "sessions_by_time"
+# {filter: the index that answers it, and then the time}
+_INDEXES = {
+    "project_id": "sessions_by_project",
+    "state": "sessions_by_state",
+    "machine": "sessions_by_machine",
+}
 _NAMES = tuple(Session.__annotations__)
 _SAVE_SQL = (
     f"INSERT INTO sessions ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -74,16 +82,15 @@ class SessionRepo:
 
     def needing_you(self, limit: int = LISTED) -> list[Session]:
         """The live sessions that wait for a person, newest first."""
-        return self._by_rule(STUCK, "s.state_at", limit)
+        return self._open(STUCK, limit)
 
     def left_open(self, limit: int = LISTED) -> list[Session]:
         """The ended sessions that wait for a person, newest first."""
-        return self._by_rule(LEFT_OPEN, "s.state_at", limit)
+        return self._open(LEFT_OPEN, limit)
 
     def open(self, project_id: str) -> list[Session]:
         """The project's sessions that wait for a person, live or ended, dismissed ones too."""
-        rule = f"{OPEN} AND s.project_id = :project_id"
-        return self._by_rule(rule, "s.state_at", LISTED, project_id=project_id)
+        return self._open(f"{OPEN} AND s.project_id = :project_id", LISTED, project_id=project_id)
 
     def is_open(self, session_id: str) -> bool:
         """Whether the session waits for a person, also if it is dismissed."""
@@ -92,7 +99,7 @@ class SessionRepo:
 
     def hidden(self, limit: int = LISTED) -> list[Session]:
         """The sessions that would wait for a person, but are dismissed or snoozed now."""
-        return self._by_rule(f"{OPEN} AND s.hidden_until > :now", "s.state_at", limit)
+        return self._open(f"{OPEN} AND s.hidden_until > :now", limit)
 
     def at_work(self, limit: int = LISTED) -> list[Session]:
         """Sessions that have not ended and were heard of lately; newest first."""
@@ -114,7 +121,7 @@ class SessionRepo:
     ) -> list[Session]:
         """Sessions that have not ended, the most recently seen first. A filter that is None does
         not filter; `machine` is another machine's name, or "" for this one."""
-        return self._listed("s.ended_at IS NULL", limit, project_id, state, since, machine, None)
+        return self._listed(_LIVING, limit, project_id, state, since, machine, None)
 
     def ended(
         self,
@@ -155,11 +162,17 @@ class SessionRepo:
         machine: str | None,
         before: tuple[str, str] | None,
     ) -> list[Session]:
+        from fleet_lib.store.narrowest import narrowest  # no drain asks for a list
+
         filters = {"project_id": project_id, "state": state, "since": since, "machine": machine}
         rules = {"project_id": "s.project_id = :project_id", "state": "s.state = :state"}
         rules["since"] = "s.last_seen_at >= :since"
         rules["machine"] = f"{machine_of('s.session_id')} = :machine"
         values = {name: value for name, value in filters.items() if value is not None}
+        at = rules["since"] if since is not None else "1"
+        indexes = {_INDEXES[name]: rules[name] for name in values if name in _INDEXES}
+        indexes |= {_LIVING_INDEX: rule} if rule == _LIVING else {_ALL_INDEX: "1"}
+        index = narrowest(self._connection, "sessions s", indexes, at, values)
         conditions = [rule, *(rules[name] for name in values)]
         if before:
             values["before"], values["before_id"] = before
@@ -167,11 +180,17 @@ class SessionRepo:
                 "s.last_seen_at <= :before"
                 " AND (s.last_seen_at < :before OR s.session_id > :before_id)"
             )
-        return self._by_rule(" AND ".join(conditions), "s.last_seen_at", limit, **values)
+        source = f"sessions s INDEXED BY {index}"
+        return self._by_rule(" AND ".join(conditions), "s.last_seen_at", limit, source, **values)
 
-    def _by_rule(self, rule: str, order: str, limit: int, **values: str) -> list[Session]:
+    def _open(self, rule: str, limit: int, **values: str) -> list[Session]:
+        return self._by_rule(rule, "s.state_at", limit, OPEN_SESSIONS, **values)
+
+    def _by_rule(
+        self, rule: str, order: str, limit: int, source: str = "sessions s", **values: str
+    ) -> list[Session]:
         rows = self._connection.execute(
-            f"SELECT s.* FROM sessions s WHERE {rule}"
+            f"SELECT s.* FROM {source} WHERE {rule}"
             f" ORDER BY {order} DESC, s.session_id LIMIT :limit",
             moments() | {"limit": limit} | values,
         )

@@ -130,6 +130,14 @@ class UsageRow(Record):
     is_partly_priced: bool  # some of it has no price
     is_to_be_priced: bool  # some of it is of a model whose price was not asked for yet
 
+    def tokens(self) -> int:
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+        )
+
     def plus(self, other: "UsageRow") -> "UsageRow":
         """What both say of the same key."""
         prices = [row.usd for row in (self, other) if row.usd is not None]
@@ -232,16 +240,8 @@ class UsageRateRepo:
             values | {"since_quarter": part.since, "until_quarter": part.until},
         )
         for row in found:
-            yield UsageRow(
-                key=row[0],
-                input_tokens=row[1],
-                output_tokens=row[2],
-                cache_read_tokens=row[3],
-                cache_write_tokens=row[4],
-                usd=None if row[5] is None else round(row[5], 6),
-                is_partly_priced=row[6] > 0,
-                is_to_be_priced=row[7] > 0,
-            )
+            usd = None if row[5] is None else round(row[5], 6)
+            yield UsageRow(row[0], row[1], row[2], row[3], row[4], usd, row[6] > 0, row[7] > 0)
 
     def dearest_sessions(
         self, rates: Iterable[Rate], project_id: str | None, limit: int

@@ -4,10 +4,11 @@ documents went stale. How it looks is the console's.
 A turn that a later one of its session in this time went on from is not named as open or failed.
 """
 
+import contextlib
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from fleet_lib import clock, words
@@ -32,12 +33,13 @@ _IMPACTS = ("major", "moderate", "minor", "trivial")
 
 _TURNS_SQL = f"""
 SELECT b.briefing_id, b.project_id, b.session_id, b.status, b.impact_level, b.base_commit,
-  b.head_commit, b.files_touched_json, b.docs_touched_json, b.next_steps_json, b.at,
+  b.head_commit, b.files_touched_json, b.docs_touched_json, b.next_steps_json, n.at,
   t.title, t.summary, t.question,
   CASE WHEN t.summary IS NULL THEN substr(b.raw_markdown, 1, 2000) END AS beginning
-FROM (SELECT *, {ENDED} AS at FROM briefings
+FROM (SELECT briefing_id, {ENDED} AS at FROM briefings
   WHERE {ENDED} >= :since AND {ENDED} < :until {{filters}}
-  ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit) b
+  ORDER BY {ENDED} DESC, briefing_id DESC LIMIT :limit) n
+CROSS JOIN briefings b ON b.briefing_id = n.briefing_id
 LEFT JOIN turns t ON t.briefing_id = b.briefing_id
 """
 
@@ -137,38 +139,65 @@ def _turns(
     rows.sort(key=lambda row: (row["at"], row["briefing_id"]), reverse=True)
     found: dict[int, _Turn] = {}
     sessions: set[str] = set()
+    days = _Days()
     for row in rows:
-        if row["briefing_id"] not in found:
-            found[row["briefing_id"]] = _turn(row, is_last=row["session_id"] not in sessions)
-            sessions |= {row["session_id"]} - {None}
+        briefing_id, session_id = row["briefing_id"], row["session_id"]
+        if briefing_id not in found:
+            day = days.of(row["at"])
+            found[briefing_id] = _turn(tuple(row), day, is_last=session_id not in sessions)
+            if session_id is not None:
+                sessions.add(session_id)
     return list(found.values())
 
 
-def _turn(row: sqlite3.Row, *, is_last: bool) -> _Turn:
-    files, docs, steps = (
-        () if text in (None, "[]") else tuple(str(item) for item in json_array_or_none(text) or ())
-        for text in (row["files_touched_json"], row["docs_touched_json"], row["next_steps_json"])
-    )
-    summary = one_line(summary_of(row["summary"], row["beginning"]), _TEXT)
-    title = one_line(row["title"], _TEXT)
-    base, head = row["base_commit"], row["head_commit"]
+def _turn(row: tuple[Any, ...], day: str, *, is_last: bool) -> _Turn:
+    """`row` as in _TURNS_SQL."""
+    briefing_id, project_id, session_id, status, impact, base, head, *lists, at = row[:11]
+    given, said, question, beginning = row[11:]
+    files, docs, steps = map(_texts, lists)
+    summary = one_line(summary_of(said, beginning), _TEXT)
+    title = one_line(given, _TEXT)
     return _Turn(
-        briefing_id=row["briefing_id"],
-        place=(row["project_id"], apart(row["session_id"])[1]),
-        session_id=row["session_id"],
-        at=row["at"],
-        day=local_day(row["at"]),
-        status=row["status"],
-        impact=row["impact_level"] if row["impact_level"] in _IMPACTS else "minor",
+        briefing_id=briefing_id,
+        place=(project_id, apart(session_id)[1]),
+        session_id=session_id,
+        at=at,
+        day=day,
+        status=status,
+        impact=impact if impact in _IMPACTS else "minor",
         is_committed=bool(files and base and head and base != head),
         files=files,
         docs=docs,
         next_steps=steps,
         title=title,
         # What was asked and has been answered since is no result; what was wanted is.
-        summary=title if title and row["question"] and not is_last else summary,
+        summary=title if title and question and not is_last else summary,
         is_last=is_last,
     )
+
+
+def _texts(stored: str | None) -> tuple[str, ...]:
+    if stored is None or stored == "[]":
+        return ()
+    return tuple(map(str, json_array_or_none(stored) or ()))
+
+
+class _Days:
+    """The local days of many times: the calendar is asked once for each day."""
+
+    def __init__(self) -> None:
+        self._day, self._begin, self._end = "", "", ""  # the last one that was asked for
+
+    def of(self, moment: str) -> str:
+        """As `local_day`."""
+        if self._begin <= moment < self._end and moment.endswith("Z"):
+            return self._day
+        self._day, self._begin, self._end = local_day(moment), "", ""
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # the text is no time
+            midnight = datetime.fromisoformat(self._day)
+            self._begin = f"{midnight.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+            self._end = f"{(midnight + timedelta(days=1)).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+        return self._day
 
 
 def local_day(moment: str) -> str:
@@ -223,7 +252,7 @@ def _project(
     return head | {
         "turns": len(turns),
         "sessions": len({turn.session_id for turn in turns} - {None}),
-        "files": len({file for turn in turns for file in turn.files}),
+        "files": len(set().union(*[turn.files for turn in turns])),
         "turns_with_commits": sum(turn.is_committed for turn in turns),
         "done": done,
         "small": len(small),
@@ -238,35 +267,30 @@ def _project(
 def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     """The turns as items. Of those with the same words, the last; of one whose words are the
     beginning of another's, the other."""
-    chosen: dict[str, dict[str, Any]] = {}
-    begun: Counter[str] = Counter()  # how many of the chosen ones begin with these words and go on
+    chosen: dict[str, _Turn] = {}
     for turn in turns:
-        item = _item(turn)
-        key = words.as_text(item["text"]).strip()
-        if begun[key]:
-            continue
-        for other in (*_beginnings(key), key):
-            if chosen.pop(other, None):
-                begun.subtract(_beginnings(other))
-        chosen[key] = item
-        begun.update(_beginnings(key))
-    return list(chosen.values())
+        key = words.as_text(_text(turn))
+        chosen.pop(key, None)
+        chosen[key] = turn
+    keys = sorted(chosen)
+    # " a b " comes right before all that begin with it: no character of a word is below a blank.
+    begun = {key for key, after in pairwise(keys) if key and after.startswith(key)}
+    return [_item(turn) for key, turn in chosen.items() if key not in begun]
 
 
-def _beginnings(key: str) -> list[str]:
-    """`a`, `a b` of `a b c`."""
-    return list(accumulate(key.split(" ")[:-1], lambda before, word: f"{before} {word}"))
+def _text(turn: _Turn) -> str:
+    says_little = len(turn.summary) < _LEAST and turn.title not in ("", turn.summary)
+    text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
+    return text.rstrip(": ") or "(without words)"
 
 
 def _item(turn: _Turn) -> dict[str, Any]:
-    says_little = len(turn.summary) < _LEAST and turn.title not in ("", turn.summary)
-    text = f"{turn.title}: {turn.summary}" if says_little else turn.summary or turn.title
     return {
         "briefing_id": turn.briefing_id,
         **record_ids(turn.session_id),
         "status": turn.status,
         "impact_level": turn.impact,
-        "text": text.rstrip(": ") or "(without words)",
+        "text": _text(turn),
     }
 
 

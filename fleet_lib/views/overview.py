@@ -44,7 +44,7 @@ def overview(
         "left_open": left,
         "working": busy,
         "projects": _roster(connection, names, machine, most),
-        **({} if most is None else {"projects_in_all": repo.count_active(machine)}),
+        **({} if most is None else {"projects_in_all": repo.count(machine=machine)}),
         "commander": {
             "last_event_seen": seen,
             "last_event": OutboxRepo(connection).latest_id(),

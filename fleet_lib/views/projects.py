@@ -178,16 +178,18 @@ def _machine_of(project: Project) -> dict[str, str]:
 
 
 def project_records(
-    connection: sqlite3.Connection, *, include_archived: bool, machine: str | None = None
+    connection: sqlite3.Connection,
+    *,
+    include_archived: bool,
+    machine: str | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Projects with their number of briefings, the one with the latest briefing first. Of
     another machine, or of this one (""): its briefings, and the projects that have some."""
-    repo = ProjectRepo(connection)
-    activity = repo.activity(machine)
-    records = [
+    found = ProjectRepo(connection).last_active(
+        include_archived=include_archived, machine=machine, limit=limit
+    )
+    return [
         as_dict(project) | {"briefings": number, "last_briefing_at": last} | _machine_of(project)
-        for project in (repo.get_all() if include_archived else repo.get_active())
-        for number, last in [activity.get(project.project_id, (0, None))]
-        if machine is None or number
+        for project, number, last in found
     ]
-    return sorted(records, key=lambda record: record["last_briefing_at"] or "", reverse=True)

@@ -15,7 +15,7 @@ from fleet_lib.store.relay import RelayRepo
 from fleet_lib.store.sessions import Session, SessionRepo
 from fleet_lib.views.overview import capture, count_jobs
 from fleet_lib.views.places import way_to, web_address
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand
 from fleet_lib.views.sessions import SessionsNow
 
 _LOOKED_FOR = 30  # sessions of which the transcript is looked for
@@ -37,7 +37,7 @@ def roster(
     are. `hidden` are the sessions that would wait, but are dismissed or snoozed. `machine` leaves
     only the sessions of a machine, "" for this one, and the quiet projects whose latest turn was
     there. `machines` are the names of the others."""
-    names = project_names(connection)
+    names = NamesOnDemand(connection)
     now = SessionsNow(connection)
     rows = [(str(row[0]), row[1], row[2]) for row in connection.execute(_PROJECTS_SQL)]
     active = {row[0] for row in rows}

@@ -105,7 +105,9 @@ def title_of(connection: sqlite3.Connection, session_id: str) -> str | None:
 
 
 def _titled(connection: sqlite3.Connection, session: Session) -> Session:
-    return replace(session, title=title_of(connection, session.session_id))
+    if session.title:
+        return session
+    return replace(session, title=BriefingRepo(connection).last_title(session.session_id))
 
 
 class SessionsNow:

@@ -19,10 +19,8 @@ from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 PAGE = 500
 _SLOW_POLL_SECONDS = 2.0  # with a watch
 _POLL_SECONDS = 0.2  # without a watch
-# The file changes a moment before the commit can be read: one query after a change is not enough.
-_SETTLE_SECONDS = 0.25
 _CHANGES = ("created", "modified", "moved", "deleted")
-_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.001, 0.02
+_FIRST_PAUSE_SECONDS, SHORT_PAUSE_SECONDS = 0.001, 0.02
 
 
 def identity(database: Path | str) -> tuple[int, int] | None:
@@ -52,7 +50,7 @@ class Tailer:
         """Wait, at most until `stop` is called."""
         deadline = time.monotonic() + seconds
         while not self.is_stopped and time.monotonic() < deadline:
-            time.sleep(_LAST_PAUSE_SECONDS)
+            time.sleep(SHORT_PAUSE_SECONDS)
 
     def follow(self, after: int) -> Iterator[list[OutboxEvent]]:
         """Pages of the events after a cursor as they come, without an end. An empty page means that
@@ -81,7 +79,7 @@ class Tailer:
         """The pages of this database, until it is replaced or set back to an earlier state."""
         outbox = OutboxRepo(connection)
         checked_at = time.monotonic()
-        settled_at, pause = 0.0, _FIRST_PAUSE_SECONDS
+        pauses: Iterator[float] = iter(())
         while not self.is_stopped:
             page = outbox.get_after(after, PAGE)
             if page:
@@ -93,13 +91,24 @@ class Tailer:
                 checked_at = now
                 if identity(self._database) != self._followed or outbox.latest_id() < after:
                     return
-            if now < settled_at:
+            pause = next(pauses, _SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS)
+            if pause <= SHORT_PAUSE_SECONDS:
                 time.sleep(pause)
-                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
-                continue
-            if self._changed.wait(_SLOW_POLL_SECONDS if is_watched else _POLL_SECONDS):
+            elif self._changed.wait(pause):
                 self._changed.clear()
-                settled_at, pause = time.monotonic() + _SETTLE_SECONDS, _FIRST_PAUSE_SECONDS
+                pauses = pauses_after_change()
+
+
+def pauses_after_change() -> Iterator[float]:
+    """How long to wait before each look at a database whose file has just changed, in seconds. A
+    commit can be read only once it is on the disk, and no further change of the file says so: that
+    is a moment after the change, or seconds on a busy disk. The pauses grow with the time that has
+    passed, until the regular look comes."""
+    passed, pause = 0.0, _FIRST_PAUSE_SECONDS
+    while passed < _SLOW_POLL_SECONDS:
+        yield pause
+        passed += pause
+        pause = max(min(2 * pause, SHORT_PAUSE_SECONDS), passed / 4)
 
 
 @contextlib.contextmanager

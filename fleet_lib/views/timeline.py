@@ -13,7 +13,7 @@ from fleet_lib.store.briefings import BriefingRepo
 from fleet_lib.store.event_search import SILENT, Kind, kinds_of, walk_back
 from fleet_lib.store.outbox import OutboxEvent, OutboxRepo
 from fleet_lib.views.events import job_number
-from fleet_lib.views.projects import project_names
+from fleet_lib.views.projects import NamesOnDemand
 
 Level = Literal["alert", "highlight", "mention", "silent"]
 _CLASSES: dict[Level, int] = {
@@ -84,7 +84,7 @@ def timeline(
         for kind in kinds_of(connection, project_id, classes, type)
         if type or kind.type != _UNASKED
     ]
-    names = project_names(connection)
+    names = NamesOnDemand(connection)
     rows: list[Row] = []
     seen: set[int] = set()
     last: int | None = None

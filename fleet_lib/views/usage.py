@@ -39,9 +39,7 @@ def usage_rows(
         found = repo.rows(by, rates, since_quarter=since_quarter, project_id=project_id)
     if by == "day":
         return sorted(found, key=lambda row: row.key, reverse=True)
-    return sorted(
-        found, key=lambda row: (row.usd or 0.0, _all_of(as_record(row)), row.key), reverse=True
-    )
+    return sorted(found, key=lambda row: (row.usd or 0.0, row.tokens(), row.key), reverse=True)
 
 
 def as_record(row: UsageRow) -> dict[str, Any]:
