@@ -175,3 +175,16 @@ def test_db_check_opens_the_database_whatever_its_folder_is_called(
 
     assert "ok" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == [name]  # no file of another name
+
+
+def test_an_index_that_is_missing_is_named_and_made_again(fleet: Fleet) -> None:
+    fleet.rows("DROP INDEX sessions_open")
+    fleet.rows("DROP INDEX briefings_by_project_machine")
+    done = fleet.console("status", check=False)
+    assert done.returncode == 1 and "run `fleet doctor`" in done.stderr
+    assert "index: sessions_open is missing" in fleet.console("doctor", check=False).stdout
+    done = fleet.console("db", "check", check=False)
+    assert done.returncode == 1 and "briefings_by_project_machine is missing" in done.stdout
+    assert fleet.console("db", "check", "--fix").stdout.endswith(": ok\n")
+    fleet.console("status")
+    assert fleet.console("db", "check").stdout.endswith(": ok\n")

@@ -19,7 +19,7 @@ from commander.cli.studio import studio
 from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable
 from fleet_lib.store import db as database
-from fleet_lib.store import migrate, usage_rollups, verify
+from fleet_lib.store import indexes, migrate, usage_rollups, verify
 
 _CHECKS = ("tables and indexes", "usage", "search index")
 _TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations", "sessions")
@@ -98,7 +98,8 @@ def status_(as_json: bool) -> None:
 @click.option(
     "--fix",
     is_flag=True,
-    help="Rebuild the search index and the sums of usage if they are damaged; complete the index.",
+    help="Make what is derived anew if it is missing or damaged: indexes, the search index, sums of"
+    " usage.",
 )
 @json_option
 def check(fix: bool, as_json: bool) -> None:
@@ -125,6 +126,7 @@ def check(fix: bool, as_json: bool) -> None:
 
         with contextlib.closing(database.connect_read_only(path)) as connection:
             problems = verify.problems(connection, lambda: show(0))
+            derived = indexes.problems(connection)
             show(1)
             of_usage = usage_rollups.problems(connection)
         show(2)
@@ -132,12 +134,14 @@ def check(fix: bool, as_json: bool) -> None:
     if fix:
         fill_search_index(path, is_damaged=bool(of_search))
         of_search = verify.search_index_problems(path)
-        if of_usage:
+        if of_usage or derived:
             with contextlib.closing(database.connect(path)) as connection:
                 with database.transaction(connection):
-                    usage_rollups.rebuild(connection)
-                of_usage = usage_rollups.problems(connection)
-    derived = of_search + of_usage
+                    indexes.restore(connection)
+                    if of_usage:
+                        usage_rollups.rebuild(connection)
+                derived, of_usage = indexes.problems(connection), usage_rollups.problems(connection)
+    derived += of_search + of_usage
     if as_json:
         found = problems + derived
         print_json({"path": str(path), "ok": not found, "problems": found})

@@ -13,7 +13,7 @@ from fleet_lib import clock, paths, spool
 from fleet_lib.drain import put_off
 from fleet_lib.drain import quarantine as bad
 from fleet_lib.drain.foreground import lock_trouble
-from fleet_lib.store import causes, job_runs, migrate, search_index, verify
+from fleet_lib.store import causes, indexes, job_runs, migrate, search_index, verify
 from fleet_lib.store.conversations import cursors_past_the_end
 from fleet_lib.store.job_hold import JobHoldRepo
 from fleet_lib.text import clean
@@ -84,6 +84,7 @@ def database(installation: Installation) -> Iterator[Finding]:
                 problems = verify.problems(connection, is_quick=True)
             else:
                 problems = verify.problems_at_the_ends(connection)
+            lacks = indexes.problems(connection)
             rows = connection.execute("SELECT count(*) FROM briefings").fetchone()[0]
             past, newest = cursors_past_the_end(connection)
     except (sqlite3.Error, OSError) as error:
@@ -95,14 +96,15 @@ def database(installation: Installation) -> Iterator[Finding]:
             f"fleet db restore FILE, with a backup from {path.parent / 'backups'}",
         )
         return
+    damaged = (
+        "Keep the file. New captures wait in the spool while it cannot be written.",
+        f"fleet db restore FILE, with a backup from {paths.backups(str(installation.home))}",
+    )
+    incomplete = ("Lists that are read along it fail. Nothing is lost.", "fleet db check --fix")
     for problem in problems:
-        yield Finding(
-            "failed",
-            "database",
-            clean(problem, 200),
-            "Keep the file. New captures wait in the spool while it cannot be written.",
-            f"fleet db restore FILE, with a backup from {paths.backups(str(installation.home))}",
-        )
+        yield Finding("failed", "database", clean(problem, 200), *damaged)
+    for problem in lacks:
+        yield Finding("failed", "database", clean(problem, 200), *incomplete)
     if past:
         yield Finding(
             "warning",
@@ -111,7 +113,7 @@ def database(installation: Installation) -> Iterator[Finding]:
             "An older database was put back. The Commander is shown what comes after that event.",
             "end a turn in any session: the drainer then sets them to that event",
         )
-    if not problems:
+    if not problems and not lacks:
         size = path.stat().st_size / 1e6
         yield Finding(
             "ok",
