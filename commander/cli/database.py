@@ -126,7 +126,7 @@ def check(fix: bool, as_json: bool) -> None:
 
         with contextlib.closing(database.connect_read_only(path)) as connection:
             problems = verify.problems(connection, lambda: show(0))
-            derived = indexes.problems(connection)
+            of_indexes = indexes.problems(connection)
             show(1)
             of_usage = usage_rollups.problems(connection)
         show(2)
@@ -134,14 +134,15 @@ def check(fix: bool, as_json: bool) -> None:
     if fix:
         fill_search_index(path, is_damaged=bool(of_search))
         of_search = verify.search_index_problems(path)
-        if of_usage or derived:
+        if of_indexes or of_usage:
             with contextlib.closing(database.connect(path)) as connection:
                 with database.transaction(connection):
                     indexes.restore(connection)
                     if of_usage:
                         usage_rollups.rebuild(connection)
-                derived, of_usage = indexes.problems(connection), usage_rollups.problems(connection)
-    derived += of_search + of_usage
+                of_indexes = indexes.problems(connection)
+                of_usage = usage_rollups.problems(connection)
+    derived = of_indexes + of_search + of_usage
     if as_json:
         found = problems + derived
         print_json({"path": str(path), "ok": not found, "problems": found})

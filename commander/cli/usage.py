@@ -8,15 +8,7 @@ import click
 
 from commander.cli._app import json_option, left_out
 from commander.cli._database import reading
-from commander.cli._display import (
-    Cell,
-    Line,
-    Table,
-    is_interactive,
-    print_json,
-    say,
-    show,
-)
+from commander.cli._display import Cell, Line, Table, is_interactive, print_json, say, show
 from commander.cli._params import project_option, since_option
 from fleet_lib import paths
 from fleet_lib.store.usage_rates import By, UsageRateRepo, UsageRow

@@ -1,8 +1,8 @@
 """The code of a drainer's modules in one file, as Python compiled it.
 
-A turn imports more than a hundred modules of ours. To find each, open its `.pyc`, check and read it
-takes as long as half a bare interpreter, and one file a tenth of that. It lies beside Python's own in
-`__pycache__`. As there, a module counts only while its source has the same size and time of change.
+A turn that comes alone imports more than a hundred modules of ours. To find each, open its `.pyc`,
+check and read it takes nearly a bare interpreter more than this file does. It lies beside Python's own
+in `__pycache__`. As there, a module counts only while its source has the same size and time of change.
 What is missing or stale is imported as ever, and the file is made anew; where it cannot be written,
 there is none.
 

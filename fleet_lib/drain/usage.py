@@ -69,8 +69,8 @@ class TranscriptUsage:
             return
         self._is_read, self._left, room = True, {}, _READ_BYTES
         files = dict(zip(self._waiting, self._files_of(list(self._waiting)), strict=True))
-        digests = [file_digest(path) for found in files.values() for path in found]
-        places = UsageRepo(connection).places(digests)
+        digests = {path: file_digest(path) for found in files.values() for path in found}
+        places = UsageRepo(connection).places(list(digests.values()))
         questions: list[Question] = []
         asking: list[str] = []  # the transcript of each question
         for transcript, found in files.items():
@@ -78,7 +78,7 @@ class TranscriptUsage:
                 self._left[transcript] = self._waiting[transcript]
                 continue
             for path, size in found.items():
-                place = places.get(file_digest(path), FilePlace())
+                place = places.get(digests[path], FilePlace())
                 # Most subagents have long ended: their files need not be opened.
                 if size != place.read_to or path == transcript:
                     questions.append((path, place, self._waiting[transcript]))

@@ -35,8 +35,6 @@ _COLUMNS = (
     "project_id, repo_name, repo_root, git_remote, ifnull(nullif(status, ''), 'active'),"
     " created_at, updated_at"
 )
-
-
 _ACTIVE = "ifnull(status, 'active') = 'active'"
 
 
