@@ -20,7 +20,8 @@ from support import ROOT, Fleet, make_repository, payload
 
 from commander.setup import uninstall
 from fleet_lib import held, hot_settings, paths, spool, wake
-from fleet_lib.drain import drain, linger, put_off
+from fleet_lib.drain import drain, linger, mounts, put_off
+from fleet_lib.drain.program import Program
 from fleet_lib.files import write_whole
 from fleet_lib.prelude.database import SCHEMA_VERSION
 from fleet_lib.store import restore
@@ -282,18 +283,18 @@ def test_home_without_fifos_or_of_several_kernels_is_drained_as_ever(
     until(lambda: not fleet.drainers(), 30)
     assert Path(paths.wake(str(fleet.home))).read_text() == "no pipe"
 
-    mounts = fleet.folder / "mounts"
-    mounts.write_text(
+    listed = fleet.folder / "mounts"
+    listed.write_text(
         "21 1 8:1 / / rw shared:1 - ext4 /dev/vda rw\n"
         "30 21 0:44 / /home/me\\040and/you rw shared:9 - nfs4 server:/export rw\n"
     )
     real = open
     monkeypatch.setattr(
         "builtins.open",
-        lambda name, *a, **k: real(mounts if name == "/proc/self/mountinfo" else name, *a, **k),
+        lambda name, *a, **k: real(listed if name == "/proc/self/mountinfo" else name, *a, **k),
     )
-    assert linger.is_shared("/home/me and/you/.claude/commander")
-    assert not linger.is_shared("/home/me")
+    assert mounts.is_shared("/home/me and/you/.claude/commander")
+    assert not mounts.is_shared("/home/me")
 
 
 # --- no wake-up is lost ---
@@ -415,6 +416,61 @@ def test_what_was_put_off_is_tried_when_it_is_due(fleet: Fleet) -> None:
     put_it_off(0.5)
     until(lambda: not fleet.waiting())
     assert process.poll() is None
+
+
+@LINUX
+def test_entry_of_a_hook_that_was_killed_before_it_rang_is_found_by_a_look(fleet: Fleet) -> None:
+    put(str(fleet.home), 1)
+    process = patched_drainer(fleet, "linger.SELDOM_SECONDS = 0.3")
+    until(lambda: applied(fleet) == 1 and is_idle(fleet))
+    put(str(fleet.home), 2)
+    until(lambda: applied(fleet) == 2)
+    assert process.poll() is None
+
+
+@LINUX
+@pytest.mark.parametrize("change", [Path.unlink, lambda fifo: fifo.chmod(0)], ids=("gone", "shut"))
+def test_drainer_whose_fifo_no_hook_can_open_ends_at_once(
+    fleet: Fleet, change: Callable[[Path], None]
+) -> None:
+    put(str(fleet.home), 1)
+    process = patched_drainer(fleet, "linger.LOOK_SECONDS = linger.SELDOM_SECONDS = 600.0")
+    until(lambda: is_idle(fleet))
+    change(Path(paths.wake(str(fleet.home))))
+    assert process.wait(20) == drain.DONE
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_text("2"),
+        lambda file: (file.with_suffix(".new").write_text("2"), file.with_suffix(".new").replace(file)),
+        lambda file: (file.parents[3].joinpath("2").write_text("2"), file.parents[3].joinpath("2").replace(file)),
+        Path.unlink,
+        lambda file: file.parent.rename(file.parents[1] / "other"),
+        lambda file: shutil.copytree(file.parents[2], file.parents[3] / "copy") and (
+            file.parents[2].rename(file.parents[3] / "before"),
+            (file.parents[3] / "copy").rename(file.parents[2]),
+        ),
+    ],
+    ids=("written", "renamed", "from elsewhere", "removed", "folder", "program"),
+)  # fmt: skip
+def test_program_is_compared_once_something_in_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "program" / "fleet_lib" / "turn" / "title.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("1")
+    begun = Program(str(tmp_path / "program"))
+    with monkeypatch.context() as patch:
+        patch.setattr(begun, "_facts_now", lambda: 1 / 0)  # no file is asked for
+        assert begun.is_same() and begun.is_same()
+    (file.parent / "__pycache__").mkdir()
+    assert begun.is_same() and begun.is_same()
+    change(file)
+    assert not begun.is_same() and not begun.is_same()
+    begun.close()
 
 
 @contextlib.contextmanager
@@ -547,7 +603,7 @@ def test_what_changes_while_the_drainer_waits_ends_it_and_names_who_goes_on(
     put(str(home), 1)
     monkeypatch.setattr(linger, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(linger, "memory_bytes", lambda: 0)  # this process is no drainer
-    monkeypatch.setattr(linger.Bell, "_notice_removal", lambda _: None)
+    monkeypatch.setattr(linger.Bell, "_notice_change", lambda _: False)
     other = fleet.folder / "other program"
     (other / "fleet_lib" / "drain").mkdir(parents=True)
     (other / "fleet_lib" / "drain" / "drain.py").touch()

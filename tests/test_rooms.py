@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from fleet_lib.drain import linger
+from fleet_lib.drain import program
 
 # Lowest first: a room imports only rooms before it. Hot modules import only hot modules.
 ROOMS = (
@@ -98,10 +98,10 @@ def test_a_room_imports_only_rooms_below_it() -> None:
 
 def test_drainer_looks_at_the_files_of_all_rooms_that_it_may_import() -> None:
     own = {path for name, path in modules().items() if name.startswith("fleet_lib")}
-    rooms = {f"fleet_lib.{name}" for name in linger._OTHER_ROOMS}
+    rooms = {f"fleet_lib.{name}" for name in program._OTHER_ROOMS}
     assert rooms == {r for r in ROOMS[ROOMS.index("fleet_lib.drain") + 1 :] if "fleet_lib" in r}
     expected = {path for path in own if room_of(name_of(path)) not in rooms}
-    assert {Path(file) for file in linger._program_files(str(ROOT))} == expected
+    assert {Path(file) for file in program._contents(str(ROOT / "fleet_lib"))[1]} == expected
 
 
 def test_library_never_imports_the_console() -> None:

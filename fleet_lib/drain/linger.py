@@ -15,21 +15,15 @@ import time
 from collections.abc import Callable
 
 from fleet_lib import hot_settings, paths, wake
+from fleet_lib.drain.mounts import is_shared
+from fleet_lib.drain.program import Facts, Program, identity
 
 LOOK_SECONDS = 5.0  # after which it looks by itself, where no wake can come
+# The same where the system says that the FIFO changed. All that such a look finds is the entry of a
+# hook that was killed before it rang, and it costs a quarter of a turn: memory that rested is slow.
+SELDOM_SECONDS = 30.0
 LONGEST_LIFE_SECONDS = 600.0  # an updated plugin begins anew without a word
 LARGEST_BYTES = 44 << 20  # of memory that a drainer, with its reader, keeps while it waits
-
-# File systems that several kernels may have mounted: a FIFO there wakes only processes of one.
-_SHARED = (
-    *("9p", "afs", "beegfs", "ceph", "cifs", "fakeowner", "fuse.", "gfs", "gluster", "grpcfuse"),
-    *("lustre", "ncp", "nfs", "ocfs", "orangefs", "prl_fs", "smb", "vboxsf", "virtiofs", "vmhgfs"),
-)
-
-# The rooms that no drainer imports: what needs them is a process of its own.
-_OTHER_ROOMS = ("views", "jobs", "history_import", "relay")
-
-Facts = tuple[object, ...]
 
 
 class Bell:
@@ -38,17 +32,16 @@ class Bell:
     def __init__(self, home: str, root: str, lingers: bool) -> None:
         self._home = home
         self._root = root
-        self._files: list[str] = []
+        self._program: Program | None = None  # where it lingers
         self._began = time.monotonic()
         self._is_to_end = False
         self._caller = ""  # another program, whose hooks rang
-        self._installation: Facts = ()
-        self._own: tuple[Facts, ...] = ((), _identity(paths.drainer_of(root)))
+        self._place = identity(home)
+        self._own: tuple[Facts, ...] = ((), identity(paths.drainer_of(root)))
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
         if lingers and hot_settings.linger_seconds(home) and not is_shared(home):
-            self._files = _program_files(root)
-            self._installation = _installation(home, self._files)
+            self._program = Program(root)
             self._open()
 
     def _open(self) -> None:
@@ -78,12 +71,14 @@ class Bell:
             if descriptor >= 0:
                 os.close(descriptor)
         self._reader = self._writer = self._folder = -1
+        if self._program:
+            self._program.close()
 
     def wait(self, has_work: Callable[[], object]) -> bool:
         """Wait until there is work. False if it is time to end."""
         if self._reader < 0:
             return False
-        self._database = self._database or _identity(paths.database(self._home))
+        self._database = self._database or identity(paths.database(self._home))
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         # Neither the clock on the wall nor a laptop's sleep counts.
@@ -91,13 +86,14 @@ class Bell:
         while not self.is_called_by_other():
             if has_work():
                 return True
-            self._notice_removal()  # it is noticed once
+            is_noticed = self._notice_change()  # once
             end = began + hot_settings.linger_seconds(self._home)
             left = min(end, self._began + LONGEST_LIFE_SECONDS) - time.monotonic()
             is_needed = left > 0 and not self._is_to_end and memory_bytes() <= LARGEST_BYTES
             if not is_needed or not self._is_in_place():
                 return False
-            poll.poll(1000 * min(left, LOOK_SECONDS))
+            is_seldom = is_noticed and not os.path.exists(paths.put_off(self._home))
+            poll.poll(1000 * min(left, SELDOM_SECONDS if is_seldom else LOOK_SECONDS))
         return False
 
     def is_called_by_other(self) -> bool:
@@ -111,7 +107,7 @@ class Bell:
             program = os.fsdecode(line.rstrip(b"\n"))
             if line == wake.LEAVE:
                 self._is_to_end = True
-            elif program != self._root and _identity(paths.drainer_of(program)) not in self._own:
+            elif program != self._root and identity(paths.drainer_of(program)) not in self._own:
                 self._caller = program
         return bool(self._caller)
 
@@ -133,10 +129,11 @@ class Bell:
 
     def is_same(self) -> bool:
         """Whether home, database and program are those that this drainer began with."""
-        return not self._files or (
+        return not self._program or (
             self._is_in_place()
-            and _installation(self._home, self._files) == self._installation
-            and self._database in ((), _identity(paths.database(self._home)))
+            and identity(self._home) == self._place
+            and self._program.is_same()
+            and self._database in ((), identity(paths.database(self._home)))
         )
 
     def _is_in_place(self) -> bool:
@@ -145,11 +142,11 @@ class Bell:
             return True
         facts = os.fstat(self._reader)
         is_open = facts.st_mode & 0o600 == 0o600  # else no hook can ring
-        return is_open and _identity(paths.wake(self._home)) == (facts.st_dev, facts.st_ino)
+        return is_open and identity(paths.wake(self._home)) == (facts.st_dev, facts.st_ino)
 
-    def _notice_removal(self) -> None:
-        """Where the system can say that the FIFO was removed, it rings. Elsewhere the drainer sees it
-        when it looks."""
+    def _notice_change(self) -> bool:
+        """Whether the system will say that the FIFO was removed, or can be opened no more: then it
+        rings. Elsewhere the drainer sees it when it looks."""
 
         def ring(_number: int, _frame: object) -> None:
             try:
@@ -157,64 +154,15 @@ class Bell:
             except OSError:
                 pass
 
-        if hasattr(fcntl, "F_NOTIFY"):
-            _signal.signal(_signal.SIGIO, ring)
-            try:
-                fcntl.fcntl(self._folder, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME)
-            except OSError:
-                pass
-
-
-def is_shared(home: str) -> bool:
-    """Whether another kernel may use the home, where the system says it: a hook there could not wake
-    this drainer."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return False
-    real = os.fsencode(os.path.realpath(home)) + b"/"
-    longest, kind = b"", b""
-    for line in lines:
-        mount, _, rest = line.partition(b" - ")
-        place = mount.split(b" ")[4].replace(b"\\040", b" ").rstrip(b"/") + b"/"
-        if real.startswith(place) and len(place) >= len(longest):
-            longest, kind = place, rest.partition(b" ")[0]
-    return kind.decode("ascii", "replace").startswith(_SHARED)
-
-
-def _program_files(root: str) -> list[str]:
-    """The files that a drainer may have imported."""
-    found: list[str] = []
-    folders = [os.path.join(root, "fleet_lib")]
-    for folder in folders:
+        if not hasattr(fcntl, "F_NOTIFY"):
+            return False
+        _signal.signal(_signal.SIGIO, ring)
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.endswith(".py"):
-                        found.append(entry.path)
-                    elif entry.is_dir() and entry.name not in ("__pycache__", *_OTHER_ROOMS):
-                        folders.append(entry.path)
+            changes = fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_ATTRIB
+            fcntl.fcntl(self._folder, fcntl.F_NOTIFY, changes)
         except OSError:
-            pass  # it is being replaced: that is seen when the files are compared
-    return found
-
-
-def _installation(home: str, files: list[str]) -> Facts:
-    """The home, the environment and the program's files, as they are now."""
-    try:
-        program = [(facts.st_ino, facts.st_mtime_ns) for facts in map(os.stat, files)]
-    except OSError:
-        return ()
-    return _identity(home), _identity(sys.executable), program
-
-
-def _identity(path: str) -> Facts:
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return ()
-    return facts.st_dev, facts.st_ino
+            return False
+        return True
 
 
 def memory_bytes(*, only_own: bool = False) -> int:

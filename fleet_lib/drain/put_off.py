@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 
 from fleet_lib import json_text, outside, paths, spool
+from fleet_lib.drain.mounts import mount_of
 from fleet_lib.errors import NoAnswer
 from fleet_lib.files import read_json_object, write_whole
 from fleet_lib.records import MutableRecord, as_dict, field
@@ -161,29 +162,11 @@ class PutOff:
 def place_to_note(path: str, folder: str, home: str) -> str:
     """The place that a path stands for which did not answer: the mount that it lies on, else the
     session's folder, else the path's own folder, but never one that has Fleet's home in it."""
-    places = (_mount_of(path), outside.place_of(path, [folder]), os.path.dirname(path), path)
+    places = (mount_of(path)[0], outside.place_of(path, [folder]), os.path.dirname(path), path)
     for place in places:
         if place.startswith("/") and not outside.place_of(home, [place]):
             return place
     return folder
-
-
-def _mount_of(path: str) -> str:
-    """Where the file system of a path is mounted; "" if the system does not say. The list of mounts
-    can be read without asking any."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return ""
-    mounts = [os.fsdecode(_unescaped(line.split()[4])) for line in lines if line.count(b" ") > 4]
-    return max((mount for mount in mounts if outside.place_of(path, [mount])), key=len, default="")
-
-
-def _unescaped(name: bytes) -> bytes:
-    for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n")):
-        name = name.replace(code, character)
-    return name.replace(b"\\134", b"\\")
 
 
 def _holds(place: Place) -> bool:
