@@ -463,6 +463,7 @@ def test_program_is_compared_once_something_in_it_changed(
     file.parent.mkdir(parents=True)
     file.write_text("1")
     begun = Program(str(tmp_path / "program"))
+    assert begun.is_same()
     with monkeypatch.context() as patch:
         patch.setattr(begun, "_facts_now", lambda: 1 / 0)  # no file is asked for
         assert begun.is_same() and begun.is_same()

@@ -24,52 +24,45 @@ class Program:
 
     def __init__(self, root: str) -> None:
         self._place = os.path.join(root, "fleet_lib")
-        self._folders: list[int] = []  # open, as long as the system says when they change
+        self._folders, self._files = _contents(self._place)
+        self._watched: list[int] = []  # folders, open: the system says when they change
         self._may_have_changed = True
-        folders, self._files = _contents(self._place)
-        self._watch(folders)
         self._facts = self._facts_now()
         self._identities = self._identities_now()
 
     def close(self) -> None:
-        for folder in self._folders:
+        for folder in self._watched:
             os.close(folder)
-        self._folders.clear()
+        self._watched.clear()
 
     def is_same(self) -> bool:
         """Whether no file was changed since it began."""
         if self._identities_now() != self._identities:
             return False  # another one stands in its place
         if self._may_have_changed:
-            self._ask_for_notice()  # before the files are looked at
+            self._may_have_changed = not self._watch()  # before the files are looked at
             if self._facts_now() != self._facts:
                 self._may_have_changed = True  # to whatever asks again
                 return False
         return True
 
-    def _watch(self, folders: list[str]) -> None:
-        """Have the system say when something in these folders changes, where it can. On a file system
-        that several kernels use, it does not see what the others do."""
+    def _watch(self) -> bool:
+        """Have the system say once when something in the folders changes. False where it cannot, and
+        where other kernels change files: it does not see that."""
         if not hasattr(fcntl, "F_NOTIFY") or is_shared(self._place):
-            return
+            return False
         _signal.signal(_signal.SIGURG, self._note_change)  # which without a handler does nothing
+        changes = fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_MODIFY | fcntl.DN_RENAME
         try:
-            for folder in folders:
-                self._folders.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-                fcntl.fcntl(self._folders[-1], fcntl.F_SETSIG, _signal.SIGURG)
+            for folder in self._folders[len(self._watched) :]:
+                self._watched.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+                fcntl.fcntl(self._watched[-1], fcntl.F_SETSIG, _signal.SIGURG)
+            for descriptor in self._watched:
+                fcntl.fcntl(descriptor, fcntl.F_NOTIFY, changes)
         except OSError:
             self.close()
-        self._ask_for_notice()
-
-    def _ask_for_notice(self) -> None:
-        """Each notice comes once."""
-        try:
-            for folder in self._folders:
-                changes = fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_MODIFY | fcntl.DN_RENAME
-                fcntl.fcntl(folder, fcntl.F_NOTIFY, changes)
-        except OSError:
-            self.close()
-        self._may_have_changed = not self._folders
+            return False
+        return True
 
     def _note_change(self, _number: int, _frame: object) -> None:
         self._may_have_changed = True
