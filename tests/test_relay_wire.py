@@ -101,6 +101,13 @@ def test_no_body_raises(body: bytes, kind: str) -> None:
     assert found is not None and found.sender.machine == "bob"
 
 
+def test_a_time_that_cannot_be_read_is_named() -> None:
+    subject = f"fleet.state.v1.bob.{'0' * 16}.{PROJECT}.{names.HEARTBEAT}"
+    body = {"v": 1, "sent_event_id": 1, "sent_event_at": "soon, perhaps"}
+    found = incoming.received(Message(subject, 1, 1, 0, {}, json.dumps(body).encode()))
+    assert found is not None and found.trouble == "this is no time: soon, perhaps"
+
+
 @pytest.mark.parametrize(
     "subject",
     ["fleet.v1.bob.x.web__12345678", f"fleet.v1.Bob.{'0' * 16}.{PROJECT}", "fleet.v1", "", "a.b"],

@@ -55,18 +55,30 @@ class Times:
         return clock.iso(self._stored_ns)
 
     def past(self, moment: str) -> str:
-        """Raises ValueError, OverflowError."""
         return clock.iso(min(self._shifted(moment), self._stored_ns))
 
     def until(self, moment: str) -> str:
         """Until when something is hidden; for good and not at all stay what they are."""
-        normal = clock.normal(moment)
+        normal = _normal(moment)
         if SHOWN < normal < DISMISSED:
             return min(max(clock.iso(self._shifted(moment)), SHOWN), DISMISSED)
         return min(max(normal, SHOWN), DISMISSED)
 
     def _shifted(self, moment: str) -> int:
-        return clock.nanoseconds(moment) + self._shift_ns
+        return _nanoseconds(moment) + self._shift_ns
+
+
+def _normal(moment: str) -> str:
+    """A time in the database's form."""
+    return clock.iso(_nanoseconds(moment))
+
+
+def _nanoseconds(moment: str) -> int:
+    """Since 1970."""
+    try:
+        return clock.nanoseconds(moment)
+    except (ValueError, OverflowError):
+        raise wire.Unreadable(f"this is no time: {moment}") from None
 
 
 def received(
@@ -98,7 +110,7 @@ def _read(body: bytes, sender: names.Sender, times: Times) -> Received:
         return Received(sender, at, own=_own(wire.read_own(body), times))
     if sender.kind == "state":
         state = wire.read_state(body, sender)
-        original = clock.normal(state.state_at), clock.normal(state.last_seen_at)
+        original = _normal(state.state_at), _normal(state.last_seen_at)
         return Received(sender, at, state=_state(state, times), original=original)
     return Received(sender, at, event=_event(wire.read_event(body, sender), times))
 
@@ -173,7 +185,7 @@ def _own(message: wire.OwnMessage, times: Times) -> wire.OwnMessage:
         hidden = hidden.model_copy(
             update={
                 "session_id": _id(hidden.session_id) or "-",
-                "state_at": clock.normal(hidden.state_at),
+                "state_at": _normal(hidden.state_at),
                 "until": times.until(hidden.until),
             }
         )
