@@ -227,10 +227,11 @@ class DocumentNames:
 def _facts(folder: str, files: Sequence[str]) -> bytes:
     """Of each regular file in a folder, what changes whenever the file does, packed. For thousands of
     files this loop is most of what a turn costs here."""
-    found: list[int] = []
+    packed: list[bytes] = []  # at once, since thousands of numbers would take many pages of memory
     lstat, is_regular = os.lstat, stat.S_ISREG
     for first in range(0, len(files), _QUESTIONS):
         outside.asking(f"{folder}/{files[first]}")
+        found: list[int] = []
         for file in files[first : first + _QUESTIONS]:
             try:
                 facts = lstat(f"{folder}/{file}")
@@ -241,10 +242,11 @@ def _facts(folder: str, files: Sequence[str]) -> bytes:
             # A program may set the other times.
             now = (facts.st_ino, facts.st_size, facts.st_ctime_ns)
             found += now if is_regular(facts.st_mode) else _NO_FACTS
-    try:
-        return struct.pack(f"<{len(found)}Q", *found)
-    except struct.error:  # some file systems have times before 1970
-        return struct.pack(f"<{len(found)}Q", *(max(number, 0) for number in found))
+        try:
+            packed.append(struct.pack(f"<{len(found)}Q", *found))
+        except struct.error:  # some file systems have times before 1970
+            packed.append(struct.pack(f"<{len(found)}Q", *(max(number, 0) for number in found)))
+    return b"".join(packed)
 
 
 def _unpacked(facts: bytes) -> Facts:
