@@ -19,8 +19,8 @@ from fleet_lib.drain.mounts import is_shared
 from fleet_lib.drain.program import Facts, Program, identity
 
 LOOK_SECONDS = 5.0  # after which it looks by itself, where no wake can come
-# The same where the system says that the FIFO changed. All that such a look finds is the entry of a
-# hook that was killed before it rang, and it costs a quarter of a turn: memory that rested is slow.
+# The same where the system says that the FIFO changed. Little but the entry of a hook that was killed
+# before it rang is found by such a look, and it costs a quarter of a turn: memory that rested is slow.
 SELDOM_SECONDS = 30.0
 LONGEST_LIFE_SECONDS = 600.0  # an updated plugin begins anew without a word
 LARGEST_BYTES = 44 << 20  # of memory that a drainer, with its reader, keeps while it waits
