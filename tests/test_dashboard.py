@@ -184,6 +184,12 @@ def test_keys_lead_from_what_needs_you_to_its_command_and_hide_it_in_every_tab(
         expect(page.locator(".waits")).to_have_count(0)
         page.click(".message button")
         expect(page.locator(".waits")).to_have_count(1)
+        # Of another machine, while this one shares no project.
+        for table in ("sessions", "briefings"):
+            fleet.rows(f"UPDATE {table} SET session_id = 's-1@relay/box' WHERE session_id = 's-1'")
+        page.goto(f"{gateway.page}/session/s-1@relay%2Fbox")
+        page.click(".waits button:has-text('Dismiss')")
+        expect(page.locator(".message")).to_contain_text("Other machines do not learn of this.")
 
 
 def test_other_pages_are_reached_by_keys_and_the_focus_is_kept(

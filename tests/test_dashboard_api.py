@@ -16,6 +16,7 @@ from test_live import DIALOG, STOP, Sessions
 from commander.gateway import address, app, logins, vendored
 from fleet_lib import clock
 from fleet_lib.levels import Status
+from fleet_lib.machines import MARK
 from fleet_lib.store import db
 from fleet_lib.store.outbox import COLLEAGUE_NEWS, EVENT_TYPES
 from fleet_lib.views import places, timeline
@@ -133,8 +134,12 @@ def test_session_is_dismissed_snoozed_and_shown_again(api: Api, fleet: Fleet, al
     fleet.rows("UPDATE sessions SET session_id = 'a/b c' WHERE session_id = 'stuck'")
     fleet.rows("UPDATE briefings SET session_id = 'a/b c'")
     assert len(api.get("/sessions/a%2Fb%20c")["turns"]) == 1
-    api.post("/sessions/a%2Fb%20c/dismiss")
+    assert not api.post("/sessions/a%2Fb%20c/dismiss")["stays_here"]
     assert needs() == []
+    # Of another machine, which learns of it only from a machine that shares a project.
+    fleet.rows(f"UPDATE sessions SET session_id = 's{MARK}desk', hidden_until = NULL")
+    fleet.rows(f"UPDATE briefings SET session_id = 's{MARK}desk'")
+    assert api.post(f"/sessions/s{MARK.replace('/', '%2F')}desk/dismiss")["stays_here"]
     fleet.rows("UPDATE sessions SET session_id = 'stuck', hidden_until = NULL")
     stop(fleet, alpha, 2, "It goes on.", "stuck")
     fleet.drain()

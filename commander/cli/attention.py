@@ -86,20 +86,19 @@ def _hide(ids: Sequence[str], until: str | None, as_json: bool) -> None:
         again = event if until == DISMISSED else f"{clock.soon(until)}, or {event}"
         which = f" {shown[changed[0].session_id]}" if len(changed) == 1 else " ID"
         say(f"Shown again {again}. To undo: `fleet dismiss --undo{which}`.")
-    if any(apart(session.session_id)[1] for session in changed) and not _is_sent():
+    if _stays_here(changed):
         say(
             "Other machines do not learn of this: nothing leaves this machine before it shares a"
             " project. `fleet relay share PROJECT`."
         )
 
 
-def _is_sent() -> bool:
-    """Whether this machine's other machines learn what is decided here. Only one that shares a
-    project sends anything."""
-    from fleet_lib.relay.sharing import shared_projects
+def _stays_here(sessions: Sequence[Session]) -> bool:
+    """Whether other machines do not learn of one of them."""
+    from fleet_lib.relay.sharing import stays_here
 
     with reading() as connection:
-        return bool(shared_projects(connection, paths.home()))
+        return any(stays_here(connection, paths.home(), one.session_id) for one in sessions)
 
 
 def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> list[Session]:

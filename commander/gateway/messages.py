@@ -188,6 +188,7 @@ class SnoozeWish(_Message):
 class Hidden(BaseModel):
     session_id: str
     hidden_until: str | None
+    stays_here: bool  # other machines show it as before
 
 
 class LoginCode(_Message):

@@ -9,6 +9,7 @@ from commander.gateway.context import Context, text_of
 from commander.gateway.openapi import Endpoint
 from commander.gateway.queries import NoQuery, SessionPageQuery, SessionQuery
 from fleet_lib import clock, wake
+from fleet_lib.relay.sharing import stays_here
 from fleet_lib.rules import DISMISSED
 from fleet_lib.store.projects import ProjectRepo
 from fleet_lib.store.relay import RelayRepo
@@ -84,9 +85,10 @@ def _hidden(context: Context, request: Request, until: str | None) -> messages.H
         session = waiting(connection, stored_id(connection, session_id))
     with context.writing() as connection:
         hide(connection, session, until)
+        stays = stays_here(connection, context.home, session.session_id)
     context.changed()
     wake.start_relay(context.home)
-    return messages.Hidden(session_id=session_id, hidden_until=until)
+    return messages.Hidden(session_id=session_id, hidden_until=until, stays_here=stays)
 
 
 ENDPOINTS = [

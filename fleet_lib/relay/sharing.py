@@ -5,6 +5,7 @@ import fnmatch
 import sqlite3
 
 from fleet_lib import hot_settings
+from fleet_lib.machines import apart
 from fleet_lib.relay import names
 from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.store.relay import RelayRepo
@@ -29,6 +30,12 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
         if is_named if decided_by_person is None else decided_by_person:
             shared[project.project_id] = project
     return shared
+
+
+def stays_here(connection: sqlite3.Connection, home: str, session_id: str) -> bool:
+    """Whether no other machine learns that another machine's session was hidden here: one that shares
+    no project sends nothing."""
+    return bool(apart(session_id)[1]) and not shared_projects(connection, home)
 
 
 def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:

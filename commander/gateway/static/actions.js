@@ -73,15 +73,16 @@ async function hide(session, act, body, text) {
   // It may be taken back before the gateway has answered.
   const undo = () => sent.then(() => showAgain(session), () => null);
   last = undo;
+  let answer;
   try {
-    await sent;
+    answer = await sent;
   } catch (error) {
     if (last === undo) last = null;
     roster.value = before;
     say(`${nameOf(session)} was not hidden: ${error.message}.`);
     return;
   }
-  say(text, undo);
+  say(answer.stays_here ? `${text} Other machines do not learn of this.` : text, undo);
   refreshSoon();
 }
 
