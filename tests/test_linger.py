@@ -273,6 +273,23 @@ def test_drainer_that_is_large_or_old_ends_instead_of_waiting(fleet: Fleet) -> N
         assert fleet.waiting() == []
 
 
+@LINUX
+def test_reader_that_is_large_ends_and_the_drainer_stays(fleet: Fleet) -> None:
+    put(str(fleet.home), 1)
+    process = patched_drainer(
+        fleet, "drainer.Reader.__init__.__globals__['LARGEST_BYTES'] = 1 << 20"
+    )
+
+    def is_alone() -> bool:
+        children = psutil.Process(process.pid).children()
+        return all(child.status() == psutil.STATUS_ZOMBIE for child in children)
+
+    until(lambda: applied(fleet) == 1 and is_idle(fleet) and is_alone())
+    stop(fleet, 2)
+    until(lambda: applied(fleet) == 2 and is_idle(fleet) and is_alone())
+    assert process.poll() is None
+
+
 def test_home_without_fifos_or_of_several_kernels_is_drained_as_ever(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

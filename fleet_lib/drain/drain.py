@@ -96,10 +96,13 @@ def _work(
     def say(doing: str) -> None:
         held.say(lock, doing)
 
+    is_first = True
     try:
         while True:
-            usable = drainer.drain(home, say, is_forced=is_forced, reader=reading)
-            is_forced = False
+            usable = drainer.drain(
+                home, say, is_forced=is_forced, reader=reading, is_first=is_first
+            )
+            is_forced = is_first = False
             if not usable:  # perhaps because a newer program has migrated the database
                 return UNUSABLE, bell.successors() if bell.is_called_by_other() else []
             say(held.IDLE)

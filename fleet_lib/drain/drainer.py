@@ -59,13 +59,18 @@ def drain(
     *,
     is_forced: bool = False,
     reader: Reader | None = None,
+    is_first: bool = True,
 ) -> bool:
     """Apply everything in the spool but what is put off, which is tried, too, with `is_forced`.
-    False if the database cannot be used now; the log says why. `say` is called with what the
-    drainer is doing. `reader` is one that stays for the next call."""
+    False if the database cannot be used now; the log says why. `say` is called with what the drainer
+    is doing. `reader` stays for the next call. The first drain of a process sweeps its folders."""
     drainer = _Drainer(home, say, reader, is_forced=is_forced)
     try:
+        if is_first:
+            _make_folders(home)
         drainer.run()
+        if is_first:
+            _sweep(home)
         drainer.end_gone_sessions()
         drainer.fill_search_index()
         drainer.checkpoint()
@@ -107,8 +112,6 @@ class _Drainer:
             self._connection.close()
 
     def run(self) -> None:
-        spool.make_folders(self._home)
-        os.makedirs(os.path.dirname(paths.log_file(self._home)), mode=0o700, exist_ok=True)
         spool.recover(self._home)
         self._apply_pending()
         while self._usage.waiting:  # the rest of a large transcript, portion by portion
@@ -116,8 +119,6 @@ class _Drainer:
             self._apply_pending()
         self._settle_old_turns()
         self._put_off.finish()
-        _remove_leftovers(self._home)
-        quarantine.sweep(self._home)
 
     def _apply_pending(self) -> None:
         while names := self._pending():
@@ -384,8 +385,14 @@ def _keep_history_in_bounds(home: str) -> None:
         daily.start_if_due(home)
 
 
-def _remove_leftovers(home: str) -> None:
-    """Remove half entries of killed hooks from `tmp/`."""
+def _make_folders(home: str) -> None:
+    spool.make_folders(home)
+    os.makedirs(os.path.dirname(paths.log_file(home)), mode=0o700, exist_ok=True)
+
+
+def _sweep(home: str) -> None:
+    """Remove half entries of killed hooks from `tmp/`, and what the quarantine has too much."""
+    quarantine.sweep(home)
     oldest = time.time() - _LEFTOVER_SECONDS
     for file in os.scandir(paths.spool(home, "tmp")):
         with contextlib.suppress(OSError):

@@ -95,12 +95,9 @@ class Reader:
             self.end_child()
         if self._child:
             try:
-                self._send("memory", ())
-                is_large = self._result(self._receive()) + memory_bytes() > LARGEST_BYTES
-            except (_Died, Hangs, NeverEnds, BadEntry, NoAnswer):
-                is_large = True
-            if is_large:
-                self.end_child()
+                self._send("rest", (LARGEST_BYTES - memory_bytes(),))
+            except _Died:
+                self._drop()
 
     def prepare_all(self, names: list[str]) -> None:
         """Ask for these entries at once. `prepare` returns each, in this order."""

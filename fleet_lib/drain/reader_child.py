@@ -65,6 +65,9 @@ def serve(
             if what == "forget":
                 child.forget()
                 bundle.keep()
+            elif what == "rest":
+                if memory_bytes(only_own=True) > arguments[0]:
+                    return
             elif what == "ahead":
                 child.begin_ahead(*arguments)
             elif what == "begin":
@@ -100,7 +103,6 @@ class _Child:
         self._repositories = Repositories(home)
         self._answers: dict[str, Callable[..., Any]] = {
             "prepare": self._prepare,
-            "memory": lambda: memory_bytes(only_own=True),
             "read_more": self._read_more,
             "usage_files": lambda *arguments: _within_limit(0, usage_files, *arguments),
             "read_usage": lambda *arguments: _within_limit(0, read_usage, *arguments),
