@@ -277,7 +277,7 @@ def test_drainer_that_is_large_or_old_ends_instead_of_waiting(fleet: Fleet) -> N
 def test_reader_that_is_large_ends_and_the_drainer_stays(fleet: Fleet) -> None:
     put(str(fleet.home), 1)
     process = patched_drainer(
-        fleet, "drainer.Reader.__init__.__globals__['LARGEST_BYTES'] = 1 << 20"
+        fleet, "sys.modules['fleet_lib.drain.reader'].LARGEST_BYTES = 1 << 20"
     )
 
     def is_alone() -> bool:

@@ -98,7 +98,7 @@ def _stays_here(sessions: Sequence[Session]) -> bool:
     from fleet_lib.relay.sharing import stays_here
 
     with reading() as connection:
-        return any(stays_here(connection, paths.home(), one.session_id) for one in sessions)
+        return stays_here(connection, paths.home(), [one.session_id for one in sessions])
 
 
 def _sessions(connection: sqlite3.Connection, id: str, until: str | None) -> list[Session]:

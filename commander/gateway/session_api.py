@@ -85,7 +85,7 @@ def _hidden(context: Context, request: Request, until: str | None) -> messages.H
         session = waiting(connection, stored_id(connection, session_id))
     with context.writing() as connection:
         hide(connection, session, until)
-        stays = stays_here(connection, context.home, session.session_id)
+        stays = stays_here(connection, context.home, [session.session_id])
     context.changed()
     wake.start_relay(context.home)
     return messages.Hidden(session_id=session_id, hidden_until=until, stays_here=stays)

@@ -36,7 +36,7 @@ class Bell:
         self._began = time.monotonic()
         self._is_to_end = False
         self._caller = ""  # another program, whose hooks rang
-        self._place = identity(home)
+        self._home_file = identity(home)
         self._own: tuple[Facts, ...] = ((), identity(paths.drainer_of(root)))
         self._database: Facts = ()
         self._reader = self._writer = self._folder = -1
@@ -131,7 +131,7 @@ class Bell:
         """Whether home, database and program are those that this drainer began with."""
         return not self._program or (
             self._is_in_place()
-            and identity(self._home) == self._place
+            and identity(self._home) == self._home_file
             and self._program.is_same()
             and self._database in ((), identity(paths.database(self._home)))
         )

@@ -54,7 +54,7 @@ class Program:
         _signal.signal(_signal.SIGURG, self._note_change)  # which without a handler does nothing
         changes = fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_MODIFY | fcntl.DN_RENAME
         try:
-            for folder in self._folders[len(self._watched) :]:
+            for folder in [] if self._watched else self._folders:
                 self._watched.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
                 fcntl.fcntl(self._watched[-1], fcntl.F_SETSIG, _signal.SIGURG)
             for descriptor in self._watched:

@@ -3,6 +3,7 @@ this too."""
 
 import fnmatch
 import sqlite3
+from collections.abc import Iterable
 
 from fleet_lib import hot_settings
 from fleet_lib.machines import apart
@@ -32,10 +33,11 @@ def shared_projects(connection: sqlite3.Connection, home: str) -> dict[str, Proj
     return shared
 
 
-def stays_here(connection: sqlite3.Connection, home: str, session_id: str) -> bool:
-    """Whether no other machine learns that another machine's session was hidden here: one that shares
-    no project sends nothing."""
-    return bool(apart(session_id)[1]) and not shared_projects(connection, home)
+def stays_here(connection: sqlite3.Connection, home: str, session_ids: Iterable[str]) -> bool:
+    """Whether one of these sessions is another machine's, and no machine learns that it was hidden
+    here: one that shares no project sends nothing."""
+    is_of_other = any(apart(session_id)[1] for session_id in session_ids)
+    return is_of_other and not shared_projects(connection, home)
 
 
 def remotes_of(connection: sqlite3.Connection, project_id: str) -> list[str]:
