@@ -9,13 +9,12 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleet_lib import clock, words
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
 from fleet_lib.machines import apart, machine_of, record_ids
-from fleet_lib.records import Record
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
 from fleet_lib.store.usage import QUARTER_SECONDS
@@ -42,12 +41,12 @@ FROM (SELECT briefing_id, {ENDED} AS at FROM briefings
 CROSS JOIN briefings b ON b.briefing_id = n.briefing_id
 LEFT JOIN turns t ON t.briefing_id = b.briefing_id
 """
-
+_AT = 10  # the place of `at` in such a row
 
 _Place = tuple[str, str]  # a project, and the machine of its turns; "" for this one
 
 
-class _Turn(Record):
+class _Turn(NamedTuple):  # of which there are thousands
     briefing_id: int
     place: "_Place"
     session_id: str | None
@@ -135,16 +134,17 @@ def _turns(
         filters += f" AND {machine_of('session_id')} = :machine"
     values = {"since": since, "until": until, "limit": TURNS + 1}
     values |= {"project_id": project_id, "machine": machine}
-    rows = connection.execute(_TURNS_SQL.format(filters=filters), values).fetchall()
-    rows.sort(key=lambda row: (row["at"], row["briefing_id"]), reverse=True)
+    cursor = connection.cursor()
+    cursor.row_factory = None  # a plain tuple is quicker to read
     found: dict[int, _Turn] = {}
     sessions: set[str] = set()
     days = _Days()
-    for row in rows:
-        briefing_id, session_id = row["briefing_id"], row["session_id"]
+    # In the order of the inner query: a CROSS JOIN keeps it as the outer loop.
+    for row in cursor.execute(_TURNS_SQL.format(filters=filters), values):
+        briefing_id, _, session_id = row[:3]
         if briefing_id not in found:
-            day = days.of(row["at"])
-            found[briefing_id] = _turn(tuple(row), day, is_last=session_id not in sessions)
+            day = days.of(row[_AT])
+            found[briefing_id] = _turn(row, day, is_last=session_id not in sessions)
             if session_id is not None:
                 sessions.add(session_id)
     return list(found.values())
@@ -267,15 +267,16 @@ def _project(
 def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     """The turns as items. Of those with the same words, the last; of one whose words are the
     beginning of another's, the other."""
-    chosen: dict[str, _Turn] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for turn in turns:
-        key = words.as_text(_text(turn))
+        item = _item(turn)
+        key = words.as_text(item["text"])
         chosen.pop(key, None)
-        chosen[key] = turn
+        chosen[key] = item
     keys = sorted(chosen)
     # " a b " comes right before all that begin with it: no character of a word is below a blank.
     begun = {key for key, after in pairwise(keys) if key and after.startswith(key)}
-    return [_item(turn) for key, turn in chosen.items() if key not in begun]
+    return [item for key, item in chosen.items() if key not in begun]
 
 
 def _text(turn: _Turn) -> str:
