@@ -15,7 +15,15 @@ from support import Fleet, git, make_repository
 from support_transcripts import Session
 
 from fleet_lib import paths
-from fleet_lib.turn import document_names, git_process, kept, new_objects, remembered
+from fleet_lib.turn import (
+    document_names,
+    documents,
+    git_process,
+    kept,
+    mentions,
+    new_objects,
+    remembered,
+)
 from fleet_lib.turn.documents import Documents
 from fleet_lib.turn.git import GitState, read_git_state
 from fleet_lib.turn.new_objects import changed_files
@@ -27,6 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A home in which answers are kept, of files that are settled at once."""
     monkeypatch.setattr(remembered, "_SETTLED_NS", 0)
     monkeypatch.setattr(document_names, "_SETTLED_NS", 0)
+    monkeypatch.setattr(mentions, "_MANY", 1)
     folder = tmp_path / "home"
     remembered.keep_in(str(folder))
     yield str(folder)
@@ -147,12 +156,12 @@ def test_documents_are_found_as_git_finds_them_however_they_change(
     for step in (*STEPS, *chance.choices(STEPS, k=2)):
         step(project, chance)
         state = state_of(project)
-        expected = Documents(state.toplevel).stale(SOURCES, ())
-        known = Documents(state.toplevel, home, state.git_folder, state.objects)
+        expected = Documents(state).stale(SOURCES, ())
+        known = Documents(state, home)
         assert known.stale(SOURCES, ()) == expected, step
         asked.clear()
         usual = ("src/app.py", "src/lib/a.b.c", "a+b-1.py")
-        Documents(state.toplevel, home, state.git_folder, state.objects).stale(usual, ())
+        Documents(state, home).stale(usual, ())
         searches += asked.count("grep") + asked.count("ls-files")
     assert bool(searches) == (index in INDEXES[2:])
 
@@ -177,9 +186,7 @@ def test_only_documents_that_changed_are_read_again(
         opened.clear()
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", noting)
-            found = Documents(state.toplevel, home, state.git_folder, state.objects).stale(
-                sources, ()
-            )
+            found = Documents(state, home).stale(sources, ())
         assert asked == []
         return sorted(found)
 
@@ -201,6 +208,94 @@ def test_only_documents_that_changed_are_read_again(
     assert stale("m9.py", "nothing.py") == ["docs/more.md", "docs/page9.md"]
 
 
+def test_what_many_documents_say_of_a_file_is_read_once(
+    tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mentions, "_MANY", 20)
+    project = make_repository(tmp_path / "app")
+    pages = [f"docs/page{number}.md" for number in range(30)]
+    write(project, {"src/app.py": "", "文/app.py": ""} | dict.fromkeys(pages, "See src/app.py。\n"))
+    commit(project)
+    read: list[str] = []
+    real = documents.read_regular_file
+
+    def noting(path: str, limit: int) -> bytes | None:
+        read.append(os.path.relpath(path, project))
+        return real(path, limit)
+
+    monkeypatch.setattr(documents, "read_regular_file", noting)
+
+    def stale(source: str = "src/app.py") -> dict[str, str]:
+        """{document: its digest}; what was read for that is in `read`."""
+        found = Documents(state_of(project), home)
+        read.clear()
+        return found.digests(sorted(found.stale([source], ())))
+
+    first = stale()
+    assert sorted(first) == sorted(read) == sorted(pages) and len(set(first.values())) == 1
+    assert stale() == first and read == []
+    write(project, {pages[3]: "See src/app.py, and more.\n"})
+    changed = stale()
+    assert read == [pages[3]] and sorted(changed) == sorted(pages)
+    assert [page for page in pages if changed[page] != first[page]] == [pages[3]]
+    write(project, {pages[4]: "See app.py of another folder.\n"})
+    (project / pages[5]).unlink()
+    assert sorted(stale()) == sorted({*pages} - {pages[4], pages[5]}) and read == [pages[4]]
+    # A path of another script does not end where its script does.
+    assert stale("文/app.py") == {} and len(read) == 29
+    (file,) = Path(paths.cache(home)).glob("mentions-here-*")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert stale("文/app.py") == {} and len(read) == 29
+
+
+def test_history_of_dated_documents_is_read_once(
+    tmp_path: Path, home: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(tmp_path / "app")
+    one, other = "docs/2025-03-01 how to deploy.md", "docs/2025-03-02 how to test.md"
+    days = iter(range(0, 1000, 100))
+
+    def change(*names: str) -> None:
+        day = next(days)
+        monkeypatch.setenv("GIT_AUTHOR_DATE", f"{1_740_800_000 + day * 86400} +0000")
+        write(project, dict.fromkeys(names, f"app.py on day {day}"))
+        commit(project)
+
+    def stale() -> list[str]:
+        state = state_of(project)
+        asked.clear()
+        return sorted(Documents(state, home).stale(["app.py"], ()))
+
+    log = ["--literal-pathspecs"]
+    write(project, {"app.py": ""})
+    change(one, other)
+    assert stale() == [] and asked == log
+    assert stale() == [] and asked == []
+    change(one)
+    assert stale() == [one] and asked == log
+    assert stale() == [one] and asked == []
+    write(project, {"docs/2025-03-03 more.md": "app.py"})
+    git(project, "add", "-A")
+    assert stale() == [one] and asked == log
+    git(project, "reset", "-q", "--hard", "HEAD~1")  # the commit up to which git was asked is gone
+    git(project, "reflog", "expire", "--expire=now", "--all")
+    git(project, "gc", "-q", "--prune=now")
+    assert stale() == [] and asked == log * 2
+
+
+def test_readme_beside_code_is_one_whatever_its_folder_is_called(
+    tmp_path: Path, home: str, asked: list[str]
+) -> None:
+    project = make_repository(tmp_path / "app")
+    write(project, dict.fromkeys(("plans/README.md", "src/plans/README.md"), "See src/app.py."))
+    write(project, {"src/app.py": "", "src/plans/main.py": ""})
+    commit(project)
+    for _ in range(2):
+        found = Documents(state_of(project), home)
+        asked.clear()
+        assert list(found.stale(["src/app.py"], ())) == ["src/plans/README.md"] and asked == []
+
+
 def test_documents_are_found_when_what_was_kept_of_them_is_damaged_or_cannot_be_kept(
     tmp_path: Path, home: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,9 +307,7 @@ def test_documents_are_found_when_what_was_kept_of_them_is_damaged_or_cannot_be_
     def stale() -> list[str]:
         state = state_of(project)
         asked.clear()
-        return sorted(
-            Documents(state.toplevel, home, state.git_folder, state.objects).stale(("app.py",), ())
-        )
+        return sorted(Documents(state, home).stale(("app.py",), ()))
 
     assert stale() == pages and not asked
     (file,) = Path(paths.cache(home)).glob("documents-*")

@@ -69,18 +69,18 @@ class _Known(MutableRecord):
             documents, b"".join(each for each, _ in found), b"".join(names), tuple(map(len, names))
         )
 
-    def having(self, number: bytes) -> list[str]:
-        """The documents that have a name."""
-        found: list[str] = []
-        ends = zip(self.documents, accumulate(self.counts), strict=True)
+    def having(self, number: bytes) -> dict[str, bytes]:
+        """{document that has a name: its facts}."""
+        found: dict[str, bytes] = {}
         at = self.names.find(number)
-        for document, end in ends:
+        for place, end in enumerate(accumulate(self.counts)):
             while 0 <= at < end and at % _NUMBER_BYTES:
                 at = self.names.find(number, at + 1)
             if at < 0:
                 break
             if at < end:
-                found.append(document)
+                facts = self.facts[place * _FACTS_BYTES : (place + 1) * _FACTS_BYTES]
+                found[self.documents[place]] = facts
                 at = self.names.find(number, end)
         return found
 
@@ -109,8 +109,9 @@ class DocumentNames:
         self._file = kept.name_of("documents", toplevel)
         self._tracked = kept.name_of("tracked", toplevel)
 
-    def containing(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """{name: the documents that may have it}, without the names for which git has to look."""
+    def containing(self, names: Iterable[str]) -> dict[str, dict[str, bytes]]:
+        """{name: {document that may have it: what changes whenever the document does, zeros where
+        that is not known}}, without the names for which git has to look."""
         wanted = [name for name in names if _is_usual(name)]
         known = self._read() if wanted else None
         if known is None:

@@ -6,26 +6,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 
+from fleet_lib import outside
 from fleet_lib.digests import sha256
 from fleet_lib.errors import GitTimeout
 from fleet_lib.files import read_regular_file
 from fleet_lib.lazy import lazy
-from fleet_lib.turn import git, living
+from fleet_lib.turn import git, living, mentions
 from fleet_lib.turn.document_names import DOCUMENT_BYTES, DocumentNames
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     import re
 
+    from fleet_lib.turn.git import GitState
+
 _DOCUMENTS_LIMIT = 2000
 _ALL_DOCUMENTS_BYTES_LIMIT = 32 * 1024 * 1024
 _SOURCES_LIMIT = 200  # of one turn; each is looked for in every document
 _DATED_LIMIT = 50  # dated documents whose history is asked for
-_LATER_SECONDS = 30 * 86400  # a dated document that was changed so long after it was added lives on
-_REACH = 500  # bytes on each side of a file's name that may belong to its path
 
 _DOCUMENT_SUFFIXES = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".asciidoc", ".org")
 _PLAIN_DOCUMENTS = ("readme", "changelog", "changes", "contributing", "install", "news")
@@ -38,12 +38,6 @@ _DOCUMENT_ENDS = (
 _ANY_DOCUMENT = [f":(icase)*{end}" for end in _DOCUMENT_ENDS]
 _SPECIAL = lazy(r"[\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]")  # to PCRE, perhaps
 _GLOB = lazy(r"[*?\[\]\\]")
-# A path as prose has it; `[id]` is a folder's name in some web frameworks.
-_PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
-# The scripts that put no blank between a name and the words around it.
-_WITHOUT_BLANKS = lazy(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
-)
 _FORGE = lazy(r".*/(?:blob|tree|raw)/[^/]+/")  # the part of a web address before the path
 # A base name without a dot that is no other word: `Makefile`, but not `install`.
 _FILE_NAME = lazy(r"[A-Z]\w*file|.*\..*")
@@ -67,22 +61,23 @@ def is_document(path: str) -> bool:
 class Documents:
     """Which living, tracked documents of one working tree mention which files. Git is asked and a
     document is read only for a file that a document could describe, and only those documents that
-    have its name somewhere: a repository may have thousands. Of a repository whose git folder is
-    given, what these readings found is kept in the home for the next one."""
+    have its name somewhere: a repository may have thousands. What these readings found is kept in
+    the home, if one is given, for the next one."""
 
-    def __init__(
-        self, toplevel: str, home: str = "", git_folder: str = "", objects: str = ""
-    ) -> None:
-        self._toplevel = toplevel
+    def __init__(self, state: GitState, home: str = "") -> None:
+        self._toplevel = state.toplevel
+        self._head = state.head
+        self._home = home
         self._kept: DocumentNames | None = None
-        if home and git_folder:
-            self._kept = DocumentNames(
-                *(home, toplevel, git_folder, objects, _DOCUMENT_ENDS, is_document)
-            )
+        if home and state.git_folder:
+            where = (home, state.toplevel, state.git_folder, state.objects)
+            self._kept = DocumentNames(*where, _DOCUMENT_ENDS, is_document)
         self._lives_on: dict[str, bool] = {}  # of dated documents
-        self._texts: dict[str, bytes] = {}  # of the documents that have one of the names
+        self._said: dict[mentions.Name, dict[str, mentions.Said]] = {}
+        self._digests: dict[str, str] = {}
         self._room = _ALL_DOCUMENTS_BYTES_LIMIT
         self._looked_for: set[str] = set()  # the base names
+        self._code_folders: dict[str, bool] = {}
         self._named: dict[str, set[str]] = {}  # {base name: the tracked files that have it}
 
     def mentioning(self, source: str) -> list[str]:
@@ -109,32 +104,57 @@ class Documents:
         order = sorted(stale, key=lambda name: (name not in by_path, -len(stale[name]), name))
         return {document: stale[document] for document in order}
 
-    def digest(self, path: str) -> str:
-        """A fingerprint of a file's content as it is in the working tree now."""
-        data = read_regular_file(os.path.join(self._toplevel, path), DOCUMENT_BYTES)
+    def digests(self, paths: Iterable[str]) -> dict[str, str]:
+        """A fingerprint of each file's content as it is in the working tree now."""
+        return {path: self._digests.get(path) or self._digest(self._read(path)) for path in paths}
+
+    def _digest(self, data: bytes | None) -> str:
         return "absent" if data is None else sha256(data).hexdigest()
 
+    def _read(self, path: str) -> bytes | None:
+        return read_regular_file(os.path.join(self._toplevel, path), DOCUMENT_BYTES)
+
     def _look_for(self, sources: Sequence[str]) -> None:
-        """Read the living documents that have the base name of one of these files."""
-        names = {source.rpartition("/")[2] for source in sources} - self._looked_for
+        """Find what the living documents say of the base names of these files."""
+        wanted = {mentions.name_of(source) for source in sources} - self._said.keys()
+        wanted = {name for name in wanted if "\n" not in name[0]}
+        names = {base for base, _ in wanted}
         self._looked_for |= names
-        names = {name for name in names if "\n" not in name}
         if not names:
             return
         known = self._kept.containing(sorted(names)) if self._kept else {}
-        documents = [document for found in known.values() for document in found]
-        if names := names - known.keys():
-            documents += self._containing(sorted(names))
-        living = [file for file in documents if is_document(file) and self._kind(file) != "record"]
-        for document in dict.fromkeys(living):
-            if document in self._texts or len(self._texts) >= _DOCUMENTS_LIMIT:
-                continue
-            text = read_regular_file(os.path.join(self._toplevel, document), DOCUMENT_BYTES)
-            self._room -= len(text or b"")
-            if self._room < 0:
-                break
-            if text:
-                self._texts[document] = text
+        others = sorted(names - known.keys())
+        found = dict.fromkeys(self._containing(others), b"") if others else {}
+        texts: dict[str, bytes] = {}
+        for name in sorted(wanted):
+            self._said[name] = self._says(name, known.get(name[0], found), texts)
+
+    def _says(
+        self, name: mentions.Name, facts: Mapping[str, bytes], texts: dict[str, bytes]
+    ) -> dict[str, mentions.Said]:
+        """What the living ones of some documents say of a name; `facts` has what changes whenever
+        they do, and `texts` what was read of them."""
+        documents = [file for file in facts if is_document(file) and self._kind(file) != "record"]
+        was = mentions.read(self._home, self._toplevel, name, facts)
+        now: dict[str, mentions.Said] = {}
+        for document in documents[:_DOCUMENTS_LIMIT]:
+            said = was.get(document)
+            if said is None:
+                text = texts.get(document)
+                if text is None:
+                    text = texts[document] = self._read(document) or b""
+                    self._room -= len(text)
+                if self._room < 0:
+                    break
+                if not text:
+                    continue
+                digest = self._digests.get(document) or self._digest(text)
+                said = tuple(mentions.words_around(text, name)), digest, facts[document]
+            now[document] = said
+            self._digests[document] = said[1]
+        if now != was:
+            mentions.keep(self._home, self._toplevel, name, now)
+        return now
 
     def _containing(self, names: Sequence[str]) -> list[str]:
         """The documents that have one of these words somewhere."""
@@ -152,13 +172,24 @@ class Documents:
 
     def _kind(self, document: str) -> living.Kind:
         """What a document is by its name, and by what lies with it where that matters."""
+        kind = living.kind_of(document)
         folder = document.rpartition("/")[0]
-        kind, beside_code = living.kind_of(document), living.kind_of(document, {folder})
-        return beside_code if kind != beside_code and folder in self._code_folders else kind
+        if kind == "living" or living.kind_of(document, {folder}) != "living":
+            return kind
+        return "living" if self._has_code(folder) else kind
 
-    @cached_property
-    def _code_folders(self) -> set[str]:
-        return living.code_folders(self._ask("ls-files", "-z"))
+    def _has_code(self, folder: str) -> bool:
+        """Whether source code lies in a folder directly."""
+        if folder not in self._code_folders:
+            path = os.path.join(self._toplevel, folder)
+            outside.asking(path)
+            files: list[str] = []
+            try:
+                files = os.listdir(path)
+            except OSError as error:
+                outside.require_answer(error, path)
+            self._code_folders[folder] = bool(living.code_folders(files))
+        return self._code_folders[folder]
 
     def _files_named(self, name: str) -> set[str]:
         """The tracked files with this base name. Git is asked for all names at once that are looked
@@ -197,9 +228,9 @@ class Documents:
         name = source.rpartition("/")[2]
         is_file_name = bool(_FILE_NAME.fullmatch(name))
         found: dict[str, bool] = {}
-        for document, text in self._texts.items():
+        for document, (words, *_) in self._said.get(mentions.name_of(source), {}).items():
             is_instruction = living.is_instruction(document)
-            for word in _words_around(text, name, is_ascii=source.isascii()):
+            for word in words:
                 if is_instruction and "/" not in word:
                     continue  # instructions name the files of any repository
                 if self._is_path_of(word, source, document):
@@ -213,7 +244,7 @@ class Documents:
         return len(self._files_named(name)) <= 1
 
     def _is_path_of(self, word: str, source: str, document: str) -> bool:
-        if source in (word, _FORGE.sub("", word)):
+        if source == word or source == _FORGE.sub("", word):
             return True
         if os.path.normpath(os.path.join(document.rpartition("/")[0], word)) == source:
             return True  # a link relative to the document
@@ -227,9 +258,11 @@ class Documents:
         after they were added."""
         dated = [document for document in found if self._kind(document) == "dated"]
         unknown = [document for document in dated if document not in self._lives_on][:_DATED_LIMIT]
-        if unknown:
-            changed = _changed_later(self._toplevel, unknown)
-            self._lives_on |= {document: document in changed for document in unknown}
+        if unknown and self._head:
+            from fleet_lib.turn.dated import living_on  # few turns touch what such a document names
+
+            lives = living_on(self._home, self._toplevel, self._head, unknown)
+            self._lives_on |= {document: document in lives for document in unknown}
         return {
             document: sources
             for document, sources in found.items()
@@ -243,46 +276,3 @@ def _names_in(listing: str) -> list[str]:
 
 def _escaped(match: re.Match[str]) -> str:
     return "\\" + match[0]
-
-
-def _words_around(text: bytes, name: str, is_ascii: bool) -> Iterator[str]:
-    """The path-like words of a text that end with this base name."""
-    needle = os.fsencode(name)
-    at = text.find(needle)
-    while at >= 0:
-        begin = max(text.rfind(b"\n", max(at - _REACH, 0), at) + 1, at - _REACH, 0)
-        end = text.find(b"\n", at, at + _REACH)
-        end = min(at + _REACH, len(text)) if end < 0 else end
-        line = text[begin:end].decode("utf-8", "replace")
-        if is_ascii:
-            line = _WITHOUT_BLANKS.sub(" ", line)
-        for word in _PATH_LIKE.findall(line):
-            word = word.rstrip(".").removeprefix("./").removeprefix("/")
-            if word.rpartition("/")[2] == name:
-                yield word
-        at = text.find(needle, max(end, at + 1))
-
-
-def _changed_later(toplevel: str, documents: Sequence[str]) -> set[str]:
-    """The documents that were changed long after they were added; none where git does not say."""
-    try:
-        answer = git.ask(
-            toplevel,
-            *("--literal-pathspecs", "log", "-z", "--format=%x02%at", "--name-only"),
-            *("--no-renames", "--", *documents),
-        )
-    except GitTimeout:
-        return set()
-    times: dict[str, list[int]] = {}
-    moment = 0
-    for part in (answer or "").split("\0"):
-        part = part.strip("\n")
-        if part.startswith("\x02"):
-            moment = int(part[1:])
-        elif part:
-            times.setdefault(part, []).append(moment)
-    return {
-        document
-        for document, moments in times.items()
-        if max(moments) - min(moments) >= _LATER_SECONDS
-    }

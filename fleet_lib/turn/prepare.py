@@ -114,7 +114,7 @@ def read_more(prepared: Prepared, missing: NotRead, repositories: Repositories) 
         stale[missing.documents] = repositories.documents(git).stale(*missing.documents)
     digests = dict(prepared.digests)
     if git and missing.digests:
-        digests |= {file: repositories.documents(git).digest(file) for file in missing.digests}
+        digests |= repositories.documents(git).digests(missing.digests)
     folders = {folder: outside.exists(folder) for folder in missing.folders}
     earlier = {prompt: _read_earlier(prepared, prompt, repositories) for prompt in missing.prompts}
     return replace(
@@ -252,7 +252,7 @@ def _read_files(prepared: Prepared, repositories: Repositories) -> Prepared:
     return replace(
         prepared,
         stale={(files, docs): stale},
-        digests={file: documents.digest(file) for file in mentioned if risk == "high"},
+        digests=documents.digests(mentioned) if risk == "high" else {},
     )
 
 

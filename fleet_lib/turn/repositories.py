@@ -76,7 +76,7 @@ class Repositories:
 
         read_at, known = self._documents.get(state.toplevel, (-1, None))
         if known is None or read_at < state.read_at_ns:
-            known = Documents(state.toplevel, self._home, state.git_folder, state.objects)
+            known = Documents(state, self._home)
             self._documents[state.toplevel] = (time.time_ns(), known)
         return known
 

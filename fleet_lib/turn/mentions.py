@@ -1,0 +1,85 @@
+"""What documents say of a file's base name: the words around it that may be a path.
+
+Some names are in hundreds of documents (`package.json`, `Makefile`). What those say is kept, for as
+long as each is as it was, so that the next turn which touches such a file reads none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from fleet_lib.lazy import lazy
+from fleet_lib.turn import kept
+
+Name = tuple[
+    str, bool
+]  # a base name; whether the path is ASCII, and so ends where another script begins
+# (the words, the document's SHA-256, what changes whenever it does: zeros or nothing if unknown)
+Said = tuple[tuple[str, ...], str, bytes]
+
+_MANY = 20  # documents, from which on reading them costs more than what is kept
+_REACH = 500  # bytes on each side of a file's name that may belong to its path
+_DIGEST_BYTES = 32
+
+# A path as prose has it; `[id]` is a folder's name in some web frameworks.
+_PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
+# The scripts that put no blank between a name and the words around it.
+_WITHOUT_BLANKS = lazy(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
+)
+
+
+def name_of(source: str) -> Name:
+    return source.rpartition("/")[2], source.isascii()
+
+
+def words_around(text: bytes, name: Name) -> Iterator[str]:
+    """The path-like words of a text that end with this base name."""
+    base, is_ascii = name
+    needle = os.fsencode(base)
+    at = text.find(needle)
+    while at >= 0:
+        begin = max(text.rfind(b"\n", max(at - _REACH, 0), at) + 1, at - _REACH, 0)
+        end = text.find(b"\n", at, at + _REACH)
+        end = min(at + _REACH, len(text)) if end < 0 else end
+        line = text[begin:end].decode("utf-8", "replace")
+        if is_ascii:
+            line = _WITHOUT_BLANKS.sub(" ", line)
+        for word in _PATH_LIKE.findall(line):
+            word = word.rstrip(".").removeprefix("./").removeprefix("/")
+            if word.rpartition("/")[2] == base:
+                yield word
+        at = text.find(needle, max(end, at + 1))
+
+
+def read(home: str, toplevel: str, name: Name, facts: Mapping[str, bytes]) -> dict[str, Said]:
+    """{document that is as it was: what it says}. `facts` has what changes whenever they do."""
+    if len(facts) < _MANY or not all(facts.values()):
+        return {}
+    value = kept.read(home, _file(toplevel, name))
+    if not isinstance(value, tuple) or len(value) != 4:
+        return {}
+    documents, words, digests, was = value
+    found: dict[str, Said] = {}
+    each = zip(documents.split("\0"), words.split("\n"), strict=True)
+    size = len(was) // (documents.count("\0") + 1)
+    for number, (document, said) in enumerate(each):
+        now = facts.get(document, b"")
+        if any(now) and was[number * size : (number + 1) * size] == now:
+            digest = digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES]
+            found[document] = (tuple(said.split("\0")) if said else (), digest.hex(), now)
+    return found
+
+
+def keep(home: str, toplevel: str, name: Name, said: Mapping[str, Said]) -> None:
+    if len(said) < _MANY or not all(facts for _, _, facts in said.values()):
+        return
+    words = "\n".join(["\0".join(each) for each, _, _ in said.values()])
+    digests = b"".join([bytes.fromhex(digest) for _, digest, _ in said.values()])
+    facts = b"".join([facts for _, _, facts in said.values()])
+    kept.write(home, _file(toplevel, name), ("\0".join(said), words, digests, facts))
+
+
+def _file(toplevel: str, name: Name) -> str:
+    base, is_ascii = name
+    return kept.name_of("mentions" if is_ascii else "mentions-here", f"{toplevel}/{base}")
