@@ -160,7 +160,7 @@ def test_documents_are_found_as_git_finds_them_however_they_change(
         known = Documents(state, home)
         assert known.stale(SOURCES, ()) == expected, step
         asked.clear()
-        usual = ("src/app.py", "src/lib/a.b.c", "a+b-1.py")
+        usual = ("src/app.py", "src/lib/a.b.c", "a+b-1.py", "Makefile")
         Documents(state, home).stale(usual, ())
         searches += asked.count("grep") + asked.count("ls-files")
     assert bool(searches) == (index in INDEXES[2:])
@@ -294,6 +294,25 @@ def test_readme_beside_code_is_one_whatever_its_folder_is_called(
         found = Documents(state_of(project), home)
         asked.clear()
         assert list(found.stale(["src/app.py"], ())) == ["src/plans/README.md"] and asked == []
+
+
+def test_documents_that_tell_of_the_past_are_not_read(
+    tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_repository(tmp_path / "app")
+    names = ("CHANGELOG.md", "docs/plans/one.md", "docs/guide.md", "docs/2025-03-01 new.md")
+    write(project, dict.fromkeys(names, "See app.py.") | {"app.py": ""})
+    commit(project)
+    read: list[str] = []
+    real = document_names.read_regular_file
+
+    def noting(path: str, limit: int) -> bytes | None:
+        read.append(os.path.relpath(path, project))
+        return real(path, limit)
+
+    monkeypatch.setattr(document_names, "read_regular_file", noting)
+    assert list(Documents(state_of(project), home).stale(["app.py"], ())) == ["docs/guide.md"]
+    assert sorted(read) == ["docs/2025-03-01 new.md", "docs/guide.md"]
 
 
 def test_documents_are_found_when_what_was_kept_of_them_is_damaged_or_cannot_be_kept(

@@ -2,8 +2,8 @@
 
 Of each tracked document the names in it are kept, as numbers of four bytes, for as long as the
 document is as it was. So a turn reads only the documents that changed since an earlier one, and asks
-of the others only when they changed. This is for names as most files have them (`app.py`). Others
-need not be words of their own in a document, so git looks for them."""
+of the others only when they changed. This is for names as most files have them (`app.py`,
+`Makefile`). Others need not be words of their own in a document, so git looks for them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _AGAIN_NS = 86400 * 1_000_000_000  # when a repository with too many names is tr
 _QUESTIONS = 100  # files that are asked about before the next sign of life
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+~-"
+_FILE = b"file"  # the end of a name without a dot
 _NUMBER_BYTES = 4
 _FACTS_BYTES = 3 * 8
 
@@ -270,7 +271,12 @@ def _is_settled(facts: Facts, began: int) -> bool:
 
 def _is_usual(name: str) -> bool:
     """Whether the name is a word of its own in every text that has it, and no word of a language."""
-    return "." in name and name[-1] != "." and not name.strip(_LETTERS)
+    return _is_name(name.encode("utf-8", "surrogateescape")) and not name.strip(_LETTERS)
+
+
+def _is_name(word: bytes) -> bool:
+    """Whether a word may be a file's name: `app.py`, `Makefile`."""
+    return word[-1:] != b"." and (b"." in word or (word.endswith(_FILE) and word[:1].isupper()))
 
 
 @cache
@@ -282,9 +288,10 @@ def _only_names() -> bytes:
 
 def _names_in(text: bytes) -> bytes:
     """The names in a text, as numbers in ascending order."""
-    words = {word for word in set(text.translate(_only_names()).split()) if b"." in word}
-    ended = (word.rstrip(b".") for word in words)  # a full stop ends a sentence
-    return b"".join(sorted({_number(word) for word in ended if b"." in word}))
+    words = set(text.translate(_only_names()).split())
+    maybe = (word for word in words if b"." in word or word.endswith(_FILE))
+    ended = (word.rstrip(b".") for word in maybe)  # a full stop ends a sentence
+    return b"".join(sorted({_number(word) for word in ended if _is_name(word)}))
 
 
 def _number(name: bytes) -> bytes:

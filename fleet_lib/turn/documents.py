@@ -58,6 +58,10 @@ def is_document(path: str) -> bool:
     return name.lower().endswith(_DOCUMENT_SUFFIXES) or bool(_PLAIN_DOCUMENT.match(name))
 
 
+def _may_describe(path: str) -> bool:
+    return is_document(path) and living.may_be_living(path)
+
+
 class Documents:
     """Which living, tracked documents of one working tree mention which files. Git is asked and a
     document is read only for a file that a document could describe, and only those documents that
@@ -71,7 +75,7 @@ class Documents:
         self._kept: DocumentNames | None = None
         if home and state.git_folder:
             where = (home, state.toplevel, state.git_folder, state.objects)
-            self._kept = DocumentNames(*where, _DOCUMENT_ENDS, is_document)
+            self._kept = DocumentNames(*where, _DOCUMENT_ENDS, _may_describe)
         self._lives_on: dict[str, bool] = {}  # of dated documents
         self._said: dict[mentions.Name, dict[str, mentions.Said]] = {}
         self._digests: dict[str, str] = {}
@@ -134,7 +138,7 @@ class Documents:
     ) -> dict[str, mentions.Said]:
         """What the living ones of some documents say of a name; `facts` has what changes whenever
         they do, and `texts` what was read of them."""
-        documents = [file for file in facts if is_document(file) and self._kind(file) != "record"]
+        documents = [file for file in facts if _may_describe(file) and self._kind(file) != "record"]
         was = mentions.read(self._home, self._toplevel, name, facts)
         now: dict[str, mentions.Said] = {}
         for document in documents[:_DOCUMENTS_LIMIT]:
@@ -174,9 +178,8 @@ class Documents:
         """What a document is by its name, and by what lies with it where that matters."""
         kind = living.kind_of(document)
         folder = document.rpartition("/")[0]
-        if kind == "living" or living.kind_of(document, {folder}) != "living":
-            return kind
-        return "living" if self._has_code(folder) else kind
+        is_other = kind != "living" and living.kind_of(document, {folder}) == "living"
+        return "living" if is_other and self._has_code(folder) else kind
 
     def _has_code(self, folder: str) -> bool:
         """Whether source code lies in a folder directly."""

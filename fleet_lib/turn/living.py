@@ -155,6 +155,11 @@ def kind_of(path: str, code_folders: Collection[str] = ()) -> Kind:
     return "record" if is_numbered and not folder.is_tutorial else "living"
 
 
+def may_be_living(path: str) -> bool:
+    """Whether it is, or would be if source code lay beside it. A dated one may be."""
+    return kind_of(path, {path.rpartition("/")[0]}) != "record"
+
+
 def is_instruction(path: str) -> bool:
     """Whether the document tells an agent what to do, perhaps in any repository."""
     return _folder(path.rpartition("/")[0]).is_instruction
