@@ -135,14 +135,12 @@ def test_other_programs_can_write_while_git_is_slow(
 ) -> None:
     """The drainer's git waits until another program has written to the database."""
     # Packed objects, and a name that is no word of its own, are what git is asked about.
-    repository = make_repository(
-        fleet.folder / "api", **{"README.md": "Makefile", "Makefile": "all:"}
-    )
+    repository = make_repository(fleet.folder / "api", **{"README.md": "LICENSE", "LICENSE": "MIT"})
     git(repository, "gc", "-q")
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)
     fleet.drain()
     session = Session(fleet, configured(repository), "session-1").asks()
-    session.runs("echo x: >> Makefile; git commit -qam second").stops(drain=False)
+    session.runs("echo x >> LICENSE; git commit -qam second").stops(drain=False)
     asked, answer = tmp_path / "asked", tmp_path / "answer"
     for path in (asked, answer):
         os.mkfifo(path)
@@ -169,5 +167,5 @@ def test_other_programs_can_write_while_git_is_slow(
     assert "archived" in done.stdout
     # The turn that was applied afterwards makes the project active again.
     assert fleet.rows("SELECT p.status, files_touched_json FROM projects p, briefings") == [
-        ("active", '["Makefile"]')
+        ("active", '["LICENSE"]')
     ]
