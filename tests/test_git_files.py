@@ -277,6 +277,10 @@ def test_history_of_dated_documents_is_read_once(
     write(project, {"docs/2025-03-03 more.md": "app.py"})
     git(project, "add", "-A")
     assert stale() == [one] and asked == log
+    git(project, "reset", "-q", "--hard", "HEAD~1")
+    assert stale() == [] and asked == log * 2
+    change(other)
+    assert stale() == [other] and asked == log
     git(project, "reset", "-q", "--hard", "HEAD~1")  # the commit up to which git was asked is gone
     git(project, "reflog", "expire", "--expire=now", "--all")
     git(project, "gc", "-q", "--prune=now")

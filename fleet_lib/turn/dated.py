@@ -23,11 +23,11 @@ def living_on(home: str, toplevel: str, head: str, documents: Sequence[str]) -> 
     file = kept.name_of("dated", toplevel)
     before = kept.read(home, file) if home else None
     upto, known = before or ("", {})
-    times = known if upto == head else _later(toplevel, known, f"{upto}..{head}")
+    times = known if upto == head else _later(toplevel, known, f"{upto}...{head}")
     if missing := [document for document in documents if document not in times]:
         asked = _times(toplevel, head, missing) or {}
         times = {document: asked.get(document, _UNKNOWN) for document in missing} | times
-    times = dict(list(times.items())[:_KEPT_LIMIT]) if len(times) > _KEPT_LIMIT else times
+    times = dict(list(times.items())[:_KEPT_LIMIT])
     if home and (head, times) != before:
         kept.write(home, file, (head, times))
     return {
@@ -38,7 +38,8 @@ def living_on(home: str, toplevel: str, head: str, documents: Sequence[str]) -> 
 
 
 def _later(toplevel: str, known: _Times, commits: str) -> _Times:
-    """What is known, with what these commits changed; nothing where git does not know them."""
+    """What is known, with what these commits changed; nothing where git does not know them, or where
+    history was rewritten."""
     asked = _times(toplevel, commits, list(known)) if known else None
     if asked is None:
         return {}
@@ -57,8 +58,8 @@ def _times(toplevel: str, commits: str, documents: Sequence[str]) -> _Times | No
     try:
         answer = git.ask(
             toplevel,
-            *("--literal-pathspecs", "log", "-z", "--format=%x02%at", "--name-only"),
-            *("--no-renames", commits, "--", *documents),
+            *("--literal-pathspecs", "log", "-z", "--format=%x02%m%at", "--name-only"),
+            *("--no-renames", "--left-right", commits, "--", *documents),
         )
     except GitTimeout:
         return None
@@ -68,8 +69,10 @@ def _times(toplevel: str, commits: str, documents: Sequence[str]) -> _Times | No
     moment = 0
     for part in answer.split("\0"):
         part = part.strip("\n")
+        if part.startswith("\x02<"):  # it was left out of history
+            return None
         if part.startswith("\x02"):
-            moment = int(part[1:])
+            moment = int(part[2:])
         elif part:
             found[part] = _both(found.get(part, _UNKNOWN), (moment, moment))
     return found
