@@ -2,8 +2,8 @@
 
 Of each tracked document the names in it are kept, as numbers of four bytes, for as long as the
 document is as it was. So a turn reads only the documents that changed since an earlier one, and asks
-of the others only when they changed. This is for names as most files have them (`app.py`,
-`Makefile`). Others need not be words of their own in a document, so git looks for them."""
+of the others only when they changed. This is for names with a dot (`app.py`) and such as `Makefile`.
+Others are words of a language, too, so git looks for them."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ class DocumentNames:
     def containing(self, names: Iterable[str]) -> dict[str, dict[str, bytes]]:
         """{name: {document that may have it: what changes whenever the document does, zeros where
         that is not known}}, without the names for which git has to look."""
-        wanted = [name for name in names if _is_usual(name)]
+        wanted = {name: word for name in names if (word := _word_of(name))}
         known = self._read() if wanted else None
         if known is None:
             return {}
-        return {name: known.having(_number(name.encode())) for name in wanted}
+        return {name: known.having(_number(word)) for name, word in wanted.items()}
 
     def files_named(self, name: str) -> list[str] | None:
         """The tracked files with this base name; None where git has to be asked."""
@@ -269,13 +269,15 @@ def _is_settled(facts: Facts, began: int) -> bool:
     return facts[2] < began - _SETTLED_NS
 
 
-def _is_usual(name: str) -> bool:
-    """Whether the name is a word of its own in every text that has it, and no word of a language."""
-    return _is_name(name.encode("utf-8", "surrogateescape")) and not name.strip(_LETTERS)
+def _word_of(name: str) -> bytes:
+    """What is a word of its own in every text that names this file: the name itself, or its longest
+    part that is kept, as `.tsx` of `[id].tsx`. b"" if there is none."""
+    parts = name.encode("utf-8", "surrogateescape").translate(_only_names()).split()
+    return max(filter(_is_name, parts), key=len, default=b"")
 
 
 def _is_name(word: bytes) -> bool:
-    """Whether a word may be a file's name: `app.py`, `Makefile`."""
+    """Whether a word may be a file's name, and not one of a language: `app.py`, `Makefile`."""
     return word[-1:] != b"." and (b"." in word or (word.endswith(_FILE) and word[:1].isupper()))
 
 
