@@ -289,11 +289,19 @@ def _only_names() -> bytes:
 
 
 def _names_in(text: bytes) -> bytes:
-    """The names in a text, as numbers in ascending order."""
-    words = set(text.translate(_only_names()).split())
-    maybe = (word for word in words if b"." in word or word.endswith(_FILE))
-    ended = (word.rstrip(b".") for word in maybe)  # a full stop ends a sentence
-    return b"".join(sorted({_number(word) for word in ended if _is_name(word)}))
+    """The names in a text, as numbers in ascending order. Splitting it into all its words would take
+    three times as long."""
+    plain = text.translate(_only_names())
+    words: set[bytes] = set()
+    for sign in (b".", _FILE):
+        at = plain.find(sign)
+        while at >= 0:
+            end = plain.find(b" ", at)
+            end = len(plain) if end < 0 else end
+            # A full stop ends a sentence.
+            words.add(plain[plain.rfind(b" ", 0, at) + 1 : end].rstrip(b"."))
+            at = plain.find(sign, end)
+    return b"".join(sorted({_number(word) for word in words if _is_name(word)}))
 
 
 def _number(name: bytes) -> bytes:
