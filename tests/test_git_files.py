@@ -241,6 +241,14 @@ def test_what_many_documents_say_of_a_file_is_read_once(
     write(project, {pages[4]: "See app.py of another folder.\n"})
     (project / pages[5]).unlink()
     assert sorted(stale()) == sorted({*pages} - {pages[4], pages[5]}) and read == [pages[4]]
+    secret = "ghp_" + "aB3" * 12
+    links = [f"https://{user}@example.org/src/app.py" for user in (secret, "x:hunter2")]
+    write(project, dict(zip(pages[6:8], links, strict=True)))
+    stale()
+    assert stale() and sorted(read) == pages[6:8]
+    kept_files = b"".join(file.read_bytes() for file in Path(paths.cache(home)).iterdir())
+    assert b"src/app.py" in kept_files
+    assert secret.encode() not in kept_files and b"hunter2" not in kept_files
     # A path of another script does not end where its script does.
     assert stale("文/app.py") == {} and len(read) == 29
     (file,) = Path(paths.cache(home)).glob("mentions-here-*")

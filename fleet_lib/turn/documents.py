@@ -156,8 +156,7 @@ class Documents:
                 said = tuple(mentions.words_around(text, name)), digest, facts[document]
             now[document] = said
             self._digests[document] = said[1]
-        if now != was:
-            mentions.keep(self._home, self._toplevel, name, now)
+        mentions.keep(self._home, self._toplevel, name, now, was)
         return now
 
     def _containing(self, names: Sequence[str]) -> list[str]:

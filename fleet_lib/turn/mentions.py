@@ -6,9 +6,10 @@ long as each is as it was, so that the next turn which touches such a file reads
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fleet_lib.lazy import lazy
+from fleet_lib.redact import redact
 from fleet_lib.turn import kept
 
 Name = tuple[
@@ -19,7 +20,6 @@ Said = tuple[tuple[str, ...], str, bytes]
 
 _MANY = 20  # documents, from which on reading them costs more than what is kept
 _REACH = 500  # bytes on each side of a file's name that may belong to its path
-_DIGEST_BYTES = 32
 
 # A path as prose has it; `[id]` is a folder's name in some web frameworks.
 _PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
@@ -27,6 +27,7 @@ _PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 _WITHOUT_BLANKS = lazy(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
 )
+_USER = lazy(r"[^/]@")
 
 
 def name_of(source: str) -> Name:
@@ -56,28 +57,28 @@ def read(home: str, toplevel: str, name: Name, facts: Mapping[str, bytes]) -> di
     """{document that is as it was: what it says}. `facts` has what changes whenever they do."""
     if len(facts) < _MANY or not all(facts.values()):
         return {}
-    value = kept.read(home, _file(toplevel, name))
-    if not isinstance(value, tuple) or len(value) != 4:
-        return {}
-    documents, words, digests, was = value
-    found: dict[str, Said] = {}
-    each = zip(documents.split("\0"), words.split("\n"), strict=True)
-    size = len(was) // (documents.count("\0") + 1)
-    for number, (document, said) in enumerate(each):
-        now = facts.get(document, b"")
-        if any(now) and was[number * size : (number + 1) * size] == now:
-            digest = digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES]
-            found[document] = (tuple(said.split("\0")) if said else (), digest.hex(), now)
-    return found
+    value = kept.read(home, _file(toplevel, name)) or {}
+    return {
+        document: said
+        for document, said in value.items()
+        if any(said[2]) and facts.get(document) == said[2]
+    }
 
 
-def keep(home: str, toplevel: str, name: Name, said: Mapping[str, Said]) -> None:
-    if len(said) < _MANY or not all(facts for _, _, facts in said.values()):
+def keep(
+    home: str, toplevel: str, name: Name, said: Mapping[str, Said], was: Mapping[str, Said]
+) -> None:
+    """Keep what documents say, without those in which it may be a secret (`token@host/app.py`), unless
+    that is what `read` gave before."""
+    if len(said) < _MANY or said == was or not all(facts for _, _, facts in said.values()):
         return
-    words = "\n".join(["\0".join(each) for each, _, _ in said.values()])
-    digests = b"".join([bytes.fromhex(digest) for _, digest, _ in said.values()])
-    facts = b"".join([facts for _, _, facts in said.values()])
-    kept.write(home, _file(toplevel, name), ("\0".join(said), words, digests, facts))
+    said = {document: each for document, each in said.items() if not _may_be_secret(each[0])}
+    if said != was:
+        kept.write(home, _file(toplevel, name), said)
+
+
+def _may_be_secret(words: Sequence[str]) -> bool:
+    return any(_USER.search(word) or redact(word) != word for word in words)
 
 
 def _file(toplevel: str, name: Name) -> str:
