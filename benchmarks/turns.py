@@ -29,7 +29,7 @@ from benchmarks.running import (
     without_site,
     yardstick_warning,
 )
-from benchmarks.work import COMMIT, EDIT, SUBAGENTS, TALK, Session, repository
+from benchmarks.work import COMMIT, COMMON_FILE, EDIT, SUBAGENTS, TALK, Session, repository
 from benchmarks.world import World
 from fleet_lib import paths, spool
 from fleet_lib.store import db
@@ -83,6 +83,8 @@ def _turns(folder: Path, world: World, repositories: dict[int, Path]) -> list[Co
         for kind in (TALK, EDIT, COMMIT):
             name = f"{kind}, {size:,} files"
             found.append(_turn(world, Session(folder, project), name, kind))
+    common = Session(folder, repository(folder / "common", 2_000), edits=COMMON_FILE)
+    found.append(_turn(world, common, f"{EDIT} of a file that 200 documents name", EDIT))
     small = repositories[min(repositories)]
     crowd = Session(folder, small, subagents=SUBAGENTS)
     found.append(_turn(world, crowd, f"{TALK}, after {SUBAGENTS} subagents", TALK))
@@ -107,7 +109,7 @@ def _require_whole(world: World, turns: Sequence[Command]) -> None:
             "SELECT count(*), total(facts_partial) FROM turns"
         ).fetchone()
         touched = connection.execute(
-            "SELECT count(*) FROM briefings WHERE files_touched_json LIKE '%module_0.py%'"
+            "SELECT count(*) FROM briefings WHERE files_touched_json LIKE '[\"%'"
         ).fetchone()[0]
     runs = len(turns[0].costs) + 1
     edits = sum(EDIT in command.name or COMMIT in command.name for command in turns)

@@ -15,6 +15,7 @@ from fleet_lib import spool
 REPOSITORIES = 10
 TALK, EDIT, COMMIT = "nothing touched", "an edit", "a commit"
 _DOCUMENT_EVERY = 10  # file of a repository is a document
+COMMON_FILE = "package.json"  # each document names it
 _LINES_OF_A_DOCUMENT = 40
 SUBAGENTS = 200
 _SUBAGENT_BYTES = 200_000
@@ -25,8 +26,8 @@ _MESSAGE = (
 
 
 def repository(path: Path, files: int) -> Path:
-    """A git repository of so many files, a tenth of them documents that name source files. Its
-    first commit is an hour old, as a checkout's usually is."""
+    """A git repository of so many files, a tenth of them documents that name source files and
+    COMMON_FILE. Its first commit is an hour old, as a checkout's usually is."""
     (path / "src").mkdir(parents=True)
     (path / "docs").mkdir()
     documents = max(1, files // _DOCUMENT_EVERY)
@@ -40,7 +41,11 @@ def repository(path: Path, files: int) -> Path:
             " works with the others."
             for line in range(_LINES_OF_A_DOCUMENT)
         )
-        (path / "docs" / f"page_{number}.md").write_text(f"# Page {number}\n\n" + "\n".join(lines))
+        text = f"# Page {number}\n\nIt needs {COMMON_FILE}.\n" + "\n".join(lines)
+        # A number of three digits would make it a record, which describes nothing.
+        letters = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+        (path / "docs" / f"page_{letters}.md").write_text(text)
+    (path / COMMON_FILE).write_text("{}\n")
     git(path, "init", "-q", "-b", "main")
     git(path, "add", "-A")
     git(path, "commit", "-qm", "first", at=int(time.time()) - 3600)
@@ -68,8 +73,16 @@ class Session:
     """A session in a repository. Its transcript has each turn's prompt, tool calls and last words,
     so no reader waits for a line that is missing."""
 
-    def __init__(self, folder: Path, repository: Path, *, subagents: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        repository: Path,
+        *,
+        subagents: int = 0,
+        edits: str = "src/module_0.py",
+    ) -> None:
         self.id = str(uuid.uuid4())
+        self.edits = edits
         self.repository = repository
         self.transcript = folder / "projects" / "-code" / f"{self.id}.jsonl"
         self.transcript.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +121,7 @@ class Session:
         }
 
     def _edit(self, prompt_id: str) -> list[str]:
-        path = self.repository / "src" / "module_0.py"
+        path = self.repository / self.edits
         path.write_text(f"def f_0():\n    return {self._number + 100}\n")
         return self._call(prompt_id, "Edit", {"file_path": str(path)}, "The file was updated.")
 
