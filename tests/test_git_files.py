@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from support import Fleet, git, make_repository
@@ -60,6 +61,20 @@ def state_of(folder: Path) -> GitState:
     state = read_git_state(str(folder))
     assert state is not None
     return state
+
+
+def files_read_by(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of a folder that a module reads from now on."""
+    found: list[str] = []
+    real = module.read_regular_file
+
+    def read(path: str, limit: int) -> bytes | None:
+        found.append(os.path.relpath(path, folder))
+        data: bytes | None = real(path, limit)
+        return data
+
+    monkeypatch.setattr(module, "read_regular_file", read)
+    return found
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -216,14 +231,7 @@ def test_what_many_documents_say_of_a_file_is_read_once(
     pages = [f"docs/page{number}.md" for number in range(30)]
     write(project, {"src/app.py": "", "文/app.py": ""} | dict.fromkeys(pages, "See src/app.py。\n"))
     commit(project)
-    read: list[str] = []
-    real = documents.read_regular_file
-
-    def noting(path: str, limit: int) -> bytes | None:
-        read.append(os.path.relpath(path, project))
-        return real(path, limit)
-
-    monkeypatch.setattr(documents, "read_regular_file", noting)
+    read = files_read_by(documents, project, monkeypatch)
 
     def stale(source: str = "src/app.py") -> dict[str, str]:
         """{document: its digest}; what was read for that is in `read`."""
@@ -315,14 +323,7 @@ def test_documents_that_tell_of_the_past_are_not_read(
     names = ("CHANGELOG.md", "docs/plans/one.md", "docs/guide.md", "docs/2025-03-01 new.md")
     write(project, dict.fromkeys(names, "See app.py.") | {"app.py": ""})
     commit(project)
-    read: list[str] = []
-    real = document_names.read_regular_file
-
-    def noting(path: str, limit: int) -> bytes | None:
-        read.append(os.path.relpath(path, project))
-        return real(path, limit)
-
-    monkeypatch.setattr(document_names, "read_regular_file", noting)
+    read = files_read_by(document_names, project, monkeypatch)
     assert list(Documents(state_of(project), home).stale(["app.py"], ())) == ["docs/guide.md"]
     assert sorted(read) == ["docs/2025-03-01 new.md", "docs/guide.md"]
 
