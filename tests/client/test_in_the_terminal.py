@@ -26,11 +26,13 @@ def test_status_line_names_sessions_that_need_attention(fleet: Fleet) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"statusLine": line}))
     fleet.add_project("docs")  # 2.1.332 does not refresh at once if there was no database before
     fleet.script("pay", blocked_by("credentials"))
-    with fleet.world.interactive(fleet.repository("shop-api")) as session:
+    shop, web = fleet.repository("shop-api"), fleet.repository("web")
+    fleet.world.trust(shop, web)  # at once: the first client writes the same file while it runs
+    with fleet.world.interactive(shop) as session:
         session.wait_for("fleet: nothing")
         session.send("pay")
         fleet.wait_for_rows("SELECT 1 FROM sessions WHERE state = 'blocked'")
-        with fleet.world.interactive(fleet.repository("web")) as second:
+        with fleet.world.interactive(web) as second:
             second.wait_for("fleet: 1 needs you")
 
 
