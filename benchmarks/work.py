@@ -26,8 +26,8 @@ _MESSAGE = (
 
 
 def repository(path: Path, files: int) -> Path:
-    """A git repository of so many files, a tenth of them documents that name source files and
-    COMMON_FILE. Its first commit is an hour old, as a checkout's usually is."""
+    """A git repository of so many files and COMMON_FILE. A tenth are documents, which name source
+    files and COMMON_FILE. Its first commit is an hour old, as a checkout's usually is."""
     (path / "src").mkdir(parents=True)
     (path / "docs").mkdir()
     documents = max(1, files // _DOCUMENT_EVERY)

@@ -106,10 +106,8 @@ def words(text: str) -> list[str]:
 
 def as_text(text: str) -> str:
     """The words, each between two spaces: " two words "."""
-    if len(text) <= _PART:
-        found = " ".join(words(text))
-    else:
-        found = " ".join(filter(None, [" ".join(words(part)) for part in _parts(text)]))
+    parts = [" ".join(words(part)) for part in _parts(text)]
+    found = " ".join(filter(None, parts))
     return f" {found} " if found else ""
 
 

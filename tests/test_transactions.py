@@ -134,7 +134,7 @@ def test_other_programs_can_write_while_git_is_slow(
     fleet: Fleet, tmp_path: Path, command: str
 ) -> None:
     """The drainer's git waits until another program has written to the database."""
-    # Packed objects, and a name that is no word of its own, are what git is asked about.
+    # Packed objects, and a name that is also a word of a language, are what git is asked about.
     repository = make_repository(fleet.folder / "api", **{"README.md": "LICENSE", "LICENSE": "MIT"})
     git(repository, "gc", "-q")
     fleet.hook("session_start", {"session_id": "session-1", "cwd": str(repository)}, repository)

@@ -14,7 +14,7 @@ _LATER_SECONDS = 30 * 86400
 _KEPT_LIMIT = 500  # documents of one working tree
 
 _Times = dict[str, tuple[int, int]]  # {document: its first and its last change, in Unix seconds}
-_UNKNOWN = (0, 0)  # in no commit, or git did not answer in time
+_NEVER = (0, 0)  # in no commit yet
 
 
 def living_on(home: str, toplevel: str, head: str, documents: Sequence[str]) -> set[str]:
@@ -24,9 +24,9 @@ def living_on(home: str, toplevel: str, head: str, documents: Sequence[str]) -> 
     before = kept.read(home, file) if home else None
     upto, known = before or ("", {})
     times = known if upto == head else _later(toplevel, known, f"{upto}...{head}")
-    if missing := [document for document in documents if document not in times]:
-        asked = _times(toplevel, head, missing) or {}
-        times = {document: asked.get(document, _UNKNOWN) for document in missing} | times
+    missing = [document for document in documents if document not in times]
+    if missing and (asked := _times(toplevel, head, missing)) is not None:
+        times = {document: asked.get(document, _NEVER) for document in missing} | times
     times = dict(list(times.items())[:_KEPT_LIMIT])
     if home and (head, times) != before:
         kept.write(home, file, (head, times))
@@ -74,5 +74,5 @@ def _times(toplevel: str, commits: str, documents: Sequence[str]) -> _Times | No
         if part.startswith("\x02"):
             moment = int(part[2:])
         elif part:
-            found[part] = _both(found.get(part, _UNKNOWN), (moment, moment))
+            found[part] = _both(found.get(part, _NEVER), (moment, moment))
     return found

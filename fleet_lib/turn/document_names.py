@@ -1,9 +1,9 @@
 """Which documents have the name of a file somewhere, without reading them all again.
 
-Of each tracked document the names in it are kept, as numbers of four bytes, for as long as the
-document is as it was. So a turn reads only the documents that changed since an earlier one, and asks
-of the others only when they changed. This is for names with a dot (`app.py`) and such as `Makefile`.
-Others are words of a language, too, so git looks for them."""
+Of each tracked document that may describe the code, the names in it are kept, as numbers of four
+bytes, for as long as the document is as it was. So a turn reads only the documents that changed
+since an earlier one, and asks of the others only when they changed. This is for names with a dot
+(`app.py`) and such as `Makefile`. Others are words of a language, too, so git looks for them."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Documents:
     ) -> dict[str, mentions.Said]:
         """What the living ones of some documents say of a name; `facts` has what changes whenever
         they do, and `texts` what was read of them."""
-        documents = [file for file in facts if _may_describe(file) and self._kind(file) != "record"]
+        documents = [file for file in facts if is_document(file) and self._kind(file) != "record"]
         was = mentions.read(self._home, self._toplevel, name, facts)
         now: dict[str, mentions.Said] = {}
         for document in documents[:_DOCUMENTS_LIMIT]:

@@ -16,7 +16,8 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-_FORMAT = 2  # of what is kept; another one is not read
+# Of what is kept, and of the rules by which it is chosen (living.py); another one is not read.
+_FORMAT = 2
 _FILE_BYTES = 8 * 1024 * 1024
 _ALL_BYTES = 64 * 1024 * 1024
 _CHECKSUM_BYTES = 8

@@ -12,9 +12,8 @@ from fleet_lib.lazy import lazy
 from fleet_lib.redact import redact
 from fleet_lib.turn import kept
 
-Name = tuple[
-    str, bool
-]  # a base name; whether the path is ASCII, and so ends where another script begins
+# (a base name, whether the whole path is ASCII: then it ends where another script begins)
+Name = tuple[str, bool]
 # (the words, the document's SHA-256, what changes whenever it does: zeros or nothing if unknown)
 Said = tuple[tuple[str, ...], str, bytes]
 
@@ -27,7 +26,7 @@ _PATH_LIKE = lazy(r"[\w.@+~-]*(?:/(?:[\w.@+~-]+|\[[\w.-]+\]))*")
 _WITHOUT_BLANKS = lazy(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+"
 )
-_USER = lazy(r"[^/]@")
+_USER = lazy(r"[^/]@")  # of a web address, perhaps with a password
 
 
 def name_of(source: str) -> Name:
@@ -83,4 +82,4 @@ def _may_be_secret(words: Sequence[str]) -> bool:
 
 def _file(toplevel: str, name: Name) -> str:
     base, is_ascii = name
-    return kept.name_of("mentions" if is_ascii else "mentions-here", f"{toplevel}/{base}")
+    return kept.name_of("mentions", f"{toplevel}/{base}/{is_ascii}")
