@@ -104,6 +104,16 @@ def day(days: int) -> str:
     return f"{datetime.now() - timedelta(days=days):%Y-%m-%d}"
 
 
+def test_bytes_that_are_no_text_cost_no_turn(world: World) -> None:
+    world.turn("Added refunds", session="s1")
+    number = world.turn("Added the export", session="s2")
+    world.connection.execute(
+        "UPDATE turns SET summary = CAST(x'41ff42' AS TEXT) WHERE briefing_id = ?", (number,)
+    )
+    (project,) = world.report()["days"][0]["projects"]
+    assert [item["text"] for item in project["done"]] == ["Added refunds", "A\ufffdB"]
+
+
 def test_a_note_of_real_turns_says_what_was_done_and_what_waits(fleet: Fleet) -> None:
     api, web = (make_repository(fleet.folder / name) for name in ("api", "web"))
     turn(fleet, api, "s-1", "```briefing\nsummary: Added refunds\nimpact_level: minor\n```")

@@ -2,7 +2,6 @@
 every error, and the options that several commands share."""
 
 import contextlib
-import difflib
 import importlib
 import io
 import keyword
@@ -177,6 +176,8 @@ def _usage_error_in_one_line() -> Iterator[None]:
 
 
 def _unknown_command(ctx: click.Context, group: click.Group, message: str) -> str:
+    from difflib import get_close_matches  # only a mistake needs it
+
     name = message.partition("'")[2].partition("'")[0]
     commands = {child: group.get_command(ctx, child) for child in group.list_commands(ctx)}
     below = [
@@ -184,6 +185,6 @@ def _unknown_command(ctx: click.Context, group: click.Group, message: str) -> st
         for child, command in commands.items()
         if isinstance(command, click.Group) and name in command.list_commands(ctx)
     ]
-    near = below or difflib.get_close_matches(name, commands, 1, 0.5)
+    near = below or get_close_matches(name, commands, 1, 0.5)
     meant = " or ".join(f"`{ctx.command_path} {command}`" for command in near)
     return f"No such command {name!r}{f': did you mean {meant}?' if meant else ''}"

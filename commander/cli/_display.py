@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +15,7 @@ from commander.cli._cells import padded, width, wrapped_text
 from fleet_lib import clock
 from fleet_lib.lines import state_words
 from fleet_lib.machines import at
+from fleet_lib.records import Record
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Part(Protocol):
     def rich(self, width: int, /) -> "RenderableType": ...
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Record):
     """A text, its style, and what a pipe gets instead of it."""
 
     text: object
@@ -61,8 +60,7 @@ class Cell:
     whole: bool = False  # its column is never narrowed
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Record):
     """One line of cells, cut at the terminal's edge, or wrapped below its own beginning."""
 
     cells: tuple[object, ...]
@@ -80,8 +78,7 @@ class Line:
         return wrapped_text(text, room) if self.wraps else text
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Record):
     """Aligned columns, with or without headings. The last column gets the remaining width. Where
     that is less than `least` cells, the columns `optional` (headings or numbers) are left out, in
     this order."""

@@ -2,11 +2,11 @@
 many lines as it needs. A pipe gets one line each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from commander.cli._cells import width, wrapped_text
 from commander.cli._display import Cell, Table, rich_text
+from fleet_lib.records import Record
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 _LIMIT = 2000  # characters of a fact
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Record):
     """(name, fact) each; one without words is left out."""
 
     rows: Sequence[tuple[str, Cell]]

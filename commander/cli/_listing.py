@@ -3,13 +3,13 @@ nothing is cut that has a place. A narrow terminal gets the name on a line of it
 one whole line each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from commander.cli._cells import cut, padded, width, wrapped
 from commander.cli._display import STYLES, Line
 from fleet_lib import clock
 from fleet_lib.lines import state_words
+from fleet_lib.records import Record, replace
 from fleet_lib.text import clean
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ _NAME_WIDTH = 20  # cells; where less is left for the name, it gets a line of it
 _Parts = Sequence[tuple[str, str]]  # (text, style)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Record):
     """One session: who, in what state since when, the command that leads there, and its words."""
 
     name: str
@@ -45,8 +44,7 @@ class Row:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Record):
     """Rows under headings, the columns of all of them aligned."""
 
     parts: Sequence[Line | Row]

@@ -7,10 +7,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from fleet_lib import clock, paths, typed_time
 from fleet_lib.errors import BadInput
@@ -20,6 +19,9 @@ from fleet_lib.prelude.database import open_database
 from fleet_lib.rules import OPEN_SESSIONS, WAITING, moments
 from fleet_lib.store.jobs import PROMPT_LIMIT
 from fleet_lib.text import clean
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -170,9 +172,15 @@ class Prompt(click.ParamType):  # type: ignore[type-arg]
         return text
 
 
+def _offer(value: str, help: str | None = None) -> "CompletionItem":
+    from click.shell_completion import CompletionItem  # only a TAB needs it
+
+    return CompletionItem(value, help=help)
+
+
 def complete_project(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> "list[CompletionItem]":
     """Repository names; the id if several projects share a name or a shell would split it."""
     rows = _rows(
         f"SELECT project_id, {PROJECT_NAME}, repo_root FROM projects p"
@@ -183,7 +191,7 @@ def complete_project(
         for project_id, name, root in rows
     ]
     return [
-        CompletionItem(clean(name, 200), help=clean(root, 80))
+        _offer(clean(name, 200), help=clean(root, 80))
         for name, root in named
         if str(name).lower().startswith(incomplete.lower())
     ]
@@ -191,7 +199,7 @@ def complete_project(
 
 def complete_briefing(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> "list[CompletionItem]":
     """The latest briefings' numbers, each with its project and summary."""
     rows = _rows(
         f"SELECT b.briefing_id, {PROJECT_NAME}, {BRIEFING_SUMMARY}"
@@ -201,16 +209,14 @@ def complete_briefing(
         f"{incomplete}%" if incomplete.isdecimal() or not incomplete else "",
     )
     return [
-        CompletionItem(
-            str(number), help=f"{clean(name, 30)}: {clean(without_front_matter(text), 60)}"
-        )
+        _offer(str(number), help=f"{clean(name, 30)}: {clean(without_front_matter(text), 60)}")
         for number, name, text in rows
     ]
 
 
 def complete_open(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> "list[CompletionItem]":
     """The sessions that need you or are left open, by briefing or by their id's beginning, and the
     projects."""
     rows = _rows(
@@ -226,16 +232,16 @@ def complete_open(
         value = session if by_session else number
         if value.startswith(incomplete):
             words = f"{clean(name, 30)} {state_words(state)}: {clean(detail, 60)}"
-            items.append(CompletionItem(value, help=words))
+            items.append(_offer(value, help=words))
     return [*items, *(complete_project(ctx, param, incomplete) if incomplete else [])]
 
 
 def complete_machine(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> "list[CompletionItem]":
     """The machines of the relay that were heard of, and this one."""
     rows = _rows("SELECT machine FROM relay_self UNION SELECT machine FROM relay_machines")
-    return [CompletionItem(str(row[0])) for row in rows if str(row[0]).startswith(incomplete)]
+    return [_offer(str(row[0])) for row in rows if str(row[0]).startswith(incomplete)]
 
 
 machine_option = click.option(
@@ -248,7 +254,7 @@ machine_option = click.option(
 
 def complete_anything(
     ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> "list[CompletionItem]":
     """What waits for you, the latest briefings, and the projects."""
     return [
         *complete_open(ctx, param, incomplete),

@@ -3,7 +3,7 @@
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,11 @@ from fleet_lib.errors import NotFound
 from fleet_lib.store.briefings import BriefingRecord, BriefingRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.text import clean
-from fleet_lib.views.briefing_diff import Difference, difference
 from fleet_lib.views.ids import Found, meaning
 from fleet_lib.views.session_page import find_session
+
+if TYPE_CHECKING:
+    from fleet_lib.views.briefing_diff import Difference
 
 
 @click.command()
@@ -48,6 +50,8 @@ def diff(id: str, stat: bool, with_all: bool, as_json: bool) -> None:
       fleet briefings diff 12 | git apply -R
       fleet briefings diff 12 --json | jq .changed_files
     """
+    from fleet_lib.views.briefing_diff import difference  # the other commands run no git
+
     with reading() as connection:
         briefing = _briefing(connection, id)
         console = terminal() if is_interactive() else None
@@ -75,7 +79,7 @@ def diff(id: str, stat: bool, with_all: bool, as_json: bool) -> None:
         sys.stdout.buffer.write(found.patch.text)
 
 
-def _record(briefing: BriefingRecord, found: Difference) -> dict[str, Any]:
+def _record(briefing: BriefingRecord, found: "Difference") -> dict[str, Any]:
     """The difference as programs get it; without a range where the turn committed nothing."""
     span, patch = found.range, found.patch
     return {

@@ -1,7 +1,6 @@
 """Draining in the foreground: run the drainer, or wait for the one that is running."""
 
 import contextlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -71,6 +70,8 @@ def drain_now(
 def _run_drainer(home: str, is_forced: bool, deadline: float) -> int | None:
     """The exit code of a drainer, None if it is still at work at the deadline. It is a process of
     its own: an entry that hangs ends that process and not the console."""
+    import subprocess  # `fleet status` only asks who holds the lock
+
     drainer = subprocess.Popen(
         [sys.executable, "-I", paths.DRAINER, home, "--once", *(["--now"] if is_forced else [])],
         stdin=subprocess.DEVNULL,
@@ -91,6 +92,8 @@ def drain_forgotten(home: str) -> None:
     if received_ns and time.time_ns() - int(received_ns) < FORGOTTEN_SECONDS * 1_000_000_000:
         return
     if waiting:
+        import subprocess
+
         subprocess.run(
             [sys.executable, "-I", paths.DRAINER, home, "--once"],
             stdin=subprocess.DEVNULL,

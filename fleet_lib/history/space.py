@@ -1,7 +1,6 @@
 """The space of the database: how much it is, an estimate for each day, and freeing it."""
 
 import contextlib
-import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -96,13 +95,19 @@ def merge_search_index(connection: sqlite3.Connection) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
+def _free_bytes(path: str) -> int:
+    import shutil  # `fleet status` only looks at sizes
+
+    return shutil.disk_usage(path).free
+
+
 def give_back(connection: sqlite3.Connection) -> list[str]:
     """Give free pages back to the file system. Returns notes on what could not be done."""
     notes = []
     if not _vacuum_in_steps(connection) and _pragma(connection, "freelist_count"):
         path = connection.execute("PRAGMA database_list").fetchone()[2]
         needed = 2 * sizes(connection)[0]  # the copy, and the log that it is written back through
-        if path and shutil.disk_usage(path).free < needed * 1.1:
+        if path and _free_bytes(path) < needed * 1.1:
             notes.append(
                 "the disk has too little room to make the file smaller;"
                 " Fleet will use the freed space in it again"
@@ -125,7 +130,7 @@ def give_back_gently(connection: sqlite3.Connection) -> list[str]:
     if not _vacuum_in_steps(connection):
         path = connection.execute("PRAGMA database_list").fetchone()[2]
         is_worth_it = (size - used) * _FREE_SHARE >= size and used <= _REWRITTEN_BYTES
-        if is_worth_it and shutil.disk_usage(path).free > 3 * used:
+        if is_worth_it and _free_bytes(path) > 3 * used:
             connection.execute("PRAGMA busy_timeout = 0")
             with contextlib.suppress(
                 sqlite3.OperationalError

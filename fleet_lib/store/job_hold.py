@@ -6,7 +6,6 @@ import time
 
 from fleet_lib import clock
 from fleet_lib.records import Record
-from fleet_lib.redact import redact
 from fleet_lib.store.jobs import JobRepo
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.text import clean
@@ -51,6 +50,8 @@ class JobHoldRepo:
     def extend(self, reason: str, until: float | None) -> Hold:
         """Hold the queue after a refusal, until a Unix time in seconds if the client named one. An
         event announces the first of several refusals in a row."""
+        from fleet_lib.redact import redact  # those who only look at the queue need none of it
+
         before = self.get()
         refusals = before.refusals + 1 if before else 1
         pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(refusals - 1, 10), _LONGEST_PAUSE_SECONDS)

@@ -6,7 +6,6 @@ is the Commander's conversation: one job at a time runs in each.
 """
 
 import os
-import socket
 import sqlite3
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from fleet_lib import clock, processes
 from fleet_lib.processes import ProcessName
 from fleet_lib.records import Record
-from fleet_lib.redact import redact
 from fleet_lib.store.jobs import Job, JobRepo, JobStatus
 from fleet_lib.store.outbox import OutboxRepo
 from fleet_lib.text import clean
@@ -237,7 +235,7 @@ class JobRunRepo:
         elif outcome.status == "canceled":
             moved = self._jobs.cancel(job_id)
         else:
-            error = clean(redact(outcome.error), 2000)
+            error = _harmless(outcome.error, 2000)
             moved = self._jobs.fail(job_id, error, outcome.result_json)
         job = self._jobs.get(job_id)
         if moved and job:
@@ -248,7 +246,7 @@ class JobRunRepo:
         fields: dict[str, Any] = {"jobId": job.job_id, "type": job.type, "status": job.status}
         for name, text in (("summary", outcome.summary), ("error", outcome.error)):
             if text:
-                fields[name] = clean(redact(text), _SUMMARY_LIMIT)
+                fields[name] = _harmless(text, _SUMMARY_LIMIT)
         if outcome.cost_usd is not None:
             fields["costUsd"] = round(outcome.cost_usd, 6)
         payload: dict[str, Any] = {"job": fields}
@@ -265,10 +263,16 @@ class JobRunRepo:
         )
 
 
+def _harmless(text: str, limit: int) -> str:
+    from fleet_lib.redact import redact  # most commands only look up jobs
+
+    return clean(redact(text), limit)
+
+
 def runner_name() -> str:
     """This process as the holder of a lease."""
     me = processes.name_of(os.getpid())
-    return f"{socket.gethostname()} {os.getpid()} {me.started if me else 0:.2f}"
+    return f"{os.uname().nodename} {os.getpid()} {me.started if me else 0:.2f}"
 
 
 def is_gone(runner: str) -> bool:
@@ -282,7 +286,7 @@ def _process_here(runner: str) -> ProcessName | None:
     host, _, rest = runner.partition(" ")
     pid, _, started = rest.partition(" ")
     try:
-        return ProcessName(int(pid), float(started)) if host == socket.gethostname() else None
+        return ProcessName(int(pid), float(started)) if host == os.uname().nodename else None
     except ValueError:
         return None
 

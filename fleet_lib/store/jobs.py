@@ -1,13 +1,12 @@
 """The table of jobs: its guarded status changes, and the stream of a running job. Who runs a job is
 in job_runs.py."""
 
-import json
 import sqlite3
 from typing import Any, Literal, get_args
 
 from fleet_lib import clock
 from fleet_lib.errors import BadInput, NotFound
-from fleet_lib.json_text import json_array_or_none
+from fleet_lib.json_text import dumps, json_array_or_none
 from fleet_lib.records import Record
 from fleet_lib.store.narrowest import narrowest
 
@@ -107,7 +106,7 @@ class JobRepo:
 
     def append_stream_chunk(self, job_id: int, chunk: str | dict[str, Any]) -> bool:
         """Store one chunk of a running job's stream. False if the job is not running."""
-        text = chunk if isinstance(chunk, str) else json.dumps(chunk, ensure_ascii=False)
+        text = chunk if isinstance(chunk, str) else dumps(chunk, ensure_ascii=False)
         cursor = self._connection.execute(
             "INSERT INTO job_stream_chunks (job_id, chunk_number, chunk)"
             " SELECT job_id, (SELECT ifnull(max(chunk_number), -1) + 1 FROM job_stream_chunks c"
@@ -124,7 +123,7 @@ class JobRepo:
             stored = json_array_or_none(job.stream_chunks_json)
             if stored is None:
                 return [job.stream_chunks_json]  # another program's format, unchanged
-            return [c if isinstance(c, str) else json.dumps(c, ensure_ascii=False) for c in stored]
+            return [c if isinstance(c, str) else dumps(c, ensure_ascii=False) for c in stored]
         rows = self._connection.execute(
             "SELECT chunk FROM job_stream_chunks WHERE job_id = ? ORDER BY chunk_number", (job_id,)
         )
@@ -230,7 +229,7 @@ class JobRepo:
         if chunks:
             self._connection.execute(
                 "UPDATE jobs SET stream_chunks_json = ? WHERE job_id = ?",
-                (json.dumps(chunks, ensure_ascii=False), job_id),
+                (dumps(chunks, ensure_ascii=False), job_id),
             )
         self._connection.execute("DELETE FROM job_stream_chunks WHERE job_id = ?", (job_id,))
 

@@ -11,16 +11,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from fleet_lib import clock, words
+from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
 from fleet_lib.machines import apart, machine_of, record_ids
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
+from fleet_lib.store.db import quick_texts
 from fleet_lib.store.usage import QUARTER_SECONDS
 from fleet_lib.text import one_line
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you
 from fleet_lib.views.usage import figures
+from fleet_lib.words import words
 
 TURNS = 5000  # that are read, the newest
 _WARNINGS = 500  # that are read, the newest
@@ -134,13 +136,20 @@ def _turns(
         filters += f" AND {machine_of('session_id')} = :machine"
     values = {"since": since, "until": until, "limit": TURNS + 1}
     values |= {"project_id": project_id, "machine": machine}
+    statement = _TURNS_SQL.format(filters=filters)
+    return quick_texts(connection, lambda: _read_turns(connection, statement, values))
+
+
+def _read_turns(
+    connection: sqlite3.Connection, statement: str, values: dict[str, Any]
+) -> list[_Turn]:
     cursor = connection.cursor()
     cursor.row_factory = None  # a plain tuple is quicker to read
     found: dict[int, _Turn] = {}
     sessions: set[str] = set()
     days = _Days()
     # In the order of the inner query: a CROSS JOIN keeps it as the outer loop.
-    for row in cursor.execute(_TURNS_SQL.format(filters=filters), values):
+    for row in cursor.execute(statement, values):
         briefing_id, _, session_id = row[:3]
         if briefing_id not in found:
             day = days.of(row[_AT])
@@ -155,25 +164,19 @@ def _turn(row: tuple[Any, ...], day: str, *, is_last: bool) -> _Turn:
     briefing_id, project_id, session_id, status, impact, base, head, *lists, at = row[:11]
     given, said, question, beginning = row[11:]
     files, docs, steps = map(_texts, lists)
-    summary = one_line(summary_of(said, beginning), _TEXT)
-    title = one_line(given, _TEXT)
+    title, summary = one_line(given, _TEXT), one_line(summary_of(said, beginning), _TEXT)
+    if title and question and not is_last:
+        summary = (
+            title  # what was asked and has been answered since is no result; what was wanted is
+        )
+    impact = impact if impact in _IMPACTS else "minor"
+    is_committed = bool(files and base and head and base != head)
+    place = project_id, apart(session_id)[1]
+    # In the order of the fields: with their names it would take twice as long.
     return _Turn(
-        briefing_id=briefing_id,
-        place=(project_id, apart(session_id)[1]),
-        session_id=session_id,
-        at=at,
-        day=day,
-        status=status,
-        impact=impact if impact in _IMPACTS else "minor",
-        is_committed=bool(files and base and head and base != head),
-        files=files,
-        docs=docs,
-        next_steps=steps,
-        title=title,
-        # What was asked and has been answered since is no result; what was wanted is.
-        summary=title if title and question and not is_last else summary,
-        is_last=is_last,
-    )
+        briefing_id, place, session_id, at, day, status, impact, is_committed, files, docs, steps,
+        title, summary, is_last,
+    )  # fmt: skip
 
 
 def _texts(stored: str | None) -> tuple[str, ...]:
@@ -257,8 +260,11 @@ def _project(
         "done": done,
         "small": len(small),
         "small_turns": named_small,
-        "open": [_item(turn) for turn in open_turns if turn.status != "failed"],
-        "failed": [_item(turn) for turn in open_turns if turn.status == "failed"] + jobs,
+        "open": [_item(turn, _text(turn)) for turn in open_turns if turn.status != "failed"],
+        "failed": [
+            *(_item(turn, _text(turn)) for turn in open_turns if turn.status == "failed"),
+            *jobs,
+        ],
         "stale_documents": stale,
         "next_steps": list(steps),
     }
@@ -267,16 +273,16 @@ def _project(
 def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     """The turns as items. Of those with the same words, the last; of one whose words are the
     beginning of another's, the other."""
-    chosen: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, tuple[_Turn, str]] = {}
     for turn in turns:
-        item = _item(turn)
-        key = words.as_text(item["text"])
+        text = _text(turn)
+        key = " ".join(words(text))
         chosen.pop(key, None)
-        chosen[key] = item
+        chosen[key] = turn, text
     keys = sorted(chosen)
-    # " a b " comes right before all that begin with it: no character of a word is below a blank.
-    begun = {key for key, after in pairwise(keys) if key and after.startswith(key)}
-    return [item for key, item in chosen.items() if key not in begun]
+    # "a b" comes right before all that go on from it: no character of a word is below a blank.
+    begun = {key for key, after in pairwise(keys) if key and after.startswith(f"{key} ")}
+    return [_item(*each) for key, each in chosen.items() if key not in begun]
 
 
 def _text(turn: _Turn) -> str:
@@ -285,13 +291,13 @@ def _text(turn: _Turn) -> str:
     return text.rstrip(": ") or "(without words)"
 
 
-def _item(turn: _Turn) -> dict[str, Any]:
+def _item(turn: _Turn, text: str) -> dict[str, Any]:
     return {
         "briefing_id": turn.briefing_id,
         **record_ids(turn.session_id),
         "status": turn.status,
         "impact_level": turn.impact,
-        "text": _text(turn),
+        "text": text,
     }
 
 

@@ -1,6 +1,5 @@
 """Projects by what a person calls them, and as records for programs."""
 
-import difflib
 import json
 import os
 import sqlite3
@@ -125,10 +124,12 @@ def project_of_folder(connection: sqlite3.Connection, folder: str) -> Project | 
 
 def meant(connection: sqlite3.Connection, text: str) -> str:
     """` (did you mean 'api' or 'api-web'?)`: the projects whose names are near; "" if none is."""
+    from difflib import get_close_matches  # only a mistake needs it
+
     named = {name.lower(): name for name in project_names(connection).values()}
     wanted = text.lower()
     inside = [name for name in named if len(wanted) > 2 and wanted in name]
-    near = dict.fromkeys((*difflib.get_close_matches(wanted, named, _NEAR, 0.6), *inside[:_NEAR]))
+    near = dict.fromkeys((*get_close_matches(wanted, named, _NEAR, 0.6), *inside[:_NEAR]))
     names = [repr(clean(named[name], 80)) for name in list(near)[:_NEAR]]
     return f" (did you mean {' or '.join(names)}?)" if names else ""
 

@@ -6,7 +6,6 @@ folder, and polls only every two seconds in case a change went unseen.
 """
 
 import contextlib
-import logging
 import sqlite3
 import threading
 import time
@@ -123,6 +122,8 @@ def watching(
     except ImportError:
         yield False
         return
+    import logging
+
     # It is always stopped while it reads, and would log an error each time.
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 

@@ -3,9 +3,7 @@ is opened again. Asks the system and tmux, so it is no part of a list."""
 
 import os
 import shlex
-import shutil
 import sqlite3
-import subprocess
 from glob import escape
 from pathlib import Path
 
@@ -141,6 +139,9 @@ def _terminal(process: psutil.Process) -> str:
 
 def _pane(terminal: str, socket: str) -> Pane | None:
     """The pane of this terminal, in the server of tmux with this socket or, for "", in the usual."""
+    import shutil  # these two are for `fleet resume` alone
+    import subprocess
+
     if not terminal or not shutil.which("tmux"):
         return None
     server = ["-S", socket] if socket else []
