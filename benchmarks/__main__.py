@@ -79,7 +79,7 @@ def _measures(python: str, quick: bool, rounds: int | None) -> dict[str, _Measur
         }
     return {
         "hooks": lambda folder: hooks.measure(folder, python, rounds or 25, 1_000_000),
-        "turns": lambda folder: turns.measure(folder, python, rounds or 7, turns.FILES, 16),
+        "turns": lambda folder: turns.measure(folder, python, rounds or 13, turns.FILES, 16),
         "commands": lambda folder: commands.measure(folder, rounds or 5, commands.SIZES),
         "drain": lambda folder: drain.measure(folder, 2, drain.SIZES),
         "gateway": gateway.measure,

@@ -173,8 +173,7 @@ def _alone(
 
 def _growth(command: Command, turns: Sequence[Command]) -> float:
     """How much more a turn costs than the first one of its kind."""
-    kind = command.name.partition(",")[0]
-    first = next(turn for turn in turns if turn.name.startswith(kind))
+    first = next(turn for turn in turns if command.name.startswith(turn.name.partition(",")[0]))
     return median(command, "cpu") / median(first, "cpu")
 
 

@@ -20,7 +20,7 @@ from fleet_lib import outside
 from fleet_lib.compiled import checksum
 from fleet_lib.files import map_regular_file, open_regular, read_regular_file
 from fleet_lib.records import MutableRecord, field
-from fleet_lib.turn import git_index, kept, new_objects
+from fleet_lib.turn import git_index, kept
 
 DOCUMENT_BYTES = 512 * 1024  # of one document; what follows is not looked at
 _AT_ONCE_BYTES = 12 * 1024 * 1024  # of documents that are read in one turn
@@ -186,6 +186,8 @@ class DocumentNames:
         ends = (git_index.root_tree(_end_of(self._index, size)) for size in _ENDS_BYTES)
         tree = next(filter(None, ends), b"")
         if tree and was_tree:
+            from fleet_lib.turn import new_objects  # few turns commit, and zlib takes a millisecond
+
             # After most commits these trees say what is otherwise in one file with all others.
             same = tree == was_tree
             changes = {} if same else new_objects.changes(self._objects, was_tree, tree)

@@ -13,7 +13,6 @@ from fleet_lib.records import Record
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    import re
     from typing import Literal
 
     Kind = Literal["living", "dated", "record"]
@@ -127,6 +126,19 @@ class _Folder(Record):
     is_dated: bool
 
 
+class _Part(Record):
+    """What the name of one folder says."""
+
+    is_foreign: bool
+    is_of_records: bool
+    is_instruction: bool
+    is_manual: bool
+    is_tutorial: bool
+    is_numbered: bool
+    is_of_documents: bool
+    is_before_a_name: bool  # the part after it is the name of a thing
+
+
 class _Name(Record):
     """What a document's own name says about it."""
 
@@ -170,19 +182,35 @@ def code_folders(files: Sequence[str]) -> set[str]:
     return {file.rpartition("/")[0] for file in files if _CODE.search(file)}
 
 
-# A repository has few folders for its documents, and the same names in many of them.
+# A repository has few folders for its documents, the same names in many of them, and the same parts
+# in most paths.
 @lru_cache(maxsize=20_000)
 def _folder(path: str) -> _Folder:
-    parts = path.split("/") if path else []
-    names = [_words(part) for part in parts]
+    parts = [_part(name) for name in path.split("/")] if path else []
     return _Folder(
-        is_foreign=_has(names, _FOREIGN) or any(_VERSION.fullmatch(part) for part in parts),
-        is_of_records=_has(_speaking(names), _RECORD_FOLDER) or bool(_ASKED.search(path + "/")),
-        is_instruction=_has(names, _INSTRUCTIONS),
-        is_manual=_has(names[-1:], _MANUALS),
-        is_tutorial=_has(names, _TUTORIALS),
-        is_numbered=any(_is_numbered(name) for name in names),
+        is_foreign=any(part.is_foreign for part in parts),
+        is_of_records=any(part.is_of_records for part in _speaking(parts))
+        or bool(_ASKED.search(path + "/")),
+        is_instruction=any(part.is_instruction for part in parts),
+        is_manual=any(part.is_manual for part in parts[-1:]),
+        is_tutorial=any(part.is_tutorial for part in parts),
+        is_numbered=any(part.is_numbered for part in parts),
         is_dated=bool(_DATED.search(path + "/")),
+    )
+
+
+@lru_cache(maxsize=20_000)
+def _part(folder: str) -> _Part:
+    name = _words(folder)
+    return _Part(
+        is_foreign=bool(_FOREIGN.fullmatch(name) or _VERSION.fullmatch(folder)),
+        is_of_records=bool(_RECORD_FOLDER.fullmatch(name)),
+        is_instruction=bool(_INSTRUCTIONS.fullmatch(name)),
+        is_manual=bool(_MANUALS.fullmatch(name)),
+        is_tutorial=bool(_TUTORIALS.fullmatch(name)),
+        is_numbered=_is_numbered(name),
+        is_of_documents=bool(_DOCS.fullmatch(name)),
+        is_before_a_name=bool(_NAMES_FOLLOW.fullmatch(name)),
     )
 
 
@@ -200,20 +228,15 @@ def _name(file: str) -> _Name:
     )
 
 
-def _has(names: Sequence[str], pattern: re.Pattern[str]) -> bool:
-    return any(pattern.fullmatch(name) for name in names)
-
-
-def _speaking(names: Sequence[str]) -> list[str]:
+def _speaking(parts: Sequence[_Part]) -> list[_Part]:
     """The folders whose names say what kind of document they hold."""
-    found: list[str] = []
+    found: list[_Part] = []
     is_name = is_in_docs = False
-    for name in names:
+    for part in parts:
         if not is_name:
-            found.append(name)
-        is_in_docs = is_in_docs or bool(_DOCS.fullmatch(name))
-        is_thing = not is_in_docs and _NAMES_FOLLOW.fullmatch(name)
-        is_name = bool(is_thing or _INSTRUCTIONS.fullmatch(name))
+            found.append(part)
+        is_in_docs = is_in_docs or part.is_of_documents
+        is_name = (part.is_before_a_name and not is_in_docs) or part.is_instruction
     return found
 
 
