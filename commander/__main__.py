@@ -15,8 +15,8 @@ def main() -> None:
 
 
 def _main() -> None:
+    gc.disable()  # what is imported stays, so there is nothing to collect
     if sys.argv[1:] == ["statusline"]:
-        gc.disable()  # the process ends before there is anything to collect
         from fleet_lib import paths
         from fleet_lib.prelude.status_line import status_line
         from fleet_lib.small_os import os
@@ -25,7 +25,31 @@ def _main() -> None:
         os._exit(0)
     from commander.cli import main as console
 
-    console(prog_name="fleet")
+    gc.freeze()
+    gc.enable()
+    try:
+        console(prog_name="fleet")
+    except SystemExit as end:
+        _leave(end.code)
+        raise
+
+
+def _leave(code: object) -> None:
+    """End the process at once: taking Python apart piece by piece takes as long as a query. Return
+    where that is needed, for a thread that is at work or a stream that cannot be written."""
+    import atexit
+    import os
+    import threading
+
+    if not (code is None or isinstance(code, int)) or threading.active_count() > 1:
+        return
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":

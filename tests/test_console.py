@@ -444,6 +444,43 @@ def test_a_stream_that_is_closed_or_full_leaves_no_traceback(captured: Fleet) ->
         assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("last", "code", "printed"),
+    [
+        ("pass", 0, "x" * 300_000 + "cleared\n"),
+        ("sys.exit(3)", 3, "x" * 300_000 + "cleared\n"),
+        ("sys.exit('no')", 1, "x" * 300_000 + "cleared\n"),
+        ("threading.Thread(target=work).start()", 0, "x" * 300_000 + "workedcleared\n"),
+    ],
+)
+def test_a_command_ends_at_once_but_only_when_all_is_done(
+    fleet: Fleet, last: str, code: int, printed: str
+) -> None:
+    program = (
+        "import atexit, sys, threading, time\n"
+        "import click, commander.cli, commander.__main__\n"
+        "def work(): time.sleep(0.3); sys.stdout.write('worked')\n"
+        "@click.command()\n"
+        "def command():\n"
+        "    atexit.register(lambda: print('cleared'))\n"
+        "    sys.stdout.write('x' * 300_000)\n"
+        f"    {last}\n"
+        "commander.cli.main = command\n"
+        "sys.argv = ['fleet']\n"
+        "commander.__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=fleet.env(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, printed)
+    assert done.stderr == ("no\n" if "no" in last else "")
+
+
 def test_every_setting_is_documented_and_read_somewhere() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     documented = set(re.findall(r"`(FLEET_[A-Z_]+)`", page))

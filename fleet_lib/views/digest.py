@@ -62,11 +62,7 @@ class _Turn(NamedTuple):  # of which there are thousands
     next_steps: tuple[str, ...]
     title: str
     summary: str
-    is_last: bool  # no later turn of its session in this time
-
-    @property
-    def is_open(self) -> bool:
-        return self.is_last and self.status in _OPEN
+    is_open: bool  # it is in no final state, and no turn of its session in this time is later
 
     @property
     def is_large(self) -> bool:
@@ -150,7 +146,7 @@ def _read_turns(
     days = _Days()
     # In the order of the inner query: a CROSS JOIN keeps it as the outer loop.
     for row in cursor.execute(statement, values):
-        briefing_id, _, session_id = row[:3]
+        briefing_id, session_id = row[0], row[2]
         if briefing_id not in found:
             day = days.of(row[_AT])
             found[briefing_id] = _turn(row, day, is_last=session_id not in sessions)
@@ -160,22 +156,24 @@ def _read_turns(
 
 
 def _turn(row: tuple[Any, ...], day: str, *, is_last: bool) -> _Turn:
-    """`row` as in _TURNS_SQL."""
-    briefing_id, project_id, session_id, status, impact, base, head, *lists, at = row[:11]
-    given, said, question, beginning = row[11:]
-    files, docs, steps = map(_texts, lists)
-    title, summary = one_line(given, _TEXT), one_line(summary_of(said, beginning), _TEXT)
-    if title and question and not is_last:
-        summary = (
-            title  # what was asked and has been answered since is no result; what was wanted is
-        )
-    impact = impact if impact in _IMPACTS else "minor"
-    is_committed = bool(files and base and head and base != head)
+    """`row` as in _TURNS_SQL; `is_last`: no turn of its session in this time is later."""
+    (
+        briefing_id, project_id, session_id, status, impact, base, head, files, docs, steps, at,
+        title, summary, question, beginning,
+    ) = row  # fmt: skip
     place = project_id, apart(session_id)[1]
+    title, summary = one_line(title, _TEXT), one_line(summary_of(summary, beginning), _TEXT)
+    if question and title and not is_last:
+        summary = title  # what was asked has been answered since; what was wanted is a result
+    if impact not in _IMPACTS:
+        impact = "minor"
+    files = _texts(files)
+    is_committed = bool(files and base and head and base != head)
+    is_open = is_last and status in _OPEN
     # In the order of the fields: with their names it would take twice as long.
     return _Turn(
-        briefing_id, place, session_id, at, day, status, impact, is_committed, files, docs, steps,
-        title, summary, is_last,
+        briefing_id, place, session_id, at, day, status, impact, is_committed, files, _texts(docs),
+        _texts(steps), title, summary, is_open,
     )  # fmt: skip
 
 
