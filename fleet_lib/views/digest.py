@@ -64,10 +64,6 @@ class _Turn(NamedTuple):  # of which there are thousands
     summary: str
     is_open: bool  # it is in no final state, and no turn of its session in this time is later
 
-    @property
-    def is_large(self) -> bool:
-        return self.impact != "trivial" and self.status != "failed"
-
 
 def digest(
     connection: sqlite3.Connection,
@@ -242,22 +238,33 @@ def _project(
     jobs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What one project did in a day; `done` is in the order of time."""
-    open_turns = [turn for turn in turns if turn.is_open]
-    ended = [turn for turn in reversed(turns) if not turn.is_open]
-    large = [turn for turn in ended if turn.is_large]
-    small = [turn for turn in ended if not turn.is_large]
-    done = _without_duplicates(large)
+    open_turns: list[_Turn] = []
+    large: list[_Turn] = []
+    small: list[_Turn] = []
+    sessions: set[str | None] = set()
+    files: set[str] = set()
+    steps: tuple[str, ...] = ()
+    commits = 0
+    for turn in turns:
+        if turn.is_open:
+            open_turns.append(turn)
+        else:
+            (large if turn.impact != "trivial" and turn.status != "failed" else small).append(turn)
+        sessions.add(turn.session_id)
+        files.update(turn.files)
+        commits += turn.is_committed
+        steps = steps or turn.next_steps
+    done = _without_duplicates(reversed(large))
     # One that failed and was tried again is no result.
-    named_small = [] if done else _without_duplicates(t for t in small if t.status != "failed")
-    steps = next((turn.next_steps for turn in turns if turn.next_steps), ())
+    succeeded = [turn for turn in reversed(small) if turn.status != "failed"]
     return head | {
         "turns": len(turns),
-        "sessions": len({turn.session_id for turn in turns} - {None}),
-        "files": len(set().union(*[turn.files for turn in turns])),
-        "turns_with_commits": sum(turn.is_committed for turn in turns),
+        "sessions": len(sessions - {None}),
+        "files": len(files),
+        "turns_with_commits": commits,
         "done": done,
         "small": len(small),
-        "small_turns": named_small,
+        "small_turns": [] if done else _without_duplicates(succeeded),
         "open": [_item(turn, _text(turn)) for turn in open_turns if turn.status != "failed"],
         "failed": [
             *(_item(turn, _text(turn)) for turn in open_turns if turn.status == "failed"),
