@@ -1,5 +1,6 @@
 """How a folder becomes a project: one repository is one project, wherever it is checked out."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Fleet, git, make_repository, payload
 
@@ -596,3 +597,32 @@ def test_original_project_row_with_a_password_is_found(registry: Registry) -> No
         repo_name="mimesis", repo_root="/new", git_remote="https://u:p@github.com/olivier-motium/mimesis"
     )  # fmt: skip
     assert found == "original__12345678"
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("idu"), st.integers(0, 5), st.sampled_from("abc"))))
+def test_the_number_of_a_projects_briefings_is_right_whatever_is_written(
+    writes: list[tuple[str, int, str]],
+) -> None:
+    with contextlib.closing(db.connect(Path(":memory:"))) as connection:
+        connection.executemany(
+            "INSERT INTO projects (project_id, repo_name, repo_root, created_at, updated_at)"
+            " VALUES (?1, ?1, '/x', '', '')",
+            [("a",), ("b",), ("c",)],
+        )
+        statements = {
+            "i": "INSERT INTO briefings (project_id, session_id, task_id, status, raw_markdown,"
+            " created_at) VALUES (:project, 's', :number, 'completed', '', '')",
+            "d": "DELETE FROM briefings WHERE task_id = :number AND project_id = :project",
+            "u": "UPDATE briefings SET project_id = :project WHERE task_id = :number",
+        }
+        for write, number, project in writes:
+            connection.execute(statements[write], {"project": project, "number": number})
+        repo = ProjectRepo(connection)
+        for project in "abc":
+            (counted,) = connection.execute(
+                "SELECT count(*) FROM briefings WHERE project_id = ?", (project,)
+            ).fetchone()
+            assert repo.briefings(project) == counted
+        listed = {project.project_id: number for project, number, _ in repo.last_active()}
+        assert listed == {project: repo.briefings(project) for project in "abc"}

@@ -39,7 +39,7 @@ else:
     except (ImportError, AttributeError):  # another Python has other private names
         import sqlite3
 
-SCHEMA_VERSION = 22  # the newest migration's number; another version gives no prelude
+SCHEMA_VERSION = 23  # the newest migration's number; another version gives no prelude
 _BUSY_SECONDS = 0.2
 
 

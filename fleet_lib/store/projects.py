@@ -36,6 +36,8 @@ _COLUMNS = (
     " created_at, updated_at"
 )
 _ACTIVE = "ifnull(status, 'active') = 'active'"
+# How many briefings the project with this id has.
+_BRIEFINGS = "ifnull((SELECT briefings FROM project_counts WHERE project_id = {}), 0)"
 
 
 def generate_project_id(repo_name: str, git_remote: str) -> str:
@@ -128,15 +130,15 @@ class ProjectRepo:
         have some. Each is a question to one index: a GROUP BY would read every row, and only those
         that are wanted are counted."""
         count = "SELECT count(*) FROM briefings b {} WHERE b.project_id = p.project_id {}"
-        number, of_machine = f"({count.format('', '')})", ""
+        number, of_machine = _BRIEFINGS.format("p.project_id"), ""
         if machine is not None:  # SQLite would read the rows: it does not see that this index does
             index = "INDEXED BY briefings_by_project_machine"
             of_machine = f"AND {machine_of('b.session_id')} = :machine"
             of_others = f"AND {machine_of('b.session_id')} > ''"
             if machine:
                 number = f"({count.format(index, of_machine)})"
-            else:  # most are of this machine, and all are counted faster
-                number = f"({count.format('', '')}) - ({count.format(index, of_others)})"
+            else:  # most are of this machine
+                number = f"{number} - ({count.format(index, of_others)})"
         rows = self._connection.execute(
             f"SELECT p.*, {number} FROM ("
             f"SELECT {_COLUMNS}, (SELECT {ENDED} FROM briefings b"
@@ -149,6 +151,11 @@ class ProjectRepo:
             {"machine": machine, "limit": -1 if limit is None else limit},
         )
         return [(Project(*row[:-2]), row[-1], row[-2]) for row in map(tuple, rows)]
+
+    def briefings(self, project_id: str) -> int:
+        """How many a project has."""
+        sql = f"SELECT {_BRIEFINGS.format('?')}"
+        return int(self._connection.execute(sql, (project_id,)).fetchone()[0])
 
     def newest_turns(
         self, machine: str | None = None, limit: int | None = None

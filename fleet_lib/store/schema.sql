@@ -827,3 +827,26 @@ CREATE INDEX turns_titled ON turns(session_id, stopped_at, briefing_id) WHERE ti
 
 CREATE INDEX turns_not_placed ON turns(session_id) WHERE NOT is_placed;
 
+CREATE TABLE project_counts (
+  project_id TEXT PRIMARY KEY,
+  briefings INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER project_counts_insert AFTER INSERT ON briefings BEGIN
+  INSERT INTO project_counts SELECT new.project_id, 0
+    WHERE NOT EXISTS (SELECT 1 FROM project_counts WHERE project_id = new.project_id);
+  UPDATE project_counts SET briefings = briefings + 1 WHERE project_id = new.project_id;
+END;
+
+CREATE TRIGGER project_counts_update AFTER UPDATE OF project_id ON briefings
+WHEN new.project_id <> old.project_id BEGIN
+  UPDATE project_counts SET briefings = briefings - 1 WHERE project_id = old.project_id;
+  INSERT INTO project_counts SELECT new.project_id, 0
+    WHERE NOT EXISTS (SELECT 1 FROM project_counts WHERE project_id = new.project_id);
+  UPDATE project_counts SET briefings = briefings + 1 WHERE project_id = new.project_id;
+END;
+
+CREATE TRIGGER project_counts_delete AFTER DELETE ON briefings BEGIN
+  UPDATE project_counts SET briefings = briefings - 1 WHERE project_id = old.project_id;
+END;
+

@@ -5,7 +5,7 @@ from typing import Any
 
 from fleet_lib.records import as_dict
 from fleet_lib.store.briefings import ENDED, BriefingRepo
-from fleet_lib.store.projects import Project
+from fleet_lib.store.projects import Project, ProjectRepo
 from fleet_lib.views.briefings import briefing_record
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you, working
 
@@ -17,14 +17,14 @@ def project_page(
 ) -> dict[str, Any]:
     """The project with `briefings` and `last_briefing_at` as in a list, `needs_you`, `left_open`
     and `working` as in the overview, and `latest`, the records of its newest briefings."""
-    number, last = connection.execute(
-        f"SELECT count(*), max({ENDED}) FROM briefings WHERE project_id = ?", (project.project_id,)
+    (last,) = connection.execute(
+        f"SELECT max({ENDED}) FROM briefings WHERE project_id = ?", (project.project_id,)
     ).fetchone()
     now = SessionsNow(connection)
     latest = BriefingRepo(connection).get_by_project(project.project_id, limit=_BRIEFINGS)
     return as_dict(project) | {
         "project": names[project.project_id],
-        "briefings": number,
+        "briefings": ProjectRepo(connection).briefings(project.project_id),
         "last_briefing_at": last,
         **{
             name: [row for row in view(now, names) if row["project_id"] == project.project_id]
