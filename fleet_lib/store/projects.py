@@ -129,16 +129,15 @@ class ProjectRepo:
         one first; of another machine, or of this one (""), of its briefings, and the projects that
         have some. Each is a question to one index: a GROUP BY would read every row, and only those
         that are wanted are counted."""
-        count = "SELECT count(*) FROM briefings b {} WHERE b.project_id = p.project_id {}"
         number, of_machine = _BRIEFINGS.format("p.project_id"), ""
         if machine is not None:  # SQLite would read the rows: it does not see that this index does
-            index = "INDEXED BY briefings_by_project_machine"
+            count = (
+                "(SELECT count(*) FROM briefings b INDEXED BY briefings_by_project_machine"
+                f" WHERE b.project_id = p.project_id AND {machine_of('b.session_id')} {{}})"
+            )
             of_machine = f"AND {machine_of('b.session_id')} = :machine"
-            of_others = f"AND {machine_of('b.session_id')} > ''"
-            if machine:
-                number = f"({count.format(index, of_machine)})"
-            else:  # most are of this machine
-                number = f"{number} - ({count.format(index, of_others)})"
+            of_others = count.format("> ''")  # most are of this machine
+            number = count.format("= :machine") if machine else f"{number} - {of_others}"
         rows = self._connection.execute(
             f"SELECT p.*, {number} FROM ("
             f"SELECT {_COLUMNS}, (SELECT {ENDED} FROM briefings b"

@@ -174,7 +174,7 @@ def _turn(row: tuple[Any, ...], day: str, *, is_last: bool) -> _Turn:
 
 
 def _texts(stored: str | None) -> tuple[str, ...]:
-    if stored is None or stored == "[]":
+    if stored is None or stored == "[]":  # most are
         return ()
     return tuple(map(str, json_array_or_none(stored) or ()))
 
