@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import itertools
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -457,24 +458,20 @@ def test_large_export_needs_little_more_memory_than_a_small_one(
 ) -> None:
     history.project("api")
     history.turns("api", [400 - number / 625 for number in range(25_000)], "words " * 64)
-    measure = (
-        "import resource, sys; sys.argv[0] = 'fleet'\n"
-        "from commander.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-    )
+    exported = tmp_path / "exported"
     peaks = []
     for arguments in (["--since", "1m"], []):
-        done = subprocess.run(
-            [sys.executable, "-c", measure, "export", *arguments],
-            env=history.fleet.env() | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks.append(int(done.stderr.split()[-1]))
-    assert len(done.stdout.splitlines()) == 50_001
+        with exported.open("wb") as file:
+            export = subprocess.Popen(
+                [sys.executable, "-m", "commander", "export", *arguments],
+                env=history.fleet.env() | {"PYTHONPATH": str(ROOT)},
+                stdout=file,
+            )
+            _, status, usage = os.wait4(export.pid, 0)
+        export.returncode = os.waitstatus_to_exitcode(status)
+        assert export.returncode == 0
+        peaks.append(usage.ru_maxrss)
+    assert len(exported.read_text().splitlines()) == 50_001
     assert peaks[1] < peaks[0] * 1.5, peaks
 
 
