@@ -23,6 +23,8 @@ def test_session_asks_which_sessions_need_the_person(fleet: Fleet, tmp_path: Pat
     file.write_text(json.dumps({"mcpServers": {"fleet": server}}))
     fleet.script(
         "which sessions wait",
+        # A client that still connects tells the model to call this; another one has no such tool.
+        ToolUse("WaitForMcpServers", {}),
         ToolUse("mcp__fleet__needs_you", {}),
         ToolUse("mcp__fleet__whats_new", {}),
         Text("Alpha waits for a key."),
