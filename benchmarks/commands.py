@@ -137,6 +137,7 @@ def _section(
         " job. The milliseconds are those that a person waits; ratio and growth are of CPU time,"
         " with the largest history. A command holds its limits if its ratio is below the one given"
         f" and it takes at most {GROWTH} times what it takes with the smallest history."
+        " The digest's answer grows, too, from 500 turns to the 5,000 that it reads at most."
         f" {warning}".strip(),
         [
             table(
