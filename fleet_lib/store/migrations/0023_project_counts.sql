@@ -1,5 +1,5 @@
 -- How many briefings a project has, as a sum: counting half a million takes longer than all else of
--- a list. Triggers keep it, whoever writes.
+-- a list. Triggers keep it, also when another program writes.
 
 CREATE TABLE project_counts (
   project_id TEXT PRIMARY KEY,
