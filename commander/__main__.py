@@ -35,8 +35,9 @@ def _main() -> None:
 
 
 def _leave(code: object) -> None:
-    """End the process at once: taking Python apart piece by piece takes as long as a query. Return
-    where that is needed, for a thread that is at work or a stream that cannot be written."""
+    """End the process at once: taking Python apart piece by piece takes as long as a query. Returns
+    where Python has to do that: a thread is at work, the code is a text to print, or a stream cannot
+    be written."""
     import atexit
     import os
     import threading

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -604,7 +605,10 @@ def test_original_project_row_with_a_password_is_found(registry: Registry) -> No
 def test_the_number_of_a_projects_briefings_is_right_whatever_is_written(
     writes: list[tuple[str, int, str]],
 ) -> None:
-    with contextlib.closing(db.connect(Path(":memory:"))) as connection:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(db.connect(Path(folder, "fleet.db"))) as connection,
+    ):
         connection.executemany(
             "INSERT INTO projects (project_id, repo_name, repo_root, created_at, updated_at)"
             " VALUES (?1, ?1, '/x', '', '')",

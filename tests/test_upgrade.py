@@ -17,17 +17,7 @@ from support import ROOT, Fleet, payload
 from fleet_lib.store import db, migrate
 
 DATABASES = Path(__file__).resolve().parent / "databases"
-RELEASED = {
-    "original": 0,
-    "v2": 2,
-    "v3": 3,
-    "v9": 9,
-    "v15": 15,
-    "v19": 19,
-    "v21": 21,
-    "v22": 22,
-    "v23": 23,
-}
+RELEASED = {"original": 0} | {f"v{number}": number for number in (2, 3, 9, 15, 19, 21, 22, 23)}
 TABLES = ("projects", "briefings", "outbox_events", "jobs", "conversations")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from commander.cli._display import say
-from fleet_lib import paths, spool
+from fleet_lib import paths
 from fleet_lib.errors import DatabaseUnusable, NewerSchema, NoAnswer, NotFound
 from fleet_lib.store import db, migrate, search_index
 from fleet_lib.text import clean
@@ -72,13 +72,10 @@ def migrate_database(path: Path) -> None:
 
 def drain_spool(home: str, timeout: float = 10.0) -> str:
     """Apply what hooks captured. Returns why that failed, or ""."""
-    try:
-        with contextlib.suppress(OSError):
-            spool.recover(home)
-        if spool.pending(home):
-            from fleet_lib.drain.foreground import drain_now  # takes longer to import than a query
+    from fleet_lib.drain.foreground import drain_now
 
-            drain_now(home, timeout=timeout)
+    try:
+        drain_now(home, timeout=timeout)
     except (DatabaseUnusable, NoAnswer, OSError) as error:
         return clean(str(error), 400)
     return ""

@@ -2,7 +2,7 @@
 newest mentions, and a count of what is left out. Silent events are never shown."""
 
 from fleet_lib.prelude.alerts import alert_lines
-from fleet_lib.prelude.database import decode, sqlite3
+from fleet_lib.prelude.database import quick_texts, sqlite3
 from fleet_lib.prelude.events import (
     COUNTED,
     INDIVIDUAL,
@@ -39,14 +39,9 @@ def delta(connection: sqlite3.Connection, after: int, budget: int) -> "tuple[str
     if there are none."""
     through = newest_event(connection)
     frame = Frame("Fleet: what is new since this conversation last looked.")
-    try:
-        connection.text_factory = str  # quicker than a call for each text
-        lines = delta_lines(connection, after, through, budget - frame.size)
-    except sqlite3.OperationalError:  # what another program wrote is not UTF-8
-        connection.text_factory = decode
-        lines = delta_lines(connection, after, through, budget - frame.size)
-    finally:
-        connection.text_factory = decode
+    lines = quick_texts(
+        connection, lambda: delta_lines(connection, after, through, budget - frame.size)
+    )
     return frame.wrap(lines), max(after, through)
 
 

@@ -16,9 +16,7 @@ from fleet_lib.store import migrate
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Literal, TypeVar
-
-    T = TypeVar("T")
+    from typing import Literal
 
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -152,20 +150,6 @@ def _open(uri: str, busy_timeout: float) -> sqlite3.Connection:
     # Another program may have stored bytes that are not UTF-8; a reader must not fail on them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return connection
-
-
-def quick_texts(connection: sqlite3.Connection, read: Callable[[], T]) -> T:
-    """What `read` returns, for thousands of rows: it reads texts without a call for each. Where one
-    is not UTF-8, it reads again as ever."""
-    usual = connection.text_factory
-    connection.text_factory = str
-    try:
-        return read()
-    except sqlite3.OperationalError:
-        connection.text_factory = usual
-        return read()
-    finally:
-        connection.text_factory = usual
 
 
 def _require_target(path: str) -> None:

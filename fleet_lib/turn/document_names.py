@@ -232,8 +232,6 @@ def _facts(folder: str, files: Sequence[str]) -> bytes:
     """Of each regular file in a folder, what changes whenever the file does, packed. For thousands of
     files this loop is most of what a turn costs here, so each is looked for from the folder itself
     and not along the whole path to it."""
-    packed: list[bytes] = []  # at once, since thousands of numbers would take many pages of memory
-    stat_of, is_regular = os.stat, stat.S_ISREG
     outside.asking(folder)
     try:
         here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -241,26 +239,31 @@ def _facts(folder: str, files: Sequence[str]) -> bytes:
         outside.require_answer(error, folder)
         return bytes(_FACTS_BYTES * len(files))
     try:
-        for first in range(0, len(files), _QUESTIONS):
-            outside.asking(f"{folder}/{files[first]}")
-            found: list[int] = []
-            for file in files[first : first + _QUESTIONS]:
-                try:
-                    facts = stat_of(file, dir_fd=here, follow_symlinks=False)
-                except OSError as error:
-                    outside.require_answer(error, f"{folder}/{file}")
-                    found += _NO_FACTS
-                    continue
-                # A program may set the other times.
-                now = (facts.st_ino, facts.st_size, facts.st_ctime_ns)
-                found += now if is_regular(facts.st_mode) else _NO_FACTS
-            try:
-                packed.append(struct.pack(f"<{len(found)}Q", *found))
-            except struct.error:  # some file systems have times before 1970
-                packed.append(struct.pack(f"<{len(found)}Q", *(max(number, 0) for number in found)))
+        cuts = range(0, len(files), _QUESTIONS)
+        return b"".join([_packed(folder, here, files[at : at + _QUESTIONS]) for at in cuts])
     finally:
         os.close(here)
-    return b"".join(packed)
+
+
+def _packed(folder: str, here: int, files: Sequence[str]) -> bytes:
+    """The same of a few files: the numbers of thousands would take many pages of memory."""
+    outside.asking(f"{folder}/{files[0]}")
+    found: list[int] = []
+    stat_of, is_regular = os.stat, stat.S_ISREG
+    for file in files:
+        try:
+            facts = stat_of(file, dir_fd=here, follow_symlinks=False)
+        except OSError as error:
+            outside.require_answer(error, f"{folder}/{file}")
+            found += _NO_FACTS
+            continue
+        # A program may set the other times.
+        now = (facts.st_ino, facts.st_size, facts.st_ctime_ns)
+        found += now if is_regular(facts.st_mode) else _NO_FACTS
+    try:
+        return struct.pack(f"<{len(found)}Q", *found)
+    except struct.error:  # some file systems have times before 1970
+        return struct.pack(f"<{len(found)}Q", *(max(number, 0) for number in found))
 
 
 def _unpacked(facts: bytes) -> Facts:

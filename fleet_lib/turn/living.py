@@ -114,8 +114,8 @@ _HUMP = lazy(r"(?<=[a-z])(?=[A-Z])")
 _NO_WORD = lazy(r"[\W_]+")
 
 
-class _Folder(Record):
-    """What a folder's path says about the documents in it."""
+class _Says(Record):
+    """What one folder's name, or a whole path, says about the documents in it."""
 
     is_foreign: bool
     is_of_records: bool
@@ -123,20 +123,19 @@ class _Folder(Record):
     is_manual: bool
     is_tutorial: bool
     is_numbered: bool
-    is_dated: bool
 
 
-class _Part(Record):
-    """What the name of one folder says."""
+class _Part(_Says):
+    """The name of one folder."""
 
-    is_foreign: bool
-    is_of_records: bool
-    is_instruction: bool
-    is_manual: bool
-    is_tutorial: bool
-    is_numbered: bool
     is_of_documents: bool
     is_before_a_name: bool  # the part after it is the name of a thing
+
+
+class _Folder(_Says):
+    """The path of a folder."""
+
+    is_dated: bool
 
 
 class _Name(Record):

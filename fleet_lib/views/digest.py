@@ -15,9 +15,9 @@ from fleet_lib import clock
 from fleet_lib.json_text import json_array_or_none, json_object_or_none
 from fleet_lib.lines import summary_of
 from fleet_lib.machines import apart, machine_of, record_ids
+from fleet_lib.prelude.database import quick_texts
 from fleet_lib.rules import ALERT, CLASS
 from fleet_lib.store.briefings import ENDED
-from fleet_lib.store.db import quick_texts
 from fleet_lib.store.usage import QUARTER_SECONDS
 from fleet_lib.text import one_line
 from fleet_lib.views.sessions import SessionsNow, left_open, needs_you
@@ -265,11 +265,8 @@ def _project(
         "done": done,
         "small": len(small),
         "small_turns": [] if done else _without_duplicates(succeeded),
-        "open": [_item(turn, _text(turn)) for turn in open_turns if turn.status != "failed"],
-        "failed": [
-            *(_item(turn, _text(turn)) for turn in open_turns if turn.status == "failed"),
-            *jobs,
-        ],
+        "open": [_item(turn) for turn in open_turns if turn.status != "failed"],
+        "failed": [_item(turn) for turn in open_turns if turn.status == "failed"] + jobs,
         "stale_documents": stale,
         "next_steps": list(steps),
     }
@@ -278,16 +275,15 @@ def _project(
 def _without_duplicates(turns: Iterable[_Turn]) -> list[dict[str, Any]]:
     """The turns as items. Of those with the same words, the last; of one whose words are the
     beginning of another's, the other."""
-    chosen: dict[str, tuple[_Turn, str]] = {}
+    chosen: dict[str, _Turn] = {}
     for turn in turns:
-        text = _text(turn)
-        key = " ".join(words(text))
+        key = " ".join(words(_text(turn)))
         chosen.pop(key, None)
-        chosen[key] = turn, text
+        chosen[key] = turn
     keys = sorted(chosen)
     # "a b" comes right before all that go on from it: no character of a word is below a blank.
     begun = {key for key, after in pairwise(keys) if key and after.startswith(f"{key} ")}
-    return [_item(*each) for key, each in chosen.items() if key not in begun]
+    return [_item(turn) for key, turn in chosen.items() if key not in begun]
 
 
 def _text(turn: _Turn) -> str:
@@ -296,13 +292,13 @@ def _text(turn: _Turn) -> str:
     return text.rstrip(": ") or "(without words)"
 
 
-def _item(turn: _Turn, text: str) -> dict[str, Any]:
+def _item(turn: _Turn) -> dict[str, Any]:
     return {
         "briefing_id": turn.briefing_id,
         **record_ids(turn.session_id),
         "status": turn.status,
         "impact_level": turn.impact,
-        "text": text,
+        "text": _text(turn),
     }
 
 
