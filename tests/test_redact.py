@@ -27,8 +27,14 @@ HEX = DIGITS + "abcdef"
 B64 = ALNUM + "+/"
 
 
+# Hypothesis also tries texts of the program itself, such as YOURPASSWORD, which stands for a secret.
+STANDS_FOR_ONE = re.compile(r"(?i)your|todo|example|placeholder|replace|redacted|dummy")
+
+
 def chars(alphabet: str, length: int) -> st.SearchStrategy[str]:
-    return st.text(alphabet=alphabet, min_size=length, max_size=length)
+    """So many characters of an alphabet, as a generator of secrets draws them."""
+    texts = st.text(alphabet=alphabet, min_size=length, max_size=length)
+    return texts.filter(lambda text: not STANDS_FOR_ONE.search(text))
 
 
 def joined(*parts: "str | st.SearchStrategy[str]") -> st.SearchStrategy[str]:
